@@ -1,0 +1,51 @@
+# Everything runs in .venv, made from constraints.txt on first use. PYTHON=python3.12 chooses another interpreter.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+PACKAGES := pneumo_tfds pipeline tuning export benchmarks
+
+.PHONY: help setup train test test-all lint format bench constraints clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY)  ## Make the virtual environment and install everything into it
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,serve]"
+	touch $@
+
+train: $(READY)  ## Search, train, evaluate and export; on phantoms, or: make train ARGS="--source FOLDER"
+	$(BIN)/python -m pipeline.train --tune $(ARGS)
+
+test: $(READY)  ## Lint, type-check, and run the tests with coverage
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
+
+test-all: $(READY)  ## The same with the long tests (kills, fuzzing)
+	$(MAKE) test ARGS="--long $(ARGS)"
+
+lint: $(READY)  ## Only lint and type-check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## Format the code and mend what can be mended by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## Every stage against its peers and its limit
+	$(BIN)/python -m benchmarks $(ARGS)
+
+constraints: $(READY)  ## Pin today's versions of all dependencies
+	$(BIN)/pip install --quiet uv
+	(head -n 1 constraints.txt; $(BIN)/uv pip compile --universal --python-version 3.11 --quiet --no-annotate --no-header \
+	  --upgrade --extra dev --extra serve --extra beam --extra gpu pyproject.toml) > constraints.new
+	mv constraints.new constraints.txt
+
+clean:  ## Remove the virtual environment and what tools left behind
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.* build *.egg-info
