@@ -1,0 +1,90 @@
+"""Work on many images in threads, in order and within bounded memory.
+
+Threads and not processes: OpenCV, zlib, hashlib and file reads let go of Python's lock while they work, and threads
+share what they return without copying it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from typing import TypeVar
+
+import cv2
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+CHUNK = 4
+"""Items per task: fewer hand-overs between threads, still little to wait for at the end."""
+
+CHUNKS_AHEAD = 4
+"""Tasks in flight per worker, so that a worker never waits while the consumer writes a shard."""
+
+_lock = threading.Lock()
+_users = 0
+_threads_before = 0
+
+
+def available_cores() -> int:
+    """Cores that this process may use, which in a container is fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None
+) -> Iterator[Result]:
+    """Yield `function(item)` for each item, in the order of the items.
+
+    At most `workers` x `CHUNKS_AHEAD` x `CHUNK` results wait to be consumed. What a call raises is raised here, in its
+    turn. The answer does not depend on `workers`.
+
+    Args:
+        function: called from several threads.
+        items: consumed in the caller's thread, a little ahead.
+        workers: threads; None for one per available core, 0 to work in the caller's thread.
+    """
+    workers = available_cores() if workers is None else workers
+    if workers == 0:
+        yield from map(function, items)
+        return
+
+    def work(chunk: Sequence[Item]) -> list[Result]:
+        return [function(item) for item in chunk]
+
+    waiting = iter(items)
+    with one_thread_per_opencv_call(), ThreadPoolExecutor(workers, "pneumo_tfds") as pool:
+        flying: deque[Future[list[Result]]] = deque()
+        try:
+            while True:
+                while len(flying) < workers * CHUNKS_AHEAD and (chunk := list(islice(waiting, CHUNK))):
+                    flying.append(pool.submit(work, chunk))
+                if not flying:
+                    return
+                yield from flying.popleft().result()
+        finally:
+            for future in flying:
+                future.cancel()
+
+
+@contextmanager
+def one_thread_per_opencv_call() -> Iterator[None]:
+    """Keep OpenCV from starting its own threads inside ours while at least one such block is open."""
+    global _users, _threads_before
+    with _lock:
+        if _users == 0:
+            _threads_before = cv2.getNumThreads()
+            cv2.setNumThreads(1)
+        _users += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                cv2.setNumThreads(_threads_before)

@@ -1,0 +1,205 @@
+"""The dataset as TensorFlow Datasets knows it: `tfds.load("pneumo_tfds/gray_224")`, `tfds build`, or this project.
+
+`import pneumo_tfds` registers it. X-rays come from `source` or from TFDS's manual folder; phantoms are drawn.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import dataset_builder
+
+from pneumo_tfds.description import describe
+from pneumo_tfds.errors import InputError
+from pneumo_tfds.inventory import LABELS, Source
+from pneumo_tfds.manual import NAMES, in_manual_folder
+from pneumo_tfds.phantoms import phantom_source
+from pneumo_tfds.plan import Options, make_plan
+from pneumo_tfds.progress import track
+from pneumo_tfds.published import fetch
+from pneumo_tfds.records import Notes, stream
+from pneumo_tfds.sources import open_source
+from pneumo_tfds.workplace import exclusive
+from pneumo_tfds.writing import Shard, Written, write_here, write_on_beam
+
+MANIFEST = "manifest.sha256"
+
+MIN_SIZE, MAX_SIZE = 16, 2048
+"""Pixels a side that a config may have."""
+
+
+@dataclasses.dataclass
+class PneumoConfig(tfds.core.BuilderConfig):
+    """A size, and where the images come from."""
+
+    image_size: int = 224
+    """Pixels a side."""
+    phantom: bool = False
+    """Drawn images in place of a source."""
+
+
+_CONFIGS: dict[str, PneumoConfig] = {}
+
+
+def make_config(name: str) -> PneumoConfig:
+    """The config of a name such as `gray_224` or `phantom_96`; any size from 16 to 2,048 will do.
+
+    Raises:
+        InputError: no such name.
+    """
+    if name in _CONFIGS:  # TFDS wants the very object of the class where there is one of that name
+        return _CONFIGS[name]
+    kind, _, digits = name.partition("_")
+    if kind not in ("gray", "phantom") or not digits.isdecimal() or not MIN_SIZE <= int(digits) <= MAX_SIZE:
+        raise InputError(
+            f"config {name!r}: no such config; use gray_SIZE or phantom_SIZE with a SIZE from {MIN_SIZE} to {MAX_SIZE}"
+        )
+    size, what = int(digits), "X-rays" if kind == "gray" else "Drawn phantoms (not medical images)"
+    description = f"{what}, grey, {size} x {size} pixels."
+    return PneumoConfig(name=name, description=description, image_size=size, phantom=kind == "phantom")
+
+
+_CONFIGS.update(
+    {name: make_config(name) for name in ("gray_150", "gray_224", "gray_256", "phantom_150", "phantom_224")}
+)
+
+
+class Builder(dataset_builder.FileReaderBuilder):
+    """Paediatric chest X-rays as raw grey squares, split by patient.
+
+    TFDS's base of all builders that write files, and not its usual one: the plan already knows every shard and the
+    order in it, so records go straight to their file, nothing is shuffled, and Beam writes the same bytes.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
+    BUILDER_CONFIGS: ClassVar[list[PneumoConfig]] = list(_CONFIGS.values())
+    DEFAULT_BUILDER_CONFIG_NAME = "gray_224"
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"""
+    Put the chest X-rays (Kaggle's "Chest X-Ray Images (Pneumonia)" or Mendeley Data 10.17632/rscbjbr9sj) into this
+    folder as one of {", ".join(NAMES)}. Or name the source:
+    `tfds.load("pneumo_tfds", builder_kwargs={{"source": PATH}})` or `python -m pneumo_tfds build --source PATH`.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: str | os.PathLike[str] | Source | None = None,
+        options: Options | None = None,
+        workers: int | None = None,
+        download: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Make a builder.
+
+        Args:
+            source: folder, zip or CSV of X-rays, or an opened source; None looks into TFDS's manual folder, and for
+                phantom configs draws the default phantoms.
+            options: how to split.
+            workers: decoding threads, None for one per core. Does not change a byte of the result.
+            download: fetch the published archive if there is no source in the manual folder either.
+            **kwargs: `data_dir`, `config`, `version`, as for every builder.
+        """
+        self._source = source
+        self._options = options or Options()
+        self._workers = workers
+        self._download = download
+        super().__init__(**kwargs)
+        self._original_state.update(source=source, options=options, workers=workers, download=download)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        size = self.builder_config.image_size
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Tensor(shape=(size, size, 1), dtype=np.uint8, encoding="bytes"),
+                    "label": tfds.features.ClassLabel(names=list(LABELS)),
+                    "patient": tfds.features.Text(),
+                    "subtype": tfds.features.Text(),
+                    "filename": tfds.features.Text(),
+                    "official_split": tfds.features.Text(),
+                }
+            ),
+            supervised_keys=("image", "label"),
+            homepage="https://doi.org/10.17632/rscbjbr9sj",
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def download_and_prepare(self, **kwargs: Any) -> None:
+        """Build unless it is built. One process at a time; what a killed build left behind is cleared first."""
+        with exclusive(self.data_dir):
+            super().download_and_prepare(**kwargs)
+
+    def _download_and_prepare(
+        self, dl_manager: tfds.download.DownloadManager, download_config: tfds.download.DownloadConfig | None = None
+    ) -> None:
+        config = download_config or tfds.download.DownloadConfig()
+        source, size = self._open_source(dl_manager), self.builder_config.image_size
+        plan = make_plan(source, size, self._options, config.max_examples_per_split)
+        shards = [
+            Shard(split, os.fspath(template.sharded_filepath(shard_index=index, num_shards=len(parts))), images)
+            for split, parts in plan.shards.items()
+            for template in (self._get_filename_template(split_name=split),)
+            for index, images in enumerate(parts)
+        ]
+        notes, file_format = Notes(), self.info.file_format
+        if config.beam_runner is None:
+            images = [image for shard in shards for image in shard.images]
+            records = stream(source.reader, images, size, self._workers)
+            shown = iter(track(records, f"Building {self.builder_config.name}", len(images)))
+            written = write_here(shards, shown, notes, file_format)
+        else:
+            beam = config.beam_runner, config.beam_options
+            written = write_on_beam(shards, source.reader, size, notes, file_format, *beam)
+        notes.check(plan)
+        self.info.set_splits(tfds.core.SplitDict(self._split_infos(shards, written)))
+        (self.data_path / MANIFEST).write_text(notes.manifest())
+        self.info.metadata.update(describe(source, plan, self._options, notes))
+
+    def _split_infos(self, shards: Sequence[Shard], written: Sequence[Written]) -> Iterator[tfds.core.SplitInfo]:
+        """What TFDS keeps of each split; shards come in order, split after split."""
+        for split, pairs in groupby(zip(shards, written, strict=True), lambda pair: pair[0].split):
+            files = [file for _, file in pairs]
+            yield tfds.core.SplitInfo(
+                name=split,
+                shard_lengths=[file.count for file in files],
+                num_bytes=sum(file.bytes for file in files),
+                filename_template=self._get_filename_template(split_name=split),
+            )
+
+    def _open_source(self, dl_manager: tfds.download.DownloadManager) -> Source:
+        if isinstance(self._source, Source):
+            return self._source
+        if self.builder_config.phantom:
+            return phantom_source()
+        if self._source is not None:
+            return open_source(self._source)
+        manual = self._manual_dir(dl_manager)
+        found = None if manual is None else in_manual_folder(manual)
+        if found is None and self._download:
+            found = fetch(dl_manager)
+        if found is None:
+            raise InputError(
+                f"no X-rays in TFDS's manual folder{'' if manual is None else f' {manual}'} (as {', '.join(NAMES)}); "
+                "pass --source PATH, or --download to fetch the published archive"
+            )
+        return open_source(found)
+
+    def _manual_dir(self, dl_manager: tfds.download.DownloadManager) -> Path | None:
+        try:
+            return Path(dl_manager.manual_dir)
+        except AssertionError:  # how TFDS says that the folder is missing or empty
+            return None
+
+    def _log_download_bytes(self) -> None:
+        """Say nothing: our commands print what a user wants to know."""
+
+    def _log_download_done(self) -> None:
+        """Say nothing."""

@@ -1,0 +1,37 @@
+"""The archive as its authors published it, fetched by TFDS's download manager."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pneumo_tfds.errors import InputError
+
+ARCHIVE_URL = (
+    "https://data.mendeley.com/public-files/datasets/rscbjbr9sj/files/"
+    "f12eaf6d-6023-432f-acc9-80c9d7393433/file_downloaded"
+)
+"""ChestXRay2017.zip, 1.2 GB: Mendeley Data, doi 10.17632/rscbjbr9sj, version 2, CC BY 4.0."""
+
+
+def fetch(dl_manager: Any) -> Path:
+    """Download the archive, or find it among earlier downloads, and return the path of the zip.
+
+    TFDS checks it against `checksums.tsv` beside the builder, if the archive was recorded there by a build with
+    `--register-checksums`; the built dataset's `manifest.sha256` then has a digest of every image in it.
+
+    Raises:
+        InputError: no network, the server refuses, or the archive is not the one that was recorded.
+    """
+    from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
+    from tensorflow_datasets.core.download.util import DownloadError
+
+    try:
+        return Path(dl_manager.download(ARCHIVE_URL))
+    except NonMatchingChecksumError as error:
+        raise InputError(
+            f"{ARCHIVE_URL}: is not the archive that was recorded; try again, or fetch it by hand and pass --source"
+        ) from error
+    except (DownloadError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{ARCHIVE_URL}: cannot be fetched ({reason}); fetch it by hand and pass --source") from error
