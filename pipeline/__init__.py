@@ -1,0 +1,1 @@
+"""From records to a trained, evaluated run folder."""

@@ -1,0 +1,281 @@
+"""Every setting of a run, with its unit, its default and the values it may have.
+
+The command line of `pipeline.train`, `pipeline.ladder` and `tuning` is made from these dataclasses, and `config.json`
+in a run folder is one of them written down: there is no second place where a default lives.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pneumo_tfds.command import Command
+from pneumo_tfds.errors import InputError
+
+ModelName = Literal["compact", "study", "inception_v3"]
+Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
+Switch = Literal["auto", "on", "off"]
+
+AnyConfig = TypeVar("AnyConfig")
+
+SMALLEST_IMAGE: dict[ModelName, int] = {"compact": 32, "study": 46, "inception_v3": 75}  # pixels a side
+
+
+def _require(holds: bool, flag: str, value: object, allowed: str) -> None:
+    if not holds:
+        raise InputError(f"--{flag} is {value}; it must be {allowed}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which X-rays, at which size."""
+
+    source: Path | None = None
+    """Folder or zip of chest X-rays (NORMAL and PNEUMONIA). Without it: TFDS's manual folder, else phantoms."""
+    dataset: Path | None = None
+    """Folder of a dataset that is already built; used as it is, and --source is not read."""
+    data_dir: Path | None = None
+    """Where built datasets are kept (default: TFDS's own, ~/tensorflow_datasets)."""
+    image_size: int = 224
+    """Side of the square images, pixels."""
+    validation_fraction: float = 0.2
+    """Part of the training patients held out for validation."""
+    cache: Switch = "auto"
+    """Keep the pixels in memory: auto does when they take less than half of what is free."""
+
+    def __post_init__(self) -> None:
+        _require(32 <= self.image_size <= 1024, "image-size", self.image_size, "from 32 to 1024 pixels")
+        _require(0 < self.validation_fraction < 1, "validation-fraction", self.validation_fraction, "between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """How far training images may stray from the originals. 0 turns a change off; --no-augment turns all off."""
+
+    augment: bool = True
+    """Augment training batches, on the training device. Validation and export never see it."""
+    flip: float = 0.5
+    """Probability of a left-right flip."""
+    rotation: float = 10.0
+    """Rotation to either side, degrees."""
+    zoom: float = 0.2
+    """Scale is drawn from 1/(1 + zoom) to 1 + zoom, evenly in its logarithm."""
+    aspect: float = 0.1
+    """Width over height changes by a factor from 1/(1 + aspect) to 1 + aspect."""
+    shift: float = 0.08
+    """Shift in each direction, fraction of the image side."""
+    shear: float = 5.0
+    """Shear to either side, degrees."""
+    brightness: float = 0.15
+    """Added to the intensity, to either side, fraction of full white."""
+    contrast: float = 0.3
+    """Intensities spread around mid-grey by a factor from 1/(1 + contrast) to 1 + contrast."""
+    gamma: float = 0.4
+    """Intensity exponent from 1/(1 + gamma) to 1 + gamma."""
+    erase: float = 0.0
+    """Probability of blanking one rectangle of 2 to 20 % of the image."""
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "erase"):
+            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "a probability from 0 to 1")
+        for name, largest in (("rotation", 180), ("shear", 45)):
+            _require(0 <= getattr(self, name) <= largest, name, getattr(self, name), f"from 0 to {largest} degrees")
+        for name in ("zoom", "aspect", "shift", "brightness", "contrast", "gamma"):
+            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "from 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which network."""
+
+    model: ModelName = "compact"
+    """compact: small residual CNN. study: the original study's four convolution blocks. inception_v3: transfer."""
+    dropout: float = 0.2
+    """Part of the features before the last layer that a training step drops."""
+    l1: float = 0.0
+    """L1 lambda on every kernel."""
+    l2: float = 0.0
+    """L2 lambda on every kernel."""
+    normalize: bool = True
+    """Give every image mean 0 and deviation 1 inside the model, so that exposure matters less."""
+    weights: str = "none"
+    """For inception_v3: none, imagenet (downloaded by Keras), or the path of a weights file."""
+    fine_tune_blocks: int = 0
+    """For inception_v3: how many of its 11 last mixed blocks learn; 0 trains the head alone."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.dropout < 1, "dropout", self.dropout, "from 0 to below 1")
+        _require(0 <= self.l1 <= 1, "l1", self.l1, "from 0 to 1")
+        _require(0 <= self.l2 <= 1, "l2", self.l2, "from 0 to 1")
+        _require(0 <= self.fine_tune_blocks <= 11, "fine-tune-blocks", self.fine_tune_blocks, "from 0 to 11")
+        pretrained = self.model == "inception_v3"
+        _require(pretrained or self.weights == "none", "weights", self.weights, "none unless --model is inception_v3")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """How the network is trained."""
+
+    epochs: int = 12
+    """Passes over the training patients."""
+    batch_size: int = 32
+    """Images a step."""
+    learning_rate: float = 1e-3
+    """Peak learning rate of AdamW."""
+    weight_decay: float = 1e-4
+    """Decoupled weight decay of AdamW."""
+    warmup: float = 0.1
+    """Part of all steps over which the learning rate rises; after it, it falls along a cosine to a hundredth."""
+    label_smoothing: float = 0.0
+    """Targets are drawn this much towards one half."""
+    average: float = 0.99
+    """Decay of the moving average of weights that is validated and kept; 0 keeps the raw weights."""
+    class_weights: bool = True
+    """Weigh the loss so that NORMAL and PNEUMONIA count alike however many there are."""
+    patience: int = 0
+    """Stop after this many epochs without a better validation AUROC; 0 never stops early."""
+    precision: Precision = "auto"
+    """Arithmetic of the layers; auto picks the fastest valid one for the device. Weights and loss stay float32."""
+    xla: Switch = "auto"
+    """Compile the training step with XLA; auto picks the faster for the device."""
+    seed: int = 0
+    """Fixes initial weights, data order, augmentation and dropout."""
+    deterministic: bool = False
+    """Only deterministic kernels, so that two runs give identical weights on one machine; slower."""
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.epochs <= 10_000, "epochs", self.epochs, "from 1 to 10000")
+        _require(1 <= self.batch_size <= 65_536, "batch-size", self.batch_size, "from 1 to 65536")
+        _require(0 < self.learning_rate <= 10, "learning-rate", self.learning_rate, "above 0, up to 10")
+        _require(0 <= self.weight_decay <= 1, "weight-decay", self.weight_decay, "from 0 to 1")
+        _require(0 <= self.warmup < 1, "warmup", self.warmup, "from 0 to below 1")
+        _require(0 <= self.label_smoothing < 1, "label-smoothing", self.label_smoothing, "from 0 to below 1")
+        _require(0 <= self.average < 1, "average", self.average, "from 0 to below 1")
+        _require(self.patience >= 0, "patience", self.patience, "0 or more")
+        _require(0 <= self.seed < 2**31, "seed", self.seed, "from 0 to 2147483647")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How the result is judged."""
+
+    rule: str = "youden"
+    """How validation chooses the threshold: youden, or for example sensitivity>=0.95 or specificity>=0.90."""
+    resamples: int = 2000
+    """Bootstrap resamples of patients behind every 95 % interval."""
+
+    def __post_init__(self) -> None:
+        _require(100 <= self.resamples <= 100_000, "resamples", self.resamples, "from 100 to 100000")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """What a search for hyper-parameters may spend (`--tune`, `python -m tuning`)."""
+
+    tune: bool = False
+    """Search learning rate, dropout, L1 and L2 first, then train the winner."""
+    tuner: Literal["bayesian", "hyperband", "random", "grid"] = "bayesian"
+    """KerasTuner's algorithm."""
+    max_trials: int = 8
+    """Sets of hyper-parameters to try."""
+    trial_epochs: int = 3
+    """Epochs a trial trains at most."""
+    objective: str = "validation_auroc"
+    """What a trial is judged by: validation_auroc, validation_loss, validation_accuracy, shifted_auroc (on validation
+    images that are turned, moved and re-exposed), or sensitivity@0.90 (at that specificity)."""
+    ranges: tuple[str, ...] = ()
+    """Changes to the search space: learning_rate=1e-4:1e-2, dropout=0.3 (fixed), weight_decay (searched too)."""
+    space: Path | None = None
+    """JSON file with such changes, name to [low, high], a number or true; --ranges wins over it."""
+    minutes: float = 0.0
+    """Start no new trial after so many minutes, and end those that run; 0 sets no limit."""
+    epoch_budget: int = 0
+    """Start no new trial after so many epochs in all trials together; 0 sets no limit."""
+    stop_hopeless: bool = True
+    """End a trial that is behind the median of the others at the same epoch (not with hyperband, which has its own way)."""
+    confirm: int = 0
+    """Train so many of the best trials, and the starting values, again from other seeds; the best mean wins."""
+    seeds: int = 3
+    """Seeds of --confirm."""
+    workers: int = 1
+    """Processes that try trials side by side on this machine."""
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.max_trials <= 10_000, "max-trials", self.max_trials, "from 1 to 10000")
+        _require(1 <= self.trial_epochs <= 10_000, "trial-epochs", self.trial_epochs, "from 1 to 10000")
+        _require(0 <= self.minutes <= 1e6, "minutes", self.minutes, "0 or more")
+        _require(self.epoch_budget >= 0, "epoch-budget", self.epoch_budget, "0 or more")
+        _require(0 <= self.confirm <= 100, "confirm", self.confirm, "from 0 to 100")
+        _require(2 <= self.seeds <= 100, "seeds", self.seeds, "from 2 to 100, for an interval needs two")
+        _require(1 <= self.workers <= 1024, "workers", self.workers, "from 1 to 1024")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that decides what a run learns and how it is judged; what `config.json` holds."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+
+    def __post_init__(self) -> None:
+        least = SMALLEST_IMAGE[self.model.model]
+        allowed = f"at least {least} for --model {self.model.model}"
+        _require(self.data.image_size >= least, "image-size", self.data.image_size, allowed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunCommand(RunConfig, Command):
+    """A command whose flags are the settings of a run."""
+
+    def settings(self) -> RunConfig:
+        """Give the settings alone, without what concerns only this call of the command."""
+        return RunConfig(**{name: getattr(self, name) for name in RunConfig.__dataclass_fields__})
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Give a config dataclass as plain JSON values."""
+    from pydantic import TypeAdapter
+
+    plain: dict[str, Any] = TypeAdapter(type(config)).dump_python(config, mode="json")
+    return plain
+
+
+def read(path: Path, kind: type[AnyConfig]) -> AnyConfig:
+    """Read a config dataclass from a JSON file that `to_dict` or a person made; absent fields keep their defaults.
+
+    Raises:
+        InputError: the file is missing, is not JSON, or a field has an unknown name or a value that is not allowed.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        _refuse_unknown(value, kind, path)
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}: {where}: {first['msg']}" if where else f"{path}: {first['msg']}") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is not JSON (line {error.lineno}: {error.msg}); give a run's config.json") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; give a config.json of a run") from error
+
+
+def _refuse_unknown(value: Any, kind: Any, path: Path) -> None:
+    from typing import get_type_hints
+
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected an object of settings, found {type(value).__name__}")
+    hints = get_type_hints(kind)
+    for name, part in value.items():
+        if name not in hints:
+            raise InputError(f"{path}: there is no setting {name!r}; settings are {', '.join(hints)}")
+        if hasattr(hints[name], "__dataclass_fields__"):
+            _refuse_unknown(part, hints[name], path)

@@ -1,0 +1,95 @@
+"""Judge a finished run once more, or on other X-rays: `python -m pipeline.evaluate RUN`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from pneumo_tfds.command import Command, quiet_tensorflow, run
+from pneumo_tfds.errors import InputError
+
+if TYPE_CHECKING:
+    from pipeline.run import RunFolder
+
+FIGURES = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision", "brier", "ece")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Command):
+    """Score a run's model: figures with 95 % intervals, plots and report.html.
+
+    Without --source the run's own dataset is scored again, in the run folder. With --source the images given are scored
+    by the operating point the run already has, into RUN/evaluation-NAME.
+    """
+
+    run_folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Folder of a finished run, such as runs/first."""
+    source: Path | None = None
+    """Other X-rays to score: a folder or zip with NORMAL and PNEUMONIA."""
+    split: Literal["all", "train", "validation", "test"] = "all"
+    """Which split to score; all is every split but train."""
+
+
+def evaluate(command: Evaluate) -> None:
+    """Run the command: nothing is chosen here, the run's own choice is applied."""
+    quiet_tensorflow()
+    from pipeline.illustrate import illustrate
+    from pipeline.infer import Answers, table
+    from pipeline.judge import write_scores
+    from pipeline.predictions import as_written, read_csv
+    from pipeline.records import open_splits
+    from pipeline.run import RunFolder
+    from pipeline.saved import load_model
+    from pipeline.scoring import choice_from_json
+    from pipeline.source import with_dataset
+
+    trained = RunFolder(command.run_folder)
+    config, choice = trained.read_config(), choice_from_json(trained.read_json(trained.metrics))
+    model = load_model(trained.model)
+    target, tables = trained, {}
+    if command.source:
+        target = RunFolder(trained.path / f"evaluation-{command.source.stem}")
+        config = with_dataset(replace(config, data=replace(config.data, source=command.source, dataset=None)))
+        target.write_config(config)
+    elif trained.predictions.exists():
+        tables = read_csv(trained.predictions)
+    splits = open_splits(Path(str(config.data.dataset)))
+    chosen = [name for name in splits if command.split == name or (command.split == "all" and name != "train")]
+    if not chosen:
+        raise InputError(f"--split {command.split} is not in {config.data.dataset}; it has {', '.join(splits)}")
+    ask = Answers(model)
+    for name in chosen:
+        examples = splits[name].examples
+        tables[name] = table(examples, as_written(ask.probabilities(examples.images)))
+    write_scores(target, config, tables, choice)
+    illustrate(target, model, splits, config.fit.seed)
+    show(target)
+
+
+def show(folder: RunFolder) -> None:
+    """Print the figures of every split, and where the report is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    metrics = folder.read_json(folder.metrics)
+    table = Table(title="95 % intervals by bootstrap over patients; PNEUMONIA is positive")
+    table.add_column("")
+    for split, figures in metrics["splits"].items():
+        table.add_column(f"{split} (n={figures['n']})", justify="right")
+    for name in FIGURES:
+        cells = []
+        for figures in metrics["splits"].values():
+            value, limits = figures[name], figures["intervals"].get(name)
+            span = f"  [{limits[0]:.3f}, {limits[1]:.3f}]" if limits else ""
+            cells.append("undefined" if value is None else f"{value:.3f}{span}")
+        table.add_row(name.replace("_", " "), *cells)
+    Console().print(table)
+    point = metrics["operating_point"]
+    print(f"threshold {point['threshold']:.4f}, by {point['rule']} on {point['chosen_on']}; report: {folder.report}")
+
+
+if __name__ == "__main__":
+    run(Evaluate, evaluate, prog="python -m pipeline.evaluate")

@@ -1,0 +1,249 @@
+"""One training run: epochs of augmented steps, a moving average of the weights, validation, a checkpoint after each."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from sklearn.metrics import log_loss, roc_auc_score
+
+from pipeline import augment, checkpoint, models
+from pipeline.config import FitConfig, RunConfig
+from pipeline.infer import Scorer
+from pipeline.precision import Execution, choose
+from pipeline.records import Split, training_batches
+from pneumo_tfds.errors import InputError
+from pneumo_tfds.progress import track
+
+FINAL_LEARNING_RATE = 0.01  # of the peak, where the cosine ends
+AVERAGE_RAMP = 10  # steps; the average's decay is at most (1 + step) / (AVERAGE_RAMP + step), as TensorFlow's EMA does
+
+
+class DivergedError(InputError):
+    """The loss is no number any more; the settings, not the program, are at fault."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of `history.csv`."""
+
+    epoch: int
+    """Counted from 1."""
+    loss: float
+    """Mean training loss with penalties, on augmented images."""
+    learning_rate: float
+    """After the epoch's last step."""
+    validation_loss: float
+    """Cross-entropy of the kept weights, without penalties, nats."""
+    validation_auroc: float
+    """AUROC of the kept weights."""
+    validation_accuracy: float
+    """At a probability of one half."""
+    seconds: float
+    """The epoch's training steps and validation."""
+    images_per_second: float
+    """Of the training steps alone; the first epoch includes compilation."""
+    waiting: float
+    """Part of the training time in which the step waited for its input."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training run ends with."""
+
+    network: keras.Model
+    """float32, with the kept weights of the best epoch."""
+    history: tuple[Epoch, ...]
+    """Every epoch, oldest first."""
+    execution: Execution
+    """On what, and how, it was trained."""
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch whose weights were kept."""
+        return max(self.history, key=_merit)
+
+
+def fit(
+    config: RunConfig,
+    train: Split,
+    validation: Split,
+    *,
+    folder: Path | None = None,
+    until: int | None = None,
+    on_epoch: Callable[[Epoch], bool | None] = lambda epoch: None,
+    description: str = "Training",
+) -> Fitted:
+    """Train the network that `config` names; sees `train` and `validation` and nothing else.
+
+    Args:
+        config: the settings.
+        train: what is learned from.
+        validation: what chooses the epoch to keep.
+        folder: where a checkpoint is written after every epoch, and taken up again if there is one.
+        until: stop after so many epochs, the schedule still being that of all of them; None goes to the end.
+        on_epoch: called after every epoch; training ends early when it returns True.
+        description: what the progress bar says.
+
+    Raises:
+        DivergedError: the loss became infinite or NaN.
+        InputError: the settings do not fit the data, or the checkpoint does not fit the settings.
+    """
+    keras.utils.set_random_seed(config.fit.seed)
+    if config.fit.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    execution = choose(config.fit)
+    training = Training(config, train, execution)
+    scorer = Scorer(training.kept)
+    history: list[Epoch] = []
+    if folder and (state := checkpoint.load(folder, training.variables())):
+        history = [Epoch(**row) for row in state["history"]]
+        training.iterations = state["iterations"]
+
+    while len(history) < (until or config.fit.epochs) and not _out_of_patience(history, config.fit.patience):
+        number = len(history) + 1
+        start = time.perf_counter()
+        losses, training_seconds, waiting = training.epoch(number, f"{description} {number}/{config.fit.epochs}")
+        logits = scorer.logits(validation, config.data.cache)
+        labels = validation.examples.labels
+        if not (math.isfinite(float(np.sum(losses))) and np.isfinite(logits).all()):
+            raise DivergedError(
+                f"the loss is not finite in epoch {number}; lower --learning-rate (now {config.fit.learning_rate:g})"
+            )
+        row = Epoch(
+            epoch=number,
+            loss=float(np.mean(losses)),
+            learning_rate=float(training.optimizer.learning_rate),
+            validation_loss=float(log_loss(labels, 1 / (1 + np.exp(-logits)), labels=[0, 1])),
+            validation_auroc=float(roc_auc_score(labels, logits)),
+            validation_accuracy=float(np.mean((logits > 0) == labels)),
+            seconds=time.perf_counter() - start,
+            images_per_second=len(losses) * config.fit.batch_size / training_seconds,
+            waiting=waiting / training_seconds,
+        )
+        if not history or _merit(row) > max(map(_merit, history)):
+            training.remember_best()
+        history.append(row)
+        if folder:
+            state = {"history": [vars(epoch) for epoch in history], "iterations": training.iterations}
+            checkpoint.save(folder, training.variables(), state)
+        if on_epoch(row):
+            break
+    training.kept.set_weights([variable.numpy() for variable in training.best])
+    return Fitted(training.kept, tuple(history), execution)
+
+
+def _merit(epoch: Epoch) -> tuple[float, float]:
+    return epoch.validation_auroc, -epoch.validation_loss
+
+
+def _out_of_patience(history: list[Epoch], patience: int) -> bool:
+    if not patience or not history:
+        return False
+    return len(history) - max(history, key=_merit).epoch >= patience
+
+
+class Training:
+    """The network, its optimizer and its moving average, and the compiled step that moves all three."""
+
+    def __init__(self, config: RunConfig, train: Split, execution: Execution) -> None:
+        self.config, self.train = config, train
+        self.network = models.build(config.model, train.image_size, execution.precision)
+        self.kept = models.float32_copy(self.network, config.model)
+        self.best = [tf.Variable(weight.value, trainable=False) for weight in self.kept.weights]
+        self.optimizer = _optimizer(config.fit, train.count // config.fit.batch_size, execution)
+        self.optimizer.build(self.network.trainable_variables)
+        self.iterations = 0
+        self._step = self._compiled(execution)
+
+    def variables(self) -> dict[str, list[Any]]:
+        """Give everything that a step changes, by group."""
+        return {
+            "network": self.network.variables,
+            "optimizer": self.optimizer.variables,
+            "kept": self.kept.weights,
+            "best": self.best,
+        }
+
+    def remember_best(self) -> None:
+        """Take the kept weights as the best so far."""
+        for best, weight in zip(self.best, self.kept.weights, strict=True):
+            best.assign(weight.value)
+
+    def epoch(self, number: int, description: str) -> tuple[list[float], float, float]:
+        """Run one epoch; give the loss of each step, the seconds it took and those spent waiting for input."""
+        fit, steps = self.config.fit, self.train.count // self.config.fit.batch_size
+        batches = iter(
+            training_batches(self.train, fit.batch_size, seed=fit.seed, epoch=number, cache=self.config.data.cache)
+        )
+        losses, waiting, start = [], 0.0, time.perf_counter()
+        for _ in track(range(steps), description):
+            asked = time.perf_counter()
+            images, labels = next(batches)
+            waiting += time.perf_counter() - asked
+            uniform = augment.draw(fit.seed, self.iterations, fit.batch_size)
+            losses.append(self._step(images, labels, uniform, tf.constant(self._decay())))
+            self.iterations += 1
+        values = [float(loss) for loss in losses]  # here, not in the loop: a GPU need not stop after every step
+        return values, time.perf_counter() - start, waiting
+
+    def _decay(self) -> float:
+        return min(self.config.fit.average, (1 + self.iterations) / (AVERAGE_RAMP + self.iterations))
+
+    def _compiled(self, execution: Execution) -> Callable[..., Any]:
+        fit, changes, size = self.config.fit, self.config.augment, self.train.image_size
+        weights = tf.constant(_class_weights(self.train) if fit.class_weights else [1.0, 1.0], tf.float32)
+
+        # Compiled on its own whatever the step is: uncompiled, these gathers are several times slower (docs/speed.md).
+        @tf.function(jit_compile=True)
+        def augmented(images: Any, uniform: Any) -> Any:
+            return augment.apply(images, augment.sample(uniform, changes, size))
+
+        @tf.function(jit_compile=execution.xla)
+        def step(images: Any, labels: Any, uniform: Any, decay: Any) -> Any:
+            images = augmented(images, uniform) if changes.augment else tf.cast(images, tf.float32)
+            targets = tf.cast(labels, tf.float32)[:, None]
+            targets = targets * (1 - fit.label_smoothing) + 0.5 * fit.label_smoothing
+            with tf.GradientTape() as tape:
+                logits = self.network(images, training=True)
+                entropy = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)[:, 0]
+                loss = tf.reduce_mean(entropy * tf.gather(weights, labels))
+                loss += sum(self.network.losses, tf.constant(0.0))
+                scaled = self.optimizer.scale_loss(loss)
+            trainable = self.network.trainable_variables
+            gradients = tape.gradient(scaled, [variable.value for variable in trainable])
+            self.optimizer.apply(gradients, trainable)
+            for kept, weight in zip(self.kept.weights, self.network.weights, strict=True):
+                kept.assign(weight + decay * (kept - weight))
+            return loss
+
+        return step  # type: ignore[no-any-return]
+
+
+def _class_weights(train: Split) -> list[float]:
+    counts = np.bincount(train.examples.labels, minlength=2)
+    return [float(count) for count in counts.sum() / (2 * np.maximum(counts, 1))]
+
+
+def _optimizer(config: FitConfig, steps_per_epoch: int, execution: Execution) -> keras.Optimizer:
+    steps = max(1, steps_per_epoch * config.epochs)
+    warmup = int(config.warmup * steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=config.learning_rate * (FINAL_LEARNING_RATE if warmup else 1.0),
+        decay_steps=max(1, steps - warmup),
+        alpha=FINAL_LEARNING_RATE,
+        warmup_target=config.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    if execution.precision == "mixed_float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer

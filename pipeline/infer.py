@@ -1,0 +1,60 @@
+"""What a model says of many images, a batch at a time, compiled once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from pipeline.config import Switch
+from pipeline.predictions import Predictions
+from pipeline.records import Examples, Split, evaluation_batches
+
+BATCH = 64
+
+
+class Scorer:
+    """A network's forward pass, compiled once and used for as many splits as wanted."""
+
+    def __init__(self, network: keras.Model) -> None:
+        def forward(images: Any) -> Any:
+            return network(tf.cast(images, tf.float32), training=False)
+
+        self._forward = tf.function(forward, reduce_retracing=True)
+
+    def logits(self, split: Split, cache: Switch = "auto") -> NDArray[np.float64]:
+        """Give the logit of every example in order, `[n]`; computed in float32, kept in float64 for what follows."""
+        batches = evaluation_batches(split, BATCH, cache=cache)
+        parts: list[Any] = [self._forward(images).numpy()[:, 0] for images, _ in batches]
+        return np.concatenate(parts).astype(np.float64)
+
+
+class Answers:
+    """Every output of an inference model, as a function of images; compiled once."""
+
+    def __init__(self, model: keras.Model) -> None:
+        signature = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)
+        self._forward = tf.function(lambda images: model(images, training=False), input_signature=[signature])
+
+    def __call__(self, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Give the outputs for images uint8 `[n, S, S, 1]`, n at least 1, each `[n, ...]`."""
+        parts = [self._forward(tf.constant(images[start : start + BATCH])) for start in range(0, len(images), BATCH)]
+        return {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Give P(PNEUMONIA) alone, `[n]`."""
+        return self(images)["probability"][:, 0].astype(np.float64)
+
+
+def table(examples: Examples, probabilities: NDArray[np.float64]) -> Predictions:
+    """Set probabilities `[n]` beside who and what they are about."""
+    return Predictions(
+        filenames=examples.filenames,
+        patients=examples.patients,
+        subtypes=examples.subtypes,
+        labels=examples.labels,
+        probabilities=probabilities,
+    )

@@ -1,0 +1,76 @@
+"""The verdict on a trained network: decided on validation, locked, and only then scored on every split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from pipeline.calibration import probabilities_at
+from pipeline.config import RunConfig
+from pipeline.infer import Scorer, table
+from pipeline.lock import write_lock
+from pipeline.models import inference_model
+from pipeline.predictions import Predictions, write_csv
+from pipeline.records import Split
+from pipeline.run import RunFolder
+from pipeline.saved import save_model
+from pipeline.scoring import Choice, calibrated, decide, score_splits
+from pneumo_tfds.files import write_json
+from pneumo_tfds.prepared import inspect
+
+KEPT = ("test_origin", "split_rule", "manifest_sha256", "patients")
+COUNTED = ("skipped", "dropped", "byte_identical")
+
+
+def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Mapping[str, Split]) -> None:
+    """Decide, lock and score; write `model.keras`, `lock.json`, `predictions.csv` and `metrics.json`.
+
+    Temperature, bias and operating point come from validation. They, the weights and the settings are locked before any
+    image of `test` is looked at.
+
+    Args:
+        folder: of the run; its config.json is written already.
+        config: the run's settings.
+        network: float32, from `pipeline.fit`.
+        splits: `validation` and, if there is one, `test`.
+    """
+    scorer, cache = Scorer(network), config.data.cache
+
+    def raw(split: Split) -> Predictions:
+        return table(split.examples, probabilities_at(scorer.logits(split, cache), 1.0))
+
+    validation = raw(splits["validation"])
+    # Class weights teach the network that both classes are equally common; the bias takes that back.
+    choice = decide(validation, config.evaluation.rule, with_bias=config.fit.class_weights)
+    save_model(folder.model, inference_model(network, choice.temperature, choice.bias))
+    point = choice.operating_point
+    write_lock(folder.path, choice.temperature, point.threshold, point.rule, choice.bias)
+
+    tables = {"validation": calibrated(validation, choice.temperature, choice.bias)}
+    if "test" in splits:
+        tables["test"] = calibrated(raw(splits["test"]), choice.temperature, choice.bias)
+    write_scores(folder, config, tables, choice)
+
+
+def write_scores(folder: RunFolder, config: RunConfig, tables: Mapping[str, Predictions], choice: Choice) -> None:
+    """Score the tables by a choice that is made; write `predictions.csv` and `metrics.json`."""
+    figures = score_splits(tables, choice, config.fit.seed, config.evaluation.resamples)
+    write_csv(folder.predictions, tables)
+    write_json(folder.metrics, {"dataset": describe(Path(str(config.data.dataset))), **figures})
+
+
+def describe(dataset: Path) -> dict[str, Any]:
+    """Give what `metrics.json` says of a dataset: counts, hashes and rules, and no file, patient or folder."""
+    built = inspect(dataset)
+    config = dataset.parent.name
+    return {
+        "name": f"pneumo_tfds/{config}",
+        "version": dataset.name,
+        "phantom": config.startswith("phantom"),
+        "images": built.examples,
+        **{key: built.metadata.get(key) for key in KEPT},
+        **{key: len(built.metadata.get(key, ())) for key in COUNTED},
+    }

@@ -1,0 +1,184 @@
+"""From TFRecords on disk to batches: records, cache, shuffle, batch, prefetch.
+
+A split that fits is read once into memory as uint8 and batched by gathering rows; one that does not is streamed from
+its files. Training sees every image once an epoch in an order fixed by (seed, epoch), and drops the incomplete last
+batch, so that every step has one shape. Evaluation sees every image, in the order of the records.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from pipeline.config import Switch
+from pneumo_tfds.errors import InputError
+
+PARSE_BATCH = 256  # records parsed by one op; beyond a few hundred nothing is gained
+SHUFFLE_BYTES = 512 * 2**20  # what a stream's shuffle buffer may hold
+MEMORY_SHARE = 0.5  # of the free memory, for a cache that nobody asked for by name
+CLASSES = ("NORMAL", "PNEUMONIA")
+
+
+@dataclass(frozen=True)
+class Examples:
+    """One split in memory. Row i of each array is image i."""
+
+    images: NDArray[np.uint8]
+    """`[n, S, S, 1]`"""
+    labels: NDArray[np.int64]
+    """`[n]`, 0 NORMAL, 1 PNEUMONIA"""
+    patients: NDArray[np.str_]
+    """`[n]`"""
+    subtypes: NDArray[np.str_]
+    """`[n]`: normal, bacteria, virus or unknown"""
+    filenames: NDArray[np.str_]
+    """`[n]`, relative to the source"""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: NDArray[Any]) -> Examples:
+        """Give the examples at `rows` (indices or a mask)."""
+        return Examples(
+            self.images[rows], self.labels[rows], self.patients[rows], self.subtypes[rows], self.filenames[rows]
+        )
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a built dataset, on disk."""
+
+    name: str
+    files: tuple[str, ...]
+    count: int
+    image_size: int
+
+    @property
+    def bytes(self) -> int:
+        """Size of the pixels in memory."""
+        return self.count * self.image_size**2
+
+    def fits(self, cache: Switch) -> bool:
+        """Say whether the pixels are to be kept in memory: as asked, or if they take less than half of what is free."""
+        return cache == "on" or (cache == "auto" and self.bytes < MEMORY_SHARE * psutil.virtual_memory().available)
+
+    @cached_property
+    def examples(self) -> Examples:
+        """The whole split in memory, read once.
+
+        Raises:
+            InputError: a record file is damaged.
+        """
+        images = np.empty((self.count, self.image_size, self.image_size, 1), np.uint8)
+        rows: dict[str, list[Any]] = {name: [] for name in ("label", "patient", "subtype", "filename")}
+        position = 0
+        for batch in self._parsed():
+            size = len(batch["label"])
+            images[position : position + size] = batch["image"]
+            position += size
+            for name, values in rows.items():
+                values.append(batch[name])
+        if position != self.count:
+            raise InputError(f"{self.files[0]}: {self.name} holds {position} of {self.count} images; build it again")
+        text = {name: np.char.decode(np.concatenate(rows[name]).astype(bytes), "utf-8") for name in list(rows)[1:]}
+        labels = np.concatenate(rows["label"])
+        return Examples(images, labels, text["patient"], text["subtype"], text["filename"])
+
+    def _parsed(self) -> Iterator[dict[str, NDArray[Any]]]:
+        chain = tf.data.TFRecordDataset(self.files).batch(PARSE_BATCH).map(self._parse, tf.data.AUTOTUNE).prefetch(2)
+        try:
+            yield from chain.as_numpy_iterator()
+        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+            reason = str(error.message).splitlines()[0]
+            raise InputError(
+                f"a record file of {Path(self.files[0]).parent} is damaged ({reason}); build it again"
+            ) from error
+
+    def _parse(self, records: tf.Tensor) -> dict[str, tf.Tensor]:
+        text = tf.io.FixedLenFeature([], tf.string)
+        label = tf.io.FixedLenFeature([], tf.int64)
+        keys = {"image": text, "label": label, "patient": text, "subtype": text, "filename": text}
+        batch: dict[str, tf.Tensor] = tf.io.parse_example(records, keys)
+        size = self.image_size
+        batch["image"] = tf.reshape(tf.io.decode_raw(batch["image"], tf.uint8), (-1, size, size, 1))
+        return batch
+
+    def stream(self) -> tf.data.Dataset:
+        """Give (images uint8 `[b, S, S, 1]`, labels int64 `[b]`) in the order of the records, never held in memory."""
+        chain = tf.data.TFRecordDataset(self.files).batch(PARSE_BATCH).map(self._parse, tf.data.AUTOTUNE)
+        return chain.map(lambda batch: (batch["image"], batch["label"]))
+
+
+def open_splits(dataset: Path) -> dict[str, Split]:
+    """Open a dataset that `pneumo_tfds` built.
+
+    Args:
+        dataset: its folder, `.../pneumo_tfds/gray_224/1.0.0`.
+
+    Raises:
+        InputError: there is no such dataset, or it is another one.
+    """
+    import tensorflow_datasets as tfds
+
+    if not (dataset / "dataset_info.json").exists():
+        raise InputError(f"{dataset} holds no built dataset; make one with python -m pneumo_tfds build --source PATH")
+    information = json.loads((dataset / "dataset_info.json").read_text(encoding="utf-8"))
+    if information["name"] != "pneumo_tfds":
+        raise InputError(f"{dataset} holds the dataset {information['name']}, not pneumo_tfds; name one of ours")
+    builder = tfds.builder_from_directory(str(dataset))
+    size = builder.info.features["image"].shape[0]
+    return {
+        name: Split(name, tuple(str(path) for path in split.filepaths), split.num_examples, size)
+        for name, split in builder.info.splits.items()
+        if split.num_examples
+    }
+
+
+def training_batches(
+    split: Split, batch_size: int, *, seed: int, epoch: int, cache: Switch = "auto"
+) -> tf.data.Dataset:
+    """One epoch of (images uint8 `[batch_size, S, S, 1]`, labels int64 `[batch_size]`), shuffled by (seed, epoch).
+
+    Raises:
+        InputError: the split holds less than one batch.
+    """
+    if batch_size > split.count:
+        raise InputError(f"--batch-size is {batch_size}, but {split.name} holds {split.count} images; make it smaller")
+    order = np.random.SeedSequence([seed, epoch]).generate_state(1)[0]
+    if split.fits(cache):
+        pixels, labels = tf.constant(split.examples.images), tf.constant(split.examples.labels)
+        return (
+            tf.data.Dataset.range(split.count)
+            .shuffle(split.count, seed=order)
+            .batch(batch_size, drop_remainder=True)
+            .map(lambda rows: (tf.gather(pixels, rows), tf.gather(labels, rows)), tf.data.AUTOTUNE)
+            .prefetch(tf.data.AUTOTUNE)
+        )
+    files = np.random.default_rng(order).permutation(split.files)
+    return (
+        tf.data.Dataset.from_tensor_slices(files)
+        .interleave(tf.data.TFRecordDataset, cycle_length=4, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .shuffle(max(batch_size, SHUFFLE_BYTES // split.image_size**2), seed=order)
+        .batch(batch_size, drop_remainder=True)
+        .map(split._parse, tf.data.AUTOTUNE)
+        .map(lambda batch: (batch["image"], batch["label"]))
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def evaluation_batches(split: Split, batch_size: int, *, cache: Switch = "auto") -> tf.data.Dataset:
+    """Every example once, in order: (images uint8 `[b, S, S, 1]`, labels int64 `[b]`); the last batch may be small."""
+    if split.fits(cache):
+        source = tf.data.Dataset.from_tensor_slices((split.examples.images, split.examples.labels))
+    else:
+        source = split.stream().unbatch()
+    return source.batch(batch_size).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,90 @@
+"""What lies in a run folder, and under which name."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import RunConfig, read, to_dict
+from pneumo_tfds.errors import InputError
+from pneumo_tfds.files import write_json
+
+
+class RunFolder:
+    """The paths of one run, `runs/NAME/`. Making the object touches nothing on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.json"
+        self.history = path / "history.csv"
+        self.model = path / "model.keras"
+        self.metrics = path / "metrics.json"
+        self.predictions = path / "predictions.csv"
+        self.report = path / "report.html"
+        self.plots = path / "plots"
+        self.onnx = path / "model.onnx"
+        self.parity = path / "parity.json"
+        self.golden = path / "golden.npz"
+        self.checkpoint = path / "checkpoint"
+        self.tuner = path / "tuner"
+
+    def start(self, *, resume: bool) -> None:
+        """Make the folder for a new run, or check that there is one to go on with.
+
+        Raises:
+            InputError: the folder holds a run and `resume` is false, or holds none and `resume` is true.
+        """
+        held = self.path.exists() and any(not entry.name.startswith(".") for entry in self.path.iterdir())
+        if held and not resume:
+            raise InputError(f"{self.path} already holds a run; go on with --resume, or name another --run-dir")
+        if resume and not self.config.exists():
+            raise InputError(f"{self.path} holds no run to resume (no config.json); leave --resume out to start one")
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process; a second one that wants it is refused, not mixed in.
+
+        Raises:
+            InputError: another process holds it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(
+                    f"{self.path} is in use by another process; wait, or name another --run-dir"
+                ) from error
+            yield
+
+    def write_config(self, config: RunConfig) -> None:
+        """Write the settings down."""
+        write_json(self.config, to_dict(config))
+
+    def read_config(self) -> RunConfig:
+        """Read the settings back.
+
+        Raises:
+            InputError: the folder is not a run, or its config.json is broken.
+        """
+        if not self.config.exists():
+            raise InputError(f"{self.path} is not a run folder (no config.json); give one that pipeline.train made")
+        return read(self.config, RunConfig)
+
+    def read_json(self, path: Path) -> dict[str, Any]:
+        """Read one of the folder's JSON files.
+
+        Raises:
+            InputError: it is not there yet.
+        """
+        if not path.exists():
+            raise InputError(
+                f"{path} is not there; finish the run first: python -m pipeline.train --run-dir {self.path} --resume"
+            )
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return content

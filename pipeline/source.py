@@ -1,0 +1,24 @@
+"""From the settings to a built dataset: the X-rays that were named, those in TFDS's manual folder, or phantoms."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from pipeline.config import RunConfig
+from pneumo_tfds.manual import in_manual_folder
+from pneumo_tfds.prepared import default_data_dir, prepare
+
+
+def with_dataset(config: RunConfig) -> RunConfig:
+    """Build the dataset of a run unless it is built, and note its folder in the settings.
+
+    Raises:
+        InputError: nothing can be built from the source.
+    """
+    data = config.data
+    if data.dataset is not None:
+        return config
+    manual = (data.data_dir or default_data_dir()) / "downloads" / "manual"  # where TFDS keeps what people download
+    source = data.source or in_manual_folder(manual)
+    dataset = prepare(source, data.image_size, data.data_dir, data.validation_fraction)
+    return dataclasses.replace(config, data=dataclasses.replace(data, dataset=dataset.resolve()))

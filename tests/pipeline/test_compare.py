@@ -1,0 +1,119 @@
+"""The command that compares runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from pipeline.compare import CompareConfig, compare, load, main
+from pipeline.predictions import Predictions, read_csv, write_csv
+from pneumo_tfds.errors import InputError
+
+
+def table(noise, seed=0, n=120):
+    labels = (np.arange(n) % 3 > 0).astype(int)
+    generator = np.random.default_rng(seed)
+    scores = 1 / (1 + np.exp(-(1.5 * (2 * labels - 1) + noise * generator.normal(size=n))))
+    names = np.array([f"{i:03d}.jpeg" for i in range(n)])
+    kinds = np.where(labels == 1, "virus", "normal")
+    return Predictions(names, np.array([f"p{i // 2}" for i in range(n)]), kinds, labels, scores)
+
+
+def write_run(folder, test, threshold=0.5):
+    write_csv(folder / "predictions.csv", {"validation": table(1.0, 9), "test": test})
+    point = {"threshold": threshold, "rule": "youden", "chosen_on": "validation"}
+    (folder / "metrics.json").write_text(json.dumps({"operating_point": point}))
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return [write_run(tmp_path / name, table(noise, seed)) for name, noise, seed in (("a", 1.0, 1), ("b", 4.0, 2))]
+
+
+def test_a_better_run_is_told_from_a_worse_one_whatever_the_order_of_rows(runs, capsys, tmp_path):
+    worse = read_csv(runs[1] / "predictions.csv")
+    shuffled = np.random.default_rng(0).permutation(120)
+    write_csv(runs[1] / "predictions.csv", {**worse, "test": worse["test"].take(shuffled)})
+    main(CompareConfig(runs=tuple(runs), json=tmp_path / "out.json"))
+    content = json.loads((tmp_path / "out.json").read_text())
+    (pair,) = content["pairs"]
+    assert (content["images"], content["patients"], content["split"]) == (120, 60, "test")
+    assert pair["auroc"]["difference"] > 0.1
+    assert pair["auroc"]["interval"][0] > 0
+    assert pair["delong"]["p_value"] < 0.001
+    assert pair["mcnemar"]["only_first_right"] > pair["mcnemar"]["only_second_right"]
+    printed = capsys.readouterr().out
+    assert f"{pair['auroc']['values'][0]:.4f}" in printed
+    assert "DeLong" in printed
+    assert "\u2026" not in printed  # nothing cut off at 80 columns
+
+
+def test_each_run_is_judged_at_its_own_threshold(tmp_path):
+    same = table(2.0)
+    runs = [load(write_run(tmp_path / str(cut), same, cut), "test") for cut in (0.5, 0.999)]
+    (pair,) = compare(runs, 100, 0)
+    assert pair["auroc"]["difference"] == 0.0
+    assert pair["accuracy"]["values"][0] == pytest.approx(((same.probabilities >= 0.5) == same.labels).mean())
+    assert pair["accuracy"]["values"][1] == pytest.approx(((same.probabilities >= 0.999) == same.labels).mean())
+
+
+def test_several_runs_are_corrected_over_all_pairs(runs, tmp_path):
+    third = write_run(tmp_path / "c", table(2.0, 3))
+    pairs = compare([load(folder, "test") for folder in (*runs, third)], 100, 0)
+    assert [[name[-1] for name in pair["runs"]] for pair in pairs] == [["a", "b"], ["a", "c"], ["b", "c"]]
+    least = min(pairs, key=lambda pair: pair["delong"]["p_value"])
+    assert least["delong"]["p_holm"] == pytest.approx(3 * least["delong"]["p_value"])
+    assert all(pair["mcnemar"]["p_holm"] >= pair["mcnemar"]["p_value"] for pair in pairs)
+
+
+def test_json_on_standard_output_is_json_alone(runs, capsys):
+    from pathlib import Path
+
+    main(CompareConfig(runs=tuple(runs), json=Path("-"), split="validation"))
+    assert json.loads(capsys.readouterr().out)["split"] == "validation"
+
+
+def test_runs_that_cannot_be_compared_are_one_clear_error(runs, tmp_path):
+    with pytest.raises(InputError, match="is not a folder"):
+        load(tmp_path / "none", "test")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"predictions\.csv.*evaluate the run first"):
+        load(tmp_path / "empty", "test")
+    with pytest.raises(InputError, match="not for train"):
+        load(runs[0], "train")
+    fewer = load(write_run(tmp_path / "fewer", table(1.0, n=90)), "test")
+    with pytest.raises(InputError, match=r"different images \(120 and 90, 90 in both\)"):
+        compare([load(runs[0], "test"), fewer], 100, 0)
+    first = load(runs[0], "test")
+    other = table(1.0)
+    flipped = Predictions(other.filenames, other.patients, other.subtypes, 1 - other.labels, other.probabilities)
+    with pytest.raises(InputError, match="different labels"):
+        compare([first, load(write_run(tmp_path / "flipped", flipped), "test")], 100, 0)
+    one_class = other.take(other.labels == 1)
+    single = [load(write_run(tmp_path / name, one_class), "test") for name in ("s", "t")]
+    with pytest.raises(InputError, match="two images or more of each class"):
+        compare(single, 100, 0)
+    (runs[0] / "metrics.json").write_text("{}")
+    with pytest.raises(InputError, match="gives no threshold"):
+        load(runs[0], "test")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a"], "two run folders or more"),
+        (["a", "a"], "given twice"),
+        (["a", "b", "--resamples", "5"], "--resamples is 5"),
+    ],
+)
+def test_impossible_arguments_are_one_line_and_exit_code_2(arguments, message):
+    command = [sys.executable, "-m", "pipeline.compare", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1

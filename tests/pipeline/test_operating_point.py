@@ -1,0 +1,97 @@
+"""The rules that choose a threshold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.metrics import figures
+from pipeline.operating_point import Rule, choose
+from pneumo_tfds.errors import InputError
+
+LABELS = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
+SCORES = np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.25, 0.45, 0.7, 0.8, 0.9])
+
+
+def every_threshold(labels, scores):
+    """All distinct decisions, by hand: sensitivity and specificity at each score."""
+    for cut in np.unique(scores):
+        called = scores >= cut
+        yield called[labels == 1].mean(), (~called[labels == 0]).mean()
+
+
+def test_youden_takes_the_largest_sum():
+    point = choose(LABELS, SCORES, "youden", "validation")
+    # 0.45 to 0.6: sensitivity 4/5, specificity 4/5; at 0.7 they are 3/5 and 1. Ties go to the sensitivity.
+    assert (point.sensitivity, point.specificity) == (0.8, 0.8)
+    assert 0.4 < point.threshold <= 0.45
+    assert (point.rule, point.chosen_on) == ("youden", "validation")
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("rule", ["youden", "sensitivity>=0.9", "specificity>=0.8", "sensitivity>=0.955"])
+def test_the_choice_is_the_best_of_all_thresholds(rule, seed):
+    generator = np.random.default_rng(seed)
+    labels = np.repeat([0, 1], [40, 70])
+    scores = np.round(1 / (1 + np.exp(-generator.normal(labels * 2.0, 1.0))), 2)  # rounded, so that there are ties
+    point = choose(labels, scores, rule, "validation")
+    found = figures(labels, scores, point.threshold)
+    assert (found["sensitivity"], found["specificity"]) == pytest.approx((point.sensitivity, point.specificity))
+    candidates = list(every_threshold(labels, scores))
+    if rule == "youden":
+        assert point.sensitivity + point.specificity == pytest.approx(max(a + b for a, b in candidates))
+    elif rule.startswith("sensitivity"):
+        least = float(rule.partition(">=")[2])
+        assert point.sensitivity >= least
+        assert point.specificity == pytest.approx(max(b for a, b in candidates if a >= least))
+    else:
+        assert point.specificity >= 0.8 - 1e-12
+        assert point.sensitivity == pytest.approx(max(a for a, b in candidates if b >= 0.8 - 1e-12))
+
+
+def test_the_threshold_is_a_short_number_between_two_scores_not_on_one():
+    point = choose(np.array([0, 0, 1, 1]), np.array([0.1, 0.41234567, 0.43456789, 0.9]), "youden", "validation")
+    assert point.threshold == 0.423
+    assert choose(np.array([0, 1]), np.array([0.4230001, 0.4230002]), "youden", "v").threshold == pytest.approx(
+        0.42300015
+    )
+
+
+@pytest.mark.parametrize("text", ["youden", "sensitivity>=0.95", "specificity>=0.9"])
+def test_a_rule_reads_back_as_written(text):
+    assert str(Rule.parse(f" {text.upper()} ")) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("accuracy>=0.9", "'accuracy>=0.9' is not one of youden"),
+        ("sensitivity>0.9", "is not one of"),
+        ("", "is not one of"),
+        ("sensitivity>=1.5", "asks for 1.5"),
+        ("specificity>=0", "over 0 and at most 1"),
+    ],
+)
+def test_a_rule_that_is_none_is_one_clear_error(text, message):
+    with pytest.raises(InputError, match=message):
+        Rule.parse(text)
+
+
+def test_a_rule_that_only_a_useless_threshold_reaches_names_the_best():
+    """Calling everything PNEUMONIA always has sensitivity 1; that is not a threshold to hand to anyone."""
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    scores = np.array([0.05, 0.2, 0.3, 0.4, 0.01, 0.7, 0.8, 0.9])
+    with pytest.raises(InputError, match=r"sensitivity>=0\.95 cannot be met usefully on validation: the best is 0\.75"):
+        choose(labels, scores, "sensitivity>=0.95", "validation")
+    with pytest.raises(InputError, match="no threshold on it is better than chance"):
+        choose(labels, np.full(8, 0.5), "specificity>=0.9", "validation")
+
+
+def test_youden_on_a_model_that_says_nothing_still_gives_a_point():
+    point = choose(np.array([0, 1, 1]), np.full(3, 0.6), "youden", "validation")
+    assert (point.sensitivity, point.specificity) == (1.0, 0.0)
+
+
+def test_one_class_has_no_operating_point():
+    with pytest.raises(InputError, match="validation has images of one class only"):
+        choose(np.ones(5, int), SCORES[:5], "youden", "validation")
