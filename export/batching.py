@@ -1,0 +1,116 @@
+"""Answering many clients with few calls of the model: requests that arrive together share a batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class OverloadedError(RuntimeError):
+    """More requests wait than the queue holds; the client should come back later."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchLimits:
+    """How requests are gathered."""
+
+    largest: int = 16
+    """Items in one call of the model at most."""
+    wait: float = 0.004
+    """Seconds an item waits for company when the model is free."""
+    queue: int = 256
+    """Items that may wait; one more is refused."""
+
+
+class Batcher(Generic[Item, Answer]):
+    """Gathers items of concurrent requests and answers them together.
+
+    Use as an async context manager; the worker lives as long as the block.
+
+    Args:
+        answer: called in `executor` with 1 to `limits.largest` items; returns one answer for each, in order. An
+            exception it raises goes to every request of that batch.
+        limits: how long and how much to gather.
+        executor: where `answer` runs, so that the event loop stays free.
+        observe: told the size of each batch.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Sequence[Item]], Sequence[Answer]],
+        limits: BatchLimits,
+        executor: Executor,
+        observe: Callable[[int], None] = lambda size: None,
+    ) -> None:
+        self._answer, self._limits, self._executor, self._observe = answer, limits, executor, observe
+        self._queue: asyncio.Queue[tuple[Item, asyncio.Future[Answer]]] = asyncio.Queue(limits.queue)
+        self._worker: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Batcher[Item, Answer]:
+        self._worker = asyncio.create_task(self._work())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.gather(self._worker, return_exceptions=True)
+        while not self._queue.empty():
+            self._queue.get_nowait()[1].cancel()
+
+    @property
+    def waiting(self) -> int:
+        """Items that wait for the model now."""
+        return self._queue.qsize()
+
+    async def submit(self, item: Item) -> Answer:
+        """Answer one item.
+
+        Raises:
+            OverloadedError: the queue is full.
+        """
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        try:
+            self._queue.put_nowait((item, future))
+        except asyncio.QueueFull as error:
+            raise OverloadedError(f"{self._limits.queue} images are waiting already") from error
+        return await future
+
+    async def _work(self) -> None:
+        while True:
+            batch = await self._gather()
+            self._observe(len(batch))
+            loop = asyncio.get_running_loop()
+            try:
+                answers = await loop.run_in_executor(self._executor, self._answer, [item for item, _ in batch])
+            except asyncio.CancelledError:
+                for _, future in batch:
+                    future.cancel()
+                raise
+            except Exception as error:  # noqa: BLE001 (whatever it is, each waiting request must hear of it)
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
+                continue
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():  # the client may have left
+                    future.set_result(answer)
+
+    async def _gather(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
+        """Wait for one item, then for others until the batch is full or the wait is over."""
+        batch = [await self._queue.get()]
+        deadline = asyncio.get_running_loop().time() + self._limits.wait
+        while len(batch) < self._limits.largest:
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0 and self._queue.empty():
+                break
+            try:
+                batch.append(await asyncio.wait_for(self._queue.get(), max(left, 0.0)))
+            except TimeoutError:
+                break
+        return batch

@@ -1,0 +1,147 @@
+"""Exporting one run: convert, compare, write what passed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from export import convert, examples, golden, parity
+from export.classifier import Classifier
+from export.metadata import metadata_of_run
+from pipeline.run import RunFolder
+from pneumo_tfds.errors import InputError
+from pneumo_tfds.files import replacing, write_json
+
+FP16, INT8 = "model.fp16.onnx", "model.int8.onnx"
+SPLIT = "validation"
+
+Judge = Callable[..., parity.Report]
+
+
+def export_run(
+    folder: Path,
+    *,
+    dataset: Path | None = None,
+    int8: bool = False,
+    fp16: bool = False,
+    parity_images: int = 256,
+    calibration_images: int = 128,
+    threads: int = 0,
+) -> Iterator[tuple[Path, str]]:
+    """Export a finished run and yield each file with what was found of it, as it is done.
+
+    `model.onnx` comes first, with `parity.json` and `golden.npz`. The smaller variants are made from it; one that is
+    over its budget is not kept.
+
+    Args:
+        folder: the run folder, with `model.keras`, `metrics.json` and `config.json`.
+        dataset: the built dataset to compare on; as the run wrote it down if None.
+        int8: make the int8 variant too.
+        fp16: make the float16 variant too.
+        parity_images: validation images to compare on; 0 for all.
+        calibration_images: training images that set the int8 ranges.
+        threads: of onnxruntime; 0 for every core.
+
+    Raises:
+        InputError: the run is unfinished or its model cannot be exported.
+        ParityError: `model.onnx` would answer otherwise than Keras. `parity.json` says how; no file was replaced.
+    """
+    run = RunFolder(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; give the folder of a finished run, such as runs/first")
+    model = convert.float32_copy(convert.load_keras(run.model))
+    side = convert.image_side(model)
+    metrics, config = run.read_json(run.metrics), run.read_json(run.config)
+    metadata = metadata_of_run(metrics, config, side, str(folder))
+    place = examples.dataset_folder(folder, config, metrics, dataset)
+    sample = examples.take(place, SPLIT, side, parity_images)
+    expected = convert.reference(model)
+    judge = partial(
+        parity.compare,
+        expected,
+        images=sample.images,
+        labels=sample.labels,
+        threshold=metadata.threshold,
+        threads=threads,
+    )
+    encoded = convert.to_onnx(model, metadata.to_props()).SerializeToString(deterministic=True)
+    arrays = golden.make(expected, side)
+    unchanged = run.onnx.is_file() and run.onnx.read_bytes() == encoded
+    reports = _earlier_reports(run.parity) if unchanged else {}
+
+    report = _write_float32(run, encoded, arrays, judge, reports)
+    golden.write(run.golden, arrays)
+    yield run.onnx, f"{len(encoded) / 1e6:.2f} MB, {report.summary()}"
+
+    makers: dict[str, Callable[[], bytes]] = {}
+    if fp16:
+        makers[FP16] = lambda: _fp16(run.onnx)
+    if int8:
+        makers[INT8] = lambda: _int8(run.onnx, examples.take(place, "train", side, calibration_images))
+    if not unchanged:
+        for name in {FP16, INT8} - makers.keys():
+            (folder / name).unlink(missing_ok=True)  # made from another model.onnx
+    for name, make in makers.items():
+        report = _write_variant(folder / name, make(), judge)
+        reports[name] = report.to_json()
+        _write_reports(run, reports)
+        size = f"{(folder / name).stat().st_size / 1e6:.2f} MB, " if report.passed else ""
+        yield folder / name, size + (report.summary() if report.passed else f"not kept: {report.differences[0]}")
+
+
+def _write_float32(run: RunFolder, encoded: bytes, arrays: Any, judge: Judge, reports: dict[str, Any]) -> parity.Report:
+    """Judge the float32 file under a temporary name; it gets its own when it answers like Keras."""
+    with replacing(run.onnx) as candidate:
+        candidate.write_bytes(encoded)
+        report = judge(candidate)
+        if report.passed:
+            report.differences += golden.self_test(Classifier(candidate), arrays, report.budget.probability)
+        reports[run.onnx.name] = report.to_json()
+        _write_reports(run, reports)
+        if not report.passed:
+            more = f" and {len(report.differences) - 1} more" if len(report.differences) > 1 else ""
+            raise parity.ParityError(f"{run.onnx} was not written: {report.differences[0]}{more}; see {run.parity}")
+    return report
+
+
+def _write_variant(target: Path, encoded: bytes, judge: Judge) -> parity.Report:
+    """Judge a smaller variant and keep it if it passes; an earlier file of that name goes either way."""
+    candidate = target.with_name(f".{target.stem}.candidate.onnx")
+    try:
+        candidate.write_bytes(encoded)
+        report = judge(candidate, budget=parity.REDUCED)
+        if report.passed:
+            candidate.replace(target)
+        else:
+            target.unlink(missing_ok=True)
+    finally:
+        candidate.unlink(missing_ok=True)
+    return report
+
+
+def _fp16(source: Path) -> bytes:
+    from export.quantize import to_fp16
+
+    return bytes(to_fp16(source).SerializeToString(deterministic=True))
+
+
+def _int8(source: Path, sample: examples.Sample) -> bytes:
+    from export.quantize import to_int8
+
+    return bytes(to_int8(source, sample.images).SerializeToString(deterministic=True))
+
+
+def _write_reports(run: RunFolder, reports: dict[str, Any]) -> None:
+    write_json(run.parity, {"split": SPLIT, "files": reports})
+
+
+def _earlier_reports(path: Path) -> dict[str, Any]:
+    """What an earlier export found of the variants that are still valid."""
+    try:
+        files = json.loads(path.read_text(encoding="utf-8")).get("files", {})
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return dict(files) if isinstance(files, dict) else {}

@@ -1,0 +1,150 @@
+// The page: files in, cards out. All work happens here; the server gives only this page and the model.
+
+import * as ort from "./ort/ort.wasm.min.mjs";
+import { Classifier } from "./classifier.mjs";
+import { goldenCheck } from "./golden.mjs";
+import { draw } from "./heat.mjs";
+import { readNpz } from "./npz.mjs";
+import { decodeFile } from "./pixels.mjs";
+
+const MOST_THREADS = 4;
+const at = (id) => document.getElementById(id);
+const percent = (part) => `${(100 * part).toFixed(1)} %`;
+
+let classifier;
+const answers = [];  // {name, card, pixels, probability, heatmap} or {name, card, error}
+
+function say(text) {
+  at("status").textContent = text;
+}
+
+async function bytesOf(address) {
+  const response = await fetch(address);
+  if (!response.ok) throw new Error(`${address} could not be loaded (${response.status}).`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+async function start() {
+  ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
+  ort.env.wasm.numThreads = crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency || 1) : 1;
+  const model = await bytesOf("model.onnx");
+  classifier = await Classifier.create(ort, model);
+  const { metadata } = classifier;
+  at("use").textContent = `For ${metadata.intendedUse}.`;
+  at("rule").textContent = `The model’s own is ${metadata.threshold}, by the rule ${metadata.thresholdRule}. At or above it: ${metadata.classes[1]}.`;
+  const auroc = metadata.metrics.test?.auroc ?? metadata.metrics.validation?.auroc;
+  at("about").textContent = `Trained on ${metadata.dataset}, ${metadata.imageSize} × ${metadata.imageSize} pixels` +
+    (auroc === undefined ? "." : `; AUROC ${auroc.toFixed(3)} there.`) + ` ${(model.length / 1e6).toFixed(1)} MB, onnxruntime-web.`;
+  at("threshold").value = metadata.threshold;
+  for (const id of ["files", "threshold", "reset", "heat", "golden"]) at(id).disabled = false;
+  showThreshold();
+  say("Ready. Choose X-rays.");
+}
+
+const threshold = () => at("threshold").valueAsNumber;
+
+function showThreshold() {
+  at("threshold-value").textContent = threshold().toFixed(3);
+  answers.forEach(judge);
+}
+
+/** Put the decision at the present threshold on a card. */
+function judge({ name, card, probability }) {
+  if (probability === undefined) return;
+  const [, positive] = classifier.metadata.classes, decision = classifier.decide(probability, threshold());
+  card.classList.toggle("positive", decision === positive);
+  card.classList.toggle("negative", decision !== positive);
+  card.querySelector(".decision").textContent = decision;
+  card.querySelector(".number").textContent = `${percent(probability)} probability of pneumonia`;
+  card.querySelector("canvas").setAttribute("aria-label", `${name}: ${decision}, probability ${percent(probability)}`);
+}
+
+function paint({ card, pixels, heatmap }) {
+  if (pixels) draw(card.querySelector("canvas"), pixels, classifier.metadata.imageSize, at("heat").checked ? heatmap : null);
+}
+
+/** Answer files one after another, each with a card of its own; one that cannot be read does not stop the rest. */
+async function answer(files) {
+  let failed = 0;
+  for (const [number, file] of [...files].entries()) {
+    say(`Reading ${number + 1} of ${files.length} …`);
+    const card = at("card").content.firstElementChild.cloneNode(true), result = { name: file.name, card };
+    card.querySelector("h3").textContent = file.name;
+    at("results").append(card);
+    answers.push(result);
+    try {
+      result.pixels = await decodeFile(file, classifier.metadata.imageSize);
+      [{ probability: result.probability, heatmap: result.heatmap }] = await classifier.predict(result.pixels);
+      card.dataset.probability = result.probability;
+      card.querySelector("meter").value = result.probability;
+      card.querySelector("meter").setAttribute("aria-label", "Probability of pneumonia");
+      judge(result);
+      paint(result);
+      at("legend").hidden = !result.heatmap;
+    } catch (error) {
+      failed++;
+      result.error = error.message;
+      card.classList.add("failed");
+      card.querySelector(".decision").textContent = "Not read";
+      card.querySelector(".number").textContent = error.message;
+    }
+  }
+  const read = answers.filter((result) => result.probability !== undefined);
+  const positive = read.filter((result) => result.probability >= threshold()).length;
+  say(`${read.length} read: ${positive} ${classifier.metadata.classes[1]}, ${read.length - positive} ${classifier.metadata.classes[0]}` +
+    (failed ? `; ${failed} could not be read.` : "."));
+  for (const id of ["save", "clear"]) at(id).disabled = answers.length === 0;
+}
+
+let queue = Promise.resolve();
+function enqueue(files) {
+  if (!classifier || !files.length) return;
+  queue = queue.then(() => answer(files)).catch((error) => say(error.message));
+}
+
+async function check() {
+  const result = at("golden-result");
+  result.textContent = "Checking …";
+  try {
+    const arrays = await readNpz((await bytesOf("golden.npz")).buffer);
+    const { tensors, files, levels } = await goldenCheck(classifier, arrays, decodeFile);
+    result.textContent = `Golden check ${tensors.passed && files.passed ? "passed" : "FAILED"}: ` +
+      `${tensors.count} tensors, max |Δp| ${tensors.worst.toExponential(1)}; ` +
+      `${files.count} files decoded here, max |Δp| ${files.worst.toExponential(1)}, pixels within ${levels} levels.`;
+    Object.assign(result.dataset, { tensors: tensors.worst, files: files.worst, levels });
+  } catch (error) {
+    result.textContent = `No golden check: ${error.message}`;
+  }
+}
+
+function save() {
+  const quote = (text) => `"${String(text).replaceAll('"', '""')}"`;
+  const lines = answers.map(({ name, probability, error }) =>
+    [quote(name), probability ?? "", probability === undefined ? "" : classifier.decide(probability, threshold()), threshold(), quote(error ?? "")].join(","));
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob(["file,probability,decision,threshold,error\n", lines.join("\n"), "\n"], { type: "text/csv" }));
+  link.download = "predictions.csv";
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+at("files").addEventListener("change", ({ target }) => { enqueue([...target.files]); target.value = ""; });
+at("threshold").addEventListener("input", showThreshold);
+at("reset").addEventListener("click", () => { at("threshold").value = classifier.metadata.threshold; showThreshold(); });
+at("heat").addEventListener("change", () => answers.forEach(paint));
+at("golden").addEventListener("click", () => { queue = queue.then(check); });
+at("save").addEventListener("click", save);
+at("clear").addEventListener("click", () => {
+  answers.length = 0;
+  at("results").replaceChildren();
+  at("save").disabled = at("clear").disabled = at("legend").hidden = true;
+  say("Ready. Choose X-rays.");
+});
+for (const kind of ["dragover", "dragleave", "drop"])
+  document.addEventListener(kind, (event) => {
+    event.preventDefault();
+    at("drop").classList.toggle("over", kind === "dragover");
+    if (kind === "drop") enqueue([...event.dataTransfer.files]);
+  });
+
+start().catch((error) => say(`The model could not be loaded: ${error.message}`));

@@ -1,0 +1,30 @@
+// The golden check: are the answers here those of the exporter, and does this browser decode files as Python does?
+
+export const TENSOR_BOUND = 1e-4;  // |Δp| on the same pixels: another runtime, the same arithmetic
+export const FILE_BOUND = 0.01;    // |Δp| on the same file: another JPEG decoder in front of it
+
+/**
+ * @param classifier the model; @param arrays golden.npz as readNpz gives it;
+ * @param decode async (Blob, side) => Uint8Array, or null where there is no image decoder.
+ * @returns {tensors, files: each {count, worst, passed}, levels: the largest difference of a pixel}
+ */
+export async function goldenCheck(classifier, arrays, decode) {
+  const { images, probability, names } = arrays, side = classifier.metadata.imageSize, size = side * side;
+  if (images.shape[1] !== side) throw new Error("golden.npz belongs to another model.");
+  const expected = probability.data, tensors = { count: expected.length, worst: 0 };
+  const files = { count: 0, worst: 0 };
+  let levels = 0;
+  const worse = (found, i, part) => { part.worst = Math.max(part.worst, Math.abs(found.probability - expected[i])); };
+  (await classifier.predict(images.data)).forEach((found, i) => worse(found, i, tensors));
+  for (let i = 0; decode && i < names.data.length; i++) {
+    const encoded = arrays[`file_${i}`];
+    if (!encoded) continue;
+    const pixels = await decode(new Blob([encoded.data]), side), golden = images.data.subarray(i * size, (i + 1) * size);
+    pixels.forEach((level, k) => { levels = Math.max(levels, Math.abs(level - golden[k])); });
+    worse((await classifier.predict(pixels))[0], i, files);
+    files.count++;
+  }
+  tensors.passed = tensors.worst <= TENSOR_BOUND;
+  files.passed = files.worst <= FILE_BOUND;
+  return { tensors, files, levels };
+}

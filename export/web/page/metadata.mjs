@@ -1,0 +1,57 @@
+// What the exported file says of itself. onnxruntime-web does not hand out metadata_props, so the few fields of the
+// protobuf that hold them are read here: ModelProto.metadata_props is field 14, its key field 1 and its value field 2.
+
+const PROPS_FIELD = 14;
+const VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5;
+const NEWEST_VERSION = 1;
+const NEEDED = ["classes", "image_size", "threshold", "threshold_rule", "dataset", "intended_use", "version"];
+
+/** Fields of one protobuf message, as [number, payload]; the payload of a number is null. */
+function* fields(bytes) {
+  let at = 0;
+  const varint = () => {
+    let value = 0, scale = 1, byte;
+    do {
+      if (at >= bytes.length) throw new Error("the file ends too early");
+      byte = bytes[at++];
+      value += (byte & 127) * scale;
+      scale *= 128;
+    } while (byte & 128);
+    return value;
+  };
+  while (at < bytes.length) {
+    const tag = varint(), number = Math.floor(tag / 8), kind = tag % 8;
+    if (kind === VARINT) { varint(); yield [number, null]; }
+    else if (kind === FIXED64) { at += 8; yield [number, null]; }
+    else if (kind === FIXED32) { at += 4; yield [number, null]; }
+    else if (kind === BYTES) {
+      const length = varint();
+      if (at + length > bytes.length) throw new Error("the file ends too early");
+      yield [number, bytes.subarray(at, at + length)];
+      at += length;
+    } else throw new Error("not a protobuf file");
+  }
+}
+
+/** The metadata of an ONNX file (Uint8Array). Throws an Error with one sentence if the file is not one of ours. */
+export function readMetadata(model) {
+  const props = {}, text = new TextDecoder();
+  for (const [number, payload] of fields(model)) {
+    if (number !== PROPS_FIELD || payload === null) continue;
+    const entry = {};
+    for (const [part, value] of fields(payload)) if (value !== null) entry[part] = text.decode(value);
+    props[entry[1]] = entry[2] ?? "";
+  }
+  if (Number(props.version) > NEWEST_VERSION) throw new Error(`The model is of version ${props.version}, newer than this page.`);
+  const missing = NEEDED.filter((key) => !(key in props));
+  if (missing.length) throw new Error(`The model lacks the metadata ${missing.join(", ")}; it is not one of this project.`);
+  return {
+    classes: JSON.parse(props.classes),
+    imageSize: Number(props.image_size),
+    threshold: Number(props.threshold),
+    thresholdRule: props.threshold_rule,
+    dataset: props.dataset,
+    intendedUse: props.intended_use,
+    metrics: JSON.parse(props.metrics ?? "{}"),
+  };
+}

@@ -1,0 +1,116 @@
+"""A file server for one page and one model: a fixed list of files, on this machine only."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pneumo_tfds.errors import InputError
+
+HOST = "127.0.0.1"
+FOLDER = Path(__file__).parent
+PAGE = FOLDER / "page"
+RUNTIME = FOLDER / "node_modules" / "onnxruntime-web" / "dist"
+RUNTIME_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".wasm": "application/wasm",
+}
+
+# The page may load from here and nowhere else, and may send nothing: what it promises, the browser enforces.
+# The last two headers isolate the page, which is what lets WebAssembly use threads.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
+    "img-src 'self' data: blob:; connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+}
+
+
+def site(model: Path, golden: Path | None = None) -> dict[str, Path]:
+    """Address to file of everything the server gives out.
+
+    Args:
+        model: the .onnx file.
+        golden: its golden.npz, for the page's own check; None if there is none.
+
+    Raises:
+        InputError: onnxruntime-web is not installed beside the page.
+    """
+    missing = [name for name in RUNTIME_FILES if not (RUNTIME / name).is_file()]
+    if missing:
+        raise InputError(f"the page needs onnxruntime-web, which is not installed; run: npm ci --prefix {FOLDER}")
+    files = {f"/{path.name}": path for path in PAGE.iterdir() if path.suffix in TYPES}
+    files |= {f"/ort/{name}": RUNTIME / name for name in RUNTIME_FILES}
+    files |= {"/": PAGE / "index.html", "/model.onnx": model}
+    return files | ({"/golden.npz": golden} if golden is not None else {})
+
+
+def make_server(files: Mapping[str, Path], port: int) -> ThreadingHTTPServer:
+    """A server for `files` on 127.0.0.1; port 0 takes a free one.
+
+    Raises:
+        InputError: the port is taken or not allowed.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        """Answers GET and HEAD for the listed addresses."""
+
+        server_version = "pneumo"
+        sys_version = ""
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            """Give a file."""
+            self._answer(with_body=True)
+
+        def do_HEAD(self) -> None:
+            """Give its headers."""
+            self._answer(with_body=False)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Log nothing: whoever looks at X-rays leaves no trail here."""
+
+        def _answer(self, with_body: bool) -> None:
+            # Another site's name that resolves to this machine must not read the model (DNS rebinding).
+            host = self.headers.get("Host", "").rpartition(":")[0]
+            path = files.get(urlsplit(self.path).path)
+            if host not in (HOST, "localhost"):
+                self._send(HTTPStatus.MISDIRECTED_REQUEST, b"wrong host\n", "text/plain", with_body)
+            elif path is None:
+                self._send(HTTPStatus.NOT_FOUND, b"no such file\n", "text/plain", with_body)
+            else:
+                try:
+                    body = path.read_bytes()
+                except OSError:
+                    self._send(HTTPStatus.GONE, b"the file is gone\n", "text/plain", with_body)
+                else:
+                    self._send(HTTPStatus.OK, body, TYPES.get(path.suffix, "application/octet-stream"), with_body)
+
+        def _send(self, status: HTTPStatus, body: bytes, kind: str, with_body: bool) -> None:
+            self.send_response(status)
+            for name, value in {**HEADERS, "Content-Type": kind, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if with_body:
+                try:
+                    self.wfile.write(body)
+                except (BrokenPipeError, ConnectionResetError):
+                    print("a browser left before its file was sent", file=sys.stderr)
+
+    try:
+        server = ThreadingHTTPServer((HOST, port), Handler)
+    except (OSError, OverflowError) as error:
+        raise InputError(f"--port {port} cannot be used ({error}); choose another, or 0 for any free one") from error
+    server.daemon_threads = True
+    return server

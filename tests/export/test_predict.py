@@ -1,0 +1,267 @@
+"""Prediction without TensorFlow: same answers as Keras, every kind of input, and bad input as one line."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+
+from export import Classifier, convert
+from export.classifier import ModelFileError
+from export.predict import Predict, predict
+from pneumo_tfds.decode import decode
+from pneumo_tfds.errors import InputError
+
+BLOCKER = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("tensorflow", "keras", "tensorflow_datasets", "onnx", "tf2onnx", "sklearn", "scipy"):
+            raise ImportError(f"{name} must not be imported here")
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def command(tmp_path, *arguments, stdin=None, blocked=True):
+    """Run `python -m export.predict`, with everything heavy made impossible to import."""
+    site = tmp_path / "site"
+    site.mkdir(exist_ok=True)
+    (site / "sitecustomize.py").write_text(BLOCKER if blocked else "")
+    root = Path(__file__).parents[2]
+    path = os.pathsep.join([str(site), str(root)])
+    return subprocess.run(
+        [sys.executable, "-m", "export.predict", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": path},
+        input=stdin,
+        capture_output=True,
+        cwd=tmp_path,
+        check=False,
+    )
+
+
+def rows(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def run(model, *images, **flags):
+    return predict(Predict(model=model, images=tuple(map(str, images)), threads=1, **flags))
+
+
+def test_command_equals_keras_where_tensorflow_cannot_be_imported(exported, jpegs, tmp_path):
+    done = command(tmp_path, exported / "model.onnx", jpegs, "--json", tmp_path / "out.jsonl", "--batch-size", "5")
+    assert done.returncode == 0, done.stderr
+    found = rows(tmp_path / "out.jsonl")
+    files = sorted(jpegs.rglob("*.jpeg"))
+    assert [row["file"] for row in found] == [str(file) for file in files]
+    pixels = np.stack([decode(file.read_bytes(), 48) for file in files])
+    keras_says = convert.reference(convert.load_keras(exported / "model.keras"))(pixels)["probability"][:, 0]
+    np.testing.assert_allclose([row["probability"] for row in found], keras_says, atol=1e-5)
+    assert {row["threshold"] for row in found} == {0.5}
+    for row in found:
+        assert row["decision"] == ("PNEUMONIA" if row["probability"] >= 0.5 else "NORMAL")
+    assert b"12 images:" in done.stderr
+
+
+def test_imports_are_light_and_quick():
+    code = (
+        "import sys, time; start = time.perf_counter(); from export import Classifier;"
+        "spent = time.perf_counter() - start;"
+        "heavy = {'tensorflow', 'keras', 'onnx', 'sklearn', 'scipy', 'matplotlib', 'tyro', 'rich'} & set(sys.modules);"
+        "print(spent, sorted(heavy))"
+    )
+    fastest = 9.0
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        spent, heavy = done.stdout.split(maxsplit=1)
+        assert heavy.strip() == "[]"
+        fastest = min(fastest, float(spent))
+    assert fastest < 0.5
+
+
+def test_unreadable_images_are_rows_with_an_error_and_the_others_go_on(exported, jpegs, tmp_path, capsys):
+    good = next(jpegs.rglob("*.jpeg"))
+    (tmp_path / "empty.jpeg").touch()
+    (tmp_path / "text.png").write_text("hello")
+    (tmp_path / "cut.jpeg").write_bytes(good.read_bytes()[:400])
+    names = [tmp_path / "empty.jpeg", good, tmp_path / "text.png", tmp_path / "cut.jpeg"]
+    assert run(exported / "model.onnx", *names, json=tmp_path / "out.jsonl") == 0
+    found = rows(tmp_path / "out.jsonl")
+    assert ["error" in row for row in found] == [True, False, True, True]
+    assert "probability" not in found[0]
+    assert "1 images: " in (said := capsys.readouterr().err)
+    assert "3 could not be read" in said
+
+
+def test_exit_code_2_when_no_image_could_be_read(exported, tmp_path):
+    (tmp_path / "empty.jpeg").touch()
+    assert run(exported / "model.onnx", tmp_path / "empty.jpeg") == 2
+
+
+def test_zip_stdin_and_folder_give_the_same_answers(exported, jpegs, tmp_path):
+    files = sorted(jpegs.rglob("*.jpeg"))
+    with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files:
+            archive.write(file, file.relative_to(jpegs))
+        archive.writestr("__MACOSX/._0.jpeg", b"junk")
+        archive.writestr("readme.txt", b"no image")
+    run(exported / "model.onnx", jpegs, json=tmp_path / "folder.jsonl")
+    run(exported / "model.onnx", tmp_path / "all.zip", json=tmp_path / "zip.jsonl")
+    folder, archive = rows(tmp_path / "folder.jsonl"), rows(tmp_path / "zip.jsonl")
+    assert [row["probability"] for row in archive] == [row["probability"] for row in folder]
+    assert archive[0]["file"].startswith(str(tmp_path / "all.zip"))
+    done = command(tmp_path, exported / "model.onnx", "-", "--json", "-", stdin=files[0].read_bytes())
+    assert json.loads(done.stdout)["probability"] == pytest.approx(folder[0]["probability"], abs=1e-6)
+
+
+def test_csv_and_table(exported, jpegs, tmp_path, capsys):
+    (tmp_path / "bad.jpeg").touch()
+    run(exported / "model.onnx", jpegs, tmp_path / "bad.jpeg", csv=tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == 13
+    assert table[0]["decision"] in ("NORMAL", "PNEUMONIA")
+    assert table[-1]["error"]
+    assert table[-1]["probability"] == ""
+    capsys.readouterr()
+    run(exported / "model.onnx", jpegs)
+    assert len(capsys.readouterr().out.splitlines()) == 12
+
+
+def test_threshold_flag_moves_the_decision(exported, jpegs, tmp_path):
+    for threshold, decision in ((0.0, "PNEUMONIA"), (1.0, "NORMAL")):
+        run(exported / "model.onnx", jpegs, json=tmp_path / "out.jsonl", threshold=threshold)
+        assert {row["decision"] for row in rows(tmp_path / "out.jsonl")} == {decision}
+
+
+def test_overlays_are_written_for_every_image(exported, jpegs, tmp_path):
+    run(exported / "model.onnx", jpegs, heatmap=tmp_path / "maps")
+    written = sorted((tmp_path / "maps").iterdir())
+    assert len(written) == 12
+    assert cv2.imread(str(written[0])).shape == (512, 512, 3)
+
+
+def test_overlay_colours_only_evidence_for_pneumonia():
+    from export.rows import overlay
+
+    image = np.full((32, 32, 1), 100, np.uint8)
+    against = overlay(image, np.full((4, 4), -5, np.float32), 32)
+    assert (against == 100).all()
+    heat = np.full((4, 4), -1, np.float32)
+    heat[3, 3] = 6
+    coloured = overlay(image, heat, 32)
+    assert (coloured[:12, :12] == 100).all()
+    assert coloured[-2, -2, 2] > coloured[-2, -2, 0]  # red over blue where it peaks
+
+
+def test_heatmap_asked_of_a_model_without_one(tmp_path, tiny_model, exported, jpegs):
+    props = {entry.key: entry.value for entry in onnx.load(exported / "model.onnx").metadata_props}
+    onnx.save(convert.to_onnx(tiny_model(heatmap=False), props), tmp_path / "plain.onnx")
+    assert Classifier(tmp_path / "plain.onnx").predict_file(next(jpegs.rglob("*.jpeg"))).heatmap is None
+    with pytest.raises(InputError, match="gives no heat map"):
+        run(tmp_path / "plain.onnx", jpegs, heatmap=tmp_path / "maps")
+
+
+def test_golden_self_test(exported, tmp_path, capsys):
+    assert run(exported / "model.onnx", golden=exported / "golden.npz") == 0
+    assert "agree" in capsys.readouterr().err
+    with np.load(exported / "golden.npz") as archive:
+        arrays = dict(archive)
+    arrays["probability"] = arrays["probability"] + np.float32(0.01)
+    np.savez(tmp_path / "other.npz", **arrays)
+    with pytest.raises(InputError, match="probability differs"):
+        run(exported / "model.onnx", golden=tmp_path / "other.npz")
+    arrays["images"] = np.where(arrays["images"] > 9, arrays["images"] - 9, 0).astype(np.uint8)
+    np.savez(tmp_path / "pixels.npz", **arrays)
+    with pytest.raises(InputError, match="decoded pixels differ by up to 9"):
+        run(exported / "model.onnx", golden=tmp_path / "pixels.npz")
+    (tmp_path / "junk.npz").write_bytes(b"junk")
+    with pytest.raises(InputError, match="not a readable golden file"):
+        run(exported / "model.onnx", golden=tmp_path / "junk.npz")
+
+
+def without_key(data):
+    model = onnx.load_from_string(data)
+    kept = [entry for entry in model.metadata_props if entry.key != "threshold"]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    return model.SerializeToString()
+
+
+def of_another_project(data):
+    model = onnx.load_from_string(data)
+    del model.metadata_props[:]
+    return model.SerializeToString()
+
+
+def of_a_newer_version(data):
+    model = onnx.load_from_string(data)
+    next(entry for entry in model.metadata_props if entry.key == "version").value = "7"
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (of_another_project, "not one of this project"),
+        (lambda data: data[: len(data) // 2], "not a readable ONNX file"),
+        (lambda data: b"", "not a readable ONNX file|not one of this project"),
+        (lambda data: b"\x89PNG not a model", "not a readable ONNX file"),
+        (without_key, "lacks the metadata threshold"),
+        (of_a_newer_version, "newer"),
+    ],
+)
+def test_model_files_that_cannot_be_used(exported, jpegs, tmp_path, damage, reason):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(damage((exported / "model.onnx").read_bytes()))
+    with pytest.raises(ModelFileError, match=reason) as raised:
+        Classifier(path)
+    assert str(path) in str(raised.value)
+
+
+def test_command_reports_bad_input_in_one_line_with_exit_code_2(exported, tmp_path):
+    shutil.copy(exported / "model.onnx", tmp_path / "m.onnx")
+    for arguments in (
+        ["none.onnx", "x.jpeg"],
+        ["m.onnx", "none.jpeg"],
+        ["m.onnx"],
+        ["m.onnx", ".", "--batch-size", "0"],
+    ):
+        done = command(tmp_path, *arguments)
+        assert done.returncode == 2
+        assert done.stderr.startswith(b"python -m export.predict: ")
+        assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("images", "reason"),
+    [
+        (np.zeros((1, 48, 48, 1), np.float32), "float32, not a uint8"),
+        (np.zeros((1, 64, 64, 1), np.uint8), r"\[1, 64, 64, 1\], not \[N, 48, 48, 1\]"),
+        (np.zeros((48, 48, 1), np.uint8), "not \\[N, 48"),
+        (np.zeros((0, 48, 48, 1), np.uint8), "not \\[N, 48"),
+        ([[1]], "list, not a uint8"),
+    ],
+)
+def test_wrong_arrays_through_the_api(exported, images, reason):
+    with pytest.raises(InputError, match=reason):
+        Classifier(exported / "model.onnx").predict(images)
+
+
+def test_answers_do_not_depend_on_batch_or_threads(exported, pictures):
+    images = pictures(9)
+    alone = [Classifier(exported / "model.onnx", threads=1).predict(image[np.newaxis])[0] for image in images]
+    together = Classifier(exported / "model.onnx", threads=2).predict(images)
+    np.testing.assert_allclose([a.probability for a in alone], [b.probability for b in together], atol=1e-6)
+
+
+def test_heatmap_mean_is_the_logit(exported, pictures):
+    for answer in Classifier(exported / "model.onnx").predict(pictures(3)):
+        assert answer.probability == pytest.approx(1 / (1 + np.exp(-answer.heatmap.mean())), abs=1e-5)
