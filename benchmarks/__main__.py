@@ -1,0 +1,62 @@
+"""The command `python -m benchmarks`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+
+from benchmarks.harness import Record
+from benchmarks.options import MODULES, Options, Stage
+from pneumo_tfds.command import run
+from pneumo_tfds.errors import InputError
+from pneumo_tfds.files import write_json, write_text
+
+
+def bench(options: Options) -> None:
+    """Run the stages, print a table as soon as it is complete, and write what was asked for."""
+    from rich.console import Console
+
+    from benchmarks import machine, tables
+
+    console = Console()
+    here = machine.describe(options.workers)
+    console.print(machine.summary(here), highlight=False)
+    records: list[Record] = []
+    for stage in options.chosen:
+        if not options.stages and importlib.util.find_spec(MODULES[stage]) is None:
+            console.print(f"{stage}: not part of this installation")
+            continue
+        measured = _measure(stage, options)
+        tables.show(measured, console)
+        records += measured
+        # After every stage: what is measured stays measured if a later one is interrupted.
+        if options.json:
+            write_json(options.json, _report(here, records))
+        if options.markdown:
+            write_text(options.markdown, tables.markdown(records, machine.summary(here)))
+    if options.chart:
+        from benchmarks import chart
+
+        chart.write(options.chart, records)
+
+
+def _measure(stage: Stage, options: Options) -> list[Record]:
+    if importlib.util.find_spec(MODULES[stage]) is None:
+        raise InputError(f"the stage {stage} is not part of this installation; choose others")
+    try:
+        measured: list[Record] = importlib.import_module(MODULES[stage]).run(options)
+    except ModuleNotFoundError as error:
+        raise InputError(f"the stage {stage} needs {error.name}: pip install 'pneumo[train]'") from error
+    return measured
+
+
+def _report(here: dict[str, object], records: list[Record]) -> dict[str, object]:
+    return {
+        "machine": here,
+        "records": [record.to_json() for record in records if record.runs],
+        "not_measured": [record.to_json() for record in records if not record.runs],
+    }
+
+
+if __name__ == "__main__":
+    run(Options, bench, prog="python -m benchmarks")

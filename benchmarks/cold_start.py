@@ -1,0 +1,73 @@
+"""From the start of a process to its first probability: what a command, a container or a serverless call waits for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+
+from benchmarks.harness import CannotRunError, Case, Record
+from pneumo_tfds.progress import track
+
+ZEROS = "import numpy as np; x = np.zeros((1, {size}, {size}, 1), np.uint8); x[0, 0] = 255;"
+WAYS = {
+    "peer: Keras model.predict": ZEROS
+    + "import keras; m = keras.models.load_model({folder!r} + '/model.keras', compile=False);"
+    "print(m.predict(x, verbose=0)['probability'][0, 0], flush=True)",
+    "peer: SavedModel": ZEROS + "import tensorflow as tf; m = tf.saved_model.load({folder!r} + '/saved_model');"
+    "print(m.serve(tf.constant(x))['probability'].numpy()[0, 0], flush=True)",
+    "ours: onnxruntime float32": ZEROS + "from export import Classifier; m = Classifier({folder!r} + '/model.onnx');"
+    "print(m.predict(x)[0].probability, flush=True)",
+}
+
+
+def measure_starts(folder: Path, image_size: int, threads: int, rounds: int) -> list[Record]:
+    """A table of one row for each way: images per second is one over the seconds; peak memory beside it.
+
+    Args:
+        folder: with `model.keras`, `saved_model` and `model.onnx`.
+        image_size: of the model, pixels.
+        threads: for the title; every way takes its own default.
+        rounds: starts of each way, in turn.
+
+    Raises:
+        CannotRunError: a process ended without an answer.
+    """
+    case = Case("inference", "made images", image_size, 1, threads, "cold start: process start to first answer")
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
+    for name in track([name for _ in range(rounds + 1) for name in WAYS], "cold starts"):
+        taken[name].append(start_once(WAYS[name].format(size=image_size, folder=str(folder))))
+    return [_record(case, name, runs[1:]) for name, runs in taken.items()]  # the first start fills the disk cache
+
+
+def start_once(code: str) -> tuple[float, float]:
+    """Seconds to the first line of a new Python process, and its peak memory in MB.
+
+    Raises:
+        CannotRunError: it ended without a line.
+    """
+    start = time.perf_counter()
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+    )
+    if process.stdout is None:
+        raise CannotRunError("the process has no standard output")
+    with process.stdout as answers:
+        line = answers.readline()
+        seconds = time.perf_counter() - start
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if not line or process.returncode:
+        raise CannotRunError("the process ended without an answer")
+    return seconds, usage.ru_maxrss / 1000
+
+
+def _record(case: Case, name: str, runs: list[tuple[float, float]]) -> Record:
+    seconds, megabytes = median(run[0] for run in runs), max(run[1] for run in runs)
+    details: Mapping[str, float] = {"seconds": round(seconds, 2), "peak MB": round(megabytes)}
+    return Record(case, name, tuple(1 / run[0] for run in runs), details=details)

@@ -1,0 +1,73 @@
+"""What the figures were taken on, and how fast its memory is."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "tensorflow", "keras", "tensorflow-datasets", "numpy", "opencv-python-headless", "onnxruntime", "torch", "grain",
+    "nvidia-dali-cuda120",
+)  # fmt: skip
+BANDWIDTH_BYTES = 256 * 2**20  # well beyond any cache
+BANDWIDTH_PASSES = 5
+
+
+def describe(threads: int) -> dict[str, Any]:
+    """Give processor, cores, memory, operating system, Python and package versions, and the time, as JSON values."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "memory_gib": round(memory / 2**30, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def summary(machine: dict[str, Any]) -> str:
+    """Say it in one line."""
+    versions = ", ".join(f"{name} {number}" for name, number in machine["packages"].items())
+    return (
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['threads']} threads for "
+        f"each contender; Python {machine['python']}, {versions}; {machine['date'][:10]}, "
+        f"load {machine['load_average']} before the start"
+    )
+
+
+def write_bandwidth() -> float:
+    """Measure how many bytes a second one core copies from memory to memory: the best of a few passes over 256 MiB."""
+    import numpy as np
+
+    source, target = np.ones(BANDWIDTH_BYTES, np.uint8), np.zeros(BANDWIDTH_BYTES, np.uint8)
+    best = 0.0
+    for _ in range(BANDWIDTH_PASSES):
+        start = time.perf_counter()
+        np.copyto(target, source)
+        best = max(best, BANDWIDTH_BYTES / (time.perf_counter() - start))
+    return best
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

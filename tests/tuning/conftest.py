@@ -1,0 +1,38 @@
+"""Searches without training."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+STUB = Path(__file__).with_name("stub_search.py")
+
+
+@pytest.fixture(scope="session")
+def stub():
+    return SimpleNamespace(**runpy.run_path(str(STUB)), path=STUB)
+
+
+@pytest.fixture
+def plan(stub):
+    """Make a plan: what the search may spend, by keyword."""
+    from tuning.plan import Plan
+
+    return lambda **search: Plan(stub.start(**search), stub.DATA)
+
+
+@pytest.fixture
+def search(stub, tmp_path):
+    """Make a search that trains nothing, in one folder: made again, it resumes."""
+    from tuning.run import SearchFolder, make_search
+
+    def make(plan, train=None, **options):
+        folder = SearchFolder(tmp_path / "run" / "tuner")
+        judge = lambda config, fitted: fitted.best.validation_auroc  # noqa: E731
+        return make_search(plan, None, folder, train=train or stub.training(), score=judge, **options)
+
+    make.trials = tmp_path / "run" / "tuner" / "trials"
+    return make

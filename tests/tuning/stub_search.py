@@ -1,0 +1,109 @@
+"""A search whose trials train nothing: for tests in this process, and as a command for tests that kill it.
+
+`python stub_search.py RUN_DIR [--worker] [--seconds S] [--trials N] [--tuner T] [--epochs E] [--workers W]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+from pathlib import Path
+
+from pipeline.config import FitConfig, ModelConfig, RunConfig, SearchConfig
+
+DATA = {"images": {"train": 80, "validation": 20}, "image_size": 32, "metadata": "abc"}
+
+
+def start(**search):
+    given = {"tuner": "random", "max_trials": 4, "trial_epochs": 3, "stop_hopeless": False} | search
+    return RunConfig(
+        search=SearchConfig(**given), model=ModelConfig(dropout=0.1), fit=FitConfig(learning_rate=2e-4, epochs=12)
+    )
+
+
+def auroc(config, epoch):
+    """Best at a learning rate of 3e-3 and a dropout of 0.4, and better with every epoch."""
+    distance = (math.log10(config.fit.learning_rate / 3e-3)) ** 2 / 4 + (config.model.dropout - 0.4) ** 2
+    return 0.95 - 0.2 * distance - 0.05 / epoch
+
+
+def training(seconds=0.0):
+    """Give a stand-in for `pipeline.fit.fit` with its checkpoint, which notes every epoch it trains."""
+    from pipeline.fit import DivergedError, Epoch, Fitted
+    from pipeline.precision import Execution
+
+    def train(config, *, folder, on_epoch, description):
+        folder.mkdir(parents=True, exist_ok=True)
+        state = folder / "state.npz"
+        history = [Epoch(**row) for row in json.loads(state.read_text())] if state.exists() else []
+        while len(history) < config.fit.epochs:
+            number = len(history) + 1
+            time.sleep(seconds)
+            if config.fit.learning_rate > 0.5:
+                raise DivergedError("the loss is no longer finite in epoch 1; lower --learning-rate")
+            value = auroc(config, number)
+            history.append(Epoch(number, 1 - value, 0.0, 1 - value, value, value, seconds, 100.0, 0.0))
+            state.write_text(json.dumps([vars(epoch) for epoch in history]))
+            with (folder.parent / "trained.txt").open("a") as log:
+                log.write(f"{number} {os.getpid()}\n")
+            if on_epoch(history[-1]):
+                break
+        return Fitted(None, tuple(history), Execution("CPU", "float32", False))
+
+    return train
+
+
+def main():
+    from rich.console import Console
+
+    from pipeline.run import RunFolder
+    from pneumo_tfds.files import write_json
+    from tuning import cluster, run, workers
+    from tuning.plan import Plan, write
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--worker", action="store_true")
+    parser.add_argument("--seconds", type=float, default=0.0)
+    parser.add_argument("--trials", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--tuner", default="random")
+    given = parser.parse_args()
+    plan = Plan(start(tuner=given.tuner, max_trials=given.trials, trial_epochs=given.epochs), DATA)
+    folder = run.SearchFolder(RunFolder(given.run_dir).tuner)
+
+    def make():
+        return run.make_search(
+            plan, None, folder, train=training(given.seconds), score=lambda config, fitted: fitted.best.validation_auroc
+        )
+
+    if given.worker:
+        import threading
+
+        from tuning.worker import _end_with_chief
+
+        threading.Thread(target=_end_with_chief, daemon=True).start()
+        cluster.await_chief()
+        make().search()
+        return
+    folder.path.mkdir(parents=True, exist_ok=True)
+    write(plan, folder.plan)
+    if given.workers == 1:
+        make().search()
+    else:
+        port = cluster.free_port()
+        os.environ.update(cluster.environment("chief", port))
+        command = [sys.executable, __file__, *sys.argv[1:], "--worker"]
+        console = Console()
+        team = workers.Team(command, given.workers, port, folder.path / "logs", say=console.print)
+        workers.serve(make(), team)
+    write_json(folder.path / "done.json", True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""KerasTuner's algorithms as we mended them: nothing lost, repeated or stalled."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+TUNERS = ("bayesian", "hyperband", "random", "grid")
+
+
+def values(search):
+    """Give what each trial drew, in the order they were begun."""
+    return [
+        json.loads((search.trials / f"trial_{name}" / "journal.json").read_text())["values"]
+        for name in json.loads((search.trials / "oracle.json").read_text())["start_order"]
+    ]
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+def dying(train, trial, epoch=1):
+    """Die in the given trial (counted from 1) after an epoch."""
+    seen = set()
+
+    def run(config, *, folder, on_epoch, description):
+        seen.add(folder)
+
+        def fatal(row):
+            stop = on_epoch(row)
+            if len(seen) == trial and row.epoch == epoch:
+                raise Killed
+            return stop
+
+        return train(config, folder=folder, on_epoch=fatal, description=description)
+
+    return run
+
+
+@pytest.mark.parametrize("tuner", TUNERS)
+def test_the_first_trial_has_the_starting_values(plan, search, tuner):
+    made = plan(tuner=tuner, max_trials=2)
+    search(made).search()
+    assert values(search)[0] == made.values(made.base)
+    assert values(search)[1] != values(search)[0]
+
+
+@pytest.mark.parametrize("tuner", TUNERS)
+def test_a_killed_search_goes_on_as_if_nothing_had_been(plan, search, stub, tuner, tmp_path):
+    made = plan(tuner=tuner, max_trials=6)
+    search(made).search()
+    whole = values(search)
+    search.trials.rename(tmp_path / "whole")
+
+    with pytest.raises(Killed):
+        search(made, dying(stub.training(), trial=4)).search()
+    search(made).search()
+    assert values(search) == whole
+    epochs = [line.split()[0] for line in (search.trials / "trial_3" / "trained.txt").read_text().splitlines()]
+    assert epochs == sorted(set(epochs)), "an epoch was trained twice"
+
+
+@pytest.mark.parametrize("tuner", TUNERS)
+def test_a_finished_search_is_not_begun_again(plan, search, tuner):
+    made = plan(tuner=tuner, max_trials=3)
+    search(made).search()
+    before = {path: path.read_text() for path in search.trials.glob("*/trained.txt")}
+    search(made).search()
+    assert {path: path.read_text() for path in search.trials.glob("*/trained.txt")} == before
+
+
+def test_a_trial_that_ended_a_moment_before_the_kill_is_not_repeated(plan, search, monkeypatch):
+    made = plan(max_trials=3)
+    tuner = search(made)
+    original = type(tuner.oracle).end_trial
+
+    def end_and_die(self, trial):
+        original(self, trial)
+        raise Killed
+
+    # KerasTuner saves the state before it takes the trial off the list of running ones.
+    monkeypatch.setattr(type(tuner.oracle), "end_trial", end_and_die)
+    with pytest.raises(Killed):
+        tuner.search()
+    monkeypatch.undo()
+    search(made).search()
+    assert len((search.trials / "trial_0" / "trained.txt").read_text().splitlines()) == 3
+    assert len(values(search)) == 3
+
+
+def test_a_trial_recorded_a_moment_before_the_kill_is_drawn_again(plan, search):
+    made = plan(tuner="bayesian", max_trials=3)
+    with pytest.raises(Killed):
+        search(made, dying_at_once).search()
+    # The kill fell between KerasTuner's two writes: the trial is there, the search's state knows nothing of it.
+    state = json.loads((search.trials / "oracle.json").read_text())
+    state |= {"start_order": [], "ongoing_trials": {}, "id_to_hash": {}, "tried_so_far": []}
+    (search.trials / "oracle.json").write_text(json.dumps(state))
+    search(made).search()
+    assert len(values(search)) == 3
+    assert values(search)[0] == made.values(made.base)
+
+
+def dying_at_once(config, *, folder, on_epoch, description):
+    raise Killed
+
+
+def test_half_a_file_never_takes_the_place_of_a_whole_one(plan, search, monkeypatch):
+    made = plan(max_trials=2)
+    tuner = search(made)
+    tuner.search()
+    whole = (search.trials / "oracle.json").read_text()
+    monkeypatch.setattr("pathlib.Path.write_text", lambda self, *_, **__: self.open("w").write("{") and (_ for _ in ()).throw(Killed))
+    with pytest.raises(Killed):
+        tuner.save()
+    assert (search.trials / "oracle.json").read_text() == whole
+
+
+def test_more_trials_may_be_asked_for_on_resume(plan, search):
+    search(plan(tuner="grid", max_trials=3)).search()
+    search(plan(tuner="grid", max_trials=12)).search()
+    drawn = [tuple(found.items()) for found in values(search)]
+    assert len(drawn) == len(set(drawn)) == 12
+
+
+def test_a_grid_is_exhausted_without_repeats(plan, search):
+    made = plan(tuner="grid", max_trials=1000, ranges=("l1=0", "l2=0"), trial_epochs=1)
+    search(made).search()
+    drawn = [tuple(found.items()) for found in values(search)]
+    assert len(drawn) == len(set(drawn)) == 16  # 3 levels and the start, of two parameters
+
+
+def test_a_grid_gives_every_worker_something_to_do(plan, search):
+    tuner = search(plan(tuner="grid", max_trials=9))
+    given = [tuner.oracle.create_trial(f"worker{number}") for number in range(3)]
+    assert [trial.status for trial in given] == ["RUNNING"] * 3
+    assert len({tuple(trial.hyperparameters.values.items()) for trial in given}) == 3
+
+
+def test_bayes_begins_to_model_before_a_short_search_is_over(plan, search):
+    search(plan(tuner="bayesian", max_trials=12)).search()
+    trials = values(search)
+    guess = [abs(found["dropout"] - 0.4) for found in trials]
+    assert min(guess[6:]) < guess[0]
+    assert search(plan(tuner="bayesian", max_trials=12)).oracle.num_initial_points < 6
+
+
+def test_hyperband_keeps_to_max_trials(plan, search):
+    search(plan(tuner="hyperband", max_trials=5, trial_epochs=3)).search()
+    assert len(values(search)) == 5
+
+
+def test_too_many_failures_in_a_row_end_the_search(plan, search):
+    tuner = search(plan(max_trials=20, ranges=("learning_rate=0.6:0.9",)))
+    tuner.plan.__dict__  # the start, 2e-4, is inside the widened range and works
+    from tuning.oracles import FAILURES_IN_A_ROW
+
+    def failing(config, **keywords):
+        from pipeline.fit import DivergedError
+
+        raise DivergedError("the loss is no longer finite")
+
+    tuner._train = failing
+    tuner.search()
+    assert tuner.oracle.gave_up()
+    assert len(list(search.trials.glob("trial_*"))) == FAILURES_IN_A_ROW
+
+
+def test_a_budget_in_epochs_or_minutes_begins_no_trial_beyond_it(plan, search):
+    search(plan(max_trials=50, epoch_budget=7)).search()
+    assert len(list(search.trials.glob("trial_*"))) == 3  # 3 + 3 epochs are below 7, 9 are not
+    tuner = search(plan(max_trials=50, minutes=1.0))
+    tuner.oracle._earlier_seconds = 59.999
+    tuner.oracle.begun -= 1
+    tuner.search()
+    assert len(list(search.trials.glob("trial_*"))) == 3

@@ -1,0 +1,158 @@
+"""KerasTuner's own algorithms, mended where a search would be lost, repeated or stalled.
+
+What KerasTuner 1.4.8 does and this corrects, each held by a test:
+- it writes its state in place, so that a kill while it writes leaves half a file: here every file is replaced at once;
+- a trial that was recorded a moment before a kill, but not yet in the search's state, comes back as one that never
+  runs: here it is drawn again; one that had just ended comes back as unfinished: here it stays ended;
+- a resumed grid search has forgotten where it was and ends at once; a grid with several workers gives them one
+  combination at a time;
+- the Bayesian search starts its random numbers over on resume, and draws at random until three trials for each
+  parameter are done, which is longer than most searches;
+- hyperband ignores a limit on trials;
+- too many failures in a row raise an error that leaves a chief locked: here they end the search.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+import numpy as np
+from keras_tuner.oracles import BayesianOptimizationOracle, GridSearchOracle, HyperbandOracle, RandomSearchOracle
+
+from pneumo_tfds.files import write_json
+from tuning.plan import Plan
+from tuning.space import hyperparameters
+
+GRID_LEVELS = 3
+HYPERBAND_FACTOR = 3  # Li et al. 2018, "Hyperband", 2.6: 3 or 4
+# Variance of the noise in the objective, as part of its variance over trials: two seeds of one setting differ, and a
+# model that believes every trial to 1e-4 (KerasTuner's default) follows the luck of single runs.
+OBSERVATION_NOISE = 1e-2
+FAILURES_IN_A_ROW = 5  # then the search ends, for the cause is hardly the trials
+NEVER = 10**9  # KerasTuner's own count raises inside the chief with its lock held, and nobody can end the search
+IDLE_SECONDS = 0.1  # a worker for whom there is nothing to do asks again after this
+
+
+def oracle(plan: Plan, spent: Callable[[float], bool] = lambda elapsed: False) -> keras_tuner.Oracle:
+    """Make the oracle that `plan` asks for.
+
+    Args:
+        plan: what is searched.
+        spent: told the seconds the search has taken over all its attempts; when it returns True no trial is begun.
+    """
+    search, grid = plan.start.search, plan.start.search.tuner == "grid"
+    common: dict[str, Any] = {
+        "objective": keras_tuner.Objective(plan.objective.name, plan.objective.direction),
+        "hyperparameters": hyperparameters(plan.parameters, plan.base, GRID_LEVELS if grid else None),
+        "allow_new_entries": False,
+        "tune_new_entries": False,
+        "seed": plan.start.fit.seed + 1,  # to KerasTuner 0 means none
+        "max_consecutive_failed_trials": NEVER,
+    }
+    made: Any
+    if search.tuner == "bayesian":
+        dimensions = len(plan.parameters)
+        first = max(3, min(2 * dimensions, search.max_trials // 3))
+        made = _Bayesian(max_trials=search.max_trials, num_initial_points=first, alpha=OBSERVATION_NOISE, **common)
+    elif search.tuner == "hyperband":
+        sweeps = search.max_trials  # more than enough; max_trials ends it
+        made = _Hyperband(
+            max_epochs=search.trial_epochs, factor=HYPERBAND_FACTOR, hyperband_iterations=sweeps, **common
+        )
+        made.max_trials = search.max_trials
+    else:
+        made = {"random": _Random, "grid": _Grid}[search.tuner](max_trials=search.max_trials, **common)
+    made.spent = spent
+    made.begun = time.monotonic()
+    made.verbose = 0
+    return made
+
+
+class _Mended:
+    """What all of them need; stands before KerasTuner's class in the order of inheritance."""
+
+    spent: Callable[[float], bool] = staticmethod(lambda elapsed: False)
+    begun = 0.0
+    _earlier_seconds = 0.0
+
+    def elapsed(self: Any) -> float:
+        """Give the seconds the search has taken, without the time between a kill and a resume."""
+        return float(self._earlier_seconds + time.monotonic() - self.begun)
+
+    def gave_up(self: Any) -> bool:
+        """Say whether the last trials all failed."""
+        last = self.end_order[-FAILURES_IN_A_ROW:]
+        return len(last) == FAILURES_IN_A_ROW and all(self.trials[name].status == "FAILED" for name in last)
+
+    def populate_space(self: Any, trial_id: str) -> dict[str, Any]:
+        """Choose the values of a trial: the starting values first, then as KerasTuner does."""
+        if self.gave_up() or self.spent(self.elapsed()):
+            return {"status": "STOPPED", "values": None}
+        response: dict[str, Any] = super().populate_space(trial_id)  # type: ignore[misc]
+        if response["status"] == "RUNNING" and not self.start_order:
+            response["values"].update({hp.name: hp.default for hp in self.get_space().space})
+        if response["status"] == "IDLE":
+            time.sleep(IDLE_SECONDS)  # KerasTuner's workers ask again without a pause
+        return response
+
+    def get_state(self: Any) -> dict[str, Any]:
+        """Give the state, with the time taken."""
+        return {**super().get_state(), "elapsed": self.elapsed()}  # type: ignore[misc]
+
+    def set_state(self: Any, state: dict[str, Any]) -> None:
+        """Take up a state."""
+        super().set_state(state)  # type: ignore[misc]
+        self._earlier_seconds = state["elapsed"]
+
+    def save(self: Any) -> None:
+        """Write the state, at once."""
+        write_json(self._get_oracle_fname(), self.get_state())
+
+    def _save_trial(self: Any, trial: Any) -> None:
+        write_json(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
+
+    def reload(self: Any) -> None:
+        """Read the state; drop what was never begun, and do not repeat what had ended."""
+        super().reload()  # type: ignore[misc]
+        for trial_id in sorted(set(self.trials) - set(self.start_order)):
+            del self.trials[trial_id]
+            shutil.rmtree(self._get_trial_dir(trial_id))
+        ended = {name for name, trial in self.trials.items() if trial.status in ("COMPLETED", "FAILED")}
+        self._retry_queue = [name for name in self._retry_queue if name not in ended]
+        self.end_order.extend(sorted(ended - set(self.end_order)))
+
+
+class _Bayesian(_Mended, BayesianOptimizationOracle):
+    def populate_space(self: Any, trial_id: str) -> dict[str, Any]:
+        self._random_state = np.random.RandomState(self.seed + len(self.trials))
+        return super().populate_space(trial_id)
+
+
+class _Hyperband(_Mended, HyperbandOracle):
+    pass
+
+
+class _Random(_Mended, RandomSearchOracle):
+    pass
+
+
+class _Grid(_Mended, GridSearchOracle):
+    def populate_space(self: Any, trial_id: str) -> dict[str, Any]:
+        response = super().populate_space(trial_id)
+        if response["status"] == "RUNNING" and trial_id not in self._populate_next:
+            self._populate_next.append(trial_id)  # the next combination is known now, before this one ends
+        return response
+
+    def reload(self: Any) -> None:
+        super().reload()
+        for earlier, trial_id in zip([None, *self.start_order], self.start_order, strict=False):
+            if earlier is None:
+                self._ordered_ids.insert(trial_id)
+            else:
+                self._ordered_ids.insert(trial_id, earlier)
+        self._populate_next = self.start_order[-1:]
