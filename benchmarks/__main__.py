@@ -7,7 +7,7 @@ import importlib.util
 
 from benchmarks.harness import Record
 from benchmarks.options import MODULES, Options, Stage
-from pneumo_tfds.command import run
+from pneumo_tfds.command import quiet_tensorflow, run
 from pneumo_tfds.errors import InputError
 from pneumo_tfds.files import write_json, write_text
 
@@ -44,6 +44,7 @@ def _measure(stage: Stage, options: Options) -> list[Record]:
     if importlib.util.find_spec(MODULES[stage]) is None:
         raise InputError(f"the stage {stage} is not part of this installation; choose others")
     try:
+        quiet_tensorflow()
         measured: list[Record] = importlib.import_module(MODULES[stage]).run(options)
     except ModuleNotFoundError as error:
         raise InputError(f"the stage {stage} needs {error.name}: pip install 'pneumo[train]'") from error

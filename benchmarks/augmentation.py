@@ -50,12 +50,12 @@ def _contenders(images: NDArray[np.uint8], workers: int) -> list[Contender]:
 
 def _fused(images: NDArray[np.uint8], compiled: bool) -> Callable[[], Callable[[], int]]:
     def prepare() -> Callable[[], int]:
-        batch, size = images.shape[:2]
+        batch, size = len(images), int(images.shape[1])
 
-        @tf.function(jit_compile=compiled)
-        def changed(pixels: Any, uniform: Any) -> Any:
+        def change(pixels: Any, uniform: Any) -> Any:
             return augment.apply(pixels, augment.sample(uniform, CHANGES, size))
 
+        changed = tf.function(change, jit_compile=compiled)
         pixels, steps = tf.constant(images), count()
 
         def work() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from benchmarks.harness import LIMIT, OURS, PEER, Record
 from benchmarks.tables import reference
@@ -23,7 +24,7 @@ def write(path: Path, records: Sequence[Record]) -> None:
     heights = [HEAD_INCHES + ROW_INCHES * len(group) for _, group in panels]
     figure = Figure(figsize=(WIDTH_INCHES, sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0] if panels else []
+    axes: Any = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0] if panels else []
     for axis, (case, group) in zip(axes, panels, strict=True):
         base = reference(group)
         rates = [record.images_per_second for record in group]

@@ -14,14 +14,25 @@ from benchmarks.harness import CannotRunError, Case, Record
 from pneumo_tfds.progress import track
 
 ZEROS = "import numpy as np; x = np.zeros((1, {size}, {size}, 1), np.uint8); x[0, 0] = 255;"
+# After the answer, and so off the clock. Linux's VmHWM starts anew at exec; getrusage would count the parent's memory.
+PEAK = (
+    ";import pathlib, resource; p = pathlib.Path('/proc/self/status');"
+    "print(int(p.read_text().split('VmHWM:')[1].split()[0]) if p.exists() else "
+    "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+)
 WAYS = {
-    "peer: Keras model.predict": ZEROS
-    + "import keras; m = keras.models.load_model({folder!r} + '/model.keras', compile=False);"
-    "print(m.predict(x, verbose=0)['probability'][0, 0], flush=True)",
-    "peer: SavedModel": ZEROS + "import tensorflow as tf; m = tf.saved_model.load({folder!r} + '/saved_model');"
-    "print(m.serve(tf.constant(x))['probability'].numpy()[0, 0], flush=True)",
-    "ours: onnxruntime float32": ZEROS + "from export import Classifier; m = Classifier({folder!r} + '/model.onnx');"
-    "print(m.predict(x)[0].probability, flush=True)",
+    "peer: Keras model.predict": (
+        "import keras; m = keras.models.load_model({folder!r} + '/model.keras', compile=False);"
+        "print(m.predict(x, verbose=0)['probability'][0, 0], flush=True)"
+    ),
+    "peer: SavedModel": (
+        "import tensorflow as tf; m = tf.saved_model.load({folder!r} + '/saved_model');"
+        "print(m.serve(tf.constant(x))['probability'].numpy()[0, 0], flush=True)"
+    ),
+    "ours: onnxruntime float32": (
+        "from export import Classifier; m = Classifier({folder!r} + '/model.onnx');"
+        "print(m.predict(x)[0].probability, flush=True)"
+    ),
 }
 
 
@@ -40,12 +51,12 @@ def measure_starts(folder: Path, image_size: int, threads: int, rounds: int) -> 
     case = Case("inference", "made images", image_size, 1, threads, "cold start: process start to first answer")
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
     for name in track([name for _ in range(rounds + 1) for name in WAYS], "cold starts"):
-        taken[name].append(start_once(WAYS[name].format(size=image_size, folder=str(folder))))
+        taken[name].append(start_once((ZEROS + WAYS[name]).format(size=image_size, folder=str(folder))))
     return [_record(case, name, runs[1:]) for name, runs in taken.items()]  # the first start fills the disk cache
 
 
 def start_once(code: str) -> tuple[float, float]:
-    """Seconds to the first line of a new Python process, and its peak memory in MB.
+    """Seconds until a new Python process that runs `code` prints its first line, and its peak memory in MB.
 
     Raises:
         CannotRunError: it ended without a line.
@@ -53,18 +64,17 @@ def start_once(code: str) -> tuple[float, float]:
     start = time.perf_counter()
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+        [sys.executable, "-c", code + PEAK], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
     )
     if process.stdout is None:
         raise CannotRunError("the process has no standard output")
-    with process.stdout as answers:
-        line = answers.readline()
+    with process.stdout as output:
+        answer = output.readline()
         seconds = time.perf_counter() - start
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if not line or process.returncode:
+        peak = output.readline()
+    if process.wait() or not answer.strip() or not peak.strip().isdigit():
         raise CannotRunError("the process ended without an answer")
-    return seconds, usage.ru_maxrss / 1000
+    return seconds, int(peak) / 1000
 
 
 def _record(case: Case, name: str, runs: list[tuple[float, float]]) -> Record:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.harness import Work
@@ -10,19 +13,42 @@ from benchmarks.harness import Work
 SEED = 0
 
 
-def pipeline(paths: Sequence[str], image_size: int, batch_size: int, workers: int, augmented: bool) -> Callable[[], Work]:
+def pipeline(
+    paths: Sequence[str], image_size: int, batch_size: int, workers: int, augmented: bool
+) -> Callable[[], Work]:
     """DALI's pipeline with `workers` threads, built once and run on."""
 
     def prepare() -> Work:
-        from nvidia.dali import pipeline_def
+        with _silent():
+            from nvidia.dali import pipeline_def
 
-        built = pipeline_def(_graph)(
-            list(paths), image_size, augmented, batch_size=batch_size, num_threads=workers, device_id=None, seed=SEED
-        )
-        built.build()
+            built = pipeline_def(_graph)(
+                list(paths),
+                image_size,
+                augmented,
+                batch_size=batch_size,
+                num_threads=workers,
+                device_id=None,
+                seed=SEED,
+            )
+            built.build()
         return _run(built, batch_size)
 
     return prepare
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep off the terminal that the decoders of a GPU, which are not asked for, could not be loaded."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
 
 
 def _run(built: Any, batch_size: int) -> Work:

@@ -108,7 +108,10 @@ class Record:
     def to_json(self) -> dict[str, Any]:
         """Give what the JSON file holds of it."""
         return {
-            **{name: getattr(self.case, name) for name in ("stage", "source", "case", "image_size", "batch_size", "threads")},
+            **{
+                name: getattr(self.case, name)
+                for name in ("stage", "source", "case", "image_size", "batch_size", "threads")
+            },
             "contender": self.contender,
             **({"images_per_second": self.images_per_second, "runs": list(self.runs)} if self.runs else {}),
             **({"details": dict(self.details)} if self.details else {}),
@@ -158,7 +161,9 @@ def measure(case: Case, contenders: Sequence[Contender], pace: Pace) -> list[Rec
     for work in kept.values():
         _close(work)
     return [
-        Record(case, contender.name, tuple(runs[contender.name]), notes[contender.name], details.get(contender.name, {}))
+        Record(
+            case, contender.name, tuple(runs[contender.name]), notes[contender.name], details.get(contender.name, {})
+        )
         for contender in contenders
     ]
 

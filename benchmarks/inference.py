@@ -135,9 +135,8 @@ def _contender(name: str, make: Callable[[], Answer], file: Path, batch: Images)
 
 
 def _bytes(path: Path) -> int:
-    return (
-        sum(each.stat().st_size for each in path.rglob("*") if each.is_file()) if path.is_dir() else path.stat().st_size
-    )
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    return sum(file.stat().st_size for file in files)
 
 
 def _keras(folder: Path) -> Any:
@@ -179,10 +178,13 @@ def _lite(folder: Path, threads: int) -> Answer:
     interpreter = tf.lite.Interpreter(str(folder / "model.tflite"), num_threads=threads)
     place = interpreter.get_input_details()[0]["index"]
 
+    allocated: list[tuple[int, ...]] = []
+
     def answer(batch: Images) -> Any:
-        if tuple(interpreter.get_input_details()[0]["shape"]) != batch.shape:
+        if allocated != [batch.shape]:
             interpreter.resize_tensor_input(place, batch.shape)
             interpreter.allocate_tensors()
+            allocated[:] = [batch.shape]
         interpreter.set_tensor(place, batch)
         interpreter.invoke()
         return [interpreter.get_tensor(output["index"]) for output in interpreter.get_output_details()]

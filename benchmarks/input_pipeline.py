@@ -1,4 +1,4 @@
-"""From files to batches: our records and our JPEG reader beside what the other libraries do, and the limits of the machine."""
+"""From files to batches: our records and JPEG reader beside other libraries, and the limits of the machine."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import tensorflow as tf
 
 from benchmarks import dali_peer, keras_peers, opencv_peers, pictures
@@ -112,7 +112,9 @@ def _records(found: Pictures, size: int, augmented: bool) -> list[Contender]:
     def opened() -> Split:
         train = open_splits(pictures.dataset(found, size))["train"]
         if train.count < 2 * BATCH:
-            raise InputError(f"--source gives {train.count} training images; at least {2 * BATCH} are needed to measure")
+            raise InputError(
+                f"--source gives {train.count} training images; at least {2 * BATCH} are needed to measure"
+            )
         return train
 
     kept: list[Split] = []
@@ -142,14 +144,19 @@ def _batches(split: Split, epoch: int, augmented: bool) -> Iterator[int]:
     size = split.image_size
     for step, (images, labels) in enumerate(training_batches(split, BATCH, seed=SEED, epoch=epoch, cache="on")):
         if augmented:
-            _changed(images, augment.draw(SEED, epoch * 10_000 + step, BATCH), size).numpy()
+            _change(size)(images, augment.draw(SEED, epoch * 10_000 + step, BATCH)).numpy()
         yield len(labels)
 
 
-@tf.function(jit_compile=True)
-def _changed(images: Any, uniform: Any, size: int) -> Any:
-    """What the training step does to its batch."""
-    return augment.apply(images, augment.sample(uniform, CHANGES, size))
+@lru_cache(maxsize=2)
+def _change(size: int) -> Callable[[Any, Any], Any]:
+    """What the training step does to its batch, compiled."""
+
+    def change(images: Any, uniform: Any) -> Any:
+        return augment.apply(images, augment.sample(uniform, CHANGES, size))
+
+    compiled: Callable[[Any, Any], Any] = tf.function(change, jit_compile=True)
+    return compiled
 
 
 def _jpegs(found: Pictures, size: int, augmented: bool, workers: int) -> Callable[[], Work]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
+from io import StringIO
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -44,10 +46,11 @@ def generator(augmented: bool) -> Any:
 
 def flow(folder: Path, image_size: int, batch_size: int, augmented: bool) -> Any:
     """The generator's batches from a folder with one folder for each class, as the study made them."""
-    return generator(augmented).flow_from_directory(
-        str(folder), target_size=(image_size, image_size), color_mode="grayscale", class_mode="binary",
-        batch_size=batch_size, seed=SEED,
-    )  # fmt: skip
+    with redirect_stdout(StringIO()):  # it tells how many images it found
+        return generator(augmented).flow_from_directory(
+            str(folder), target_size=(image_size, image_size), color_mode="grayscale", class_mode="binary",
+            batch_size=batch_size, seed=SEED,
+        )  # fmt: skip
 
 
 def image_data_generator(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def describe(threads: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
@@ -38,9 +38,9 @@ def summary(machine: dict[str, Any]) -> str:
     """Say it in one line."""
     versions = ", ".join(f"{name} {number}" for name, number in machine["packages"].items())
     return (
-        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['threads']} threads for "
-        f"each contender; Python {machine['python']}, {versions}; {machine['date'][:10]}, "
-        f"load {machine['load_average']} before the start"
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+        f"{machine['threads']} threads for each contender; Python {machine['python']}, {versions}; "
+        f"{machine['date'][:10]}, load {machine['load_average']} before the start"
     )
 
 

@@ -72,9 +72,15 @@ def data_loader(files: Files, batch_size: int, workers: int) -> Callable[[], Wor
             # Spawned: forking a process in which TensorFlow has threads can hang.
             loaders.append(
                 DataLoader(
-                    files, batch_size, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=True,
-                    multiprocessing_context="spawn", worker_init_fn=_one_thread,
-                )  # fmt: skip
+                    files,
+                    batch_size,
+                    shuffle=True,
+                    num_workers=workers,
+                    drop_last=True,
+                    persistent_workers=True,
+                    multiprocessing_context="spawn",
+                    worker_init_fn=_one_thread,
+                )
             )
         return (len(batch) for _ in count() for batch in loaders[0])
 

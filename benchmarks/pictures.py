@@ -21,9 +21,9 @@ from pneumo_tfds.sources import Image, Source, open_source
 
 SMALL = 224
 """Side in pixels of the small JPEGs."""
-FILES, QUICK_FILES = 2048, 320
+FILES, QUICK_FILES = 4096, 1024
 """How many small JPEGs at most."""
-LARGE_FILES, QUICK_LARGE_FILES = 256, 80
+LARGE_FILES, QUICK_LARGE_FILES = 256, 128
 """How many phantoms of about 1,400 x 1,000 pixels; a run reads some of them more than once."""
 QUALITY = 95
 
@@ -56,7 +56,7 @@ class Pictures:
 def small(source: Path | None, quick: bool) -> Pictures:
     """Files of 224 x 224 pixels: those of `source`, copied where they have that size already, else phantoms shrunk.
 
-    Each phantom is there eight times, turned and mirrored, so that together they do not fit a processor's cache.
+    Each phantom is there up to 16 times, turned, mirrored and inverted: together they do not fit a processor's cache.
     """
     count = QUICK_FILES if quick else FILES
     folder = _temporary()
@@ -72,10 +72,10 @@ def small(source: Path | None, quick: bool) -> Pictures:
     drawn = large(quick).paths
     for number, path in enumerate(track(drawn, "Writing small JPEGs")):
         grey = decode(Path(path).read_bytes(), SMALL, path)[:, :, 0]
-        for view in range(min(8, -(-count // len(drawn)))):
-            turned = np.rot90(grey, view % 4)
+        for view in range(min(16, -(-count // len(drawn)))):
+            turned = np.rot90(grey if view < 8 else 255 - grey, view % 4)
             place = folder / "train" / Path(path).parent.name / f"{number}_{view}_{Path(path).name}"
-            _write(place, _encode(np.ascontiguousarray(turned if view < 4 else turned[:, ::-1]), path))
+            _write(place, _encode(np.ascontiguousarray(turned if view % 8 < 4 else turned[:, ::-1]), path))
     return Pictures(f"phantoms, {SMALL}² JPEGs", folder)
 
 

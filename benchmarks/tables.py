@@ -28,7 +28,7 @@ def sheets(records: Iterable[Record]) -> list[Sheet]:
 
 
 def reference(records: Sequence[Record]) -> Record | None:
-    """What ratios are against: whom the case names, else the fastest peer, else the first contender that is no limit."""
+    """What ratios are against: whom the case names, else the fastest peer, else the first that is no limit."""
     ran = [record for record in records if record.runs]
     for record in ran:
         if record.contender == record.case.against:

@@ -27,8 +27,8 @@ ORT_ERRORS = (
     ort_errors.RuntimeException,
 )
 ERRORS_ONLY = 3
-# Threads that wait sleep instead of spinning, and take work in small pieces. Spinning waits burn the cores that decode the
-# next images and serve the next request: with two cores half busy elsewhere they answered one image at half the rate.
+# Threads that wait sleep instead of spinning, and take work in small pieces. Spinning waits burn the cores that decode
+# the next images and serve the next request: on two half-busy cores they answered single images at half the rate.
 SESSION = {"session.intra_op.allow_spinning": "0", "session.dynamic_block_base": "4"}
 
 

@@ -15,7 +15,6 @@ from export.convert import INPUT
 from export.graph import canonical
 
 CALIBRATION_BATCH = 16
-TAIL_OPS = frozenset({"Sigmoid"})
 
 
 def to_fp16(source: Path) -> onnx.ModelProto:
@@ -78,6 +77,9 @@ def to_int8(source: Path, images: npt.NDArray[np.uint8]) -> onnx.ModelProto:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
+            # Ranges are the mean over batches of each batch's extremes: one odd image does not stretch them. On trained
+            # networks this flipped fewer decisions than plain extremes and percentiles, and calibrates in no time.
+            extra_options={"CalibMovingAverage": True},
         )
         model = onnx.load(quantized)
     return canonical(model, [output.name for output in original.graph.output], _props(original))

@@ -1,4 +1,4 @@
-"""The changes of `pipeline.augment`, applied by OpenCV on the host: the kernel for images that are decoded as they are needed.
+"""The changes of `pipeline.augment`, applied by OpenCV on the host: for images that are decoded as they are needed.
 
 One `warpAffine` and one table look-up an image. Geometry and intensities are those of `augment.apply`; the warp rounds
 to whole grey levels before gamma and contrast, so the two differ by about 0.2 grey levels in the mean.
@@ -24,7 +24,7 @@ WARP = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 @lru_cache(maxsize=8)  # compiling takes longer than an epoch of a small source
 def sampler(config: AugmentConfig, image_size: int) -> Callable[[NDArray[np.float32]], augment.Changes]:
-    """Give `augment.sample` compiled, from uniform numbers `[B, DRAWS]` to NumPy arrays. Safe to call from any thread."""
+    """Give `augment.sample` compiled, from uniform numbers `[B, DRAWS]` to NumPy arrays."""
     compiled = tf.function(lambda uniform: augment.sample(uniform, config, image_size), jit_compile=True)
     return lambda uniform: augment.Changes(*(part.numpy() for part in compiled(uniform)))
 

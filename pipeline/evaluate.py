@@ -12,6 +12,7 @@ from pneumo_tfds.command import Command, quiet_tensorflow, run
 from pneumo_tfds.errors import InputError
 
 if TYPE_CHECKING:
+    from pipeline.records import Split
     from pipeline.run import RunFolder
 
 FIGURES = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision", "brier", "ece")
@@ -22,7 +23,8 @@ class Evaluate(Command):
     """Score a run's model: figures with 95 % intervals, plots and report.html.
 
     Without --source the run's own dataset is scored again, in the run folder. With --source the images given are scored
-    by the operating point the run already has, into RUN/evaluation-NAME.
+    by the operating point the run already has, into RUN/evaluation-NAME: the test folder of the source if it has one,
+    else all of its images.
     """
 
     run_folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -30,7 +32,7 @@ class Evaluate(Command):
     source: Path | None = None
     """Other X-rays to score: a folder or zip with NORMAL and PNEUMONIA."""
     split: Literal["all", "train", "validation", "test"] = "all"
-    """Which split to score; all is every split but train."""
+    """Which split of the run's own dataset to score; all is every split but train."""
 
 
 def evaluate(command: Evaluate) -> None:
@@ -49,24 +51,37 @@ def evaluate(command: Evaluate) -> None:
     trained = RunFolder(command.run_folder)
     config, choice = trained.read_config(), choice_from_json(trained.read_json(trained.metrics))
     model = load_model(trained.model)
-    target, tables = trained, {}
+    ask = Answers(model)
     if command.source:
         target = RunFolder(trained.path / f"evaluation-{command.source.stem}")
         config = with_dataset(replace(config, data=replace(config.data, source=command.source, dataset=None)))
         target.write_config(config)
-    elif trained.predictions.exists():
-        tables = read_csv(trained.predictions)
-    splits = open_splits(Path(str(config.data.dataset)))
-    chosen = [name for name in splits if command.split == name or (command.split == "all" and name != "train")]
-    if not chosen:
-        raise InputError(f"--split {command.split} is not in {config.data.dataset}; it has {', '.join(splits)}")
-    ask = Answers(model)
+        splits = _as_one(open_splits(Path(str(config.data.dataset))), Path(str(config.data.dataset)))
+        tables, chosen = {}, list(splits)
+    else:
+        target, splits = trained, open_splits(Path(str(config.data.dataset)))
+        tables = read_csv(trained.predictions) if trained.predictions.exists() else {}
+        chosen = [name for name in splits if command.split == name or (command.split == "all" and name != "train")]
+        if not chosen:
+            raise InputError(f"--split {command.split} is not in {config.data.dataset}; it has {', '.join(splits)}")
     for name in chosen:
         examples = splits[name].examples
         tables[name] = table(examples, as_written(ask.probabilities(examples.images)))
     write_scores(target, config, tables, choice)
     illustrate(target, model, splits, config.fit.seed)
     show(target)
+
+
+def _as_one(splits: dict[str, Split], dataset: Path) -> dict[str, Split]:
+    """Give the official test folder of another source, or all its images as one split: to a model they are all new."""
+    from pipeline.records import Split
+    from pneumo_tfds.prepared import inspect
+
+    if "test" in splits and inspect(dataset).metadata.get("test_origin") == "official":
+        return {"test": splits["test"]}
+    files = tuple(file for split in splits.values() for file in split.files)
+    size = next(iter(splits.values())).image_size
+    return {"source": Split("source", files, sum(split.count for split in splits.values()), size)}
 
 
 def show(folder: RunFolder) -> None:

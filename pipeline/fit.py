@@ -16,9 +16,9 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from pipeline import augment, checkpoint, models
 from pipeline.config import FitConfig, RunConfig
-from pipeline.infer import Scorer
+from pipeline.infer import BATCH, Scorer
 from pipeline.precision import Execution, choose
-from pipeline.records import Split, training_batches
+from pipeline.records import Split, evaluation_batches, training_batches
 from pneumo_tfds.errors import InputError
 from pneumo_tfds.progress import track
 
@@ -111,8 +111,8 @@ def fit(
         number = len(history) + 1
         start = time.perf_counter()
         losses, training_seconds, waiting = training.epoch(number, f"{description} {number}/{config.fit.epochs}")
-        logits = scorer.logits(validation, config.data.cache)
-        labels = validation.examples.labels
+        batches = evaluation_batches(validation, BATCH, cache=config.data.cache)
+        logits, labels = scorer.logits(images for images, _ in batches), validation.labels
         if not (math.isfinite(float(np.sum(losses))) and np.isfinite(logits).all()):
             raise DivergedError(
                 f"the loss is not finite in epoch {number}; lower --learning-rate (now {config.fit.learning_rate:g})"
@@ -228,7 +228,7 @@ class Training:
 
 
 def _class_weights(train: Split) -> list[float]:
-    counts = np.bincount(train.examples.labels, minlength=2)
+    counts = np.bincount(train.labels, minlength=2)
     return [float(count) for count in counts.sum() / (2 * np.maximum(counts, 1))]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -9,27 +10,33 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pipeline.config import Switch
+from pipeline.calibration import probabilities_at
 from pipeline.predictions import Predictions
-from pipeline.records import Examples, Split, evaluation_batches
+from pipeline.records import Examples
 
 BATCH = 64
 
 
 class Scorer:
-    """A network's forward pass, compiled once and used for as many splits as wanted."""
+    """A network's forward pass, compiled once and used on as many images as wanted."""
 
     def __init__(self, network: keras.Model) -> None:
+        signature = tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)
+
+        @tf.function(input_signature=[signature])
         def forward(images: Any) -> Any:
             return network(tf.cast(images, tf.float32), training=False)
 
-        self._forward = tf.function(forward, reduce_retracing=True)
+        self._forward = forward
 
-    def logits(self, split: Split, cache: Switch = "auto") -> NDArray[np.float64]:
-        """Give the logit of every example in order, `[n]`; computed in float32, kept in float64 for what follows."""
-        batches = evaluation_batches(split, BATCH, cache=cache)
-        parts: list[Any] = [self._forward(images).numpy()[:, 0] for images, _ in batches]
+    def logits(self, batches: Iterable[Any]) -> NDArray[np.float64]:
+        """Give the logit of every image of batches uint8 `[b, S, S, 1]`: float64 `[n]`, computed in float32."""
+        parts = [self._forward(tf.convert_to_tensor(images)).numpy()[:, 0] for images in batches]
         return np.concatenate(parts).astype(np.float64)
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Give P(PNEUMONIA) `[n]` of images uint8 `[n, S, S, 1]`; in float64, whose sigmoid saturates later."""
+        return probabilities_at(self.logits(_batches(images)), 1.0)
 
 
 class Answers:
@@ -41,12 +48,17 @@ class Answers:
 
     def __call__(self, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Give the outputs for images uint8 `[n, S, S, 1]`, n at least 1, each `[n, ...]`."""
-        parts = [self._forward(tf.constant(images[start : start + BATCH])) for start in range(0, len(images), BATCH)]
+        parts = [self._forward(tf.constant(part)) for part in _batches(images)]
         return {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Give P(PNEUMONIA) alone, `[n]`."""
         return self(images)["probability"][:, 0].astype(np.float64)
+
+
+def _batches(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    for start in range(0, len(images), BATCH):
+        yield images[start : start + BATCH]
 
 
 def table(examples: Examples, probabilities: NDArray[np.float64]) -> Predictions:

@@ -1,8 +1,8 @@
 """From image files to batches without a built dataset: every image is read, decoded and augmented again each epoch.
 
-For sources that are used once, or do not fit on the disk a second time. A built dataset is faster from the first epoch on
-(docs/speed.md). Threads decode: OpenCV lets go of Python's lock. An image is decoded at the JPEG's own smaller scale
-and goes through one warp that does scaling and geometry together.
+For sources that are used once, or do not fit on the disk a second time. A built dataset is faster from the first
+epoch on (docs/speed.md). Threads decode: OpenCV lets go of Python's lock. An image is decoded at the
+JPEG's own smaller scale and goes through one warp that does scaling and geometry together.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def training_batches(
     changes: AugmentConfig | None = None,
     threads: int = 0,
 ) -> Iterator[Batch]:
-    """One epoch of (images, labels int64 `[batch_size]`), shuffled by (seed, epoch); the incomplete last batch is dropped.
+    """One epoch of (images, labels int64 `[batch_size]`), shuffled by (seed, epoch), without the incomplete last batch.
 
     Args:
         source: what reads the files.

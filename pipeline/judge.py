@@ -8,13 +8,13 @@ from typing import Any
 
 import keras
 
-from pipeline.calibration import probabilities_at
 from pipeline.config import RunConfig
 from pipeline.infer import Scorer, table
 from pipeline.lock import write_lock
 from pipeline.models import inference_model
 from pipeline.predictions import Predictions, write_csv
 from pipeline.records import Split
+from pipeline.robustness import UNCHANGED, pooled, summary, views
 from pipeline.run import RunFolder
 from pipeline.saved import save_model
 from pipeline.scoring import Choice, calibrated, decide, score_splits
@@ -26,9 +26,9 @@ COUNTED = ("skipped", "dropped", "byte_identical")
 
 
 def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Mapping[str, Split]) -> None:
-    """Decide, lock and score; write `model.keras`, `lock.json`, `predictions.csv` and `metrics.json`.
+    """Decide, lock and score; write `model.keras`, `lock.json`, `robustness.json`, `predictions.csv`, `metrics.json`.
 
-    Temperature, bias and operating point come from validation. They, the weights and the settings are locked before any
+    Temperature, bias and operating point come from validation, seen also through the changes of `pipeline.shift`. They, the weights and the settings are locked before any
     image of `test` is looked at.
 
     Args:
@@ -37,22 +37,30 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
         network: float32, from `pipeline.fit`.
         splits: `validation` and, if there is one, `test`.
     """
-    scorer, cache = Scorer(network), config.data.cache
+    score = Scorer(network)
 
     def raw(split: Split) -> Predictions:
-        return table(split.examples, probabilities_at(scorer.logits(split, cache), 1.0))
+        return table(split.examples, score.probabilities(split.examples.images))
 
-    validation = raw(splits["validation"])
+    validation = splits["validation"]
+    tables = {UNCHANGED: raw(validation)}
+    if config.evaluation.shift:
+        tables = views(tables[UNCHANGED], validation.examples.images, score.probabilities, config.fit.seed)
     # Class weights teach the network that both classes are equally common; the bias takes that back.
-    choice = decide(validation, config.evaluation.rule, with_bias=config.fit.class_weights)
+    choice = decide(pooled(tables), config.evaluation.rule, with_bias=config.fit.class_weights)
     save_model(folder.model, inference_model(network, choice.temperature, choice.bias))
     point = choice.operating_point
     write_lock(folder.path, choice.temperature, point.threshold, point.rule, choice.bias)
 
-    tables = {"validation": calibrated(validation, choice.temperature, choice.bias)}
+    def final(table: Predictions) -> Predictions:
+        return calibrated(table, choice.temperature, choice.bias)
+
+    if config.evaluation.shift:
+        write_json(folder.robustness, summary({name: final(view) for name, view in tables.items()}, point.threshold))
+    scored = {"validation": final(tables[UNCHANGED])}
     if "test" in splits:
-        tables["test"] = calibrated(raw(splits["test"]), choice.temperature, choice.bias)
-    write_scores(folder, config, tables, choice)
+        scored["test"] = final(raw(splits["test"]))
+    write_scores(folder, config, scored, choice)
 
 
 def write_scores(folder: RunFolder, config: RunConfig, tables: Mapping[str, Predictions], choice: Choice) -> None:

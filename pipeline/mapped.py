@@ -1,9 +1,9 @@
 """Record files read through memory maps: where each image's pixels lie, and all of them copied once into an array.
 
-`tf.data` copies a record four times between the file and NumPy (reader, parser, `decode_raw`, `as_numpy`); raw pixels need
-one. This reads the two formats involved directly: TFRecord (length uint64, its checksum uint32, data, checksum uint32)
-and `tf.train.Example` in protobuf's wire format. Lengths and structure are checked, so a truncated or foreign file is
-found; the CRC-32C of the data is not, as nothing in Python computes it at the speed of memory.
+`tf.data` copies a record four times between the file and NumPy (reader, parser, `decode_raw`, `as_numpy`); raw pixels
+need one. This reads the two formats involved directly: TFRecord (length uint64, its checksum uint32, data, checksum
+uint32) and `tf.train.Example` in protobuf's wire format. Lengths and structure are checked, so a truncated or foreign
+file is found; the CRC-32C of the data is not, as nothing in Python computes it at the speed of memory.
 """
 
 from __future__ import annotations

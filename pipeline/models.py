@@ -15,6 +15,7 @@ from urllib.error import URLError
 import keras
 from keras import layers, ops
 
+from pipeline import efficientnet_lite
 from pipeline.config import ModelConfig
 from pneumo_tfds.errors import InputError
 
@@ -43,7 +44,9 @@ def build(config: ModelConfig, image_size: int, precision: str = "float32") -> k
     Raises:
         InputError: pretrained weights that cannot be had.
     """
-    bodies = {"compact": _compact, "study": _study, "inception_v3": _inception_v3}
+    bodies = {
+        "compact": _compact, "study": _study, "inception_v3": _inception_v3, "efficientnet_lite0": _efficientnet_lite0,
+    }  # fmt: skip
     outer = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
@@ -51,9 +54,14 @@ def build(config: ModelConfig, image_size: int, precision: str = "float32") -> k
         x = _standardized(image) if config.normalize else layers.Rescaling(1 / 255, name="scale")(image)
         x = bodies[config.model](x, config)
         logit = layers.Dense(1, kernel_regularizer=_penalty(config), dtype="float32", name=LOGIT)(x)
-        return keras.Model(image, logit, name=config.model)
+        network = keras.Model(image, logit, name=config.model)
     finally:
         keras.config.set_dtype_policy(outer)
+    if config.model == "efficientnet_lite0" and config.weights != "none":
+        given = efficientnet_lite.imagenet_weights() if config.weights == "imagenet" else Path(config.weights)
+        efficientnet_lite.load(network, given)
+        efficientnet_lite.free_last(network, config.fine_tune_blocks)
+    return network
 
 
 def inference_model(network: keras.Model, temperature: float = 1.0, bias: float = 0.0) -> keras.Model:
@@ -184,3 +192,14 @@ def _inception_backbone(shape: tuple[int, int, int], weights: str) -> keras.Mode
             first_line = str(error).strip().splitlines()[0]
             raise InputError(f"--weights {given} holds no InceptionV3 weights without top: {first_line}") from error
         raise
+
+
+def _efficientnet_lite0(x: Any, config: ModelConfig) -> Any:
+    """EfficientNet-Lite0 on one grey channel, in the range of values that its ImageNet weights know."""
+    if config.normalize:
+        scale, offset = efficientnet_lite.IMAGENET_DEVIATION, efficientnet_lite.IMAGENET_MEAN
+    else:
+        scale = 255 / efficientnet_lite.DEVIATION
+        offset = -efficientnet_lite.MEAN / efficientnet_lite.DEVIATION
+    x = layers.Rescaling(scale, offset=offset, name="as_imagenet")(x)
+    return _pooled(efficientnet_lite.feature_map(x, lambda: _penalty(config)), config)

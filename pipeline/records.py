@@ -93,6 +93,13 @@ class Split:
         labels = np.concatenate(rows["label"])
         return Examples(images, labels, text["patient"], text["subtype"], text["filename"])
 
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """The labels alone, `[n]`, without keeping the pixels."""
+        if "examples" in self.__dict__:
+            return self.examples.labels
+        return np.concatenate([batch["label"] for batch in self._parsed()])
+
     def _parsed(self) -> Iterator[dict[str, NDArray[Any]]]:
         chain = tf.data.TFRecordDataset(self.files).batch(PARSE_BATCH).map(self._parse, tf.data.AUTOTUNE).prefetch(2)
         try:

@@ -24,6 +24,7 @@ class RunFolder:
         self.model = path / "model.keras"
         self.metrics = path / "metrics.json"
         self.predictions = path / "predictions.csv"
+        self.robustness = path / "robustness.json"
         self.report = path / "report.html"
         self.plots = path / "plots"
         self.onnx = path / "model.onnx"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from pipeline.config import RunConfig
+from pneumo_tfds.errors import InputError
 from pneumo_tfds.manual import in_manual_folder
-from pneumo_tfds.prepared import default_data_dir, prepare
+from pneumo_tfds.prepared import default_data_dir, is_built, prepare
 
 
 def with_dataset(config: RunConfig) -> RunConfig:
@@ -17,6 +18,10 @@ def with_dataset(config: RunConfig) -> RunConfig:
     """
     data = config.data
     if data.dataset is not None:
+        if not is_built(data.dataset):
+            raise InputError(
+                f"--dataset {data.dataset} holds no built dataset; make one with python -m pneumo_tfds build"
+            )
         return config
     manual = (data.data_dir or default_data_dir()) / "downloads" / "manual"  # where TFDS keeps what people download
     source = data.source or in_manual_folder(manual)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import cv2
@@ -49,9 +50,7 @@ def phantom_source(count: int = DEFAULT_COUNT, seed: int = DEFAULT_SEED) -> Sour
         InputError: `count` is too small to give every split both classes.
     """
     if count < _MIN_COUNT:
-        raise InputError(
-            f"{count} phantoms are too few, every split needs patients of each class; ask for {_MIN_COUNT}"
-        )
+        raise InputError(f"{count} phantoms are too few, every split needs both classes; ask for {_MIN_COUNT} or more")
     images, _ = arrange(File(name, -1) for name in _names(count, seed))
     return Source(
         f"phantoms(count={count}, seed={seed}, drawing={phantom.VERSION})", "phantom", images, PhantomReader(seed)
@@ -86,10 +85,9 @@ def _file_name(subtype: str, patient: int, serial: int, view: int) -> str:
 
 
 def _divide(count: int, shares: dict[str, float]) -> dict[str, int]:
-    parts = {name: max(1, round(count * share)) for name, share in shares.items()}
-    first = next(iter(parts))
-    parts[first] += count - sum(parts.values())
-    return parts
+    """Whole parts in about these shares that sum to `count`."""
+    edges = [0, *(round(count * share) for share in accumulate(shares.values()))]
+    return {name: end - start for name, (start, end) in zip(shares, pairwise(edges), strict=True)}
 
 
 def write_phantoms(folder: Path, count: int, seed: int = DEFAULT_SEED) -> list[Path]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ def fetch(dl_manager: Any) -> Path:
     from tensorflow_datasets.core.download.util import DownloadError
 
     try:
+        _knock(ARCHIVE_URL)
         return Path(dl_manager.download(ARCHIVE_URL))
     except NonMatchingChecksumError as error:
         raise InputError(
@@ -35,3 +38,12 @@ def fetch(dl_manager: Any) -> Path:
     except (DownloadError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{ARCHIVE_URL}: cannot be fetched ({reason}); fetch it by hand and pass --source") from error
+
+
+def _knock(url: str) -> None:
+    """Fail at once where there is no network: TFDS would try again and again for minutes."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=20):
+            pass
+    except urllib.error.HTTPError:
+        pass  # somebody is there; whether it can be fetched is TFDS's to find out

@@ -20,9 +20,12 @@ from pipeline.run import RunFolder
 from pneumo_tfds.errors import InputError
 from pneumo_tfds.files import write_json
 from tuning import cluster, journal, leaderboard
+from tuning.confirm import Candidate, as_json, confirm, verdict
+from tuning.confirm import table as confirm_table
 from tuning.leaderboard import Row
 from tuning.objective import parse, scorer
 from tuning.oracles import oracle
+from tuning.page import write_page
 from tuning.plan import Plan, hold_to, identity, write
 from tuning.search import TRIALS, Search, Train
 from tuning.space import space
@@ -252,9 +255,29 @@ def _finish(plan: Plan, folder: SearchFolder, console: Console) -> None:
         reason = next((row.reason for row in found if row.reason), "no trial was begun; allow more --minutes")
         raise InputError(f"no trial of the search came to an end: {reason}")
     console.print(leaderboard.table(found, plan.objective))
-    winner = ranked[0].values
-    write_json(folder.best, to_dict(plan.winner(winner)))
-    _say_winner(console, plan, ranked, folder)
+    confirmed = _confirm(plan, ranked, folder, console)
+    best = confirmed[0].values if confirmed else ranked[0].values
+    write_page(folder.page, plan, found, confirmed)
+    write_json(folder.best, to_dict(plan.winner(best)))  # last: who finds it finds all the rest
+    if not confirmed:
+        _say_winner(console, plan, ranked)
+    _print(console, f"The search as a page: {folder.page}")
+    _print(console, f"The winner's settings: {folder.best}; python -m pipeline.train --config {folder.best} trains it")
+
+
+def _confirm(plan: Plan, ranked: list[Row], folder: SearchFolder, console: Console) -> list[Candidate]:
+    if not plan.start.search.confirm:
+        return []
+    from pipeline.fit import fit
+
+    data = open_data(plan.start)
+    train = partial(fit, train=data.train, validation=data.validation)
+    found = confirm(plan, ranked, folder.confirm, train, scorer(plan.objective, data.validation))
+    if found:
+        write_json(folder.confirmed, as_json(found, plan.objective))
+        console.print(confirm_table(found, plan.objective))
+        _print(console, verdict(found, plan.objective))
+    return found
 
 
 def _say(console: Console, plan: Plan) -> None:
@@ -273,12 +296,11 @@ def _say_resumed(console: Console, plan: Plan, folder: SearchFolder) -> None:
     _print(console, f"Going on with the search in {folder.path}: {ended} trials have ended")
 
 
-def _say_winner(console: Console, plan: Plan, ranked: list[Row], folder: SearchFolder) -> None:
+def _say_winner(console: Console, plan: Plan, ranked: list[Row]) -> None:
     best, first = ranked[0], next((row for row in ranked if row.trial == 1), None)
     values = ", ".join(f"{name} {value:.3g}" for name, value in best.values.items())
     beside = f" (starting values: {first.score:.4f})" if first and first is not best else ""
     _print(console, f"Winner: trial {best.trial}, {plan.objective.name} {best.score:.4f}{beside}; {values}")
-    _print(console, f"Its settings: {folder.best}; python -m pipeline.train --config {folder.best} trains it")
 
 
 def _print(console: Console, text: str) -> None:

@@ -6,7 +6,6 @@ The oracle is in this process, or at a chief that KerasTuner's environment varia
 from __future__ import annotations
 
 import contextlib
-import gc
 import io
 import shutil
 import time
@@ -15,7 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-import keras
 import keras_tuner
 import tensorflow as tf
 from keras_tuner.engine.base_tuner import BaseTuner
@@ -29,6 +27,7 @@ from pneumo_tfds.files import replacing, write_json
 from tuning import journal
 from tuning.hopeless import hopeless
 from tuning.journal import Journal
+from tuning.memory import given_back
 from tuning.plan import Plan
 
 TRIALS = "trials"
@@ -92,6 +91,10 @@ class Search(BaseTuner):
         except FatalError as error:
             raise InputError(str(error)) from error
 
+    def _try_run_and_update_trial(self, trial: Any, *arguments: Any, **keywords: Any) -> None:
+        with given_back():
+            super()._try_run_and_update_trial(trial, *arguments, **keywords)
+
     def run_trial(self, trial: Any, *arguments: Any, **keywords: Any) -> dict[str, float]:
         """Train one trial; give the objective.
 
@@ -121,7 +124,7 @@ class Search(BaseTuner):
             return account.outcome != "running" or epoch.epoch >= target
 
         try:
-            fitted = self._fitted(trial, target, folder, account, on_epoch)
+            fitted = self._fitted(trial, folder, on_epoch)
             account.score = self._score(self.plan.trial(drawn), fitted)
         except DivergedError as error:
             account.outcome, account.reason = "failed", " ".join(str(error).split())
@@ -142,7 +145,7 @@ class Search(BaseTuner):
         return {self.plan.objective.name: account.score}
 
     def on_trial_end(self, trial: Any) -> None:
-        """Report the end; drop what only a killed trial would need, and what TensorFlow keeps of a network."""
+        """Report the end, and drop what only a killed trial would need."""
         super().on_trial_end(trial)
         folder = self._folder(trial.trial_id)
         if trial.message and (account := journal.read(folder)) and not account.reason:
@@ -151,13 +154,9 @@ class Search(BaseTuner):
             account.write(folder)
         if self.plan.start.search.tuner != "hyperband":  # there a later trial may go on from it
             shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
-        keras.utils.clear_session()
-        gc.collect()  # a training step and its graph refer to each other
         self._on_trial()
 
-    def _fitted(
-        self, trial: Any, target: int, folder: Path, account: Journal, on_epoch: Callable[[Epoch], bool]
-    ) -> Fitted:
+    def _fitted(self, trial: Any, folder: Path, on_epoch: Callable[[Epoch], bool]) -> Fitted:
         number, total = int(trial.trial_id) + 1, self.plan.start.search.max_trials
         return self._train(
             self.plan.trial(trial.hyperparameters.values),

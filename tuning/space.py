@@ -185,9 +185,7 @@ def _check(where: str, parameter: Parameter, start: RunConfig) -> None:
         raise InputError(f"{where}: {name} runs from {low:g} to {high:g}; give the smaller number first")
     if parameter.scale != "linear" and low <= 0:
         extra = "; zero is tried anyway" if parameter.scale == "log_or_zero" else ""
-        raise InputError(
-            f"{where}: {name} is searched on a log scale and cannot start at {low:g}{extra}; start above 0"
-        )
+        raise InputError(f"{where}: {name} has a log scale and cannot start at {low:g}{extra}; start above 0")
     for end in (low, high):
         try:
             parameter.write(start, end)

@@ -188,7 +188,7 @@ def test_csv(xrays, tmp_path):
             "path,label\ntrain/NORMAL/IM-0001-0001.jpeg,0\nnot/there.jpeg,1\n",
             "line 3: there is no file .*not/there.jpeg",
         ),
-        ("path,label\ntrain/NORMAL/IM-0001-0001.jpeg,0\n" * 1 + "train/NORMAL/IM-0001-0001.jpeg,1\n", "listed twice"),
+        ("path,label\ntrain/NORMAL/IM-0001-0001.jpeg,0\ntrain/NORMAL/IM-0001-0001.jpeg,1\n", "listed twice"),
         ("path,label,split\ntrain/NORMAL/IM-0001-0001.jpeg,0,exam\n", "line 2: unknown split 'exam'"),
         ("path,label\n", "no images found"),
         ("path,label\ntrain/NORMAL/IM-0001-0001.jpeg,0\n", "1 NORMAL images but no PNEUMONIA ones"),

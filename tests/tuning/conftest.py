@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,12 @@ STUB = Path(__file__).with_name("stub_search.py")
 @pytest.fixture(scope="session")
 def stub():
     return SimpleNamespace(**runpy.run_path(str(STUB)), path=STUB)
+
+
+@pytest.fixture(autouse=True)
+def nothing_to_give_back(monkeypatch):
+    """Stubbed trials leave nothing behind, and collecting garbage takes half a second each."""
+    monkeypatch.setattr("tuning.search.given_back", nullcontext)
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ async function start() {
   at("rule").textContent = `The model’s own is ${metadata.threshold}, by the rule ${metadata.thresholdRule}. At or above it: ${metadata.classes[1]}.`;
   const auroc = metadata.metrics.test?.auroc ?? metadata.metrics.validation?.auroc;
   at("about").textContent = `Trained on ${metadata.dataset}, ${metadata.imageSize} × ${metadata.imageSize} pixels` +
-    (auroc === undefined ? "." : `; AUROC ${auroc.toFixed(3)} there.`) + ` ${(model.length / 1e6).toFixed(1)} MB, onnxruntime-web.`;
+    (auroc === undefined ? "." : `; AUROC ${auroc.toFixed(3)} on its ${metadata.metrics.test ? "test" : "validation"} images.`) + ` ${(model.length / 1e6).toFixed(1)} MB, onnxruntime-web.`;
   at("threshold").value = metadata.threshold;
   for (const id of ["files", "threshold", "reset", "heat", "golden"]) at(id).disabled = false;
   showThreshold();

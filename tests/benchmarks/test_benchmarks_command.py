@@ -1,0 +1,95 @@
+import json
+import resource
+import subprocess
+import sys
+import types
+
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import options as flags
+from benchmarks.harness import Case, Record
+from benchmarks.options import Options
+from pneumo_tfds.errors import InputError
+
+CASE = Case("input", "made up", 8, 4, 1)
+RECORDS = [
+    Record(CASE, "ours: a", (2.0, 3.0)),
+    Record(CASE, "peer: b", (1.0, 1.0)),
+    Record(CASE, "peer: c", (), "gone"),
+]
+
+
+@pytest.fixture
+def stage(monkeypatch):
+    module = types.ModuleType("benchmarks.made_up")
+    module.run = lambda options: RECORDS
+    module.__spec__ = types.SimpleNamespace(name="benchmarks.made_up")
+    monkeypatch.setitem(sys.modules, "benchmarks.made_up", module)
+    monkeypatch.setattr(flags, "MODULES", {"input": "benchmarks.made_up"})
+    monkeypatch.setattr(command, "MODULES", {"input": "benchmarks.made_up"})
+
+
+@pytest.mark.usefixtures("stage")
+def test_json_markdown_and_chart_are_written(tmp_path):
+    json_file, markdown, chart = tmp_path / "a.json", tmp_path / "a.md", tmp_path / "a.png"
+    command.bench(Options(stages=("input",), json=json_file, markdown=markdown, chart=chart))
+    value = json.loads(json_file.read_text())
+    assert [record["contender"] for record in value["records"]] == ["ours: a", "peer: b"]
+    assert value["not_measured"][0]["reason"] == "gone"
+    assert value["machine"]["cores"] > 0
+    assert "ours: a" in markdown.read_text()
+    assert chart.read_bytes().startswith(b"\x89PNG")
+
+
+def test_stages_run_in_the_order_of_the_road():
+    assert Options(stages=("train", "input")).chosen == ("input", "train")
+    assert Options().chosen == ("build", "input", "augment", "train", "inference")
+
+
+def test_threads_are_as_asked_or_one_a_core():
+    assert Options(threads=3).workers == 3
+    assert Options().workers == flags.cores()
+
+
+def test_quick_is_shorter():
+    assert Options(quick=True).pace().rounds < Options().pace().rounds
+    assert Options(quick=True).pace().seconds < Options().pace().seconds
+
+
+@pytest.mark.parametrize(("field", "value"), [("threads", -1), ("threads", 5000)])
+def test_impossible_threads_are_refused(field, value):
+    with pytest.raises(InputError, match="--threads"):
+        Options(**{field: value})
+
+
+def test_chart_of_unknown_format_is_refused(tmp_path):
+    with pytest.raises(InputError, match="--chart"):
+        Options(chart=tmp_path / "a.txt")
+
+
+def test_help_needs_no_tensorflow_and_less_than_a_second():
+    code = "import sys; sys.modules['tensorflow'] = None; sys.modules['cv2'] = None; sys.argv = ['x', '--help']\n"
+    code += "import runpy; runpy.run_module('benchmarks', run_name='__main__')"
+    best = min(_timed(code) for _ in range(3))
+    assert best < 1.0
+
+
+def _timed(code):
+    """Processor seconds, so that a busy machine does not fail the test."""
+    start = _spent()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--quick" in done.stdout
+    return _spent() - start
+
+
+def _spent():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def test_unknown_stage_is_one_line_and_exit_code_2():
+    done = subprocess.run([sys.executable, "-m", "benchmarks", "coffee"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1

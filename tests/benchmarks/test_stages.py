@@ -1,0 +1,87 @@
+"""The stages on a handful of images: every contender that can run does, and the tables hold what the contract says."""
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks import augmentation, input_pipeline, pictures, training
+from benchmarks.harness import Pace
+from benchmarks.options import Options
+from benchmarks.pictures import Pictures
+
+COUNT = 60
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """`COUNT` JPEGs of 224 x 224 in Kaggle's layout."""
+    root = tmp_path_factory.mktemp("xrays")
+    random = np.random.default_rng(0)
+    for number in range(COUNT):
+        label, name = (
+            ("NORMAL", f"IM-{number:04d}-0001.jpeg")
+            if number % 3 == 0
+            else ("PNEUMONIA", f"person{number}_virus_{number}.jpeg")
+        )
+        place = root / "train" / label / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(place), cv2.GaussianBlur(random.integers(0, 256, (224, 224), dtype=np.uint8), (0, 0), 4))
+    return root
+
+
+@pytest.fixture
+def options(folder, monkeypatch):
+    monkeypatch.setattr(Options, "pace", lambda self, **_: Pace(1, 0.01))
+    return Options(source=folder, quick=True, threads=2)
+
+
+def by_name(records):
+    return {record.contender: record for record in records}
+
+
+def test_small_pictures_of_the_right_size_are_copied_as_they_are(folder):
+    found = pictures.small(folder, True)
+    copied = found.train / "PNEUMONIA" / "person1_virus_1.jpeg"
+    assert copied.read_bytes() == (folder / "train" / "PNEUMONIA" / "person1_virus_1.jpeg").read_bytes()
+    assert len(found.paths) == COUNT
+
+
+def test_small_pictures_of_other_sizes_are_brought_to_it(tmp_path):
+    for number, label in enumerate(("NORMAL", "PNEUMONIA")):
+        (tmp_path / label).mkdir()
+        image = np.random.default_rng(number).integers(0, 256, (300, 400), dtype=np.uint8)
+        cv2.imwrite(str(tmp_path / label / f"person{number}_virus_1.jpeg"), image)
+    shapes = [cv2.imread(path, 0).shape for path in pictures.small(tmp_path, True).paths]
+    assert shapes == [(224, 224)] * 2
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_input_table_has_ours_peers_and_limits(folder, options, monkeypatch, augmented):
+    monkeypatch.setattr(input_pipeline, "BATCH", 8)
+    found = Pictures("made up", folder)
+    records = by_name(input_pipeline._table(found, 32, augmented, options, built=True))
+    assert {name.split(":")[0] for name in records} == {"ours", "peer", "limit"}
+    for name in ("ours: records, cached in memory", "ours: records, first epoch", "ours: JPEGs read each epoch",
+                 "peer: ImageDataGenerator", "peer: image_dataset_from_directory", "limit: decoding alone"):  # fmt: skip
+        assert records[name].images_per_second > 0
+    for name in ("peer: PyTorch DataLoader, OpenCV", "peer: Grain, OpenCV", "peer: DALI on the CPU"):
+        assert records[name].runs or "pneumo[" in records[name].note
+    assert {record.case.threads for record in records.values()} == {2}
+
+
+def test_augment_tables_have_each_shape(options, monkeypatch):
+    monkeypatch.setattr(augmentation, "SHAPES", ((4, 32), (2, 40)))
+    records = augmentation.run(options)
+    assert {(record.case.batch_size, record.case.image_size) for record in records} == {(4, 32), (2, 40)}
+    assert all(record.images_per_second > 0 for record in records)
+
+
+@pytest.mark.slow
+def test_train_table_measures_the_steps_share_of_waiting(options, monkeypatch):
+    monkeypatch.setattr(training, "SIZE", 32)
+    monkeypatch.setattr(training, "BATCH", 4)
+    records = by_name(training.run(options))
+    assert records[training.AGAINST].images_per_second > 0
+    ours = [record for name, record in records.items() if name.startswith("ours: ")]
+    assert {name.split()[1].rstrip(",") for name in records if name.startswith("ours: ")} == {"study", "compact"}
+    assert all(0 <= record.details["waiting for input, %"] <= 100 for record in ours if record.runs)

@@ -1,0 +1,95 @@
+"""Smaller variants: what stays float32, what they must keep, and that they go when they do not."""
+
+import json
+import shutil
+from collections import Counter
+
+import numpy as np
+import onnx
+import pytest
+
+from export import Classifier, job, parity, quantize
+from export.metadata import KEYS
+
+
+@pytest.fixture
+def run(exported, tmp_path):
+    """A copy of the exported run, to change."""
+    return shutil.copytree(exported, tmp_path / "run")
+
+
+def kinds(path):
+    model = onnx.load(path)
+    return Counter(tensor.data_type for tensor in model.graph.initializer), Counter(n.op_type for n in model.graph.node)
+
+
+def test_both_variants_pass_and_keep_the_contract(run, sample_images, pictures):
+    found = dict(job.export_run(run, fp16=True, int8=True, threads=1))
+    assert set(found) == {run / "model.onnx", run / job.FP16, run / job.INT8}
+    files = json.loads((run / "parity.json").read_text())["files"]
+    assert all(report["passed"] for report in files.values())
+    assert set(files) == {"model.onnx", job.FP16, job.INT8}
+    images = pictures(6)
+    wanted = Classifier(run / "model.onnx").predict(images)
+    for name in (job.FP16, job.INT8):
+        classifier = Classifier(run / name)
+        answers = classifier.predict(images)
+        np.testing.assert_allclose([a.probability for a in answers], [w.probability for w in wanted], atol=0.02)
+        assert answers[0].heatmap.dtype == np.float32
+        assert {entry.key for entry in onnx.load(run / name).metadata_props} == set(KEYS)
+
+
+def test_fp16_halves_the_weights_but_not_the_scaling(exported):
+    model = quantize.to_fp16(exported / "model.onnx")
+    weights = {node.input[1] for node in model.graph.node if node.op_type == "Conv"}
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    assert {types[name] for name in weights} == {onnx.TensorProto.FLOAT16}
+    first = next(node for node in model.graph.node if node.op_type == "Mul")
+    assert types[first.input[1]] == onnx.TensorProto.FLOAT
+
+
+def test_int8_convolutions_are_per_channel_and_the_image_is_not_quantized(exported, pictures):
+    model = quantize.to_int8(exported / "model.onnx", pictures(20))
+    makers = {name: node for node in model.graph.node for name in node.output}
+    scales = {tensor.name: tensor for tensor in model.graph.initializer}
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    for node in convolutions:
+        dequantize = makers[node.input[1]]
+        assert dequantize.op_type == "DequantizeLinear"
+        assert len(onnx.numpy_helper.to_array(scales[dequantize.input[1]]).reshape(-1)) == node_channels(node, model)
+    head = {node.op_type for node in model.graph.node[: list(model.graph.node).index(convolutions[0])]}
+    assert "Cast" in head
+    assert makers[makers[convolutions[0].input[0]].input[0]].op_type == "QuantizeLinear"
+
+
+def node_channels(convolution, model):
+    makers = {name: node for node in model.graph.node for name in node.output}
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    return weights[makers[convolution.input[1]].input[0]].dims[0]
+
+
+def test_quantizing_twice_gives_the_same_bytes(exported, pictures):
+    first, second = (quantize.to_int8(exported / "model.onnx", pictures(20)) for _ in range(2))
+    assert first.SerializeToString(deterministic=True) == second.SerializeToString(deterministic=True)
+
+
+def test_a_variant_over_budget_is_not_kept_and_the_command_goes_on(run, sample_images, monkeypatch):
+    (run / job.INT8).write_bytes(b"an earlier export")
+    monkeypatch.setattr(parity, "REDUCED", parity.Budget(probability=0.0, heatmap=1.0))
+    found = dict(job.export_run(run, int8=True, threads=1))
+    assert found[run / job.INT8].startswith("not kept: max |Δprobability|")
+    assert not (run / job.INT8).exists()
+    assert not [path for path in run.iterdir() if "candidate" in path.name]
+    assert json.loads((run / "parity.json").read_text())["files"][job.INT8]["passed"] is False
+
+
+def test_variants_of_another_model_are_removed(run, sample_images):
+    list(job.export_run(run, int8=True, threads=1))
+    list(job.export_run(run, threads=1))
+    assert (run / job.INT8).exists()  # model.onnx is the same, so it is still right
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["operating_point"]["threshold"] = 0.25
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    list(job.export_run(run, threads=1))
+    assert not (run / job.INT8).exists()
+    assert set(json.loads((run / "parity.json").read_text())["files"]) == {"model.onnx"}

@@ -1,0 +1,62 @@
+"""The commands as people type them: exit codes, one line for what is wrong, files where they were asked for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import cv2
+import pytest
+
+
+def run(*arguments, code=0):
+    done = subprocess.run(
+        [sys.executable, "-m", "pneumo_tfds", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def test_build_audit_show(xrays, tmp_path):
+    out = run("build", "--source", xrays, "--config", "gray_32", "--data-dir", tmp_path / "d").stdout
+    assert "48 images" in out
+    assert "images/s" in out
+    assert "3 shards" in out
+    out = run("build", "--source", xrays, "--config", "gray_32", "--data-dir", tmp_path / "d").stdout
+    assert "was built before" in out
+    run("audit", "--source", xrays, "--json", tmp_path / "a.json", "--html", tmp_path / "a.html")
+    assert json.loads((tmp_path / "a.json").read_text())["images"] == 48
+    out = run("show", "--source", xrays, "--out", tmp_path / "pictures").stdout
+    for path in out.split():
+        assert cv2.imread(path).shape[0] > 300
+
+
+def test_audit_leaves_with_1_on_a_leak(xrays):
+    data = (xrays / "train/NORMAL/IM-0001-0001.jpeg").read_bytes()
+    (xrays / "test/NORMAL/IM-0099-0001.jpeg").write_bytes(data)
+    assert "leaks: 1" in run("audit", "--source", xrays, code=1).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("build", "--source", "missing"), "missing: no such file or folder"),
+        (("build", "--source", "nothing"), "no images found"),
+        (("build", "--config", "phantom_32", "--count", "5"), "ask for 60 or more"),
+        (("build", "--config", "phantom_32", "--source", "nothing"), "draws its images; leave --source out"),
+        (("audit", "--source", "missing"), "missing: no such file or folder"),
+        (("phantoms", "--out", "x", "--count", "many"), "--count"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(arguments, says, tmp_path):
+    (tmp_path / "nothing").mkdir()
+    done = run(*(str(tmp_path / word) if word in ("missing", "nothing") else word for word in arguments), code=2)
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_phantoms(tmp_path):
+    assert "60 phantoms (not medical images)" in run("phantoms", "--out", tmp_path / "p", "--count", "60").stdout
+    assert len(list((tmp_path / "p").rglob("*.jpeg"))) == 60

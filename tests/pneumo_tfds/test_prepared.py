@@ -1,0 +1,186 @@
+"""Building to disk: once, apart, whole, and the same bytes however it is done."""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pneumo_tfds import prepared
+from pneumo_tfds.errors import InputError
+from pneumo_tfds.prepared import How, build, inspect, prepare, read_metadata
+from pneumo_tfds.sources import open_source
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_prepare_builds_once(xrays, tmp_path, monkeypatch):
+    folder = prepare(xrays, 32, tmp_path)
+    assert folder.parts[-3:] == ("pneumo_tfds", "gray_32", "1.0.0")
+    monkeypatch.setattr(prepared, "build", None)
+    assert prepare(xrays, 32, tmp_path) == folder
+
+
+def test_prepare_keeps_sources_fractions_and_sizes_apart(xrays, tmp_path, write_images, names):
+    other = write_images(tmp_path / "other", names(12, 6, 6), seed=3)
+    folders = {
+        prepare(xrays, 32, tmp_path / "d"),
+        prepare(other, 32, tmp_path / "d"),
+        prepare(xrays, 32, tmp_path / "d", 0.4),
+        prepare(xrays, 48, tmp_path / "d"),
+        prepare(None, 32, tmp_path / "d", phantoms=60),
+    }
+    assert len(folders) == 5
+    assert {read_metadata(folder)["test_origin"] for folder in folders} == {"official", "carved"}
+
+
+def test_prepare_finds_what_the_command_built(xrays, tmp_path):
+    built = build(open_source(xrays), "gray_32", tmp_path)
+    assert prepare(xrays, 32, tmp_path) == built.folder
+
+
+def test_returning_a_built_dataset_imports_no_tensorflow(xrays, tmp_path):
+    folder = prepare(xrays, 32, tmp_path)
+    program = (
+        "import sys; from pneumo_tfds.prepared import prepare;"
+        f"assert str(prepare({str(xrays)!r}, 32, {str(tmp_path)!r})) == {str(folder)!r};"
+        "assert not {'tensorflow', 'tensorflow_datasets'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_same_bytes_from_one_thread_and_many(xrays, tmp_path):
+    one = build(open_source(xrays), "gray_40", tmp_path / "one", how=How(workers=1))
+    many = build(open_source(xrays), "gray_40", tmp_path / "many", how=How(workers=7))
+    assert files(one.folder) == files(many.folder)
+
+
+def test_manifest_checks_with_sha256sum(xrays, tmp_path):
+    built = build(open_source(xrays), "gray_32", tmp_path)
+    manifest = (built.folder / "manifest.sha256").read_text()
+    assert [line[66:] for line in manifest.splitlines()] == [image.name for image in open_source(xrays).images]
+
+
+def test_unreadable_images_are_counted_named_and_skipped(tmp_path, write_images, names):
+    folder = write_images(tmp_path / "s", names(40, 20, 20))
+    (folder / "train/NORMAL/IM-0003-0001.jpeg").write_bytes(b"")
+    (folder / "train/PNEUMONIA/person2_bacteria_2.jpeg").write_bytes(b"no jpeg")
+    built = build(open_source(folder), "gray_32", tmp_path / "d")
+    assert sum(built.examples.values()) == 78
+    skipped = built.metadata["skipped"]
+    assert sorted(skipped) == ["train/NORMAL/IM-0003-0001.jpeg", "train/PNEUMONIA/person2_bacteria_2.jpeg"]
+    assert "the file is empty" in skipped["train/NORMAL/IM-0003-0001.jpeg"]
+    assert "not a JPEG, PNG or DICOM" in skipped["train/PNEUMONIA/person2_bacteria_2.jpeg"]
+
+
+def test_too_many_unreadable_images_are_an_error_and_leave_nothing(tmp_path, write_images, names):
+    folder = write_images(tmp_path / "s", names(40, 20, 20))
+    for index in range(1, 7):
+        (folder / f"train/NORMAL/IM-{index:04d}-0001.jpeg").write_bytes(b"")
+    with pytest.raises(InputError, match=r"5 of 80 images cannot be read, more than 5%.* file is empty"):
+        build(open_source(folder), "gray_32", tmp_path / "d")
+    assert [path.name for path in (tmp_path / "d/pneumo_tfds/gray_32").iterdir()] == [".1.0.0.lock"]
+
+
+def test_identical_images_with_different_labels_stop_the_build(xrays, tmp_path):
+    data = (xrays / "train/NORMAL/IM-0001-0001.jpeg").read_bytes()
+    (xrays / "train/PNEUMONIA/person77_virus_1.jpeg").write_bytes(data)
+    with pytest.raises(InputError, match="are the same image with different labels"):
+        build(open_source(xrays), "gray_32", tmp_path)
+
+
+def test_another_source_is_refused_and_overwrites_only_when_told(xrays, tmp_path, write_images, names):
+    first = build(open_source(xrays), "gray_32", tmp_path / "d")
+    other = open_source(write_images(tmp_path / "other", names(12, 6, 6), seed=9))
+    with pytest.raises(InputError, match=f"holds gray_32 built from {xrays}; pass --overwrite"):
+        build(other, "gray_32", tmp_path / "d")
+    assert build(open_source(xrays), "gray_32", tmp_path / "d").seconds == 0
+    second = build(other, "gray_32", tmp_path / "d", how=How(overwrite=True))
+    assert second.folder == first.folder
+    assert second.metadata["source"] == str(tmp_path / "other")
+    assert sorted(path.name for path in first.folder.parent.iterdir()) == [".1.0.0.lock", "1.0.0"]
+
+
+def test_a_failing_overwrite_leaves_the_old_dataset(xrays, tmp_path, write_images, names):
+    first = build(open_source(xrays), "gray_32", tmp_path / "d")
+    before = files(first.folder)
+    bad = write_images(tmp_path / "bad", names(12, 6, 6), seed=9)
+    for path in bad.rglob("*.jpeg"):
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="cannot be read"):
+        build(open_source(bad), "gray_32", tmp_path / "d", how=How(overwrite=True))
+    assert files(first.folder) == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_one_line_and_leaves_the_old_dataset(xrays, tmp_path, monkeypatch):
+    from pneumo_tfds import writing
+
+    first = build(open_source(xrays), "gray_32", tmp_path / "d")
+    before = files(first.folder)
+    real = writing._write
+    monkeypatch.setattr(
+        writing, "_write", lambda shard, *rest: real(writing.Shard("train", "/dev/full", shard.images), *rest)
+    )
+    with pytest.raises(InputError, match=r"cannot write .*No space left on device; make room"):
+        build(open_source(xrays), "gray_32", tmp_path / "d", how=How(overwrite=True))
+    assert files(first.folder) == before
+    assert inspect(first.folder).examples == first.examples
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_unwritable_folder_is_one_line(xrays, tmp_path):
+    (tmp_path / "d").mkdir(mode=0o500)
+    with pytest.raises(InputError, match="cannot write"):
+        build(open_source(xrays), "gray_32", tmp_path / "d")
+
+
+def test_a_file_in_the_way_is_one_line(xrays, tmp_path):
+    (tmp_path / "d").write_text("a file")
+    with pytest.raises(InputError, match="cannot write"):
+        build(open_source(xrays), "gray_32", tmp_path / "d")
+
+
+def test_litter_of_a_killed_build_is_cleared(xrays, tmp_path):
+    litter = tmp_path / "d/pneumo_tfds/gray_32/incomplete.ABCDEF_1.0.0"
+    litter.mkdir(parents=True)
+    (litter / "pneumo_tfds-train.tfrecord-00000-of-00001").write_bytes(b"half")
+    build(open_source(xrays), "gray_32", tmp_path / "d")
+    assert not litter.exists()
+
+
+def test_without_a_source_the_manual_folder_is_used_and_its_absence_explained(xrays, tmp_path):
+    with pytest.raises(InputError, match=r"no X-rays in TFDS's manual folder.*pass --source PATH"):
+        build(None, "gray_32", tmp_path / "d")
+    manual = tmp_path / "d/downloads/manual"
+    manual.mkdir(parents=True)
+    (manual / "chest_xray").symlink_to(xrays)
+    assert sum(build(None, "gray_32", tmp_path / "d").examples.values()) == 48
+
+
+def test_beam_without_the_extra_says_what_to_install(xrays, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "apache_beam.options.pipeline_options", None)
+    with pytest.raises(InputError, match=r"pip install 'pneumo\[beam\]'"):
+        build(open_source(xrays), "gray_32", tmp_path, how=How(beam_runner="DirectRunner"))
+
+
+def test_beam_writes_the_same_bytes(xrays, tmp_path):
+    pytest.importorskip("apache_beam")
+    here = build(open_source(xrays), "gray_32", tmp_path / "here")
+    beam = build(open_source(xrays), "gray_32", tmp_path / "beam", how=How(beam_runner="DirectRunner"))
+    assert filecmp.dircmp(here.folder, beam.folder).diff_files == []
+    assert files(here.folder) == files(beam.folder)
+
+
+def test_metadata_is_json_without_tfds(xrays, tmp_path):
+    built = build(open_source(xrays), "gray_32", tmp_path)
+    assert json.loads((built.folder / "metadata.json").read_text()) == built.metadata
+    assert built.shards == 3
+    assert built.images_per_second > 0

@@ -1,0 +1,160 @@
+"""An honest winner: the best few trials trained again from other seeds, beside the starting values.
+
+The best of many noisy trials is partly the luckiest. Its own score is therefore not used again: every candidate is
+trained from seeds that the search has not seen, and the best mean wins.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from scipy.stats import t
+
+from pipeline.config import RunConfig
+from pipeline.fit import DivergedError, Fitted
+from pneumo_tfds.files import write_json
+from tuning.leaderboard import Row
+from tuning.memory import given_back
+from tuning.objective import Objective
+from tuning.plan import Plan
+from tuning.search import CHECKPOINT, Train
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One setting, over seeds."""
+
+    trial: int
+    values: dict[str, float]
+    searched: float
+    """What its trial had scored in the search."""
+    scores: tuple[float, ...]
+    """The objective for each new seed; a run that diverged is left out."""
+    mean: float
+    low: float
+    high: float
+    """95 % interval of the mean, Student's t over seeds; -inf to inf for a single one."""
+
+    @property
+    def start(self) -> bool:
+        """Say whether these are the starting values."""
+        return self.trial == 1
+
+
+def confirm(
+    plan: Plan,
+    ranked: list[Row],
+    folder: Path,
+    train: Train,
+    score: Callable[[RunConfig, Fitted], float],
+) -> list[Candidate]:
+    """Train the best `--confirm` trials and the starting values from `--seeds` seeds each; give them best first.
+
+    A run that is there already is not repeated, one that was interrupted goes on from its last epoch.
+
+    Args:
+        plan: what was searched.
+        ranked: finished trials, best first.
+        folder: where the runs are kept.
+        train: how one is trained.
+        score: its objective.
+    """
+    search = plan.start.search
+    rows = ranked[: search.confirm]
+    rows += [row for row in ranked if row.trial == 1 and row not in rows]
+    seeds = [plan.start.fit.seed + 1 + number for number in range(search.seeds)]
+    found = []
+    for row in rows:
+        drawn = {parameter.name: parameter.drawn(row.values[parameter.name]) for parameter in plan.parameters}
+        scores = []
+        for number, seed in enumerate(seeds, start=1):
+            description = f"Confirming trial {row.trial}, seed {number}/{len(seeds)}, epoch"
+            value = _run(
+                plan.trial(drawn, seed), folder / f"trial_{row.trial - 1}_seed_{seed}", train, score, description
+            )
+            scores += [value] if value is not None else []
+        if scores:
+            found.append(Candidate(row.trial, row.values, float(row.score or 0.0), tuple(scores), *interval(scores)))
+    sign = -1 if plan.objective.direction == "max" else 1
+    return sorted(found, key=lambda candidate: (sign * candidate.mean, not candidate.start))
+
+
+def interval(scores: list[float]) -> tuple[float, float, float]:
+    """Give mean, low and high of the 95 % interval of the mean (Student's t)."""
+    mean = float(np.mean(scores))
+    if len(scores) < 2:
+        return mean, -np.inf, np.inf
+    reach = float(t.ppf((1 + LEVEL) / 2, len(scores) - 1) * np.std(scores, ddof=1) / np.sqrt(len(scores)))
+    return mean, mean - reach, mean + reach
+
+
+def verdict(found: list[Candidate], objective: Objective) -> str:
+    """Say in a sentence whether the search has found something better than the starting values."""
+    best, start = found[0], next((candidate for candidate in found if candidate.start), None)
+    if start is None:
+        return "The starting values did not train, so there is nothing to compare the winner with."
+    if best is start:
+        return f"None of the candidates beats the starting values over {len(start.scores)} seeds; they are kept."
+    # The same seeds on both sides give the same data order and augmentation: the difference is taken seed by seed.
+    pairs = list(zip(best.scores, start.scores, strict=False))
+    mean, low, high = interval([one - other for one, other in pairs])
+    surely = low > 0 if objective.direction == "max" else high < 0
+    how = "beats" if surely else "is ahead of"
+    doubt = "" if surely else ", which seeds alone could explain"
+    return (
+        f"Trial {best.trial} {how} the starting values by {mean:+.4f} "
+        f"(95 % interval {low:+.4f} to {high:+.4f} over {len(pairs)} seeds){doubt}."
+    )
+
+
+def table(found: list[Candidate], objective: Objective) -> Table:
+    """Draw the candidates for a terminal."""
+    drawn = Table(title="Confirmed over seeds", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("#", "trial", f"mean {objective.name}", "95 % interval", "seeds", "in the search", ""):
+        drawn.add_column(heading, justify="right" if heading else "left")
+    for place, one in enumerate(found, start=1):
+        drawn.add_row(
+            str(place), str(one.trial), f"{one.mean:.4f}", f"{one.low:.4f} to {one.high:.4f}", str(len(one.scores)),
+            f"{one.searched:.4f}", "start" if one.start else "", style="bold" if place == 1 else None,
+        )  # fmt: skip
+    return drawn
+
+
+def as_json(found: list[Candidate], objective: Objective) -> dict[str, Any]:
+    """Give what `confirmed.json` holds."""
+    rows = [
+        {name: (None if isinstance(value, float) and not np.isfinite(value) else value) for name, value in row.items()}
+        for row in map(asdict, found)
+    ]
+    return {"objective": objective.name, "verdict": verdict(found, objective), "candidates": rows}
+
+
+def _run(
+    config: RunConfig,
+    folder: Path,
+    train: Train,
+    score: Callable[[RunConfig, Fitted], float],
+    description: str,
+) -> float | None:
+    result = folder / "score.json"
+    if not result.exists():
+        with given_back():
+            try:
+                fitted = train(
+                    config, folder=folder / CHECKPOINT, on_epoch=lambda epoch: False, description=description
+                )
+                value: float | None = score(config, fitted)
+            except DivergedError:
+                value = None
+        write_json(result, value)
+    loaded: float | None = json.loads(result.read_text(encoding="utf-8"))
+    return loaded
