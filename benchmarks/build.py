@@ -22,6 +22,7 @@ from benchmarks import pictures
 from benchmarks.harness import Case, Contender, Record, Work, measure
 from benchmarks.options import Options
 from benchmarks.pictures import Pictures
+from pneumo_tfds.decode import read_header
 from pneumo_tfds.inventory import LABELS, Image, Reader, Source
 from pneumo_tfds.parallel import one_thread_per_opencv_call
 from pneumo_tfds.prepared import How, build
@@ -66,13 +67,15 @@ def _table(found: Pictures, threads: int, options: Options) -> list[Record]:
 
 
 def _repeated(source: Source, count: int) -> Source:
-    """The files of `source`, each under as many names as make `count` images; sizes untold, for copies are no finding."""
+    """The files of `source` under as many names as make `count` images; sizes untold, for copies are no finding."""
+    step = max(1, len(source.images) // count)  # evenly out of all, so that both classes are there
+    files = source.images[::step]
     originals: dict[str, Image] = {}
     images = []
     for number in range(count):
-        image = source.images[number % len(source.images)]
+        image = files[number % len(files)]
         path = Path(image.name)
-        name = f"{path.parent.as_posix()}/{path.stem}~{number // len(source.images)}{path.suffix}"
+        name = f"{path.parent.as_posix()}/{path.stem}~{number // len(files)}{path.suffix}"
         originals[name] = image
         images.append(replace(image, name=name, size=-1))
     return replace(source, images=tuple(sorted(images)), reader=Again(source.reader, originals))
@@ -99,21 +102,21 @@ def _bare(paths: list[Path], threads: int) -> int:
         (cv2.IMREAD_REDUCED_GRAYSCALE_2, 2),
         (cv2.IMREAD_GRAYSCALE, 1),
     ]
-    first = cv2.imread(str(paths[0]), cv2.IMREAD_GRAYSCALE)
-    flag = next(flag for flag, scale in flags if scale == 1 or min(first.shape) >= scale * SIZE)
+    first = read_header(paths[0].read_bytes())
+    flag = next(flag for flag, scale in flags if scale == 1 or min(first.width, first.height) >= scale * SIZE)
 
-    def decode(path: Path) -> None:
-        image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), flag)
-        if image.shape != (SIZE, SIZE):
-            cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    def decode(part: list[Path]) -> None:
+        for path in part:
+            image: Any = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), flag)
+            if image.shape != (SIZE, SIZE):
+                cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
     with one_thread_per_opencv_call():
         if threads == 1:
-            for path in paths:
-                decode(path)
+            decode(paths)
         else:
             with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(lambda part: [decode(path) for path in part], [paths[i::64] for i in range(64)]))
+                list(pool.map(decode, [paths[start::64] for start in range(64)]))
     return len(paths)
 
 

@@ -67,4 +67,4 @@ class Options(Command):
 
     def pace(self, seconds: float = 1.5, rounds: int = 5) -> Pace:
         """Give how long to measure: as asked, or two short rounds with --quick."""
-        return Pace(2, min(seconds, 0.4)) if self.quick else Pace(rounds, seconds)
+        return Pace(2, min(seconds, 0.25)) if self.quick else Pace(rounds, seconds)

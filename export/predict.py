@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -130,16 +131,21 @@ def predict(config: Predict) -> int:
     images = find_images(config.images)
     rows = predict_images(classifier, images, batch_size=config.batch_size, threads=config.threads)
     read, failed, positive = 0, [], 0
-    with Writers(json_path=config.json, csv_path=config.csv, heatmap=config.heatmap) as writers:
-        for row in track(rows, "Predicting", len(images)):
-            writers.write(row.to_json())
-            if row.prediction is None:
-                failed.append(str(row.error))
-                continue
-            read += 1
-            positive += row.prediction.decision == classifier.metadata.classes[1]
-            if row.pixels is not None and row.prediction.heatmap is not None and config.heatmap is not None:
-                writers.overlay(row.file, row.pixels, row.prediction.heatmap)
+    try:
+        with Writers(json_path=config.json, csv_path=config.csv, heatmap=config.heatmap) as writers:
+            for row in track(rows, "Predicting", len(images)):
+                writers.write(row.to_json())
+                if row.prediction is None:
+                    failed.append(str(row.error))
+                    continue
+                read += 1
+                positive += row.prediction.decision == classifier.metadata.classes[1]
+                if row.pixels is not None and row.prediction.heatmap is not None and config.heatmap is not None:
+                    writers.overlay(row.file, row.pixels, row.prediction.heatmap)
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads the lines has seen enough, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     for reason in failed:
         print(reason, file=sys.stderr)
     unread = f", {len(failed)} could not be read" if failed else ""

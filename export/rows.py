@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Any
 
@@ -68,7 +68,7 @@ class Writers:
             print(f"{answer:>6}  {row.get('decision', 'unreadable'):<10}  {row['file']}")
 
     def overlay(self, name: str, image: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32]) -> Path:
-        """Lay a heat map over its image and write it as a PNG named after the image.
+        """Lay a heat map over its image and write it as a PNG named after the image, numbered where names repeat.
 
         Raises:
             InputError: the folder cannot be written.
@@ -76,7 +76,7 @@ class Writers:
         folder = self._heatmap
         if folder is None:
             raise InputError("no folder for heat maps was given")
-        stem = re.sub(r"[^\w.-]+", "_", name).strip("_.") or "image"
+        stem = re.sub(r"[^\w.-]+", "_", PurePosixPath(name).name).strip("_.") or "image"
         number, unique = 1, stem
         while unique in self._overlays:
             number, unique = number + 1, f"{stem}-{number + 1}"

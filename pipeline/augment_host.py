@@ -32,41 +32,51 @@ def sampler(config: AugmentConfig, image_size: int) -> Callable[[NDArray[np.floa
 def apply(images: NDArray[np.uint8], changes: augment.Changes) -> NDArray[np.float32]:
     """Change each of uint8 `[B, S, S, 1]` as NumPy `changes` say; float32 `[B, S, S, 1]`, 0 to 255."""
     changed = np.empty(images.shape, np.float32)
-    tables = intensities(changes)
+    matrices, tables = pixel_matrices(changes, images.shape[1]), intensities(changes)
     for row, image in enumerate(images):
-        change_one(image[:, :, 0], changes, row, tables[row], changed[row])
+        change_one(image[:, :, 0], matrices[row], tables[row], changes.boxes[row], changed[row])
     return changed
 
 
 def change_one(
-    grey: NDArray[Any], changes: augment.Changes, row: int, table: NDArray[np.float32], out: NDArray[np.float32]
+    grey: NDArray[Any],
+    matrix: NDArray[np.float64],
+    table: NDArray[np.float32],
+    box: NDArray[np.float32],
+    out: NDArray[np.float32],
 ) -> None:
-    """Change one image uint8 `[h, w]` of any size as row `row` of `changes` says, into float32 `out` `[S, S, 1]`.
+    """Change one image uint8 `[h, w]` of any size into float32 `out` `[S, S, 1]`.
 
     Scaling from `h x w` to `S x S` is part of the same warp, which samples bilinearly: an image much larger than `out`
     has to be brought near its size by area averaging first.
+
+    Args:
+        grey: the image.
+        matrix: its row of `pixel_matrices` for S.
+        table: its row of `intensities`.
+        box: its row of `Changes.boxes`.
+        out: where the result is put.
     """
     size = out.shape[0]
-    warped = cv2.warpAffine(grey, _pixels(changes.matrices[row], size, grey.shape), (size, size), flags=WARP)
-    cv2.LUT(warped, table, dst=out)
-    left, top, right, bottom = changes.boxes[row]
+    if grey.shape != (size, size):
+        across, down = grey.shape[1] / size, grey.shape[0] / size
+        matrix = matrix * ((across,), (down,)) + ((0, 0, (across - 1) / 2), (0, 0, (down - 1) / 2))
+    cv2.LUT(cv2.warpAffine(grey, matrix, (size, size), flags=WARP), table, dst=out)
+    left, top, right, bottom = box
     if left <= right:
         part = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)
         out[np.ix_((part >= top) & (part <= bottom), (part >= left) & (part <= right))] = 0.0
+
+
+def pixel_matrices(changes: augment.Changes, size: int) -> NDArray[np.float64]:
+    """Give `changes.matrices` for pixel coordinates that begin at a corner of the square, as OpenCV wants them."""
+    middle = (size - 1) / 2
+    matrices = changes.matrices.astype(np.float64)
+    matrices[:, :, 2] += middle - matrices[:, :, :2].sum(axis=2) * middle
+    return matrices
 
 
 def intensities(changes: augment.Changes) -> NDArray[np.float32]:
     """Give what each grey level becomes in each image, float32 `[B, 256]`."""
     lit = (GREYS[None, :] ** changes.gamma - 0.5) * changes.gain + 0.5 + changes.offset
     return np.asarray(np.clip(lit, 0, 1) * 255, np.float32)
-
-
-def _pixels(matrix: NDArray[np.float32], size: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """From coordinates about the centre of a square to pixels of an image of `shape`, as OpenCV wants them."""
-    middle = (size - 1) / 2
-    pixels = matrix.astype(np.float64)
-    pixels[:, 2] += middle - pixels[:, :2].sum(axis=1) * middle
-    scale = np.array([shape[1], shape[0]]) / size
-    pixels[:, 2] = (pixels[:, 2] + 0.5) * scale - 0.5
-    pixels[:, :2] *= scale[:, None]
-    return pixels

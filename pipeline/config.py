@@ -45,7 +45,7 @@ class DataConfig:
     validation_fraction: float = 0.2
     """Part of the training patients held out for validation."""
     cache: Switch = "auto"
-    """Keep the pixels in memory: auto does when they take less than half of what is free."""
+    """Keep the pixels in memory: auto does when a quarter of the free memory holds them."""
 
     def __post_init__(self) -> None:
         _require(32 <= self.image_size <= 1024, "image-size", self.image_size, "from 32 to 1024 pixels")
@@ -199,7 +199,7 @@ class SearchConfig:
     """Epochs a trial trains at most."""
     objective: str = "validation_auroc"
     """What a trial is judged by: validation_auroc, validation_loss, validation_accuracy, shifted_auroc (on validation
-    images that are turned, moved and re-exposed), or sensitivity@0.90 (at that specificity)."""
+    images as another clinic might have made them), or sensitivity@0.90 (at that specificity)."""
     ranges: tuple[str, ...] = ()
     """Changes to the search space: learning_rate=1e-4:1e-2, dropout=0.3 (fixed), weight_decay (searched too)."""
     space: Path | None = None

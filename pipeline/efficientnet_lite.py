@@ -18,6 +18,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
+from pipeline import depthwise
 from pipeline.torch_weights import read_state_dict
 from pneumo_tfds.errors import InputError
 
@@ -70,7 +71,7 @@ def feature_map(x: Any, penalty: Callable[[], keras.Regularizer | None] = lambda
                 filters, kernel, stride, kernel_initializer="he_normal", kernel_regularizer=penalty(), **common
             )(x)
         else:
-            x = layers.DepthwiseConv2D(
+            x = depthwise.layer_class()(
                 kernel, stride, depthwise_initializer="he_normal", depthwise_regularizer=penalty(), **common
             )(x)
         x = layers.BatchNormalization(epsilon=EPSILON, momentum=MOMENTUM, name=f"{name}_norm")(x)

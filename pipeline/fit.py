@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import tensorflow as tf
 from sklearn.metrics import log_loss, roc_auc_score
 
 from pipeline import augment, checkpoint, models
-from pipeline.config import FitConfig, RunConfig
+from pipeline.config import AugmentConfig, FitConfig, RunConfig
 from pipeline.infer import BATCH, Scorer
 from pipeline.precision import Execution, choose
 from pipeline.records import Split, evaluation_batches, training_batches
@@ -180,10 +181,10 @@ class Training:
     def epoch(self, number: int, description: str) -> tuple[list[float], float, float]:
         """Run one epoch; give the loss of each step, the seconds it took and those spent waiting for input."""
         fit, steps = self.config.fit, self.train.count // self.config.fit.batch_size
-        batches = iter(
-            training_batches(self.train, fit.batch_size, seed=fit.seed, epoch=number, cache=self.config.data.cache)
-        )
         losses, waiting, start = [], 0.0, time.perf_counter()
+        batches = training_batches(
+            self.train, fit.batch_size, seed=fit.seed, epoch=number, cache=self.config.data.cache
+        )
         for _ in track(range(steps), description):
             asked = time.perf_counter()
             images, labels = next(batches)
@@ -201,10 +202,7 @@ class Training:
         fit, changes, size = self.config.fit, self.config.augment, self.train.image_size
         weights = tf.constant(_class_weights(self.train) if fit.class_weights else [1.0, 1.0], tf.float32)
 
-        # Compiled on its own whatever the step is: uncompiled, these gathers are several times slower (docs/speed.md).
-        @tf.function(jit_compile=True)
-        def augmented(images: Any, uniform: Any) -> Any:
-            return augment.apply(images, augment.sample(uniform, changes, size))
+        augmented = _augmented(changes, size)
 
         @tf.function(jit_compile=execution.xla)
         def step(images: Any, labels: Any, uniform: Any, decay: Any) -> Any:
@@ -225,6 +223,16 @@ class Training:
             return loss
 
         return step  # type: ignore[no-any-return]
+
+
+@functools.lru_cache(maxsize=8)  # XLA keeps what it compiled for as long as the process lives, so not once a fit
+def _augmented(changes: AugmentConfig, size: int) -> Callable[[Any, Any], Any]:
+    # Compiled on its own whatever the step is: uncompiled, these gathers are several times slower (docs/speed.md).
+    @tf.function(jit_compile=True)
+    def augmented(images: Any, uniform: Any) -> Any:
+        return augment.apply(images, augment.sample(uniform, changes, size))
+
+    return augmented  # type: ignore[no-any-return]
 
 
 def _class_weights(train: Split) -> list[float]:

@@ -1,14 +1,15 @@
 """From TFRecords on disk to batches: records, cache, shuffle, batch, prefetch.
 
-A split that fits is read once into memory as uint8 and batched by gathering rows; one that does not is streamed from
-its files. Training sees every image once an epoch in an order fixed by (seed, epoch), and drops the incomplete last
-batch, so that every step has one shape. Evaluation sees every image, in the order of the records.
+A split that fits is read once and lies on the training device as uint8; a batch is gathered there, so that on a GPU
+only row numbers cross the bus. One that does not fit is streamed from its files. Training sees every image once an epoch
+in an order fixed by (seed, epoch), and drops the incomplete last batch, so that every step has one shape. Evaluation sees
+every image, in the order of the records.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,9 +23,9 @@ from numpy.typing import NDArray
 from pipeline.config import Switch
 from pneumo_tfds.errors import InputError
 
-PARSE_BATCH = 256  # records parsed by one op; beyond a few hundred nothing is gained
+PARSE_BATCH = 64  # records parsed by one op: what stays in the L2 cache at 224 pixels (docs/speed.md)
 SHUFFLE_BYTES = 512 * 2**20  # what a stream's shuffle buffer may hold
-MEMORY_SHARE = 0.5  # of the free memory, for a cache that nobody asked for by name
+MEMORY_SHARE = 0.25  # of the free memory, for pixels held twice: for NumPy and on the training device
 CLASSES = ("NORMAL", "PNEUMONIA")
 
 
@@ -68,8 +69,10 @@ class Split:
         return self.count * self.image_size**2
 
     def fits(self, cache: Switch) -> bool:
-        """Say whether the pixels are to be kept in memory: as asked, or if they take less than half of what is free."""
-        return cache == "on" or (cache == "auto" and self.bytes < MEMORY_SHARE * psutil.virtual_memory().available)
+        """Say whether the pixels are to be kept in memory: as asked, or if a quarter of what is free holds them."""
+        if cache != "auto" or "examples" in self.__dict__:  # what is there already takes no more
+            return cache != "off"
+        return self.bytes < MEMORY_SHARE * int(psutil.virtual_memory().available)
 
     @cached_property
     def examples(self) -> Examples:
@@ -100,14 +103,23 @@ class Split:
             return self.examples.labels
         return np.concatenate([batch["label"] for batch in self._parsed()])
 
+    @cached_property
+    def tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Images and labels of the whole split on the training device, put there once."""
+        return tf.constant(self.examples.images), tf.constant(self.examples.labels)
+
     def _parsed(self) -> Iterator[dict[str, NDArray[Any]]]:
         chain = tf.data.TFRecordDataset(self.files).batch(PARSE_BATCH).map(self._parse, tf.data.AUTOTUNE).prefetch(2)
+        return self._checked(chain.as_numpy_iterator())
+
+    def _checked(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """Pass batches on; a file that cannot be read is an `InputError`."""
         try:
-            yield from chain.as_numpy_iterator()
+            yield from batches
         except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-            reason = str(error.message).splitlines()[0]
+            reason, folder = str(error.message).splitlines()[0], Path(self.files[0]).parent
             raise InputError(
-                f"a record file of {Path(self.files[0]).parent} is damaged ({reason}); build it again"
+                f"a record file of {folder} is damaged or not of {self.image_size} pixels ({reason}); build it again"
             ) from error
 
     def _parse(self, records: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -116,13 +128,9 @@ class Split:
         keys = {"image": text, "label": label, "patient": text, "subtype": text, "filename": text}
         batch: dict[str, tf.Tensor] = tf.io.parse_example(records, keys)
         size = self.image_size
-        batch["image"] = tf.reshape(tf.io.decode_raw(batch["image"], tf.uint8), (-1, size, size, 1))
+        count = tf.size(batch["label"])
+        batch["image"] = tf.reshape(tf.io.decode_raw(batch["image"], tf.uint8), (count, size, size, 1))
         return batch
-
-    def stream(self) -> tf.data.Dataset:
-        """Give (images uint8 `[b, S, S, 1]`, labels int64 `[b]`) in the order of the records, never held in memory."""
-        chain = tf.data.TFRecordDataset(self.files).batch(PARSE_BATCH).map(self._parse, tf.data.AUTOTUNE)
-        return chain.map(lambda batch: (batch["image"], batch["label"]))
 
 
 def open_splits(dataset: Path) -> dict[str, Split]:
@@ -150,28 +158,25 @@ def open_splits(dataset: Path) -> dict[str, Split]:
     }
 
 
+Batch = tuple[tf.Tensor, tf.Tensor]
+"""Images uint8 `[b, S, S, 1]` and labels int64 `[b]`."""
+
+
 def training_batches(
     split: Split, batch_size: int, *, seed: int, epoch: int, cache: Switch = "auto"
-) -> tf.data.Dataset:
-    """One epoch of (images uint8 `[batch_size, S, S, 1]`, labels int64 `[batch_size]`), shuffled by (seed, epoch).
+) -> Iterator[Batch]:
+    """One epoch of batches of `batch_size` images, shuffled by (seed, epoch); the incomplete last one is dropped.
 
     Raises:
-        InputError: the split holds less than one batch.
+        InputError: the split holds less than one batch, or a record file is damaged.
     """
     if batch_size > split.count:
         raise InputError(f"--batch-size is {batch_size}, but {split.name} holds {split.count} images; make it smaller")
-    order = np.random.SeedSequence([seed, epoch]).generate_state(1)[0]
+    order = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
     if split.fits(cache):
-        pixels, labels = tf.constant(split.examples.images), tf.constant(split.examples.labels)
-        return (
-            tf.data.Dataset.range(split.count)
-            .shuffle(split.count, seed=order)
-            .batch(batch_size, drop_remainder=True)
-            .map(lambda rows: (tf.gather(pixels, rows), tf.gather(labels, rows)), tf.data.AUTOTUNE)
-            .prefetch(tf.data.AUTOTUNE)
-        )
+        return _gathered(split, batch_size, np.random.default_rng(order).permutation(split.count))
     files = np.random.default_rng(order).permutation(split.files)
-    return (
+    chain = (
         tf.data.Dataset.from_tensor_slices(files)
         .interleave(tf.data.TFRecordDataset, cycle_length=4, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .shuffle(max(batch_size, SHUFFLE_BYTES // split.image_size**2), seed=order)
@@ -180,12 +185,26 @@ def training_batches(
         .map(lambda batch: (batch["image"], batch["label"]))
         .prefetch(tf.data.AUTOTUNE)
     )
+    return split._checked(chain)
 
 
-def evaluation_batches(split: Split, batch_size: int, *, cache: Switch = "auto") -> tf.data.Dataset:
-    """Every example once, in order: (images uint8 `[b, S, S, 1]`, labels int64 `[b]`); the last batch may be small."""
+def evaluation_batches(split: Split, batch_size: int, *, cache: Switch = "auto") -> Iterator[Batch]:
+    """Every example once, in the order of the records; the last batch may be smaller."""
     if split.fits(cache):
-        source = tf.data.Dataset.from_tensor_slices((split.examples.images, split.examples.labels))
-    else:
-        source = split.stream().unbatch()
-    return source.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+        return _gathered(split, batch_size, np.arange(split.count), keep_rest=True)
+    chain = (
+        tf.data.TFRecordDataset(split.files)
+        .batch(batch_size)
+        .map(split._parse, tf.data.AUTOTUNE)
+        .map(lambda batch: (batch["image"], batch["label"]))
+        .prefetch(tf.data.AUTOTUNE)
+    )
+    return split._checked(chain)
+
+
+def _gathered(split: Split, batch_size: int, rows: NDArray[np.int64], *, keep_rest: bool = False) -> Iterator[Batch]:
+    pixels, labels = split.tensors
+    end = len(rows) if keep_rest else len(rows) - len(rows) % batch_size
+    for start in range(0, end, batch_size):
+        chosen = rows[start : start + batch_size]
+        yield tf.gather(pixels, chosen), tf.gather(labels, chosen)

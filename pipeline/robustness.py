@@ -38,13 +38,17 @@ def views(
 
 
 def pooled(tables: Mapping[str, Predictions]) -> Predictions:
-    """Join the views into one table, each image once for every view: what a threshold meant for all should see."""
+    """Join the views into one table, each image once for every view: what a threshold meant for all should see.
+
+    Patients stay who they are; `filenames` become `VIEW/NAME`.
+    """
     every = list(tables.values())
     return Predictions(
-        *(
-            np.concatenate([getattr(table, name) for table in every])
-            for name in ("filenames", "patients", "subtypes", "labels", "probabilities")
-        )
+        filenames=np.concatenate([np.char.add(f"{name}/", table.filenames) for name, table in tables.items()]),
+        patients=np.concatenate([table.patients for table in every]),
+        subtypes=np.concatenate([table.subtypes for table in every]),
+        labels=np.concatenate([table.labels for table in every]),
+        probabilities=np.concatenate([table.probabilities for table in every]),
     )
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from pipeline.config import RunCommand, RunConfig, read
 from pneumo_tfds.command import run
 from pneumo_tfds.errors import InputError
+from tuning.objective import parse
+from tuning.space import space
 
 PROG = "python -m tuning"
 
@@ -40,10 +42,13 @@ def recorded(arguments: list[str]) -> TuneCommand | None:
 
 
 def tune(command: TuneCommand) -> None:
-    """Run the search; TensorFlow is imported here, not before."""
+    """Run the search. What can be refused at once is; TensorFlow takes seconds to import, and is imported after that."""
+    settings = command.settings()
+    space(settings.search.ranges, settings.search.space, settings)
+    parse(settings.search.objective)
     from tuning.run import search
 
-    search(command.settings(), command.run_dir, resume=command.resume)
+    search(settings, command.run_dir, resume=command.resume)
 
 
 if __name__ == "__main__":

@@ -150,7 +150,11 @@ def _run(
         with given_back():
             try:
                 fitted = train(
-                    config, folder=folder / CHECKPOINT, on_epoch=lambda epoch: False, description=description
+                    config,
+                    folder=folder / CHECKPOINT,
+                    until=config.fit.epochs,
+                    on_epoch=lambda epoch: False,
+                    description=description,
                 )
                 value: float | None = score(config, fitted)
             except DivergedError:

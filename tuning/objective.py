@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pipeline.records import Split
 
 SHIFT_SEED = 20_180_222  # any fixed number: all trials must meet the same shifts
-SHIFT_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -79,45 +78,34 @@ def sensitivity_at(labels: NDArray[np.int64], scores: NDArray[np.float64], speci
 def scorer(objective: Objective, validation: Split) -> Callable[[RunConfig, Fitted], float]:
     """Give a function that judges a finished trial by the epoch whose weights were kept.
 
-    `shifted_auroc` judges on validation images that are turned, moved, brightened and darkened within the run's own
-    augmentation, the same for every trial: what a threshold meets in another hospital. They are made once and kept.
+    `shifted_auroc` judges on validation images as other clinics might have made them (`pipeline.shift`): each image
+    goes through one of its changes, so that one pass tells how the network fares when exposure, sharpness and framing
+    differ from patient to patient. The images are made once and are the same for every trial.
     """
-    shifted: list[Split] = []
+    shifted: list[NDArray[np.uint8]] = []
 
     def score(config: RunConfig, fitted: Fitted) -> float:
+        from sklearn.metrics import roc_auc_score
+
         from pipeline.infer import Scorer
 
         if objective.by_epoch:
             return objective.of_epoch(fitted.best)
-        labels = validation.examples.labels
+        examples, network = validation.examples, Scorer(fitted.network)
         if objective.specificity:
-            scores = Scorer(fitted.network).logits(validation, config.data.cache)
-            return sensitivity_at(labels, scores, objective.specificity)
-        from sklearn.metrics import roc_auc_score
-
+            return sensitivity_at(examples.labels, network.probabilities(examples.images), objective.specificity)
         if not shifted:
-            shifted.append(_shifted(validation, config))
-        return float(roc_auc_score(labels, Scorer(fitted.network).logits(shifted[0], "on")))
+            shifted.append(through_changes(examples.images))
+        return float(roc_auc_score(examples.labels, network.probabilities(shifted[0])))
 
     return score
 
 
-def _shifted(split: Split, config: RunConfig) -> Split:
-    import tensorflow as tf
+def through_changes(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Give each image uint8 `[n, S, S, 1]` through one of the changes of `pipeline.shift`, in turn."""
+    from pipeline.shift import SHIFTS, shifted
 
-    from pipeline import augment
-    from pipeline.config import AugmentConfig
-    from pipeline.records import Examples, Split
-
-    # Always the default changes: a trial that searches augmentation must not choose its own exam.
-    changes, plain = AugmentConfig(), split.examples
-    changed = []
-    for number, first in enumerate(range(0, len(plain), SHIFT_BATCH)):
-        images = plain.images[first : first + SHIFT_BATCH]
-        uniform = augment.draw(SHIFT_SEED, number, len(images))
-        moved = augment.apply(tf.constant(images), augment.sample(uniform, changes, split.image_size))
-        changed.append(np.clip(np.round(moved.numpy()), 0, 255).astype(np.uint8))
-    examples = Examples(np.concatenate(changed), plain.labels, plain.patients, plain.subtypes, plain.filenames)
-    result = Split(split.name, (), len(examples), split.image_size)
-    result.__dict__["examples"] = examples  # where the cached property looks first; there is no file to read
-    return result
+    changed = np.empty_like(images)
+    for number, name in enumerate(SHIFTS):
+        changed[number :: len(SHIFTS)] = shifted(images[number :: len(SHIFTS)], name, SHIFT_SEED)
+    return changed

@@ -17,11 +17,11 @@ from tuning.objective import Objective, parse
 from tuning.space import Parameter, space, to_config
 
 # Settings that change neither what a trial learns nor how it is judged; a resumed search may have others.
-FREE = {
-    "data.source", "data.dataset", "data.data_dir", "data.cache", "fit.epochs", "evaluation.rule",
-    "evaluation.resamples", "search.tune", "search.max_trials", "search.minutes", "search.epoch_budget",
-    "search.stop_hopeless", "search.confirm", "search.seeds", "search.workers", "search.ranges", "search.space",
-}  # fmt: skip
+FREE = (
+    "data.source", "data.dataset", "data.data_dir", "data.cache", "fit.epochs", "evaluation.", "search.tune",
+    "search.max_trials", "search.minutes", "search.epoch_budget", "search.stop_hopeless", "search.confirm",
+    "search.seeds", "search.workers", "search.ranges", "search.space",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -114,5 +114,10 @@ def _differences(before: Any, now: Any, name: str) -> Iterator[tuple[str, Any, A
         for key in [*before, *(key for key in now if key not in before)]:
             path = f"{name}.{key}" if name else key
             yield from _differences(before.get(key), now.get(key), path)
-    elif before != now and name.removeprefix("settings.") not in FREE:
+    elif before != now and not _free(name):
         yield name.removeprefix("settings."), before, now
+
+
+def _free(name: str) -> bool:
+    setting = name.removeprefix("settings.")
+    return setting != name and any(setting == free or (free[-1] == "." and setting.startswith(free)) for free in FREE)

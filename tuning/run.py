@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from rich.live import Live
 from pipeline.config import RunConfig, read, to_dict
 from pipeline.records import Split, open_splits
 from pipeline.run import RunFolder
+from pipeline.source import with_dataset
 from pneumo_tfds.errors import InputError
 from pneumo_tfds.files import write_json
 from tuning import cluster, journal, leaderboard
@@ -75,6 +77,7 @@ def search(settings: RunConfig, run_dir: Path | None, *, resume: bool, console: 
         InputError: see `docs/tuning.md`; always one line with the way out.
     """
     console = console or Console()
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that every trial is traced anew, as it must be
     space(settings.search.ranges, settings.search.space, settings)  # before minutes are spent on data
     parse(settings.search.objective)
     role = cluster.role()
@@ -86,7 +89,7 @@ def search(settings: RunConfig, run_dir: Path | None, *, resume: bool, console: 
     folder = SearchFolder(run.tuner)
     _admit(run, folder, resume)
     with RunFolder(folder.path).locked():
-        settings = _with_dataset(settings)
+        settings = with_dataset(settings)
         plan = Plan(settings, open_data(settings).identity())
         if folder.plan.exists():
             hold_to(plan, folder.plan)
@@ -160,16 +163,6 @@ def _admit(run: RunFolder, folder: SearchFolder, resume: bool) -> None:
         raise InputError(f"{folder.path} already holds a search; go on with --resume, or name another --run-dir")
     else:
         run.read_config()  # says what is wrong with it, if anything is
-
-
-def _with_dataset(settings: RunConfig) -> RunConfig:
-    from pneumo_tfds.prepared import prepare
-
-    data = settings.data
-    if data.dataset is not None:
-        return settings
-    dataset = prepare(data.source, data.image_size, data.data_dir, data.validation_fraction)
-    return replace(settings, data=replace(data, dataset=dataset.resolve()))
 
 
 def _begin(run: RunFolder, folder: SearchFolder, plan: Plan) -> None:

@@ -38,9 +38,9 @@ class Train(Protocol):
     """What a search calls to train: `pipeline.fit.fit` with its splits bound, or a stub."""
 
     def __call__(
-        self, config: RunConfig, *, folder: Path, on_epoch: Callable[[Epoch], bool], description: str
+        self, config: RunConfig, *, folder: Path, until: int, on_epoch: Callable[[Epoch], bool], description: str
     ) -> Fitted:
-        """Train `config`, with its checkpoints in `folder`."""
+        """Train `config` for `until` of its epochs, with its checkpoints in `folder`."""
 
 
 class Search(BaseTuner):
@@ -121,10 +121,10 @@ class Search(BaseTuner):
             account.training_seconds += epoch.seconds
             account.outcome = self._verdict(folder, account)
             account.write(folder)
-            return account.outcome != "running" or epoch.epoch >= target
+            return account.outcome != "running"
 
         try:
-            fitted = self._fitted(trial, folder, on_epoch)
+            fitted = self._fitted(trial, target, folder, on_epoch)
             account.score = self._score(self.plan.trial(drawn), fitted)
         except DivergedError as error:
             account.outcome, account.reason = "failed", " ".join(str(error).split())
@@ -156,11 +156,12 @@ class Search(BaseTuner):
             shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
         self._on_trial()
 
-    def _fitted(self, trial: Any, folder: Path, on_epoch: Callable[[Epoch], bool]) -> Fitted:
+    def _fitted(self, trial: Any, target: int, folder: Path, on_epoch: Callable[[Epoch], bool]) -> Fitted:
         number, total = int(trial.trial_id) + 1, self.plan.start.search.max_trials
         return self._train(
             self.plan.trial(trial.hyperparameters.values),
             folder=folder / CHECKPOINT,
+            until=target,
             on_epoch=on_epoch,
             description=f"Trial {number}/{total}, epoch",
         )

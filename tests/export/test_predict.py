@@ -143,8 +143,11 @@ def test_threshold_flag_moves_the_decision(exported, jpegs, tmp_path):
 
 def test_overlays_are_written_for_every_image(exported, jpegs, tmp_path):
     run(exported / "model.onnx", jpegs, heatmap=tmp_path / "maps")
+    shutil.copytree(jpegs, tmp_path / "again")
+    run(exported / "model.onnx", jpegs, tmp_path / "again" / "a" / "1.jpeg", heatmap=tmp_path / "maps")
     written = sorted((tmp_path / "maps").iterdir())
-    assert len(written) == 12
+    assert len(written) == 13
+    assert {path.name for path in written} >= {"0.jpeg.heatmap.png", "1.jpeg.heatmap.png", "1.jpeg-2.heatmap.png"}
     assert cv2.imread(str(written[0])).shape == (512, 512, 3)
 
 
@@ -286,3 +289,12 @@ def test_dicom_is_predicted_like_the_pixels_in_it(exported, tmp_path, pictures):
     run(exported / "model.onnx", tmp_path / "x.dcm", json=tmp_path / "out.jsonl")
     (row,) = rows(tmp_path / "out.jsonl")
     assert 0 <= row["probability"] <= 1
+
+
+def test_a_reader_that_leaves_early_ends_it_quietly(exported, jpegs, tmp_path):
+    shell = f"{sys.executable} -m export.predict {exported / 'model.onnx'} {jpegs} --batch-size 1 | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", shell], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False
+    )
+    assert done.stdout.strip() == "0"
+    assert "Traceback" not in done.stderr

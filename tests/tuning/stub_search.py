@@ -36,11 +36,11 @@ def training(seconds=0.0):
     from pipeline.fit import DivergedError, Epoch, Fitted
     from pipeline.precision import Execution
 
-    def train(config, *, folder, on_epoch, description):
+    def train(config, *, folder, until, on_epoch, description):
         folder.mkdir(parents=True, exist_ok=True)
         state = folder / "state.npz"
         history = [Epoch(**row) for row in json.loads(state.read_text())] if state.exists() else []
-        while len(history) < config.fit.epochs:
+        while len(history) < until:
             number = len(history) + 1
             time.sleep(seconds)
             if config.fit.learning_rate > 0.5:

@@ -75,7 +75,7 @@ def test_a_killed_workers_trial_is_given_out_again_and_no_process_is_left(stub, 
     assert not any(worker.is_running() for worker in workers)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_do_not_outlive_a_killed_chief(stub, tmp_path):
     process = begin(stub, tmp_path, "--seconds", "0.4", "--workers", "2")
     wait_for(lambda: len(trained(tmp_path)) == 2)
@@ -83,5 +83,5 @@ def test_workers_do_not_outlive_a_killed_chief(stub, tmp_path):
     assert len(workers) == 2
     process.send_signal(signal.SIGKILL)
     process.wait()
-    gone, alive = psutil.wait_procs(workers, timeout=15)
+    _gone, alive = psutil.wait_procs(workers, timeout=15)
     assert not alive

@@ -25,7 +25,7 @@ def dying(train, trial):
     """Die in the given trial (counted from 1) after its first epoch."""
     seen = set()
 
-    def run(config, *, folder, on_epoch, description):
+    def run(config, *, folder, on_epoch, **keywords):
         seen.add(folder)
 
         def fatal(row):
@@ -34,7 +34,7 @@ def dying(train, trial):
                 raise Killed
             return stop
 
-        return train(config, folder=folder, on_epoch=fatal, description=description)
+        return train(config, folder=folder, on_epoch=fatal, **keywords)
 
     return run
 
@@ -103,7 +103,7 @@ def test_a_trial_recorded_a_moment_before_the_kill_is_drawn_again(plan, search):
     assert values(search)[0] == made.values(made.base)
 
 
-def dying_at_once(config, *, folder, on_epoch, description):
+def dying_at_once(config, **keywords):
     raise Killed
 
 

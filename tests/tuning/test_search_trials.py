@@ -1,0 +1,138 @@
+"""What happens inside a search: trials trained, failed, stopped and handed on."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pneumo_tfds.errors import InputError
+from tuning import journal
+
+
+def journals(search):
+    return [journal.read(folder) for folder in sorted(search.trials.glob("trial_*"))]
+
+
+def test_the_search_finds_more_than_it_started_with(plan, search):
+    tuner = search(plan(max_trials=10))
+    tuner.search()
+    best = tuner.oracle.get_best_trials(1)[0]
+    assert best.score > journals(search)[0].score
+    assert best.trial_id != "00"
+
+
+def test_a_trial_trains_trial_epochs_with_its_own_values_and_the_runs_other_settings(plan, search, stub):
+    seen = []
+
+    def train(config, **keywords):
+        seen.append(config)
+        return stub.training()(config, **keywords)
+
+    made = plan(max_trials=3, trial_epochs=2)
+    search(made, train).search()
+    assert [config.fit.epochs for config in seen] == [2, 2, 2]
+    assert {config.fit.seed for config in seen} == {made.start.fit.seed}
+    assert len({config.fit.learning_rate for config in seen}) == 3
+    assert {config.augment for config in seen} == {made.start.augment}
+
+
+def test_a_diverged_trial_is_recorded_and_skipped(plan, search, stub):
+    from pipeline.fit import DivergedError
+
+    def train(config, *, description, **keywords):
+        if "2/" in description:
+            raise DivergedError("the loss is no longer finite in epoch 1")
+        return stub.training()(config, description=description, **keywords)
+
+    search(plan(max_trials=4), train).search()
+    found = journals(search)
+    assert [account.outcome for account in found] == ["finished", "failed", "finished", "finished"]
+    assert "no longer finite" in found[1].reason
+    assert json.loads((search.trials / "trial_1" / "trial.json").read_text())["status"] == "FAILED"
+
+
+def test_an_error_nobody_foresaw_fails_its_trial_and_is_recorded(plan, search, stub):
+    def train(config, *, description, **keywords):
+        if "1/" in description:
+            raise ZeroDivisionError("division by zero")
+        return stub.training()(config, description=description, **keywords)
+
+    search(plan(max_trials=2), train).search()
+    assert [account.outcome for account in journals(search)] == ["failed", "finished"]
+    assert journals(search)[0].reason == "ZeroDivisionError: division by zero"
+
+
+def test_settings_that_fit_no_trial_stop_the_search_with_the_reason(plan, search):
+    def train(config, **keywords):
+        raise InputError("--batch-size is 32, but train holds 20 images; choose a smaller one")
+
+    with pytest.raises(InputError, match="--batch-size is 32"):
+        search(plan(max_trials=4), train).search()
+    assert len(list(search.trials.glob("trial_*"))) == 1
+
+
+def test_ctrl_c_ends_the_search_at_once(plan, search):
+    def train(config, **keywords):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search(plan(max_trials=4), train).search()
+
+
+def test_hopeless_trials_are_stopped_and_the_best_is_not(plan, search):
+    tuner = search(plan(max_trials=20, stop_hopeless=True, trial_epochs=4))
+    tuner.search()
+    found = journals(search)
+    stopped = [account for account in found if account.outcome == "hopeless"]
+    assert stopped
+    assert all(len(account.epochs) < 4 for account in stopped)
+    assert max(found, key=lambda account: account.score).outcome == "finished"
+    assert {account.outcome for account in found[:4]} == {"finished"}
+
+
+def test_hyperband_goes_on_from_the_weights_of_the_earlier_trial(plan, search):
+    search(plan(tuner="hyperband", max_trials=5, trial_epochs=3, stop_hopeless=True)).search()
+    found = journals(search)
+    assert [len(account.epochs) for account in found[:3]] == [1, 1, 1]
+    promoted = found[3]
+    assert (promoted.inherited, len(promoted.epochs)) == (1, 3)
+    best = max(found[:3], key=lambda account: account.score)
+    assert promoted.values == best.values
+    assert promoted.epochs[0] == best.epochs[0]
+    own = (search.trials / "trial_3" / "trained.txt").read_text().splitlines()
+    assert [line.split()[0] for line in own] == ["2", "3"]
+
+
+def test_a_round_killed_after_its_last_epoch_trains_no_epoch_more(plan, search, stub):
+    class Killed(BaseException):
+        pass
+
+    def train(config, **keywords):
+        stub.training()(config, **keywords)
+        raise Killed
+
+    made = plan(tuner="hyperband", max_trials=4, trial_epochs=3)
+    with pytest.raises(Killed):
+        search(made, train).search()
+    search(made).search()
+    assert [len(account.epochs) for account in journals(search)] == [1, 1, 1, 3]
+
+
+def test_when_time_is_up_the_running_trial_ends_too(plan, search):
+    tuner = search(plan(max_trials=3, minutes=1.0))
+    tuner.deadline = 1.0
+    tuner.search()
+    assert {account.outcome for account in journals(search)} == {"out of time"}
+    assert {len(account.epochs) for account in journals(search)} == {1}
+
+
+def test_checkpoints_of_finished_trials_are_removed(plan, search):
+    search(plan(max_trials=2)).search()
+    assert not list(search.trials.glob("*/checkpoint"))
+
+
+def test_every_ended_trial_is_announced(plan, search):
+    calls = []
+    search(plan(max_trials=3), on_trial=lambda: calls.append(1)).search()
+    assert len(calls) == 3
