@@ -7,6 +7,7 @@ the file's header, before a pixel is decoded.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -26,6 +27,8 @@ from export.meters import Meters
 from export.service_page import page
 from pneumo_tfds.decode import DecodeError, decode
 
+CLOSE = {"Connection": "close"}
+DRAIN_SECONDS = 1.0
 IMAGE_TYPES = ("image/jpeg", "image/png", "application/dicom")
 
 
@@ -149,22 +152,21 @@ class _Service:
     async def _body(self, request: Request) -> bytes:
         """The body, refused as soon as it is known to be too large: by its header, or at the byte that is too many."""
         most = self.limits.body_bytes
-        too_large = HTTPException(413, f"the body is over {most / 1e6:.0f} MB", {"Connection": "close"})
         declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > most:
-            raise too_large
-        parts, size = [], 0
+        fits = not (declared.isdecimal() and int(declared) > most)
+        parts, size, stream = [], 0, request.stream()
         try:
             async with asyncio.timeout(self.limits.body_seconds):
-                async for part in request.stream():
+                while fits and (part := await anext(stream, None)) is not None:
                     size += len(part)
-                    if size > most:
-                        raise too_large
+                    fits = size <= most
                     parts.append(part)
         except TimeoutError as error:
-            raise HTTPException(
-                408, f"the body took over {self.limits.body_seconds:g} s", {"Connection": "close"}
-            ) from error
+            raise HTTPException(408, f"the body took over {self.limits.body_seconds:g} s", CLOSE) from error
+        if not fits:
+            if "expect" not in request.headers:
+                await _drain(stream)
+            raise HTTPException(413, f"the body is over {most / 1e6:.0f} MB", CLOSE)
         if not size:
             raise HTTPException(400, "the body is empty; send the bytes of one image")
         return b"".join(parts)
@@ -199,3 +201,11 @@ class _Service:
         if request.url.path == "/v1/predict":
             self.meters.answered(response.status_code, time.perf_counter() - start)
         return response
+
+
+async def _drain(stream: AsyncIterator[bytes]) -> None:
+    """Throw away what a client is still sending, for a moment: hung up on while it sends, it would miss the answer."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            async for _ in stream:
+                pass

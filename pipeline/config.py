@@ -171,7 +171,7 @@ class EvaluationConfig:
     rule: str = "youden"
     """How validation chooses the threshold: youden, or for example sensitivity>=0.95 or specificity>=0.90."""
     shift: bool = True
-    """Choose threshold and calibration on validation as it is and through 15 changes of exposure, sharpness and framing."""
+    """Choose threshold and calibration on validation as it is and through 15 changes of exposure and framing."""
     resamples: int = 2000
     """Bootstrap resamples of patients behind every 95 % interval."""
 
@@ -209,7 +209,7 @@ class SearchConfig:
     epoch_budget: int = 0
     """Start no new trial after so many epochs in all trials together; 0 sets no limit."""
     stop_hopeless: bool = True
-    """End a trial that is behind the median of the others at the same epoch (not with hyperband, which has its own way)."""
+    """End a trial behind the median of the others at its epoch (not with hyperband, which has its own way)."""
     confirm: int = 0
     """Train so many of the best trials, and the starting values, again from other seeds; the best mean wins."""
     seeds: int = 3

@@ -28,8 +28,8 @@ COUNTED = ("skipped", "dropped", "byte_identical")
 def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Mapping[str, Split]) -> None:
     """Decide, lock and score; write `model.keras`, `lock.json`, `robustness.json`, `predictions.csv`, `metrics.json`.
 
-    Temperature, bias and operating point come from validation, seen also through the changes of `pipeline.shift`. They, the weights and the settings are locked before any
-    image of `test` is looked at.
+    Temperature, bias and operating point come from validation, seen also through the changes of `pipeline.shift`. They,
+    the weights and the settings are locked before any image of `test` is looked at.
 
     Args:
         folder: of the run; its config.json is written already.

@@ -1,9 +1,9 @@
 """From TFRecords on disk to batches: records, cache, shuffle, batch, prefetch.
 
 A split that fits is read once and lies on the training device as uint8; a batch is gathered there, so that on a GPU
-only row numbers cross the bus. One that does not fit is streamed from its files. Training sees every image once an epoch
-in an order fixed by (seed, epoch), and drops the incomplete last batch, so that every step has one shape. Evaluation sees
-every image, in the order of the records.
+only row numbers cross the bus. One that does not fit is streamed from its files. Training sees every image once an
+epoch, in an order fixed by (seed, epoch), and drops the incomplete last batch, so that every step has one shape.
+Evaluation sees every image, in the order of the records.
 """
 
 from __future__ import annotations

@@ -142,6 +142,7 @@ def render(name: str, metrics: Mapping[str, Any], tables: Mapping[str, Predictio
             data_summary=flat(counted(dataset), private),
             training=_training(run_dir / "history.csv"),
             parity=_json(run_dir / "parity.json"),
+            robustness=_json(run_dir / "robustness.json"),
             shortcuts=_json(run_dir / "shortcuts.json"),
             explanation=_json(run_dir / "explanation.json"),
             lock=verify(run_dir),

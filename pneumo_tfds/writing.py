@@ -11,15 +11,13 @@ import errno
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import islice
 from typing import Any
 
 from pneumo_tfds.errors import InputError
 from pneumo_tfds.inventory import Image, Reader
 from pneumo_tfds.records import Notes, Record, stream
-
-NOTES = "notes"
 
 
 @dataclass(frozen=True)
@@ -64,15 +62,19 @@ def write_on_beam(
     import apache_beam as beam
 
     write = WriteShard(reader, image_size, file_format)
+    for shard in shards:  # as files and not in the graph, which runners limit to a few megabytes
+        _beside(shard.path, "todo").write_text(json.dumps([astuple(image) for image in shard.images]))
+    paths = [(shard.split, shard.path) for shard in shards]
     with beam.Pipeline(runner=runner, options=options) as pipeline:
-        _ = pipeline | "Shards" >> beam.Create(list(shards)) | beam.Reshuffle() | "Write" >> beam.Map(write)
+        _ = pipeline | "Shards" >> beam.Create(paths) | beam.Reshuffle() | "Write" >> beam.MapTuple(write)
     written = []
     for shard in shards:
-        path = _notes_path(shard)
-        told: Mapping[str, Any] = json.loads(path.read_text())
+        done = _beside(shard.path, "done")
+        told: Mapping[str, Any] = json.loads(done.read_text())
         written.append(Written(**told["written"]))
         notes.merge(Notes(**told["notes"]))
-        path.unlink()
+        done.unlink()
+        _beside(shard.path, "todo").unlink()
     return written
 
 
@@ -84,23 +86,25 @@ class WriteShard:
     image_size: int
     file_format: Any
 
-    def __call__(self, shard: Shard) -> str:
+    def __call__(self, split: str, path: str) -> str:
         """Return the path of the file."""
+        images = tuple(Image(*values) for values in json.loads(_beside(path, "todo").read_text()))
         notes = Notes()
-        records = stream(self.reader, shard.images, self.image_size, workers=0)
-        written = _write(shard, records, notes, self.file_format)
-        path = _notes_path(shard)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        records = stream(self.reader, images, self.image_size, workers=0)
+        written = _write(Shard(split, path, images), records, notes, self.file_format)
+        done = _beside(path, "done")
+        partial = done.with_name(f"{done.name}.{os.getpid()}")
         partial.write_text(json.dumps({"written": vars(written), "notes": vars(notes)}))
-        partial.replace(path)
-        return shard.path
+        partial.replace(done)
+        return path
 
 
-def _notes_path(shard: Shard) -> Any:
+def _beside(shard_path: str, what: str) -> Any:
+    """A small file beside a shard, until the dataset is whole."""
     import tensorflow_datasets as tfds
 
-    path = tfds.core.Path(shard.path)
-    return path.with_name(f"{NOTES}.{path.name}.json")
+    path = tfds.core.Path(shard_path)
+    return path.with_name(f"{what}.{path.name}.json")
 
 
 def _write(

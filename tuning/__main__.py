@@ -42,7 +42,7 @@ def recorded(arguments: list[str]) -> TuneCommand | None:
 
 
 def tune(command: TuneCommand) -> None:
-    """Run the search. What can be refused at once is; TensorFlow takes seconds to import, and is imported after that."""
+    """Run the search. What can be refused at once is, before TensorFlow is imported, which takes seconds."""
     settings = command.settings()
     space(settings.search.ranges, settings.search.space, settings)
     parse(settings.search.objective)

@@ -49,7 +49,7 @@ def test_dataset_is_the_given_one_else_the_one_the_run_noted(tmp_path):
     assert examples.dataset_folder(tmp_path, config, {}, None) == noted
     assert examples.dataset_folder(tmp_path, config, {}, given) == given
     assert examples.dataset_folder(tmp_path, {}, {"dataset": {"folder": str(noted)}}, None) == noted
-    with pytest.raises(InputError, match="--dataset .* is not a folder"):
+    with pytest.raises(InputError, match=r"--dataset .* is not a folder"):
         examples.dataset_folder(tmp_path, config, {}, tmp_path / "gone")
     with pytest.raises(InputError, match="the run does not name it"):
         examples.dataset_folder(tmp_path, {}, {}, None)

@@ -292,7 +292,8 @@ def test_dicom_is_predicted_like_the_pixels_in_it(exported, tmp_path, pictures):
 
 
 def test_a_reader_that_leaves_early_ends_it_quietly(exported, jpegs, tmp_path):
-    shell = f"{sys.executable} -m export.predict {exported / 'model.onnx'} {jpegs} --batch-size 1 | true; echo ${{PIPESTATUS[0]}}"
+    words = [sys.executable, "-m", "export.predict", exported / "model.onnx", jpegs, "--batch-size", "1"]
+    shell = f"{' '.join(map(str, words))} | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", shell], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False
     )

@@ -68,9 +68,8 @@ def test_a_killed_overwrite_leaves_the_old_dataset_or_none_and_never_half(tmp_pa
     files = {path.name: path.read_bytes() for path in before.folder.iterdir()}
     process = start(xrays, tmp_path / "d", "--overwrite")
     deadline = time.monotonic() + 60
-    while (
-        not list(before.folder.parent.glob("incomplete.*")) and process.poll() is None and time.monotonic() < deadline
-    ):
+    begun = before.folder.parent.glob
+    while process.poll() is None and time.monotonic() < deadline and not list(begun("incomplete.*")):
         time.sleep(0.01)
     kill_after(process, 0)
     assert {path.name: path.read_bytes() for path in before.folder.iterdir()} == files

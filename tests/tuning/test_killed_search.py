@@ -76,12 +76,14 @@ def test_a_killed_workers_trial_is_given_out_again_and_no_process_is_left(stub, 
 
 
 @pytest.mark.long
-def test_workers_do_not_outlive_a_killed_chief(stub, tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_workers_do_not_outlive_their_chief(stub, tmp_path, how):
     process = begin(stub, tmp_path, "--seconds", "0.4", "--workers", "2")
     wait_for(lambda: len(trained(tmp_path)) == 2)
     workers = psutil.Process(process.pid).children()
     assert len(workers) == 2
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(how)
+    process.communicate(timeout=30)
     _gone, alive = psutil.wait_procs(workers, timeout=15)
     assert not alive
+    assert not (tmp_path / "tuner" / "done.json").exists()
