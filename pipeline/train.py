@@ -62,7 +62,7 @@ def train(command: Train) -> int | None:
             print(PHANTOMS, flush=True)
         if config.search.tune:
             config = _tuned(folder, config)
-        _fit_and_judge(folder, config)
+        fit_and_judge(folder, config)
         _stage("export", str(folder.path))
         _finish(folder)
         if phantoms:
@@ -101,7 +101,7 @@ def _tuned(folder: RunFolder, config: RunConfig) -> RunConfig:
     return config
 
 
-def _fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
+def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
     """Train the network and judge what came of it."""
     quiet_tensorflow()
     from pipeline import history

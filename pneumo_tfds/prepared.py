@@ -131,11 +131,11 @@ def build(
 
 
 def _replace(folder: Path, source: Source | None, config: str, options: Options, how: How, downloads: Path) -> None:
-    beside = tempfile.TemporaryDirectory(prefix="incomplete.", suffix=f"_{VERSION}", dir=folder.parent)
-    with exclusive(folder), beside as place:
-        _run_builder(Path(place), source, config, options, how, downloads)
-        folder.rename(Path(place) / "old")
-        (Path(place) / NAME / config / VERSION).rename(folder)
+    with exclusive(folder):  # it clears litter, so the new folder is made inside
+        with tempfile.TemporaryDirectory(prefix="incomplete.", suffix=f"_{VERSION}", dir=folder.parent) as beside:
+            _run_builder(Path(beside), source, config, options, how, downloads)
+            folder.rename(Path(beside) / "old")
+            (Path(beside) / NAME / config / VERSION).rename(folder)
 
 
 def _run_builder(

@@ -67,7 +67,7 @@ def table(found: list[Row], objective: Objective, limit: int = SHOWN) -> Table:
     headings = ["#", "trial", objective.name.replace("_", " "), *(name.replace("_", " ") for name in names)]
     for heading in [*headings, "epochs", "time", ""]:
         # Figures stay whole on a narrow terminal; headings break at their spaces.
-        drawn.add_column(heading, justify="right" if heading else "left", min_width=FIGURE.get(heading, 7))
+        drawn.add_column(heading, justify="right" if heading else "left", min_width=FIGURE.get(heading, max(7, *map(len, heading.split()))))
     for place, row in enumerate(found[:limit], start=1):
         note = "start" if row.trial == 1 else ""
         drawn.add_row(

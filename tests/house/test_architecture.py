@@ -20,6 +20,7 @@ COMMANDS = [
     "pipeline.train",
     "pipeline.evaluate",
     "pipeline.compare",
+    "pipeline.ladder",
     "tuning",
     "export",
     "export.predict",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pneumo_tfds.decode import DecodeError, decode, decode_full
+from pneumo_tfds.sources import open_source
 
 pydicom = pytest.importorskip("pydicom")
 
@@ -103,6 +104,18 @@ def test_missing_extra_says_what_to_install(stored, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(DecodeError, match=r"pip install 'pneumo\[dicom\]'"):
         decode(dicom_bytes_only(), 40, "scan.dcm")
+
+
+def test_patient_comes_from_the_header_where_the_name_tells_none(stored, tmp_path):
+    for index, (label, patient) in enumerate([("NORMAL", "Anna"), ("NORMAL", "Anna"), ("PNEUMONIA", "Bert")]):
+        path = tmp_path / "s" / label / f"{index}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(dicom(stored, PatientID=patient))
+    (tmp_path / "s/PNEUMONIA/3.dcm").write_bytes(dicom(stored))
+    patients = [image.patient for image in open_source(tmp_path / "s").images]
+    assert patients[0] == patients[1] != patients[2]
+    assert patients[3] == "file:PNEUMONIA/3.dcm"
+    assert not any(name in " ".join(patients) for name in ("Anna", "Bert")), "ids of people stay out of the dataset"
 
 
 def dicom_bytes_only() -> bytes:

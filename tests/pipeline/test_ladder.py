@@ -1,0 +1,66 @@
+"""The study's experiments: each row changes what it says and nothing else, and the ladder goes on where it was."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import to_dict
+from pipeline.ladder import ROWS, STUDY_BEST, Ladder, settings
+from pneumo_tfds.errors import InputError
+from pneumo_tfds.phantoms import write_phantoms
+
+
+def differences(name):
+    row, start = to_dict(settings(name, Ladder())), to_dict(settings(ROWS[name].start, Ladder()))
+    return {field for group in row for field in row[group] if row[group][field] != start[group][field]}
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("augmented", {"augment"}),
+        ("dropout", {"dropout"}),
+        ("256", {"image_size"}),
+        ("split", {"validation_fraction"}),
+        ("split-256", {"validation_fraction"}),
+        ("l1", {"l1"}),
+        ("l2", {"l2"}),
+        ("transfer", {"model", "weights"}),
+        ("transfer-l1-l2", {"l1", "l2"}),
+    ],
+)
+def test_row_changes_one_thing_of_the_row_it_starts_from(name, changed):
+    assert differences(name) == changed
+
+
+def test_study_figures_follow_from_its_confusion_matrix_with_the_classes_put_right():
+    normal_right, normal_wrong, missed, found = 190, 44, 9, 381
+    assert STUDY_BEST["accuracy"] == pytest.approx((normal_right + found) / 624, abs=5e-4)
+    assert STUDY_BEST["sensitivity"] == pytest.approx(found / (found + missed), abs=5e-4)
+    assert STUDY_BEST["specificity"] == pytest.approx(normal_right / (normal_right + normal_wrong), abs=5e-4)
+
+
+def test_unknown_row_is_refused_with_those_there_are():
+    with pytest.raises(InputError, match="rows are base"):
+        Ladder(rows=("vgg",))
+
+
+@pytest.mark.slow
+def test_ladder_writes_its_table_and_does_not_train_twice(tmp_path):
+    write_phantoms(tmp_path / "source", 60, seed=2)
+    place = ["--source", tmp_path / "source", "--data-dir", tmp_path / "data", "--out", tmp_path / "out"]
+    line = [sys.executable, "-m", "pipeline.ladder", *map(str, place), "--quick", "--rows", "base", "l1"]
+    root = Path(__file__).parents[2]
+    ended = subprocess.run(line, cwd=root, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    table = (tmp_path / "out" / "ladder.csv").read_text()
+    assert "study's best" in table
+    assert table.count("validation,0.") == 2
+    trained = (tmp_path / "out" / "l1" / "seed0" / "model.keras").read_bytes()
+    again = subprocess.run(line, cwd=root, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "epoch 1/1" in ended.stdout
+    assert "epoch 1/1" not in again.stdout
+    assert (tmp_path / "out" / "l1" / "seed0" / "model.keras").read_bytes() == trained
