@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 PACKAGES := pneumo_tfds pipeline tuning export benchmarks
 
-.PHONY: help setup train test test-all lint format bench constraints clean
+.PHONY: help setup train test test-all lint format web bench constraints clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,10 @@ lint: $(READY)  ## Only lint and type-check
 format: $(READY)  ## Format the code and mend what can be mended by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+web: $(READY)  ## The browser page: make web ARGS=runs/NAME/model.onnx
+	npm ci --silent --prefix export/web
+	$(BIN)/python -m export.web $(ARGS)
 
 bench: $(READY)  ## Every stage against its peers and its limit
 	$(BIN)/python -m benchmarks $(ARGS)

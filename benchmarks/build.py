@@ -31,6 +31,13 @@ SIZE = 224
 IMAGES, QUICK_IMAGES = 1024, 256
 """In one dataset. Files are taken more than once where there are fewer, so that fixed costs do not decide."""
 
+_FLAGS = {
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    1: cv2.IMREAD_GRAYSCALE,
+}
+
 LIMIT_NAME = "limit: bare OpenCV loop"
 
 
@@ -56,9 +63,10 @@ def run(options: Options) -> list[Record]:
 def _table(found: Pictures, threads: int, options: Options) -> list[Record]:
     source = _repeated(found.source, QUICK_IMAGES if options.quick else IMAGES)
     paths = [found.folder / _original(source, image).name for image in source.images]
+    flagged = [(path, _scale_flag(path)) for path in paths]
     case = Case("build", found.name, SIZE, 1, threads, f"{len(paths):,} images", LIMIT_NAME)
     contenders = [
-        Contender(LIMIT_NAME, _repeat(lambda: _bare(paths, threads))),
+        Contender(LIMIT_NAME, _repeat(lambda: _bare(flagged, threads))),
         Contender("ours: build", _repeat(lambda: _ours(source, threads))),
         Contender("peer: plain TFDS builder, JPEGs kept whole", _repeat(lambda: _plain(source))),
         Contender("peer: tf.io.decode_jpeg and tf.image.resize", _repeat(lambda: _tensorflow(paths, threads))),
@@ -94,30 +102,30 @@ def _repeat(work: Callable[[], int]) -> Callable[[], Work]:
     return prepare
 
 
-def _bare(paths: list[Path], threads: int) -> int:
-    """Read, decode at the scale of our decoder, average to size: nothing checked, hashed or written."""
-    flags = [
-        (cv2.IMREAD_REDUCED_GRAYSCALE_8, 8),
-        (cv2.IMREAD_REDUCED_GRAYSCALE_4, 4),
-        (cv2.IMREAD_REDUCED_GRAYSCALE_2, 2),
-        (cv2.IMREAD_GRAYSCALE, 1),
-    ]
-    first = read_header(paths[0].read_bytes())
-    flag = next(flag for flag, scale in flags if scale == 1 or min(first.width, first.height) >= scale * SIZE)
+def _scale_flag(path: Path) -> int:
+    """The smallest scale of the decoder that still covers the target, as our decoder chooses it."""
+    header = read_header(path.read_bytes(), path.name)
+    return next(
+        flag for scale, flag in _FLAGS.items() if scale == 1 or min(header.width, header.height) >= scale * SIZE
+    )
 
-    def decode(part: list[Path]) -> None:
-        for path in part:
+
+def _bare(files: list[tuple[Path, int]], threads: int) -> int:
+    """Read, decode at the scale of our decoder, average to size: nothing checked, hashed or written."""
+
+    def decode(part: list[tuple[Path, int]]) -> None:
+        for path, flag in part:
             image: Any = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), flag)
             if image.shape != (SIZE, SIZE):
                 cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
     with one_thread_per_opencv_call():
         if threads == 1:
-            decode(paths)
+            decode(files)
         else:
             with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(decode, [paths[start::64] for start in range(64)]))
-    return len(paths)
+                list(pool.map(decode, [files[start::64] for start in range(64)]))
+    return len(files)
 
 
 def _ours(source: Source, threads: int) -> int:

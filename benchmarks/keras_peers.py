@@ -66,8 +66,8 @@ def image_data_generator(
     return prepare
 
 
-def image_dataset(folder: Path, image_size: int, batch_size: int, augmented: bool) -> Callable[[], Work]:
-    """Keras's image_dataset_from_directory with prefetching, the layers mapped over its batches."""
+def image_dataset(folder: Path, image_size: int, batch_size: int, workers: int, augmented: bool) -> Callable[[], Work]:
+    """Keras's image_dataset_from_directory with `workers` threads, prefetching, the layers mapped over its batches."""
 
     def prepare() -> Work:
         dataset = keras.utils.image_dataset_from_directory(
@@ -77,7 +77,9 @@ def image_dataset(folder: Path, image_size: int, batch_size: int, augmented: boo
         if augmented:
             layers = five_layers()
             dataset = dataset.map(lambda images, labels: (layers(images, training=True), labels), tf.data.AUTOTUNE)
-        return (len(labels) for _, labels in dataset.repeat().prefetch(tf.data.AUTOTUNE))
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = workers
+        return (len(labels) for _, labels in dataset.repeat().prefetch(tf.data.AUTOTUNE).with_options(options))
 
     return prepare
 

@@ -82,6 +82,9 @@ def data_loader(files: Files, batch_size: int, workers: int) -> Callable[[], Wor
                     worker_init_fn=_one_thread,
                 )
             )
+            started = iter(loaders[0])
+            for _ in range(2 * workers):  # until every process has started; their imports are not what is measured
+                next(started)
         return (len(batch) for _ in count() for batch in loaders[0])
 
     return prepare

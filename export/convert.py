@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pneumo_tfds.command import quiet_tensorflow
 from pneumo_tfds.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,14 +21,14 @@ REDUCED = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64")
 
 
 def load_keras(path: Path) -> Any:
-    """Load a run's inference model on the CPU, safely: nothing in the file is run as code.
+    """Load a run's inference model onto the CPU, safely: nothing in the file is run as code.
 
     Raises:
         InputError: the file is missing, damaged, or holds a Lambda layer or another thing safe loading refuses.
     """
+    quiet_tensorflow()
     import tensorflow as tf
 
-    import pipeline.models  # noqa: F401  (registers our layers)
     from pipeline.saved import load_model
 
     with tf.device("CPU:0"):

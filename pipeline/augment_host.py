@@ -71,7 +71,7 @@ def change_one(
 def pixel_matrices(changes: augment.Changes, size: int) -> NDArray[np.float64]:
     """Give `changes.matrices` for pixel coordinates that begin at a corner of the square, as OpenCV wants them."""
     middle = (size - 1) / 2
-    matrices = changes.matrices.astype(np.float64)
+    matrices: NDArray[np.float64] = changes.matrices.astype(np.float64)
     matrices[:, :, 2] += middle - matrices[:, :, :2].sum(axis=2) * middle
     return matrices
 

@@ -1,10 +1,10 @@
 """A depthwise convolution whose gradients are fast in bfloat16 on a CPU.
 
-TensorFlow's CPU kernels have two holes there: the gradient of a strided depthwise convolution by its input, and that of
-a 5 x 5 one by its kernel, take ten to forty times as long as its neighbours. Both are rewritten in terms of kernels that
-are fast: the first as a convolution without stride of a gradient with zeros put between its places, the second as four
-3 x 3 gradients side by side. At 32 images of 32² with 144 channels, kernel 5 and stride 2: 197 to 11 ms and 78 to 7 ms.
-In float32 the plain kernels are as fast, and a GPU has its own, so both use Keras's layer.
+TensorFlow's CPU kernels have two holes there: the gradient of a strided depthwise convolution by its input, and that
+of a 5 x 5 one by its kernel, take ten to forty times as long as their neighbours. Both are rewritten in kernels that
+are fast: the first as a convolution without stride of the gradient with zeros put between its places, the second as
+four 3 x 3 gradients side by side. For 32 images of 32² with 144 channels, kernel 5, stride 2: 197 to 11 and 78 to 7 ms.
+In float32 TensorFlow's are as fast, and a GPU has its own; there Keras's layer is used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def layer_class() -> type[keras.layers.DepthwiseConv2D]:
 
 
 class DepthwiseConv(keras.layers.DepthwiseConv2D):
-    """`DepthwiseConv2D` with the gradients of this module; odd square kernel, stride 1 or 2, padding "same", no bias."""
+    """`DepthwiseConv2D` with these gradients: kernel 3 or 5, stride 1 or 2, padding "same", no bias."""
 
     def call(self, inputs: Any) -> Any:
         """Filter `[N, H, W, C]`, of known height, width and channels."""
@@ -33,7 +33,7 @@ class DepthwiseConv(keras.layers.DepthwiseConv2D):
             result = tf.nn.depthwise_conv2d(x, kernel, [1, stride, stride, 1], "SAME")
             return result, lambda flow: (_by_input(flow, x, kernel, stride), _by_kernel(flow, x, kernel, stride))
 
-        return convolve(inputs, keras.ops.convert_to_tensor(self.kernel))
+        return convolve(inputs, tf.convert_to_tensor(keras.ops.convert_to_tensor(self.kernel)))
 
 
 def _before(side: int, kernel: int, stride: int) -> int:

@@ -28,6 +28,7 @@ MEAN, DEVIATION = 127.0, 128.0  # grey levels, of the official preprocessing
 IMAGENET_MEAN, IMAGENET_DEVIATION = -0.10, 0.45
 EPSILON, MOMENTUM = 1e-3, 0.99  # of batch normalization
 STEM, HEAD = 32, 1280  # filters
+STEM_COLOUR, STEM_GREY = (3, 3, 3, STEM), (3, 3, 1, STEM)  # shapes of its kernel
 IMAGENET_TOP, IMAGENET_CLASSES = "fc", 1000
 
 
@@ -139,7 +140,7 @@ def load(network: keras.Model, path: Path) -> None:
         if name not in state:
             raise _other(path, f"{name} is missing")
         value = _oriented(name, state[name])
-        if name == "_conv_stem.weight" and variable.shape[2] == 1:
+        if value.shape == STEM_COLOUR and tuple(variable.shape) == STEM_GREY:
             value = value.sum(axis=2, keepdims=True, dtype=np.float64)
         if value.shape != tuple(variable.shape):
             raise _other(path, f"{name} has the shape {list(state[name].shape)}")

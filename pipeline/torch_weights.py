@@ -31,7 +31,10 @@ CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 LITERALS = ("BININT", "BININT1", "BININT2", "LONG1", "BINUNICODE")
 TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 ENCRYPTED = 1  # bit of a zip entry's flags
-DAMAGE = (ValueError, IndexError, KeyError, TypeError, OverflowError, struct.error, EOFError, zipfile.BadZipFile)
+DAMAGE = (
+    ValueError, IndexError, KeyError, TypeError, OverflowError, EOFError, NotImplementedError,
+    struct.error, zipfile.BadZipFile,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -191,8 +194,8 @@ class _Machine:
             stack.append({})
         elif name == "EMPTY_LIST":
             stack.append([])
-        elif name == "APPENDS":
-            items = self._marked()
+        elif name in ("APPEND", "APPENDS"):
+            items = self._take(1) if name == "APPEND" else self._marked()
             _of_kind(stack[-1], list).extend(items)
         elif name in ("SETITEM", "SETITEMS"):
             items = self._take(2) if name == "SETITEM" else self._marked()

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,11 +132,11 @@ def build(
 
 
 def _replace(folder: Path, source: Source | None, config: str, options: Options, how: How, downloads: Path) -> None:
-    with exclusive(folder):  # it clears litter, so the new folder is made inside
-        with tempfile.TemporaryDirectory(prefix="incomplete.", suffix=f"_{VERSION}", dir=folder.parent) as beside:
-            _run_builder(Path(beside), source, config, options, how, downloads)
-            folder.rename(Path(beside) / "old")
-            (Path(beside) / NAME / config / VERSION).rename(folder)
+    beside = partial(tempfile.TemporaryDirectory, prefix="incomplete.", suffix=f"_{VERSION}", dir=folder.parent)
+    with exclusive(folder), beside() as place:  # in this order: taking the lock clears litter of that name
+        _run_builder(Path(place), source, config, options, how, downloads)
+        folder.rename(Path(place) / "old")
+        (Path(place) / NAME / config / VERSION).rename(folder)
 
 
 def _run_builder(

@@ -16,7 +16,7 @@ from pneumo_tfds.files import write_text
 from tuning import journal
 from tuning.objective import Objective
 
-FIGURE = {"#": 2, "trial": 5, "": 0}  # widths of columns that are not 7 characters wide
+FIGURE = {"#": 2, "trial": 5, "epochs": 6, "time": 5}  # narrower than the 7 characters of a figure
 SHOWN = 12  # rows of the table in a terminal; the CSV has all
 
 
@@ -62,12 +62,13 @@ def rows(trials: Path, objective: Objective) -> list[Row]:
 
 def table(found: list[Row], objective: Objective, limit: int = SHOWN) -> Table:
     """Draw the table."""
-    drawn = Table(title="Leaderboard", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    drawn = Table(title="Leaderboard", title_justify="left", box=SIMPLE_HEAD, padding=0, pad_edge=False)
     names = list(found[0].values) if found else []
     headings = ["#", "trial", objective.name.replace("_", " "), *(name.replace("_", " ") for name in names)]
     for heading in [*headings, "epochs", "time", ""]:
         # Figures stay whole on a narrow terminal; headings break at their spaces.
-        drawn.add_column(heading, justify="right" if heading else "left", min_width=FIGURE.get(heading, max(7, *map(len, heading.split()))))
+        width = FIGURE.get(heading) or max((7, *map(len, heading.split()))) if heading else 0
+        drawn.add_column(heading, justify="right" if heading else "left", min_width=width)
     for place, row in enumerate(found[:limit], start=1):
         note = "start" if row.trial == 1 else ""
         drawn.add_row(

@@ -24,6 +24,8 @@ COMMANDS = [
     "tuning",
     "export",
     "export.predict",
+    "export.web",
+    "export.serve",
     "benchmarks",
 ]
 HEAVY = ("tensorflow", "tensorflow_datasets", "keras", "keras_tuner", "onnxruntime", "matplotlib", "sklearn", "scipy")

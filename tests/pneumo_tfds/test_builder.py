@@ -17,7 +17,7 @@ from pneumo_tfds.inventory import LABELS
 from pneumo_tfds.phantoms import PhantomReader, phantom_source, write_phantoms
 from pneumo_tfds.plan import Options, make_plan
 from pneumo_tfds.pneumo_tfds_dataset_builder import Builder, make_config
-from pneumo_tfds.records import serialiser
+from pneumo_tfds.records import serialise
 
 COUNT = 60
 
@@ -109,7 +109,7 @@ def test_our_records_parse_as_tfds_own(built):
             }
         )
     )
-    assert serialiser()(image, pixels) == theirs.SerializeToString(deterministic=True)
+    assert serialise(image, pixels) == theirs.SerializeToString(deterministic=True)
 
 
 def test_metadata_says_where_it_comes_from(built):
