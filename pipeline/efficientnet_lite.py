@@ -18,7 +18,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from pipeline import depthwise
+from pipeline import depthwise, normalization
 from pipeline.torch_weights import read_state_dict
 from pneumo_tfds.errors import InputError
 
@@ -75,7 +75,7 @@ def feature_map(x: Any, penalty: Callable[[], keras.Regularizer | None] = lambda
             x = depthwise.layer_class()(
                 kernel, stride, depthwise_initializer="he_normal", depthwise_regularizer=penalty(), **common
             )(x)
-        x = layers.BatchNormalization(epsilon=EPSILON, momentum=MOMENTUM, name=f"{name}_norm")(x)
+        x = normalization.layer_class()(epsilon=EPSILON, momentum=MOMENTUM, name=f"{name}_norm")(x)
         return layers.Activation("relu6", name=f"{name}_relu6")(x) if relu else x
 
     x = convolve(x, STEM, "stem", kernel=3, stride=2)

@@ -101,7 +101,8 @@ def report(findings: Findings) -> dict[str, Any]:
         "by_official_split_and_class": _count(images, lambda image: (image.official_split or "none", image.label)),
         "by_split_and_subtype": _count(images, lambda image: (findings.split_of(image), image.subtype)),
         "patients": _patients(findings),
-        "corrupt": {one.image.name: one.error for one in findings.seen if one.error},
+        "corrupt": [one.image.name for one in findings.seen if one.error],
+        "corrupt_reasons": [one.error for one in findings.seen if one.error],
         "ignored": findings.source.ignored,
         "byte_identical": [[image.name for image in group] for group in findings.byte_identical],
         "near_identical": [[image.name for image in group] for group in findings.near_identical],
@@ -198,7 +199,7 @@ def summary(answer: dict[str, Any]) -> list[str]:
     for reason, count in answer["ignored"].items():
         lines.append(f"ignored: {count} files, {reason}")
     lines.append(f"unreadable: {len(answer['corrupt'])}")
-    lines.extend(f"  {reason}" for reason in answer["corrupt"].values())
+    lines.extend(f"  {reason}" for reason in answer["corrupt_reasons"])
     lines.append(
         f"byte-identical: {len(answer['byte_identical'])} groups; near-identical: "
         f"{len(answer['near_identical'])} groups"

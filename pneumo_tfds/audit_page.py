@@ -62,7 +62,7 @@ def write_page(path: Path, findings: Findings, answer: dict[str, Any]) -> None:
         "<p>A model can learn these in place of the disease. Each curve is the share of images of a split.</p>",
         f'<div class="charts">{"".join(_charts(findings))}</div>',
         "<h2>Unreadable files</h2>",
-        "<ul>" + "".join(f"<li>{html.escape(reason)}</li>" for reason in answer["corrupt"].values()) + "</ul>",
+        "<ul>" + "".join(f"<li>{html.escape(reason)}</li>" for reason in answer["corrupt_reasons"]) + "</ul>",
         "<h2>Byte-identical images</h2>",
         _groups(findings, findings.byte_identical, leaking),
         "<h2>Near-identical images</h2>",

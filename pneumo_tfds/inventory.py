@@ -63,7 +63,9 @@ class Source:
 
     def fingerprint(self, *options: object) -> str:
         """Twelve hexadecimal digits over names, sizes, labels and `options`; reads no image."""
-        digest = hashlib.sha256(repr((self.kind, options)).encode())
+        # Phantoms have no files to tell drawings and seeds apart; a folder may move and stay the same source.
+        made = self.where if self.kind == "phantom" else ""
+        digest = hashlib.sha256(repr((self.kind, made, options)).encode())
         for image in self.images:
             line = (image.name, image.label, image.patient, image.subtype, image.official_split)
             digest.update(repr((*line, image.size, image.checksum)).encode())

@@ -6,7 +6,6 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,6 @@ from rich.console import Console
 from rich.live import Live
 
 from pipeline.config import RunConfig, read, to_dict
-from pipeline.records import Split, open_splits
 from pipeline.run import RunFolder
 from pipeline.source import with_dataset
 from pneumo_tfds.errors import InputError
@@ -24,44 +22,14 @@ from pneumo_tfds.files import write_json
 from tuning import cluster, journal, leaderboard
 from tuning.confirm import Candidate, as_json, confirm, verdict
 from tuning.confirm import table as confirm_table
+from tuning.folder import Data, SearchFolder, open_data
 from tuning.leaderboard import Row
 from tuning.objective import parse, scorer
 from tuning.oracles import oracle
 from tuning.page import write_page
-from tuning.plan import Plan, hold_to, identity, write
-from tuning.search import TRIALS, Search, Train
+from tuning.plan import Plan, hold_to, write
+from tuning.search import Search, Train
 from tuning.space import space
-
-NEEDED = ("train", "validation")
-
-
-class SearchFolder:
-    """The paths of a search, `R/tuner/`."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.start = path / "start.json"
-        self.plan = path / "search.json"
-        self.trials = path / TRIALS
-        self.leaderboard = path / "leaderboard.csv"
-        self.page = path / "search.html"
-        self.confirm = path / "confirm"
-        self.confirmed = path / "confirmed.json"
-        self.best = path / "best.json"
-
-
-@dataclass(frozen=True)
-class Data:
-    """The images of a search."""
-
-    dataset: Path
-    train: Split
-    validation: Split
-
-    def identity(self) -> dict[str, Any]:
-        """Give what identifies them wherever they lie."""
-        counts = {"train": self.train.count, "validation": self.validation.count}
-        return identity(self.dataset, counts, self.train.image_size)
 
 
 def search(settings: RunConfig, run_dir: Path | None, *, resume: bool, console: Console | None = None) -> None:
@@ -141,19 +109,6 @@ def make_search(
     if minutes:
         tuner.deadline = time.time() + minutes * 60 - made.elapsed()
     return tuner
-
-
-def open_data(settings: RunConfig) -> Data:
-    """Open the two splits that a search sees.
-
-    Raises:
-        InputError: the dataset has no training or no validation images.
-    """
-    dataset = Path(str(settings.data.dataset))
-    splits = open_splits(dataset)
-    if missing := [name for name in NEEDED if name not in splits]:
-        raise InputError(f"{dataset} has no images in {' and '.join(missing)}; build it from more patients")
-    return Data(dataset, splits["train"], splits["validation"])
 
 
 def _admit(run: RunFolder, folder: SearchFolder, resume: bool) -> None:

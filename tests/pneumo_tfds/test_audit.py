@@ -82,7 +82,8 @@ def test_hash_survives_exposure_and_tells_pictures_apart(picture):
 def test_unreadable_files_are_named(xrays):
     (xrays / "train/NORMAL/IM-0001-0001.jpeg").write_bytes(b"")
     answer = report(audit(open_source(xrays)))
-    assert list(answer["corrupt"]) == ["train/NORMAL/IM-0001-0001.jpeg"]
+    assert answer["corrupt"] == ["train/NORMAL/IM-0001-0001.jpeg"]
+    assert "the file is empty" in answer["corrupt_reasons"][0]
 
 
 def test_both_readings_of_patient_numbers(xrays, picture, jpeg):

@@ -43,6 +43,10 @@ def test_count_is_exact(count):
     assert len(phantom_source(count).images) == count
 
 
+def test_seed_is_part_of_the_fingerprint():
+    assert phantom_source(60).fingerprint() == phantom_source(60).fingerprint() != phantom_source(60, 1).fingerprint()
+
+
 def test_too_few_is_an_error():
     with pytest.raises(InputError, match="ask for 60 or more"):
         phantom_source(20)
