@@ -2,9 +2,9 @@
 
 Each row changes one thing of the row it names, is trained from several seeds, and is judged as every run of this
 project is: threshold from validation, figures with intervals. The study trained a four-block CNN with Keras's
-ImageDataGenerator and read its accuracy off the official test images; its best row had 91.5 %. Its classification report
-had the classes exchanged: its confusion matrix (190, 44, 9, 381) has NORMAL where the text says pneumonia. With PNEUMONIA positive
-that row has sensitivity 97.7 % and specificity 81.2 %.
+ImageDataGenerator and read its accuracy off the official test images; its best row had 91.5 %. Its classification
+report had the classes exchanged: its confusion matrix (190, 44, 9, 381) has NORMAL where the text says pneumonia. With
+PNEUMONIA positive that row has sensitivity 97.7 % and specificity 81.2 %.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config import RunCommand, RunConfig, read
-from pneumo_tfds.command import run
+from pneumo_tfds.command import quiet_tensorflow, run
 from pneumo_tfds.errors import InputError
 from tuning.objective import parse
 from tuning.space import space
@@ -46,6 +46,7 @@ def tune(command: TuneCommand) -> None:
     settings = command.settings()
     space(settings.search.ranges, settings.search.space, settings)
     parse(settings.search.objective)
+    quiet_tensorflow()
     from tuning.run import search
 
     search(settings, command.run_dir, resume=command.resume)
