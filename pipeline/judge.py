@@ -44,7 +44,7 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
 
     validation = splits["validation"]
     tables = {UNCHANGED: raw(validation)}
-    if config.evaluation.shift:
+    if config.evaluation.under_shift:
         tables = views(tables[UNCHANGED], validation.examples.images, score.probabilities, config.fit.seed)
     # Class weights teach the network that both classes are equally common; the bias takes that back.
     choice = decide(pooled(tables), config.evaluation.rule, with_bias=config.fit.class_weights)
@@ -55,7 +55,7 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
     def final(table: Predictions) -> Predictions:
         return calibrated(table, choice.temperature, choice.bias)
 
-    if config.evaluation.shift:
+    if config.evaluation.under_shift:
         write_json(folder.robustness, summary({name: final(view) for name, view in tables.items()}, point.threshold))
     scored = {"validation": final(tables[UNCHANGED])}
     if "test" in splits:

@@ -94,7 +94,7 @@ def settings(name: str, command: Ladder) -> RunConfig:
             augment=AugmentConfig(augment=False),
             model=ModelConfig(model="study", dropout=0.0, normalize=False),
             fit=FitConfig(epochs=command.epochs, average=0.0, class_weights=False, warmup=0.0, weight_decay=0.0),
-            evaluation=EvaluationConfig(shift=False),
+            evaluation=EvaluationConfig(under_shift=False),
         )
     else:
         before = settings(row.start, command)

@@ -1,5 +1,6 @@
 """Settings: what is refused, by which words, and what survives a trip through config.json."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -83,3 +84,9 @@ def test_missing_config_file_is_refused(tmp_path):
 def test_settings_of_a_command_leave_out_what_concerns_the_call():
     command = RunCommand(fit=FitConfig(epochs=3), debug=True)
     assert command.settings() == RunConfig(fit=FitConfig(epochs=3))
+
+
+def test_no_two_settings_share_a_flag():
+    groups = [field.default_factory() for field in dataclasses.fields(RunConfig)]
+    flags = [field.name for group in groups for field in dataclasses.fields(group)]
+    assert len(flags) == len(set(flags))
