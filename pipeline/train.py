@@ -166,11 +166,12 @@ def main() -> None:
     if "--config" in arguments and "--help" not in arguments and "-h" not in arguments:
         place = arguments.index("--config") + 1
         if place < len(arguments):
-            default = _defaults_from(Path(arguments[place]))
+            default = defaults_from(Path(arguments[place]))
     run(Train, train, prog=PROGRAM, default=default)
 
 
-def _defaults_from(path: Path) -> Train | None:
+def defaults_from(path: Path) -> Train:
+    """Give the settings of a file as a command's defaults; the dataset is found anew, since its folder may have moved."""
     try:
         settings = read(path, RunConfig)
     except InputError as error:

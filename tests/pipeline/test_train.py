@@ -159,15 +159,14 @@ def test_resume_refuses_settings_that_contradict_the_run(finished):
     refused(command("--run-dir", finished[0], "--resume", "--epochs", "7"), "--epochs is 7 and was 1")
 
 
-@pytest.mark.slow
-def test_settings_file_is_taken_and_flags_beside_it_win(finished, place):
-    target = place / "from-config"
-    run = finished[0]
-    ended = command("--config", run / "config.json", "--dataset", "nowhere", "--seed", "5", "--run-dir", target)
-    refused(ended, "nowhere")
-    written = json.loads((target / "config.json").read_text())
-    assert written["fit"]["seed"] == 5
-    assert written["fit"]["epochs"] == 1
+def test_settings_file_gives_the_defaults_and_flags_beside_it_win(tmp_path):
+    from pipeline.train import defaults_from
+
+    path = tmp_path / "config.json"
+    path.write_text('{"fit": {"epochs": 3}, "data": {"dataset": "of/another/machine", "image_size": 96}}')
+    settings = defaults_from(path)
+    assert (settings.fit.epochs, settings.data.image_size, settings.data.dataset) == (3, 96, None)
+    refused(command("--config", path, "--image-size", "5", "--run-dir", tmp_path / "run"), "--image-size is 5")
 
 
 def test_run_that_exists_is_refused_and_left_alone(tmp_path):
