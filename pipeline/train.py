@@ -171,7 +171,7 @@ def main() -> None:
 
 
 def defaults_from(path: Path) -> Train:
-    """Give the settings of a file as a command's defaults; the dataset is found anew, since its folder may have moved."""
+    """Give the settings of a file as defaults of the command; the dataset is found anew: its folder may have moved."""
     try:
         settings = read(path, RunConfig)
     except InputError as error:
