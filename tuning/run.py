@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+import warnings
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -46,6 +47,8 @@ def search(settings: RunConfig, run_dir: Path | None, *, resume: bool, console: 
     """
     console = console or Console()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that every trial is traced anew, as it must be
+    # Its length scales end at their bounds while trials are few; that is no news to who searches.
+    warnings.filterwarnings("ignore", module="sklearn.gaussian_process")
     space(settings.search.ranges, settings.search.space, settings)  # before minutes are spent on data
     parse(settings.search.objective)
     role = cluster.role()
