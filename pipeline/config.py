@@ -171,7 +171,7 @@ class EvaluationConfig:
     rule: str = "youden"
     """How validation chooses the threshold: youden, or for example sensitivity>=0.95 or specificity>=0.90."""
     under_shift: bool = True
-    """Choose threshold and calibration on validation as it is and through 15 changes of exposure and framing."""
+    """Choose the threshold on validation as it is and through 15 changes of exposure, sharpness and framing."""
     resamples: int = 2000
     """Bootstrap resamples of patients behind every 95 % interval."""
 

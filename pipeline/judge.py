@@ -28,8 +28,8 @@ COUNTED = ("skipped", "dropped", "byte_identical")
 def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Mapping[str, Split]) -> None:
     """Decide, lock and score; write `model.keras`, `lock.json`, `robustness.json`, `predictions.csv`, `metrics.json`.
 
-    Temperature, bias and operating point come from validation, seen also through the changes of `pipeline.shift`. They,
-    the weights and the settings are locked before any image of `test` is looked at.
+    Temperature and bias come from validation as it is, the operating point from validation seen also through the
+    changes of `pipeline.shift`. They, the weights and the settings are locked before any image of `test` is looked at.
 
     Args:
         folder: of the run; its config.json is written already.
@@ -47,7 +47,8 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
     if config.evaluation.under_shift:
         tables = views(tables[UNCHANGED], validation.examples.images, score.probabilities, config.fit.seed)
     # Class weights teach the network that both classes are equally common; the bias takes that back.
-    choice = decide(pooled(tables), config.evaluation.rule, with_bias=config.fit.class_weights)
+    rule, with_bias = config.evaluation.rule, config.fit.class_weights
+    choice = decide(tables[UNCHANGED], rule, with_bias=with_bias, views=pooled(tables))
     save_model(folder.model, inference_model(network, choice.temperature, choice.bias))
     point = choice.operating_point
     write_lock(folder.path, choice.temperature, point.threshold, point.rule, choice.bias)

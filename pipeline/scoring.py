@@ -39,13 +39,15 @@ class Choice:
     """What is added to the logits after that; 0 for temperature scaling alone."""
 
 
-def decide(validation: Predictions, rule: str, *, with_bias: bool = False) -> Choice:
+def decide(validation: Predictions, rule: str, *, with_bias: bool = False, views: Predictions | None = None) -> Choice:
     """Fit the temperature (and bias, if wanted) and choose the threshold. No other split can be seen from here.
 
     Args:
         validation: with the network's own probabilities (temperature 1).
         rule: see `pipeline.operating_point.Rule.parse`.
         with_bias: fit a bias as well, for networks trained as if both classes were equally common.
+        views: what the threshold is chosen on, such as the validation images seen through several changes (with the
+            network's own probabilities); the validation images as they are if None. Calibration is always for these.
 
     Raises:
         InputError: validation has one class, or cannot satisfy the rule.
@@ -58,10 +60,12 @@ def decide(validation: Predictions, rule: str, *, with_bias: bool = False) -> Ch
     else:
         temperature, bias = fit_temperature(validation.labels, scores), 0.0
     after = as_written(probabilities_at(scores, temperature, bias))
+    seen = validation if views is None else views
+    seen_after = as_written(probabilities_at(logits(seen.probabilities), temperature, bias))
     return Choice(
         temperature=temperature,
         bias=bias,
-        operating_point=choose(validation.labels, after, rule, CHOSEN_ON),
+        operating_point=choose(seen.labels, seen_after, rule, CHOSEN_ON),
         calibration={
             "log_loss_before": negative_log_likelihood(validation.labels, scores),
             "log_loss_after": negative_log_likelihood(validation.labels, scores, temperature, bias),

@@ -132,3 +132,15 @@ def test_without_validation_nothing_can_be_chosen(tables):
         evaluate_splits({"test": tables["test"]}, "youden", seed=0, resamples=20)
     with pytest.raises(InputError, match="1 or more, not 0"):
         evaluate_splits(tables, "youden", seed=0, resamples=0)
+
+
+def test_threshold_is_chosen_on_the_views_and_calibration_on_validation_alone():
+    rng = np.random.default_rng(5)
+    labels = np.arange(400) % 2
+    names = np.array([f"image{i}" for i in range(400)])
+    scores = rng.normal(2.0 * labels - 1.0, 1.0)
+    plain = Predictions(names, names, names, labels, 1 / (1 + np.exp(-scores)))
+    moved = plain.with_probabilities(1 / (1 + np.exp(-(scores + 2.0))))
+    alone, seen = decide(plain, "youden"), decide(plain, "youden", views=moved)
+    assert seen.temperature == alone.temperature
+    assert seen.operating_point.threshold > alone.operating_point.threshold + 0.1
