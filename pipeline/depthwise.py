@@ -14,11 +14,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pipeline.precision import bfloat16_on_cpu
+
 
 def layer_class() -> type[keras.layers.DepthwiseConv2D]:
     """Which layer the global dtype policy and the device ask for; both have the same weights and the same answer."""
-    reduced = keras.config.dtype_policy().compute_dtype == "bfloat16"
-    return DepthwiseConv if reduced and not tf.config.list_physical_devices("GPU") else keras.layers.DepthwiseConv2D
+    return DepthwiseConv if bfloat16_on_cpu() else keras.layers.DepthwiseConv2D
 
 
 class DepthwiseConv(keras.layers.DepthwiseConv2D):

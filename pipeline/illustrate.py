@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import keras
 import numpy as np
@@ -13,7 +12,7 @@ from pipeline.explain import occlusion_check
 from pipeline.infer import Answers
 from pipeline.metrics import worst_mistakes
 from pipeline.predictions import POSITIVE, Predictions, read_csv
-from pipeline.records import Examples, Split
+from pipeline.records import Split
 from pipeline.report import write_report
 from pipeline.run import RunFolder
 from pipeline.shortcuts import audit
@@ -38,7 +37,7 @@ def illustrate(folder: RunFolder, model: keras.Model, splits: Mapping[str, Split
     tables, ask = read_csv(folder.predictions), Answers(model)
     if rows := history.read(folder.history):
         plots.training_curves(folder.plots / "training_curves.png", rows)
-    counts = {name: _kinds(split.examples) for name, split in splits.items()}
+    counts = {name: plots.kinds_of(split.examples) for name, split in splits.items()}
     plots.class_distribution(folder.plots / "class_distribution.png", counts)
     shown = next(iter(splits.values())).examples
     pictures.examples(folder.plots / "examples.png", shown.images, shown.labels, seed)
@@ -77,8 +76,3 @@ def _check(
     if heatmaps is not None:
         checked = occlusion_check(ask.probabilities, images[called], heatmaps, some.patients[called], seed=seed)
         write_json(folder.path / "explanation.json", checked)
-
-
-def _kinds(examples: Examples) -> dict[str, Any]:
-    kinds, counts = np.unique(examples.subtypes, return_counts=True)
-    return {str(kind): int(count) for kind, count in zip(kinds, counts, strict=True)}

@@ -13,12 +13,12 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from pipeline.precision import bfloat16_on_cpu
+
 
 def layer_class() -> type[keras.layers.BatchNormalization]:
     """Which layer the global dtype policy and the device ask for; both have the same weights and the same answer."""
-    reduced = keras.config.dtype_policy().compute_dtype == "bfloat16"
-    gpu = bool(tf.config.list_physical_devices("GPU"))
-    return FusedNormalization if reduced and not gpu else keras.layers.BatchNormalization
+    return FusedNormalization if bfloat16_on_cpu() else keras.layers.BatchNormalization
 
 
 class FusedNormalization(keras.layers.BatchNormalization):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -16,6 +16,9 @@ from pipeline.calibration import reliability
 from pipeline.canvas import BY_CLASS, BY_KIND, GREEN, GREY, INK, PNEUMONIA, canvas, number, span
 from pipeline.intervals import roc_band
 from pipeline.predictions import CLASSES, POSITIVE, Predictions
+
+if TYPE_CHECKING:
+    from pipeline.records import Examples
 
 BAND_RESAMPLES = 1000
 BAND_GRID = np.linspace(0, 1, 201)
@@ -209,8 +212,8 @@ def draw_split(folder: Path, split: str, table: Predictions, figures: Mapping[st
     calibration(folder / f"calibration_{split}.png", table, figures, f"Calibration, {split}")
 
 
-def kinds_of(table: Predictions) -> dict[str, int]:
-    """How many images of each kind a table has, for `class_distribution`."""
+def kinds_of(table: Predictions | Examples) -> dict[str, int]:
+    """How many images of each kind a table or a split has, for `class_distribution`."""
     positive = table.labels == POSITIVE
     return {"normal": int(np.sum(~positive)), **Counter(map(str, table.subtypes[positive]))}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 
 from pipeline.config import FitConfig
@@ -46,6 +47,11 @@ def choose(config: FitConfig) -> Execution:
     return Execution(
         details.get("device_name", "GPU"), precision, config.xla != "off", _gpu_note(precision, capability)
     )
+
+
+def bfloat16_on_cpu() -> bool:
+    """Say whether layers built now compute in bfloat16 on a CPU, where some of Keras's own are slow."""
+    return keras.config.dtype_policy().compute_dtype == "bfloat16" and not tf.config.list_physical_devices("GPU")
 
 
 def _gpu_precision(capability: tuple[int, int]) -> str:

@@ -26,7 +26,6 @@ from pneumo_tfds.errors import InputError
 PARSE_BATCH = 64  # records parsed by one op: what stays in the L2 cache at 224 pixels (docs/speed.md)
 SHUFFLE_BYTES = 512 * 2**20  # what a stream's shuffle buffer may hold
 MEMORY_SHARE = 0.25  # of the free memory, for pixels held twice: for NumPy and on the training device
-CLASSES = ("NORMAL", "PNEUMONIA")
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,6 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    def take(self, rows: NDArray[Any]) -> Examples:
-        """Give the examples at `rows` (indices or a mask)."""
-        return Examples(
-            self.images[rows], self.labels[rows], self.patients[rows], self.subtypes[rows], self.filenames[rows]
-        )
 
 
 @dataclass(frozen=True)

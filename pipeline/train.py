@@ -142,10 +142,7 @@ def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
 
 def _stage(module: Literal["tuning", "export"], *arguments: str) -> None:
     """Run a package that stands above this one as a command; end with its exit code if it fails."""
-    try:
-        ended = subprocess.run([sys.executable, "-m", module, *arguments], check=False)
-    except KeyboardInterrupt:
-        raise  # the stage had the same signal and has ended by itself
+    ended = subprocess.run([sys.executable, "-m", module, *arguments], check=False)
     if ended.returncode:
         sys.exit(ended.returncode)
 
