@@ -43,7 +43,14 @@ def write(path: Path, records: Sequence[Record]) -> None:
         axis.set_xlim(right=max(rates) * 6)
         axis.tick_params(labelsize=7)
         axis.set_xlabel("images/s, logarithmic", fontsize=7)
-        words = (case.stage, case.source, case.case, f"{case.image_size}²", f"batch {case.batch_size}")
+        words = (
+            case.stage,
+            case.source,
+            case.case,
+            f"{case.image_size}²",
+            f"batch {case.batch_size}",
+            f"{case.threads} threads",
+        )
         axis.set_title(", ".join(word for word in words if word), fontsize=8, loc="left")
         axis.spines[["top", "right"]].set_visible(False)
     with replacing(path) as temporary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ class Built:
 
 
 def is_built(folder: Path) -> bool:
-    """Whether `folder` holds a whole dataset: TFDS gives it its name only then."""
-    return (folder / "dataset_info.json").is_file() and (folder / "features.json").is_file()
+    """Whether `folder` holds a whole dataset: TFDS gives it its name only then. False where it may not be looked at."""
+    return all(os.path.isfile(folder / name) for name in ("dataset_info.json", "features.json"))
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:

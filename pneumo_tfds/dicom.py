@@ -36,9 +36,9 @@ def decode_dicom(data: bytes, name: str) -> npt.NDArray[np.uint8]:
     logging.getLogger("pydicom").setLevel(logging.ERROR)
     try:
         dataset = pydicom.dcmread(io.BytesIO(data))
-        check_size(int(dataset.get("Columns", 0)), int(dataset.get("Rows", 0)), name)
         if "PixelData" not in dataset:
             raise DecodeError(f"{name}: the DICOM file holds no pixels; remove it or export it with its image")
+        check_size(int(dataset.get("Columns", 0)), int(dataset.get("Rows", 0)), name)
         return _grey(dataset)
     except DecodeError:
         raise

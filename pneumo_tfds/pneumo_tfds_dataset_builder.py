@@ -184,7 +184,7 @@ class Builder(dataset_builder.FileReaderBuilder):
         manual = self._manual_dir(dl_manager)
         found = None if manual is None else in_manual_folder(manual)
         if found is None and self._download:
-            found = fetch(dl_manager)
+            found = fetch(dl_manager, self.url_infos or {})
         if found is None:
             raise InputError(
                 f"no X-rays in TFDS's manual folder{'' if manual is None else f' {manual}'} (as {', '.join(NAMES)}); "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,27 @@ ARCHIVE_URL = (
 """ChestXRay2017.zip, 1.2 GB: Mendeley Data, doi 10.17632/rscbjbr9sj, version 2, CC BY 4.0."""
 
 
-def fetch(dl_manager: Any) -> Path:
+def fetch(dl_manager: Any, recorded: Collection[str]) -> Path:
     """Download the archive, or find it among earlier downloads, and return the path of the zip.
 
-    TFDS checks it against `checksums.tsv` beside the builder, if the archive was recorded there by a build with
-    `--register-checksums`; the built dataset's `manifest.sha256` then has a digest of every image in it.
+    TFDS checks its size and SHA-256 against `checksums.tsv` beside the builder. An archive that is not recorded there
+    is not taken on trust: it is fetched only by a build that records it (`--register-checksums`). The built dataset's
+    `manifest.sha256` has a digest of every image in it.
+
+    Args:
+        dl_manager: of TFDS.
+        recorded: addresses in `checksums.tsv`.
 
     Raises:
-        InputError: no network, the server refuses, or the archive is not the one that was recorded.
+        InputError: no network, the server refuses, or the archive is not recorded, or not the one that was.
     """
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
     from tensorflow_datasets.core.download.util import DownloadError
 
+    if ARCHIVE_URL not in recorded and not dl_manager.register_checksums:
+        raise InputError(
+            f"{ARCHIVE_URL}: checksums.tsv has no record to check it by; if you trust it, pass --register-checksums"
+        )
     try:
         _knock(ARCHIVE_URL)
         return Path(dl_manager.download(ARCHIVE_URL))

@@ -140,3 +140,22 @@ def test_config_names():
     for name in ("grey_224", "gray", "gray_0", "gray_9999", "gray_-5", "phantom_x"):
         with pytest.raises(ValueError, match="no such config"):
             make_config(name)
+
+
+@pytest.mark.slow
+def test_the_tfds_command_builds_it_from_a_manual_folder(tmp_path):
+    """TFDS's own command knows the builder by `--imports`. It needs Apache Beam to start at all."""
+    for module in ("apache_beam", "mlcroissant"):
+        pytest.importorskip(module, reason="needs the beam extra")
+    write_phantoms(tmp_path / "manual/chest_xray", COUNT)
+    words = ["build", "pneumo_tfds/gray_150", "--imports", "pneumo_tfds", "--manual_dir", tmp_path / "manual"]
+    command = [sys.executable, "-m", "tensorflow_datasets.scripts.cli.main", *words, "--data_dir", tmp_path / "data"]
+    root = Path(__file__).parents[2]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, cwd=root, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    builder = tfds.builder_from_directory(tmp_path / "data/pneumo_tfds/gray_150/1.0.0")
+    assert sum(split.num_examples for split in builder.info.splits.values()) == COUNT
+    plan = make_plan(phantom_source(COUNT), 150, Options())
+    assert {split: info.num_examples for split, info in builder.info.splits.items()} == {
+        split: sum(map(len, shards)) for split, shards in plan.shards.items()
+    }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import filecmp
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -135,11 +137,23 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_dataset(xrays, tmp_path, mon
     assert inspect(first.folder).examples == first.examples
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_an_unwritable_folder_is_one_line(xrays, tmp_path):
-    (tmp_path / "d").mkdir(mode=0o500)
-    with pytest.raises(InputError, match="cannot write"):
-        build(open_source(xrays), "gray_32", tmp_path / "d")
+@pytest.mark.parametrize("denied", [("mkdir",), ("mkdir", "stat")], ids=["read-only", "closed"])
+def test_an_unwritable_folder_is_one_line(xrays, tmp_path, monkeypatch, denied):
+    """By way of the system calls, because root, as whom tests run in containers, may write anywhere."""
+    source, closed = open_source(xrays), tmp_path / "closed"
+
+    def refusing(call):
+        def maybe(path, *rest, **options):
+            if isinstance(path, str | os.PathLike) and closed in (Path(path), *Path(path).parents):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return call(path, *rest, **options)
+
+        return maybe
+
+    for name in denied:
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+    with pytest.raises(InputError, match=r"cannot write .*: Permission denied; .*choose another"):
+        build(source, "gray_32", closed)
 
 
 def test_a_file_in_the_way_is_one_line(xrays, tmp_path):
@@ -171,12 +185,23 @@ def test_beam_without_the_extra_says_what_to_install(xrays, tmp_path, monkeypatc
         build(open_source(xrays), "gray_32", tmp_path, how=How(beam_runner="DirectRunner"))
 
 
-def test_beam_writes_the_same_bytes(xrays, tmp_path):
-    pytest.importorskip("apache_beam")
-    here = build(open_source(xrays), "gray_32", tmp_path / "here")
-    beam = build(open_source(xrays), "gray_32", tmp_path / "beam", how=How(beam_runner="DirectRunner"))
+SEVERAL = ("direct_num_workers=3", "direct_running_mode=multi_processing")
+
+
+@pytest.mark.parametrize("options", [(), pytest.param(SEVERAL, marks=pytest.mark.slow)], ids=["threads", "processes"])
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_beam_writes_the_same_bytes(xrays, tmp_path, kind, options):
+    pytest.importorskip("apache_beam", reason="needs the beam extra")
+    (xrays / "train/NORMAL/IM-0003-0001.jpeg").write_bytes(b"no jpeg")  # notes come from the workers too
+    source = xrays
+    if kind == "zip":
+        source = Path(shutil.make_archive(str(tmp_path / "xrays"), "zip", xrays))
+    here = build(open_source(source), "gray_32", tmp_path / "here")
+    how = How(beam_runner="DirectRunner", beam_options=options)
+    beam = build(open_source(source), "gray_32", tmp_path / "beam", how=how)
     assert filecmp.dircmp(here.folder, beam.folder).diff_files == []
     assert files(here.folder) == files(beam.folder)
+    assert list(beam.metadata["skipped"]) == ["train/NORMAL/IM-0003-0001.jpeg"]
 
 
 def test_metadata_is_json_without_tfds(xrays, tmp_path):

@@ -50,16 +50,26 @@ def recorded(url, data):
     return {url: UrlInfo(size=len(data), checksum=hashlib.sha256(data).hexdigest(), filename="ChestXRay2017.zip")}
 
 
-def test_download_builds(archive, tmp_path):
-    built = build(None, "gray_32", tmp_path / "d", how=How(download=True))
-    assert sum(built.examples.values()) == 48
-    assert built.metadata["source_kind"] == "zip"
+def test_the_published_archive_is_recorded_beside_the_builder():
+    found = Builder.url_infos[published.ARCHIVE_URL]
+    assert (int(found.size), found.filename, len(found.checksum)) == (1_235_512_464, "ChestXRay2017.zip", 64)
+
+
+def test_a_download_without_a_record_is_not_taken_on_trust(archive, tmp_path):
+    url, _ = archive
+    with pytest.raises(InputError, match=f"{url}: checksums.tsv has no record .*pass --register-checksums"):
+        build(None, "gray_32", tmp_path / "d", how=How(download=True))
+    assert not list((tmp_path / "d/downloads").rglob("*file_downloaded*"))
 
 
 def test_download_that_matches_its_record(archive, tmp_path, monkeypatch):
     url, content = archive
     monkeypatch.setattr(Builder, "url_infos", recorded(url, content["data"]))
-    assert sum(build(None, "gray_32", tmp_path / "d", how=How(download=True)).examples.values()) == 48
+    built = build(None, "gray_32", tmp_path / "d", how=How(download=True))
+    assert sum(built.examples.values()) == 48
+    assert built.metadata["source_kind"] == "zip"
+    content["data"] = b""  # what was fetched once is not fetched again
+    assert sum(build(None, "gray_40", tmp_path / "d", how=How(download=True)).examples.values()) == 48
 
 
 def test_download_that_does_not_is_refused(archive, tmp_path, monkeypatch):
@@ -84,7 +94,9 @@ def test_checksums_are_recorded_when_asked(archive, tmp_path, monkeypatch):
 
 
 def test_no_network_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(published, "ARCHIVE_URL", "http://127.0.0.1:9/file_downloaded")
+    url = "http://127.0.0.1:9/file_downloaded"
+    monkeypatch.setattr(published, "ARCHIVE_URL", url)
+    monkeypatch.setattr(Builder, "url_infos", recorded(url, b""))
     with pytest.raises(
         InputError, match=r"127\.0\.0\.1:9/file_downloaded: cannot be fetched .*pass --source"
     ) as caught:
