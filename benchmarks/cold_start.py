@@ -33,6 +33,10 @@ WAYS = {
         "from export import Classifier; m = Classifier({folder!r} + '/model.onnx');"
         "print(m.predict(x)[0].probability, flush=True)"
     ),
+    "ours: onnxruntime int8": (
+        "from export import Classifier; m = Classifier({folder!r} + '/model.int8.onnx');"
+        "print(m.predict(x)[0].probability, flush=True)"
+    ),
 }
 
 
@@ -40,7 +44,7 @@ def measure_starts(folder: Path, image_size: int, threads: int, rounds: int) -> 
     """A table of one row for each way: images per second is one over the seconds; peak memory beside it.
 
     Args:
-        folder: with `model.keras`, `saved_model` and `model.onnx`.
+        folder: with `model.keras`, `saved_model`, `model.onnx` and `model.int8.onnx`.
         image_size: of the model, pixels.
         threads: for the title; every way takes its own default.
         rounds: starts of each way, in turn.

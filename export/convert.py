@@ -96,12 +96,14 @@ def reference(model: Any) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     return answer
 
 
-def to_onnx(model: Any, props: Mapping[str, str]) -> onnx.ModelProto:
+def to_onnx(model: Any, props: Mapping[str, str], *, widened: bool = True) -> onnx.ModelProto:
     """Convert a float32 inference model.
 
     Args:
         model: takes `[N, S, S, 1]`, returns a dict with `probability` float32 `[N, 1]` and maybe `heatmap` `[N, h, w]`.
         props: metadata to write into the file.
+        widened: bring feature maps to whole blocks of channels (`export.channels`): 4 % faster in float32 with AVX-512,
+            6 % slower in int8, which has other kernels.
 
     Returns:
         A checked ONNX model in canonical form: converting equal weights again gives equal bytes.
@@ -112,6 +114,7 @@ def to_onnx(model: Any, props: Mapping[str, str]) -> onnx.ModelProto:
     import tensorflow as tf
     import tf2onnx
 
+    from export.channels import widen
     from export.graph import canonical
     from export.simplify import simplify
 
@@ -130,6 +133,8 @@ def to_onnx(model: Any, props: Mapping[str, str]) -> onnx.ModelProto:
     except (ValueError, RuntimeError) as error:
         raise InputError(f"tf2onnx cannot convert the model: {' '.join(str(error).split()):.300}") from error
     simplify(converted)
+    if widened:
+        widen(converted.graph)
     return canonical(converted, names, props)
 
 

@@ -59,18 +59,32 @@ def take(dataset: Path, split: str, image_size: int, limit: int) -> Sample:
     Raises:
         InputError: no such split, or images of another size.
     """
-    from pipeline.records import open_splits
-
-    splits = open_splits(dataset)
-    if split not in splits:
-        raise InputError(f"{dataset} has no images in {split}, only in {', '.join(splits)}; build it again")
-    if splits[split].image_size != image_size:
-        raise InputError(
-            f"{dataset} holds images of {splits[split].image_size} pixels, the model takes {image_size}; give another"
-        )
-    examples = splits[split].examples
+    examples = _splits(dataset, image_size, split)[split].examples
     count = len(examples.labels)
     rows = (
         np.arange(count) if not limit or limit >= count else np.linspace(0, count - 1, limit).round().astype(np.int64)
     )
     return Sample(examples.images[rows], examples.labels[rows])
+
+
+def take_all(dataset: Path, split: str, image_size: int) -> Sample:
+    """Every image of a split, or with `all` of the whole dataset, split after split; raises like `take`."""
+    splits = _splits(dataset, image_size, split)
+    chosen = [part.examples for name, part in splits.items() if split in ("all", name)]
+    return Sample(
+        np.concatenate([examples.images for examples in chosen]),
+        np.concatenate([examples.labels for examples in chosen]),
+    )
+
+
+def _splits(dataset: Path, image_size: int, split: str) -> dict[str, Any]:
+    """The splits of a dataset, after a look at whether it has `split` (or any, for `all`) and the right size."""
+    from pipeline.records import open_splits
+
+    splits: dict[str, Any] = open_splits(dataset)
+    if split != "all" and split not in splits:
+        raise InputError(f"{dataset} has no images in {split}, only in {', '.join(splits)}; build it again")
+    held = next(iter(splits.values())).image_size
+    if held != image_size:
+        raise InputError(f"{dataset} holds images of {held} pixels, the model takes {image_size}; give another")
+    return splits

@@ -1,32 +1,66 @@
 """Each network of the pipeline, through its own saved file, converts and answers alike."""
 
 from collections import Counter
+from typing import get_args
 
 import onnx
 import pytest
 
 from export import convert, parity
+from pipeline.config import ModelName
 
 SIDE = 80
 
 
-@pytest.mark.parametrize("name", ["compact", "study", pytest.param("inception_v3", marks=pytest.mark.long)])
-@pytest.mark.parametrize("temperature", [0.7])
-def test_network_is_exported_exactly(name, temperature, tmp_path, pictures):
+LARGE = {"inception_v3"}
+NAMES = [pytest.param(name, marks=[pytest.mark.long] if name in LARGE else []) for name in get_args(ModelName)]
+
+
+COMMITTEES = {
+    "two of a kind, mirrored": (("compact", "compact"), True),
+    "one with a heat map and one without": (("compact", "study"), False),
+}
+
+
+def networks(*names):
     import keras
 
     from pipeline.config import ModelConfig
-    from pipeline.models import build, inference_model
-    from pipeline.saved import save_model
+    from pipeline.models import build
 
     keras.utils.set_random_seed(1)
-    save_model(tmp_path / "model.keras", inference_model(build(ModelConfig(model=name), SIDE), temperature))
-    model = convert.load_keras(tmp_path / "model.keras")
-    proto = convert.to_onnx(model, {})
-    (tmp_path / "model.onnx").write_bytes(proto.SerializeToString())
-    report = parity.compare(convert.reference(model), tmp_path / "model.onnx", pictures(4, SIDE), threads=1)
+    return [build(ModelConfig(model=name), SIDE) for name in names]
+
+
+def exported_exactly(model, folder, images):
+    """Save, load, convert and compare as `python -m export` does; give the graph's operators."""
+    from pipeline.saved import save_model
+
+    save_model(folder / "model.keras", model)
+    loaded = convert.load_keras(folder / "model.keras")
+    proto = convert.to_onnx(loaded, {})
+    (folder / "model.onnx").write_bytes(proto.SerializeToString())
+    report = parity.compare(convert.reference(loaded), folder / "model.onnx", images, threads=1)
     assert report.differences == []
-    assert [output.name for output in proto.graph.output] == list(convert.output_names(model))
-    ops = Counter(node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node)
+    assert [output.name for output in proto.graph.output] == list(convert.output_names(loaded))
+    ops = Counter(node.op_type for node in onnx.load(folder / "model.onnx").graph.node)
     assert not ops.keys() & {"Shape", "Gather", "ReduceProd", "BatchNormalization", "Dropout"}
-    assert ops["Transpose"] <= 2
+    return ops
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_network_is_exported_exactly(name, tmp_path, pictures):
+    from pipeline.models import inference_model
+
+    model = inference_model(*networks(name), temperature=0.7, bias=0.2)
+    assert exported_exactly(model, tmp_path, pictures(4, SIDE))["Transpose"] <= 2
+
+
+@pytest.mark.parametrize(("names", "flips"), COMMITTEES.values(), ids=COMMITTEES)
+def test_committee_is_exported_exactly_as_one_file(names, flips, tmp_path, pictures):
+    from pipeline.models import committee, inference_model
+
+    model = inference_model(committee(networks(*names), flips=flips), temperature=0.7, bias=0.2)
+    ops = exported_exactly(model, tmp_path, pictures(4, SIDE))
+    assert ops["Conv"] > 15
+    assert ops["Transpose"] <= 2 * len(names) * (1 + flips)

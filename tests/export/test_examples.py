@@ -18,7 +18,8 @@ def dataset(tmp_path, monkeypatch):
 
     images = np.arange(10, dtype=np.uint8).repeat(64).reshape(10, 8, 8, 1)
     split = SimpleNamespace(image_size=8, examples=SimpleNamespace(images=images, labels=np.arange(10) % 2))
-    monkeypatch.setattr(pipeline.records, "open_splits", lambda folder: {"validation": split})
+    other = SimpleNamespace(image_size=8, examples=SimpleNamespace(images=images[:3], labels=np.ones(3, np.int64)))
+    monkeypatch.setattr(pipeline.records, "open_splits", lambda folder: {"validation": split, "test": other})
     return tmp_path
 
 
@@ -35,10 +36,20 @@ def test_no_limit_or_a_large_one_takes_everything(dataset, limit):
 
 
 def test_a_missing_split_and_another_size_are_named(dataset):
-    with pytest.raises(InputError, match="no images in train, only in validation"):
+    with pytest.raises(InputError, match="no images in train, only in validation, test"):
         ORIGINAL_TAKE(dataset, "train", 8, 4)
     with pytest.raises(InputError, match="images of 8 pixels, the model takes 48"):
         ORIGINAL_TAKE(dataset, "validation", 48, 4)
+
+
+@pytest.mark.parametrize(("split", "count"), [("all", 13), ("validation", 10), ("test", 3)])
+def test_all_takes_every_image_of_every_split(dataset, split, count):
+    sample = examples.take_all(dataset, split, 8)
+    assert (len(sample.images), len(sample.labels)) == (count, count)
+    with pytest.raises(InputError, match="images of 8 pixels, the model takes 48"):
+        examples.take_all(dataset, split, 48)
+    with pytest.raises(InputError, match="no images in train"):
+        examples.take_all(dataset, "train", 8)
 
 
 def test_dataset_is_the_given_one_else_the_one_the_run_noted(tmp_path):

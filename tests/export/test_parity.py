@@ -97,8 +97,8 @@ def test_a_file_that_fails_never_gets_its_name(exported, tmp_path, sample_images
     (run / "model.onnx").unlink()
     original = convert.to_onnx
 
-    def broken(model, props):
-        proto = original(model, props)
+    def broken(model, props, **options):
+        proto = original(model, props, **options)
         nudge_first_bias(0.5)(proto)
         return proto
 

@@ -4,9 +4,11 @@ import csv
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 import cv2
@@ -98,6 +100,46 @@ def test_unreadable_images_are_rows_with_an_error_and_the_others_go_on(exported,
     assert "probability" not in found[0]
     assert "1 images: " in (said := capsys.readouterr().err)
     assert "3 could not be read" in said
+
+
+def png_header(width, height):
+    """A PNG that declares a size and holds no pixels."""
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    head = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    return head + b"\0\0\0\0IEND\xaeB`\x82"
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"this only has its name", "not a JPEG, PNG or DICOM"),
+        (png_header(50_000, 50_000), "declares 50000 x 50000 pixels"),
+        (cv2.imencode(".png", np.full((1, 1), 7, np.uint8))[1].tobytes(), "only 1 x 1 pixels"),
+        (cv2.imencode(".jpeg", np.zeros((90, 90), np.uint8))[1].tobytes(), "holds no picture"),
+        (cv2.imencode(".jpeg", np.eye(90, dtype=np.uint8) * 255)[1].tobytes()[:-40], "truncated"),
+        (bytes(128) + b"DICM" + bytes(90), "the DICOM file holds no pixels"),
+    ],
+)
+def test_what_is_wrong_with_an_image_is_said_in_one_line(exported, tmp_path, capsys, data, reason):
+    (tmp_path / "an image.jpeg").write_bytes(data)
+    assert run(exported / "model.onnx", tmp_path / "an image.jpeg", json=tmp_path / "out.jsonl") == 2
+    (row,) = rows(tmp_path / "out.jsonl")
+    assert row["error"].startswith(f"{tmp_path / 'an image.jpeg'}: ")
+    assert reason in row["error"]
+    assert "\n" not in row["error"]
+    assert reason in capsys.readouterr().err
+
+
+def test_archives_that_are_not_to_be_trusted_are_refused_whole(exported, tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.jpeg", bytes(20 << 20))
+    with zipfile.ZipFile(tmp_path / "outside.zip", "w") as archive:
+        archive.writestr("../x.jpeg", b"x")
+    (tmp_path / "half.zip").write_bytes(b"PK\x03\x04 and no more")
+    for name, reason in (("bomb", "times its size"), ("outside", "points outside"), ("half", "read as a zip")):
+        with pytest.raises(InputError, match=reason):
+            run(exported / "model.onnx", tmp_path / f"{name}.zip")
 
 
 def test_exit_code_2_when_no_image_could_be_read(exported, tmp_path):

@@ -48,17 +48,20 @@ def test_fp16_halves_the_weights_but_not_the_scaling(exported):
     assert types[first.input[1]] == onnx.TensorProto.FLOAT
 
 
-def test_int8_convolutions_are_per_channel_and_the_image_is_not_quantized(exported, pictures):
+def test_int8_convolutions_are_per_channel_and_neither_image_nor_stem_is_quantized(exported, pictures):
     model = quantize.to_int8(exported / "model.onnx", pictures(20))
     makers = {name: node for node in model.graph.node for name in node.output}
     scales = {tensor.name: tensor for tensor in model.graph.initializer}
-    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    stem, *convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    assert scales[stem.input[1]].data_type == onnx.TensorProto.FLOAT
+    assert len(convolutions) == 2
     for node in convolutions:
         dequantize = makers[node.input[1]]
         assert dequantize.op_type == "DequantizeLinear"
         assert len(onnx.numpy_helper.to_array(scales[dequantize.input[1]]).reshape(-1)) == node_channels(node, model)
-    head = {node.op_type for node in model.graph.node[: list(model.graph.node).index(convolutions[0])]}
+    head = {node.op_type for node in model.graph.node[: list(model.graph.node).index(stem)]}
     assert "Cast" in head
+    assert "QuantizeLinear" not in head
     assert makers[makers[convolutions[0].input[0]].input[0]].op_type == "QuantizeLinear"
 
 
@@ -81,6 +84,26 @@ def test_a_variant_over_budget_is_not_kept_and_the_command_goes_on(run, sample_i
     assert not (run / job.INT8).exists()
     assert not [path for path in run.iterdir() if "candidate" in path.name]
     assert json.loads((run / "parity.json").read_text())["files"][job.INT8]["passed"] is False
+
+
+def test_more_convolutions_stay_float32_where_fewer_flip_too_much(run, sample_images, monkeypatch):
+    original, made = parity.compare, []
+
+    def strict_once(expected, file, **options):
+        report = original(expected, file, **options)
+        if options.get("budget") is parity.REDUCED:
+            made.append(sum(n.op_type == "DequantizeLinear" for n in onnx.load(file).graph.node))
+            if len(made) == 1:
+                report.differences.append("5 of 40 decisions flip")
+        return report
+
+    monkeypatch.setattr(parity, "compare", strict_once)
+    found = dict(job.export_run(run, int8=True, threads=1))
+    assert len(made) == 2
+    assert made[1] < made[0]
+    assert "not kept" not in found[run / job.INT8]
+    assert (run / job.INT8).is_file()
+    assert json.loads((run / "parity.json").read_text())["files"][job.INT8]["passed"] is True
 
 
 def test_variants_of_another_model_are_removed(run, sample_images):

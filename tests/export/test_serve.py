@@ -117,6 +117,67 @@ def test_four_clients_at_once_share_batches(service, jpegs):
     np.testing.assert_allclose([answer.json()["probability"] for answer in answers], alone * 5, atol=1e-6)
 
 
+@pytest.mark.long
+def test_half_a_minute_of_four_clients_beside_bad_uploads(exported, jpegs, tmp_path):
+    """The command itself, with its own limits: no error for the clients, a clear refusal for everything else."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", "export.serve", exported / "model.onnx", "--port", port, "--threads", "1"]
+    process = subprocess.Popen([*map(str, words)], cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_ready(url)
+        bodies = [file.read_bytes() for file in sorted(jpegs.rglob("*.jpeg"))]
+        classifier = Classifier(exported / "model.onnx", threads=1)
+        wanted = [classifier.predict_bytes(body).probability for body in bodies]
+        end = time.monotonic() + 30
+
+        def client(number):
+            count = 0
+            with httpx.Client(base_url=url, timeout=20) as mine:
+                while time.monotonic() < end:
+                    turn = (number + count) % len(bodies)
+                    answer = mine.post("/v1/predict", content=bodies[turn])
+                    assert answer.status_code == 200, answer.text
+                    assert answer.json()["probability"] == pytest.approx(wanted[turn], abs=1e-6)
+                    count += 1
+            return count
+
+        refusals = {
+            413: (bytes(100_000_000), "over 32 MB"),
+            415: (b"GIF89a not an X-ray", "not a JPEG, PNG or DICOM"),
+            422: (png_header(50_000, 50_000), "50000 x 50000 pixels"),
+        }
+        with ThreadPoolExecutor(4) as clients, httpx.Client(base_url=url, timeout=20) as stranger:
+            working = [clients.submit(client, number) for number in range(4)]
+            rounds = 0
+            while not all(future.done() for future in working):
+                for status, (body, reason) in refusals.items():
+                    answer = stranger.post("/v1/predict", content=body)
+                    assert (answer.status_code, reason in answer.json()["detail"]) == (status, True)
+                rounds += 1
+            counts = [future.result() for future in working]
+        assert min(counts) > 100
+        assert rounds > 5
+        figures = httpx.get(f"{url}/metrics").text
+        assert f'pneumo_answers_total{{status="200"}} {sum(counts)}' in figures
+        assert f'pneumo_answers_total{{status="413"}} {rounds}' in figures
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait_until_ready(url):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}/readyz", timeout=10).status_code == 200:
+                return
+        time.sleep(0.1)
+    pytest.fail("the service did not start within a minute")
+
+
 def test_health_model_metrics_and_description(service):
     assert service.get("/healthz").json() == {"status": "alive"}
     assert service.get("/readyz").json() == {"status": "ready"}

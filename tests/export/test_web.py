@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import shutil
 import subprocess
 import threading
@@ -82,19 +83,34 @@ def test_node_example_agrees_with_keras(exported):
 
 
 @needs_runtime
-@pytest.mark.parametrize("damage", ["truncated", "foreign"])
-def test_javascript_refuses_models_that_are_not_ours(exported, tmp_path, damage):
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ("truncated", "ends too early|lacks the metadata"),
+        ("foreign", "lacks the metadata"),
+        ("missing key", "lacks the metadata threshold"),
+        ("newer", "newer"),
+    ],
+)
+def test_javascript_refuses_models_that_are_not_ours(exported, tmp_path, damage, reason):
     import onnx
 
     model = onnx.load(exported / "model.onnx")
+    entries = {entry.key: entry.value for entry in model.metadata_props}
     if damage == "foreign":
-        del model.metadata_props[:]
+        entries = {}
+    elif damage == "missing key":
+        del entries["threshold"]
+    elif damage == "newer":
+        entries["version"] = "7"
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, entries)
     data = model.SerializeToString()
     (tmp_path / "m.onnx").write_bytes(data[:-200] if damage == "truncated" else data)
     arguments = [NODE, WEB / "predict.mjs", tmp_path / "m.onnx", exported / "golden.npz"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode != 0
-    assert "lacks the metadata" in done.stderr or "ends too early" in done.stderr
+    assert re.search(reason, done.stderr)
 
 
 @needs_runtime

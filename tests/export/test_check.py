@@ -1,0 +1,71 @@
+"""`python -m export.check`: files that have their names, compared on every image."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from export import examples, job
+from export.check import DIFFERS, Check, check
+from pneumo_tfds.errors import InputError
+
+
+@pytest.fixture
+def run(exported, tmp_path, pictures, monkeypatch):
+    """A copy of the exported run, and a dataset of 50 images."""
+    asked = []
+
+    def take_all(dataset, split, side):
+        asked.append((dataset, split))
+        return examples.Sample(pictures(50, side, seed=3), np.arange(50) % 2)
+
+    monkeypatch.setattr(examples, "take_all", take_all)
+    folder = shutil.copytree(exported, tmp_path / "run")
+    return folder, asked
+
+
+def test_every_file_is_compared_on_every_image(run, sample_images, tmp_path, capsys):
+    folder, asked = run
+    list(job.export_run(folder, int8=True, threads=1))
+    given = tmp_path / "built"
+    given.mkdir()
+    assert check(Check(run_folder=folder, dataset=given, threads=1, json=tmp_path / "found.json")) == 0
+    assert asked == [(given, "all")]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0] for line in lines] == [str(folder / name) for name in (job.INT8, "model.onnx")]
+    found = json.loads((tmp_path / "found.json").read_text())["files"]
+    assert {name: report["real_images"] for name, report in found.items()} == {job.INT8: 50, "model.onnx": 50}
+    assert found["model.onnx"]["max_abs_probability"] < 1e-6
+
+
+def test_a_file_that_differs_is_told_and_leaves_with_1(run, capsys):
+    folder, _ = run
+    model = onnx.load(folder / "model.onnx")
+    bias = next(w for w in reversed(model.graph.initializer) if w.data_type == onnx.TensorProto.FLOAT)
+    values = onnx.numpy_helper.to_array(bias) + np.float32(0.1)
+    bias.CopyFrom(onnx.numpy_helper.from_array(values, bias.name))
+    onnx.save(model, folder / "model.onnx")
+    assert check(Check(run_folder=folder, split="train", threads=1)) == DIFFERS
+    assert "\n  max |Δprobability| is" in capsys.readouterr().out
+
+
+def test_bad_input(tmp_path):
+    with pytest.raises(InputError, match=r"holds no model.onnx; make one with python -m export"):
+        check(Check(run_folder=tmp_path))
+    with pytest.raises(InputError, match="--source and --dataset both name images"):
+        Check(run_folder=tmp_path, source=tmp_path, dataset=tmp_path)
+    with pytest.raises(InputError, match="--threads is -1"):
+        Check(run_folder=tmp_path, threads=-1)
+
+
+def test_help_answers_without_tensorflow():
+    command = [sys.executable, "-X", "importtime", "-m", "export.check", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert "Compare a run's ONNX files" in done.stdout
+    imported = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
+    assert not imported & {"tensorflow", "keras", "onnxruntime", "onnx"}
