@@ -15,11 +15,13 @@ import numpy as np
 import tensorflow as tf
 from sklearn.metrics import log_loss, roc_auc_score
 
-from pipeline import augment, checkpoint, models
+from pipeline import augment, checkpoint, heads, models
 from pipeline.config import AugmentConfig, FitConfig, RunConfig
+from pipeline.devices import Devices, connect
 from pipeline.infer import BATCH, Scorer
-from pipeline.precision import Execution, choose
+from pipeline.precision import Execution, choose, compiled
 from pipeline.records import Split, evaluation_batches, training_batches
+from pipeline.replicated import finite_for_all
 from pneumo_tfds.errors import InputError
 from pneumo_tfds.progress import track
 
@@ -84,11 +86,13 @@ def fit(
 ) -> Fitted:
     """Train the network that `config` names; sees `train` and `validation` and nothing else.
 
+    Where TF_CONFIG names other machines, they all call this with the same arguments and end with the same weights.
+
     Args:
         config: the settings.
         train: what is learned from.
         validation: what chooses the epoch to keep.
-        folder: where a checkpoint is written after every epoch, and taken up again if there is one.
+        folder: where a checkpoint is written after every epoch (by the chief), and taken up again if there is one.
         until: stop after so many epochs, the schedule still being that of all of them; None goes to the end.
         on_epoch: called after every epoch; training ends early when it returns True.
         description: what the progress bar says.
@@ -97,23 +101,30 @@ def fit(
         DivergedError: the loss became infinite or NaN.
         InputError: the settings do not fit the data, or the checkpoint does not fit the settings.
     """
+    devices = connect(config.fit)
     keras.utils.set_random_seed(config.fit.seed)
     if config.fit.deterministic:
         tf.config.experimental.enable_op_determinism()
     execution = choose(config.fit)
-    training = Training(config, train, execution)
-    scorer = Scorer(training.kept)
+    head = heads.Head(config, train.image_size) if heads.applies(config) and train.fits(config.data.cache) else None
+    if head:
+        train, validation = head.features(train, "Features"), head.features(validation, "Features")
+    training = Training(config, train, execution, devices, head)
+    scorer = Scorer(training.kept, tf.float32 if head else tf.uint8)
     history: list[Epoch] = []
     if folder and (state := checkpoint.load(folder, training.variables())):
         history = [Epoch(**row) for row in state["history"]]
         training.iterations = state["iterations"]
+    same = f"{config.augment} {config.model} {config.fit} {train.count} {validation.count} {train.image_size}"
+    devices.agree("settings and images", same, "start all workers with the same flags")
+    devices.agree("checkpoint", str(len(history)), "put the run folder where all workers can read it")
 
     while len(history) < (until or config.fit.epochs) and not _out_of_patience(history, config.fit.patience):
         number = len(history) + 1
         start = time.perf_counter()
         losses, training_seconds, waiting = training.epoch(number, f"{description} {number}/{config.fit.epochs}")
         batches = evaluation_batches(validation, BATCH, cache=config.data.cache)
-        logits, labels = scorer.logits(images for images, _ in batches), validation.labels
+        logits, labels = devices.from_chief(scorer.logits(images for images, _ in batches)), validation.labels
         if not (math.isfinite(float(np.sum(losses))) and np.isfinite(logits).all()):
             raise DivergedError(
                 f"the loss is not finite in epoch {number}; lower --learning-rate (now {config.fit.learning_rate:g})"
@@ -132,13 +143,13 @@ def fit(
         if not history or _merit(row) > max(map(_merit, history)):
             training.remember_best()
         history.append(row)
-        if folder:
+        if folder and devices.cluster.chief:
             state = {"history": [vars(epoch) for epoch in history], "iterations": training.iterations}
             checkpoint.save(folder, training.variables(), state)
         if on_epoch(row):
             break
     training.kept.set_weights([variable.numpy() for variable in training.best])
-    return Fitted(training.kept, tuple(history), execution)
+    return Fitted(head.assembled(training.kept) if head else training.kept, tuple(history), execution)
 
 
 def _merit(epoch: Epoch) -> tuple[float, float]:
@@ -154,13 +165,22 @@ def _out_of_patience(history: list[Epoch], patience: int) -> bool:
 class Training:
     """The network, its optimizer and its moving average, and the compiled step that moves all three."""
 
-    def __init__(self, config: RunConfig, train: Split, execution: Execution) -> None:
-        self.config, self.train = config, train
-        self.network = models.build(config.model, train.image_size, execution.precision)
-        self.kept = models.float32_copy(self.network, config.model)
+    def __init__(
+        self,
+        config: RunConfig,
+        train: Split,
+        execution: Execution,
+        devices: Devices | None = None,
+        head: heads.Head | None = None,
+    ) -> None:
+        self.config, self.train, self.devices = config, train, devices or Devices()
+        network = head.build() if head else models.build(config.model, train.image_size, execution.precision)
+        with self.devices.strategy.scope():
+            self.network = self.devices.replicated(network)
+            self.optimizer = _optimizer(config.fit, train.count // config.fit.batch_size, execution)
+            self.optimizer.build(self.network.trainable_variables)
+        self.kept = keras.models.clone_model(network) if head else models.float32_copy(network, config.model)
         self.best = [tf.Variable(weight.value, trainable=False) for weight in self.kept.weights]
-        self.optimizer = _optimizer(config.fit, train.count // config.fit.batch_size, execution)
-        self.optimizer.build(self.network.trainable_variables)
         self.iterations = 0
         self._step = self._compiled(execution)
 
@@ -182,15 +202,17 @@ class Training:
         """Run one epoch; give the loss of each step, the seconds it took and those spent waiting for input."""
         fit, steps = self.config.fit, self.train.count // self.config.fit.batch_size
         losses, waiting, start = [], 0.0, time.perf_counter()
+        rows = self.devices.rows(fit.batch_size)
         batches = training_batches(
-            self.train, fit.batch_size, seed=fit.seed, epoch=number, cache=self.config.data.cache
-        )
+            self.train, fit.batch_size,
+            seed=fit.seed, epoch=number, rows=rows, cache=self.config.data.cache, service=self.config.data.data_service,
+        )  # fmt: skip
         for _ in track(range(steps), description):
             asked = time.perf_counter()
             images, labels = next(batches)
             waiting += time.perf_counter() - asked
-            uniform = augment.draw(fit.seed, self.iterations, fit.batch_size)
-            losses.append(self._step(images, labels, uniform, tf.constant(self._decay())))
+            uniform = augment.draw(fit.seed, self.iterations, fit.batch_size)[rows]
+            losses.append(self._step(self.devices.shares(images, labels, uniform), tf.constant(self._decay())))
             self.iterations += 1
         values = [float(loss) for loss in losses]  # here, not in the loop: a GPU need not stop after every step
         return values, time.perf_counter() - start, waiting
@@ -204,25 +226,35 @@ class Training:
 
         augmented = _augmented(changes, size)
 
-        @tf.function(jit_compile=execution.xla)
-        def step(images: Any, labels: Any, uniform: Any, decay: Any) -> Any:
+        replicas = self.devices.replicas
+
+        def one_replica(images: Any, labels: Any, uniform: Any) -> Any:
             images = augmented(images, uniform) if changes.augment else tf.cast(images, tf.float32)
             targets = tf.cast(labels, tf.float32)[:, None]
             targets = targets * (1 - fit.label_smoothing) + 0.5 * fit.label_smoothing
+            if fit.mixup:
+                images, targets = augment.blend(images, targets, uniform, fit.mixup)
             with tf.GradientTape() as tape:
                 logits = self.network(images, training=True)
                 entropy = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)[:, 0]
-                loss = tf.reduce_mean(entropy * tf.gather(weights, labels))
-                loss += sum(self.network.losses, tf.constant(0.0))
+                # Parts of the batch's mean, because gradients and losses of the replicas are added up.
+                loss = tf.reduce_sum(entropy * tf.gather(weights, labels)) / fit.batch_size
+                loss += sum(self.network.losses, tf.constant(0.0)) / replicas
                 scaled = self.optimizer.scale_loss(loss)
             trainable = self.network.trainable_variables
             gradients = tape.gradient(scaled, [variable.value for variable in trainable])
+            if replicas > 1 and execution.precision == "mixed_float16":
+                gradients = finite_for_all(gradients)
             self.optimizer.apply(gradients, trainable)
-            for kept, weight in zip(self.kept.weights, self.network.weights, strict=True):
-                kept.assign(weight + decay * (kept - weight))
             return loss
 
-        return step  # type: ignore[no-any-return]
+        def step(shares: Any, decay: Any) -> Any:
+            losses = self.devices.strategy.run(one_replica, shares)
+            for kept, weight in zip(self.kept.weights, self.network.weights, strict=True):
+                kept.assign(weight + decay * (kept - weight))
+            return self.devices.sum(losses)
+
+        return compiled(step, execution)
 
 
 @functools.lru_cache(maxsize=8)  # XLA keeps what it compiled for as long as the process lives, so not once a fit

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from pipeline.cluster import read_cluster
 from pipeline.config import FitConfig
+from pneumo_tfds.errors import InputError
 
 BFLOAT16_CAPABILITY = (8, 0)  # CUDA compute capability of Ampere, the first with bfloat16 matrix units
 FLOAT16_CAPABILITY = (7, 0)  # Volta, the first with float16 matrix units
+NOT_COMPILED = re.compile(r"unsupported operations.*? on XLA_\w+: (\w+).*?\{\{node ([^}]*)\}\}", re.DOTALL)
 BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
@@ -34,8 +40,14 @@ def choose(config: FitConfig) -> Execution:
 
     On a CPU `auto` is mixed_bfloat16 where it has instructions for that, else float32, and never XLA. On a GPU it is
     mixed_bfloat16 or mixed_float16 by compute capability, compiled. docs/speed.md has the measurements behind this, and
-    `python -m benchmarks train` repeats them.
+    `python -m benchmarks train` repeats them. A step on several devices is not compiled.
+
+    Raises:
+        InputError: XLA was asked for on several devices.
     """
+    several = config.devices > 1 or read_cluster().workers > 1
+    if several and config.xla == "on":
+        raise InputError("--xla on: XLA cannot compile a step that several devices share; leave the flag out")
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         native = "mixed_bfloat16" if cpu_flags() & BFLOAT16_CPU_FLAGS else "float32"
@@ -44,9 +56,30 @@ def choose(config: FitConfig) -> Execution:
     details = tf.config.experimental.get_device_details(gpus[0])
     capability = details.get("compute_capability", (0, 0))
     precision = _gpu_precision(capability) if config.precision == "auto" else config.precision
-    return Execution(
-        details.get("device_name", "GPU"), precision, config.xla != "off", _gpu_note(precision, capability)
-    )
+    xla = config.xla != "off" and not several
+    return Execution(details.get("device_name", "GPU"), precision, xla, _gpu_note(precision, capability))
+
+
+def compiled(step: Callable[..., Any], execution: Execution) -> Callable[..., Any]:
+    """Compile a training step: into a graph, and by XLA if `execution` says so.
+
+    The function given back raises InputError where XLA cannot compile an operation of it.
+    """
+    graph = tf.function(step, jit_compile=execution.xla)
+    if not execution.xla:
+        return graph  # type: ignore[no-any-return]
+
+    def by_xla(*arguments: Any) -> Any:
+        try:
+            return graph(*arguments)
+        except tf.errors.InvalidArgumentError as error:
+            found = NOT_COMPILED.search(str(error))
+            if not found:
+                raise
+            operation, place = found.groups()
+            raise InputError(f"XLA cannot compile {operation}, which {place} needs; give --xla off") from error
+
+    return by_xla
 
 
 def bfloat16_on_cpu() -> bool:

@@ -20,12 +20,18 @@ import psutil
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from pipeline import pixels
 from pipeline.config import Switch
+from pipeline.data_service import served
 from pneumo_tfds.errors import InputError
+from pneumo_tfds.prepared import VERSION
 
+EVERY_ROW = slice(None)
 PARSE_BATCH = 64  # records parsed by one op: what stays in the L2 cache at 224 pixels (docs/speed.md)
 SHUFFLE_BYTES = 512 * 2**20  # what a stream's shuffle buffer may hold
-MEMORY_SHARE = 0.25  # of the free memory, for pixels held twice: for NumPy and on the training device
+MEMORY_SHARE = 0.25  # of the free memory, for pixels that a GPU holds once more
+TEXT, TEXTS = tf.io.FixedLenFeature([], tf.string), ("patient", "subtype", "filename")
+FEATURES = {"label": tf.io.FixedLenFeature([], tf.int64), **dict.fromkeys(TEXTS, TEXT)}  # of a record, beside `image`
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,13 @@ class Split:
     count: int
     image_size: int
 
+    @classmethod
+    def of(cls, name: str, examples: Examples) -> Split:
+        """Make a split of images that are in memory already."""
+        split = cls(name, (), len(examples), examples.images.shape[1])
+        split.__dict__["examples"] = examples
+        return split
+
     @property
     def bytes(self) -> int:
         """Size of the pixels in memory."""
@@ -63,6 +76,8 @@ class Split:
 
     def fits(self, cache: Switch) -> bool:
         """Say whether the pixels are to be kept in memory: as asked, or if a quarter of what is free holds them."""
+        if not self.files:
+            return True
         if cache != "auto" or "examples" in self.__dict__:  # what is there already takes no more
             return cache != "off"
         return self.bytes < MEMORY_SHARE * int(psutil.virtual_memory().available)
@@ -74,20 +89,25 @@ class Split:
         Raises:
             InputError: a record file is damaged.
         """
-        images = np.empty((self.count, self.image_size, self.image_size, 1), np.uint8)
-        rows: dict[str, list[Any]] = {name: [] for name in ("label", "patient", "subtype", "filename")}
+        images = pixels.aligned((self.count, self.image_size, self.image_size, 1))
+        values = pixels.read(self.files, images, FEATURES) or self._fill(images)
+        text = {name: np.char.decode(values[name].astype(bytes), "utf-8") for name in TEXTS}
+        return Examples(images, values["label"], text["patient"], text["subtype"], text["filename"])
+
+    def _fill(self, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """Do with `tf.data` what `pixels.read` did not, or find out why."""
+        rows: dict[str, list[Any]] = {name: [] for name in FEATURES}
         position = 0
         for batch in self._parsed():
             size = len(batch["label"])
-            images[position : position + size] = batch["image"]
+            if position + size <= self.count:
+                images[position : position + size] = batch["image"]
             position += size
             for name, values in rows.items():
                 values.append(batch[name])
         if position != self.count:
             raise InputError(f"{self.files[0]}: {self.name} holds {position} of {self.count} images; build it again")
-        text = {name: np.char.decode(np.concatenate(rows[name]).astype(bytes), "utf-8") for name in list(rows)[1:]}
-        labels = np.concatenate(rows["label"])
-        return Examples(images, labels, text["patient"], text["subtype"], text["filename"])
+        return {name: np.concatenate(values) for name, values in rows.items()}
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
@@ -99,7 +119,7 @@ class Split:
     @cached_property
     def tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Images and labels of the whole split on the training device, put there once."""
-        return tf.constant(self.examples.images), tf.constant(self.examples.labels)
+        return pixels.as_tensor(self.examples.images), tf.constant(self.examples.labels)
 
     def _parsed(self) -> Iterator[dict[str, NDArray[Any]]]:
         chain = tf.data.TFRecordDataset(self.files).batch(PARSE_BATCH).map(self._parse, tf.data.AUTOTUNE).prefetch(2)
@@ -109,31 +129,29 @@ class Split:
         """Pass batches on; a file that cannot be read is an `InputError`."""
         try:
             yield from batches
-        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
             reason, folder = str(error.message).splitlines()[0], Path(self.files[0]).parent
             raise InputError(
                 f"a record file of {folder} is damaged or not of {self.image_size} pixels ({reason}); build it again"
             ) from error
 
     def _parse(self, records: tf.Tensor) -> dict[str, tf.Tensor]:
-        text = tf.io.FixedLenFeature([], tf.string)
-        label = tf.io.FixedLenFeature([], tf.int64)
-        keys = {"image": text, "label": label, "patient": text, "subtype": text, "filename": text}
-        batch: dict[str, tf.Tensor] = tf.io.parse_example(records, keys)
+        batch: dict[str, tf.Tensor] = tf.io.parse_example(records, {**FEATURES, "image": TEXT})
         size = self.image_size
         count = tf.size(batch["label"])
         batch["image"] = tf.reshape(tf.io.decode_raw(batch["image"], tf.uint8), (count, size, size, 1))
         return batch
 
 
-def open_splits(dataset: Path) -> dict[str, Split]:
+def open_splits(dataset: Path, image_size: int | None = None) -> dict[str, Split]:
     """Open a dataset that `pneumo_tfds` built.
 
     Args:
         dataset: its folder, `.../pneumo_tfds/gray_224/1.0.0`.
+        image_size: what the images must have, pixels; None takes any.
 
     Raises:
-        InputError: there is no such dataset, or it is another one.
+        InputError: there is no such dataset, or it is another one, or of another version or size.
     """
     import tensorflow_datasets as tfds
 
@@ -142,8 +160,14 @@ def open_splits(dataset: Path) -> dict[str, Split]:
     information = json.loads((dataset / "dataset_info.json").read_text(encoding="utf-8"))
     if information["name"] != "pneumo_tfds":
         raise InputError(f"{dataset} holds the dataset {information['name']}, not pneumo_tfds; name one of ours")
+    if information["version"] != VERSION:
+        raise InputError(
+            f"{dataset} is of version {information['version']}, and this program reads {VERSION}; build it again"
+        )
     builder = tfds.builder_from_directory(str(dataset))
     size = builder.info.features["image"].shape[0]
+    if image_size not in (None, size):
+        raise InputError(f"{dataset} holds images of {size} pixels, not {image_size}; give --image-size {size}")
     return {
         name: Split(name, tuple(str(path) for path in split.filepaths), split.num_examples, size)
         for name, split in builder.info.splits.items()
@@ -156,29 +180,46 @@ Batch = tuple[tf.Tensor, tf.Tensor]
 
 
 def training_batches(
-    split: Split, batch_size: int, *, seed: int, epoch: int, cache: Switch = "auto"
+    split: Split,
+    batch_size: int,
+    *,
+    seed: int,
+    epoch: int,
+    cache: Switch = "auto",
+    rows: slice = EVERY_ROW,
+    service: str | None = None,
 ) -> Iterator[Batch]:
     """One epoch of batches of `batch_size` images, shuffled by (seed, epoch); the incomplete last one is dropped.
+
+    Args:
+        split: what is learned from.
+        batch_size: images a step, on all devices together.
+        seed: with `epoch`, decides the order. What is kept in memory has another order than what is streamed.
+        epoch: counted from 1.
+        cache: whether to keep the pixels in memory.
+        rows: which rows of each batch to give: what another worker computes is not parsed here.
+        service: HOST:PORT of a tf.data service to stream from; the order is that of streaming.
 
     Raises:
         InputError: the split holds less than one batch, or a record file is damaged.
     """
     if batch_size > split.count:
         raise InputError(f"--batch-size is {batch_size}, but {split.name} holds {split.count} images; make it smaller")
+    if service and not split.files:
+        raise InputError("--data-service serves record files, and --hold-out makes a split in memory; leave one out")
     order = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
-    if split.fits(cache):
-        return _gathered(split, batch_size, np.random.default_rng(order).permutation(split.count))
+    if not service and split.fits(cache):
+        return _gathered(split, batch_size, np.random.default_rng(order).permutation(split.count), rows=rows)
     files = np.random.default_rng(order).permutation(split.files)
     chain = (
         tf.data.Dataset.from_tensor_slices(files)
         .interleave(tf.data.TFRecordDataset, cycle_length=4, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .shuffle(max(batch_size, SHUFFLE_BYTES // split.image_size**2), seed=order)
+        .shuffle(max(batch_size, SHUFFLE_BYTES // split.image_size**2), seed=order, reshuffle_each_iteration=False)
         .batch(batch_size, drop_remainder=True)
-        .map(split._parse, tf.data.AUTOTUNE)
+        .map(lambda records: split._parse(records[rows]), tf.data.AUTOTUNE)
         .map(lambda batch: (batch["image"], batch["label"]))
-        .prefetch(tf.data.AUTOTUNE)
     )
-    return split._checked(chain)
+    return split._checked(served(chain, service) if service else chain.prefetch(tf.data.AUTOTUNE))
 
 
 def evaluation_batches(split: Split, batch_size: int, *, cache: Switch = "auto") -> Iterator[Batch]:
@@ -195,9 +236,11 @@ def evaluation_batches(split: Split, batch_size: int, *, cache: Switch = "auto")
     return split._checked(chain)
 
 
-def _gathered(split: Split, batch_size: int, rows: NDArray[np.int64], *, keep_rest: bool = False) -> Iterator[Batch]:
-    pixels, labels = split.tensors
-    end = len(rows) if keep_rest else len(rows) - len(rows) % batch_size
+def _gathered(
+    split: Split, batch_size: int, order: NDArray[np.int64], *, rows: slice = EVERY_ROW, keep_rest: bool = False
+) -> Iterator[Batch]:
+    images, labels = split.tensors
+    end = len(order) if keep_rest else len(order) - len(order) % batch_size
     for start in range(0, end, batch_size):
-        chosen = rows[start : start + batch_size]
-        yield tf.gather(pixels, chosen), tf.gather(labels, chosen)
+        chosen = order[start : start + batch_size][rows]
+        yield tf.gather(images, chosen), tf.gather(labels, chosen)

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.cluster import read_cluster
 from pipeline.config import RunCommand, RunConfig, read, to_dict
 from pipeline.run import RunFolder
 from pipeline.source import with_dataset
@@ -22,7 +23,10 @@ from pneumo_tfds.errors import InputError
 from pneumo_tfds.files import write_json
 
 if TYPE_CHECKING:
+    import keras
+
     from pipeline.fit import Epoch
+    from pipeline.records import Split
 
 PROGRAM = "python -m pipeline.train"
 PHANTOMS = (
@@ -52,6 +56,12 @@ def train(command: Train) -> int | None:
     folder = RunFolder(command.run_dir or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S"))
     if command.resume and command.run_dir is None:
         raise InputError("--resume needs --run-dir, the folder of the run to go on with")
+    cluster = read_cluster()
+    if cluster.workers > 1:
+        _check_shared(command)
+    if not cluster.chief:
+        take_part(folder, with_dataset(folder.read_config() if command.resume else command.settings()))
+        return None
     folder.start(resume=command.resume)
     with folder.locked():
         config = _resumed(folder, command.settings()) if command.resume else command.settings()
@@ -101,43 +111,84 @@ def _tuned(folder: RunFolder, config: RunConfig) -> RunConfig:
     return config
 
 
+def _check_shared(command: Train) -> None:
+    """Refuse what several machines cannot do together."""
+    if command.run_dir is None:
+        raise InputError("TF_CONFIG names several workers: give all of them one --run-dir, which they all can read")
+    if command.search.tune:
+        raise InputError("--tune searches on one machine: do that first, then train on many with --config best.json")
+
+
+def take_part(folder: RunFolder, config: RunConfig) -> None:
+    """Train as a worker that is not the chief: what comes of it is the chief's to judge and to write."""
+    quiet_tensorflow()
+    from pipeline.devices import connect
+    from pipeline.fit import fit
+
+    connect(config.fit)
+    splits = _splits(config)
+    if not folder.metrics.exists():  # the chief will not train either
+        for number in range(config.fit.members):
+            fit(member(config, number), splits["train"], splits["validation"], folder=folder.checkpoint_of(number))
+
+
 def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
     """Train the network and judge what came of it."""
     quiet_tensorflow()
-    from pipeline import history
+    from pipeline import history, models
+    from pipeline.devices import connect
     from pipeline.fit import fit
     from pipeline.illustrate import illustrate
     from pipeline.judge import judge
     from pipeline.precision import choose
-    from pipeline.records import open_splits
     from pipeline.saved import load_model
 
-    dataset = Path(str(config.data.dataset))
-    splits = open_splits(dataset)
-    missing = [name for name in ("train", "validation") if name not in splits]
-    if missing:
-        raise InputError(f"{dataset} has no images in {' and '.join(missing)}; build it from more patients")
-    how = choose(config.fit)
+    devices, how = connect(config.fit), choose(config.fit)
+    splits = _splits(config)
     counts = ", ".join(f"{name} {split.count}" for name, split in splits.items())
     compiled = "with XLA" if how.xla else "without XLA"
-    print(f"{dataset.parent.name} ({counts}); {config.model.model} on {how.device}, {how.precision}, {compiled}")
+    device = how.device if devices.replicas == 1 else f"{devices.replicas} x {how.device}"
+    name = Path(str(config.data.dataset)).parent.name
+    print(f"{name} ({counts}); {config.model.model} on {device}, {how.precision}, {compiled}")
     if how.note:
         print(f"Note: {how.note}")
 
-    def report(epoch: Epoch) -> None:
-        history.append(folder.history, epoch)
-        print(
-            f"epoch {epoch.epoch}/{config.fit.epochs}: loss {epoch.loss:.4f}, "
-            f"validation AUROC {epoch.validation_auroc:.4f}, accuracy {epoch.validation_accuracy:.4f}, "
-            f"{epoch.seconds:.1f} s, {epoch.images_per_second:.0f} images/s",
-            flush=True,
-        )
+    def trained(number: int) -> keras.Model:
+        of = f"network {number + 1}/{config.fit.members}, " if config.fit.members > 1 else ""
+
+        def report(epoch: Epoch) -> None:
+            history.append(folder.history_of(number), epoch)
+            print(
+                f"{of}epoch {epoch.epoch}/{config.fit.epochs}: loss {epoch.loss:.4f}, "
+                f"validation AUROC {epoch.validation_auroc:.4f}, accuracy {epoch.validation_accuracy:.4f}, "
+                f"{epoch.seconds:.1f} s, {epoch.images_per_second:.0f} images/s",
+                flush=True,
+            )
+
+        mine, checkpoint = member(config, number), folder.checkpoint_of(number)
+        fitted = fit(mine, splits["train"], splits["validation"], folder=checkpoint, on_epoch=report)
+        print(f"{of}kept the weights of epoch {fitted.best.epoch}", flush=True)
+        return fitted.network
 
     if not folder.metrics.exists():  # the last that judging writes; what was scored once is not scored again
-        fitted = fit(config, splits["train"], splits["validation"], folder=folder.checkpoint, on_epoch=report)
-        print(f"kept the weights of epoch {fitted.best.epoch}", flush=True)
-        judge(folder, config, fitted.network, splits)
+        networks = [trained(number) for number in range(config.fit.members)]
+        judge(folder, config, models.committee(networks, flips=config.evaluation.flips), splits)
     illustrate(folder, load_model(folder.model), splits, config.fit.seed)
+
+
+def member(config: RunConfig, number: int) -> RunConfig:
+    """Give the settings of one network of several: they differ by their seeds alone."""
+    return dataclasses.replace(config, fit=dataclasses.replace(config.fit, seed=config.fit.seed + number))
+
+
+def _splits(config: RunConfig) -> dict[str, Split]:
+    from pipeline.holdout import splits_of
+
+    dataset, splits = Path(str(config.data.dataset)), splits_of(config.data)
+    missing = [name for name in ("train", "validation") if name not in splits]
+    if missing:
+        raise InputError(f"{dataset} has no images in {' and '.join(missing)}; build it from more patients")
+    return splits
 
 
 def _stage(module: Literal["tuning", "export"], *arguments: str) -> None:

@@ -1,10 +1,14 @@
 """Precision and XLA: what auto means on which device, and what a person is told."""
 
+import json
+
+import keras
 import pytest
 import tensorflow as tf
 
 from pipeline import precision
 from pipeline.config import FitConfig
+from pneumo_tfds.errors import InputError
 
 
 @pytest.fixture
@@ -60,3 +64,32 @@ def test_gpu_that_only_emulates_the_precision_is_named(gpu):
 
 def test_cpu_flags_are_read_from_this_machine():
     assert all(flag == flag.strip() for flag in precision.cpu_flags())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_step_that_devices_share_is_not_compiled(gpu, monkeypatch, workers):
+    gpu(9, 0)
+    if workers > 1:
+        cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
+        monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    devices = 1 if workers > 1 else 2
+    assert not precision.choose(FitConfig(devices=devices)).xla
+    with pytest.raises(InputError, match="--xla on"):
+        precision.choose(FitConfig(devices=devices, xla="on"))
+
+
+def test_layer_that_xla_cannot_compile_is_named():
+    layer = keras.layers.RandomRotation(0.1, name="turn")
+    images = tf.zeros((2, 8, 8, 1))
+    step = precision.compiled(lambda: layer(images, training=True), precision.Execution("CPU", "float32", True))
+    with pytest.raises(InputError, match=r"XLA cannot compile ImageProjectiveTransformV3, which turn.* give --xla off"):
+        step()
+    plain = precision.compiled(lambda: layer(images, training=True), precision.Execution("CPU", "float32", False))
+    assert plain().shape == images.shape
+
+
+def test_other_errors_of_a_compiled_step_stay_as_they_are():
+    step = precision.compiled(lambda x: tf.reshape(x, (3, -1)), precision.Execution("CPU", "float32", True))
+    with pytest.raises((tf.errors.InvalidArgumentError, ValueError)) as caught:
+        step(tf.zeros((2, 2)))
+    assert not isinstance(caught.value, InputError)

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from pipeline.records import Split, evaluation_batches, open_splits, training_batches
 from pneumo_tfds.errors import InputError
+from pneumo_tfds.prepared import VERSION
 
 SIZE, COUNT = 16, 50
 
@@ -108,6 +110,27 @@ def test_truncated_record_file_is_one_clear_error(split):
         file.truncate(1000)
     with pytest.raises(InputError, match="build"):
         _ = split.examples
+    with pytest.raises(InputError, match=r"damaged.*build it again"):
+        list(training_batches(split, 8, seed=0, epoch=1, cache="off"))
+    with pytest.raises(InputError, match=r"damaged.*build it again"):
+        list(evaluation_batches(split, 8, cache="off"))
+
+
+@pytest.mark.parametrize("cache", ["on", "off"])
+def test_workers_rows_make_the_batch(split, cache):
+    whole, first, second = (
+        [numbers([batch]) for batch in training_batches(split, 8, seed=0, epoch=1, cache=cache, rows=rows)]
+        for rows in (slice(None), slice(0, 4), slice(4, 8))
+    )
+    assert [one + other for one, other in zip(first, second, strict=True)] == whole
+
+
+def test_split_made_in_memory_needs_no_files(split):
+    made = Split.of("held_out", split.examples)
+    assert made.fits("off")
+    assert len(numbers(training_batches(made, 8, seed=0, epoch=1, cache="off"))) == 48
+    with pytest.raises(InputError, match="--data-service"):
+        training_batches(made, 8, seed=0, epoch=1, service="localhost:1")
 
 
 def test_missing_records_are_found(tmp_path):
@@ -130,3 +153,19 @@ def test_dataset_of_another_name_is_refused(tmp_path):
     (tmp_path / "dataset_info.json").write_text('{"name": "mnist"}')
     with pytest.raises(InputError, match="mnist"):
         open_splits(tmp_path)
+
+
+def test_dataset_of_another_version_is_refused(tmp_path):
+    (tmp_path / "dataset_info.json").write_text('{"name": "pneumo_tfds", "version": "0.9.0"}')
+    with pytest.raises(InputError, match=r"version 0\.9\.0.*build it again"):
+        open_splits(tmp_path)
+
+
+def test_dataset_of_another_size_than_asked_for_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "dataset_info.json").write_text(f'{{"name": "pneumo_tfds", "version": "{VERSION}"}}')
+    image = type("Image", (), {"shape": (48, 48, 1)})
+    information = type("Information", (), {"features": {"image": image}, "splits": {}})
+    monkeypatch.setattr(tfds, "builder_from_directory", lambda path: type("Builder", (), {"info": information}))
+    assert open_splits(tmp_path) == open_splits(tmp_path, 48) == {}
+    with pytest.raises(InputError, match="images of 48 pixels, not 64; give --image-size 48"):
+        open_splits(tmp_path, 64)

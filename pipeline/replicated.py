@@ -1,0 +1,59 @@
+"""A network whose replicas, each with its rows of the batch, compute together what one would compute of all rows.
+
+Two kinds of layer look beyond a row. Batch normalization takes its mean and variance over the batch: here over all
+replicas. Dropout draws its mask by the place in the batch: here each replica draws the mask of the whole batch and
+keeps its rows. Only the network that is trained has these layers; the float32 copy that is kept and saved does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+
+def replicated(network: keras.Model) -> keras.Model:
+    """Build `network` once more, of layers that count over all replicas, with the values of all its variables.
+
+    Call it in the strategy's scope, so that every replica gets its variables.
+    """
+    copy = keras.models.clone_model(network, clone_function=_over_replicas, recursive=True)
+    for variable, original in zip(copy.variables, network.variables, strict=True):
+        variable.assign(original.numpy())
+    return copy
+
+
+def _over_replicas(layer: Any) -> Any:
+    config = layer.get_config()
+    if isinstance(layer, layers.BatchNormalization):  # the fused kernel of one device cannot wait for the others
+        return layers.BatchNormalization.from_config({**config, "synchronized": True})
+    if isinstance(layer, layers.Dropout):
+        return SharedDropout.from_config(config)
+    return type(layer).from_config(config)
+
+
+class SharedDropout(layers.Dropout):
+    """Dropout by one mask for the whole batch, of which each replica applies its rows: what one device would drop."""
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Drop parts of this replica's rows `[n, ...]` of a batch of `replicas * n`."""
+        if not training or not self.rate:
+            return inputs
+        context, rows = tf.distribute.get_replica_context(), tf.shape(inputs)[0]
+        whole = tf.concat([[rows * context.num_replicas_in_sync], tf.shape(inputs)[1:]], 0)
+        mask = keras.random.dropout(tf.ones(whole, inputs.dtype), self.rate, seed=self.seed_generator)
+        first = context.replica_id_in_sync_group * rows
+        return inputs * mask[first : first + rows]
+
+
+def finite_for_all(gradients: Sequence[Any]) -> list[Any]:
+    """Make the gradients NaN on every replica if they are infinite or NaN on one.
+
+    Keras's LossScaleOptimizer asks each replica for itself whether to skip the step, but all must do the same.
+    """
+    mine = tf.add_n([tf.reduce_sum(tf.cast(gradient, tf.float32) * 0) for gradient in gradients])  # 0, or NaN
+    poison = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, mine)
+    return [gradient + tf.cast(poison, gradient.dtype) for gradient in gradients]
