@@ -1,4 +1,4 @@
-"""Augmentation on the training device: one warp and one pass over the intensities, whatever is turned on.
+"""Augmentation on the training device: one warp, one pass over the intensities, and what sharpness and grain take.
 
 Random numbers are drawn on the host from (seed, step) alone, so a step sees the same batch after a restart and on every
 machine. `sample` turns them into what happens to each image, `apply` does it. Both are `keras.ops`: they compile with
@@ -14,9 +14,10 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from pipeline import texture
 from pipeline.config import AugmentConfig
 
-DRAWS = 16  # uniform numbers an image uses; a few spare, so that a new change need not shift the others
+DRAWS = 24  # uniform numbers an image uses; a few spare, so that a new change need not shift the others
 ERASE_AREA = (0.02, 0.2)  # smallest and largest part of the image that is blanked (Zhong et al. 2020, "Random Erasing")
 
 
@@ -33,6 +34,12 @@ class Changes(NamedTuple):
     """float32 `[B, 1]`: exponent of the intensity, taken first."""
     boxes: Any
     """float32 `[B, 4]`: left, top, right, bottom of the blanked rectangle, fractions of the side; none if left > 1."""
+    sharpness: Any = None
+    """float32 `[B, 1]`: see `texture.sharpen`; None leaves all as they are."""
+    noise: Any = None
+    """float32 `[B, 1]`: deviation of the grain, grey levels; None adds none."""
+    key: Any = None
+    """int32 `[B, 1]`: which grain."""
 
 
 def draw(seed: int, step: int, batch_size: int) -> NDArray[np.float32]:
@@ -74,7 +81,29 @@ def sample(uniform: Any, config: AugmentConfig, image_size: int) -> Changes:
         spread(8, config.brightness)[:, None],
         factor(9, config.gamma)[:, None],
         boxes,
+        _lopsided(spread(14, config.sharpness))[:, None] if config.sharpness else None,
+        uniform[:, 15, None] * config.noise if config.noise else None,
+        ops.cast(uniform[:, 16, None] * 2**24, "int32") if config.noise else None,
     )
+
+
+def blend(images: Any, targets: Any, uniform: Any, largest: float) -> tuple[Any, Any]:
+    """Blend each image, and its target, with the next of the batch (Zhang et al. 2018, "mixup", with even shares).
+
+    Args:
+        images: float32 `[B, S, S, 1]`.
+        targets: float32 `[B, 1]`.
+        uniform: `[B, DRAWS]`, from `draw`.
+        largest: share of the other image, 0 to 0.5; each image's is drawn evenly from 0 up.
+    """
+    share = uniform[:, 17, None] * largest
+    other_images, other_targets = ops.roll(images, 1, axis=0), ops.roll(targets, 1, axis=0)
+    return images + share[:, :, None, None] * (other_images - images), targets + share * (other_targets - targets)
+
+
+def _lopsided(amount: Any) -> Any:
+    """Double what is above 0: sharpening passes 1 easily, and blur cannot."""
+    return amount + ops.maximum(amount, 0.0)
 
 
 def apply(images: Any, changes: Changes) -> Any:
@@ -96,9 +125,13 @@ def apply(images: Any, changes: Changes) -> Any:
         rows[:, 0, 0] * x + rows[:, 0, 1] * y + rows[:, 0, 2] + (size - 1) / 2,
         rows[:, 1, 0] * x + rows[:, 1, 1] * y + rows[:, 1, 2] + (size - 1) / 2,
     )
+    if changes.sharpness is not None:
+        grey = ops.clip(texture.sharpen(grey, changes.sharpness[:, :, None]), 0, 255)
     # As exp(gamma log x): XLA calls the C library for `power` once a pixel, but vectorizes these two (docs/speed.md).
     lit = ops.exp(changes.gamma[:, :, None] * ops.log(ops.maximum(grey / 255, 1e-6)))
     lit = (lit - 0.5) * changes.gain[:, :, None] + 0.5 + changes.offset[:, :, None]
+    if changes.noise is not None:
+        lit = texture.grain(lit, changes.noise[:, :, None] / 255, changes.key[:, :, None])
     part = (ops.arange(size, dtype="float32") + 0.5) / size
     # Reshaped first: sliced with new axes in one go, TensorFlow's graph optimizer loses the new axes.
     left, top, right, bottom = (edge[:, 0] for edge in ops.split(ops.reshape(changes.boxes, (-1, 4, 1, 1)), 4, axis=1))

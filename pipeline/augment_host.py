@@ -26,7 +26,7 @@ WARP = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 def sampler(config: AugmentConfig, image_size: int) -> Callable[[NDArray[np.float32]], augment.Changes]:
     """Give `augment.sample` compiled, from uniform numbers `[B, DRAWS]` to NumPy arrays."""
     compiled = tf.function(lambda uniform: augment.sample(uniform, config, image_size), jit_compile=True)
-    return lambda uniform: augment.Changes(*(part.numpy() for part in compiled(uniform)))
+    return lambda uniform: augment.Changes(*(part if part is None else part.numpy() for part in compiled(uniform)))
 
 
 def apply(images: NDArray[np.uint8], changes: augment.Changes) -> NDArray[np.float32]:

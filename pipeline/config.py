@@ -7,6 +7,7 @@ in a run folder is one of them written down: there is no second place where a de
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -17,12 +18,16 @@ from pneumo_tfds.errors import InputError
 ModelName = Literal["compact", "study", "inception_v3", "efficientnet_lite0"]
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 Switch = Literal["auto", "on", "off"]
+HoldOut = Literal["none", "im", "normal2-im", "low-numbers", "bright"]
 
 AnyConfig = TypeVar("AnyConfig")
+
+ADDRESS = re.compile(r"[^\s/:]+:[0-9]{1,5}")
 
 # Pixels a side; and of the pretrained networks, how many blocks --fine-tune-blocks counts.
 SMALLEST_IMAGE: dict[ModelName, int] = {"compact": 32, "study": 46, "inception_v3": 75, "efficientnet_lite0": 32}
 PRETRAINED_BLOCKS: dict[ModelName, int] = {"inception_v3": 11, "efficientnet_lite0": 7}
+WEIGHTS_INSTALLED: tuple[ModelName, ...] = ("efficientnet_lite0",)  # whose ImageNet weights come with the installation
 
 
 def _require(holds: bool, flag: str, value: object, allowed: str) -> None:
@@ -40,16 +45,23 @@ class DataConfig:
     """Folder of a dataset that is already built; used as it is, and --source is not read."""
     data_dir: Path | None = None
     """Where built datasets are kept (default: TFDS's own, ~/tensorflow_datasets)."""
-    image_size: int = 224
+    image_size: int = 192
     """Side of the square images, pixels."""
     validation_fraction: float = 0.2
     """Part of the training patients held out for validation."""
+    hold_out: HoldOut = "none"
+    """Train without a group of images and score it as the split held_out: NORMAL images named IM- or NORMAL2-IM- (with
+    a part of the PNEUMONIA patients), the lowest numbers in names, or the brightest of each kind."""
     cache: Switch = "auto"
     """Keep the pixels in memory: auto does when a quarter of the free memory holds them."""
+    data_service: str | None = None
+    """HOST:PORT of a tf.data service that reads and parses the training records for this and other trainers."""
 
     def __post_init__(self) -> None:
         _require(32 <= self.image_size <= 1024, "image-size", self.image_size, "from 32 to 1024 pixels")
         _require(0 < self.validation_fraction < 1, "validation-fraction", self.validation_fraction, "between 0 and 1")
+        address = self.data_service
+        _require(address is None or bool(ADDRESS.fullmatch(address)), "data-service", address, "HOST:PORT")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +74,11 @@ class AugmentConfig:
     """Probability of a left-right flip."""
     rotation: float = 10.0
     """Rotation to either side, degrees."""
-    zoom: float = 0.2
+    zoom: float = 0.3
     """Scale is drawn from 1/(1 + zoom) to 1 + zoom, evenly in its logarithm."""
-    aspect: float = 0.1
+    aspect: float = 0.25
     """Width over height changes by a factor from 1/(1 + aspect) to 1 + aspect."""
-    shift: float = 0.08
+    shift: float = 0.1
     """Shift in each direction, fraction of the image side."""
     shear: float = 5.0
     """Shear to either side, degrees."""
@@ -76,6 +88,11 @@ class AugmentConfig:
     """Intensities spread around mid-grey by a factor from 1/(1 + contrast) to 1 + contrast."""
     gamma: float = 0.4
     """Intensity exponent from 1/(1 + gamma) to 1 + gamma."""
+    sharpness: float = 1.0
+    """Detail finer than 1 % of the side is weakened by up to this part (1 blurs it away) or strengthened by up to twice
+    it."""
+    noise: float = 15.0
+    """Largest deviation of grain, grey levels of 255; each image's is drawn evenly from 0 up."""
     erase: float = 0.0
     """Probability of blanking one rectangle of 2 to 20 % of the image."""
 
@@ -84,6 +101,8 @@ class AugmentConfig:
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "a probability from 0 to 1")
         for name, largest in (("rotation", 180), ("shear", 45)):
             _require(0 <= getattr(self, name) <= largest, name, getattr(self, name), f"from 0 to {largest} degrees")
+        _require(0 <= self.sharpness <= 1, "sharpness", self.sharpness, "from 0 to 1")
+        _require(0 <= self.noise <= 64, "noise", self.noise, "from 0 to 64 grey levels")
         for name in ("zoom", "aspect", "shift", "brightness", "contrast", "gamma"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "from 0 to 1")
 
@@ -92,9 +111,9 @@ class AugmentConfig:
 class ModelConfig:
     """Which network."""
 
-    model: ModelName = "compact"
-    """compact: small residual CNN. study: the original study's four convolution blocks. inception_v3: transfer, large.
-    efficientnet_lite0: transfer, for small machines."""
+    model: ModelName = "efficientnet_lite0"
+    """efficientnet_lite0: transfer, for small machines. compact: small residual CNN, without foreign weights. study:
+    the original study's four convolution blocks. inception_v3: transfer, large."""
     dropout: float = 0.2
     """Part of the features before the last layer that a training step drops."""
     l1: float = 0.0
@@ -103,12 +122,14 @@ class ModelConfig:
     """L2 lambda on every kernel."""
     normalize: bool = True
     """Give every image mean 0 and deviation 1 inside the model, so that exposure matters less."""
-    weights: str = "none"
-    """For inception_v3 and efficientnet_lite0: none, imagenet (downloaded by Keras; or from the package that the extra
-    [transfer] installs), or the path of a weights file (for efficientnet_lite0 a PyTorch state dict, read safely)."""
-    fine_tune_blocks: int = 0
+    weights: str = "auto"
+    """For inception_v3 and efficientnet_lite0: none, imagenet (downloaded by Keras; or from the package that is
+    installed with this one), or the path of a weights file (for efficientnet_lite0 a PyTorch state dict, read safely).
+    auto: imagenet for efficientnet_lite0, else none."""
+    fine_tune_blocks: int | None = None
     """How many of the last blocks of a pretrained network learn: inception_v3 has 11 (mixed0 to mixed10),
-    efficientnet_lite0 has 7 (its blocks of one width; all 7 free the stem too). 0 trains the new last layer alone."""
+    efficientnet_lite0 has 7 (its blocks of one width; all 7 free the stem too). 0 trains the new last layer alone.
+    Without it: all of efficientnet_lite0, none of inception_v3, as the study had it."""
 
     def __post_init__(self) -> None:
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "from 0 to below 1")
@@ -116,20 +137,34 @@ class ModelConfig:
         _require(0 <= self.l2 <= 1, "l2", self.l2, "from 0 to 1")
         blocks, pretrained = PRETRAINED_BLOCKS.get(self.model, 0), " or ".join(PRETRAINED_BLOCKS)
         allowed = f"from 0 to {blocks} for --model {self.model}"
-        _require(0 <= self.fine_tune_blocks <= blocks, "fine-tune-blocks", self.fine_tune_blocks, allowed)
+        _require(0 <= self.free_blocks <= blocks, "fine-tune-blocks", self.fine_tune_blocks, allowed)
         allowed = f"none unless --model is {pretrained}"
-        _require(bool(blocks) or self.weights == "none", "weights", self.weights, allowed)
+        _require(bool(blocks) or self.start == "none", "weights", self.weights, allowed)
+
+    @property
+    def start(self) -> str:
+        """What the network starts from: none, imagenet or a path."""
+        if self.weights != "auto":
+            return self.weights
+        return "imagenet" if self.model in WEIGHTS_INSTALLED else "none"
+
+    @property
+    def free_blocks(self) -> int:
+        """How many of the last blocks of a pretrained network learn."""
+        if self.fine_tune_blocks is not None:
+            return self.fine_tune_blocks
+        return PRETRAINED_BLOCKS[self.model] if self.model in WEIGHTS_INSTALLED else 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitConfig:
     """How the network is trained."""
 
-    epochs: int = 12
+    epochs: int = 10
     """Passes over the training patients."""
     batch_size: int = 32
     """Images a step."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     """Peak learning rate of AdamW."""
     weight_decay: float = 1e-4
     """Decoupled weight decay of AdamW."""
@@ -137,8 +172,12 @@ class FitConfig:
     """Part of all steps over which the learning rate rises; after it, it falls along a cosine to a hundredth."""
     label_smoothing: float = 0.0
     """Targets are drawn this much towards one half."""
+    mixup: float = 0.0
+    """Largest share of another image, and of its label, that is blended into each training image; 0 blends none."""
     average: float = 0.99
     """Decay of the moving average of weights that is validated and kept; 0 keeps the raw weights."""
+    members: int = 1
+    """Networks trained one after the other, from seeds that follow each other; their mean answers, as one file."""
     class_weights: bool = True
     """Weigh the loss so that NORMAL and PNEUMONIA count alike however many there are."""
     patience: int = 0
@@ -151,6 +190,8 @@ class FitConfig:
     """Fixes initial weights, data order, augmentation and dropout."""
     deterministic: bool = False
     """Only deterministic kernels, so that two runs give identical weights on one machine; slower."""
+    devices: int = 1
+    """Devices of this machine that share each batch: GPUs, or parts of the CPU where there is none."""
 
     def __post_init__(self) -> None:
         _require(1 <= self.epochs <= 10_000, "epochs", self.epochs, "from 1 to 10000")
@@ -159,9 +200,12 @@ class FitConfig:
         _require(0 <= self.weight_decay <= 1, "weight-decay", self.weight_decay, "from 0 to 1")
         _require(0 <= self.warmup < 1, "warmup", self.warmup, "from 0 to below 1")
         _require(0 <= self.label_smoothing < 1, "label-smoothing", self.label_smoothing, "from 0 to below 1")
+        _require(0 <= self.mixup <= 0.5, "mixup", self.mixup, "from 0 to 0.5")
         _require(0 <= self.average < 1, "average", self.average, "from 0 to below 1")
+        _require(1 <= self.members <= 20, "members", self.members, "from 1 to 20")
         _require(self.patience >= 0, "patience", self.patience, "0 or more")
         _require(0 <= self.seed < 2**31, "seed", self.seed, "from 0 to 2147483647")
+        _require(1 <= self.devices <= 1024, "devices", self.devices, "from 1 to 1024")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +216,8 @@ class EvaluationConfig:
     """How validation chooses the threshold: youden, or for example sensitivity>=0.95 or specificity>=0.90."""
     under_shift: bool = True
     """Choose the threshold on validation as it is and through 15 changes of exposure, sharpness and framing."""
+    flips: bool = False
+    """Let the model see every image's mirror image too and answer by the mean; twice the work, also after export."""
     resamples: int = 2000
     """Bootstrap resamples of patients behind every 95 % interval."""
 
@@ -197,9 +243,9 @@ class SearchConfig:
     """Sets of hyper-parameters to try."""
     trial_epochs: int = 3
     """Epochs a trial trains at most."""
-    objective: str = "validation_auroc"
-    """What a trial is judged by: validation_auroc, validation_loss, validation_accuracy, shifted_auroc (on validation
-    images as another clinic might have made them), or sensitivity@0.90 (at that specificity)."""
+    objective: str = "shifted_auroc"
+    """What a trial is judged by: shifted_auroc (on validation images as another clinic might have made them),
+    validation_auroc, validation_loss, validation_accuracy, or sensitivity@0.90 (at that specificity)."""
     ranges: tuple[str, ...] = ()
     """Changes to the search space: learning_rate=1e-4:1e-2, dropout=0.3 (fixed), weight_decay (searched too)."""
     space: Path | None = None
@@ -210,8 +256,9 @@ class SearchConfig:
     """Start no new trial after so many epochs in all trials together; 0 sets no limit."""
     stop_hopeless: bool = True
     """End a trial behind the median of the others at its epoch (not with hyperband, which has its own way)."""
-    confirm: int = 0
-    """Train so many of the best trials, and the starting values, again from other seeds; the best mean wins."""
+    confirm: int | None = None
+    """Train so many of the best trials, and the starting values, again from other seeds; the best mean wins. Default:
+    2, but 0 on phantoms, whose figures mean nothing, and at the chief of a cluster, which may have no device."""
     seeds: int = 3
     """Seeds of --confirm."""
     workers: int = 1
@@ -222,7 +269,7 @@ class SearchConfig:
         _require(1 <= self.trial_epochs <= 10_000, "trial-epochs", self.trial_epochs, "from 1 to 10000")
         _require(0 <= self.minutes <= 1e6, "minutes", self.minutes, "0 or more")
         _require(self.epoch_budget >= 0, "epoch-budget", self.epoch_budget, "0 or more")
-        _require(0 <= self.confirm <= 100, "confirm", self.confirm, "from 0 to 100")
+        _require(self.confirm is None or 0 <= self.confirm <= 100, "confirm", self.confirm, "from 0 to 100")
         _require(2 <= self.seeds <= 100, "seeds", self.seeds, "from 2 to 100, for an interval needs two")
         _require(1 <= self.workers <= 1024, "workers", self.workers, "from 1 to 1024")
 

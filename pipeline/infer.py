@@ -18,14 +18,13 @@ BATCH = 64
 
 
 class Scorer:
-    """A network's forward pass, compiled once and used on as many images as wanted."""
+    """The logit of a network or committee, compiled once and used on as many images as wanted."""
 
-    def __init__(self, network: keras.Model) -> None:
-        signature = tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)
-
-        @tf.function(input_signature=[signature])
+    def __init__(self, network: keras.Model, dtype: tf.DType = tf.uint8) -> None:
+        @tf.function(input_signature=[tf.TensorSpec((None, *network.input_shape[1:]), dtype)])
         def forward(images: Any) -> Any:
-            return network(tf.cast(images, tf.float32), training=False)
+            answer = network(tf.cast(images, tf.float32), training=False)
+            return answer["logit"] if isinstance(answer, dict) else answer
 
         self._forward = forward
 

@@ -34,8 +34,8 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
     Args:
         folder: of the run; its config.json is written already.
         config: the run's settings.
-        network: float32, from `pipeline.fit`.
-        splits: `validation` and, if there is one, `test`.
+        network: float32, from `pipeline.models.committee`.
+        splits: `validation`, and what is scored by its choice: `test`, if there is one, or `held_out`.
     """
     score = Scorer(network)
 
@@ -59,8 +59,7 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
     if config.evaluation.under_shift:
         write_json(folder.robustness, summary({name: final(view) for name, view in tables.items()}, point.threshold))
     scored = {"validation": final(tables[UNCHANGED])}
-    if "test" in splits:
-        scored["test"] = final(raw(splits["test"]))
+    scored |= {name: final(raw(split)) for name, split in splits.items() if name not in ("train", "validation")}
     write_scores(folder, config, scored, choice)
 
 

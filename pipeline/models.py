@@ -1,12 +1,14 @@
 """The networks: grey images in, one logit out, and the class activation map that explains it.
 
-A *network* takes float32 `[N, S, S, 1]` with values 0 to 255 and gives `logit` float32 `[N, 1]`. The *inference model*
-wraps one for use: uint8 images in, `probability` and, where the network ends in global average pooling, `heatmap` out.
+A *network* takes float32 `[N, S, S, 1]` with values 0 to 255 and gives `logit` float32 `[N, 1]`. A *committee* is one
+or more of them that answer together. The *inference model* wraps it for use: uint8 images in, `probability` and, where
+the networks end in global average pooling, `heatmap` out.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from pipeline import efficientnet_lite
 from pipeline.config import ModelConfig
 from pneumo_tfds.errors import InputError
 
-FEATURES, LOGIT = "features", "logit"
+FEATURES, POOL, LOGIT, HEATMAP = "features", "pool", "logit", "heatmap"
 FLAT = 2.55  # grey levels of deviation (1 % of full white), added in square: an image flatter than this stays flat
 
 # Filters and number of residual blocks of each stage of `compact`; every stage halves the side of the image.
@@ -57,46 +59,86 @@ def build(config: ModelConfig, image_size: int, precision: str = "float32") -> k
         network = keras.Model(image, logit, name=config.model)
     finally:
         keras.config.set_dtype_policy(outer)
-    if config.model == "efficientnet_lite0" and config.weights != "none":
-        given = efficientnet_lite.imagenet_weights() if config.weights == "imagenet" else Path(config.weights)
+    if config.model == "efficientnet_lite0" and config.start != "none":
+        given = efficientnet_lite.imagenet_weights() if config.start == "imagenet" else Path(config.start)
         efficientnet_lite.load(network, given)
-        efficientnet_lite.free_last(network, config.fine_tune_blocks)
+        efficientnet_lite.free_last(network, config.free_blocks)
     return network
+
+
+def committee(networks: Sequence[keras.Model], *, flips: bool = False) -> keras.Model:
+    """Let networks answer together, as one model.
+
+    Args:
+        networks: from `build`, one or more, of one image size; their weights are shared, not copied.
+        flips: let each see the mirror image too. Twice the work.
+
+    Returns:
+        A model from float32 `[N, S, S, 1]`, 0 to 255, to a dict of `logit` float32 `[N, 1]`, the mean of all answers,
+        and, if every network ends in global average pooling of equal maps, `heatmap` float32 `[N, h, w]`: the class
+        activation map (Zhou et al. 2016) in logit units, whose mean over h and w is the logit.
+    """
+    image = keras.Input(networks[0].input_shape[1:], dtype="float32", name="image")
+    logits, maps = [], []
+    for number, network in enumerate(networks, start=1):
+        member = _tapped(network, f"member{number}_{network.name}")
+        seen = [(image, False), (_mirrored(image), True)] if flips else [(image, False)]
+        for picture, mirrored in seen:
+            answer = member(picture)
+            logits.append(answer[LOGIT])
+            if HEATMAP in answer:
+                maps.append(_mirrored(answer[HEATMAP]) if mirrored else answer[HEATMAP])
+    outputs = {LOGIT: _mean(logits, LOGIT)}
+    if len(maps) == len(logits) and len({tuple(part.shape) for part in maps}) == 1:
+        outputs[HEATMAP] = _mean(maps, "relevance")
+    return keras.Model(image, outputs, name="committee" if len(logits) > 1 else networks[0].name)
 
 
 def inference_model(network: keras.Model, temperature: float = 1.0, bias: float = 0.0) -> keras.Model:
     """Wrap a network for use.
 
     Args:
-        network: from `build`, in any precision; its weights are shared, not copied.
+        network: from `committee`, or from `build` in any precision; its weights are shared, not copied.
         temperature: the logit is divided by it before the sigmoid (Guo et al. 2017, "On Calibration of Modern Neural
             Networks"); above 0.
         bias: added to the logit after that.
 
     Returns:
         A model from `image` uint8 `[N, S, S, 1]` to a dict of `probability` float32 `[N, 1]`, P(PNEUMONIA), and for
-        networks with global average pooling `heatmap` float32 `[N, h, w]`: the class activation map (Zhou et al. 2016)
-        in logit units before calibration; its mean over h and w is the logit.
+        networks that have one `heatmap` float32 `[N, h, w]`, in logit units before calibration.
     """
-    image = keras.Input(network.input_shape[1:], dtype="uint8", name="image")
-    grey = layers.Rescaling(1.0, dtype="float32", name="as_float")(image)
-    taps = [network.output]
+    answering = network if isinstance(network.output, dict) else committee([network])
+    image = keras.Input(answering.input_shape[1:], dtype="uint8", name="image")
+    answer = answering(layers.Rescaling(1.0, dtype="float32", name="as_float")(image))
+    calm = layers.Rescaling(1 / temperature, offset=bias, dtype="float32", name="calibrate")(answer[LOGIT])
+    outputs = {"probability": layers.Activation("sigmoid", dtype="float32", name="probability")(calm)}
+    if HEATMAP in answer:
+        outputs[HEATMAP] = layers.Activation("linear", dtype="float32", name=HEATMAP)(answer[HEATMAP])
+    return keras.Model(image, outputs, name=f"{answering.name}_inference")
+
+
+def _tapped(network: keras.Model, name: str) -> keras.Model:
+    """Give a network's logit, and its heat map if it has one."""
+    outputs = {LOGIT: network.output}
     if FEATURES in [layer.name for layer in network.layers]:
         # The head, applied to every place of the map instead of to its mean. Inside the same functional model, because
         # Keras cannot load a layer that two nested models share.
-        taps.append(network.get_layer(LOGIT)(network.get_layer(FEATURES).output))
-    tapped = keras.Model(network.input, taps, name=network.name)(grey)
-    logit, *relevance = tapped if isinstance(tapped, list) else [tapped]
-    calm = layers.Rescaling(1 / temperature, offset=bias, dtype="float32", name="calibrate")(logit)
-    outputs = {"probability": layers.Activation("sigmoid", dtype="float32", name="probability")(calm)}
-    if relevance:
-        outputs["heatmap"] = layers.Reshape(relevance[0].shape[1:3], dtype="float32", name="heatmap")(relevance[0])
-    return keras.Model(image, outputs, name=f"{network.name}_inference")
+        relevance = network.get_layer(LOGIT)(network.get_layer(FEATURES).output)
+        outputs[HEATMAP] = layers.Reshape(relevance.shape[1:3], dtype="float32", name=HEATMAP)(relevance)
+    return keras.Model(network.input, outputs, name=name)
+
+
+def _mirrored(x: Any) -> Any:
+    return x[:, :, ::-1]
+
+
+def _mean(parts: list[Any], name: str) -> Any:
+    return layers.Average(dtype="float32", name=f"mean_{name}")(parts) if len(parts) > 1 else parts[0]
 
 
 def float32_copy(network: keras.Model, config: ModelConfig) -> keras.Model:
     """Build the same network in float32 and give it `network`'s weights: what is evaluated, saved and exported."""
-    copy = build(replace(config, weights="none") if config.weights != "none" else config, network.input_shape[1])
+    copy = build(replace(config, weights="none"), network.input_shape[1])
     copy.set_weights(network.get_weights())
     return copy
 
@@ -118,7 +160,7 @@ def _penalty(config: ModelConfig) -> keras.Regularizer | None:
 
 def _pooled(x: Any, config: ModelConfig) -> Any:
     x = layers.Activation("linear", dtype="float32", name=FEATURES)(x)
-    x = layers.GlobalAveragePooling2D(dtype="float32", name="pool")(x)
+    x = layers.GlobalAveragePooling2D(dtype="float32", name=POOL)(x)
     return layers.Dropout(config.dropout, name="dropout")(x)
 
 
@@ -163,10 +205,10 @@ def _inception_v3(x: Any, config: ModelConfig) -> Any:
     colour = layers.Concatenate(name="grey_to_rgb")([x, x, x])
     if not config.normalize:
         colour = layers.Rescaling(2.0, offset=-1.0, name="to_signed")(colour)  # its ImageNet weights expect -1 to 1
-    backbone = _inception_backbone(tuple(colour.shape[1:]), config.weights)
-    first_free = INCEPTION_MIXED_BLOCKS - config.fine_tune_blocks
-    backbone.trainable = config.weights == "none" or config.fine_tune_blocks > 0
-    if backbone.trainable and config.weights != "none":
+    backbone = _inception_backbone(tuple(colour.shape[1:]), config.start)
+    first_free = INCEPTION_MIXED_BLOCKS - config.free_blocks
+    backbone.trainable = config.start == "none" or config.free_blocks > 0
+    if backbone.trainable and config.start != "none":
         learning = first_free == 0
         for layer in backbone.layers:
             layer.trainable = learning and not isinstance(layer, layers.BatchNormalization)

@@ -33,6 +33,14 @@ class RunFolder:
         self.checkpoint = path / "checkpoint"
         self.tuner = path / "tuner"
 
+    def history_of(self, number: int) -> Path:
+        """Give the table of epochs of one of a run's networks, counted from 0: the first's is `history`."""
+        return self.history.with_stem(f"history-{number + 1}") if number else self.history
+
+    def checkpoint_of(self, number: int) -> Path:
+        """Give the checkpoint folder of one of a run's networks, counted from 0: the first's is `checkpoint`."""
+        return self.checkpoint / f"network-{number + 1}" if number else self.checkpoint
+
     def start(self, *, resume: bool) -> None:
         """Make the folder for a new run, or check that there is one to go on with.
 

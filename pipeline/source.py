@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
-from pipeline.config import RunConfig
+from pipeline.config import ModelConfig, RunConfig
 from pneumo_tfds.errors import InputError
 from pneumo_tfds.manual import in_manual_folder
 from pneumo_tfds.prepared import default_data_dir, is_built, prepare
@@ -14,8 +15,9 @@ def with_dataset(config: RunConfig) -> RunConfig:
     """Build the dataset of a run unless it is built, and note its folder in the settings.
 
     Raises:
-        InputError: nothing can be built from the source.
+        InputError: nothing can be built from the source, or the pretrained weights are not there to begin with.
     """
+    _check_weights(config.model)
     data = config.data
     if data.dataset is not None:
         if not is_built(data.dataset):
@@ -27,3 +29,9 @@ def with_dataset(config: RunConfig) -> RunConfig:
     source = data.source or in_manual_folder(manual)
     dataset = prepare(source, data.image_size, data.data_dir, data.validation_fraction)
     return dataclasses.replace(config, data=dataclasses.replace(data, dataset=dataset.resolve()))
+
+
+def _check_weights(model: ModelConfig) -> None:
+    """Find out before anything is built: what is in the file shows later."""
+    if model.start not in ("none", "imagenet") and not Path(model.start).is_file():
+        raise InputError(f"--weights {model.start} is no file; give imagenet, none, or a file of {model.model} weights")

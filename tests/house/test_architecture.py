@@ -23,6 +23,7 @@ COMMANDS = [
     "pipeline.ladder",
     "tuning",
     "export",
+    "export.check",
     "export.predict",
     "export.web",
     "export.serve",

@@ -3,16 +3,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import augment, augment_host
+from pipeline import augment, augment_host, texture
 from pipeline.augment import Changes
 from pipeline.config import AugmentConfig
 
 SIZE = 48
-STILL = AugmentConfig(
-    flip=0, rotation=0, zoom=0, aspect=0, shift=0, shear=0, brightness=0, contrast=0, gamma=0, erase=0
-)  # fmt: skip
-GEOMETRY = AugmentConfig(brightness=0, contrast=0, gamma=0)
+FLAT = {"brightness": 0, "contrast": 0, "gamma": 0, "sharpness": 0, "noise": 0}
+STILL = AugmentConfig(flip=0, rotation=0, zoom=0, aspect=0, shift=0, shear=0, erase=0, **FLAT)
+GEOMETRY = AugmentConfig(**FLAT)
 DEFAULT = AugmentConfig()
+SMOOTH = AugmentConfig(sharpness=0, noise=0)
 
 
 def pictures(count, size=SIZE, seed=0):
@@ -34,12 +34,14 @@ def changes(count, matrix=((1, 0, 0), (0, 1, 0)), gain=1.0, offset=0.0, gamma=1.
 
 
 def applied(images, drawn):
-    return np.asarray(augment.apply(tf.constant(images), Changes(*(tf.constant(part) for part in drawn))))
+    parts = (part if part is None else tf.constant(part) for part in drawn)
+    return np.asarray(augment.apply(tf.constant(images), Changes(*parts)))
 
 
 def sampled(config, count=64, seed=0, step=0, size=SIZE):
     uniform = tf.constant(augment.draw(seed, step, count))
-    return Changes(*(np.asarray(part) for part in augment.sample(uniform, config, size)))
+    drawn = augment.sample(uniform, config, size)
+    return Changes(*(part if part is None else np.asarray(part) for part in drawn))
 
 
 def opencv(images, drawn):
@@ -70,7 +72,7 @@ def test_geometry_agrees_with_opencv(size):
 
 
 def test_large_turns_and_shears_agree_with_opencv():
-    wild = AugmentConfig(rotation=180, shear=45, zoom=1, aspect=1, shift=0.5, brightness=0, contrast=0, gamma=0)
+    wild = AugmentConfig(rotation=180, shear=45, zoom=1, aspect=1, shift=0.5, **FLAT)
     images, drawn = pictures(32), sampled(wild, 32)
     assert np.abs(applied(images, drawn) - opencv(images, drawn)).mean() < 0.5
 
@@ -80,7 +82,7 @@ def test_shift_moves_the_picture_right_and_down():
     images[0, 20, 20] = 255
     uniform = np.full((1, augment.DRAWS), 0.5, np.float32)
     uniform[0, 5], uniform[0, 6] = 1.0, 0.75  # the largest shift right, half of it down
-    config = AugmentConfig(flip=0, shift=0.25, brightness=0, contrast=0, gamma=0)
+    config = AugmentConfig(flip=0, shift=0.25, **FLAT)
     out = np.asarray(augment.apply(images, augment.sample(tf.constant(uniform), config, SIZE)))
     assert np.unravel_index(out[0, :, :, 0].argmax(), (SIZE, SIZE)) == (20 + SIZE // 8, 20 + SIZE // 4)
 
@@ -138,7 +140,7 @@ def test_erased_box_is_black_and_nothing_else_changes():
 @pytest.mark.parametrize("compiled", [True, False])
 def test_compiled_and_in_a_graph_it_is_what_it_is_eagerly(compiled):
     images, uniform = tf.constant(pictures(8)), tf.constant(augment.draw(1, 2, 8))
-    config = AugmentConfig(erase=0.5)
+    config = AugmentConfig(erase=0.5, noise=0)
 
     def change(images, uniform):
         return augment.apply(images, augment.sample(uniform, config, SIZE))
@@ -174,7 +176,7 @@ def test_draw_is_fixed_by_seed_and_step():
 
 
 def test_parameters_are_spread_evenly_over_their_ranges():
-    drawn = sampled(AugmentConfig(aspect=0), 20_000)
+    drawn = sampled(AugmentConfig(zoom=0.2, aspect=0, shift=0.08), 20_000)
     linear = drawn.matrices[:, :, :2].astype(np.float64)
     assert (np.linalg.det(linear) < 0).mean() == pytest.approx(0.5, abs=0.02)
     # Without a change of aspect a matrix is scale and mirror times rotation times shear, whose determinant is 1.
@@ -211,7 +213,7 @@ def test_erasing_hits_as_often_as_asked_and_within_its_area():
 
 
 def test_opencv_kernel_does_what_the_device_does():
-    images, config = pictures(16), AugmentConfig(erase=0.5)
+    images, config = pictures(16), AugmentConfig(erase=0.5, sharpness=0, noise=0)
     uniform = augment.draw(0, 5, 16)
     host = augment_host.apply(images, augment_host.sampler(config, SIZE)(uniform))
     device = np.asarray(augment.apply(images, augment.sample(tf.constant(uniform), config, SIZE)))
@@ -228,3 +230,55 @@ def test_opencv_kernel_scales_in_the_same_warp():
     augment_host.change_one(large, matrices[0], tables[0], drawn.boxes[0], out)
     expected = cv2.resize(large, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
     assert np.abs(out[:, :, 0] - expected).max() < 1.01
+
+
+def test_sharpness_reaches_from_full_blur_to_twice_the_detail():
+    amounts = sampled(AugmentConfig(sharpness=0.5), 20_000).sharpness
+    assert amounts.min() == pytest.approx(-0.5, abs=0.01)
+    assert amounts.max() == pytest.approx(1.0, abs=0.01)
+    assert (amounts < 0).mean() == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("amount", [-1.0, -0.4, 1.5])
+def test_sharpening_agrees_with_opencv(amount):
+    size = 120  # a deviation of 1.2 pixels
+    images = pictures(3, size).astype(np.float32)[..., 0]
+    smooth = np.stack([cv2.GaussianBlur(image, (7, 7), 1.2, borderType=cv2.BORDER_REFLECT) for image in images])
+    out = np.asarray(texture.sharpen(tf.constant(images), tf.fill((3, 1, 1), amount)))
+    assert np.abs(out - (images + amount * (images - smooth))).max() < 0.05
+
+
+def test_grain_is_white_gaussian_noise_of_the_level_asked_for():
+    flat = tf.zeros((4, 128, 128))
+    levels = np.array([0, 2, 5, 12], np.float32).reshape(4, 1, 1)
+    noise = np.asarray(texture.grain(flat, levels, tf.constant([1, 2, 3, 4])[:, None, None]))
+    np.testing.assert_allclose(noise.std(axis=(1, 2)), levels[:, 0, 0], rtol=0.02)
+    np.testing.assert_allclose(noise.mean(axis=(1, 2)), 0, atol=0.3)
+    unit = noise[3] / 12
+    assert np.abs(np.corrcoef(unit[:, 1:].ravel(), unit[:, :-1].ravel())[0, 1]) < 0.03
+    assert np.abs(np.corrcoef(unit.ravel(), noise[2].ravel())[0, 1]) < 0.03
+    assert (np.abs(unit) < 1).mean() == pytest.approx(0.683, abs=0.03)  # the sum of four bytes is a little flatter
+    assert (np.abs(unit) > 2).mean() == pytest.approx(0.0455, abs=0.015)
+
+
+def test_grain_is_fixed_by_its_key():
+    flat, level = tf.zeros((1, 32, 32)), tf.ones((1, 1, 1))
+    first = np.asarray(texture.grain(flat, level, tf.constant([[[7]]])))
+    np.testing.assert_array_equal(first, np.asarray(texture.grain(flat, level, tf.constant([[[7]]]))))
+    assert (first != np.asarray(texture.grain(flat, level, tf.constant([[[8]]])))).mean() > 0.9
+
+
+def test_grain_of_a_step_stays_below_its_largest_level():
+    levels = sampled(AugmentConfig(noise=9.0), 20_000).noise
+    assert levels.min() >= 0
+    assert 8.9 < levels.max() <= 9.0
+
+
+def test_blending_mixes_images_and_targets_alike():
+    images, targets = tf.constant(pictures(4).astype(np.float32)), tf.constant([[0.0], [1.0], [1.0], [0.0]])
+    uniform = np.zeros((4, augment.DRAWS), np.float32)
+    uniform[:, 17] = [0, 0.5, 1, 1]
+    mixed, wanted = augment.blend(images, targets, tf.constant(uniform), 0.4)
+    np.testing.assert_allclose(wanted[:, 0], [0.0, 0.8, 1.0, 0.4], atol=1e-6)
+    np.testing.assert_allclose(mixed[0], images[0])
+    np.testing.assert_allclose(mixed[3], 0.6 * images[3] + 0.4 * images[2], atol=1e-3)

@@ -35,6 +35,15 @@ def test_pretrained_weights_are_refused_for_networks_that_have_none():
         ModelConfig(model="compact", weights="imagenet")
 
 
+@pytest.mark.parametrize(
+    ("model", "start", "blocks"),
+    [("compact", "none", 0), ("study", "none", 0), ("inception_v3", "none", 0), ("efficientnet_lite0", "imagenet", 7)],
+)
+def test_weights_that_come_with_the_installation_are_the_default(model, start, blocks):
+    config = ModelConfig(model=model)
+    assert (config.start, config.free_blocks) == (start, blocks)
+
+
 @pytest.mark.parametrize(("model", "least"), [("inception_v3", 75), ("study", 46)])
 def test_images_too_small_for_a_network_are_refused(model, least):
     with pytest.raises(InputError, match=f"at least {least} for --model {model}"):

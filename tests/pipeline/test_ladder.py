@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import to_dict
-from pipeline.ladder import ROWS, STUDY_BEST, Ladder, settings
+from pipeline.config import RunConfig, to_dict
+from pipeline.ladder import STUDY_BEST, Ladder, settings
+from pipeline.rows import RECIPE, STUDY
 from pneumo_tfds.errors import InputError
 from pneumo_tfds.phantoms import write_phantoms
 
 
-def differences(name):
-    row, start = to_dict(settings(name, Ladder())), to_dict(settings(ROWS[name].start, Ladder()))
+def differences(name, rows=STUDY, ladder="study"):
+    command = Ladder(ladder=ladder)
+    row, start = to_dict(settings(name, command)), to_dict(settings(rows[name].start, command))
     return {field for group in row for field in row[group] if row[group][field] != start[group][field]}
 
 
@@ -35,6 +37,16 @@ def test_row_changes_one_thing_of_the_row_it_starts_from(name, changed):
     assert differences(name) == changed
 
 
+@pytest.mark.parametrize("name", [name for name, row in RECIPE.items() if row.start])
+def test_row_of_the_recipe_changes_what_it_names_of_the_default_recipe(name):
+    named = {field for fields in RECIPE[name].changes.values() for field in fields}
+    assert differences(name, RECIPE, "recipe") == named
+
+
+def test_first_row_of_the_recipe_is_what_a_run_does_by_itself():
+    assert to_dict(settings("recipe", Ladder(ladder="recipe", epochs=RunConfig().fit.epochs))) == to_dict(RunConfig())
+
+
 def test_study_figures_follow_from_its_confusion_matrix_with_the_classes_put_right():
     normal_right, normal_wrong, missed, found = 190, 44, 9, 381
     assert STUDY_BEST["accuracy"] == pytest.approx((normal_right + found) / 624, abs=5e-4)
@@ -45,6 +57,20 @@ def test_study_figures_follow_from_its_confusion_matrix_with_the_classes_put_rig
 def test_unknown_row_is_refused_with_those_there_are():
     with pytest.raises(InputError, match="rows are base"):
         Ladder(rows=("vgg",))
+
+
+@pytest.mark.slow
+def test_recipe_has_figures_under_shift_and_none_of_test(tmp_path):
+    write_phantoms(tmp_path / "source", 60, seed=2)
+    place = ["--source", tmp_path / "source", "--data-dir", tmp_path / "data", "--out", tmp_path / "out"]
+    line = [sys.executable, "-m", "pipeline.ladder", *map(str, place), "--ladder", "recipe", "--quick"]
+    ended = subprocess.run(
+        [*line, "--rows", "compact"], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    head, row = (line.split(",") for line in (tmp_path / "out" / "ladder.csv").read_text().splitlines()[:2])
+    assert 0 <= float(row[head.index("shifted AUROC")]) <= 1
+    assert "test" not in row
 
 
 @pytest.mark.slow

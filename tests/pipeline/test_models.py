@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import ModelConfig
-from pipeline.models import build, float32_copy, inference_model
+from pipeline.models import build, committee, float32_copy, inference_model
 from pipeline.saved import load_model, save_model
 from pneumo_tfds.errors import InputError
 
@@ -20,7 +20,7 @@ def images():
 @pytest.fixture(scope="module")
 def compact():
     keras.utils.set_random_seed(0)
-    return build(ModelConfig(), SIZE)
+    return build(ModelConfig(model="compact"), SIZE)
 
 
 @pytest.mark.parametrize("name", ["compact", "study"])
@@ -45,6 +45,36 @@ def test_mean_of_the_heat_map_is_the_logit(compact, images):
     )
 
 
+def test_committee_answers_by_the_mean_of_its_networks(compact, images):
+    keras.utils.set_random_seed(5)
+    other = build(ModelConfig(model="compact"), SIZE)
+    grey = images.astype("float32")
+    answer = committee([compact, other])(grey)
+    np.testing.assert_allclose(answer["logit"], (compact(grey) + other(grey)) / 2, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(answer["heatmap"]).mean(axis=(1, 2)), answer["logit"][:, 0], atol=1e-4)
+
+
+def test_flips_make_the_answer_the_same_for_the_mirror_image(compact, images):
+    both = inference_model(committee([compact], flips=True), temperature=20.0)
+    seen, mirrored = both(images), both(images[:, :, ::-1])
+    np.testing.assert_allclose(seen["probability"], mirrored["probability"], atol=1e-6)
+    np.testing.assert_allclose(seen["heatmap"], np.asarray(mirrored["heatmap"])[:, :, ::-1], atol=1e-4)
+    alone = inference_model(compact, temperature=20.0)
+    assert np.abs(np.asarray(alone(images)["probability"] - alone(images[:, :, ::-1])["probability"])).max() > 1e-6
+
+
+def test_committee_of_a_network_without_heat_map_has_none(compact, images):
+    study = build(ModelConfig(model="study"), SIZE)
+    assert set(committee([compact, study])(images.astype("float32"))) == {"logit"}
+
+
+def test_saved_committee_answers_alike(compact, images, tmp_path):
+    model = inference_model(committee([compact, build(ModelConfig(model="study"), SIZE)], flips=True), 3.0)
+    save_model(tmp_path / "model.keras", model)
+    again = load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again(images)["probability"], model(images)["probability"])
+
+
 def test_network_that_ends_in_dense_layers_has_no_heat_map(images):
     assert set(inference_model(build(ModelConfig(model="study"), SIZE))(images)) == {"probability"}
 
@@ -52,7 +82,7 @@ def test_network_that_ends_in_dense_layers_has_no_heat_map(images):
 def test_exposure_and_contrast_change_nothing_when_images_are_normalized(compact, images):
     grey = images.astype("float32")
     np.testing.assert_allclose(compact(grey * 0.4 + 30), compact(grey), atol=2e-2)
-    plain = build(ModelConfig(normalize=False), SIZE)
+    plain = build(ModelConfig(model="compact", normalize=False), SIZE)
     assert np.abs(np.asarray(plain(grey * 0.4 + 30) - plain(grey))).max() > 2e-2
 
 

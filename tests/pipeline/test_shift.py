@@ -92,3 +92,14 @@ def test_summary_takes_mean_and_worst_over_the_changes_alone(validation):
     assert found["mean"]["auroc"] == pytest.approx(0.25)
     assert found["worst"]["auroc"] == 0.0
     assert found["mean"]["specificity"] == 0.0
+
+
+def test_one_class_changed_alone_is_measured_against_the_other_as_it_is():
+    text = np.array(["a", "b", "c", "d"])
+    plain = Predictions(text, text, text, np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.6, 0.7]))
+    brighter = plain.with_probabilities(np.array([0.65, 0.75, 0.9, 0.95]))  # every answer higher, the order as good
+    found = summary({UNCHANGED: plain, "brighter": brighter}, threshold=0.5)
+    assert found["mean"]["auroc"] == 1.0
+    assert found["worst"]["auroc_normal_changed"] == pytest.approx(1 / 4)
+    assert found["worst"]["auroc_pneumonia_changed"] == 1.0
+    assert found["auroc_pooled"] == pytest.approx((4 + 4 + 4 + 1) / 16)

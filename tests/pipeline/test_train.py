@@ -14,7 +14,10 @@ from pneumo_tfds.phantoms import write_phantoms
 from pneumo_tfds.prepared import prepare
 
 ROOT = Path(__file__).parents[2]
-SMALL = ("--image-size", "48", "--epochs", "1", "--batch-size", "16", "--precision", "float32", "--resamples", "100")
+SMALL = (
+    "--model", "compact", "--image-size", "48", "--epochs", "1", "--batch-size", "16", "--precision", "float32",
+    "--resamples", "100",
+)  # fmt: skip
 
 
 def command(*arguments, module="pipeline.train"):
@@ -155,6 +158,33 @@ def test_other_images_are_scored_by_the_choice_the_run_has(finished, source):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_several_networks_mirror_images_and_a_hold_out_end_in_one_file(place):
+    import onnxruntime
+
+    run, phantoms = place / "committee", prepare(None, 48, place / "more", phantoms=240)
+    flags = ("--members", "2", "--flips", "--hold-out", "bright")
+    ended = command("--dataset", phantoms, "--run-dir", run, *SMALL, *flags)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert list(metrics["splits"]) == ["validation", "held_out"]
+    assert metrics["operating_point"]["chosen_on"] == "validation"
+    first, second = ((run / name).read_text() for name in ("history.csv", "history-2.csv"))
+    assert first.count("\n") == second.count("\n") == 2
+    assert first != second
+    assert "held_out" in (run / "report.html").read_text()
+    images = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1), dtype=np.uint8)
+    session = onnxruntime.InferenceSession(run / "model.onnx")
+    seen, mirrored = (session.run(["probability"], {"image": part})[0] for part in (images, images[:, :, ::-1]))
+    np.testing.assert_allclose(seen, mirrored, atol=1e-6)
+
+
+def test_weights_that_are_no_file_are_refused_before_anything_is_built(tmp_path):
+    flags = ("--model", "efficientnet_lite0", "--weights", tmp_path / "none.pth", "--data-dir", tmp_path / "data")
+    refused(command(*flags, "--run-dir", tmp_path / "run"), "none.pth is no file")
+    assert not (tmp_path / "data").exists()
+
+
 def test_resume_refuses_settings_that_contradict_the_run(finished):
     refused(command("--run-dir", finished[0], "--resume", "--epochs", "7"), "--epochs is 7 and was 1")
 
