@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.config import RunCommand, RunConfig, read
 from pneumo_tfds.command import quiet_tensorflow, run
 from pneumo_tfds.errors import InputError
+from tuning import cluster
 from tuning.objective import parse
 from tuning.space import space
 
@@ -46,6 +47,11 @@ def tune(command: TuneCommand) -> None:
     settings = command.settings()
     space(settings.search.ranges, settings.search.space, settings)
     parse(settings.search.objective)
+    role = cluster.role()
+    if role == "chief":
+        cluster.check_port()
+    elif role == "worker" and command.run_dir:
+        cluster.await_chief()
     quiet_tensorflow()
     from tuning.run import search
 

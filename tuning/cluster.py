@@ -11,8 +11,11 @@ from typing import Literal
 from pneumo_tfds.errors import InputError
 
 TUNER, ADDRESS, PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
-PATIENCE = "PNEUMO_CHIEF_PATIENCE"
-PATIENCE_SECONDS = 300.0  # pods and jobs of one search may start minutes apart
+CHIEF_PATIENCE, WORKER_PATIENCE = "PNEUMO_CHIEF_PATIENCE", "PNEUMO_WORKER_PATIENCE"
+# Pods and jobs of one search may start minutes apart. A worker asks every few seconds, but loading TensorFlow or
+# compiling can keep a busy machine's threads from it for a while.
+SECONDS = {CHIEF_PATIENCE: 300.0, WORKER_PATIENCE: 120.0}
+HEARTBEAT_SECONDS = 10.0
 
 Role = Literal["alone", "chief", "worker"]
 
@@ -62,6 +65,35 @@ def check_port() -> None:
         ) from error
 
 
+def patience(name: str) -> float:
+    """Give how many seconds to wait for the chief (`CHIEF_PATIENCE`) or for a worker (`WORKER_PATIENCE`).
+
+    Raises:
+        InputError: the variable of that name is set to something else than a positive number.
+    """
+    text = os.environ.get(name, str(SECONDS[name]))
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise InputError(f"{name} is {text!r}; it must be a number of seconds above 0")
+    return seconds
+
+
+def heartbeat_seconds() -> float:
+    """Give how often a worker is to be heard of."""
+    return min(HEARTBEAT_SECONDS, patience(WORKER_PATIENCE) / 4)
+
+
+def silence() -> InputError:
+    """Give the error of a worker whose chief does not answer any more."""
+    return InputError(
+        f"the chief at {os.environ[ADDRESS]}:{os.environ[PORT]} has not answered for {patience(CHIEF_PATIENCE):g} s; "
+        "start it again, then its workers: the search goes on where it was"
+    )
+
+
 def await_chief() -> None:
     """Wait until the chief answers, up to `PNEUMO_CHIEF_PATIENCE` seconds (300 unless set).
 
@@ -69,8 +101,8 @@ def await_chief() -> None:
         InputError: it does not.
     """
     address, port = os.environ[ADDRESS], int(os.environ[PORT])
-    patience = float(os.environ.get(PATIENCE, PATIENCE_SECONDS))
-    end = time.monotonic() + patience
+    seconds = patience(CHIEF_PATIENCE)
+    end = time.monotonic() + seconds
     while True:
         try:
             socket.create_connection((address, port), timeout=5).close()
@@ -78,7 +110,7 @@ def await_chief() -> None:
         except OSError as error:
             if time.monotonic() > end:
                 raise InputError(
-                    f"no chief answers at {address}:{port} after {patience:g} s ({error.strerror or error}); "
+                    f"no chief answers at {address}:{port} after {seconds:g} s ({error.strerror or error}); "
                     f"start it first, or check {ADDRESS} and {PORT}"
                 ) from error
-        time.sleep(min(1.0, patience / 10))
+        time.sleep(min(1.0, seconds / 10))

@@ -20,6 +20,7 @@ from scipy.stats import t
 from pipeline.config import RunConfig
 from pipeline.fit import DivergedError, Fitted
 from pneumo_tfds.files import write_json
+from tuning import cluster
 from tuning.leaderboard import Row
 from tuning.memory import given_back
 from tuning.objective import Objective
@@ -27,6 +28,7 @@ from tuning.plan import Plan
 from tuning.search import CHECKPOINT, Train
 
 LEVEL = 0.95
+BY_DEFAULT = 2  # with the starting values three candidates, of three seeds each: as many epochs again as eight trials
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ def confirm(
     folder: Path,
     train: Train,
     score: Callable[[RunConfig, Fitted], float],
+    say: Callable[[str], None] = lambda text: None,
 ) -> list[Candidate]:
     """Train the best `--confirm` trials and the starting values from `--seeds` seeds each; give them best first.
 
@@ -67,9 +70,10 @@ def confirm(
         folder: where the runs are kept.
         train: how one is trained.
         score: its objective.
+        say: told how each run ended.
     """
     search = plan.start.search
-    rows = ranked[: search.confirm]
+    rows = ranked[: count(plan)]
     rows += [row for row in ranked if row.trial == 1 and row not in rows]
     seeds = [plan.start.fit.seed + 1 + number for number in range(search.seeds)]
     found = []
@@ -82,10 +86,20 @@ def confirm(
                 plan.trial(drawn, seed), folder / f"trial_{row.trial - 1}_seed_{seed}", train, score, description
             )
             scores += [value] if value is not None else []
+            ended = "diverged" if value is None else f"{plan.objective.name} {value:.4f}"
+            say(f"confirming trial {row.trial}, seed {number} of {len(seeds)}: {ended}")
         if scores:
             found.append(Candidate(row.trial, row.values, float(row.score or 0.0), tuple(scores), *interval(scores)))
     sign = -1 if plan.objective.direction == "max" else 1
     return sorted(found, key=lambda candidate: (sign * candidate.mean, not candidate.start))
+
+
+def count(plan: Plan) -> int:
+    """Give how many of the best trials are to be trained again: `--confirm`, or what suits the images and the role."""
+    search, phantoms = plan.start.search, Path(str(plan.start.data.dataset)).parent.name.startswith("phantom")
+    if search.confirm is not None:
+        return search.confirm
+    return 0 if phantoms or cluster.role() == "chief" else BY_DEFAULT
 
 
 def interval(scores: list[float]) -> tuple[float, float, float]:
@@ -98,22 +112,40 @@ def interval(scores: list[float]) -> tuple[float, float, float]:
 
 
 def verdict(found: list[Candidate], objective: Objective) -> str:
-    """Say in a sentence whether the search has found something better than the starting values."""
+    """Say in a sentence or two whether the search has found something better than the starting values, and how sure."""
     best, start = found[0], next((candidate for candidate in found if candidate.start), None)
     if start is None:
         return "The starting values did not train, so there is nothing to compare the winner with."
     if best is start:
-        return f"None of the candidates beats the starting values over {len(start.scores)} seeds; they are kept."
-    # The same seeds on both sides give the same data order and augmentation: the difference is taken seed by seed.
-    pairs = list(zip(best.scores, start.scores, strict=False))
-    mean, low, high = interval([one - other for one, other in pairs])
-    surely = low > 0 if objective.direction == "max" else high < 0
-    how = "beats" if surely else "is ahead of"
-    doubt = "" if surely else ", which seeds alone could explain"
+        kept = f"None of the candidates beats the starting values over {len(start.scores)} seeds; they are kept."
+        return kept if len(found) == 1 else f"{kept} The next best: {_beside(found[1], start)}. {_spread(found)}"
+    low, high = _difference(best, start)[1:]
+    if low > 0 if objective.direction == "max" else high < 0:
+        return f"Trial {best.trial} beats the starting values: {_beside(best, start)}."
     return (
-        f"Trial {best.trial} {how} the starting values by {mean:+.4f} "
-        f"(95 % interval {low:+.4f} to {high:+.4f} over {len(pairs)} seeds){doubt}."
+        f"Trial {best.trial} is ahead of the starting values, but seeds alone could explain it: "
+        f"{_beside(best, start)}. {_spread(found)}"
     )
+
+
+def _difference(one: Candidate, start: Candidate) -> tuple[float, float, float]:
+    # The same seeds on both sides give the same data order and augmentation: the difference is taken seed by seed.
+    return interval([mine - theirs for mine, theirs in zip(one.scores, start.scores, strict=False)])
+
+
+def _beside(one: Candidate, start: Candidate) -> str:
+    mean, low, high = _difference(one, start)
+    pairs = min(len(one.scores), len(start.scores))
+    return f"trial {one.trial} has {mean:+.4f} (95 % interval {low:+.4f} to {high:+.4f} over {pairs} seeds)"
+
+
+def _spread(found: list[Candidate]) -> str:
+    """Say how much one setting's scores vary, which is why a difference of that size cannot be told."""
+    several = [candidate.scores for candidate in found if len(candidate.scores) > 1]
+    if not several:
+        return "One seed each cannot tell."
+    deviation = np.sqrt(np.mean([np.var(scores, ddof=1) for scores in several]))
+    return f"One setting varies by {deviation:.4f} (standard deviation) from seed to seed; more seeds would tell more."
 
 
 def table(found: list[Candidate], objective: Objective) -> Table:

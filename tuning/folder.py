@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import RunConfig
-from pipeline.records import Split, open_splits
+from pipeline.holdout import splits_of
+from pipeline.records import Split
 from pneumo_tfds.errors import InputError
 from tuning.plan import identity
 from tuning.search import TRIALS
@@ -25,6 +26,7 @@ class SearchFolder:
         self.trials = path / TRIALS
         self.leaderboard = path / "leaderboard.csv"
         self.page = path / "search.html"
+        self.tensorboard = path / "tensorboard"
         self.confirm = path / "confirm"
         self.confirmed = path / "confirmed.json"
         self.best = path / "best.json"
@@ -51,7 +53,7 @@ def open_data(settings: RunConfig) -> Data:
         InputError: the dataset has no training or no validation images.
     """
     dataset = Path(str(settings.data.dataset))
-    splits = open_splits(dataset)
+    splits = splits_of(settings.data)
     if missing := [name for name in NEEDED if name not in splits]:
         raise InputError(f"{dataset} has no images in {' and '.join(missing)}; build it from more patients")
     return Data(dataset, splits["train"], splits["validation"])

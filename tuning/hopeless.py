@@ -18,13 +18,13 @@ def hopeless(curve: list[float], finished: list[Journal], objective: Objective) 
     sink with every stop.
 
     Args:
-        curve: the objective after each epoch of the trial so far.
+        curve: the objective's `curve` after each epoch of the trial so far.
         finished: journals of other trials.
-        objective: which way is better.
+        objective: what is followed, and which way is better.
     """
     depth = len(curve)
     peers = [
-        objective.best([epoch[objective.name] for epoch in journal.epochs[:depth]])
+        objective.best([epoch[objective.curve] for epoch in journal.epochs[:depth]])
         for journal in finished
         if journal.outcome == "finished" and len(journal.epochs) > depth
     ]

@@ -31,17 +31,26 @@ class Objective:
     specificity: float = 0.0
     """For sensitivity@X: the X."""
 
+    @property
+    def curve(self) -> str:
+        """The field of `pipeline.fit.Epoch` that says after each epoch how a trial fares.
+
+        An objective that is computed when a trial ends has none of its own. The validation AUROC stands in for it:
+        both are to be maximized, and a trial that is behind the median in the one is hardly the best in the other.
+        """
+        return self.name if self.by_epoch else "validation_auroc"
+
     def better(self, one: float, other: float) -> bool:
         """Say whether `one` is strictly better than `other`."""
         return one > other if self.direction == "max" else one < other
 
     def of_epoch(self, epoch: Epoch) -> float:
-        """Give the figure of one epoch; for those that are not reported by epoch, the validation AUROC in its place."""
-        return float(getattr(epoch, self.name if self.by_epoch else "validation_auroc"))
+        """Give `curve` of one epoch."""
+        return float(getattr(epoch, self.curve))
 
     def best(self, values: list[float]) -> float:
         """Give the best of `values`."""
-        return max(values) if self.direction == "max" or not self.by_epoch else min(values)
+        return max(values) if self.direction == "max" else min(values)
 
 
 BY_EPOCH: dict[str, Literal["max", "min"]] = {
@@ -63,7 +72,7 @@ def parse(text: str) -> Objective:
         return Objective(text, "max", by_epoch=False)
     if (match := re.fullmatch(r"sensitivity@(0?\.\d+)", text)) and float(match[1]) > 0:
         return Objective(text, "max", by_epoch=False, specificity=float(match[1]))
-    known = ", ".join([*BY_EPOCH, "shifted_auroc", "sensitivity@0.90 (at that specificity)"])
+    known = ", ".join(["shifted_auroc", *BY_EPOCH, "sensitivity@0.90 (at that specificity)"])
     raise InputError(f"--objective {text} is not reported by a run; choose from {known}")
 
 

@@ -9,6 +9,9 @@ What KerasTuner 1.4.8 does and this corrects, each held by a test:
 - the Bayesian search starts its random numbers over on resume, and draws at random until three trials for each
   parameter are done, which is longer than most searches;
 - hyperband ignores a limit on trials;
+- a chief waits for ever for a worker that is gone, and with it for its trial: here `lost` gives that trial out again,
+  and no worker is sent home while another's trial may yet have to be given out again;
+- a worker that goes on after its chief was started again may be given another's trial: here it keeps its own;
 - too many failures in a row raise an error that leaves a chief locked: here they end the search.
 """
 
@@ -16,12 +19,13 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
 import numpy as np
+from keras_tuner import synchronized
 from keras_tuner.oracles import BayesianOptimizationOracle, GridSearchOracle, HyperbandOracle, RandomSearchOracle
 from scipy.linalg import solve_triangular
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -29,7 +33,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from pneumo_tfds.files import write_json
 from tuning.plan import Plan
-from tuning.space import hyperparameters
+from tuning.space import first_values, hyperparameters
 
 GRID_LEVELS = 3
 HYPERBAND_FACTOR = 3  # Li et al. 2018, "Hyperband", 2.6: 3 or 4
@@ -38,7 +42,6 @@ HYPERBAND_FACTOR = 3  # Li et al. 2018, "Hyperband", 2.6: 3 or 4
 OBSERVATION_NOISE = 1e-2
 FAILURES_IN_A_ROW = 5  # then the search ends, for the cause is hardly the trials
 NEVER = 10**9  # KerasTuner's own count raises inside the chief with its lock held, and nobody can end the search
-IDLE_SECONDS = 0.1  # a worker for whom there is nothing to do asks again after this
 
 
 def oracle(plan: Plan, spent: Callable[[float], bool] = lambda elapsed: False) -> keras_tuner.Oracle:
@@ -71,6 +74,8 @@ def oracle(plan: Plan, spent: Callable[[float], bool] = lambda elapsed: False) -
     else:
         made = {"random": _Random, "grid": _Grid}[search.tuner](max_trials=search.max_trials, **common)
     made.spent = spent
+    made.first_values = first_values(plan.parameters, plan.base)[: 1 if grid else None]
+    made.heard = {}
     made.begun = time.monotonic()
     made.verbose = 0
     return made
@@ -80,8 +85,15 @@ class _Mended:
     """What all of them need; stands before KerasTuner's class in the order of inheritance."""
 
     spent: Callable[[float], bool] = staticmethod(lambda elapsed: False)
+    first_values: list[dict[str, float]]
+    """What the first trials draw, before the algorithm chooses."""
+    heard: dict[str, float]
+    """When each worker was last heard of (`time.monotonic()`): it asks for a trial, and asks again while it trains."""
     begun = 0.0
+    over = False
+    """A worker was sent home."""
     _earlier_seconds = 0.0
+    _earlier_owners: Mapping[str, str] = {}
 
     def elapsed(self: Any) -> float:
         """Give the seconds the search has taken, without the time between a kill and a resume."""
@@ -92,15 +104,64 @@ class _Mended:
         last = self.end_order[-FAILURES_IN_A_ROW:]
         return len(last) == FAILURES_IN_A_ROW and all(self.trials[name].status == "FAILED" for name in last)
 
+    @synchronized
+    def create_trial(self: Any, tuner_id: str) -> Any:
+        """Give a worker the trial it has, or one that was lost, or a new one."""
+        self.heard[tuner_id] = time.monotonic()
+        own = self._earlier_owners.get(tuner_id)
+        if own in self._retry_queue:  # KerasTuner takes the last
+            self._retry_queue.sort(key=lambda name: name == own)
+        trial = super().create_trial(tuner_id)  # type: ignore[misc]
+        if trial.status == "STOPPED":
+            if self.ongoing_trials:  # one of them may be lost yet; then it is for this worker
+                self.tuner_ids.add(tuner_id)
+                trial.status = "IDLE"
+            else:
+                self.over = True
+        return trial
+
+    @synchronized
+    def end_trial(self: Any, trial: Any) -> None:
+        """Record an end, once: a worker that was thought lost may report one that another has reported."""
+        if trial.trial_id not in self.end_order:
+            super().end_trial(trial)  # type: ignore[misc]
+            self._retry_queue = [name for name in self._retry_queue if name != trial.trial_id]
+
+    @synchronized
+    def lost(self: Any, patience: float) -> list[tuple[str, Any]]:
+        """Take their trials from the workers not heard of for `patience` seconds, and give them out again.
+
+        Returns:
+            Name of each such worker, with the trial it had or None.
+        """
+        now = time.monotonic()
+        names = {*self.tuner_ids, *self.ongoing_trials}
+        gone = sorted(name for name in names if now - self.heard.get(name, self.begun) > patience)
+        found = [(name, self.ongoing_trials.pop(name, None)) for name in gone]
+        self.tuner_ids.difference_update(gone)
+        self._retry_queue += [trial.trial_id for _, trial in found if trial]
+        if found:
+            self.save()
+        return found
+
+    @synchronized
+    def complete(self: Any) -> bool:
+        """Say whether all trials that were asked for have ended."""
+        return bool(len(self.end_order) >= self.max_trials)
+
+    @synchronized
+    def deserted(self: Any) -> bool:
+        """Say whether the search is over and no worker is left that has not been told."""
+        return bool((self.over or self.complete()) and not self.ongoing_trials and not self.tuner_ids)
+
     def populate_space(self: Any, trial_id: str) -> dict[str, Any]:
-        """Choose the values of a trial: the starting values first, then as KerasTuner does."""
+        """Choose the values of a trial: those to begin with first, then as KerasTuner does."""
         if self.gave_up() or self.spent(self.elapsed()):
             return {"status": "STOPPED", "values": None}
         response: dict[str, Any] = super().populate_space(trial_id)  # type: ignore[misc]
-        if response["status"] == "RUNNING" and not self.start_order:
-            response["values"].update({hp.name: hp.default for hp in self.get_space().space})
-        if response["status"] == "IDLE":
-            time.sleep(IDLE_SECONDS)  # KerasTuner's workers ask again without a pause
+        begun = len(self.start_order)
+        if response["status"] == "RUNNING" and begun < len(self.first_values):
+            response["values"].update(self.first_values[begun])
         return response
 
     def get_state(self: Any) -> dict[str, Any]:
@@ -111,6 +172,7 @@ class _Mended:
         """Take up a state."""
         super().set_state(state)  # type: ignore[misc]
         self._earlier_seconds = state["elapsed"]
+        self._earlier_owners = state["ongoing_trials"]
 
     def save(self: Any) -> None:
         """Write the state, at once."""

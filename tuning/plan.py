@@ -18,9 +18,9 @@ from tuning.space import Parameter, space, to_config
 
 # Settings that change neither what a trial learns nor how it is judged; a resumed search may have others.
 FREE = (
-    "data.source", "data.dataset", "data.data_dir", "data.cache", "fit.epochs", "evaluation.", "search.tune",
-    "search.max_trials", "search.minutes", "search.epoch_budget", "search.stop_hopeless", "search.confirm",
-    "search.seeds", "search.workers", "search.ranges", "search.space",
+    "data.source", "data.dataset", "data.data_dir", "data.cache", "data.data_service", "fit.epochs", "evaluation.",
+    "fit.members", "search.tune", "search.max_trials", "search.minutes", "search.epoch_budget", "search.stop_hopeless",
+    "search.confirm", "search.seeds", "search.workers", "search.ranges", "search.space",
 )  # fmt: skip
 
 

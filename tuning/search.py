@@ -9,22 +9,25 @@ import contextlib
 import io
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
+import grpc  # type: ignore[import-untyped]
 import keras_tuner
 import tensorflow as tf
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.errors import FailedTrialError, FatalError
+from keras_tuner.src import config as keras_tuner_config
 
 from pipeline.checkpoint import FILE as STATE
 from pipeline.config import RunConfig
 from pipeline.fit import DivergedError, Epoch, Fitted
 from pneumo_tfds.errors import InputError
 from pneumo_tfds.files import replacing, write_json
-from tuning import journal
+from tuning import cluster, journal
+from tuning.heartbeat import Heartbeat
 from tuning.hopeless import hopeless
 from tuning.journal import Journal
 from tuning.memory import given_back
@@ -32,6 +35,11 @@ from tuning.plan import Plan
 
 TRIALS = "trials"
 CHECKPOINT = "checkpoint"
+IDLE_SECONDS = 0.2  # a worker for whom there is nothing to do asks again after this; KerasTuner's ask without a pause
+
+
+class TakenAwayError(Exception):
+    """The chief has given this worker's trial to another, having not heard of this one for too long."""
 
 
 class Train(Protocol):
@@ -70,8 +78,17 @@ class Search(BaseTuner):
         self.deadline: float | None = None
         """`time.time()` at which running trials end."""
         self._on_trial = on_trial
+        self._idle = self._taken_away = False
+        self._lost: Callable[[], bool] = lambda: False
         with contextlib.redirect_stdout(io.StringIO()):  # it says "Reloading Tuner from"; our command says so better
             super().__init__(oracle=oracle, directory=str(folder), project_name=TRIALS)
+        # KerasTuner prints the traceback of every failed trial; people find its last line in the leaderboard, the rest
+        # in trial.json. A worker's log is the only place for its own.
+        keras_tuner_config.DEBUG = self._is_worker()
+        if self._is_worker():
+            from keras_tuner.src.distribute import oracle_client
+
+            oracle_client.TIMEOUT = cluster.patience(cluster.CHIEF_PATIENCE)  # an hour otherwise
         self.save()  # else a search killed in its first trial would not be found again
 
     def save(self) -> None:
@@ -90,10 +107,31 @@ class Search(BaseTuner):
             super().search(*arguments, **keywords)
         except FatalError as error:
             raise InputError(str(error)) from error
+        except grpc.RpcError as error:
+            raise cluster.silence() from error
+
+    def pre_create_trial(self) -> None:
+        """Wait a moment before asking again."""
+        if self._idle:
+            time.sleep(IDLE_SECONDS)
+        self._idle = True
+
+    def on_trial_begin(self, trial: Any) -> None:
+        """Note that there was something to do."""
+        self._idle = self._taken_away = False
 
     def _try_run_and_update_trial(self, trial: Any, *arguments: Any, **keywords: Any) -> None:
-        with given_back():
+        with given_back(), self._heard_of(trial):
             super()._try_run_and_update_trial(trial, *arguments, **keywords)
+
+    @contextlib.contextmanager
+    def _heard_of(self, trial: Any) -> Iterator[None]:
+        if not self._is_worker():
+            yield
+            return
+        with Heartbeat(self.oracle.create_trial, self.tuner_id, trial.trial_id) as heartbeat:
+            self._lost = heartbeat.lost
+            yield
 
     def run_trial(self, trial: Any, *arguments: Any, **keywords: Any) -> dict[str, float]:
         """Train one trial; give the objective.
@@ -115,6 +153,8 @@ class Search(BaseTuner):
         account.write(folder)
 
         def on_epoch(epoch: Epoch) -> bool:
+            if self._lost():
+                raise TakenAwayError
             del account.epochs[epoch.epoch - 1 :]
             account.epochs.append(asdict(epoch))
             account.seconds = earlier + time.monotonic() - begin
@@ -135,6 +175,9 @@ class Search(BaseTuner):
             account.outcome, account.reason = "failed", "out of memory on the device; lower --batch-size"
             account.write(folder)
             raise FailedTrialError(account.reason) from error
+        except TakenAwayError:
+            self._taken_away = True  # nothing is written: the journal is another's now
+            raise
         except InputError as error:
             raise FatalError(str(error)) from error
         account.epochs = [asdict(epoch) for epoch in fitted.history]
@@ -146,11 +189,13 @@ class Search(BaseTuner):
 
     def on_trial_end(self, trial: Any) -> None:
         """Report the end, and drop what only a killed trial would need."""
+        if self._taken_away:
+            return
         super().on_trial_end(trial)
         folder = self._folder(trial.trial_id)
-        if trial.message and (account := journal.read(folder)) and not account.reason:
+        if trial.status != "COMPLETED" and (account := journal.read(folder)) and not account.reason:
             # An error nobody foresaw. KerasTuner keeps it in the trial, but a worker's does not reach its chief.
-            account.outcome, account.reason = "failed", trial.message.strip().splitlines()[-1]
+            account.outcome, account.reason = "failed", (trial.message or "unknown").strip().splitlines()[-1]
             account.write(folder)
         if self.plan.start.search.tuner != "hyperband":  # there a later trial may go on from it
             shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
@@ -174,9 +219,9 @@ class Search(BaseTuner):
         if self.deadline and time.time() > self.deadline:
             return "out of time"
         search, objective = self.plan.start.search, self.plan.objective
-        if not search.stop_hopeless or search.tuner == "hyperband" or not objective.by_epoch:
+        if not search.stop_hopeless or search.tuner == "hyperband":
             return "running"
-        curve = [epoch[objective.name] for epoch in account.epochs]
+        curve = [epoch[objective.curve] for epoch in account.epochs]
         return "hopeless" if hopeless(curve, list(journal.others(folder)), objective) else "running"
 
     def _inherit(self, earlier: Path, folder: Path) -> None:

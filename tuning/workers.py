@@ -2,6 +2,8 @@
 
 The chief watches them. One that dies is started again under its name, and KerasTuner gives it back the trial it had,
 which goes on from its last epoch. No worker outlives the chief: each holds the end of a pipe and ends when it breaks.
+On a cluster somebody else starts the workers. One that is not heard of for too long, here or there, loses its trial to
+the next that asks.
 """
 
 from __future__ import annotations
@@ -23,22 +25,30 @@ from tuning import cluster, journal
 from tuning.search import Search
 
 DEATHS = 3  # of workers in one trial before it counts as failed, and of one worker without a trial before we stop
+LAST_SECONDS = 1.0  # between the answer that sends the last worker home and our end
 POLL_SECONDS = 0.25
 GRACE_SECONDS = 5.0
 
 
-def serve(tuner: Search, team: Team | None, on_tick: Callable[[], None] = lambda: None) -> None:
+def serve(
+    tuner: Search,
+    team: Team | None,
+    on_tick: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = lambda text: None,
+) -> None:
     """Be the chief until the search has ended.
 
     Args:
         tuner: made under the chief's environment variables.
         team: workers to start and watch; None if somebody else starts them (a cluster).
         on_tick: called a few times a second.
+        say: told what happens to workers.
 
     Raises:
         InputError: the port is taken, or the workers cannot work.
     """
     cluster.check_port()
+    patience, deaths = cluster.patience(cluster.WORKER_PATIENCE), Deaths(tuner, say)
     failure: list[BaseException] = []
 
     def answer() -> None:
@@ -52,15 +62,48 @@ def serve(tuner: Search, team: Team | None, on_tick: Callable[[], None] = lambda
     try:
         if team:
             team.start()
-        while server.is_alive() and not (team and team.tend(tuner)):
+        # KerasTuner's own loop looks only every 20 seconds whether all have gone home.
+        while server.is_alive() and not (team.tend(tuner, deaths) if team else tuner.oracle.deserted()):
+            for name, trial in tuner.oracle.lost(patience):
+                deaths.lost(name, f"was not heard of for {patience:g} s", trial)
             on_tick()
             time.sleep(POLL_SECONDS)
+        if not team:
+            time.sleep(LAST_SECONDS)
     finally:
         if team:
             team.stop()
     if failure:
         raise failure[0]
     on_tick()
+
+
+@dataclass
+class Deaths:
+    """Of workers in each trial: one that costs too many counts as failed."""
+
+    tuner: Search
+    say: Callable[[str], None]
+    count: Counter[str] = field(default_factory=Counter)
+    """By trial."""
+
+    def lost(self, worker: str, how: str, trial: Any) -> None:
+        """Note that a worker is gone, how, and in which trial (None: it had none)."""
+        if trial is None:
+            self.say(f"{worker} {how}")
+            return
+        self.count[trial.trial_id] += 1
+        number = int(trial.trial_id) + 1
+        if self.count[trial.trial_id] < DEATHS:
+            self.say(f"{worker} {how} in trial {number}, which is given out again")
+            return
+        self.say(f"trial {number} has cost {DEATHS} workers; it counts as failed")
+        folder = Path(self.tuner.get_trial_dir(trial.trial_id))
+        account = journal.read(folder) or journal.Journal({})
+        account.outcome, account.reason = "failed", f"{DEATHS} workers were lost in it; the last {how}"
+        account.write(folder)
+        trial.status, trial.message = "FAILED", account.reason
+        self.tuner.oracle.end_trial(trial)
 
 
 @dataclass
@@ -84,10 +127,7 @@ class Team:
     logs: Path
     """Folder of their output."""
     gpus: int = 0
-    say: Callable[[str], None] = lambda text: None
     members: list[Worker] = field(default_factory=list)
-    deaths: Counter[str] = field(default_factory=Counter)
-    """By trial."""
 
     def start(self) -> None:
         """Start all."""
@@ -95,7 +135,7 @@ class Team:
         for member in self.members:
             self._start(member)
 
-    def tend(self, tuner: Search) -> bool:
+    def tend(self, tuner: Search, deaths: Deaths) -> bool:
         """Start again what died; say whether all have ended well.
 
         Raises:
@@ -106,7 +146,7 @@ class Team:
             if code == BAD_INPUT:
                 raise InputError(self._last_words(member).partition(": ")[2] or self._last_words(member))
             if code:
-                self._replace(member, code, tuner)
+                self._replace(member, code, tuner.oracle.ongoing_trials.get(member.name), deaths)
         return all(member.process and member.process.poll() == 0 for member in self.members)
 
     def stop(self) -> None:
@@ -144,40 +184,20 @@ class Team:
             given["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"  # several workers may share one
         return given
 
-    def _replace(self, member: Worker, code: int, tuner: Search) -> None:
-        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        trial = tuner.oracle.ongoing_trials.get(member.name)
-        if trial is None:
-            member.deaths += 1
-            if member.deaths >= DEATHS:
-                raise InputError(
-                    f"{member.name} ended {how} {DEATHS} times without a trial; its log is "
-                    f"{self.logs / (member.name + '.log')}: {self._last_words(member)}"
-                )
-            self.say(f"{member.name} ended {how}; it is started again")
-        else:
-            member.deaths = 0
-            self.deaths[trial.trial_id] += 1
-            number = int(trial.trial_id) + 1
-            if self.deaths[trial.trial_id] >= DEATHS:
-                self.say(f"trial {number} has cost {DEATHS} workers; it counts as failed")
-                _fail(trial, f"{DEATHS} workers in a row ended {how}", tuner)
-            else:
-                self.say(f"{member.name} ended {how} in trial {number}, which is given out again")
+    def _replace(self, member: Worker, code: int, trial: Any, deaths: Deaths) -> None:
+        how = f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        member.deaths = 0 if trial else member.deaths + 1
+        if member.deaths >= DEATHS:
+            raise InputError(
+                f"{member.name} {how} {DEATHS} times without a trial; its log is "
+                f"{self.logs / (member.name + '.log')}: {self._last_words(member)}"
+            )
+        deaths.lost(member.name, how if trial else f"{how}; it is started again", trial)
         self._start(member)
 
     def _last_words(self, member: Worker) -> str:
         lines = (self.logs / f"{member.name}.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1] if lines else "it is empty"
-
-
-def _fail(trial: Any, reason: str, tuner: Search) -> None:
-    folder = Path(tuner.get_trial_dir(trial.trial_id))
-    account = journal.read(folder) or journal.Journal({})
-    account.outcome, account.reason = "failed", reason
-    account.write(folder)
-    trial.status, trial.message = "FAILED", reason
-    tuner.oracle.end_trial(trial)
 
 
 def command(run_dir: Path) -> list[str]:

@@ -34,7 +34,8 @@ def plan(stub):
 @pytest.fixture
 def search(stub, tmp_path):
     """Make a search that trains nothing, in one folder: made again, it resumes."""
-    from tuning.run import SearchFolder, make_search
+    from tuning.folder import SearchFolder
+    from tuning.live import make_search
 
     def make(plan, train=None, **options):
         folder = SearchFolder(tmp_path / "run" / "tuner")

@@ -1,6 +1,7 @@
 """A search whose trials train nothing: for tests in this process, and as a command for tests that kill it.
 
 `python stub_search.py RUN_DIR [--worker] [--seconds S] [--trials N] [--tuner T] [--epochs E] [--workers W]`
+With KerasTuner's environment variables it is a cluster's chief or one of its workers.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ DATA = {"images": {"train": 80, "validation": 20}, "image_size": 32, "metadata":
 
 def start(**search):
     given = {"tuner": "random", "max_trials": 4, "trial_epochs": 3, "stop_hopeless": False} | search
+    given = {"objective": "validation_auroc", "confirm": 0} | given
     return RunConfig(
-        search=SearchConfig(**given), model=ModelConfig(dropout=0.1), fit=FitConfig(learning_rate=2e-4, epochs=12)
+        search=SearchConfig(**given),
+        model=ModelConfig(model="compact", dropout=0.1),
+        fit=FitConfig(learning_rate=2e-4, epochs=12),
     )
 
 
@@ -62,7 +66,8 @@ def main():
 
     from pipeline.run import RunFolder
     from pneumo_tfds.files import write_json
-    from tuning import cluster, run, workers
+    from tuning import cluster, live, workers
+    from tuning.folder import SearchFolder
     from tuning.plan import Plan, write
 
     parser = argparse.ArgumentParser()
@@ -75,10 +80,10 @@ def main():
     parser.add_argument("--tuner", default="random")
     given = parser.parse_args()
     plan = Plan(start(tuner=given.tuner, max_trials=given.trials, trial_epochs=given.epochs), DATA)
-    folder = run.SearchFolder(RunFolder(given.run_dir).tuner)
+    folder = SearchFolder(RunFolder(given.run_dir).tuner)
 
     def make():
-        return run.make_search(
+        return live.make_search(
             plan, None, folder, train=training(given.seconds), score=lambda config, fitted: fitted.best.validation_auroc
         )
 
@@ -88,20 +93,22 @@ def main():
         from tuning.worker import _end_with_chief
 
         threading.Thread(target=_end_with_chief, daemon=True).start()
+    if cluster.role() == "worker":
         cluster.await_chief()
         make().search()
         return
     folder.path.mkdir(parents=True, exist_ok=True)
     write(plan, folder.plan)
-    if given.workers == 1:
+    say = Console(width=200).print
+    if cluster.role() == "chief":
+        workers.serve(make(), None, say=say)
+    elif given.workers == 1:
         make().search()
     else:
         port = cluster.free_port()
         os.environ.update(cluster.environment("chief", port))
         command = [sys.executable, __file__, *sys.argv[1:], "--worker"]
-        console = Console()
-        team = workers.Team(command, given.workers, port, folder.path / "logs", say=console.print)
-        workers.serve(make(), team)
+        workers.serve(make(), workers.Team(command, given.workers, port, folder.path / "logs"), say=say)
     write_json(folder.path / "done.json", True)
 
 

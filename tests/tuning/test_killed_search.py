@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import psutil
 import pytest
 
 TRIALS, EPOCHS = 4, 4
 
 
-def begin(stub, folder, *options):
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+def begin(stub, folder, *options, **variables):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | variables
     command = [sys.executable, str(stub.path), str(folder), "--trials", str(TRIALS), "--epochs", str(EPOCHS), *options]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -87,3 +89,95 @@ def test_workers_do_not_outlive_their_chief(stub, tmp_path, how):
     _gone, alive = psutil.wait_procs(workers, timeout=15)
     assert not alive
     assert not (tmp_path / "tuner" / "done.json").exists()
+
+
+@pytest.fixture
+def clustered(stub, tmp_path):
+    """Start members of one search by KerasTuner's own variables, as a scheduler would; what is left over is killed."""
+    from tuning import cluster
+
+    port, started = cluster.free_port(), []
+
+    def start(name, *options):
+        variables = cluster.environment(name, port) | {cluster.WORKER_PATIENCE: "6", cluster.CHIEF_PATIENCE: "120"}
+        started.append(begin(stub, tmp_path, *options, **variables))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_the_trial_of_a_worker_that_never_comes_back_to_another(clustered, tmp_path):
+    chief = clustered("chief")
+    members = [clustered(f"worker{number}", "--seconds", "0.3") for number in (1, 2)]
+    wait_for(lambda: len(trained(tmp_path)) == 2 and all(map(len, trained(tmp_path).values())))
+    victim, survivor = members
+    victim.send_signal(signal.SIGKILL)
+    assert survivor.wait(timeout=240) == 0
+    output, _ = chief.communicate(timeout=60)
+    assert chief.returncode == 0, output
+    assert "worker1 was not heard of for 6 s in trial" in output
+    found = trained(tmp_path)
+    assert len(found) == TRIALS
+    for name, epochs in found.items():
+        assert [epoch for epoch, _ in epochs] == list(range(1, EPOCHS + 1)), name
+    moved = [epochs for epochs in found.values() if len({process for _, process in epochs}) == 2]
+    assert len(moved) == 1
+    assert moved[0][0][1] == victim.pid
+    assert moved[0][-1][1] == survivor.pid
+
+
+@pytest.mark.long
+def test_workers_go_on_with_their_trials_when_a_killed_chief_is_started_again(clustered, tmp_path):
+    chief = clustered("chief")
+    members = [clustered(f"worker{number}", "--seconds", "0.3") for number in (1, 2)]
+    wait_for(lambda: len(trained(tmp_path)) == 2 and all(map(len, trained(tmp_path).values())))
+    chief.send_signal(signal.SIGKILL)
+    chief.communicate()
+    chief = clustered("chief")
+    assert [member.wait(timeout=240) for member in members] == [0, 0]
+    output, _ = chief.communicate(timeout=60)
+    assert chief.returncode == 0, output
+    assert "given out again" not in output
+    for name, epochs in trained(tmp_path).items():
+        assert [epoch for epoch, _ in epochs] == list(range(1, EPOCHS + 1)), name
+    assert len(trained(tmp_path)) == TRIALS
+
+
+@pytest.mark.long
+def test_a_search_killed_again_and_again_at_any_moment_ends_as_an_undisturbed_one(stub, tmp_path):
+    random = np.random.default_rng(6)
+    undisturbed = begin(stub, tmp_path / "whole", "--tuner", "bayesian")
+    assert undisturbed.wait(timeout=240) == 0
+    kills = 0
+    while not (tmp_path / "killed" / "tuner" / "done.json").exists():
+        before = sum(map(len, trained(tmp_path / "killed").values()))
+        process = begin(stub, tmp_path / "killed", "--tuner", "bayesian", "--seconds", "0.1")
+
+        def has_gone_on(before=before, process=process):
+            return sum(map(len, trained(tmp_path / "killed").values())) > before or process.poll() is not None
+
+        wait_for(has_gone_on)
+        try:
+            process.wait(timeout=random.uniform(0.0, 0.5))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            kills += 1
+        process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL)
+    assert kills > 2
+    for name, epochs in trained(tmp_path / "killed").items():
+        # Between the checkpoint of an epoch and its note here a kill may fall: an epoch then is not noted, never twice.
+        numbers = [epoch for epoch, _ in epochs]
+        assert numbers == sorted(set(numbers)), name
+    for name in trained(tmp_path / "whole"):
+        one, other = (
+            json.loads((tmp_path / which / "tuner" / "trials" / name / "journal.json").read_text())
+            for which in ("whole", "killed")
+        )
+        assert one["values"] == other["values"]
+        assert one["score"] == other["score"]

@@ -47,6 +47,23 @@ def test_the_first_trial_has_the_starting_values(plan, search, tuner):
     assert values(search)[1] != values(search)[0]
 
 
+@pytest.mark.parametrize("tuner", ["bayesian", "hyperband", "random"])
+def test_a_run_with_other_values_tries_the_studys_second(plan, search, tuner):
+    from tuning.space import STUDY
+
+    made = plan(tuner=tuner, max_trials=3)
+    search(made).search()
+    assert values(search)[0] == made.values(made.base) != STUDY
+    assert values(search)[1] == STUDY
+    assert values(search)[2] not in values(search)[:2]
+
+
+def test_the_studys_values_are_left_out_where_the_users_range_does_not_hold_them(plan, search):
+    made = plan(max_trials=2, ranges=("learning_rate=1e-4:5e-4",))
+    search(made).search()
+    assert all(found["learning_rate"] <= 5e-4 for found in values(search))
+
+
 @pytest.mark.parametrize("tuner", TUNERS)
 def test_a_killed_search_goes_on_as_if_nothing_had_been(plan, search, stub, tuner, tmp_path):
     made = plan(tuner=tuner, max_trials=6)
@@ -197,3 +214,81 @@ def test_a_budget_in_epochs_or_minutes_begins_no_trial_beyond_it(plan, search):
     tuner.oracle.begun -= 1
     tuner.search()
     assert len(list(search.trials.glob("trial_*"))) == 3
+
+
+def lost_after(oracle, worker, seconds):
+    """Pretend that a worker was last heard of so long ago."""
+    oracle.heard[worker] -= seconds
+
+
+def test_a_silent_workers_trial_goes_to_the_next_that_asks(plan, search):
+    oracle = search(plan(max_trials=3)).oracle
+    first, other = oracle.create_trial("worker1"), oracle.create_trial("worker2")
+    assert oracle.lost(60) == []
+    lost_after(oracle, "worker1", 61)
+    assert oracle.lost(60) == [("worker1", first)]
+    assert oracle.lost(60) == []
+    assert oracle.create_trial("worker3").trial_id == first.trial_id
+    assert oracle.create_trial("worker2") is other
+    # The silent one was only slow: it learns that the trial is another's, from being given the next.
+    assert oracle.create_trial("worker1").trial_id not in (first.trial_id, other.trial_id)
+
+
+def ended(trial, value=0.9):
+    trial.metrics.register("validation_auroc", direction="max")
+    trial.metrics.update("validation_auroc", value)
+    trial.status = "COMPLETED"
+    return trial
+
+
+def test_an_end_that_two_workers_report_counts_once(plan, search):
+    oracle = search(plan(max_trials=2)).oracle
+    trial = oracle.create_trial("worker1")
+    lost_after(oracle, "worker1", 61)
+    oracle.lost(60)
+    oracle.create_trial("worker2")
+    oracle.end_trial(ended(trial))
+    oracle.end_trial(trial)
+    assert oracle.end_order == [trial.trial_id]
+    assert not oracle.ongoing_trials
+
+
+def test_no_worker_goes_home_while_anothers_trial_may_have_to_be_given_out_again(plan, search):
+    oracle = search(plan(max_trials=1)).oracle
+    trial = oracle.create_trial("worker1")
+    assert oracle.create_trial("worker2").status == "IDLE"
+    assert not oracle.deserted()
+    lost_after(oracle, "worker1", 61)
+    oracle.lost(60)
+    assert oracle.create_trial("worker2").trial_id == trial.trial_id
+    oracle.end_trial(ended(trial))
+    assert not oracle.deserted()
+    assert oracle.create_trial("worker2").status == "STOPPED"
+    assert oracle.deserted()
+
+
+def test_after_a_chiefs_restart_each_worker_keeps_its_own_trial(plan, search):
+    made = plan(max_trials=4)
+    oracle = search(made).oracle
+    held = {worker: oracle.create_trial(worker).trial_id for worker in ("worker1", "worker2", "worker3")}
+    oracle = search(made).oracle
+    assert {worker: oracle.create_trial(worker).trial_id for worker in held} == held
+
+
+def test_a_trial_that_costs_three_workers_counts_as_failed(plan, search):
+    from tuning import journal
+    from tuning.workers import DEATHS, Deaths
+
+    said = []
+    tuner = search(plan(max_trials=2))
+    deaths = Deaths(tuner, said.append)
+    for number in range(DEATHS):
+        worker = f"worker{number}"
+        trial = tuner.oracle.create_trial(worker)
+        assert trial.trial_id == "0"
+        lost_after(tuner.oracle, worker, 61)
+        for name, lost in tuner.oracle.lost(60):
+            deaths.lost(name, "was not heard of", lost)
+    assert said[-1] == "trial 1 has cost 3 workers; it counts as failed"
+    assert journal.read(search.trials / "trial_0").outcome == "failed"
+    assert tuner.oracle.create_trial("worker9").trial_id == "1"

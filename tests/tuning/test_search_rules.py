@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.config import DataConfig, ModelConfig
+from pipeline.config import DataConfig, ModelConfig, SearchConfig
 from pneumo_tfds.errors import InputError
 from tuning import cluster
 from tuning.hopeless import hopeless
@@ -30,7 +30,7 @@ def test_objectives_have_their_direction():
 
 @pytest.mark.parametrize("name", ["val_loss", "sensitivity@1.5", "sensitivity@", ""])
 def test_an_objective_no_run_reports_is_refused(name):
-    with pytest.raises(InputError, match=r"--objective .* choose from validation_auroc"):
+    with pytest.raises(InputError, match=r"--objective .* choose from shifted_auroc"):
         parse(name)
 
 
@@ -157,6 +157,27 @@ def test_a_port_in_use_is_refused_before_two_chiefs_share_it(monkeypatch):
 def test_a_worker_without_a_chief_gives_up_and_says_where_it_looked(monkeypatch):
     for name, value in cluster.environment("tuner0", cluster.free_port()).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv(cluster.PATIENCE, "0.2")
+    monkeypatch.setenv(cluster.CHIEF_PATIENCE, "0.2")
     with pytest.raises(InputError, match=r"no chief answers at 127\.0\.0\.1"):
         cluster.await_chief()
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "0", "inf", "nan", ""])
+def test_patience_that_is_no_number_of_seconds_is_refused_by_name(monkeypatch, text):
+    monkeypatch.setenv(cluster.WORKER_PATIENCE, text)
+    with pytest.raises(InputError, match=f"{cluster.WORKER_PATIENCE} is '{text}'; it must be a number of seconds"):
+        cluster.patience(cluster.WORKER_PATIENCE)
+
+
+def test_a_worker_is_heard_of_several_times_before_it_counts_as_lost(monkeypatch):
+    for seconds in ("2", "120", "3600"):
+        monkeypatch.setenv(cluster.WORKER_PATIENCE, seconds)
+        assert cluster.heartbeat_seconds() <= float(seconds) / 4
+        assert cluster.heartbeat_seconds() <= 10
+
+
+def test_trials_are_judged_on_shifted_validation_unless_asked_otherwise():
+    assert SearchConfig().objective == "shifted_auroc"
+    assert parse(SearchConfig().objective).direction == "max"
+    assert parse("shifted_auroc").curve == parse("sensitivity@0.90").curve == "validation_auroc"
+    assert parse("validation_loss").curve == "validation_loss"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_a_trial_trains_trial_epochs_with_its_own_values_and_the_runs_other_sett
     assert {config.augment for config in seen} == {made.start.augment}
 
 
-def test_a_diverged_trial_is_recorded_and_skipped(plan, search, stub):
+def test_a_diverged_trial_is_recorded_and_skipped(plan, search, stub, capsys):
     from pipeline.fit import DivergedError
 
     def train(config, *, description, **keywords):
@@ -50,6 +51,7 @@ def test_a_diverged_trial_is_recorded_and_skipped(plan, search, stub):
     assert [account.outcome for account in found] == ["finished", "failed", "finished", "finished"]
     assert "no longer finite" in found[1].reason
     assert json.loads((search.trials / "trial_1" / "trial.json").read_text())["status"] == "FAILED"
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_an_error_nobody_foresaw_fails_its_trial_and_is_recorded(plan, search, stub):
@@ -136,3 +138,77 @@ def test_every_ended_trial_is_announced(plan, search):
     calls = []
     search(plan(max_trials=3), on_trial=lambda: calls.append(1)).search()
     assert len(calls) == 3
+
+
+def test_a_worker_whose_trial_was_given_to_another_writes_and_reports_nothing(plan, search, monkeypatch):
+    tuner = search(plan(max_trials=1))
+    reported, taken = [], iter([True])
+    monkeypatch.setattr(tuner.oracle, "end_trial", lambda trial: reported.append(trial.status) or end(trial))
+    end = type(tuner.oracle).end_trial.__get__(tuner.oracle)
+    tuner._lost = lambda: next(taken, False)
+    tuner.search()
+    # Asked again, the oracle gave the same trial here; its first attempt left no trace but its checkpoint.
+    assert reported == ["COMPLETED"]
+    assert [epoch["epoch"] for epoch in journals(search)[0].epochs] == [1, 2, 3]
+    assert journals(search)[0].outcome == "finished"
+
+
+@pytest.mark.parametrize(("answer", "lost"), [("7", False), ("8", True)])
+def test_a_heartbeat_hears_whether_the_trial_is_still_its_own(monkeypatch, answer, lost):
+    from types import SimpleNamespace
+
+    from tuning.heartbeat import Heartbeat
+
+    monkeypatch.setattr("tuning.cluster.heartbeat_seconds", lambda: 0.001)
+    asked = threading.Event()
+
+    def ask(worker):
+        asked.set()
+        return SimpleNamespace(trial_id=answer)
+
+    with Heartbeat(ask, "worker1", "7") as heartbeat:
+        assert asked.wait(30)
+    assert heartbeat.lost() is lost
+
+
+def test_a_heartbeat_outlives_a_chief_that_is_started_again(monkeypatch):
+    from types import SimpleNamespace
+
+    import grpc
+
+    from tuning.heartbeat import Heartbeat
+
+    monkeypatch.setattr("tuning.cluster.heartbeat_seconds", lambda: 0.001)
+    answers, heard = iter([grpc.RpcError(), grpc.RpcError()]), threading.Event()
+
+    def ask(worker):
+        for error in answers:
+            raise error
+        heard.set()
+        return SimpleNamespace(trial_id="7")
+
+    with Heartbeat(ask, "worker1", "7") as heartbeat:
+        assert heard.wait(30)
+    assert not heartbeat.lost()
+
+
+def test_a_chief_that_falls_silent_ends_its_worker_with_one_line(plan, search, monkeypatch):
+    import grpc
+
+    from tuning import cluster
+
+    for name, value in cluster.environment("worker1", 8123).items():
+        monkeypatch.setenv(name, value)
+    tuner = search(plan(max_trials=1))
+
+    def silent(tuner_id):
+        raise grpc.RpcError
+
+    monkeypatch.setattr(tuner.oracle, "create_trial", silent)
+    with pytest.raises(InputError, match=r"chief at 127\.0\.0\.1:8123 has not answered for 300 s; start it again"):
+        tuner.search()
+
+
+def test_hopeless_trials_are_stopped_under_an_objective_that_is_computed_at_the_end(plan, search):
+    search(plan(max_trials=20, stop_hopeless=True, trial_epochs=4, objective="shifted_auroc")).search()
+    assert any(account.outcome == "hopeless" for account in journals(search))

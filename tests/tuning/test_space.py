@@ -8,7 +8,9 @@ import pytest
 
 from pipeline.config import AugmentConfig, FitConfig, ModelConfig, RunConfig
 from pneumo_tfds.errors import InputError
-from tuning.space import PARAMETERS, hyperparameters, space, to_config
+from tuning.space import PARAMETERS, STUDY, first_values, hyperparameters, space, to_config
+
+START = RunConfig(fit=FitConfig(learning_rate=1e-3), model=ModelConfig(model="compact", dropout=0.2))
 
 
 def names(parameters):
@@ -16,7 +18,7 @@ def names(parameters):
 
 
 def test_learning_rate_dropout_l1_and_l2_are_searched():
-    parameters, _ = space([], None, RunConfig())
+    parameters, _ = space([], None, START)
     assert names(parameters) == ["learning_rate", "dropout", "l1", "l2"]
 
 
@@ -45,8 +47,20 @@ def test_the_start_is_inside_the_space_to_the_last_bit():
         assert hp.min_value <= hp.default <= hp.max_value, parameter.name
 
 
+def test_the_studys_values_come_second_unless_they_are_the_first():
+    study = RunConfig(fit=FitConfig(learning_rate=STUDY["learning_rate"]), model=ModelConfig(dropout=STUDY["dropout"]))
+    parameters, base = space([], None, study)
+    assert len(first_values(parameters, base)) == 1
+    parameters, base = space([], None, RunConfig(fit=FitConfig(learning_rate=3e-4)))
+    own, second = first_values(parameters, base)
+    assert own["learning_rate"] == 3e-4
+    assert {parameter.name: parameter.meant(second[parameter.name]) for parameter in parameters} == STUDY
+    parameters, base = space(["weight_decay", "learning_rate=1e-4:5e-4"], None, base)
+    assert len(first_values(parameters, base)) == 1  # 1e-3 lies outside
+
+
 def test_zero_has_a_decade_of_its_own():
-    l2 = next(parameter for parameter in space([], None, RunConfig())[0] if parameter.name == "l2")
+    l2 = next(parameter for parameter in space([], None, START)[0] if parameter.name == "l2")
     assert l2.meant(l2.low / 2) == 0
     assert l2.meant(l2.low) == l2.low
     assert l2.meant(l2.drawn(0.0)) == 0
@@ -55,7 +69,7 @@ def test_zero_has_a_decade_of_its_own():
 
 
 def test_random_draws_reach_zero_and_both_ends():
-    parameters, base = space([], None, RunConfig())
+    parameters, base = space([], None, START)
     l1 = next(parameter for parameter in parameters if parameter.name == "l1")
     hp = next(hp for hp in hyperparameters(parameters, base).space if hp.name == "l1")
     values = [l1.meant(hp.random_sample(seed)) for seed in range(400)]
@@ -65,7 +79,7 @@ def test_random_draws_reach_zero_and_both_ends():
 
 
 def test_ranges_change_fix_and_add():
-    parameters, base = space(["learning_rate=1e-3:1e-2", "dropout=0.3", "weight-decay"], None, RunConfig())
+    parameters, base = space(["learning_rate=1e-3:1e-2", "dropout=0.3", "weight-decay"], None, START)
     assert names(parameters) == ["learning_rate", "l1", "l2", "weight_decay"]
     assert (parameters[0].low, parameters[0].high) == (1e-3, 1e-2)
     assert base.model.dropout == 0.3
@@ -74,7 +88,7 @@ def test_ranges_change_fix_and_add():
 def test_a_file_says_the_same_and_flags_win(tmp_path):
     file = tmp_path / "space.json"
     file.write_text(json.dumps({"learning_rate": [1e-4, 1e-3], "dropout": 0.3, "batch_size": True}))
-    parameters, base = space(["learning_rate=1e-3:2e-3"], file, RunConfig())
+    parameters, base = space(["learning_rate=1e-3:2e-3"], file, START)
     assert names(parameters) == ["learning_rate", "l1", "l2", "batch_size"]
     assert (parameters[0].low, parameters[0].high) == (1e-3, 2e-3)
     assert base.model.dropout == 0.3
@@ -95,7 +109,7 @@ def test_a_file_says_the_same_and_flags_win(tmp_path):
 )
 def test_what_cannot_be_searched_is_refused_by_name(ranges, message):
     with pytest.raises(InputError, match="--ranges") as caught:
-        space(ranges, None, RunConfig())
+        space(ranges, None, START)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -105,13 +119,13 @@ def test_a_bad_file_is_named(tmp_path, content):
     file = tmp_path / "space.json"
     file.write_text(content)
     with pytest.raises(InputError, match=r"space\.json"):
-        space([], file, RunConfig())
+        space([], file, START)
     with pytest.raises(InputError, match="give a JSON file"):
-        space([], tmp_path / "none.json", RunConfig())
+        space([], tmp_path / "none.json", START)
 
 
 def test_a_grid_has_the_start_zero_and_both_ends():
-    parameters, base = space([], None, RunConfig())
+    parameters, base = space([], None, START)
     declared = {hp.name: hp for hp in hyperparameters(parameters, base, levels=3).space}
     rates = declared["learning_rate"].values
     assert rates == pytest.approx([1e-4, 1e-3, 1e-2])
@@ -121,7 +135,7 @@ def test_a_grid_has_the_start_zero_and_both_ends():
 
 
 def test_batch_sizes_are_whole_numbers():
-    parameters, base = space(["batch_size=8:64"], None, RunConfig())
+    parameters, base = space(["batch_size=8:64"], None, START)
     drawn = {hp.name: hp.default for hp in hyperparameters(parameters, base).space}
     changed = to_config(base, parameters, {**drawn, "batch_size": 20.6})
     assert changed.fit.batch_size == 21

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import resource
+import socket
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -155,6 +157,7 @@ def test_the_confirmed_winner_is_the_best_over_new_seeds_not_the_luckiest_trial(
     assert best.model.dropout == confirmed["candidates"][0]["values"]["dropout"]
     assert best.fit.seed == 0
     assert confirmed["verdict"] in said
+    assert said.count("\nconfirming trial ") == 2 * len(means)
     assert "Confirmed over seeds" in (whole.folder / "tuner" / "search.html").read_text()
 
 
@@ -169,7 +172,30 @@ def test_the_verdict_admits_what_seeds_alone_could_explain():
     start, close = candidate(1, 0.9, 0.91, 0.904), candidate(1, 0.9, 0.93, 0.91)
     assert "beats the starting values" in verdict([candidate(4, 0.95, 0.96, 0.955), start], auroc)
     assert "seeds alone could explain" in verdict([candidate(4, 0.99, 0.90, 0.93), close], auroc)
-    assert "they are kept" in verdict([candidate(1, 0.95, 0.96), candidate(3, 0.9, 0.9)], auroc)
+    kept = verdict([candidate(1, 0.95, 0.96), candidate(3, 0.9, 0.92)], auroc)
+    assert "they are kept. The next best: trial 3 has -0.0450 (95 % interval" in kept
+    assert "One setting varies by 0.0112 (standard deviation) from seed to seed" in kept
+
+
+@pytest.mark.parametrize(
+    ("dataset", "asked", "role", "expected"),
+    [
+        ("gray_224", None, "alone", 2),
+        ("phantom_224", None, "alone", 0),
+        ("phantom_224", 1, "alone", 1),
+        ("gray_224", 0, "alone", 0),
+        ("gray_224", None, "chief", 0),
+        ("gray_224", 3, "chief", 3),
+    ],
+)
+def test_winners_are_confirmed_unless_their_figures_mean_nothing(plan, monkeypatch, dataset, asked, role, expected):
+    from pipeline.config import DataConfig
+    from tuning import confirm
+
+    monkeypatch.setattr(confirm.cluster, "role", lambda: role)
+    made = plan(confirm=asked)
+    data = DataConfig(dataset=Path("data") / dataset / "1.0.0")
+    assert confirm.count(replace(made, start=replace(made.start, data=data))) == expected
 
 
 def test_importance_finds_the_parameter_that_matters_and_says_nothing_of_few_trials():
@@ -259,20 +285,64 @@ def test_bad_flags_are_one_line_and_exit_code_2(tmp_path, flags, message):
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.slow
-def test_a_real_search_of_two_trials(tmp_path):
-    from pneumo_tfds.prepared import prepare
+def ended_as(name, port, *flags, **more):
+    from tuning import cluster
 
-    dataset = prepare(None, 32, tmp_path / "data", phantoms=80)
-    run_dir = tmp_path / "run"
-    flags = ["--dataset", str(dataset), "--image-size", "32", "--batch-size", "16"]
-    flags += ["--max-trials", "2", "--trial-epochs", "1"]
-    command = [sys.executable, "-m", "tuning", "--run-dir", str(run_dir), *flags, "--objective", "shifted_auroc"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    rows = list(csv.DictReader((run_dir / "tuner" / "leaderboard.csv").open()))
-    assert sorted(row["trial"] for row in rows) == ["1", "2"]
-    assert all(0 <= float(row["shifted_auroc"]) <= 1 for row in rows)
-    best = read(run_dir / "tuner" / "best.json", RunConfig)
-    assert best.data.dataset == Path(dataset).resolve()
-    assert best.fit.epochs == RunConfig().fit.epochs
+    variables = os.environ | cluster.environment(name, port) | more
+    command = [sys.executable, "-m", "tuning", *flags]
+    return subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+
+
+def test_a_chief_whose_port_is_taken_says_so_in_one_line_and_writes_nothing(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = ended_as("chief", port, "--run-dir", str(tmp_path / "run"))
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert f"the chief cannot listen on 127.0.0.1:{port}" in ended.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_worker_that_cannot_reach_its_chief_says_so_in_one_line(tmp_path):
+    from tuning import cluster
+
+    port = cluster.free_port()
+    ended = ended_as("worker1", port, "--run-dir", str(tmp_path / "run"), PNEUMO_CHIEF_PATIENCE="0.3")
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert f"no chief answers at 127.0.0.1:{port} after 0.3 s" in ended.stderr
+
+
+def test_a_worker_needs_the_run_folder_of_its_chief(monkeypatch):
+    from tuning import run
+
+    with pytest.raises(InputError, match="a worker needs --run-dir"):
+        run.work(None)
+
+
+def test_a_chief_that_is_started_again_goes_on_without_being_told(whole, monkeypatch):
+    from tuning import run
+
+    whole.search(max_trials=2)
+    monkeypatch.setattr(run.cluster, "role", lambda: "chief")
+    assert "2 trials have ended" in whole.search(max_trials=2)
+
+
+def test_a_search_killed_while_its_dataset_was_built_can_be_begun_again(whole, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def dying(settings):
+        raise Killed
+
+    from tuning import run
+
+    for resume in (False, True, False):
+        monkeypatch.setattr(run, "with_dataset", dying)
+        with pytest.raises(Killed):
+            whole.search(max_trials=2, resume=resume)
+    monkeypatch.setattr(run, "with_dataset", lambda settings: settings)
+    whole.search(max_trials=2)
+    assert len(leaderboard(whole)) == 2
