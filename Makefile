@@ -17,8 +17,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,serve]"
 	touch $@
 
-train: $(READY)  ## Search, train, evaluate and export; on phantoms, or: make train ARGS="--source FOLDER"
-	$(BIN)/python -m pipeline.train --tune $(ARGS)
+train: $(READY)  ## Search, train, evaluate and export; on phantoms with the small network, or: make train ARGS="--source FOLDER"
+	$(BIN)/python -m pipeline.train --tune $(or $(ARGS),--model compact)
 
 test: $(READY)  ## Lint, type-check, and run the tests with coverage
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from benchmarks import keras_peers, opencv_peers, pictures
+from benchmarks.changes import CHANGES, EVERYTHING
 from benchmarks.harness import Case, Contender, Record, Work, measure
 from benchmarks.options import Options
 from pipeline import augment, augment_host
@@ -21,7 +22,6 @@ from pneumo_tfds.decode import decode
 
 SHAPES = ((64, 150), (32, 224))  # images in a batch, side in pixels
 SEED = 0
-CHANGES = AugmentConfig()
 AGAINST = "peer: Keras's five layers"
 
 
@@ -41,6 +41,7 @@ def _contenders(images: NDArray[np.uint8], workers: int) -> list[Contender]:
     return [
         Contender("ours: one warp, compiled alone by XLA", _fused(images, True), keep=True),
         Contender("ours: one warp, not compiled", _fused(images, False), keep=True),
+        Contender("ours: the same with sharpness and grain", _fused(images, True, EVERYTHING), keep=True),
         Contender("ours: one warp, OpenCV on the host", _host(images), keep=True),
         Contender("peer: Keras's five layers", _layers(images), keep=True),
         Contender("peer: ImageDataGenerator", _generator(images, workers), keep=True),
@@ -48,12 +49,14 @@ def _contenders(images: NDArray[np.uint8], workers: int) -> list[Contender]:
     ]
 
 
-def _fused(images: NDArray[np.uint8], compiled: bool) -> Callable[[], Callable[[], int]]:
+def _fused(
+    images: NDArray[np.uint8], compiled: bool, config: AugmentConfig = CHANGES
+) -> Callable[[], Callable[[], int]]:
     def prepare() -> Callable[[], int]:
         batch, size = len(images), int(images.shape[1])
 
         def change(pixels: Any, uniform: Any) -> Any:
-            return augment.apply(pixels, augment.sample(uniform, CHANGES, size))
+            return augment.apply(pixels, augment.sample(uniform, config, size))
 
         changed = tf.function(change, jit_compile=compiled)
         pixels, steps = tf.constant(images), count()

@@ -15,12 +15,12 @@ import cv2
 import tensorflow as tf
 
 from benchmarks import dali_peer, keras_peers, opencv_peers, pictures
+from benchmarks.changes import CHANGES
 from benchmarks.harness import Case, Contender, Record, Work, measure
 from benchmarks.machine import write_bandwidth
 from benchmarks.options import Options
 from benchmarks.pictures import Pictures
 from pipeline import augment, jpegs
-from pipeline.config import AugmentConfig
 from pipeline.records import Split, open_splits, training_batches
 from pneumo_tfds.decode import decode
 from pneumo_tfds.errors import InputError
@@ -31,7 +31,6 @@ LARGE_BATCH, LARGE_SECONDS = 16, 4.0
 PLAIN_SIZE, STUDY_SIZE = 224, 150
 SEED = 0
 LIMIT_PIECE = 0.05  # seconds between two looks at the clock while a limit is measured
-CHANGES = AugmentConfig()
 
 
 def run(options: Options) -> list[Record]:

@@ -22,6 +22,7 @@ COMMANDS = [
     "pipeline.compare",
     "pipeline.ladder",
     "tuning",
+    "tuning.cost",
     "export",
     "export.check",
     "export.predict",
