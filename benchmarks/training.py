@@ -60,10 +60,7 @@ def _split(paths: list[str], size: int) -> Split:
     images = np.stack([decode(Path(path).read_bytes(), SIZE, path) for path in chosen])
     labels = np.array([Path(path).parent.name == "PNEUMONIA" for path in chosen], np.int64)
     text = np.array(chosen, np.str_)
-    split = Split("train", (), size, SIZE)
-    # Where the cached property keeps what it has read: here nothing has to be read from records.
-    split.__dict__["examples"] = Examples(images, labels, text, text, text)
-    return split
+    return Split.of("train", Examples(images, labels, text, text, text))
 
 
 def _ours(name: ModelName, precision: Precision, xla: Switch, train: Split) -> Contender:

@@ -1,7 +1,8 @@
 """The changes of `pipeline.augment`, applied by OpenCV on the host: for images that are decoded as they are needed.
 
 One `warpAffine` and one table look-up an image. Geometry and intensities are those of `augment.apply`; the warp rounds
-to whole grey levels before gamma and contrast, so the two differ by about 0.2 grey levels in the mean.
+to whole grey levels before gamma and contrast, so the two differ by about 0.2 grey levels in the mean. Sharpness and
+grain, which need every pixel's neighbours or a number of its own, are not done here.
 """
 
 from __future__ import annotations

@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 
 from pipeline import models
 from pipeline.config import RunConfig
+from pipeline.infer import BATCH
 from pipeline.records import Split, evaluation_batches
 from pneumo_tfds.progress import track
-
-BATCH = 64
 
 
 def applies(config: RunConfig) -> bool:

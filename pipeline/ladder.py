@@ -82,7 +82,7 @@ def settings(name: str, command: Ladder) -> RunConfig:
         config = row.applied(settings(row.start, command))
     else:
         base = LADDERS[command.ladder][1]
-        size = command.image_size or (QUICK_SIZE if command.quick else base.data.image_size)
+        size = command.image_size or base.data.image_size
         data = replace(base.data, source=command.source, data_dir=command.data_dir, image_size=size)
         config = row.applied(replace(base, data=data, fit=replace(base.fit, epochs=command.epochs)))
     if command.quick:

@@ -26,11 +26,7 @@ def bright_corner_split(name, count, seed):
         row, column = rng.integers(2, 8) + (0 if label else SIZE // 2), rng.integers(2, SIZE - 10)
         image[row : row + 7, column : column + 7] = 220
     text = np.array([f"{name}{i}" for i in range(count)])
-    split = Split(name, (), count, SIZE)
-    split.__dict__["examples"] = Examples(
-        images, labels.astype(np.int64), text, text, text
-    )  # fills the cached property
-    return split
+    return Split.of(name, Examples(images, labels.astype(np.int64), text, text, text))
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +74,8 @@ def test_seed_decides_the_start_and_another_one_changes_it(splits):
 @pytest.mark.slow
 def test_loss_that_is_no_number_ends_training_with_advice(splits):
     train, validation = splits
-    huge = Split("train", (), train.count, SIZE)
     images = np.full(train.examples.images.shape, 3e38, np.float32)
-    huge.__dict__["examples"] = dataclasses.replace(train.examples, images=images)
+    huge = Split.of("train", dataclasses.replace(train.examples, images=images))
     plain = dataclasses.replace(
         SETTINGS, augment=AugmentConfig(augment=False), model=ModelConfig(model="study", normalize=False)
     )

@@ -24,9 +24,7 @@ def made(name, count):
     images = rng.integers(0, 60, (count, SIZE, SIZE, 1), dtype=np.uint8)
     images[labels == 1, 4:14, 4:14] += 120
     text = np.array([f"{name}{number}" for number in range(count)])
-    split = Split(name, (), count, SIZE)
-    split.__dict__["examples"] = Examples(images, labels.astype(np.int64), text, text, text)
-    return split
+    return Split.of(name, Examples(images, labels.astype(np.int64), text, text, text))
 
 
 def main(settings, folder=None):
