@@ -33,40 +33,50 @@ def sampler(config: AugmentConfig, image_size: int) -> Callable[[NDArray[np.floa
 def apply(images: NDArray[np.uint8], changes: augment.Changes) -> NDArray[np.float32]:
     """Change each of uint8 `[B, S, S, 1]` as NumPy `changes` say; float32 `[B, S, S, 1]`, 0 to 255."""
     changed = np.empty(images.shape, np.float32)
-    matrices, tables = pixel_matrices(changes, images.shape[1]), intensities(changes)
+    change = changer(changes, images.shape[1])
     for row, image in enumerate(images):
-        change_one(image[:, :, 0], matrices[row], tables[row], changes.boxes[row], changed[row])
+        change(row, image[:, :, 0], changed[row])
     return changed
 
 
-def change_one(
-    grey: NDArray[Any],
-    matrix: NDArray[np.float64],
-    table: NDArray[np.float32],
-    box: NDArray[np.float32],
-    out: NDArray[np.float32],
-) -> None:
-    """Change one image uint8 `[h, w]` of any size into float32 `out` `[S, S, 1]`.
+def changer(changes: augment.Changes, size: int) -> Callable[[int, NDArray[Any], NDArray[np.float32]], None]:
+    """Give what changes one image of a batch; threads may call it for images of their own.
 
-    Scaling from `h x w` to `S x S` is part of the same warp, which samples bilinearly: an image much larger than `out`
-    has to be brought near its size by area averaging first.
+    What the images of a batch have in common is worked out once, because a line of Python that every image runs is one
+    that other threads wait for.
 
     Args:
-        grey: the image.
-        matrix: its row of `pixel_matrices` for S.
-        table: its row of `intensities`.
-        box: its row of `Changes.boxes`.
-        out: where the result is put.
+        changes: of the batch, as NumPy arrays.
+        size: side S of what comes out, pixels.
+
+    Returns:
+        A function of the image's row in the batch, the image uint8 `[h, w]` of any size, and float32 `[S, S, 1]`, where
+        the result is put. Scaling from `h x w` to `S x S` is part of the same warp, which samples bilinearly: an image
+        much larger than S has to be brought near it by area averaging first.
     """
-    size = out.shape[0]
-    if grey.shape != (size, size):
-        across, down = grey.shape[1] / size, grey.shape[0] / size
-        matrix = matrix * ((across,), (down,)) + ((0, 0, (across - 1) / 2), (0, 0, (down - 1) / 2))
-    cv2.LUT(cv2.warpAffine(grey, matrix, (size, size), flags=WARP), table, dst=out)
-    left, top, right, bottom = box
-    if left <= right:
-        part = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)
-        out[np.ix_((part >= top) & (part <= bottom), (part >= left) & (part <= right))] = 0.0
+    matrices = {(size, size): pixel_matrices(changes, size)}
+    tables, square = intensities(changes), (size, size)
+    erased = set(np.flatnonzero(changes.boxes[:, 0] <= changes.boxes[:, 2]).tolist())
+
+    def change(row: int, grey: NDArray[Any], out: NDArray[np.float32]) -> None:
+        shape = grey.shape
+        if shape not in matrices:
+            matrices[shape] = _from(shape, matrices[square], size)
+        cv2.LUT(cv2.warpAffine(grey, matrices[shape][row], square, flags=WARP), tables[row], dst=out)
+        if row in erased:
+            left, top, right, bottom = changes.boxes[row]
+            part = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)
+            out[np.ix_((part >= top) & (part <= bottom), (part >= left) & (part <= right))] = 0.0
+
+    return change
+
+
+def _from(shape: tuple[int, ...], matrices: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Let matrices `[B, 2, 3]` between squares of `size` read an image `[h, w]` instead."""
+    scale = np.array([[shape[1] / size], [shape[0] / size]])
+    scaled: NDArray[np.float64] = matrices * scale
+    scaled[:, :, 2] += (scale[:, 0] - 1) / 2
+    return scaled
 
 
 def pixel_matrices(changes: augment.Changes, size: int) -> NDArray[np.float64]:

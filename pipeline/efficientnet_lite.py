@@ -18,7 +18,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from pipeline import depthwise, normalization
+from pipeline import depthwise
 from pipeline.torch_weights import read_state_dict
 from pneumo_tfds.errors import InputError
 
@@ -53,13 +53,18 @@ GROUPS = (
 )
 
 
-def feature_map(x: Any, penalty: Callable[[], keras.Regularizer | None] = lambda: None) -> Any:
+def feature_map(
+    x: Any,
+    penalty: Callable[[], keras.Regularizer | None] = lambda: None,
+    normalization: type[layers.BatchNormalization] = layers.BatchNormalization,
+) -> Any:
     """Apply the backbone, in the global dtype policy and with fresh weights.
 
     Args:
         x: Keras tensor `[N, S, S, 3]`, or `[N, S, S, 1]` for grey images: equal channels through the stem are one
             channel through the sum of its kernels, at the zero padding too. Around -1 to 1. S is at least 32.
         penalty: makes the regularizer of each kernel.
+        normalization: the layer that normalizes batches.
 
     Returns:
         Keras tensor `[N, ceil(S / 32), ceil(S / 32), 1280]`, 0 to 6.
@@ -75,7 +80,7 @@ def feature_map(x: Any, penalty: Callable[[], keras.Regularizer | None] = lambda
             x = depthwise.layer_class()(
                 kernel, stride, depthwise_initializer="he_normal", depthwise_regularizer=penalty(), **common
             )(x)
-        x = normalization.layer_class()(epsilon=EPSILON, momentum=MOMENTUM, name=f"{name}_norm")(x)
+        x = normalization(epsilon=EPSILON, momentum=MOMENTUM, name=f"{name}_norm")(x)
         return layers.Activation("relu6", name=f"{name}_relu6")(x) if relu else x
 
     x = convolve(x, STEM, "stem", kernel=3, stride=2)

@@ -94,7 +94,8 @@ def fit(
         validation: what chooses the epoch to keep.
         folder: where a checkpoint is written after every epoch (by the chief), and taken up again if there is one.
         until: stop after so many epochs, the schedule still being that of all of them; None goes to the end.
-        on_epoch: called after every epoch; training ends early when it returns True.
+        on_epoch: called after every epoch, before its checkpoint; training ends early when it returns True. After a
+            kill it may hear of an epoch a second time, but it misses none.
         description: what the progress bar says.
 
     Raises:
@@ -103,8 +104,6 @@ def fit(
     """
     devices = connect(config.fit)
     keras.utils.set_random_seed(config.fit.seed)
-    if config.fit.deterministic:
-        tf.config.experimental.enable_op_determinism()
     execution = choose(config.fit)
     head = heads.Head(config, train.image_size) if heads.applies(config) and train.fits(config.data.cache) else None
     if head:
@@ -143,10 +142,11 @@ def fit(
         if not history or _merit(row) > max(map(_merit, history)):
             training.remember_best()
         history.append(row)
+        enough = on_epoch(row)  # before the checkpoint: killed in between, the epoch is trained and told once more
         if folder and devices.cluster.chief:
             state = {"history": [vars(epoch) for epoch in history], "iterations": training.iterations}
             checkpoint.save(folder, training.variables(), state)
-        if on_epoch(row):
+        if enough:
             break
     training.kept.set_weights([variable.numpy() for variable in training.best])
     return Fitted(head.assembled(training.kept) if head else training.kept, tuple(history), execution)
@@ -174,7 +174,10 @@ class Training:
         head: heads.Head | None = None,
     ) -> None:
         self.config, self.train, self.devices = config, train, devices or Devices()
-        network = head.build() if head else models.build(config.model, train.image_size, execution.precision)
+        fused = execution.device == "CPU"
+        network = (
+            head.build() if head else models.build(config.model, train.image_size, execution.precision, fused=fused)
+        )
         with self.devices.strategy.scope():
             self.network = self.devices.replicated(network)
             self.optimizer = _optimizer(config.fit, train.count // config.fit.batch_size, execution)

@@ -110,13 +110,13 @@ def _augmenting(
     source: Source, rows: Sequence[Image], pixels: NDArray[Any], changes: augment.Changes
 ) -> Callable[[int], None]:
     size = pixels.shape[1]
-    matrices, tables = augment_host.pixel_matrices(changes, size), augment_host.intensities(changes)
+    apply = augment_host.changer(changes, size)
 
     def work(start: int) -> None:
         for row in range(start, min(start + CHUNK, len(rows))):
             grey: NDArray[Any] = decode_full(source.read(rows[row]), rows[row].name, cover=size)
             if max(grey.shape) > SHARPEST * size:
                 grey = resize(grey, size)[:, :, 0]
-            augment_host.change_one(grey, matrices[row], tables[row], changes.boxes[row], pixels[row])
+            apply(row, grey, pixels[row])
 
     return work

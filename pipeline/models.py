@@ -8,8 +8,9 @@ the networks end in global average pooling, `heatmap` out.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -19,26 +20,28 @@ from keras import layers, ops
 
 from pipeline import efficientnet_lite
 from pipeline.config import ModelConfig
+from pipeline.normalization import FusedNormalization
 from pneumo_tfds.errors import InputError
 
 FEATURES, POOL, LOGIT, HEATMAP = "features", "pool", "logit", "heatmap"
 FLAT = 2.55  # grey levels of deviation (1 % of full white), added in square: an image flatter than this stays flat
 
 # Filters and number of residual blocks of each stage of `compact`; every stage halves the side of the image.
-COMPACT_STEM = 24
-COMPACT_STAGES = ((32, 1), (64, 1), (128, 2), (192, 1))
+COMPACT_STEM = 16  # fewer than 32 where images are largest; a whole vector of channels, as every kernel wants
+COMPACT_STAGES = ((32, 1), (64, 1), (96, 2), (192, 1))
 # The study's network: four 3 x 3 convolutions, each followed by 2 x 2 max pooling, then one hidden layer.
 STUDY_FILTERS, STUDY_HIDDEN = (32, 64, 128, 128), 512
 INCEPTION_MIXED_BLOCKS = 11  # mixed0 to mixed10
 
 
-def build(config: ModelConfig, image_size: int, precision: str = "float32") -> keras.Model:
+def build(config: ModelConfig, image_size: int, precision: str = "float32", *, fused: bool = False) -> keras.Model:
     """Build the network that `config` names, with fresh (or pretrained) weights.
 
     Args:
         config: which network, and its dropout, L1 and L2 lambdas.
         image_size: side S of the images, pixels.
         precision: Keras dtype policy of the layers; variables and the logit are float32 under each.
+        fused: normalize batches by TensorFlow's fused kernels: to train on a CPU, not to be saved. Same weights.
 
     Returns:
         A model from float32 `[N, S, S, 1]`, 0 to 255, to `logit` float32 `[N, 1]`.
@@ -46,9 +49,13 @@ def build(config: ModelConfig, image_size: int, precision: str = "float32") -> k
     Raises:
         InputError: pretrained weights that cannot be had.
     """
-    bodies = {
-        "compact": _compact, "study": _study, "inception_v3": _inception_v3, "efficientnet_lite0": _efficientnet_lite0,
-    }  # fmt: skip
+    normalization = FusedNormalization if fused else layers.BatchNormalization
+    bodies: dict[str, Callable[[Any, ModelConfig], Any]] = {
+        "compact": partial(_compact, normalization=normalization),
+        "study": _study,
+        "inception_v3": _inception_v3,
+        "efficientnet_lite0": partial(_efficientnet_lite0, normalization=normalization),
+    }
     outer = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
@@ -164,7 +171,7 @@ def _pooled(x: Any, config: ModelConfig) -> Any:
     return layers.Dropout(config.dropout, name="dropout")(x)
 
 
-def _compact(x: Any, config: ModelConfig) -> Any:
+def _compact(x: Any, config: ModelConfig, normalization: type[layers.BatchNormalization]) -> Any:
     """Residual CNN (He et al. 2016, blocks of two 3 x 3 convolutions), for a few milliseconds an image on a CPU."""
 
     def convolve(x: Any, filters: int, side: int, stride: int, name: str) -> Any:
@@ -172,7 +179,7 @@ def _compact(x: Any, config: ModelConfig) -> Any:
             filters, side, stride, padding="same", use_bias=False, kernel_initializer="he_normal",
             kernel_regularizer=_penalty(config), name=f"{name}_conv",
         )(x)  # fmt: skip
-        return layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+        return normalization(momentum=0.9, name=f"{name}_norm")(x)
 
     x = layers.Activation("relu", name="stem_relu")(convolve(x, COMPACT_STEM, 5, 2, "stem"))
     for stage, (filters, blocks) in enumerate(COMPACT_STAGES, start=1):
@@ -236,7 +243,7 @@ def _inception_backbone(shape: tuple[int, int, int], weights: str) -> keras.Mode
         raise
 
 
-def _efficientnet_lite0(x: Any, config: ModelConfig) -> Any:
+def _efficientnet_lite0(x: Any, config: ModelConfig, normalization: type[layers.BatchNormalization]) -> Any:
     """EfficientNet-Lite0 on one grey channel, in the range of values that its ImageNet weights know."""
     if config.normalize:
         scale, offset = efficientnet_lite.IMAGENET_DEVIATION, efficientnet_lite.IMAGENET_MEAN
@@ -244,4 +251,4 @@ def _efficientnet_lite0(x: Any, config: ModelConfig) -> Any:
         scale = 255 / efficientnet_lite.DEVIATION
         offset = -efficientnet_lite.MEAN / efficientnet_lite.DEVIATION
     x = layers.Rescaling(scale, offset=offset, name="as_imagenet")(x)
-    return _pooled(efficientnet_lite.feature_map(x, lambda: _penalty(config)), config)
+    return _pooled(efficientnet_lite.feature_map(x, lambda: _penalty(config), normalization), config)

@@ -8,7 +8,6 @@ Evaluation sees every image, in the order of the records.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,18 +17,22 @@ from typing import Any
 import numpy as np
 import psutil
 import tensorflow as tf
+from google.protobuf import json_format  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from pipeline import pixels
 from pipeline.config import Switch
 from pipeline.data_service import served
 from pneumo_tfds.errors import InputError
+from pneumo_tfds.files import read_json
 from pneumo_tfds.prepared import VERSION
 
 EVERY_ROW = slice(None)
+BROKEN = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError)  # files
+REBUILD = "build the dataset again with --overwrite"
 PARSE_BATCH = 64  # records parsed by one op: what stays in the L2 cache at 224 pixels (docs/speed.md)
 SHUFFLE_BYTES = 512 * 2**20  # what a stream's shuffle buffer may hold
-MEMORY_SHARE = 0.25  # of the free memory, for pixels that a GPU holds once more
+MEMORY_SHARE = 0.125  # of the machine's memory, for pixels that a GPU holds once more
 TEXT, TEXTS = tf.io.FixedLenFeature([], tf.string), ("patient", "subtype", "filename")
 FEATURES = {"label": tf.io.FixedLenFeature([], tf.int64), **dict.fromkeys(TEXTS, TEXT)}  # of a record, beside `image`
 
@@ -75,12 +78,21 @@ class Split:
         return self.count * self.image_size**2
 
     def fits(self, cache: Switch) -> bool:
-        """Say whether the pixels are to be kept in memory: as asked, or if a quarter of what is free holds them."""
+        """Say whether the pixels are to be kept in memory: as asked, or if an eighth of the machine's holds them.
+
+        Not of what is free just now: in memory training has another order, and the same run must have the same one.
+        """
         if not self.files:
             return True
         if cache != "auto" or "examples" in self.__dict__:  # what is there already takes no more
             return cache != "off"
-        return self.bytes < MEMORY_SHARE * int(psutil.virtual_memory().available)
+        return self.bytes < MEMORY_SHARE * int(psutil.virtual_memory().total)
+
+    @cached_property
+    def sound_files(self) -> tuple[str, ...]:
+        """The files, looked over once: no record declares more than its file holds."""
+        pixels.check_lengths(self.files)
+        return self.files
 
     @cached_property
     def examples(self) -> Examples:
@@ -91,7 +103,12 @@ class Split:
         """
         images = pixels.aligned((self.count, self.image_size, self.image_size, 1))
         values = pixels.read(self.files, images, FEATURES) or self._fill(images)
-        text = {name: np.char.decode(values[name].astype(bytes), "utf-8") for name in TEXTS}
+        try:
+            text = {name: np.char.decode(values[name].astype(bytes), "utf-8") for name in TEXTS}
+        except UnicodeDecodeError as error:
+            raise InputError(f"{self.files[0]} is damaged: a name in it is no UTF-8; build it again") from error
+        if not np.isin(values["label"], (0, 1)).all():
+            raise InputError(f"{self.files[0]} is damaged: a label in it is neither 0 nor 1; build it again")
         return Examples(images, values["label"], text["patient"], text["subtype"], text["filename"])
 
     def _fill(self, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
@@ -122,15 +139,15 @@ class Split:
         return pixels.as_tensor(self.examples.images), tf.constant(self.examples.labels)
 
     def _parsed(self) -> Iterator[dict[str, NDArray[Any]]]:
-        chain = tf.data.TFRecordDataset(self.files).batch(PARSE_BATCH).map(self._parse, tf.data.AUTOTUNE).prefetch(2)
-        return self._checked(chain.as_numpy_iterator())
+        records = tf.data.TFRecordDataset(self.sound_files).batch(PARSE_BATCH)
+        return self._checked(records.map(self._parse, tf.data.AUTOTUNE).prefetch(2).as_numpy_iterator())
 
     def _checked(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Pass batches on; a file that cannot be read is an `InputError`."""
         try:
             yield from batches
-        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
-            reason, folder = str(error.message).splitlines()[0], Path(self.files[0]).parent
+        except (*BROKEN, UnicodeDecodeError) as error:  # the latter where TensorFlow repeats the damaged bytes
+            reason, folder = str(getattr(error, "message", error)).partition("\n")[0], Path(self.files[0]).parent
             raise InputError(
                 f"a record file of {folder} is damaged or not of {self.image_size} pixels ({reason}); build it again"
             ) from error
@@ -153,22 +170,31 @@ def open_splits(dataset: Path, image_size: int | None = None) -> dict[str, Split
     Raises:
         InputError: there is no such dataset, or it is another one, or of another version or size.
     """
-    import tensorflow_datasets as tfds
-
     if not (dataset / "dataset_info.json").exists():
         raise InputError(f"{dataset} holds no built dataset; make one with python -m pneumo_tfds build --source PATH")
-    information = json.loads((dataset / "dataset_info.json").read_text(encoding="utf-8"))
-    if information["name"] != "pneumo_tfds":
-        raise InputError(f"{dataset} holds the dataset {information['name']}, not pneumo_tfds; name one of ours")
-    if information["version"] != VERSION:
-        raise InputError(
-            f"{dataset} is of version {information['version']}, and this program reads {VERSION}; build it again"
-        )
-    builder = tfds.builder_from_directory(str(dataset))
-    size = builder.info.features["image"].shape[0]
+    information = read_json(dataset / "dataset_info.json", REBUILD)
+    name, version = (information.get(key) if isinstance(information, dict) else None for key in ("name", "version"))
+    if name != "pneumo_tfds":
+        raise InputError(f"{dataset} holds the dataset {name}, not pneumo_tfds; name one of ours")
+    if version != VERSION:
+        raise InputError(f"{dataset} is of version {version}, and this program reads {VERSION}; build it again")
+    try:
+        size, splits = _as_described(dataset)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, json_format.ParseError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{dataset}: what its JSON files say cannot be read ({reason:.200}); {REBUILD}") from error
     if image_size not in (None, size):
         raise InputError(f"{dataset} holds images of {size} pixels, not {image_size}; give --image-size {size}")
-    return {
+    return splits
+
+
+def _as_described(dataset: Path) -> tuple[int, dict[str, Split]]:
+    """Ask TFDS what the dataset's dataset_info.json and features.json say of it: the side of images, and the splits."""
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder_from_directory(str(dataset))
+    size = int(builder.info.features["image"].shape[0])
+    return size, {
         name: Split(name, tuple(str(path) for path in split.filepaths), split.num_examples, size)
         for name, split in builder.info.splits.items()
         if split.num_examples
@@ -210,7 +236,7 @@ def training_batches(
     order = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
     if not service and split.fits(cache):
         return _gathered(split, batch_size, np.random.default_rng(order).permutation(split.count), rows=rows)
-    files = np.random.default_rng(order).permutation(split.files)
+    files = np.random.default_rng(order).permutation(split.sound_files)
     chain = (
         tf.data.Dataset.from_tensor_slices(files)
         .interleave(tf.data.TFRecordDataset, cycle_length=4, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -227,7 +253,7 @@ def evaluation_batches(split: Split, batch_size: int, *, cache: Switch = "auto")
     if split.fits(cache):
         return _gathered(split, batch_size, np.arange(split.count), keep_rest=True)
     chain = (
-        tf.data.TFRecordDataset(split.files)
+        tf.data.TFRecordDataset(split.sound_files)
         .batch(batch_size)
         .map(split._parse, tf.data.AUTOTUNE)
         .map(lambda batch: (batch["image"], batch["label"]))
@@ -239,8 +265,12 @@ def evaluation_batches(split: Split, batch_size: int, *, cache: Switch = "auto")
 def _gathered(
     split: Split, batch_size: int, order: NDArray[np.int64], *, rows: slice = EVERY_ROW, keep_rest: bool = False
 ) -> Iterator[Batch]:
-    images, labels = split.tensors
+    on_gpu = bool(tf.config.list_logical_devices("GPU"))
     end = len(order) if keep_rest else len(order) - len(order) % batch_size
     for start in range(0, end, batch_size):
         chosen = order[start : start + batch_size][rows]
-        yield tf.gather(images, chosen), tf.gather(labels, chosen)
+        if on_gpu:
+            images, labels = split.tensors
+            yield tf.gather(images, chosen), tf.gather(labels, chosen)
+        else:
+            yield pixels.gathered(split.examples.images, chosen), tf.constant(split.examples.labels[chosen])

@@ -226,8 +226,7 @@ def test_opencv_kernel_scales_in_the_same_warp():
     large = pictures(1, 2 * SIZE)[0, :, :, 0]
     drawn = sampled(STILL, 1)
     out = np.empty((SIZE, SIZE, 1), np.float32)
-    matrices, tables = augment_host.pixel_matrices(drawn, SIZE), augment_host.intensities(drawn)
-    augment_host.change_one(large, matrices[0], tables[0], drawn.boxes[0], out)
+    augment_host.changer(drawn, SIZE)(0, large, out)
     expected = cv2.resize(large, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
     assert np.abs(out[:, :, 0] - expected).max() < 1.01
 

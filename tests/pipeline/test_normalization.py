@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.normalization import FusedNormalization, layer_class
+from pipeline.config import ModelConfig
+from pipeline.models import build
+from pipeline.normalization import LANES, FusedNormalization
 
 
 def trained(kind, x, frozen=False):
@@ -33,15 +35,24 @@ def test_answer_gradients_and_statistics_are_those_of_keras(shape, frozen):
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("policy", "expected"), [("float32", keras.layers.BatchNormalization), ("mixed_bfloat16", FusedNormalization)]
-)
-def test_it_is_used_in_bfloat16_on_a_cpu_alone(policy, expected, monkeypatch):
-    outer = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        assert layer_class() is expected
-        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"])
-        assert layer_class() is keras.layers.BatchNormalization
-    finally:
-        keras.config.set_dtype_policy(outer)
+@pytest.mark.parametrize("channels", [LANES, LANES + 8])
+def test_bfloat16_comes_out_as_it_went_in_and_close_to_float32(channels):
+    x = tf.constant(np.random.default_rng(9).normal(2.0, 3.0, (4, 5, 5, channels)), tf.float32)
+    layer = FusedNormalization(dtype="mixed_bfloat16")
+    found = layer(tf.cast(x, tf.bfloat16), training=True)
+    assert found.dtype == tf.bfloat16
+    np.testing.assert_allclose(
+        tf.cast(found, tf.float32), keras.layers.BatchNormalization()(x, training=True), atol=0.03
+    )
+
+
+@pytest.mark.parametrize("name", ["compact", "efficientnet_lite0"])
+def test_it_trains_and_is_not_in_what_is_kept(name):
+    config = ModelConfig(model=name, weights="none")
+    trained, kept = build(config, 32, fused=True), build(config, 32)
+    kinds = [
+        {type(layer) for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)}
+        for network in (trained, kept)
+    ]
+    assert kinds == [{FusedNormalization}, {keras.layers.BatchNormalization}]
+    assert [weight.path for weight in trained.weights] == [weight.path for weight in kept.weights]

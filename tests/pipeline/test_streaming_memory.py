@@ -23,7 +23,7 @@ from pipeline import records
 
 limit, count, size, cache, *files = json.loads(sys.argv[1])
 records.SHUFFLE_BYTES = limit // 8
-psutil.virtual_memory = lambda: type("Memory", (), {"available": limit})
+psutil.virtual_memory = lambda: type("Memory", (), {"total": limit})
 split = records.Split("train", tuple(files), count, size)
 process, resident, images = psutil.Process(), [], 0
 next(records.evaluation_batches(split, 1, cache="off"))  # what TensorFlow takes for itself
