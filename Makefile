@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 PACKAGES := pneumo_tfds pipeline tuning export benchmarks
 
-.PHONY: help setup train test test-all lint format web bench constraints clean
+.PHONY: help setup train test test-all mutants lint format web bench constraints clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,13 @@ test: $(READY)  ## Lint, type-check, and run the tests with coverage
 test-all: $(READY)  ## The same with the long tests (kills, fuzzing)
 	$(MAKE) test ARGS="--long $(ARGS)"
 
+mutants: $(READY)  ## Mutation testing of splits, evaluation and parity: at least 80 % must be noticed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[mutants]"
+	rm -rf mutants
+	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/mutmut run > mutants.log 2>&1 \
+	  || { tail -n 40 mutants.log; exit 1; }
+	$(BIN)/python tests/mutants.py
+
 lint: $(READY)  ## Only lint and type-check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -48,8 +55,8 @@ bench: $(READY)  ## Every stage against its peers and its limit
 constraints: $(READY)  ## Pin today's versions of all dependencies
 	$(BIN)/pip install --quiet uv
 	(head -n 1 constraints.txt; $(BIN)/uv pip compile --universal --python-version 3.11 --quiet --no-annotate --no-header \
-	  --upgrade --extra dev --extra serve --extra beam --extra gpu pyproject.toml) > constraints.new
+	  --upgrade --extra dev --extra serve --extra beam --extra gpu --extra mutants pyproject.toml) > constraints.new
 	mv constraints.new constraints.txt
 
 clean:  ## Remove the virtual environment and what tools left behind
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.* build *.egg-info
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.* mutants mutants.log build *.egg-info

@@ -50,7 +50,7 @@ def ranking_figures(labels: npt.NDArray[np.int64], probabilities: Floats, block:
     alarms = np.cumsum(ordered, axis=1)[:, ends] - hits
     hits, alarms = np.pad(hits, ((0, 0), (1, 0))), np.pad(alarms, ((0, 0), (1, 0)))
     step, called = np.diff(hits, axis=1), hits[:, 1:] + alarms[:, 1:]
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore"):
         area = np.sum(np.diff(alarms, axis=1) * (hits[:, 1:] + hits[:, :-1]), axis=1) / 2
         auroc = area / (hits[:, -1] * alarms[:, -1])
         precision = np.divide(hits[:, 1:], called, out=np.zeros_like(called), where=called > 0)
@@ -77,7 +77,7 @@ def replicates(table: Predictions, threshold: float, resamples: int, seed: int) 
     for block in weights(table.patients, resamples, seed):
         total, added = block.sum(axis=1), block @ sums
         tp, fn, fp, tn, squared = added[:, :5].T
-        with np.errstate(invalid="ignore", divide="ignore"):
+        with np.errstate(invalid="ignore"):
             sensitivity, specificity = tp / (tp + fn), tn / (tn + fp)
             figures = {
                 "prevalence": (tp + fn) / total,

@@ -91,7 +91,7 @@ def predictive_values(sensitivity: Floats, specificity: Floats, prevalence: floa
     """
     hits, misses = sensitivity * prevalence, (1 - sensitivity) * prevalence
     clears, alarms = specificity * (1 - prevalence), (1 - specificity) * (1 - prevalence)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore"):
         return hits / (hits + alarms), clears / (clears + misses)
 
 

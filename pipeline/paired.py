@@ -89,7 +89,7 @@ def placements_covariance(labels: Labels, scores: Floats) -> tuple[Floats, Float
     among_positives = rankdata(scores[:, positive], axis=1)
     among_negatives = rankdata(scores[:, ~positive], axis=1)
     above = (ranks[:, positive] - among_positives) / negatives  # part of the negatives below each positive
-    below = 1 - (ranks[:, ~positive] - among_negatives) / positives
+    below = (ranks[:, ~positive] - among_negatives) / positives  # part of the positives below each negative
     areas: Floats = above.mean(axis=1)
     covariance: Floats = np.cov(above) / positives + np.cov(below) / negatives
     return areas, covariance

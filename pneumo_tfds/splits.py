@@ -102,7 +102,7 @@ def assign(
 def _held_out(groups: Sequence[_Group], purpose: str, fraction: float) -> list[_Group]:
     held_out = {id(group) for group in groups if group.draw(purpose) < fraction}
     for family in _families(groups):
-        ranked = sorted(family, key=lambda group: (group.draw(purpose), min(group.patients)))
+        ranked = sorted(family, key=lambda group: group.draw(purpose))
         sides = {id(group) in held_out for group in ranked}
         if len(ranked) > 1 and len(sides) == 1:  # all on one side: move the patient nearest to the other
             if True in sides:

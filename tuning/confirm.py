@@ -7,7 +7,7 @@ trained from seeds that the search has not seen, and the best mean wins.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,10 @@ class Candidate:
     values: dict[str, float]
     searched: float
     """What its trial had scored in the search."""
+    seeds: tuple[int, ...]
+    """The new seeds; one whose run diverged is left out."""
     scores: tuple[float, ...]
-    """The objective for each new seed; a run that diverged is left out."""
+    """The objective for each of them."""
     mean: float
     low: float
     high: float
@@ -79,17 +81,19 @@ def confirm(
     found = []
     for row in rows:
         drawn = {parameter.name: parameter.drawn(row.values[parameter.name]) for parameter in plan.parameters}
-        scores = []
+        scores: dict[int, float] = {}
         for number, seed in enumerate(seeds, start=1):
             description = f"Confirming trial {row.trial}, seed {number}/{len(seeds)}, epoch"
             value = _run(
                 plan.trial(drawn, seed), folder / f"trial_{row.trial - 1}_seed_{seed}", train, score, description
             )
-            scores += [value] if value is not None else []
+            if value is not None:
+                scores[seed] = value
             ended = "diverged" if value is None else f"{plan.objective.name} {value:.4f}"
             say(f"confirming trial {row.trial}, seed {number} of {len(seeds)}: {ended}")
         if scores:
-            found.append(Candidate(row.trial, row.values, float(row.score or 0.0), tuple(scores), *interval(scores)))
+            searched, reached = float(row.score or 0.0), tuple(scores.values())
+            found.append(Candidate(row.trial, row.values, searched, tuple(scores), reached, *interval(reached)))
     sign = -1 if plan.objective.direction == "max" else 1
     return sorted(found, key=lambda candidate: (sign * candidate.mean, not candidate.start))
 
@@ -102,9 +106,9 @@ def count(plan: Plan) -> int:
     return 0 if phantoms or cluster.role() == "chief" else BY_DEFAULT
 
 
-def interval(scores: list[float]) -> tuple[float, float, float]:
-    """Give mean, low and high of the 95 % interval of the mean (Student's t)."""
-    mean = float(np.mean(scores))
+def interval(scores: Sequence[float]) -> tuple[float, float, float]:
+    """Give mean, low and high of the 95 % interval of the mean (Student's t); of fewer than two, -inf to inf."""
+    mean = float(np.mean(scores)) if scores else np.nan
     if len(scores) < 2:
         return mean, -np.inf, np.inf
     reach = float(t.ppf((1 + LEVEL) / 2, len(scores) - 1) * np.std(scores, ddof=1) / np.sqrt(len(scores)))
@@ -119,7 +123,7 @@ def verdict(found: list[Candidate], objective: Objective) -> str:
     if best is start:
         kept = f"None of the candidates beats the starting values over {len(start.scores)} seeds; they are kept."
         return kept if len(found) == 1 else f"{kept} The next best: {_beside(found[1], start)}. {_spread(found)}"
-    low, high = _difference(best, start)[1:]
+    _, low, high = interval(_differences(best, start))
     if low > 0 if objective.direction == "max" else high < 0:
         return f"Trial {best.trial} beats the starting values: {_beside(best, start)}."
     return (
@@ -128,15 +132,18 @@ def verdict(found: list[Candidate], objective: Objective) -> str:
     )
 
 
-def _difference(one: Candidate, start: Candidate) -> tuple[float, float, float]:
-    # The same seeds on both sides give the same data order and augmentation: the difference is taken seed by seed.
-    return interval([mine - theirs for mine, theirs in zip(one.scores, start.scores, strict=False)])
+def _differences(one: Candidate, start: Candidate) -> list[float]:
+    """Seed by seed, where both trained: the same seed gives both the same data order and augmentation."""
+    theirs = dict(zip(start.seeds, start.scores, strict=True))
+    return [mine - theirs[seed] for seed, mine in zip(one.seeds, one.scores, strict=True) if seed in theirs]
 
 
 def _beside(one: Candidate, start: Candidate) -> str:
-    mean, low, high = _difference(one, start)
-    pairs = min(len(one.scores), len(start.scores))
-    return f"trial {one.trial} has {mean:+.4f} (95 % interval {low:+.4f} to {high:+.4f} over {pairs} seeds)"
+    pairs = _differences(one, start)
+    if not pairs:
+        return f"trial {one.trial} trained from other seeds than they"
+    mean, low, high = interval(pairs)
+    return f"trial {one.trial} has {mean:+.4f} (95 % interval {low:+.4f} to {high:+.4f} over {len(pairs)} seeds)"
 
 
 def _spread(found: list[Candidate]) -> str:

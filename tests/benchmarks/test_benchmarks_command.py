@@ -93,3 +93,30 @@ def test_unknown_stage_is_one_line_and_exit_code_2():
     done = subprocess.run([sys.executable, "-m", "benchmarks", "coffee"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.usefixtures("stage")
+def test_without_files_asked_for_only_tables_are_shown(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command.bench(Options(stages=("input",)))
+    assert "ours: a" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stage_that_is_not_installed_is_passed_over_unless_it_was_asked_for(monkeypatch, capsys):
+    monkeypatch.setattr(flags, "MODULES", {"input": "benchmarks.gone"})
+    monkeypatch.setattr(command, "MODULES", {"input": "benchmarks.gone"})
+    command.bench(Options())
+    assert "input: not part of this installation" in capsys.readouterr().out
+    with pytest.raises(InputError, match="the stage input is not part of this installation"):
+        command.bench(Options(stages=("input",)))
+
+
+@pytest.mark.usefixtures("stage")
+def test_a_stage_that_lacks_a_package_says_what_to_install(monkeypatch):
+    def run(options):
+        raise ModuleNotFoundError("No module named 'keras'", name="keras")
+
+    monkeypatch.setattr(sys.modules["benchmarks.made_up"], "run", run)
+    with pytest.raises(InputError, match=r"the stage input needs keras: pip install 'pneumo\[train\]'"):
+        command.bench(Options(stages=("input",)))

@@ -1,8 +1,14 @@
 """The build benchmark: its contenders do the same work on the same files."""
 
+from pathlib import Path
+
+import cv2
+import numpy as np
 import pytest
 
 from benchmarks import build
+from benchmarks.harness import Pace
+from benchmarks.options import Options
 from benchmarks.pictures import Pictures
 from pneumo_tfds.phantoms import write_phantoms
 from pneumo_tfds.sources import open_source
@@ -45,3 +51,46 @@ def test_peers_do_the_work_too(found):
     paths = [found.folder / build._original(source, image).name for image in source.images]
     assert build._tensorflow(paths[:8], 1) == 8
     assert build._plain(source) == 60
+
+
+@pytest.fixture
+def few(tmp_path):
+    """Six JPEGs of which two have the target's size."""
+    for number in range(6):
+        label = ("NORMAL", "PNEUMONIA")[number % 2]
+        place = tmp_path / "few" / "train" / label / f"person{number}_virus_{number}.jpeg"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        side = build.SIZE if number < 2 else 500 + 100 * number
+        picture = np.random.default_rng(number).integers(0, 256, (side // 4, side // 4), dtype=np.uint8)
+        cv2.imwrite(str(place), cv2.resize(picture, (side, side)))
+    return Pictures("few", tmp_path / "few")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_limit_reads_every_file_and_brings_it_to_size(few, monkeypatch, threads):
+    resized = []
+    resize = cv2.resize
+    monkeypatch.setattr(cv2, "resize", lambda *given, **how: resized.append(given[1]) or resize(*given, **how))
+    files = [(Path(path), build._scale_flag(Path(path))) for path in few.paths]
+    assert build._bare(files, threads) == 6
+    assert resized == [(build.SIZE, build.SIZE)] * 4
+
+
+def test_every_contender_of_a_table_gets_the_same_images(few, monkeypatch):
+    work = {}
+
+    def measure(case, contenders, pace):
+        work.update({contender.name: next(contender.prepare()) for contender in contenders})
+        return [(case.threads, case.source)]
+
+    monkeypatch.setattr(build, "measure", measure)
+    monkeypatch.setattr(build, "QUICK_IMAGES", 12)
+    monkeypatch.setattr(build, "_ours", lambda source, threads: len(source.images))
+    monkeypatch.setattr(build, "_plain", lambda source: len(source.images))
+    monkeypatch.setattr(build, "_tensorflow", lambda paths, threads: len(paths))
+    monkeypatch.setattr(Options, "pace", lambda self, **_: Pace(1, 0.01))
+    monkeypatch.setattr(build.pictures, "large", lambda quick: few)
+    monkeypatch.setattr(build.pictures, "small", lambda source, quick: few)
+    assert build.run(Options(quick=True, threads=2)) == [(1, "few"), (2, "few")] * 2
+    assert set(work.values()) == {12}
+    assert [name.split(":")[0] for name in work] == ["limit", "ours", "peer", "peer"]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks import cold_start, inference
-from benchmarks.harness import CannotRunError
+from benchmarks.harness import CannotRunError, Pace
+from benchmarks.options import Options
 
 
 def test_latencies_leave_out_the_first_call_and_sizes_are_of_the_file(tmp_path):
@@ -50,3 +51,73 @@ def test_the_made_images_fit_the_model():
     images = inference.images(3)
     assert images.shape == (3, inference.IMAGE_SIZE, inference.IMAGE_SIZE, 1)
     assert images.dtype == np.uint8
+
+
+def test_each_number_of_threads_has_a_process_of_its_own_after_the_files_are_made(monkeypatch):
+    apart = []
+
+    def separate(work, folder, *rest):
+        apart.append((work, *rest[:2]))
+        return [f"{work.__name__}{rest[1]}"] if rest else None
+
+    monkeypatch.setattr(inference, "_apart", separate)
+    monkeypatch.setattr(cold_start, "measure_starts", lambda folder, size, workers, starts: [f"{starts} starts"])
+    records = inference.run(Options(quick=True, threads=2))
+    sizes = inference.QUICK_BATCHES
+    measured = [(inference.measure_runtimes, sizes, threads) for threads in (1, 2)]
+    assert apart == [(inference.make_files,), *measured]
+    assert records == ["measure_runtimes1", "measure_runtimes2", "2 starts"]
+
+
+def test_every_runtime_is_measured_on_its_own_file_at_each_batch_size(tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    cores, tables, made = [], [], []
+
+    def runtime(name):
+        def make(path, *_, **how):
+            made.append((name, path.name, *how.values()))
+            return lambda batch: None
+
+        return make
+
+    def measure(case, contenders, pace):
+        tables.append((case.batch_size, case.threads))
+        assert [contender.prepare()() for contender in contenders] == [case.batch_size] * len(contenders)
+        return [contender.name for contender in contenders]
+
+    for name in ("_predict", "_call", "_function", "_saved_model", "_lite", "_ours"):
+        monkeypatch.setattr(inference, name, runtime(name))
+    monkeypatch.setattr(inference, "measure", measure)
+    monkeypatch.setattr(inference.os, "sched_setaffinity", lambda process, chosen: cores.append(len(chosen)))
+    for name in ("set_intra_op_parallelism_threads", "set_inter_op_parallelism_threads"):
+        monkeypatch.setattr(tf.config.threading, name, lambda threads: cores.append(threads))
+    records = inference.measure_runtimes(tmp_path, (1, 3), 1, Pace(1, 0.01))
+    assert tables == [(1, 1), (3, 1)]
+    assert cores == [1, 1, 1]
+    assert len(records) == 2 * len(made[: len(made) // 2]) == 18
+    assert [file for name, file, *_ in made[:9] if name == "_ours"] == list(inference.FILES.values())
+    assert [how for name, _, *how in made[:9] if name == "_function"] == [[False], [True]]
+
+
+def test_a_tensorflow_without_tf_lite_is_told(tmp_path):
+    with pytest.raises(CannotRunError, match="no TF-Lite"):
+        inference._lite(tmp_path, 1)
+
+
+def test_starts_take_turns_and_the_first_of_each_is_left_out(tmp_path, monkeypatch):
+    started = []
+
+    def start(code):
+        started.append(next(name for name, way in cold_start.WAYS.items() if way.format(folder=str(tmp_path)) in code))
+        first = len(started) <= len(cold_start.WAYS)
+        return (100.0, 9000.0) if first else (float(len(started)), 10.0 * len(started))
+
+    monkeypatch.setattr(cold_start, "start_once", start)
+    records = cold_start.measure_starts(tmp_path, 32, 2, 2)
+    assert started == list(cold_start.WAYS) * 3
+    assert [record.contender for record in records] == list(cold_start.WAYS)
+    # The first way starts fifth and ninth: 5 and 9 seconds, 50 and 90 MB.
+    assert records[0].details == {"seconds": 7.0, "peak MB": 90}
+    assert records[0].runs == (1 / 5, 1 / 9)
+    assert (records[0].case.image_size, records[0].case.threads) == (32, 2)

@@ -78,7 +78,59 @@ def test_likelihood_is_cross_entropy():
 def test_logits_undo_the_sigmoid_and_stay_finite():
     scores = np.array([-30.0, -1.0, 0.0, 2.5, 30.0])
     np.testing.assert_allclose(logits(probabilities_at(scores, 1.0)), scores, rtol=1e-3)
-    assert np.isfinite(logits(np.array([0.0, 1.0]))).all()
+    assert logits(np.array([0.0, 1.0, 0.5, 1e-30])).tolist() == [-36.0, 36.0, 0.0, -36.0]
+
+
+def test_a_bias_is_added_after_the_temperature():
+    scores = np.array([-2.0, 0.0, 3.0])
+    np.testing.assert_allclose(probabilities_at(scores, 2.0, 0.5), 1 / (1 + np.exp(-(scores / 2 + 0.5))))
+    np.testing.assert_allclose(probabilities_at(scores, 2.0), 1 / (1 + np.exp(-scores / 2)))
+    labels, p = np.array([1, 0, 1]), probabilities_at(scores, 2.0, 0.5)
+    expected = -np.mean(np.log(np.where(labels == 1, p, 1 - p)))
+    assert negative_log_likelihood(labels, scores, 2.0, 0.5) == pytest.approx(expected)
+
+
+def test_logits_of_a_network_are_float32_and_their_probabilities_are_not():
+    """In float32 a logit of 20 is certainty, and no calibration could tell it from one of 30."""
+    scores = np.array([20.0, 30.0], np.float32)
+    high = probabilities_at(scores, 1.0)
+    assert high[0] < high[1] < 1.0
+    assert logits(np.array([0.1], np.float32))[0] == logits(np.array([np.float32(0.1)], np.float64))[0]
+    exact = negative_log_likelihood(np.array([1]), np.array([np.float32(0.1)], np.float64), 3.0)
+    assert negative_log_likelihood(np.array([1]), np.array([0.1], np.float32), 3.0) == exact
+
+
+def test_likelihood_takes_soft_targets():
+    assert negative_log_likelihood(np.array([0.25]), np.array([0.0])) == pytest.approx(np.log(2))
+    p = 1 / (1 + np.exp(-1))
+    expected = -(0.25 * np.log(p) + 0.75 * np.log(1 - p))
+    assert negative_log_likelihood(np.array([0.25]), np.array([1.0])) == pytest.approx(expected)
+
+
+def test_scores_far_too_timid_or_without_meaning_end_at_the_ends_of_the_range():
+    labels, scores = sample(4000)
+    assert fit_temperature(labels, scores / 100) == pytest.approx(0.1, rel=1e-4)
+    assert fit_temperature(labels, -scores) == pytest.approx(10, rel=1e-4)
+    temperature, _ = fit_temperature_and_bias(labels, -scores)
+    assert temperature == pytest.approx(10, rel=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_fitted_is_likelier_than_what_lies_beside_it(seed):
+    """By Platt's targets, (n1 + 1) / (n1 + 2) and 1 / (n0 + 2), on a small and uneven split."""
+    generator = np.random.default_rng(seed)
+    labels = np.repeat([0, 1], [7, 18])
+    scores = generator.normal(3.0 * labels - 2.0, 2.0)
+    targets = np.where(labels == 1, 19 / 20, 1 / 9)
+    alone = fit_temperature(labels, scores)
+    temperature, bias = fit_temperature_and_bias(labels, scores)
+    least = negative_log_likelihood(targets, scores, alone)
+    least_of_both = negative_log_likelihood(targets, scores, temperature, bias)
+    assert least_of_both < least
+    for factor in (0.99, 1.01):
+        assert negative_log_likelihood(targets, scores, alone * factor) > least
+        assert negative_log_likelihood(targets, scores, temperature * factor, bias) > least_of_both
+        assert negative_log_likelihood(targets, scores, temperature, bias * factor) > least_of_both
 
 
 def test_bins_hold_equal_numbers_of_images_and_keep_ties_together():
@@ -88,6 +140,22 @@ def test_bins_hold_equal_numbers_of_images_and_keep_ties_together():
     assert len(np.unique(bins(np.full(200, 0.7)))) == 1
     tied = np.concatenate([np.zeros(90), np.linspace(0.1, 0.9, 60)])
     assert len(np.unique(bins(tied)[:90])) == 1
+    assert bins(p[:39]).tolist() == [0] * 39  # under twenty in each of two
+    assert np.bincount(bins(p[:40])).tolist() == [20, 20]
+    assert np.bincount(bins(np.linspace(0, 1, 3000))).tolist() == [200] * 15  # 15 are the most
+    assert bins(p[:5]).tolist() == [0] * 5
+    ordered = bins(np.sort(p))
+    assert (np.diff(ordered) >= 0).all()
+    assert ordered[0] == 0
+    assert bins(p).dtype == np.int64
+
+
+def test_bins_that_do_not_come_out_even_differ_by_one_and_a_tie_at_an_edge_goes_up():
+    assert np.bincount(bins(np.linspace(0, 1, 50))).tolist() == [25, 25]
+    assert np.bincount(bins(np.linspace(0, 1, 70))).tolist() == [23, 24, 23]
+    tied = np.concatenate([np.linspace(0, 0.4, 15), np.full(10, 0.5), np.linspace(0.6, 1, 15)])
+    assert np.bincount(bins(tied)).tolist() == [15, 25]  # the edge between 20 and 20 falls among equals
+    assert bins(tied)[15:25].tolist() == [1] * 10
 
 
 def test_ece_is_what_one_works_out_by_hand():

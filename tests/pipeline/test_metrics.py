@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.metrics import by_subtype, decisions, figures, predictive_values
+from pipeline.metrics import by_subtype, decisions, figures, predictive_values, worst_mistakes
 from pneumo_tfds.errors import InputError
 
 # Five NORMAL, five PNEUMONIA. At 0.5: NORMAL 0.6 is a false alarm, PNEUMONIA 0.2 and 0.4 are missed.
@@ -88,6 +88,66 @@ def test_predictive_values_follow_bayes():
     assert float(npv) == pytest.approx(720 / 730)
 
 
-def test_unequal_lengths_are_refused():
-    with pytest.raises(InputError, match="labels and probabilities"):
-        figures(LABELS, SCORES[:-1], 0.5)
+@pytest.mark.filterwarnings("error")
+def test_predictive_values_are_nan_where_nothing_is_so_called():
+    """Four models: one that calls nothing PNEUMONIA, one that calls everything, a perfect and a useless one."""
+    sensitivity, specificity = np.array([0.0, 1.0, 1.0, 0.5]), np.array([1.0, 0.0, 1.0, 0.5])
+    precision, npv = predictive_values(sensitivity, specificity, 0.2)
+    np.testing.assert_allclose(precision, [np.nan, 0.2, 1.0, 0.2])
+    np.testing.assert_allclose(npv, [0.8, np.nan, 1.0, 0.8])
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities"), [(LABELS, SCORES[:-1]), ([], []), (LABELS[:, None], SCORES[:, None])]
+)
+def test_columns_of_other_shapes_than_one_are_refused(labels, probabilities):
+    with pytest.raises(InputError) as refused:
+        figures(labels, probabilities, 0.5)
+    shapes = f"{np.shape(labels)} and {np.shape(probabilities)}"
+    assert str(refused.value) == f"figures need labels and probabilities [n], not {shapes}"
+
+
+def test_plain_lists_will_do():
+    assert figures(LABELS.tolist(), SCORES.tolist(), 0.5) == figures(LABELS, SCORES, 0.5)
+
+
+# Four missed pneumonias (at 0, 2, 4, 6; the surest is 4), three false alarms (1, 3, 5; the surest is 3), one right (7).
+MISTAKES = np.array([1, 0, 1, 0, 1, 0, 1, 0]), np.array([0.3, 0.6, 0.2, 0.9, 0.1, 0.7, 0.4, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("most", "shown"),
+    [
+        (9, [4, 2, 0, 6, 3, 5, 1]),
+        (6, [4, 2, 0, 3, 5, 1]),
+        (5, [4, 2, 0, 3, 5]),
+        (4, [4, 2, 3, 5]),
+        (3, [4, 2, 3]),
+        (1, [4]),
+        (0, []),
+    ],
+)
+def test_the_surest_mistakes_share_the_places(most, shown):
+    found = worst_mistakes(*MISTAKES, 0.5, most)
+    assert (found.tolist(), found.dtype) == (shown, np.int64)
+
+
+def test_a_kind_of_mistake_leaves_the_places_it_does_not_need_to_the_other():
+    labels, probabilities = MISTAKES
+    one_alarm = np.where(labels == 1, probabilities, [0, 0.6, 0, 0.2, 0, 0.2, 0, 0.1])
+    assert worst_mistakes(labels, one_alarm, 0.5, 4).tolist() == [4, 2, 0, 1]
+    one_missed = np.where(labels == 0, probabilities, [0.8, 0, 0.2, 0, 0.9, 0, 0.9, 0])
+    assert worst_mistakes(labels, one_missed, 0.5, 4).tolist() == [2, 3, 5, 1]
+    assert worst_mistakes(labels, labels * 0.8 + 0.1, 0.5, 4).tolist() == []
+
+
+def test_a_pneumonia_at_the_threshold_is_no_mistake_and_a_normal_image_there_is():
+    assert worst_mistakes(np.array([1, 0]), np.array([0.5, 0.5]), 0.5, 4).tolist() == [1]
+
+
+def test_equal_mistakes_stay_in_the_order_of_the_table():
+    labels = np.array([1, 1, 1, 0, 0, 0] * 100)
+    probabilities = np.where(labels == 1, 0.2, 0.8)
+    probabilities[::100] = np.where(labels[::100] == 1, 0.1, 0.9)  # surer than the others
+    order = sorted(range(600), key=lambda i: (labels[i] == 0, i % 100 != 0, i))
+    assert worst_mistakes(labels, probabilities, 0.5, 600).tolist() == order

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
+from pipeline.intervals import weights
 from pipeline.paired import delong, difference_intervals, holm, mcnemar, placements_covariance
 
 
@@ -65,6 +66,24 @@ def test_delong_of_a_model_and_itself_is_no_difference():
     assert (found.difference, found.p_value) == (0.0, 1.0)
 
 
+def test_delong_of_a_difference_without_spread_is_certain():
+    """One model ranks every pair rightly and the other every pair wrongly: no sampling error, and no doubt."""
+    labels = np.repeat([0, 1], 5)
+    right = np.repeat([0.2, 0.8], 5)
+    found = delong(labels, right, 1 - right)
+    assert (found.first, found.second, found.difference) == (1.0, 0.0, 1.0)
+    assert (found.standard_error, found.p_value) == (0.0, 0.0)
+
+
+def test_delongs_standard_error_is_of_the_difference():
+    labels, first, second = sample(seed=1)
+    _, covariance, p_value = direct_delong(labels, first, second)
+    found = delong(labels, first, second)
+    assert found.standard_error**2 == pytest.approx(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    assert found.difference == pytest.approx(found.first - found.second)
+    assert 0 < p_value < 1
+
+
 def test_delong_keeps_its_promise_under_the_null():
     """Two equally good models: p below 0.05 in about 5 % of 400 samples."""
     generator = np.random.default_rng(0)
@@ -89,6 +108,10 @@ def test_mcnemar_is_a_binomial_test_of_the_discordant_images():
     assert (found.only_first, found.only_second) == (2, 8)
     assert found.p_value == pytest.approx(2 * sum(comb(10, k) for k in range(3)) / 2**10)
     assert mcnemar(labels, truth, truth).p_value == 1.0
+    assert mcnemar(labels, second, first) == type(found)(8, 2, found.p_value)
+    lone = truth.copy()
+    lone[3] ^= True  # the only image that they differ on
+    assert mcnemar(labels, truth, lone) == type(found)(1, 0, 1.0)
 
 
 def test_differences_are_resampled_together_and_by_patient():
@@ -109,6 +132,22 @@ def test_differences_are_resampled_together_and_by_patient():
     assert swapped["accuracy"] == pytest.approx([-found["accuracy"][1], -found["accuracy"][0]])
     same = difference_intervals(labels, patients, (first, first), (called[0], called[0]), 100, seed=0)
     assert same == {"auroc": [0.0, 0.0], "accuracy": [0.0, 0.0]}
+
+
+def test_an_interval_of_accuracys_difference_is_that_of_the_resampled_accuracies():
+    labels, first, second = sample(90)
+    patients = (np.arange(90) // 2).astype(str)
+    called = first > 0.7, second > 0.2
+    found = difference_intervals(labels, patients, (first, second), called, 130, seed=3)
+    right = [(one == (labels == 1)) for one in called]
+    differences, areas = [], []
+    for block in weights(patients, 130, seed=3):
+        for times in block.astype(int):
+            rows = np.repeat(np.arange(90), times)
+            differences.append(right[0][rows].mean() - right[1][rows].mean())
+            areas.append(roc_auc_score(labels[rows], first[rows]) - roc_auc_score(labels[rows], second[rows]))
+    assert found["accuracy"] == pytest.approx(np.percentile(differences, [2.5, 97.5]))
+    assert found["auroc"] == pytest.approx(np.percentile(areas, [2.5, 97.5]))
 
 
 def test_holm_is_what_one_works_out_by_hand():

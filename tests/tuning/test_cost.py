@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -30,9 +33,88 @@ def test_memory_is_noted_after_every_trial(plan, search):
     assert all(one > 10 for one in found)
 
 
-def test_workers_are_confined_to_cores_and_set_free_again():
-    import os
+@pytest.fixture
+def dataset(tmp_path, stub, monkeypatch):
+    """Stand in for a built dataset, its search and its training; give the folder."""
+    from tuning import live
 
+    make = live.make_search
+    data = SimpleNamespace(train=None, validation=None, identity=lambda: stub.DATA)
+    judge = lambda config, fitted: fitted.best.validation_auroc  # noqa: E731
+
+    def stubbed(plan, data, folder, **options):
+        return make(plan, None, folder, train=stub.training(), score=judge, **options)
+
+    monkeypatch.setattr("pneumo_tfds.prepared.is_built", lambda folder: True)
+    monkeypatch.setattr("tuning.folder.open_data", lambda settings: data)
+    monkeypatch.setattr("tuning.live.make_search", stubbed)
+    monkeypatch.setattr("pipeline.fit.fit", lambda config, *, train, validation: None)
+    return tmp_path / "gray_32" / "1.0.0"
+
+
+def test_overhead_prints_every_pair_and_writes_them(dataset, tmp_path, capsys):
+    cost.overhead(cost.Overhead(dataset=dataset, trials=3, trial_epochs=1, json=tmp_path / "cost.json"))
+    written = json.loads((tmp_path / "cost.json").read_text())
+    assert len(written["pairs"]) == 2
+    assert written["asked"]["dataset"] == str(dataset)
+    assert "json" not in written["asked"]
+    assert "mean: a trial takes " in capsys.readouterr().out
+
+
+def test_memory_is_compared_with_what_it_was_when_settled(dataset, tmp_path, capsys):
+    cost.memory(cost.Memory(dataset=dataset, trials=7, json=tmp_path / "cost.json"))
+    found = json.loads((tmp_path / "cost.json").read_text())["mebibytes"]
+    assert len(found) == 7
+    text = capsys.readouterr().out
+    assert (
+        f"after trial 5: {found[4]:.0f} MiB; after trial 7: {found[6]:.0f} MiB ({found[6] / found[4] - 1:+.1%})" in text
+    )
+
+
+def test_one_worker_and_two_take_turns_at_going_first(dataset, tmp_path, monkeypatch, capsys):
+    confined, searches = [], []
+
+    @contextmanager
+    def note(cores):
+        confined.append(cores)
+        yield
+
+    def search(folder):
+        searches.append(json.loads((folder / "config.json").read_text())["search"]["workers"])
+        return 12.0 if searches[-1] == 1 else 8.0
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 7})
+    monkeypatch.setattr(cost, "_confined_to", note)
+    monkeypatch.setattr(cost, "_search", search)
+    cost.workers(cost.Workers(dataset=dataset, rounds=2, json=tmp_path / "cost.json"))
+    assert searches == [1, 2, 2, 1]
+    assert confined == [{3}, {3, 5}, {3, 5}, {3}]
+    written = json.loads((tmp_path / "cost.json").read_text())
+    assert (written["one"], written["two"]) == ([12.0, 12.0], [8.0, 8.0])
+    assert "two workers are 1.50 times as fast" in capsys.readouterr().out
+
+
+def test_two_workers_on_one_core_are_refused(dataset, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    with pytest.raises(InputError, match="two workers need two cores"):
+        cost.workers(cost.Workers(dataset=dataset))
+
+
+def test_a_search_is_timed_and_one_that_fails_has_no_time(tmp_path, monkeypatch):
+    begun = []
+
+    def run(command, *, env, **_):
+        begun.append((command, env["OMP_NUM_THREADS"]))
+        return SimpleNamespace(returncode=len(begun) - 1)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert 0 < cost._search(tmp_path) < 60
+    assert begun == [([sys.executable, "-m", "tuning", "--run-dir", str(tmp_path)], "1")]
+    with pytest.raises(InputError, match="the search did not end well"):
+        cost._search(tmp_path)
+
+
+def test_workers_are_confined_to_cores_and_set_free_again():
     before = os.sched_getaffinity(0)
     with cost._confined_to({min(before)}):
         code = "import os; print(len(os.sched_getaffinity(0)))"

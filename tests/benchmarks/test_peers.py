@@ -1,0 +1,107 @@
+"""The readers we are compared with do the same work: same images, same size, changed as much; and their files."""
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks import opencv_peers, pictures
+from benchmarks.harness import CannotRunError
+from benchmarks.opencv_peers import Files, changed
+from pneumo_tfds.errors import InputError
+
+SIDE = 32
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """Five grey pictures; one is larger than asked, one smaller."""
+    generator = np.random.default_rng(0)
+    found = []
+    for number, side in enumerate((SIDE, SIDE, SIDE, 50, 20)):
+        picture = cv2.GaussianBlur(generator.integers(0, 256, (side, side), dtype=np.uint8), (0, 0), 3)
+        found.append(str(tmp_path / f"{number}.png"))
+        cv2.imwrite(found[-1], picture)
+    return tuple(found)
+
+
+def test_a_peer_reads_every_image_at_the_size_asked(paths):
+    files = Files(paths, SIDE, augmented=False)
+    assert len(files) == 5
+    for index, path in enumerate(paths):
+        image = files[index]
+        assert (image.shape, image.dtype) == ((SIDE, SIDE, 1), np.uint8)
+        if index < 3:
+            assert (image[:, :, 0] == cv2.imread(path, 0)).all()
+    halved = cv2.resize(cv2.imread(paths[3], 0), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    assert (files[3][:, :, 0] == halved).all()
+
+
+def test_a_peer_that_cannot_read_says_which_file(tmp_path):
+    (tmp_path / "broken.jpeg").write_bytes(b"no image")
+    with pytest.raises(CannotRunError, match=r"could not read .*broken\.jpeg"):
+        Files((str(tmp_path / "broken.jpeg"),), SIDE, augmented=False)[0]
+
+
+def test_a_peer_changes_what_it_reads_if_asked(paths):
+    files = Files(paths, SIDE, augmented=True)
+    first, again = files[0], files[0]
+    assert (first.shape, first.dtype) == ((SIDE, SIDE, 1), np.float32)
+    assert (first != again).any()
+    assert (first.min() >= 0, first.max() <= 255) == (True, True)
+
+
+def test_changes_of_a_peer_are_random_but_keep_the_middle_in_sight():
+    """A white disc in the middle is still there under every change, and flips happen about half of the time."""
+    grey = np.zeros((64, 64), np.uint8)
+    cv2.circle(grey, (32, 32), 20, 255, -1)
+    cv2.circle(grey, (48, 32), 6, 128, -1)
+    generator = np.random.default_rng(0)
+    views = np.stack([changed(grey, generator) for _ in range(40)])
+    assert (views[:, 26:38, 26:38].mean(axis=(1, 2)) > 150).all()
+    right = views[:, :, 40:].mean(axis=(1, 2)) < views[:, :, :24].mean(axis=(1, 2))
+    assert 8 < right.sum() < 32
+    assert len(np.unique(views.mean(axis=(1, 2)))) == 40
+
+
+def test_grain_gives_whole_batches_for_ever(paths):
+    pytest.importorskip("grain", reason="needs the peers extra")
+    work = opencv_peers.grain_loader(Files(paths, SIDE, augmented=True), 2, 2)()
+    assert [next(work) for _ in range(5)] == [2] * 5
+
+
+def draw(folder, count):
+    """Stand in for the large phantoms, which take seconds to draw."""
+    for number in range(count):
+        place = folder / ("train", "test")[number % 2] / ("NORMAL", "PNEUMONIA")[number % 3 > 0] / f"{number}.jpeg"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        picture = np.random.default_rng(number).integers(0, 256, (300, 240), dtype=np.uint8)
+        cv2.imwrite(str(place), cv2.GaussianBlur(picture, (0, 0), 9))
+
+
+def test_phantoms_are_shrunk_turned_mirrored_and_inverted(monkeypatch):
+    monkeypatch.setattr(pictures, "write_phantoms", draw)
+    monkeypatch.setattr(pictures, "QUICK_LARGE_FILES", 6)
+    monkeypatch.setattr(pictures, "QUICK_FILES", 6 * 16)
+    for cached in (pictures.small, pictures.large):
+        cached.cache_clear()
+    drawn, found = pictures.large(True), pictures.small(None, True)
+    for cached in (pictures.small, pictures.large):
+        cached.cache_clear()
+    assert len(drawn.paths) == 6
+    views = [cv2.imread(path, 0) for path in found.paths]
+    assert {view.shape for view in views} == {(pictures.SMALL, pictures.SMALL)}
+    assert len({view.tobytes() for view in views}) == len(views) == 6 * 16
+    assert {path.rsplit("/", 2)[1] for path in found.paths} == {"NORMAL", "PNEUMONIA"}
+    assert (found.name, drawn.name) == ("phantoms, 224² JPEGs", "phantoms, 1,400 x 1,000 JPEGs")
+
+
+def test_a_source_with_more_files_than_wanted_is_thinned_evenly():
+    images = tuple(range(100))
+    assert pictures._spread(images, 10) == [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]
+    assert pictures._spread(images, 200) == list(images)
+
+
+def test_a_picture_that_cannot_be_encoded_is_named(monkeypatch):
+    monkeypatch.setattr(cv2, "imencode", lambda *_: (False, None))
+    with pytest.raises(InputError, match="a chest: OpenCV could not encode it"):
+        pictures._encode(np.zeros((4, 4), np.uint8), "a chest")

@@ -1,0 +1,241 @@
+"""Judging a run once more, or on other X-rays: the run's own choice is applied, and what is not judged stays.
+
+The model is a stand-in that says an image's mean grey level; what Keras and the pictures do is tested elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from pipeline import evaluate as module
+from pipeline import holdout, illustrate, infer, judge, records, saved, source
+from pipeline.config import DataConfig, EvaluationConfig, FitConfig, RunConfig
+from pipeline.evaluate import Evaluate, evaluate, show
+from pipeline.predictions import Predictions, read_csv, write_csv
+from pipeline.records import Examples, Split
+from pipeline.run import RunFolder
+from pipeline.scoring import decide
+from pneumo_tfds import prepared
+from pneumo_tfds.errors import InputError
+
+SIDE = 4
+SEED = 3
+
+
+def examples(name, count):
+    """Images of one grey level each, brighter where there is pneumonia, but not always."""
+    labels = np.arange(count) % 2
+    generator = np.random.default_rng(len(name) + count)
+    levels = np.clip(generator.normal(90 + 80 * labels, 50), 5, 250).astype(np.uint8)
+    names = np.array([f"{name}{i}.jpeg" for i in range(count)])
+    kinds = np.where(labels == 1, "virus", "normal")
+    images = np.broadcast_to(levels[:, None, None, None], (count, SIDE, SIDE, 1))
+    return Examples(images, labels, np.array([f"{name}-patient{i // 2}" for i in range(count)]), kinds, names)
+
+
+def told(part):
+    """What the stand-in says of the images."""
+    return part.images.mean(axis=(1, 2, 3)) / 255
+
+
+class Answers:
+    """Says an image's mean grey level."""
+
+    def __init__(self, model):
+        assert model == "the model"
+
+    def probabilities(self, images):
+        return images.mean(axis=(1, 2, 3)) / 255
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    """A finished run whose predictions and figures are of an earlier day, its dataset, and what was drawn."""
+    made = SimpleNamespace(run=RunFolder(tmp_path / "run"), dataset=tmp_path / "dataset", built=[], drawn=[])
+    made.splits = {
+        name: Split.of(name, examples(name, n)) for name, n in (("train", 60), ("validation", 40), ("test", 30))
+    }
+    made.other = {"train": Split.of("train", examples("far", 20)), "test": Split.of("test", examples("away", 24))}
+    config = RunConfig(
+        data=DataConfig(dataset=made.dataset, image_size=32),
+        fit=FitConfig(seed=SEED),
+        evaluation=EvaluationConfig(resamples=100),
+    )
+    made.run.path.mkdir()
+    made.run.write_config(config)
+    part = made.splits["validation"].examples
+    choice = decide(infer.table(part, told(part)), "sensitivity>=0.9")
+    point = {"operating_point": choice.operating_point.as_json(), "temperature": choice.temperature, "bias": 0.25}
+    calibration = {"fitted_on": "validation", **choice.calibration}
+    made.run.metrics.write_text(json.dumps({**point, "calibration": calibration, "splits": {}}))
+    made.point = point
+    old = [np.array([name]) for name in ("old.jpeg", "old", "virus")]
+    names = ("train", "validation", "test")
+    write_csv(made.run.predictions, {name: Predictions(*old, np.array([1]), np.array([0.75])) for name in names})
+
+    def with_dataset(wanted):
+        made.built.append(wanted.data)
+        return replace(wanted, data=replace(wanted.data, dataset=tmp_path / "other"))
+
+    def inspect(dataset):
+        assert dataset == tmp_path / "other"
+        return SimpleNamespace(metadata={"test_origin": "official"})
+
+    monkeypatch.setattr(saved, "load_model", lambda path: "the model" if path == made.run.model else None)
+    monkeypatch.setattr(infer, "Answers", Answers)
+    monkeypatch.setattr(holdout, "splits_of", lambda data: made.splits if data.dataset == made.dataset else None)
+    monkeypatch.setattr(records, "open_splits", lambda path: made.other if path == tmp_path / "other" else None)
+    monkeypatch.setattr(source, "with_dataset", with_dataset)
+    monkeypatch.setattr(prepared, "inspect", inspect)
+    monkeypatch.setattr(judge, "describe", lambda dataset: {"name": str(dataset)})
+    monkeypatch.setattr(illustrate, "illustrate", lambda *what, **how: made.drawn.append((*what, how)))
+    monkeypatch.setenv("COLUMNS", "200")
+    return made
+
+
+def figures_of(folder):
+    return json.loads(folder.metrics.read_text())
+
+
+def test_the_runs_own_splits_are_scored_again_by_the_runs_own_choice(world, capsys):
+    evaluate(Evaluate(run_folder=world.run.path))
+    found = figures_of(world.run)
+    assert found["operating_point"] == world.point["operating_point"]
+    assert (found["temperature"], found["bias"]) == (world.point["temperature"], 0.25)
+    assert found["dataset"] == {"name": str(world.dataset)}
+    assert found["bootstrap"]["seed"] == SEED
+    assert found["bootstrap"]["resamples"] == 100
+    assert {name: split["n"] for name, split in found["splits"].items()} == {"train": 1, "validation": 40, "test": 30}
+    tables = read_csv(world.run.predictions)
+    for name in ("validation", "test"):
+        part = world.splits[name].examples
+        assert tables[name].filenames.tolist() == part.filenames.tolist()
+        assert tables[name].probabilities == pytest.approx(told(part), abs=1e-8)
+    assert tables["train"].filenames.tolist() == ["old.jpeg"]  # not asked for, and kept
+    ((folder, model, splits, seed, how),) = world.drawn
+    assert (folder.path, model, seed, how) == (world.run.path, "the model", SEED, {"show_names": False})
+    assert splits is world.splits
+    assert "validation (n=40)" in capsys.readouterr().out
+
+
+def test_figures_are_of_the_probabilities_as_the_file_has_them(world):
+    """So that anyone can compute them again from predictions.csv: a threshold between them parts both alike."""
+    evaluate(Evaluate(run_folder=world.run.path))
+    table, point = read_csv(world.run.predictions)["test"], world.point["operating_point"]
+    called = table.probabilities >= point["threshold"]
+    found = figures_of(world.run)["splits"]["test"]
+    assert found["sensitivity"] == called[table.labels == 1].mean()
+    assert found["brier"] == pytest.approx(np.mean((table.probabilities - table.labels) ** 2), rel=1e-12)
+
+
+def test_names_are_shown_only_if_asked_for(world):
+    for asked in (False, True):
+        evaluate(Evaluate(run_folder=world.run.path, show_names=asked))
+        assert world.drawn[-1][-1] == {"show_names": asked}
+    assert not Evaluate(run_folder=world.run.path).show_names
+
+
+def test_one_split_is_scored_and_the_others_stay(world):
+    evaluate(Evaluate(run_folder=world.run.path, split="test"))
+    tables = read_csv(world.run.predictions)
+    assert {name: len(table) for name, table in tables.items()} == {"train": 1, "validation": 1, "test": 30}
+    evaluate(Evaluate(run_folder=world.run.path, split="train"))
+    assert {name: len(table) for name, table in read_csv(world.run.predictions).items()}["train"] == 60
+
+
+def test_without_a_table_of_predictions_one_is_made(world):
+    world.run.predictions.unlink()
+    evaluate(Evaluate(run_folder=world.run.path))
+    assert list(read_csv(world.run.predictions)) == ["validation", "test"]
+    assert set(figures_of(world.run)["splits"]) == {"validation", "test"}
+
+
+def test_a_split_that_is_not_there_is_refused_and_nothing_changes(world):
+    before = world.run.metrics.read_bytes(), world.run.predictions.read_bytes()
+    with pytest.raises(InputError) as refused:
+        evaluate(Evaluate(run_folder=world.run.path, split="held_out"))
+    assert str(refused.value) == f"--split held_out is not in {world.dataset}; it has train, validation, test"
+    assert (world.run.metrics.read_bytes(), world.run.predictions.read_bytes()) == before
+
+
+def test_other_xrays_are_scored_beside_the_run_and_leave_it_alone(world, capsys):
+    before = {path.name: path.read_bytes() for path in world.run.path.iterdir() if path.is_file()}
+    evaluate(Evaluate(run_folder=world.run.path, source=Path("clinic/winter.zip")))
+    folder = RunFolder(world.run.path / "evaluation-winter")
+    assert [data.source for data in world.built] == [Path("clinic/winter.zip")]
+    assert [data.dataset for data in world.built] == [None]  # or the run's own images would be scored
+    found = figures_of(folder)
+    assert found["operating_point"] == world.point["operating_point"]
+    assert {name: split["n"] for name, split in found["splits"].items()} == {"test": 24}
+    assert found["dataset"]["name"].endswith("other")
+    assert list(read_csv(folder.predictions)) == ["test"]
+    written = folder.read_config()
+    assert (written.data.source, written.data.dataset) == (Path("clinic/winter.zip"), world.dataset.with_name("other"))
+    assert written.fit.seed == SEED
+    ((drawn, _, splits, _, _),) = world.drawn
+    assert drawn.path == folder.path
+    assert set(splits) == {"test"}
+    assert {name: (world.run.path / name).read_bytes() for name in before} == before
+    assert str(folder.report) in capsys.readouterr().out.replace("\n", "")
+
+
+def test_a_source_with_an_official_test_gives_that_and_another_gives_all_of_it(world, monkeypatch):
+    parts = {
+        "train": Split("train", ("a", "b"), 20, 32),
+        "validation": Split("validation", ("c",), 5, 32),
+        "test": Split("test", ("d",), 7, 32),
+    }
+    dataset = world.dataset.with_name("other")
+    assert module._as_one(parts, dataset) == {"test": parts["test"]}
+    whole = {"source": Split("source", ("a", "b", "c", "d"), 32, 32)}
+    for metadata in ({"test_origin": "carved"}, {}):
+        monkeypatch.setattr(prepared, "inspect", lambda _, metadata=metadata: SimpleNamespace(metadata=metadata))
+        assert module._as_one(parts, dataset) == whole
+    without = {name: parts[name] for name in ("train", "validation")}
+    assert module._as_one(without, dataset) == {"source": Split("source", ("a", "b", "c"), 25, 32)}
+
+
+def test_a_run_that_is_none_or_unfinished_is_one_clear_error(world):
+    with pytest.raises(InputError, match="is not a run folder"):
+        evaluate(Evaluate(run_folder=world.run.path / "gone"))
+    world.run.metrics.unlink()
+    with pytest.raises(InputError, match=r"metrics\.json is not there"):
+        evaluate(Evaluate(run_folder=world.run.path))
+
+
+def test_the_table_has_every_figure_of_every_split_with_its_interval(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    folder = RunFolder(tmp_path)
+    names = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision", "brier", "ece")
+    validation = {name: 0.5 + 0.01 * i for i, name in enumerate(names)} | {"n": 40}
+    intervals = {name: [value - 0.2, value + 0.1] for name, value in validation.items() if name not in ("n", "ece")}
+    test = dict.fromkeys(names) | {"n": 7, "intervals": dict.fromkeys(names)}
+    content = {
+        "splits": {"validation": validation | {"intervals": intervals}, "test": test},
+        "operating_point": {"threshold": 0.43216, "rule": "youden", "chosen_on": "validation"},
+    }
+    folder.metrics.write_text(json.dumps(content))
+    show(folder)
+    text = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.strip("│┃ ").replace("┃", "│").split("│")] for line in text.splitlines()]
+    assert " ".join(text.split()).startswith("95 % intervals by bootstrap over patients; PNEUMONIA is positive ")
+    head = next(line for line in text.splitlines() if "n=40" in line)
+    assert [cell.strip() for cell in head.split("┃")] == ["", "", "validation (n=40)", "test (n=7)", ""]
+    assert all(f"{cell} │" in text for cell in ("0.560", "undefined"))  # figures stand at the right
+    for row in (
+        ["auroc", "0.500  [0.300, 0.600]", "undefined"],
+        ["accuracy", "0.510  [0.310, 0.610]", "undefined"],
+        ["sensitivity", "0.520  [0.320, 0.620]", "undefined"],
+        ["specificity", "0.530  [0.330, 0.630]", "undefined"],
+        ["average precision", "0.540  [0.340, 0.640]", "undefined"],
+        ["brier", "0.550  [0.350, 0.650]", "undefined"],
+        ["ece", "0.560", "undefined"],
+    ):
+        assert row in rows
+    assert text.splitlines()[-1] == f"threshold 0.4322, by youden on validation; report: {folder.report}"
