@@ -1,11 +1,17 @@
 """From a trained run to one ONNX file, and from that file to answers.
 
 `from export import Classifier` needs onnxruntime, OpenCV and NumPy only; importing this package imports none of them.
+
+onnxruntime (1.29 and later, on Linux and macOS too) sends events about models and their use to its makers unless
+`ORT_DISABLE_TELEMETRY` is set when it is first imported. It is set here, before any module of this package imports it.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from export.classifier import Classifier, Prediction

@@ -26,7 +26,10 @@ ORT_ERRORS = (
     ort_errors.NotImplemented,
     ort_errors.RuntimeException,
 )
+# The others may be about memory (`pneumo_tfds.refusals`).
+BROKEN = (ort_errors.InvalidArgument, ort_errors.InvalidGraph, ort_errors.NotImplemented)
 ERRORS_ONLY = 3
+ANSWERS = ("probability", "heatmap")
 # Threads that wait sleep instead of spinning, and take work in small pieces. Spinning waits burn the cores that decode
 # the next images and serve the next request: on two half-busy cores they answered single images at half the rate.
 SESSION = {"session.intra_op.allow_spinning": "0", "session.dynamic_block_base": "4"}
@@ -73,7 +76,14 @@ class Classifier:
     ) -> None:
         self.path = Path(path)
         self.session = open_session(self.path, threads=threads, providers=providers)
-        self.metadata = Metadata.from_props(self.session.get_modelmeta().custom_metadata_map, str(path))
+        try:
+            props = dict(self.session.get_modelmeta().custom_metadata_map)
+            self._inputs = {value.name: (value.type, value.shape[1:]) for value in self.session.get_inputs()}
+            outputs = {value.name: value.type for value in self.session.get_outputs()}
+        except UnicodeDecodeError as error:
+            raise ModelFileError(f"{path} has names that are no text ({error}); export or copy it again") from error
+        self._outputs = [name for name, kind in outputs.items() if name in ANSWERS and kind == "tensor(float)"]
+        self.metadata = Metadata.from_props(props, str(path))
         self.threshold = self.metadata.threshold if threshold is None else threshold
         if not 0.0 <= self.threshold <= 1.0:
             raise InputError(f"threshold {threshold} is not in 0 to 1; give a probability")
@@ -100,6 +110,7 @@ class Classifier:
 
         Raises:
             InputError: another dtype or shape.
+            ModelFileError: the file's network fails, or answers with anything else.
         """
         side = self.image_size
         if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
@@ -107,7 +118,17 @@ class Classifier:
             raise InputError(f"images are {kind}, not a uint8 array with grey levels 0 to 255; do not scale them")
         if images.ndim != 4 or images.shape[1:] != (side, side, 1) or not len(images):
             raise InputError(f"images have the shape {list(images.shape)}, not [N, {side}, {side}, 1]; use decode()")
-        return dict(zip(self._outputs, self.session.run(self._outputs, {"image": images}), strict=True))
+        try:
+            found = dict(zip(self._outputs, self.session.run(self._outputs, {"image": images}), strict=True))
+        except BROKEN as error:
+            reason = " ".join(str(error).split())
+            raise ModelFileError(f"{self.path} cannot answer ({reason:.200}); export the run again") from error
+        probability, heat = found["probability"], found.get("heatmap", np.zeros((len(images), 1, 1), np.float32))
+        if probability.shape != (len(images), 1) or not ((probability >= 0) & (probability <= 1)).all():
+            raise ModelFileError(f"{self.path} answers with something else than probabilities; export the run again")
+        if heat.ndim != 3 or len(heat) != len(images):
+            raise ModelFileError(f"{self.path} answers with something else than heat maps; export the run again")
+        return found
 
     def predict(self, images: np.ndarray) -> list[Prediction]:
         """One `Prediction` for each image of a uint8 batch `[N, S, S, 1]`; raises like `predict_batch`."""
@@ -137,9 +158,7 @@ class Classifier:
 
     def _check_tensors(self) -> None:
         side = self.image_size
-        inputs = {value.name: (value.type, value.shape[1:]) for value in self.session.get_inputs()}
-        self._outputs = [value.name for value in self.session.get_outputs()]
-        if inputs != {"image": ("tensor(uint8)", [side, side, 1])} or "probability" not in self._outputs:
+        if self._inputs != {"image": ("tensor(uint8)", [side, side, 1])} or "probability" not in self._outputs:
             raise ModelFileError(f"{self.path} has other tensors than its metadata promises; export the run again")
 
 

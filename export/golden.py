@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from export.classifier import Classifier
 from export.edges import EDGES, edge_images
+from pneumo_tfds.arrays import read_arrays
 from pneumo_tfds.decode import decode
 from pneumo_tfds.errors import InputError
 from pneumo_tfds.files import replacing
@@ -73,15 +74,28 @@ def read(path: Path) -> dict[str, npt.NDArray[Any]]:
     Raises:
         InputError: it is missing, damaged or not one of ours.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise InputError(f"{path} is not a readable golden file ({error!s:.80}); export the run again") from error
+    arrays = read_arrays(path, "give a golden.npz, or export the run again")
     missing = [name for name in ("names", "images", "probability") if name not in arrays]
     if missing:
         raise InputError(f"{path} is no golden file: it lacks {', '.join(missing)}; export the run again")
+    if not _fit_together(arrays):
+        raise InputError(f"{path} is no golden file: its arrays do not fit together; export the run again")
     return arrays
+
+
+def _fit_together(arrays: Mapping[str, npt.NDArray[Any]]) -> bool:
+    names, images, probability = arrays["names"], arrays["images"], arrays["probability"]
+    heat = arrays.get("heatmap", np.zeros((len(names) if names.ndim else 0, 1, 1), np.float32))
+    files = [array for name, array in arrays.items() if name.startswith("file_")]
+    kinds = [f"{array.ndim}d {array.dtype.name}" for array in (images, probability, heat, *files)]
+    return (
+        names.ndim == 1
+        and names.dtype.kind == "U"
+        and kinds == ["4d uint8", "2d float32", "3d float32", *["1d uint8"] * len(files)]
+        and len(images) == len(heat) == len(names) > 0
+        and probability.shape == (len(names), 1)
+        and images.shape[1:] == (images.shape[1], images.shape[1], 1)
+    )
 
 
 def self_test(
@@ -109,6 +123,8 @@ def self_test(
         if not gap <= tolerance:
             found.append(f"{name}: the probability differs by {gap:.3g}, over {tolerance:g}")
     if "heatmap" in arrays and "heatmap" in outputs:
+        if arrays["heatmap"].shape != outputs["heatmap"].shape:
+            return [*found, "heat maps have another shape"]
         scale = max(1.0, float(np.abs(arrays["heatmap"]).max()))
         gap = float(np.abs(outputs["heatmap"].astype(np.float64) - arrays["heatmap"]).max())
         if not gap <= 10 * tolerance * scale:

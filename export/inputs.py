@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pneumo_tfds.archive import list_members
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.archive import ZipReader, list_members
+from pneumo_tfds.errors import InputError, plain
 
 IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".dcm", ".dicom"})
 STANDARD_INPUT = "-"
@@ -26,6 +24,7 @@ class Image:
     """One image to predict: its name, and how to get its bytes when its turn comes."""
 
     name: str
+    """As it can be printed and written in UTF-8, which a path need not be."""
     read: Callable[[], bytes]
     """Returns the encoded bytes; raises `UnreadableError`. Safe to call from any thread."""
 
@@ -58,21 +57,21 @@ def _in_place(place: str) -> Iterator[Image]:
         ]
         if not found:
             raise InputError(f"{place} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); give another folder")
-        yield from (Image(str(entry), _file_reader(entry)) for entry in found)
+        yield from (Image(plain(str(entry)), _file_reader(entry)) for entry in found)
     elif not path.exists():
         raise InputError(f"{place} does not exist; give an image, a folder, a zip, or - for standard input")
     elif path.suffix.lower() == ".zip":
         yield from _in_zip(path)
     else:
-        yield Image(place, _file_reader(path))
+        yield Image(plain(place), _file_reader(path))
 
 
 def _in_zip(path: Path) -> Iterator[Image]:
     members = sorted(member.name for member in list_members(path) if _is_image(member.name))
     if not members:
         raise InputError(f"{path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); give another archive")
-    archive = zipfile.ZipFile(path)
-    yield from (Image(f"{path}/{member}", _member_reader(archive, member)) for member in members)
+    archive = ZipReader(path)
+    yield from (Image(plain(f"{path}/{member}"), _member_reader(archive, member)) for member in members)
 
 
 def _is_image(name: str) -> bool:
@@ -93,14 +92,12 @@ def _file_reader(path: Path) -> Callable[[], bytes]:
     return read
 
 
-def _member_reader(archive: zipfile.ZipFile, member: str) -> Callable[[], bytes]:
-    # Threads may share the archive: zipfile takes a lock around every seek and read.
+def _member_reader(archive: ZipReader, member: str) -> Callable[[], bytes]:
     def read() -> bytes:
-        name = f"{archive.filename}/{member}"
         try:
-            return archive.read(member)
-        except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
-            raise UnreadableError(f"{name}: {error}") from error
+            return archive.read_member(member)
+        except InputError as error:
+            raise UnreadableError(str(error)) from error
 
     return read
 

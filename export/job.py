@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -52,9 +53,23 @@ def export_run(
         InputError: the run is unfinished or its model cannot be exported.
         ParityError: `model.onnx` would answer otherwise than Keras. `parity.json` says how; no file was replaced.
     """
-    run = RunFolder(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give the folder of a finished run, such as runs/first")
+    run = RunFolder(folder)
+    with run.locked("export"):
+        yield from _export(run, dataset, int8, fp16, parity_images, calibration_images, threads)
+
+
+def _export(
+    run: RunFolder,
+    dataset: Path | None,
+    int8: bool,
+    fp16: bool,
+    parity_images: int,
+    calibration_images: int,
+    threads: int,
+) -> Iterator[tuple[Path, str]]:
+    folder = run.path
     model = convert.float32_copy(convert.load_keras(run.model))
     side = convert.image_side(model)
     metrics, config = run.read_json(run.metrics), run.read_json(run.config)
@@ -85,17 +100,19 @@ def export_run(
     if int8:
         ranges = examples.take(place, "train", side, calibration_images)
         makers[INT8] = [partial(_int8, sample=ranges, exact=exact) for exact in EXACT]
-    if not unchanged:
-        for name in {FP16, INT8} - makers.keys():
-            (folder / name).unlink(missing_ok=True)  # made from another model.onnx
+    for name in {FP16, INT8} - reports.keys():
+        (folder / name).unlink(missing_ok=True)  # made from another model.onnx
     for name, attempts in makers.items():
         with tempfile.TemporaryDirectory() as temporary:
             source = Path(temporary, run.onnx.name)
             source.write_bytes(_encoded(model, metadata, widened=False))
             for make in attempts:
-                report = _write_variant(folder / name, make(source), judge)
+                candidate = Path(temporary, name)
+                candidate.write_bytes(make(source))
+                report = judge(candidate, budget=parity.REDUCED)
                 if report.passed:
                     break
+            _keep_or_drop(folder / name, candidate, report)
         reports[name] = report.to_json()
         _write_reports(run, reports)
         size = f"{(folder / name).stat().st_size / 1e6:.2f} MB, " if report.passed else ""
@@ -121,19 +138,13 @@ def _write_float32(run: RunFolder, encoded: bytes, arrays: Any, judge: Judge, re
     return report
 
 
-def _write_variant(target: Path, encoded: bytes, judge: Judge) -> parity.Report:
-    """Judge a smaller variant and keep it if it passes; an earlier file of that name goes either way."""
-    candidate = target.with_name(f".{target.stem}.candidate.onnx")
-    try:
-        candidate.write_bytes(encoded)
-        report = judge(candidate, budget=parity.REDUCED)
-        if report.passed:
-            candidate.replace(target)
-        else:
-            target.unlink(missing_ok=True)
-    finally:
-        candidate.unlink(missing_ok=True)
-    return report
+def _keep_or_drop(target: Path, candidate: Path, report: parity.Report) -> None:
+    """Keep a smaller variant that passed; an earlier file of that name goes either way."""
+    if report.passed:
+        with replacing(target) as temporary:
+            shutil.copyfile(candidate, temporary)
+    else:
+        target.unlink(missing_ok=True)
 
 
 def _fp16(source: Path) -> bytes:

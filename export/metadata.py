@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pneumo_tfds.errors import InputError
+from pneumo_tfds.files import UNFIT
 
 FORMAT_VERSION = 1
 """Raised when an older reader would misread a newer file: another input, output or meaning of a key."""
+
+LARGEST_SIDE = 2048
+"""Pixels; datasets have no larger images either. What a stranger's file asks for is allocated."""
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 """Class names by label; the second one is positive, the one whose probability the file answers."""
@@ -90,17 +94,20 @@ class Metadata:
             )
         if "version" in props:
             _check_version(props["version"], name)
+        for key in KEYS:
+            if not props.get(key, "").isprintable():
+                raise ModelFileError(f"{name} has control characters in its metadata {key}; export the run again")
         if missing:
             raise ModelFileError(f"{name} lacks the metadata {', '.join(missing)}; export the run again")
         found = cls(
-            classes=tuple(_read(json.loads, props, "classes", name)),
+            classes=_read(lambda text: tuple(json.loads(text)), props, "classes", name),
             image_size=_read(int, props, "image_size", name),
             resize=props["resize"],
             threshold=_read(float, props, "threshold", name),
             threshold_rule=props["threshold_rule"],
             dataset=props["dataset"],
             dataset_version=props["dataset_version"],
-            metrics=_read(json.loads, props, "metrics", name),
+            metrics=_read(_finite_json, props, "metrics", name),
             intended_use=props["intended_use"],
             version=int(props["version"]),
         )
@@ -110,7 +117,7 @@ class Metadata:
             raise ModelFileError(
                 f"{name} has the threshold {props['threshold']}, not one in 0 to 1; export the run again"
             )
-        if found.image_size < 1 or not isinstance(found.metrics, dict):
+        if not 1 <= found.image_size <= LARGEST_SIDE or not isinstance(found.metrics, dict):
             raise ModelFileError(f"{name} has damaged metadata (image_size or metrics); export the run again")
         return found
 
@@ -125,21 +132,24 @@ def metadata_of_run(metrics: Mapping[str, Any], config: Mapping[str, Any], image
         point = metrics["operating_point"]
         threshold, rule = float(point["threshold"]), str(point["rule"])
         chosen_on = str(point.get("chosen_on", "validation"))
-    except (KeyError, TypeError, ValueError) as error:
+    except UNFIT as error:
         raise InputError(f"{run}/metrics.json has no operating point; run python -m pipeline.evaluate {run}") from error
     if not (math.isfinite(threshold) and 0.0 <= threshold <= 1.0):
         raise InputError(f"{run}/metrics.json has the threshold {threshold}, not one in 0 to 1; evaluate the run again")
     dataset = metrics.get("dataset") or config.get("dataset") or {}
     if isinstance(dataset, str):
         dataset = {"name": dataset}
-    return Metadata(
-        image_size=image_size,
-        threshold=threshold,
-        threshold_rule=f"{rule} (chosen on {chosen_on})",
-        dataset=str(dataset.get("name") or dataset.get("config") or "unknown"),
-        dataset_version=str(dataset.get("version", "unknown")),
-        metrics={split: _headline(figures) for split, figures in metrics.get("splits", {}).items()},
-    )
+    try:
+        return Metadata(
+            image_size=image_size,
+            threshold=threshold,
+            threshold_rule=f"{rule} (chosen on {chosen_on})",
+            dataset=str(dataset.get("name") or dataset.get("config") or "unknown"),
+            dataset_version=str(dataset.get("version", "unknown")),
+            metrics={split: _headline(figures) for split, figures in metrics.get("splits", {}).items()},
+        )
+    except UNFIT as error:
+        raise InputError(f"{run}/metrics.json is not what evaluation writes ({error}); evaluate again") from error
 
 
 def _headline(figures: Mapping[str, Any]) -> dict[str, float]:
@@ -149,18 +159,25 @@ def _headline(figures: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _check_version(text: str, name: str) -> None:
-    if not text.isdecimal():
-        raise ModelFileError(f"{name} has the metadata version {text!r}, not a number; export the run again")
+    if not text.isdecimal() or len(text) > 9:
+        raise ModelFileError(f"{name} has the metadata version {text!r:.60}, not a number; export the run again")
     if int(text) > FORMAT_VERSION:
         raise ModelFileError(
             f"{name} is of version {text}, newer than the {FORMAT_VERSION} this program reads; update it"
         )
 
 
+def _finite_json(text: str) -> Any:
+    def refuse(word: str) -> None:
+        raise ValueError(f"{word} is no number that JSON has")
+
+    return json.loads(text, parse_constant=refuse)
+
+
 def _read(reader: Any, props: Mapping[str, str], key: str, name: str) -> Any:
     try:
         return reader(props[key])
-    except (TypeError, ValueError) as error:
+    except (RecursionError, TypeError, ValueError) as error:
         raise ModelFileError(
             f"{name} has unreadable metadata {key}={props[key]!r:.60}; export the run again"
         ) from error

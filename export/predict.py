@@ -146,6 +146,10 @@ def predict(config: Predict) -> int:
     except BrokenPipeError:  # whoever reads the lines has seen enough, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    if failed and not read:
+        none = f"none of {len(failed)} images could be read; the first: " if len(failed) > 1 else ""
+        print(f"{none}{failed[0]}", file=sys.stderr)
+        return BAD_INPUT
     for reason in failed:
         print(reason, file=sys.stderr)
     unread = f", {len(failed)} could not be read" if failed else ""
@@ -154,7 +158,7 @@ def predict(config: Predict) -> int:
         f"For {classifier.metadata.intended_use}.",
         file=sys.stderr,
     )
-    return 0 if read else BAD_INPUT
+    return 0
 
 
 def _check_golden(classifier: Classifier, path: Path) -> None:

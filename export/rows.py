@@ -40,6 +40,8 @@ class Writers:
     ) -> None:
         if json_path == csv_path == Path("-"):
             raise InputError("--json - and --csv - both ask for standard output; give one of them a file")
+        if json_path is not None and json_path == csv_path:
+            raise InputError(f"--json and --csv both name {json_path}; give them a file each")
         self._json_path, self._csv_path, self._heatmap = json_path, csv_path, heatmap
         self._stack = ExitStack()
         self._overlays: set[str] = set()

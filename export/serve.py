@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from pneumo_tfds.errors import InputError
 
 LARGEST_PORT = 65535
 MOST_CONNECTIONS = 512
+BACKLOG = 2048  # connections that wait to be accepted; uvicorn's own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,16 +68,26 @@ def serve(config: Serve) -> None:
     classifier = Classifier(config.model, threads=config.threads, threshold=config.threshold)
     batch = BatchLimits(largest=config.batch_size, wait=config.batch_wait / 1000, queue=config.queue)
     app = create_app(classifier, Limits(body_bytes=int(config.max_megabytes * 1e6), batch=batch))
-    print(f"Serving {config.model} at http://{config.host}:{config.port}/docs (Ctrl+C ends it)", flush=True)
-    uvicorn.run(
-        app,
-        host=config.host,
-        port=config.port,
-        log_level="warning",
-        access_log=False,
-        limit_concurrency=MOST_CONNECTIONS,
-        server_header=False,
-    )
+    with listening(config.host, config.port) as listener:
+        print(f"Serving {config.model} at http://{config.host}:{config.port}/docs (Ctrl+C ends it)", flush=True)
+        settings = uvicorn.Config(
+            app, log_level="warning", access_log=False, limit_concurrency=MOST_CONNECTIONS, server_header=False
+        )
+        uvicorn.Server(settings).run(sockets=[listener])
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Listen on an address; uvicorn itself would log why it cannot, and leave with a code of its own.
+
+    Raises:
+        InputError: the port is in use or not allowed, or the address is not this machine's.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"--host {host} --port {port} cannot be used ({reason}); choose another") from error
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class Limits:
     body_seconds: float = 30.0
     """Longest time for an upload to arrive."""
     decoders: int = field(default_factory=lambda: os.cpu_count() or 1)
-    """Images decoded at once; each may take 120 MB for a moment."""
+    """Images decoded at once; each may take 1.3 GB for a moment, if it is as large as is allowed."""
     batch: BatchLimits = field(default_factory=BatchLimits)
     """How requests are gathered for the model."""
 
@@ -85,6 +85,7 @@ def create_app(classifier: Classifier, limits: Limits | None = None) -> FastAPI:
         lifespan=service.lifespan,
         docs_url=None,  # FastAPI's own page loads scripts from another host
         redoc_url=None,
+        redirect_slashes=False,  # the address it would redirect to is made of whatever the client sent
     )
     body = {
         "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in IMAGE_TYPES},
@@ -153,7 +154,7 @@ class _Service:
         """The body, refused as soon as it is known to be too large: by its header, or at the byte that is too many."""
         most = self.limits.body_bytes
         declared = request.headers.get("content-length", "")
-        fits = not (declared.isdecimal() and int(declared) > most)
+        fits = not declared.isdecimal() or (len(declared) < 19 and int(declared) <= most)
         parts, size, stream = [], 0, request.stream()
         try:
             async with asyncio.timeout(self.limits.body_seconds):
@@ -198,7 +199,7 @@ class _Service:
         response = await call_next(request)
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Cache-Control"] = "no-store"
-        if request.url.path == "/v1/predict":
+        if request.scope["path"] == "/v1/predict":  # not request.url: that is made of the client's Host and query too
             self.meters.answered(response.status_code, time.perf_counter() - start)
         return response
 

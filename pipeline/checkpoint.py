@@ -6,14 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
+from pneumo_tfds.arrays import read_arrays
 from pneumo_tfds.errors import InputError
 from pneumo_tfds.files import replacing
 
 FILE = "state.npz"
+REMEDY = "remove it to train from the start"
 
 
 def save(folder: Path, variables: Mapping[str, Sequence[Any]], state: Mapping[str, Any]) -> None:
@@ -36,17 +37,17 @@ def load(folder: Path, variables: Mapping[str, Sequence[Any]]) -> dict[str, Any]
     path = folder / FILE
     if not path.exists():
         return None
+    arrays = read_arrays(path, REMEDY)
     try:
-        with np.load(path, allow_pickle=False) as saved:
-            arrays = {name: saved[name] for name in saved.files}
-    except (BadZipFile, ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path} is damaged ({error}); remove it to train from the start") from error
+        state: dict[str, Any] = json.loads(str(arrays["state"]))
+    except (KeyError, RecursionError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error!s:.100}); {REMEDY}") from error
     expected = {f"{group}/{i}": tuple(v.shape) for group, members in variables.items() for i, v in enumerate(members)}
     found = {name: array.shape for name, array in arrays.items() if name != "state"}
-    if found != expected:
+    numbers = all(array.dtype.kind in "biuf" for name, array in arrays.items() if name != "state")
+    if found != expected or not numbers or not isinstance(state, dict):
         raise InputError(f"{path} belongs to another model; remove it, or resume with the settings it was made with")
     for group, members in variables.items():
         for index, variable in enumerate(members):
             variable.assign(arrays[f"{group}/{index}"])
-    state: dict[str, Any] = json.loads(str(arrays["state"]))
     return state

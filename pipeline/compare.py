@@ -45,6 +45,8 @@ class CompareConfig(Command):
             raise InputError("the same run folder is given twice; give different ones")
         if not 100 <= self.resamples <= 100_000:
             raise InputError(f"--resamples is {self.resamples}; it must be from 100 to 100000")
+        if self.seed < 0:
+            raise InputError(f"--seed is {self.seed}; it must be 0 or more")
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,16 +120,19 @@ def load(folder: Path, split: str) -> Scored:
     import numpy as np
 
     from pipeline.predictions import read_csv
+    from pneumo_tfds.files import UNFIT, read_json
 
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give run folders, such as runs/first")
     tables = read_csv(folder / "predictions.csv")
     if split not in tables:
         raise InputError(f"{folder} has predictions for {', '.join(tables)}, not for {split}; choose another --split")
+    metrics = read_json(folder / "metrics.json", "evaluate the run again")
     try:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         threshold = float(metrics["operating_point"]["threshold"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"{threshold} is not in 0 to 1")
+    except UNFIT as error:
         raise InputError(f"{folder}/metrics.json gives no threshold ({error}); evaluate the run again") from error
     table = tables[split]
     order = np.argsort(table.filenames, kind="stable")

@@ -8,22 +8,37 @@ import io
 from pathlib import Path
 
 from pipeline.fit import Epoch
-from pneumo_tfds.files import write_text
+from pneumo_tfds.errors import InputError
+from pneumo_tfds.files import UNFIT, write_text
+
+COLUMNS = [field.name for field in dataclasses.fields(Epoch)]
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """Read the rows as text; empty if the file is not there."""
+    """Read the rows as text; empty if the file is not there.
+
+    Raises:
+        InputError: it is no table of epochs.
+    """
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            if set(row) != set(COLUMNS) or int(row["epoch"]) < 1:
+                raise ValueError(f"a line needs {', '.join(COLUMNS)}")
+            _ = [float(value) for value in row.values()]
+    except (*UNFIT, OSError, csv.Error) as error:
+        raise InputError(f"{path} is no table of epochs ({error}); remove it, or take it from a copy") from error
+    return rows
 
 
 def append(path: Path, epoch: Epoch) -> None:
     """Add one epoch; it and later rows of an earlier attempt are replaced."""
     rows = [row for row in read(path) if int(row["epoch"]) < epoch.epoch]
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(Epoch)], lineterminator="\n")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     writer.writerow({name: round(value, 7) for name, value in vars(epoch).items()})

@@ -23,7 +23,9 @@ KNOWN = 1000  # training images that the classifier on exposure alone learns fro
 CHECKED = 300  # images of validation behind the checks of what the model looks at; more change the third digit
 
 
-def illustrate(folder: RunFolder, model: keras.Model, splits: Mapping[str, Split], seed: int) -> None:
+def illustrate(
+    folder: RunFolder, model: keras.Model, splits: Mapping[str, Split], seed: int, *, show_names: bool = False
+) -> None:
     """Draw everything that `metrics.json` and `predictions.csv` of a run tell, and write `report.html`.
 
     Args:
@@ -31,6 +33,7 @@ def illustrate(folder: RunFolder, model: keras.Model, splits: Mapping[str, Split
         model: its inference model.
         splits: of its dataset.
         seed: of what is picked for show.
+        show_names: let the report name files and folders.
     """
     metrics = folder.read_json(folder.metrics)
     threshold = metrics["operating_point"]["threshold"]
@@ -50,7 +53,7 @@ def illustrate(folder: RunFolder, model: keras.Model, splits: Mapping[str, Split
             pictures.mistakes(folder.plots / f"mistakes_{name}.png", images, ask(images).get("heatmap"), titles)
     if "validation" in tables:
         _check(folder, ask, splits, tables["validation"], threshold, seed)
-    write_report(folder.path)
+    write_report(folder.path, show_names=show_names)
 
 
 def _check(

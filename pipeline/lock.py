@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumo_tfds.errors import InputError
-from pneumo_tfds.files import write_json
+from pneumo_tfds.files import UNFIT, write_json
 
 FILE = "lock.json"
 NAMES = {
@@ -102,7 +102,7 @@ def verify(run_dir: Path) -> Verdict | None:
         return Verdict(True, f"{text}, before test was scored.")
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    except UNFIT as error:
         raise InputError(f"{path} or metrics.json is not complete ({error}); evaluate the run again") from error
 
 
@@ -119,6 +119,6 @@ def _read(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(content, dict) and (path.name != FILE or {"locked", "locked_at", "earlier"} <= set(content)):
             return content
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise InputError(f"cannot read {path} ({error}); evaluate the run again") from error
     raise InputError(f"{path} is not what pipeline wrote; remove it and evaluate the run again")

@@ -1,6 +1,6 @@
 """One page about one run, `report.html`: everything embedded, nothing fetched, rebuilt from the run folder at any time.
 
-The page names no patient and no file: images are told by their row in `predictions.csv`.
+The page names no patient, file or folder unless asked to: images are told by their row in `predictions.csv`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ from pipeline.report_tables import (
     warnings,
 )
 from pneumo_tfds.errors import InputError
-from pneumo_tfds.files import write_text
+from pneumo_tfds.files import UNFIT, write_text
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
 MISTAKES_LISTED = 12
+EVALUATION = "evaluation-"
 CAPTIONS = {
     "confusion_matrix": "Each row is what the label says; percentages are of the row.",
     "roc": "Every threshold at once. The band holds 95 % of resamples of patients at each false-positive rate; the dot "
@@ -72,8 +73,10 @@ class Plot:
         return self.name.replace("_", " ")
 
 
-def write_report(run_dir: Path) -> Path:
+def write_report(run_dir: Path, *, show_names: bool = False) -> Path:
     """Build `report.html` from the files of a run folder, and replace the one that is there.
+
+    With `show_names` it names the files of the mistakes and the folders of the settings.
 
     It reads `config.json`, `metrics.json`, `predictions.csv`, and, where they are, `history.csv`, `parity.json`,
     `shortcuts.json`, `explanation.json`, `lock.json` and `plots/*.png`. Only splits that are in both `metrics.json`
@@ -87,20 +90,34 @@ def write_report(run_dir: Path) -> Path:
     """
     metrics = _json(run_dir / "metrics.json", needed=True)
     tables = read_csv(run_dir / "predictions.csv")
-    page = render(run_dir.resolve().name, metrics, tables, run_dir)
+    page = render(_title(run_dir.resolve(), show_names), metrics, tables, run_dir, show_names=show_names)
     report = run_dir / "report.html"
     write_text(report, page)
     return report
 
 
-def render(name: str, metrics: Mapping[str, Any], tables: Mapping[str, Predictions], run_dir: Path) -> str:
+def _title(run_dir: Path, show_names: bool) -> str:
+    """The folder's name; that of a run evaluated on other images has the name of their folder in it."""
+    other = run_dir.name.startswith(EVALUATION) and not show_names
+    return f"{run_dir.parent.name}, on other images" if other else run_dir.name
+
+
+def render(
+    name: str,
+    metrics: Mapping[str, Any],
+    tables: Mapping[str, Predictions],
+    run_dir: Path,
+    *,
+    show_names: bool = False,
+) -> str:
     """The page as text; arguments are what `write_report` read."""
     try:
         point, dataset = metrics["operating_point"], metrics.get("dataset") or {}
         shown = [split for split in sorted(metrics["splits"], key=_test_first) if split in tables]
         if not shown:
             raise InputError(f"{run_dir} has no predictions for the splits of its metrics; evaluate the run again")
-        private = {str(value) for table in tables.values() for value in (*table.filenames, *table.patients)}
+        named = {str(value) for table in tables.values() for value in (*table.filenames, *table.patients)}
+        private = None if show_names else named
         plots = _plots(run_dir / "plots")
         splits = []
         for split in shown:
@@ -112,7 +129,7 @@ def render(name: str, metrics: Mapping[str, Any], tables: Mapping[str, Predictio
                     "classification": classification(tables[split], point["threshold"]),
                     "thousand": per_thousand(figures),
                     "subtypes": subtype_rows(figures),
-                    "mistakes": mistake_rows(tables, split, point["threshold"], MISTAKES_LISTED),
+                    "mistakes": mistake_rows(tables, split, point["threshold"], MISTAKES_LISTED, files=show_names),
                     "plots": [plot for plot in plots if plot.name == f"{plot.kind}_{split}"],
                 }
             )
@@ -127,6 +144,7 @@ def render(name: str, metrics: Mapping[str, Any], tables: Mapping[str, Predictio
         environment.filters |= {"number": number, "span": span, "percent": _percent}
         return environment.get_template(TEMPLATE.name).render(
             name=name,
+            show_names=show_names,
             phantom=bool(dataset.get("phantom") or dataset.get("phantoms"))
             or "phantom" in str(dataset.get("name", "")),
             verdict=verdict(metrics, shown[0]),
@@ -147,7 +165,9 @@ def render(name: str, metrics: Mapping[str, Any], tables: Mapping[str, Predictio
             explanation=_json(run_dir / "explanation.json"),
             lock=verify(run_dir),
         )
-    except (KeyError, TypeError, UndefinedError) as error:
+    except InputError:
+        raise
+    except (*UNFIT, UndefinedError) as error:
         raise InputError(f"a JSON file in {run_dir} is not complete ({error}); evaluate the run again") from error
 
 
@@ -164,7 +184,7 @@ def _json(path: Path, needed: bool = False) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise InputError(f"cannot read {path} ({error}); evaluate the run first") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no object; evaluate the run again")
@@ -183,11 +203,14 @@ def _training(path: Path) -> dict[str, Any]:
     """Epochs, the best validation AUROC and its epoch, minutes, images a second, from `history.csv` if it is there."""
     if not path.exists():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    aurocs = [(float(row["validation_auroc"]), row["epoch"]) for row in rows if row.get("validation_auroc")]
-    seconds = [float(row["seconds"]) for row in rows if row.get("seconds")]
-    speeds = sorted(float(row["images_per_second"]) for row in rows if row.get("images_per_second"))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        aurocs = [(float(row["validation_auroc"]), row["epoch"]) for row in rows if row.get("validation_auroc")]
+        seconds = [float(row["seconds"]) for row in rows if row.get("seconds")]
+        speeds = sorted(float(row["images_per_second"]) for row in rows if row.get("images_per_second"))
+    except (*UNFIT, OSError, csv.Error) as error:
+        raise InputError(f"{path} is no table of epochs ({error}); remove it, or take it from a copy") from error
     best = max(aurocs, key=lambda pair: pair[0]) if aurocs else (None, "")
     return {
         "epochs": len(rows),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -11,6 +12,7 @@ import numpy as np
 from sklearn.metrics import classification_report
 
 from pipeline.canvas import number, span
+from pipeline.config import RunConfig
 from pipeline.metrics import decisions, worst_mistakes
 from pipeline.predictions import CLASSES, POSITIVE, Predictions, row_numbers
 
@@ -27,6 +29,16 @@ FIGURES = (
     ("brier", "Brier score", "mean squared error of the probability; lower is better"),
     ("ece", "ECE", "mean gap between probability and frequency; lower is better, and biased upwards on few images"),
 )
+
+
+PATHS = {  # settings that hold one
+    setting.name
+    for section in vars(RunConfig()).values()
+    for setting in dataclasses.fields(section)
+    if "Path" in str(setting.type)
+}
+NO_FILES = ("auto", "imagenet", "none")
+HIDDEN = "a path, told by config.json"
 
 
 def verdict(metrics: Mapping[str, Any], split: str) -> str:
@@ -125,14 +137,18 @@ def classification(table: Predictions, threshold: float) -> list[dict[str, Any]]
     return [{"name": name, **{key.replace("-", "_"): value for key, value in report[name].items()}} for name in names]
 
 
-def mistake_rows(tables: Mapping[str, Predictions], split: str, threshold: float, most: int) -> list[dict[str, Any]]:
-    """The surest mistakes of a split: `row` in predictions.csv, `label`, `called`, `kind`, `probability`."""
+def mistake_rows(
+    tables: Mapping[str, Predictions], split: str, threshold: float, most: int, *, files: bool = False
+) -> list[dict[str, Any]]:
+    """The surest mistakes: `row` in predictions.csv, `label`, `called`, `kind`, `probability`, and `file` on wish."""
     table, rows = tables[split], row_numbers(tables, split)
     found = []
     for index in worst_mistakes(table.labels, table.probabilities, threshold, most):
         label = int(table.labels[index])
         names = {"label": CLASSES[label], "called": CLASSES[1 - label], "kind": str(table.subtypes[index])}
         found.append({"row": int(rows[index]), **names, "probability": number(float(table.probabilities[index]))})
+        if files:
+            found[-1]["file"] = str(table.filenames[index])
     return found
 
 
@@ -144,25 +160,31 @@ def counted(value: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def flat(value: Mapping[str, Any], private: set[str], before: str = "") -> list[tuple[str, str]]:
+def flat(value: Mapping[str, Any], private: set[str] | None, before: str = "") -> list[tuple[str, str]]:
     """Nested settings as (dotted name, text) rows.
 
-    Folders are cut from paths, since they may name a person. A name or text that is one of `private`, or that names
-    an image file, is left out.
+    Paths are not shown, since they may name a person. A name or text that is one of `private`, or that names an image
+    file, is left out. With None for `private` everything is shown.
     """
     rows: list[tuple[str, str]] = []
     for name, part in value.items():
-        if _tells(str(name), private):
+        if private is not None and _tells(str(name), private):
             continue
         if isinstance(part, Mapping):
             rows += flat(part, private, f"{before}{name}.")
             continue
         text = "\u2013" if part is None else f"{part:.6g}" if isinstance(part, float) else str(part)
-        if isinstance(part, str) and PurePath(part).is_absolute():
-            text = f"\u2026/{PurePath(part).name}"
-        if not (isinstance(part, str) and _tells(text, private)):
-            rows.append((f"{before}{name}", text))
+        if private is not None and isinstance(part, str):
+            if _is_path(str(name), part):
+                text = HIDDEN
+            elif _tells(text, private):
+                continue
+        rows.append((f"{before}{name}", text))
     return rows
+
+
+def _is_path(name: str, value: str) -> bool:
+    return PurePath(value).is_absolute() or name in PATHS or (name == "weights" and value not in NO_FILES)
 
 
 def _tells(text: str, private: set[str]) -> bool:

@@ -118,7 +118,7 @@ def _from_legacy(content: bytes) -> dict[str, NDArray[Any]]:
     storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
     data: dict[str, bytes] = {}
     for key in _of_kind(_Machine().run(stream), list):
-        expected = storages[key].count
+        expected = storages[_of_kind(key, str)].count  # nested tuples would be hashed, and deep ones end the process
         (count,) = struct.unpack("<q", stream.read(8))
         if count != expected:
             raise ValueError(f"storage {key} has {count} numbers instead of {expected}")

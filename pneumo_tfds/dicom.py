@@ -6,20 +6,32 @@ interpretation. MONOCHROME1 is inverted last, so that air is black in every imag
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
+import struct
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_tfds.limits import DecodeError, check_size
+from pneumo_tfds.limits import MAX_DICOM_PIXELS, DecodeError, check_size
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 _GREY = ("MONOCHROME1", "MONOCHROME2")
+
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+"""The transfer syntax that packs the whole file. pydicom unpacks it without a limit, to a thousand times its size."""
+
+# What pydicom and NumPy raise over values that are not what the standard says.
+_DAMAGE = (
+    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError, RuntimeError,
+    TypeError, ValueError, cv2.error, struct.error,
+)  # fmt: skip
 
 
 def decode_dicom(data: bytes, name: str) -> npt.NDArray[np.uint8]:
@@ -33,32 +45,44 @@ def decode_dicom(data: bytes, name: str) -> npt.NDArray[np.uint8]:
         import pydicom
     except ModuleNotFoundError as error:
         raise DecodeError(f"{name}: DICOM needs pydicom; install it with: pip install 'pneumo[dicom]'") from error
-    logging.getLogger("pydicom").setLevel(logging.ERROR)
+    _quiet()
+    if _DEFLATED in data:
+        raise DecodeError(f"{name}: the DICOM file is deflated as a whole, which is refused; export it uncompressed")
     try:
         dataset = pydicom.dcmread(io.BytesIO(data))
         if "PixelData" not in dataset:
             raise DecodeError(f"{name}: the DICOM file holds no pixels; remove it or export it with its image")
-        check_size(int(dataset.get("Columns", 0)), int(dataset.get("Rows", 0)), name)
-        return _grey(dataset)
+        check_size(int(dataset.get("Columns", 0)), int(dataset.get("Rows", 0)), name, MAX_DICOM_PIXELS)
+        with np.errstate(all="ignore"):
+            return _grey(dataset)
     except DecodeError:
         raise
-    except (AttributeError, KeyError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise DecodeError(f"{name}: the DICOM file cannot be decoded ({reason}); export it again") from error
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DecodeError(f"{name}: the DICOM file cannot be decoded ({reason:.300}); export it again") from error
 
 
 def patient_of(data: bytes) -> str:
     """The file's own patient id, empty if it has none or cannot be read."""
     try:
         import pydicom
-        from pydicom.errors import InvalidDicomError
     except ModuleNotFoundError:
+        return ""
+    _quiet()
+    if _DEFLATED in data:
         return ""
     try:
         header = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=["PatientID"])
-    except (InvalidDicomError, OSError, ValueError, EOFError):
+        return str(header.get("PatientID", "")).strip()
+    except (*_DAMAGE, pydicom.errors.InvalidDicomError):
         return ""
-    return str(header.get("PatientID", "")).strip()
+
+
+@functools.cache
+def _quiet() -> None:
+    """Keep pydicom's notes on odd values to itself: a value that matters is an error here, the others do not matter."""
+    logging.getLogger("pydicom").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pydicom")
 
 
 def _grey(dataset: Dataset) -> npt.NDArray[np.uint8]:
@@ -67,6 +91,8 @@ def _grey(dataset: Dataset) -> npt.NDArray[np.uint8]:
     stored = pixel_array(dataset, index=0)
     photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
     if stored.ndim == 3:  # a colour export; pydicom has made it RGB
+        if stored.dtype != np.uint8:
+            raise ValueError(f"a colour image of {stored.dtype} is no radiograph")
         return np.asarray(cv2.cvtColor(stored, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
     if photometric not in _GREY:
         raise ValueError(f"photometric interpretation {photometric} is no radiograph")
@@ -96,6 +122,8 @@ def _to_eight_bits(
     """Scale to 0..255: over the window's range if the file has a window or VOI LUT, else over its own values."""
     seen = values if padding is None else values[~padding]
     low, high = float(seen.min()), float(seen.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError("its window or rescale slope is no number")
     if "WindowCenter" in dataset or "VOILUTSequence" in dataset:
         bits = int(dataset.get("BitsStored", 16))
         if "VOILUTSequence" in dataset and "LUTDescriptor" in dataset.VOILUTSequence[0]:

@@ -6,6 +6,7 @@ two label folders alone; and what archives bring along: a second nested copy, `_
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -70,6 +71,9 @@ def _place(file: File, ignored: Counter[str]) -> _Place | None:
     if any(part.startswith(".") for part in path.parts):
         ignored["hidden"] += 1
         return None
+    if not writable(file.name):
+        ignored["control characters or no Unicode in its name"] += 1
+        return None
     if path.suffix.lower() not in EXTENSIONS:
         ignored["not an image by its name"] += 1
         return None
@@ -87,6 +91,11 @@ def _place(file: File, ignored: Counter[str]) -> _Place | None:
     patient = f"{TEST_PATIENT}{identity.patient}" if split == "test" else identity.patient
     image = Image(file.name, label, patient, identity.subtype, split, file.size, file.checksum)
     return _Place(above, (split, label, "/".join((*folders[at + 1 :], path.name))), image)
+
+
+def writable(name: str) -> bool:
+    """Whether a name can stand in records, tables and lists: Unicode, without line breaks and control characters."""
+    return name.isprintable() or not {"Cc", "Cs", "Zl", "Zp"} & set(map(unicodedata.category, name))
 
 
 def _is_second_copy(first: _Place, other: _Place) -> bool:

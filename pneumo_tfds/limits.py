@@ -10,15 +10,21 @@ MIN_SIDE = 16
 MAX_PIXELS = 120_000_000
 """Declared width times height. A 43 x 43 cm detector at 0.1 mm has 18 million; the rest is a decompression bomb."""
 
+MAX_DICOM_PIXELS = 40_000_000
+"""The same for DICOM, whose look-up tables are computed in float64: it takes some 24 bytes a pixel."""
+
+MAX_SCANS = 100
+"""Passes over a progressive JPEG; encoders write about ten. Each may cost a few bytes and take as long as an image."""
+
 
 class DecodeError(InputError):
     """One image cannot be read. The message starts with the image's name."""
 
 
-def check_size(width: int, height: int, name: str) -> None:
+def check_size(width: int, height: int, name: str, most: int = MAX_PIXELS) -> None:
     """Raise DecodeError for a declared size that is too small for a radiograph or too large to decode safely."""
     if min(width, height) < MIN_SIDE:
         raise DecodeError(f"{name}: only {width} x {height} pixels, at least {MIN_SIDE} a side are needed; remove it")
-    if width * height > MAX_PIXELS:
-        limit = f"{MAX_PIXELS // 1_000_000} million"
+    if width * height > most:
+        limit = f"{most // 1_000_000} million"
         raise DecodeError(f"{name}: declares {width} x {height} pixels, the limit is {limit}; shrink or remove it")

@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-_PERSON = re.compile(r"person(?P<number>\d+)_(?P<subtype>bacteria|virus)_\d+(?:_\d+)?", re.IGNORECASE)
-_NORMAL = re.compile(r"(?P<series>(?:NORMAL2-)?IM)-(?P<number>\d+)-\d+(?:-\d+)?", re.IGNORECASE)
-_MENDELEY = re.compile(r"(?P<subtype>BACTERIA|VIRUS|NORMAL)-(?P<number>\d+)-\d+", re.IGNORECASE)
+_PERSON = re.compile(r"person(?P<number>[0-9]{1,18})_(?P<subtype>bacteria|virus)_[0-9]+(?:_[0-9]+)?", re.IGNORECASE)
+_NORMAL = re.compile(r"(?P<series>(?:NORMAL2-)?IM)-(?P<number>[0-9]{1,18})-[0-9]+(?:-[0-9]+)?", re.IGNORECASE)
+_MENDELEY = re.compile(r"(?P<subtype>BACTERIA|VIRUS|NORMAL)-(?P<number>[0-9]{1,18})-[0-9]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

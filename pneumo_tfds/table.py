@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pneumo_tfds.errors import InputError
 from pneumo_tfds.inventory import LABELS, SUBTYPES, Image
+from pneumo_tfds.layout import writable
 from pneumo_tfds.patients import identify
 
 _LABELS = {**{label: label for label in LABELS}, "0": LABELS[0], "1": LABELS[1]}
@@ -52,6 +53,8 @@ def _image(row: dict[str, str | None], table: Path, line: int) -> Image:
         raise InputError(
             f"{table}, line {line}: unknown split {cell('split')!r}; use train, val, test or leave it empty"
         )
+    if not writable(name + cell("patient")):
+        raise InputError(f"{table}, line {line}: has control characters in {name!r} or the patient; remove them")
     file = table.parent / name
     if not name or not file.is_file():
         raise InputError(f"{table}, line {line}: there is no file {file}; mend the path (relative to the CSV)")

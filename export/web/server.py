@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pneumo_tfds.errors import InputError
 
@@ -69,6 +68,7 @@ def make_server(files: Mapping[str, Path], port: int) -> ThreadingHTTPServer:
         server_version = "pneumo"
         sys_version = ""
         protocol_version = "HTTP/1.1"
+        timeout = 60  # seconds of silence
 
         def do_GET(self) -> None:
             """Give a file."""
@@ -84,7 +84,7 @@ def make_server(files: Mapping[str, Path], port: int) -> ThreadingHTTPServer:
         def _answer(self, with_body: bool) -> None:
             # Another site's name that resolves to this machine must not read the model (DNS rebinding).
             host = self.headers.get("Host", "").rpartition(":")[0]
-            path = files.get(urlsplit(self.path).path)
+            path = files.get(self.path.partition("?")[0])
             if host not in (HOST, "localhost"):
                 self._send(HTTPStatus.MISDIRECTED_REQUEST, b"wrong host\n", "text/plain", with_body)
             elif path is None:

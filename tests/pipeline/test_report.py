@@ -84,8 +84,21 @@ def test_no_patient_no_file_and_no_folder_is_named(run):
     html = page(run)
     assert "SECRET" not in html
     assert "somebody" not in html
+    assert "xrays" not in html
     assert "by patient</td>" in html
-    assert "xrays" in html  # the source's own name stays
+
+
+def test_names_are_shown_when_they_are_asked_for(run):
+    html = write_report(run, show_names=True).read_text(encoding="utf-8")
+    assert re.search(r"<td>t/SECRETFILE\d+\.jpeg</td>", html)
+    assert "/home/somebody/xrays" in html
+    assert "no patient or file is named here" not in html
+
+
+def test_the_folder_of_other_images_is_not_in_the_title(run):
+    other = run.rename(run.with_name("evaluation-SECRETCLINIC"))
+    assert "SECRETCLINIC" not in page(other)
+    assert "on other images" in page(other)
 
 
 def test_nothing_is_fetched_and_pictures_are_inside(run):

@@ -14,6 +14,7 @@ from PIL import Image
 
 from pneumo_tfds.decode import DecodeError, decode, decode_full, read_header
 from pneumo_tfds.errors import InputError
+from pneumo_tfds.limits import MAX_SCANS
 
 
 def encode(image: Image.Image, kind: str, **options) -> bytes:
@@ -165,3 +166,19 @@ def test_damaged_bytes_never_raise_anything_else(picture, jpeg):
             bad[position] = random.integers(0, 256)
         with contextlib.suppress(DecodeError):
             assert decode(bytes(bad), 32).shape == (32, 32, 1)
+
+
+def test_one_pixel_that_differs_makes_a_picture():
+    spot = np.zeros((100, 100), np.uint8)
+    spot[3:6, 80:83] = 255  # neither where the first look goes, the corner and the middle, nor near them
+    assert decode(cv2.imencode(".png", spot)[1].tobytes(), 100).max() == 255
+
+
+@pytest.mark.parametrize(("colour", "flags"), [(True, []), (False, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])])
+def test_more_scans_than_any_camera_writes_are_refused(colour, flags):
+    grey = np.random.default_rng(3).integers(0, 256, (64, 64, 3) if colour else (64, 64), dtype=np.uint8)
+    good = cv2.imencode(".jpg", grey, flags)[1].tobytes()
+    scan = good[good.index(b"\xff\xda") : -2]
+    with pytest.raises(DecodeError, match="scans"):
+        decode(good[:-2] + (MAX_SCANS + 1) * scan + good[-2:], 32)
+    assert decode(good, 32).shape == (32, 32, 1)

@@ -1,0 +1,119 @@
+"""ONNX files and the metadata in them: a classifier that answers, or one line that names the file."""
+
+import functools
+import json
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from export.classifier import Classifier
+from export.metadata import KEYS, LARGEST_SIDE, Metadata, ModelFileError
+
+onnx = pytest.importorskip("onnx")
+
+SIDE = 8
+VALID = Metadata(
+    image_size=SIDE,
+    threshold=0.4,
+    threshold_rule="youden (chosen on validation)",
+    dataset="pneumo_tfds/gray_8",
+    dataset_version="1.0.0",
+    metrics={"test": {"auroc": 0.9}},
+).to_props()
+ODD = [
+    "", "0", "-1", "1", "2", "1e999", "nan", "NaN", "null", "[]", "{}", "5", '"x"', "true", "[" * 5000, "9" * 5000,
+    "\x1b[2J", "a\nb", "²", "१", '["NORMAL", "PNEUMONIA"]', '{"test": NaN}', "0.5", "8", "4096", "99999999999",
+]  # fmt: skip
+
+
+@st.composite
+def props(draw):
+    found = dict(VALID)
+    for key in draw(st.lists(st.sampled_from(KEYS), min_size=1, max_size=4)):
+        match draw(st.integers(0, 4)):
+            case 0:
+                found.pop(key, None)
+            case 1 | 2:
+                found[key] = draw(st.sampled_from(ODD))
+            case 3:
+                found[key] = draw(st.text(max_size=12))
+            case _:
+                found[draw(st.text(max_size=8))] = draw(st.text(max_size=8))
+    return found
+
+
+@given(props=props())
+@example(props=VALID | {"classes": "5"})
+@example(props=VALID | {"version": "9" * 5000})
+@example(props=VALID | {"metrics": '{"a": ' * 5000})
+@example(props=VALID | {"classes": "[" * 100_000})
+@example(props=VALID | {"intended_use": "for all\x1b[2J"})
+def test_metadata(props, input_error_only):
+    with input_error_only("m.onnx"):
+        found = Metadata.from_props(props, "m.onnx")
+        assert 0 <= found.threshold <= 1
+        assert 1 <= found.image_size <= LARGEST_SIDE
+        assert all(found.to_props()[key].isprintable() for key in KEYS)
+        json.dumps(found.metrics, allow_nan=False)
+
+
+@functools.cache
+def model():
+    """A file that answers with the mean grey level."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["float", "axes"], ["mean"], keepdims=0),
+        helper.make_node("Div", ["mean", "white"], ["probability"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "mean",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", SIDE, SIDE, 1])],
+        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["N", 1])],
+        [numpy_helper.from_array(np.array([1, 2]), "axes"), numpy_helper.from_array(np.float32(255), "white")],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(made, VALID)
+    return made.SerializeToString()
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    return tmp_path_factory.mktemp("model") / "m.onnx"
+
+
+def check(path):
+    classifier = Classifier(path, threads=1)
+    found = classifier.predict_batch(np.zeros((2, SIDE, SIDE, 1), np.uint8))
+    assert len(found["probability"]) == 2
+
+
+def test_the_original_is_right(file):
+    file.write_bytes(model())
+    check(file)
+
+
+@given(data=st.data())
+def test_file_bytes(data, file, mutated, input_error_only):
+    file.write_bytes(data.draw(mutated([model()], most=3)))
+    with input_error_only("m.onnx"):
+        check(file)
+
+
+def test_weights_outside_the_folder_are_not_read(file):
+    """ONNX may keep weights in other files; a stranger's model must not name one of ours."""
+    secret = file.parent.with_name("secret")
+    secret.write_bytes(b"\0\0\x7f\x43")
+    for location in (str(secret), "../secret"):
+        made = onnx.load_from_string(model())
+        white = made.graph.initializer[1]
+        white.ClearField("raw_data")
+        white.data_location = onnx.TensorProto.EXTERNAL
+        white.external_data.add(key="location", value=location)
+        file.write_bytes(made.SerializeToString())
+        with pytest.raises(ModelFileError, match=r"m\.onnx is not a readable ONNX file"):
+            check(file)
