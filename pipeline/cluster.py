@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 
 from pneumo_tfds.errors import InputError
+from pneumo_tfds.files import UNFIT
 
 VARIABLE = "TF_CONFIG"
 EXAMPLE = '{"cluster": {"worker": ["HOST1:PORT", "HOST2:PORT"]}, "task": {"type": "worker", "index": 0}}'
@@ -42,8 +43,8 @@ def read_cluster() -> Cluster:
     try:
         content = json.loads(text)
         chiefs, others = (list(content["cluster"].get(kind, ())) for kind in ("chief", "worker"))
-        kind, index = content["task"]["type"], int(content["task"]["index"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        kind, index = str(content["task"]["type"]), int(content["task"]["index"])
+    except (*UNFIT, RecursionError) as error:
         raise InputError(
             f"{VARIABLE} cannot be read ({type(error).__name__}: {error}); it looks like {EXAMPLE}"
         ) from error

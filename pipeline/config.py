@@ -53,7 +53,7 @@ class DataConfig:
     """Train without a group of images and score it as the split held_out: NORMAL images named IM- or NORMAL2-IM- (with
     a part of the PNEUMONIA patients), the lowest numbers in names, or the brightest of each kind."""
     cache: Switch = "auto"
-    """Keep the pixels in memory: auto does when a quarter of the free memory holds them."""
+    """Keep the pixels in memory: auto does when an eighth of the machine's memory holds them."""
     data_service: str | None = None
     """HOST:PORT of a tf.data service that reads and parses the training records for this and other trainers."""
 
@@ -326,6 +326,10 @@ def read(path: Path, kind: type[AnyConfig]) -> AnyConfig:
         raise InputError(f"{path}: {where}: {first['msg']}" if where else f"{path}: {first['msg']}") from error
     except json.JSONDecodeError as error:
         raise InputError(f"{path} is not JSON (line {error.lineno}: {error.msg}); give a run's config.json") from error
+    except InputError:
+        raise
+    except (RecursionError, ValueError) as error:
+        raise InputError(f"{path} is no text of settings ({error}); give a run's config.json") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; give a config.json of a run") from error
 

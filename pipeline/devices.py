@@ -100,11 +100,14 @@ class Devices:
 def connect(config: FitConfig) -> Devices:
     """Get hold of `config.devices` devices, and of the other machines that TF_CONFIG names.
 
-    Call it before TensorFlow computes anything: what a CPU is divided into, and who the others are, is settled then.
+    Call it before TensorFlow computes anything: what a CPU is divided into, who the others are, and whether only
+    deterministic kernels are used, is settled then.
 
     Raises:
         InputError: this machine has fewer devices, or the batch cannot be divided evenly among all.
     """
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
     devices = _connected(config.devices)
     if config.batch_size % devices.replicas:
         raise InputError(

@@ -33,6 +33,8 @@ class Evaluate(Command):
     """Other X-rays to score: a folder or zip with NORMAL and PNEUMONIA."""
     split: Literal["all", "train", "validation", "test", "held_out"] = "all"
     """Which split of the run's own dataset to score; all is every split but train."""
+    show_names: bool = False
+    """Name the file of each mistake in report.html, and the folders in its settings. Such a page may name patients."""
 
 
 def evaluate(command: Evaluate) -> None:
@@ -54,22 +56,24 @@ def evaluate(command: Evaluate) -> None:
     model = load_model(trained.model)
     ask = Answers(model)
     if command.source:
-        target = RunFolder(trained.path / f"evaluation-{command.source.stem}")
         config = with_dataset(replace(config, data=replace(config.data, source=command.source, dataset=None)))
-        target.write_config(config)
         splits = _as_one(open_splits(Path(str(config.data.dataset))), Path(str(config.data.dataset)))
-        tables, chosen = {}, list(splits)
+        target, chosen = RunFolder(trained.path / f"evaluation-{command.source.stem}"), list(splits)
     else:
-        target, splits = trained, splits_of(config.data)
-        tables = read_csv(trained.predictions) if trained.predictions.exists() else {}
+        splits = splits_of(config.data)
         chosen = [name for name in splits if command.split == name or (command.split == "all" and name != "train")]
+        target = trained
         if not chosen:
             raise InputError(f"--split {command.split} is not in {config.data.dataset}; it has {', '.join(splits)}")
-    for name in chosen:
-        examples = splits[name].examples
-        tables[name] = table(examples, as_written(ask.probabilities(examples.images)))
-    write_scores(target, config, tables, choice)
-    illustrate(target, model, splits, config.fit.seed)
+    with target.locked():
+        tables = read_csv(target.predictions) if target is trained and trained.predictions.exists() else {}
+        for name in chosen:
+            examples = splits[name].examples
+            tables[name] = table(examples, as_written(ask.probabilities(examples.images)))
+        if target is not trained:
+            target.write_config(config)
+        write_scores(target, config, tables, choice)
+        illustrate(target, model, splits, config.fit.seed, show_names=command.show_names)
     show(target)
 
 

@@ -104,6 +104,7 @@ def climb(command: Ladder) -> None:
         results[name] = found
         _write(command, results)  # after every row, so that a long ladder can be watched
     _print(command, results)
+    print(f"Also in {command.out / 'ladder.md'} and {command.out / 'ladder.csv'}")
 
 
 def _results(command: Ladder, names: Sequence[str]) -> Iterator[tuple[str, Found]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from pipeline.config import RunConfig, read, to_dict
 from pneumo_tfds.errors import InputError
-from pneumo_tfds.files import write_json
+from pneumo_tfds.files import read_json, reason_and_remedy, write_json
 
 
 class RunFolder:
@@ -47,28 +46,34 @@ class RunFolder:
         Raises:
             InputError: the folder holds a run and `resume` is false, or holds none and `resume` is true.
         """
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path} is a file; name a folder with --run-dir")
         held = self.path.exists() and any(not entry.name.startswith(".") for entry in self.path.iterdir())
         if held and not resume:
             raise InputError(f"{self.path} already holds a run; go on with --resume, or name another --run-dir")
         if resume and not self.config.exists():
             raise InputError(f"{self.path} holds no run to resume (no config.json); leave --resume out to start one")
-        self.path.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder for this process; a second one that wants it is refused, not mixed in.
+    def locked(self, what: str = "") -> Iterator[None]:
+        """Hold the folder, made if need be, for this process; a second one that wants it is refused, not mixed in.
+
+        Args:
+            what: a part of what is done in the folder, with a lock of its own; empty for all of a run.
 
         Raises:
-            InputError: another process holds it.
+            InputError: another process holds it, or the folder cannot be written.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as lock:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / (f".{what}.lock" if what else ".lock")).open("w")
+        except OSError as error:
+            raise InputError(f"cannot write {self.path}: {reason_and_remedy(error)}") from error
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise InputError(
-                    f"{self.path} is in use by another process; wait, or name another --run-dir"
-                ) from error
+                raise InputError(f"{self.path} is in use by another process; wait, or give another folder") from error
             yield
 
     def write_config(self, config: RunConfig) -> None:
@@ -89,11 +94,13 @@ class RunFolder:
         """Read one of the folder's JSON files.
 
         Raises:
-            InputError: it is not there yet.
+            InputError: it is not there yet, or it is damaged.
         """
         if not path.exists():
             raise InputError(
                 f"{path} is not there; finish the run first: python -m pipeline.train --run-dir {self.path} --resume"
             )
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, "evaluate the run again, or take the file from a copy")
+        if not isinstance(content, dict):
+            raise InputError(f"{path} holds no object; evaluate the run again, or take the file from a copy")
         return content

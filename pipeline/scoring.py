@@ -21,6 +21,7 @@ from pipeline.metrics import PREVALENCES, by_subtype, figures, predictive_values
 from pipeline.operating_point import OperatingPoint, choose
 from pipeline.predictions import Predictions, as_written
 from pneumo_tfds.errors import InputError
+from pneumo_tfds.files import UNFIT
 
 CHOSEN_ON = "validation"
 
@@ -85,7 +86,9 @@ def choice_from_json(metrics: Mapping[str, Any]) -> Choice:
         point = OperatingPoint(**metrics["operating_point"])
         calibration = {name: value for name, value in metrics["calibration"].items() if name != "fitted_on"}
         choice = Choice(float(metrics["temperature"]), point, calibration, float(metrics.get("bias", 0.0)))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if not (0 <= point.threshold <= 1 and 0 < choice.temperature < np.inf and np.isfinite(choice.bias)):
+            raise ValueError(f"threshold {point.threshold}, temperature {choice.temperature}, bias {choice.bias}")
+    except UNFIT as error:
         raise InputError(
             f"metrics.json lacks a full operating point or temperature ({error}); evaluate again"
         ) from error

@@ -64,14 +64,15 @@ def train(command: Train) -> int | None:
         return None
     folder.start(resume=command.resume)
     with folder.locked():
+        folder.start(resume=command.resume)  # again: another process may have begun and ended here since
         config = _resumed(folder, command.settings()) if command.resume else command.settings()
         config = with_dataset(config)
-        folder.write_config(config)
         phantoms = Path(str(config.data.dataset)).parent.name.startswith("phantom")
         if phantoms:
             print(PHANTOMS, flush=True)
         if config.search.tune:
             config = _tuned(folder, config)
+        folder.write_config(config)
         fit_and_judge(folder, config)
         _stage("export", str(folder.path))
         _finish(folder)
@@ -102,13 +103,12 @@ def _differences(given: dict[str, Any], default: dict[str, Any], asked: dict[str
 def _tuned(folder: RunFolder, config: RunConfig) -> RunConfig:
     best = folder.tuner / "best.json"
     if not best.exists():
+        folder.write_config(config)
         begun = folder.tuner / "start.json"
         if not begun.exists():
             write_json(begun, to_dict(config))
         _stage("tuning", "--run-dir", str(folder.path), "--resume")
-    config = read(best, RunConfig)
-    folder.write_config(config)
-    return config
+    return read(best, RunConfig)
 
 
 def _check_shared(command: Train) -> None:
@@ -194,6 +194,11 @@ def _splits(config: RunConfig) -> dict[str, Split]:
 def _stage(module: Literal["tuning", "export"], *arguments: str) -> None:
     """Run a package that stands above this one as a command; end with its exit code if it fails."""
     ended = subprocess.run([sys.executable, "-m", module, *arguments], check=False)
+    if ended.returncode < 0:
+        raise InputError(
+            f"python -m {module} was ended by signal {-ended.returncode} (9 may be the system, out of memory: then "
+            "lower --batch-size); go on with --resume"
+        )
     if ended.returncode:
         sys.exit(ended.returncode)
 

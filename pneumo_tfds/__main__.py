@@ -11,6 +11,13 @@ from pathlib import Path
 from pneumo_tfds.command import Command, run_one_of
 from pneumo_tfds.errors import InputError
 
+MOST_WORKERS, LAST_SEED = 1024, 2**31 - 1
+
+
+def _check(value: int | None, flag: str, most: int) -> None:
+    if value is not None and not 0 <= value <= most:
+        raise InputError(f"--{flag} is {value}; it must be from 0 to {most}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class BuildConfig(Command):
@@ -43,6 +50,10 @@ class BuildConfig(Command):
     beam_options: tuple[str, ...] = ()
     """Options of Beam's pipeline, such as direct_num_workers=4 direct_running_mode=multi_processing."""
 
+    def __post_init__(self) -> None:
+        _check(self.workers, "workers", MOST_WORKERS)
+        _check(self.seed, "seed", LAST_SEED)
+
 
 @dataclass(frozen=True, kw_only=True)
 class AuditConfig(Command):
@@ -59,6 +70,9 @@ class AuditConfig(Command):
     workers: int | None = None
     """Decoding threads; one per core by default."""
 
+    def __post_init__(self) -> None:
+        _check(self.workers, "workers", MOST_WORKERS)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShowConfig(Command):
@@ -73,6 +87,9 @@ class ShowConfig(Command):
     seed: int = 0
     """Which examples are shown."""
 
+    def __post_init__(self) -> None:
+        _check(self.seed, "seed", LAST_SEED)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PhantomsConfig(Command):
@@ -84,6 +101,9 @@ class PhantomsConfig(Command):
     """How many."""
     seed: int = 0
     """Another seed draws other phantoms."""
+
+    def __post_init__(self) -> None:
+        _check(self.seed, "seed", LAST_SEED)
 
 
 def build(config: BuildConfig) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pneumo_tfds.errors import InputError
+from pneumo_tfds.files import UNFIT, read_json
+
+REMEDY = "build the dataset again with --overwrite"
+MOST = 1 << 60  # of images or bytes
+_KINDS = {"ignored": dict, "skipped": dict, "dropped": dict, "byte_identical": list}
 
 
 @dataclass(frozen=True)
@@ -37,19 +43,42 @@ def is_built(folder: Path) -> bool:
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """What a built dataset says about its source, splits and skipped images; empty if it says nothing."""
+    """What a built dataset says about its source, splits and skipped images; empty if it says nothing.
+
+    Raises:
+        InputError: its metadata.json is damaged.
+    """
     path = folder / "metadata.json"
-    metadata: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    metadata: dict[str, Any] = read_json(path, REMEDY) if path.is_file() else {}
+    if not isinstance(metadata, dict) or any(
+        not isinstance(metadata.get(key, kind()), kind) for key, kind in _KINDS.items()
+    ):
+        raise InputError(f"{path} is not what a build writes; {REMEDY}")
     return metadata
 
 
 def inspect(folder: Path, seconds: float = 0.0) -> Built:
-    """Read what a dataset on disk holds, without TFDS."""
-    info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
-    examples = {split["name"]: sum(map(int, split["shardLengths"])) for split in info["splits"]}
-    shards = sum(len(split["shardLengths"]) for split in info["splits"])
-    size = sum(int(split["numBytes"]) for split in info["splits"])
+    """Read what a dataset on disk holds, without TFDS.
+
+    Raises:
+        InputError: its dataset_info.json or metadata.json is damaged.
+    """
+    path = folder / "dataset_info.json"
+    info = read_json(path, REMEDY)
+    try:
+        examples = {str(split["name"]): sum(map(_count, split["shardLengths"])) for split in info["splits"]}
+        shards = sum(len(split["shardLengths"]) for split in info["splits"])
+        size = sum(_count(split["numBytes"]) for split in info["splits"])
+    except UNFIT as error:
+        raise InputError(f"{path} is not what a build writes ({error!s:.100}); {REMEDY}") from error
     return Built(folder, seconds, read_metadata(folder), examples, shards, size)
+
+
+def _count(text: Any) -> int:
+    count = int(text)
+    if not 0 <= count < MOST:
+        raise ValueError(f"{count} is no count")
+    return count
 
 
 def summary(built: Built) -> list[str]:

@@ -19,9 +19,11 @@ from typing import Annotated, Any, NoReturn, TypeVar, Union
 
 import tyro
 
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.errors import InputError, plain
+from pneumo_tfds.refusals import explained, refusals
 
-DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
+DONE, BAD_INPUT, INTERRUPTED, UNREAD = 0, 2, 130, 141
+"""Exit codes; the last is what a shell gives a program whose reader has gone, as in `| head`."""
 
 Config = TypeVar("Config")
 
@@ -111,17 +113,44 @@ def _one_line(box: str) -> str:
 
 
 def _leave(prog: str, parse: Callable[[], tuple[Callable[[Any], int | None], Any]]) -> NoReturn:
-    debug = "--debug" in sys.argv[1:]
+    debug, config = "--debug" in sys.argv[1:], None
     try:
         action, config = parse()
-        sys.exit(action(config) or DONE)
+        code = action(config) or DONE
+        sys.stdout.flush()  # here, where a full disk can still be told
+        sys.exit(code)
     except InputError as error:
         if debug:
             raise
-        print(f"{prog}: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
+        _end(f"{prog}: {error}", BAD_INPUT)
+    except BrokenPipeError:
+        if debug:
+            raise
+        _end("", UNREAD)
+    except refusals() as error:
+        line = explained(error, config)
+        if debug or line is None:
+            raise
+        _end(f"{prog}: {plain(line)}", BAD_INPUT)
     except KeyboardInterrupt:
         if debug:
             raise
-        print(f"{prog}: interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        _end(f"{prog}: interrupted", INTERRUPTED)
+
+
+def _end(line: str, code: int) -> NoReturn:
+    """Leave with a line on standard error, if there is one to say."""
+    if line:
+        print(" ".join(line.split()), file=sys.stderr)
+    _give_up_output()
+    sys.exit(code)
+
+
+def _give_up_output() -> None:
+    """Drop what standard output has not taken, or Python tries again as it leaves and says so in three lines."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

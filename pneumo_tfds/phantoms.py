@@ -16,6 +16,7 @@ from pneumo_tfds.inventory import Image, Source
 from pneumo_tfds.layout import File, arrange
 from pneumo_tfds.parallel import ordered_map
 from pneumo_tfds.progress import track
+from pneumo_tfds.workplace import filled
 
 DEFAULT_COUNT = 1000
 DEFAULT_SEED = 0
@@ -96,17 +97,11 @@ def write_phantoms(folder: Path, count: int, seed: int = DEFAULT_SEED) -> list[P
     Raises:
         InputError: the folder exists and is not empty, or cannot be written.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder}: is not empty; name a new folder")
     source = phantom_source(count, seed)
-    paths = []
-    drawn = ordered_map(source.read, source.images)
-    for image, data in zip(source.images, track(drawn, "Drawing phantoms", len(source.images)), strict=True):
-        path = folder / image.name
-        try:
+    paths = [folder / image.name for image in source.images]
+    with filled(folder):
+        drawn = ordered_map(source.read, source.images)
+        for path, data in zip(paths, track(drawn, "Drawing phantoms", len(paths)), strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror}; make room or choose another folder") from error
-        paths.append(path)
     return paths

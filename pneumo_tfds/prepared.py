@@ -21,6 +21,7 @@ from typing import Any
 from pneumo_tfds.built import Built, inspect, is_built, read_metadata
 from pneumo_tfds.command import quiet_tensorflow
 from pneumo_tfds.errors import InputError
+from pneumo_tfds.files import reason_and_remedy
 from pneumo_tfds.inventory import Source
 from pneumo_tfds.phantoms import DEFAULT_COUNT, DEFAULT_SEED, phantom_source
 from pneumo_tfds.plan import Options
@@ -113,11 +114,9 @@ def build(
     options, how = options or Options(), how or How()
     folder = data_dir / NAME / config / VERSION
     if is_built(folder) and not how.overwrite:
-        metadata = read_metadata(folder)
-        if source is not None and metadata.get("fingerprint") == source.fingerprint(options):
+        if source is not None and _is_of(folder, source, options):
             return inspect(folder)
-        where = metadata.get("source", "an unknown source")
-        raise InputError(f"{folder}: holds {config} built from {where}; pass --overwrite or another --data-dir")
+        raise _other(folder)
     quiet_tensorflow()
     started = time.perf_counter()
     try:
@@ -126,17 +125,33 @@ def build(
         else:
             _run_builder(data_dir, source, config, options, how, data_dir)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"cannot write {folder}: {reason}; make room or choose another --data-dir") from error
+        raise InputError(f"cannot write {folder}: {reason_and_remedy(error, 'another --data-dir')}") from error
+    if source is not None and not _is_of(folder, source, options):
+        raise _other(folder)  # built by another process, for whose lock this one waited
     return inspect(folder, time.perf_counter() - started)
+
+
+def _is_of(folder: Path, source: Source, options: Options) -> bool:
+    return bool(read_metadata(folder).get("fingerprint") == source.fingerprint(options))
+
+
+def _other(folder: Path) -> InputError:
+    where = read_metadata(folder).get("source", "an unknown source")
+    return InputError(
+        f"{folder}: holds {folder.parent.name} built from {where}; pass --overwrite or another --data-dir"
+    )
 
 
 def _replace(folder: Path, source: Source | None, config: str, options: Options, how: How, downloads: Path) -> None:
     beside = partial(tempfile.TemporaryDirectory, prefix="incomplete.", suffix=f"_{VERSION}", dir=folder.parent)
     with exclusive(folder), beside() as place:  # in this order: taking the lock clears litter of that name
         _run_builder(Path(place), source, config, options, how, downloads)
-        folder.rename(Path(place) / "old")
-        (Path(place) / NAME / config / VERSION).rename(folder)
+        old = folder.rename(Path(place) / "old")
+        try:
+            (Path(place) / NAME / config / VERSION).rename(folder)
+        except OSError:
+            old.rename(folder)
+            raise
 
 
 def _run_builder(
@@ -146,7 +161,9 @@ def _run_builder(
 
     from pneumo_tfds.pneumo_tfds_dataset_builder import Builder, make_config
 
-    download_config = tfds.download.DownloadConfig(register_checksums=how.register_checksums)
+    download_config = tfds.download.DownloadConfig(
+        register_checksums=how.register_checksums, try_download_gcs=False
+    )  # TFDS would ask Google's bucket of built datasets whether it has ours
     if how.beam_runner is not None:
         flags = _pipeline_options(how.beam_options)
         download_config = download_config.replace(beam_runner=how.beam_runner, beam_options=flags)

@@ -1,11 +1,16 @@
 """Every test starts quietly, on the CPU; the long ones run only when asked for."""
 
+import errno
+import importlib
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # tests import onnxruntime before our own modules do
 
 
 def pytest_addoption(parser):
@@ -18,3 +23,32 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if "long" in item.keywords:
                 item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def killing():
+    """The module beside this one: commands killed and gone on with. Processes that it forks import it by its name."""
+    sys.path.append(str(Path(__file__).parent))
+    yield importlib.import_module("killing")
+    sys.path.remove(str(Path(__file__).parent))
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """A disk that is full when the nth file from now on is to be kept; `at(0)`: never."""
+    return FullDisk(monkeypatch)
+
+
+class FullDisk:
+    def __init__(self, monkeypatch):
+        self._fsync, self.files, self._full = os.fsync, 0, 0
+        monkeypatch.setattr(os, "fsync", self._kept)
+
+    def at(self, number):
+        self.files, self._full = 0, number
+
+    def _kept(self, handle):
+        self.files += 1
+        if self.files == self._full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._fsync(handle)

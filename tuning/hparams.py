@@ -13,6 +13,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from pneumo_tfds.errors import InputError
 from pneumo_tfds.files import replacing
 from tuning import journal
 from tuning.leaderboard import Row
@@ -95,10 +96,13 @@ def _event(time: float, *values: tf.compat.v1.Summary.Value, step: int = 0) -> t
 
 
 def _write(path: Path, events: Iterable[tf.compat.v1.Event]) -> None:
-    with replacing(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
-        writer.write(tf.compat.v1.Event(file_version="brain.Event:2").SerializeToString())
-        for event in events:
-            writer.write(event.SerializeToString())
+    try:
+        with replacing(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+            writer.write(tf.compat.v1.Event(file_version="brain.Event:2").SerializeToString())
+            for event in events:
+                writer.write(event.SerializeToString())
+    except tf.errors.OpError as error:  # TensorFlow has its own for a full disk
+        raise InputError(f"cannot write {path}: {error.message}; make room or choose another folder") from error
 
 
 def _number(value: int) -> bytes:

@@ -6,15 +6,19 @@ what the leaderboard, the stopping rule and the page read. So one machine and a 
 
 from __future__ import annotations
 
-import json
+import functools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pneumo_tfds.files import write_json
+from pydantic import TypeAdapter
+
+from pneumo_tfds.errors import InputError
+from pneumo_tfds.files import read_json, write_json
 
 FILE = "journal.json"
+REMEDY = "take it from a copy, or begin a new search in another --run-dir"
 Outcome = Literal["running", "finished", "hopeless", "out of time", "failed"]
 
 
@@ -43,13 +47,22 @@ class Journal:
         write_json(folder / FILE, asdict(self))
 
 
+@functools.cache
+def _adapter() -> TypeAdapter[Journal]:
+    return TypeAdapter(Journal)
+
+
 def read(folder: Path) -> Journal | None:
     """Read a trial's journal; None if it has not begun."""
     path = folder / FILE
     if not path.exists():
         return None
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return Journal(**content)
+    content = read_json(path, REMEDY)
+    try:
+        return _adapter().validate_python(content)
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} is no trial's journal ({reason:.200}); {REMEDY}") from error
 
 
 def others(folder: Path) -> Iterator[Journal]:

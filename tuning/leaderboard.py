@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from pneumo_tfds.files import write_text
+from pneumo_tfds.errors import InputError
+from pneumo_tfds.files import UNFIT, read_json, write_text
 from tuning import journal
 from tuning.objective import Objective
 
@@ -47,14 +47,17 @@ def rows(trials: Path, objective: Objective) -> list[Row]:
         account, record = journal.read(folder), folder / "trial.json"
         if account is None or not record.exists():
             continue
-        state = json.loads(record.read_text(encoding="utf-8"))
-        ended = state["status"] in ("COMPLETED", "FAILED")
-        outcome = "failed" if state["status"] == "FAILED" else account.outcome if ended else "running"
-        reason = account.reason or (_last_line(state["message"]) if outcome == "failed" else "")
-        # Not KerasTuner's score: over gRPC it becomes a 32-bit float.
-        score = account.score if state["status"] == "COMPLETED" else None
-        curve = tuple(epoch["validation_auroc"] for epoch in account.epochs)
-        number = int(folder.name.removeprefix("trial_")) + 1
+        state = read_json(record, journal.REMEDY)
+        try:
+            ended = state["status"] in ("COMPLETED", "FAILED")
+            outcome = "failed" if state["status"] == "FAILED" else account.outcome if ended else "running"
+            reason = account.reason or (_last_line(state["message"]) if outcome == "failed" else "")
+            # Not KerasTuner's score: over gRPC it becomes a 32-bit float.
+            score = account.score if state["status"] == "COMPLETED" else None
+            curve = tuple(epoch["validation_auroc"] for epoch in account.epochs)
+            number = int(folder.name.removeprefix("trial_")) + 1
+        except UNFIT as error:
+            raise InputError(f"{record} is not what a search writes ({error}); {journal.REMEDY}") from error
         found.append(Row(number, outcome, score, len(account.epochs), account.seconds, account.values, curve, reason))
     sign = -1 if objective.direction == "max" else 1
     return sorted(found, key=lambda row: (row.score is None, sign * (row.score or 0.0), row.trial))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +11,7 @@ from typing import Any
 
 from pipeline.config import RunConfig, to_dict
 from pneumo_tfds.errors import InputError
-from pneumo_tfds.files import write_json
+from pneumo_tfds.files import read_json, write_json
 from tuning.objective import Objective, parse
 from tuning.space import Parameter, space, to_config
 
@@ -90,7 +89,7 @@ def hold_to(plan: Plan, path: Path) -> None:
     Raises:
         InputError: it is another search; the message names the first differences.
     """
-    recorded = json.loads(path.read_text(encoding="utf-8"))
+    recorded = read_json(path, "take it from a copy, or begin a new search in another --run-dir")
     differences = [
         f"{name} was {before}, is now {now}" for name, before, now in _differences(recorded, plan.as_json(), "")
     ]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from pipeline.cluster import read_cluster
 from pipeline.config import RunConfig, read, to_dict
 from pipeline.run import RunFolder
 from pipeline.source import with_dataset
@@ -43,6 +44,8 @@ def search(settings: RunConfig, run_dir: Path | None, *, resume: bool, console: 
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that every trial is traced anew, as it must be
     # Its length scales end at their bounds while trials are few; that is no news to who searches.
     warnings.filterwarnings("ignore", module="sklearn.gaussian_process")
+    if read_cluster().workers > 1:
+        raise InputError("TF_CONFIG names several workers, and a search is one machine's: unset it, and see --workers")
     space(settings.search.ranges, settings.search.space, settings)  # before minutes are spent on data
     parse(settings.search.objective)
     role = cluster.role()

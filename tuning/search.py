@@ -97,6 +97,20 @@ class Search(BaseTuner):
             self.oracle.save()
         write_json(self._get_tuner_fname(), self.get_state())
 
+    def reload(self) -> None:
+        """Read the state of the search.
+
+        Raises:
+            InputError: one of its files is damaged.
+        """
+        try:
+            super().reload()
+        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise InputError(
+                f"{self.project_dir} holds no state that can be read ({reason}); {journal.REMEDY}"
+            ) from error
+
     def search(self, *arguments: Any, **keywords: Any) -> None:
         """Run trials until the oracle has no more.
 
@@ -133,20 +147,29 @@ class Search(BaseTuner):
             self._lost = heartbeat.lost
             yield
 
+    def _run_and_update_trial(self, trial: Any, *arguments: Any, **keywords: Any) -> None:
+        try:
+            super()._run_and_update_trial(trial, *arguments, **keywords)
+        except (InputError, OSError) as error:  # settings that fit none, or a disk that is full: not this trial's fault
+            raise FatalError(str(error)) from error
+
     def run_trial(self, trial: Any, *arguments: Any, **keywords: Any) -> dict[str, float]:
         """Train one trial; give the objective.
 
         Raises:
             FailedTrialError: its loss is no number any more. KerasTuner records it and goes on.
-            FatalError: no trial of this search can be trained.
+            InputError: no trial of this search can be trained, or none be written down.
         """
         begin = time.monotonic()
         drawn = trial.hyperparameters.values
         folder = self._folder(trial.trial_id)
         account = journal.read(folder) or Journal(self.plan.drawn_values(drawn))
         # A trial that lost its process, or whose process was killed, starts where its last epoch ended.
-        earlier, account.outcome = account.seconds, "running"
-        target = int(drawn.get("tuner/epochs", self.plan.start.search.trial_epochs))
+        earlier, target = account.seconds, int(drawn.get("tuner/epochs", self.plan.start.search.trial_epochs))
+        if account.outcome == "hopeless":  # killed between this verdict and the score, which is that of its last epoch
+            target = int(account.epochs[-1]["epoch"])
+        else:
+            account.outcome = "running"
         if "tuner/trial_id" in drawn:
             account.inherited = int(drawn["tuner/initial_epoch"])
             self._inherit(self._folder(drawn["tuner/trial_id"]), folder)
@@ -171,15 +194,13 @@ class Search(BaseTuner):
             account.seconds = earlier + time.monotonic() - begin
             account.write(folder)
             raise FailedTrialError(account.reason) from error
-        except tf.errors.ResourceExhaustedError as error:
-            account.outcome, account.reason = "failed", "out of memory on the device; lower --batch-size"
+        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+            account.outcome, account.reason = "failed", "out of memory; lower --batch-size or --image-size"
             account.write(folder)
             raise FailedTrialError(account.reason) from error
         except TakenAwayError:
             self._taken_away = True  # nothing is written: the journal is another's now
             raise
-        except InputError as error:
-            raise FatalError(str(error)) from error
         account.epochs = [asdict(epoch) for epoch in fitted.history]
         account.seconds = earlier + time.monotonic() - begin
         if account.outcome == "running":

@@ -249,11 +249,13 @@ def _from_file(file: Path | None) -> list[Wish]:
     if file is None:
         return []
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"), parse_int=float)
     except OSError as error:
         raise InputError(f"--space {file}: {error.strerror}; give a JSON file") from error
     except json.JSONDecodeError as error:
         raise InputError(f"--space {file} is not JSON (line {error.lineno}: {error.msg})") from error
+    except (RecursionError, ValueError) as error:
+        raise InputError(f"--space {file} is no JSON text ({error}); give a JSON file") from error
     if not isinstance(content, dict):
         raise InputError(f"--space {file}: expected an object of name to [low, high], a number, or true")
     wishes: list[Wish] = []
@@ -261,10 +263,10 @@ def _from_file(file: Path | None) -> list[Wish]:
         match value:
             case True:
                 wishes.append((f"--space {file}", name, None))
-            case [int() | float() as low, int() | float() as high]:
-                wishes.append((f"--space {file}", name, (float(low), float(high))))
-            case int() | float() if not isinstance(value, bool):
-                wishes.append((f"--space {file}", name, float(value)))
+            case [float() as low, float() as high] if math.isfinite(low) and math.isfinite(high):
+                wishes.append((f"--space {file}", name, (low, high)))
+            case float() if math.isfinite(value):
+                wishes.append((f"--space {file}", name, value))
             case _:
                 raise InputError(f"--space {file}: {name} is {value!r}; expected [low, high], a number, or true")
     return wishes

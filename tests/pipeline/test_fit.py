@@ -44,10 +44,16 @@ def test_training_learns_what_can_be_learned(splits):
 
 @pytest.mark.slow
 def test_resumed_training_equals_the_uninterrupted_one(splits, tmp_path):
-    whole = fit(SETTINGS, *splits)
-    fit(SETTINGS, *splits, folder=tmp_path, on_epoch=lambda epoch: epoch.epoch == 2)
-    resumed = fit(SETTINGS, *splits, folder=tmp_path)
+    def end_between_its_row_and_its_checkpoint(epoch):
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+    whole, told = fit(SETTINGS, *splits), []
+    with pytest.raises(KeyboardInterrupt):
+        fit(SETTINGS, *splits, folder=tmp_path, on_epoch=end_between_its_row_and_its_checkpoint)
+    resumed = fit(SETTINGS, *splits, folder=tmp_path, on_epoch=lambda epoch: told.append(epoch.epoch))
     assert [row.epoch for row in resumed.history] == [1, 2, 3]
+    assert told == [2, 3], "no row is missed"
     assert resumed.history[-1].loss == pytest.approx(whole.history[-1].loss, rel=1e-4)
     for one, other in zip(whole.network.get_weights(), resumed.network.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
@@ -85,7 +91,7 @@ def test_loss_that_is_no_number_ends_training_with_advice(splits):
 
 @pytest.mark.slow
 def test_training_can_stop_early_and_go_on_along_the_same_schedule(splits, tmp_path):
-    short = fit(SETTINGS, *splits, folder=tmp_path, until=1)
+    short = fit(SETTINGS, *splits, folder=tmp_path, on_epoch=lambda epoch: True)
     assert [row.epoch for row in short.history] == [1]
     assert fit(SETTINGS, *splits, folder=tmp_path, until=1).history == short.history
     whole = fit(SETTINGS, *splits, folder=tmp_path)

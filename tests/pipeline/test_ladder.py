@@ -1,5 +1,6 @@
 """The study's experiments: each row changes what it says and nothing else, and the ladder goes on where it was."""
 
+import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import RunConfig, to_dict
-from pipeline.ladder import STUDY_BEST, Ladder, settings
+from pipeline.ladder import FIGURES, STUDY_BEST, Ladder, climb, settings
 from pipeline.rows import RECIPE, STUDY
 from pneumo_tfds.errors import InputError
+from pneumo_tfds.files import write_json
 from pneumo_tfds.phantoms import write_phantoms
 
 
@@ -57,6 +59,72 @@ def test_study_figures_follow_from_its_confusion_matrix_with_the_classes_put_rig
 def test_unknown_row_is_refused_with_those_there_are():
     with pytest.raises(InputError, match="rows are base"):
         Ladder(rows=("vgg",))
+
+
+def test_counts_below_one_are_refused():
+    for wrong in ({"seeds": 0}, {"epochs": 0}):
+        with pytest.raises(InputError, match="--seeds and --epochs must be 1 or more"):
+            Ladder(**wrong)
+
+
+@pytest.fixture
+def climbed(tmp_path, monkeypatch):
+    """Climb rows without training; every figure is half a seed's number. Gives the table's lines by row and split."""
+
+    def fit_and_judge(folder, config):
+        if config.model.start != "none":
+            raise InputError("the weights cannot be had")
+        figures = dict.fromkeys(FIGURES, 0.1 + 0.2 * config.fit.seed)
+        write_json(folder.metrics, {"splits": {"validation": figures}})
+
+    def run(**how):
+        climb(Ladder(out=tmp_path / "ladder", **how))
+        with (tmp_path / "ladder" / "ladder.csv").open(newline="") as file:
+            return {(line["row"], line["split"]): line for line in csv.DictReader(file)}
+
+    monkeypatch.setattr("pipeline.train.fit_and_judge", fit_and_judge)
+    monkeypatch.setattr("pipeline.source.with_dataset", lambda config: config)
+    return run
+
+
+def test_a_row_is_the_mean_and_spread_of_its_seeds(climbed, capsys):
+    lines = climbed(rows=("base", "l1"), seeds=3)
+    for row in ("base", "l1"):
+        assert {lines[row, "validation"][figure] for figure in FIGURES} == {"0.300 ± 0.200"}
+        assert {lines[row, "test"][figure] for figure in FIGURES} == {""}  # these runs have none
+    assert lines["l1", "test"]["what it is"] == "split + L1 1e-5"
+    assert lines["study's best", "official test"]["accuracy"] == "0.915"
+    assert "Mean over seeds" in capsys.readouterr().out
+    assert climbed(rows=("base",), seeds=1)["base", "validation"]["auroc"] == "0.100"
+
+
+def test_a_row_whose_weights_cannot_be_had_says_so_and_the_others_are_trained(climbed):
+    lines = climbed(rows=("transfer", "base"), seeds=2)
+    assert lines["transfer", "validation"]["accuracy"] == "not run: the weights cannot be had"
+    assert lines["base", "validation"]["accuracy"] == "0.200 ± 0.141"
+
+
+def test_a_row_that_fails_for_another_reason_stops_the_ladder(climbed, monkeypatch):
+    def fail(folder, config):
+        raise InputError("the disk is full")
+
+    monkeypatch.setattr("pipeline.train.fit_and_judge", fail)
+    with pytest.raises(InputError, match="the disk is full"):
+        climbed(rows=("base",))
+
+
+def test_runs_of_other_settings_are_not_mixed_in(climbed):
+    climbed(rows=("base",), seeds=1)
+    with pytest.raises(InputError, match="seed0 holds a run of other settings; remove it, or name another --out"):
+        climbed(rows=("base",), seeds=1, epochs=3)
+
+
+def test_own_weights_replace_the_downloaded_ones_in_the_rows_that_transfer():
+    command = Ladder(weights="weights.h5")
+    for row in ("transfer", "transfer-l1-l2"):
+        assert settings(row, command).model.weights == "weights.h5"
+        assert settings(row, Ladder()).model.weights == "imagenet"
+    assert settings("base", command).model.weights == "auto"
 
 
 @pytest.mark.slow

@@ -1,5 +1,8 @@
 """Networks: what goes in and out, what the heat map means, and what a file must not hold."""
 
+import json
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -140,6 +143,18 @@ def test_saved_model_answers_as_before(tmp_path, compact, images):
     loaded = load_model(tmp_path / "model.keras")
     for name, value in model(images).items():
         np.testing.assert_allclose(loaded(images)[name], value, atol=1e-6)
+
+
+def test_equal_models_are_saved_as_equal_bytes_whenever_and_by_whichever_process(tmp_path, compact):
+    save_model(tmp_path / "model.keras", inference_model(compact, 1.7))
+    saved = []
+    for number in range(2):
+        save_model(tmp_path / f"{number}.keras", load_model(tmp_path / "model.keras"))  # objects at other addresses
+        saved.append((tmp_path / f"{number}.keras").read_bytes())
+    assert saved[0] == saved[1]
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        assert json.loads(archive.read("metadata.json"))["date_saved"].startswith("1980")
+        assert {part.date_time[0] for part in archive.infolist()} == {1980}
 
 
 def test_model_with_code_in_it_is_refused(tmp_path):

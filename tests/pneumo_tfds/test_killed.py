@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -33,33 +32,47 @@ def kill_after(process, seconds):
         process.wait()
 
 
+def stage(name):
+    """Name the part of the build that writes a file."""
+    if "/1.0.0/" in name:
+        return "named"
+    if ".tfrecord" in name:
+        return "records"
+    return "start" if name == "start" or name.endswith(".lock") else "description"
+
+
 @pytest.mark.long
-def test_twenty_kills_at_random_moments(tmp_path, write_images, names):
-    folder = write_images(tmp_path / "s", names(900, 450, 450))
-    whole = build(open_source(folder), "gray_64", tmp_path / "whole")
-    started = time.monotonic()
-    assert start(folder, tmp_path / "timing").wait() == 0
-    lasts = time.monotonic() - started
-    moments = random.Random(0)
-    target = tmp_path / "d/pneumo_tfds/gray_64/1.0.0"
-    killed = 0
-    for _ in range(20):
-        process = start(folder, tmp_path / "d")
-        kill_after(process, moments.uniform(0.1, 1.0) * lasts)
-        killed += process.returncode == -signal.SIGKILL
-        if is_built(target):  # it was quicker than the kill: then it must be whole
-            assert {p.name: p.read_bytes() for p in target.iterdir()} == {
-                p.name: p.read_bytes() for p in whole.folder.iterdir()
-            }
-            build(open_source(folder), "gray_64", tmp_path / "d", how=How(overwrite=True))
-            for path in target.iterdir():
-                path.unlink()
-            target.rmdir()
-        assert not target.exists()
-    assert killed >= 10
-    again = build(open_source(folder), "gray_64", tmp_path / "d")
-    assert again.examples == whole.examples
-    assert sorted(path.name for path in target.parent.iterdir()) == [".1.0.0.lock", "1.0.0"]
+def test_twenty_kills_at_random_moments(killing, tmp_path, write_images, names):
+    source = write_images(tmp_path / "s", names(600, 300, 300))
+
+    def line(data_dir):
+        flags = ("--source", source, "--config", "gray_64", "--data-dir", data_dir)
+        return "pneumo_tfds", "build", *flags
+
+    def target(data_dir):
+        return data_dir / "pneumo_tfds/gray_64/1.0.0"
+
+    def files(data_dir):
+        return {path.name: path.read_bytes() for path in target(data_dir).iterdir()}
+
+    writes = killing.watched(line(tmp_path / "whole"), tmp_path / "whole", tmp_path / "whole.log")
+    whole = files(tmp_path / "whole")
+
+    def none_or_whole(data_dir):
+        assert not target(data_dir).exists() or files(data_dir) == whole
+
+    def the_same(data_dir):
+        assert files(data_dir) == whole
+        assert sorted(path.name for path in target(data_dir).parent.iterdir()) == [".1.0.0.lock", "1.0.0"]
+
+    drawn = killing.moments(writes, 20, 8, stage)
+    killed = killing.again_and_again(
+        line, lambda life: tmp_path / f"life{life}", writes, drawn, after_kill=none_or_whole, at_end=the_same
+    )
+    by_stage = killed.stages(stage)
+    print(f"build: {len(killed.after)} of 20 recovered, in {killed.lives} datasets, killed in {dict(by_stage)}")
+    assert len(killed.after) == 20
+    assert by_stage.keys() >= {"start", "records", "description"}
 
 
 @pytest.mark.slow
@@ -82,3 +95,18 @@ def test_two_builds_at_once_give_one_whole_dataset(tmp_path, xrays):
     processes = [start(xrays, tmp_path / "d") for _ in range(2)]
     assert [process.wait(120) for process in processes] == [0, 0]
     assert is_built(tmp_path / "d/pneumo_tfds/gray_64/1.0.0")
+
+
+def test_a_dataset_killed_between_the_two_renames_that_replace_it_is_the_new_one(tmp_path, write_images, names):
+    old, new = (open_source(write_images(tmp_path / name, names(20, 12, 8), seed)) for seed, name in enumerate("ab"))
+    whole = build(new, "gray_64", tmp_path / "elsewhere").folder
+    target = build(old, "gray_64", tmp_path / "d").folder
+    aside = target.with_name("incomplete.abc_1.0.0")
+    (aside / "pneumo_tfds" / "gray_64").mkdir(parents=True)
+    target.rename(aside / "old")
+    whole.rename(aside / "pneumo_tfds" / "gray_64" / "1.0.0")
+    files = {path.name: path.read_bytes() for path in (aside / "pneumo_tfds" / "gray_64" / "1.0.0").iterdir()}
+
+    build(new, "gray_64", tmp_path / "d", how=How(overwrite=True))
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == files
+    assert not aside.exists()

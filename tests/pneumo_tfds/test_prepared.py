@@ -137,6 +137,22 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_dataset(xrays, tmp_path, mon
     assert inspect(first.folder).examples == first.examples
 
 
+def test_an_overwrite_that_fails_at_its_last_step_puts_the_old_dataset_back(xrays, tmp_path, monkeypatch):
+    first = build(open_source(xrays), "gray_32", tmp_path / "d")
+    before, rename = files(first.folder), Path.rename
+
+    def refuse(path, target):
+        if Path(target) == first.folder and path.name == "1.0.0":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(InputError, match=r"cannot write .*No space left on device; make room"):
+        build(open_source(xrays), "gray_32", tmp_path / "d", how=How(overwrite=True))
+    assert files(first.folder) == before
+    assert sorted(path.name for path in first.folder.parent.iterdir()) == [".1.0.0.lock", "1.0.0"]
+
+
 @pytest.mark.parametrize("denied", [("mkdir",), ("mkdir", "stat")], ids=["read-only", "closed"])
 def test_an_unwritable_folder_is_one_line(xrays, tmp_path, monkeypatch, denied):
     """By way of the system calls, because root, as whom tests run in containers, may write anywhere."""

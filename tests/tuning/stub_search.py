@@ -39,6 +39,7 @@ def training(seconds=0.0):
     """Give a stand-in for `pipeline.fit.fit` with its checkpoint, which notes every epoch it trains."""
     from pipeline.fit import DivergedError, Epoch, Fitted
     from pipeline.precision import Execution
+    from pneumo_tfds.files import write_text
 
     def train(config, *, folder, until, on_epoch, description):
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +52,7 @@ def training(seconds=0.0):
                 raise DivergedError("the loss is no longer finite in epoch 1; lower --learning-rate")
             value = auroc(config, number)
             history.append(Epoch(number, 1 - value, 0.0, 1 - value, value, value, seconds, 100.0, 0.0))
-            state.write_text(json.dumps([vars(epoch) for epoch in history]))
+            write_text(state, json.dumps([vars(epoch) for epoch in history]))
             with (folder.parent / "trained.txt").open("a") as log:
                 log.write(f"{number} {os.getpid()}\n")
             if on_epoch(history[-1]):

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from pipeline.config import DataConfig, ModelConfig, SearchConfig
+from pipeline.config import DataConfig, ModelConfig, RunConfig, SearchConfig
 from pneumo_tfds.errors import InputError
 from tuning import cluster
 from tuning.hopeless import hopeless
 from tuning.journal import Journal
 from tuning.objective import parse, sensitivity_at
 from tuning.plan import Plan, hold_to, identity, write
+from tuning.run import search
 
 
 def finished(*values):
@@ -181,3 +183,11 @@ def test_trials_are_judged_on_shifted_validation_unless_asked_otherwise():
     assert parse(SearchConfig().objective).direction == "max"
     assert parse("shifted_auroc").curve == parse("sensitivity@0.90").curve == "validation_auroc"
     assert parse("validation_loss").curve == "validation_loss"
+
+
+def test_a_search_on_the_machines_of_one_training_is_refused_before_anything_is_written(monkeypatch, tmp_path):
+    machines = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(machines))
+    with pytest.raises(InputError, match="TF_CONFIG"):
+        search(RunConfig(), tmp_path / "run", resume=False)
+    assert not (tmp_path / "run").exists()

@@ -93,6 +93,30 @@ def test_hopeless_trials_are_stopped_and_the_best_is_not(plan, search):
     assert {account.outcome for account in found[:4]} == {"finished"}
 
 
+def test_a_trial_killed_after_it_was_found_hopeless_trains_no_epoch_more(plan, search, stub):
+    class Killed(BaseException):
+        pass
+
+    ended = []
+
+    def train(config, *, folder, **keywords):
+        fitted = stub.training()(config, folder=folder, **keywords)
+        account = journal.read(folder.parent)
+        if account.outcome == "hopeless":
+            ended.append((folder.parent, account))
+            raise Killed
+        return fitted
+
+    made = plan(max_trials=20, stop_hopeless=True, trial_epochs=4)
+    with pytest.raises(Killed):
+        search(made, train).search()
+    search(made).search()
+    [(folder, before)] = ended
+    after = journal.read(folder)
+    assert (after.outcome, after.epochs) == ("hopeless", before.epochs)
+    assert after.score is not None
+
+
 def test_hyperband_goes_on_from_the_weights_of_the_earlier_trial(plan, search):
     search(plan(tuner="hyperband", max_trials=5, trial_epochs=3, stop_hopeless=True)).search()
     found = journals(search)

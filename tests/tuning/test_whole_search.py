@@ -166,7 +166,7 @@ def test_the_verdict_admits_what_seeds_alone_could_explain():
     from tuning.objective import parse
 
     def candidate(trial, *scores):
-        return Candidate(trial, {}, 0.9, scores, *interval(list(scores)))
+        return Candidate(trial, {}, 0.9, tuple(range(len(scores))), scores, *interval(scores))
 
     auroc = parse("validation_auroc")
     start, close = candidate(1, 0.9, 0.91, 0.904), candidate(1, 0.9, 0.93, 0.91)

@@ -1,0 +1,42 @@
+"""Begin a training, print what its first step would see as one line of JSON, and end. `test_same_run.py` runs it."""
+
+import hashlib
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+
+
+def digest(arrays):
+    """Give one short text for arrays, different if one bit of them is."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()[:16]
+
+
+def main(settings):
+    from pipeline import augment, fit
+    from pipeline.records import training_batches
+
+    def epoch(training, number, description):
+        given = training.config.fit
+        batches = list(training_batches(training.train, given.batch_size, seed=given.seed, epoch=number))
+        seen = {
+            "weights and dropout": digest(
+                training.network.get_weights() + [v.numpy() for v in training.network.variables]
+            ),
+            "order": digest(part.numpy() for batch in batches for part in batch),
+            "augmentation": digest([augment.draw(given.seed, step, given.batch_size) for step in range(4)]),
+        }
+        print(json.dumps(seen))
+        sys.exit()
+
+    fit.Training.epoch = epoch
+    runpy.run_path(str(Path(__file__).with_name("train_made_images.py")))["main"](settings)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
