@@ -97,5 +97,6 @@ def summary(built: Built) -> list[str]:
         named = metadata.get(word, {})
         if named:
             lines.append(f"{word}: {len(named)} images")
-            lines.extend(f"  {reason if name in reason else f'{name}: {reason}'}" for name, reason in named.items())
+            reasons = ((name, str(reason)) for name, reason in named.items())
+            lines.extend(f"  {reason if name in reason else f'{name}: {reason}'}" for name, reason in reasons)
     return lines

@@ -57,7 +57,7 @@ def decode_dicom(data: bytes, name: str) -> npt.NDArray[np.uint8]:
             return _grey(dataset)
     except DecodeError:
         raise
-    except _DAMAGE as error:
+    except (*_DAMAGE, pydicom.errors.BytesLengthException) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DecodeError(f"{name}: the DICOM file cannot be decoded ({reason:.300}); export it again") from error
 
@@ -74,7 +74,7 @@ def patient_of(data: bytes) -> str:
     try:
         header = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=["PatientID"])
         return str(header.get("PatientID", "")).strip()
-    except (*_DAMAGE, pydicom.errors.InvalidDicomError):
+    except (*_DAMAGE, pydicom.errors.InvalidDicomError, pydicom.errors.BytesLengthException):
         return ""
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import struct
 import sys
 
 import numpy as np
 import pytest
 
 from pneumo_tfds.decode import DecodeError, decode, decode_full
+from pneumo_tfds.dicom import patient_of
 from pneumo_tfds.sources import open_source
 
 pydicom = pytest.importorskip("pydicom")
@@ -120,3 +122,11 @@ def test_patient_comes_from_the_header_where_the_name_tells_none(stored, tmp_pat
 
 def dicom_bytes_only() -> bytes:
     return b"\0" * 128 + b"DICM" + b"\0" * 100
+
+
+def test_a_value_of_broken_length_is_no_patient_and_no_picture():
+    number = struct.pack("<HH2sH", 0x0002, 0x0000, b"UL", 5) + b"\x94\x00\x00\x00\x02"  # 4 bytes each
+    broken = b"\0" * 128 + b"DICM" + number
+    assert patient_of(broken) == ""
+    with pytest.raises(DecodeError):
+        decode(broken, 32)
