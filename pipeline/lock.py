@@ -7,14 +7,13 @@ people, not a proof against others: whoever can write the run folder can write `
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pneumo_tfds.errors import InputError
-from pneumo_tfds.files import UNFIT, write_json
+from pneumo_tfds.files import UNFIT, read_json, write_json
 
 FILE = "lock.json"
 NAMES = {
@@ -115,10 +114,7 @@ def _sha256(path: Path) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and (path.name != FILE or {"locked", "locked_at", "earlier"} <= set(content)):
-            return content
-    except (OSError, RecursionError, ValueError) as error:
-        raise InputError(f"cannot read {path} ({error}); evaluate the run again") from error
+    content = read_json(path, "evaluate the run again")
+    if isinstance(content, dict) and (path.name != FILE or {"locked", "locked_at", "earlier"} <= set(content)):
+        return content
     raise InputError(f"{path} is not what pipeline wrote; remove it and evaluate the run again")

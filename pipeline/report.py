@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,7 @@ from pipeline.report_tables import (
     warnings,
 )
 from pneumo_tfds.errors import InputError
-from pneumo_tfds.files import UNFIT, write_text
+from pneumo_tfds.files import UNFIT, read_json, write_text
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
 MISTAKES_LISTED = 12
@@ -182,10 +181,7 @@ def _percent(value: float | None, digits: int = 1) -> str:
 def _json(path: Path, needed: bool = False) -> dict[str, Any]:
     if not path.exists() and not needed:
         return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, RecursionError, ValueError) as error:
-        raise InputError(f"cannot read {path} ({error}); evaluate the run first") from error
+    content = read_json(path, "evaluate the run first")
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no object; evaluate the run again")
     return content

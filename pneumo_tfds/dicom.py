@@ -27,12 +27,6 @@ _GREY = ("MONOCHROME1", "MONOCHROME2")
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 """The transfer syntax that packs the whole file. pydicom unpacks it without a limit, to a thousand times its size."""
 
-# What pydicom and NumPy raise over values that are not what the standard says.
-_DAMAGE = (
-    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError, RuntimeError,
-    TypeError, ValueError, cv2.error, struct.error,
-)  # fmt: skip
-
 
 def decode_dicom(data: bytes, name: str) -> npt.NDArray[np.uint8]:
     """Decode the first frame of a DICOM file to uint8 `[height, width]`, padding black.
@@ -57,7 +51,7 @@ def decode_dicom(data: bytes, name: str) -> npt.NDArray[np.uint8]:
             return _grey(dataset)
     except DecodeError:
         raise
-    except (*_DAMAGE, pydicom.errors.BytesLengthException) as error:
+    except _damage() as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DecodeError(f"{name}: the DICOM file cannot be decoded ({reason:.300}); export it again") from error
 
@@ -74,8 +68,18 @@ def patient_of(data: bytes) -> str:
     try:
         header = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=["PatientID"])
         return str(header.get("PatientID", "")).strip()
-    except (*_DAMAGE, pydicom.errors.InvalidDicomError, pydicom.errors.BytesLengthException):
+    except _damage():
         return ""
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    """What pydicom and NumPy raise over values that are not what the standard says."""
+    from pydicom.errors import BytesLengthException, InvalidDicomError
+
+    return (
+        ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError, RuntimeError,
+        TypeError, ValueError, cv2.error, struct.error, BytesLengthException, InvalidDicomError,
+    )  # fmt: skip
 
 
 @functools.cache
