@@ -22,7 +22,7 @@ from benchmarks import pictures
 from benchmarks.harness import Case, Contender, Record, Work, measure
 from benchmarks.options import Options
 from benchmarks.pictures import Pictures
-from pneumo_tfds.decode import read_header
+from pneumo_tfds.headers import read_header
 from pneumo_tfds.inventory import LABELS, Image, Reader, Source
 from pneumo_tfds.parallel import one_thread_per_opencv_call
 from pneumo_tfds.prepared import How, build

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_tfds.decode import decode, read_header
+from pneumo_tfds.decode import decode
 from pneumo_tfds.errors import InputError
+from pneumo_tfds.headers import read_header
 from pneumo_tfds.phantoms import write_phantoms
 from pneumo_tfds.progress import track
 from pneumo_tfds.sources import Image, Source, open_source

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from pneumo_tfds.audit_page import write_page
-from pneumo_tfds.decode import decode_full, read_header, resize
+from pneumo_tfds.decode import decode_full, resize
 from pneumo_tfds.duplicates import group_by_digest
 from pneumo_tfds.errors import InputError
 from pneumo_tfds.files import write_json
 from pneumo_tfds.findings import Findings, Seen
+from pneumo_tfds.headers import read_header
 from pneumo_tfds.inventory import Image, Source
 from pneumo_tfds.layout import TEST_PATIENT
 from pneumo_tfds.parallel import ordered_map

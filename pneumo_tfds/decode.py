@@ -7,24 +7,18 @@ to four times as fast as decoding it whole. The aspect ratio is not kept: like t
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from pneumo_tfds.dicom import decode_dicom
-from pneumo_tfds.limits import MAX_SCANS, DecodeError, check_size
+from pneumo_tfds.headers import Header, read_header
+from pneumo_tfds.limits import DecodeError
 
-__all__ = ["DecodeError", "Grey", "Header", "decode", "decode_full", "read_header", "resize", "to_eight_bits"]
+__all__ = ["DecodeError", "Grey", "decode", "decode_full", "resize", "to_eight_bits"]
 
 Grey = npt.NDArray[np.uint8]
 
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
-_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_BASELINE = 0xC0
-_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 STRIP = 256
 """Rows of an image with transparency that are worked on at once."""
 
@@ -34,22 +28,6 @@ _REDUCED = {
     4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
-
-
-@dataclass(frozen=True)
-class Header:
-    """What an image file says about itself before any pixel is decoded."""
-
-    format: str
-    """`JPEG`, `PNG` or `DICOM`."""
-    width: int
-    """Pixels, 0 if the format does not say up front."""
-    height: int
-    bits: int
-    """Bits per sample as stored: 8 or 16; 12 is possible in JPEG and DICOM."""
-    alpha: bool
-    body: int
-    """Offset of the first byte after the header that was read."""
 
 
 def decode(data: bytes, size: int, name: str = "image") -> Grey:
@@ -112,26 +90,6 @@ def resize(grey: Grey, size: int) -> Grey:
     return np.reshape(grey, (size, size, 1))
 
 
-def read_header(data: bytes, name: str = "image") -> Header:
-    """Read format and size from the first bytes, and refuse what must not be decoded.
-
-    Raises:
-        DecodeError: empty, not one of the formats, truncated, or a size outside `MIN_SIDE` to `MAX_PIXELS`.
-    """
-    if not data:
-        raise DecodeError(f"{name}: the file is empty; copy it again or remove it")
-    if data.startswith(_JPEG):
-        header = _jpeg_header(data, name)
-    elif data.startswith(_PNG):
-        header = _png_header(data, name)
-    elif data[128:132] == b"DICM":
-        return Header("DICOM", 0, 0, 16, False, 132)
-    else:
-        raise DecodeError(f"{name}: not a JPEG, PNG or DICOM file, whatever its name says; convert or remove it")
-    check_size(header.width, header.height, name)
-    return header
-
-
 def _imdecode(data: bytes, flags: int, name: str) -> npt.NDArray[np.generic]:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -177,36 +135,3 @@ def to_eight_bits(grey: npt.NDArray[np.generic]) -> Grey:
     whole = 4095.0 if int(grey.max(initial=0)) <= 4095 else 65535.0
     levels = np.rint(np.arange(65536, dtype=np.float32) * np.float32(255.0 / whole)).clip(0, 255).astype(np.uint8)
     return np.asarray(levels[grey], dtype=np.uint8)
-
-
-def _png_header(data: bytes, name: str) -> Header:
-    if len(data) < 33 or not data.rstrip(b"\0").endswith(b"IEND\xaeB`\x82"):
-        raise DecodeError(f"{name}: the PNG is truncated; copy it again or remove it")
-    width, height, bits, colour = struct.unpack(">IIBB", data[16:26])
-    alpha = colour in (4, 6) or b"tRNS" in data[33 : max(33, data.find(b"IDAT"))]
-    return Header("PNG", width, height, bits, alpha, 33)
-
-
-def _jpeg_header(data: bytes, name: str) -> Header:
-    position = 2
-    while position + 4 <= len(data):
-        if data[position] != 0xFF:
-            break
-        marker = data[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
-        elif marker in _WITHOUT_LENGTH:
-            position += 2
-        elif marker in _START_OF_FRAME and position + 10 <= len(data):
-            bits, height, width, components = struct.unpack(">BHHB", data[position + 4 : position + 10])
-            if data.rfind(b"\xff\xd9") < position:
-                raise DecodeError(f"{name}: the JPEG is truncated; copy it again or remove it")
-            # A baseline file of one component has one scan that counts, whatever follows: nearly all X-rays are such,
-            # and looking through all of a file takes a tenth of the time of decoding it.
-            one_scan = marker == _BASELINE and components == 1
-            if not one_scan and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
-                raise DecodeError(f"{name}: the JPEG has {scans:,} scans, the limit is {MAX_SCANS}; save it again")
-            return Header("JPEG", width, height, bits, False, position + 9)
-        else:
-            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    raise DecodeError(f"{name}: the JPEG is damaged or truncated; copy it again or remove it")

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_tfds.limits import MAX_DICOM_PIXELS, DecodeError, check_size
+from pneumo_tfds.limits import MAX_DEEP_PIXELS, DecodeError, check_size
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -46,7 +46,7 @@ def decode_dicom(data: bytes, name: str) -> npt.NDArray[np.uint8]:
         dataset = pydicom.dcmread(io.BytesIO(data))
         if "PixelData" not in dataset:
             raise DecodeError(f"{name}: the DICOM file holds no pixels; remove it or export it with its image")
-        check_size(int(dataset.get("Columns", 0)), int(dataset.get("Rows", 0)), name, MAX_DICOM_PIXELS)
+        check_size(int(dataset.get("Columns", 0)), int(dataset.get("Rows", 0)), name, MAX_DEEP_PIXELS)
         with np.errstate(all="ignore"):
             return _grey(dataset)
     except DecodeError:

@@ -10,8 +10,11 @@ MIN_SIDE = 16
 MAX_PIXELS = 120_000_000
 """Declared width times height. A 43 x 43 cm detector at 0.1 mm has 18 million; the rest is a decompression bomb."""
 
-MAX_DICOM_PIXELS = 40_000_000
-"""The same for DICOM, whose look-up tables are computed in float64: it takes some 24 bytes a pixel."""
+MAX_DEEP_PIXELS = 40_000_000
+"""The same where a pixel takes 16 bytes or more on the way: DICOM (tables in float64) and PNG with transparency."""
+
+MAX_INFLATION = 1032
+"""Bytes that one byte of a PNG can at most become: deflate copies 258 for 2 bits (zlib, "maximum compression")."""
 
 MAX_SCANS = 100
 """Passes over a progressive JPEG; encoders write about ten. Each may cost a few bytes and take as long as an image."""

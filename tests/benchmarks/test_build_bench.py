@@ -37,7 +37,8 @@ def test_our_contender_builds_every_image(found):
 def test_the_limit_decodes_at_the_scale_that_we_do(found):
     files = [(found.folder / image.name, 0) for image in open_source(found.folder).images[:3]]
     for path, _ in files:
-        from pneumo_tfds.decode import decode_full, read_header
+        from pneumo_tfds.decode import decode_full
+        from pneumo_tfds.headers import read_header
 
         flag = build._scale_flag(path)
         scale = next(scale for scale, known in build._FLAGS.items() if known == flag)

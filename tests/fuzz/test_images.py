@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pneumo_tfds.decode import decode, read_header
+from pneumo_tfds.decode import decode
+from pneumo_tfds.headers import read_header
 from pneumo_tfds.limits import MAX_PIXELS, DecodeError
 
 NAME = "train/NORMAL/a.jpeg"

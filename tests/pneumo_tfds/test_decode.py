@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumo_tfds.decode import DecodeError, decode, decode_full, read_header
+from pneumo_tfds.decode import DecodeError, decode, decode_full
 from pneumo_tfds.errors import InputError
+from pneumo_tfds.headers import read_header
 from pneumo_tfds.limits import MAX_SCANS
 
 
@@ -27,11 +28,25 @@ def difference(a, b) -> float:
     return float(np.abs(a.astype(int) - b.astype(int)).mean())
 
 
-def png_header(width: int, height: int) -> bytes:
-    body = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    chunk = b"IHDR" + body
-    end = b"\x00\x00\x00\x00IEND\xaeB`\x82"
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + end
+def chunk(kind: bytes, content: bytes = b"") -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(width: int, height: int, body: bytes, colour: int = 0) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + body + chunk(b"IEND")
+
+
+def one_row(width: int) -> bytes:
+    """The compressed beginning of a PNG: its first row, and nothing of the others."""
+    return chunk(b"IDAT", zlib.compress(b"\0" + bytes(range(width))))
+
+
+def animation(width: int, height: int) -> bytes:
+    """What makes a PNG an animation of two images."""
+    return chunk(b"acTL", struct.pack(">II", 2, 0)) + chunk(
+        b"fcTL", struct.pack(">IIIIIHHBB", 0, width, height, 0, 0, 1, 1, 0, 0)
+    )
 
 
 def test_result_is_a_grey_uint8_square(picture, jpeg):
@@ -125,7 +140,13 @@ def damage(kind: str, picture, jpeg) -> bytes:
         "header only": good[:30],
         "last bytes missing": good[:-60],
         "half a png": cv2.imencode(".png", picture(13))[1].tobytes()[:-200],
-        "huge png": png_header(50_000, 50_000),
+        "huge png": png(50_000, 50_000, b"".join([chunk(b"IDAT", bytes(100_000))] * 25)),
+        "huge png with transparency": png(8000, 5001, b"".join([chunk(b"IDAT", bytes(100_000))] * 2), colour=6),
+        "empty png": png(40, 30, b""),
+        "png of too few bytes": png(3000, 2000, one_row(40)),
+        "png of one row": png(40, 30, one_row(40)),
+        "animated png of one row": png(40, 30, animation(40, 30) + one_row(40)),
+        "png with a second header": png(40, 30, png(50_000, 50_000, one_row(40))[8:-12]),
         "huge jpeg": good.replace(struct.pack(">HH", 150, 200), struct.pack(">HH", 50_000, 50_000)),
         "one pixel": jpeg(np.full((1, 1), 7, np.uint8)),
         "black": jpeg(np.zeros((100, 100), np.uint8)),
@@ -143,6 +164,12 @@ def damage(kind: str, picture, jpeg) -> bytes:
         ("last bytes missing", "truncated"),
         ("half a png", "truncated"),
         ("huge png", "50000 x 50000"),
+        ("huge png with transparency", "8000 x 5001 pixels, the limit is 40 million"),
+        ("empty png", "0 bytes cannot hold 40 x 30"),
+        ("png of too few bytes", "cannot hold 3000 x 2000"),
+        ("png of one row", "damaged"),
+        ("animated png of one row", "animated"),
+        ("png with a second header", "damaged"),
         ("huge jpeg", "50000 x 50000"),
         ("one pixel", "1 x 1"),
         ("black", "no picture"),

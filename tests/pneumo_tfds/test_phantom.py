@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from pneumo_tfds import phantom
-from pneumo_tfds.decode import decode, read_header
+from pneumo_tfds.decode import decode
 from pneumo_tfds.errors import InputError
+from pneumo_tfds.headers import read_header
 from pneumo_tfds.parallel import ordered_map
 from pneumo_tfds.phantoms import phantom_source, write_phantoms
 from pneumo_tfds.sources import open_source
