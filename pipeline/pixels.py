@@ -1,17 +1,19 @@
 """Record files of raw pixels into one array, each byte checked by its CRC-32C and each pixel copied once.
 
-`tf.data` copies a record four times on its way to NumPy: reader, parser, `decode_raw`, `as_numpy`. Here the pixels are
-cut out of the record, and only what is left of it, some hundred bytes, is parsed, by TensorFlow. At whatever is not as
-expected this gives up: `tf.data` then reads the files, or says what is wrong with them.
+`tf.data` copies a record four times on its way to NumPy: reader, parser, `decode_raw`, `as_numpy`. Here one call of the
+system reads many records, scattered: the pixels of each straight into their row, and what is left of it, some hundred
+bytes, to be parsed by TensorFlow. At whatever is not as expected this gives up: `tf.data` then reads the files, or says
+what is wrong with them.
 """
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from itertools import zip_longest
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -24,7 +26,8 @@ from pneumo_tfds.errors import InputError
 from pneumo_tfds.parallel import available_cores
 
 ALIGNMENT = 64  # bytes; TensorFlow's kernels expect the data of a tensor to begin at a multiple
-CHUNK = 64  # records to a task of a thread
+CHUNK = 64  # records to a task of a thread, and to a read: of three parts each, and a system may take 1,024
+PEEK = 1024  # bytes; where a record begins. Its pixels have to, too
 
 # A TFRecord: length of the data, checksum of these 8 bytes, the data, its checksum. All little-endian.
 HEADER, CHECKSUM = Struct("<QI"), Struct("<I")
@@ -40,13 +43,17 @@ class _OverlongError(_UnusualError):
     """A record that declares more than its file holds."""
 
 
-class _Span(NamedTuple):
-    """Where the data of a record lies."""
+class _Record(NamedTuple):
+    """Where a record lies, and how it begins."""
 
-    file: int
-    """Descriptor of the open file."""
     start: int
+    """Position of its data in the file, bytes."""
     length: int
+    """Of its data, bytes."""
+    head: bytes
+    """Its data up to the first pixel."""
+    features: int
+    """Where in `head` the features begin."""
 
 
 def aligned(shape: tuple[int, ...], dtype: DTypeLike = np.uint8) -> NDArray[Any]:
@@ -86,12 +93,11 @@ def read(
     """
     if google_crc32c.implementation != "c":  # no wheel for this machine; in Python it takes a hundred times as long
         return None
+    if not hasattr(os, "preadv"):  # Windows
+        return None
     try:
         with ExitStack() as opened:
-            spans = [span for path in files for span in _spans(_open(path, opened))]
-            if len(spans) != len(images):
-                return None
-            rest = _cut(spans, images.reshape(len(images), -1))
+            rest = _fill([_open(path, opened) for path in files], images.reshape(len(images), -1))
         parsed = tf.io.parse_example(rest, dict(features))
     except (OSError, _UnusualError, IndexError, UnicodeDecodeError, tf.errors.InvalidArgumentError):
         return None
@@ -108,7 +114,8 @@ def check_lengths(files: Sequence[str]) -> None:
     for path in files:
         with suppress(_UnusualError, OSError), ExitStack() as opened:
             try:
-                _spans(_open(path, opened))
+                for _ in _walk(_open(path, opened), HEADER.size):
+                    pass
             except _OverlongError as error:
                 raise InputError(f"{path} is damaged: a record is longer than the file; build it again") from error
 
@@ -119,51 +126,73 @@ def _open(path: str, opened: ExitStack) -> int:
     return file
 
 
-def _spans(file: int) -> list[_Span]:
-    """Find the records of a file by their headers."""
-    spans, position, end = [], 0, os.fstat(file).st_size
+def _walk(file: int, peek: int) -> Iterator[tuple[int, int, bytes]]:
+    """Give position, length and first bytes of the data of each record, with one read of `peek` bytes for each."""
+    position, end = 0, os.fstat(file).st_size
     while position < end:
-        header = os.pread(file, HEADER.size, position)
-        if len(header) < HEADER.size:
+        begin = os.pread(file, peek, position)
+        if len(begin) < HEADER.size:
             raise _UnusualError
-        length, checksum = HEADER.unpack(header)
-        if _crc(header[:8]) != checksum:
+        length, checksum = HEADER.unpack_from(begin)
+        if _crc(begin[:8]) != checksum:
             raise _UnusualError
         if length > end - position - HEADER.size - CHECKSUM.size:
             raise _OverlongError
-        spans.append(_Span(file, position + HEADER.size, length))
+        yield position + HEADER.size, length, begin[HEADER.size :]
         position += HEADER.size + length + CHECKSUM.size
-    return spans
 
 
-def _cut(spans: Sequence[_Span], rows: NDArray[np.uint8]) -> list[bytes]:
-    """Copy the pixels of each record into its row; give the records without them."""
-    entry = _before_pixels(rows.shape[1])
-
-    def cut(span: _Span, row: NDArray[np.uint8]) -> bytes:
-        data = os.pread(span.file, span.length + CHECKSUM.size, span.start)
-        if len(data) < span.length + CHECKSUM.size:
+def _records(file: int, pixels: int) -> list[_Record]:
+    """Find the records of a file, each with so many pixels."""
+    entry, records = _before_pixels(pixels), []
+    for start, length, begin in _walk(file, PEEK):
+        features, place = _features(begin, length), begin.find(entry)
+        head = begin[: place + len(entry)]
+        if place < features or len(head) + pixels > length:
             raise _UnusualError
-        if _crc(np.frombuffer(data, np.uint8, span.length)) != CHECKSUM.unpack_from(data, span.length)[0]:
-            raise _UnusualError
-        begin, place = _features(data, span.length), data.find(entry)
-        first, last = place + len(entry), place + len(entry) + row.size
-        if place < begin or last > span.length:
-            raise _UnusualError
-        row[:] = np.frombuffer(data, np.uint8, row.size, first)
-        return _example(data[begin:place] + data[last : span.length])
+        records.append(_Record(start, length, head, features))
+    return records
 
-    def cut_chunk(start: int) -> list[bytes]:
-        chunk = slice(start, start + CHUNK)
-        return list(map(cut, spans[chunk], rows[chunk]))
 
+def _fill(files: Sequence[int], rows: NDArray[np.uint8]) -> list[bytes]:
+    """Read the pixels of all records, each into its row; give the records without them."""
+    chunks, count = [], 0
+    for file in files:
+        records = _records(file, rows.shape[1])
+        for at in range(0, len(records), CHUNK):
+            chunk = records[at : at + CHUNK]
+            chunks.append((file, chunk, rows[count : count + len(chunk)]))
+            count += len(chunk)
+    if count != len(rows):
+        raise _UnusualError
     with ThreadPoolExecutor(available_cores()) as pool:
-        return [record for chunk in pool.map(cut_chunk, range(0, len(spans), CHUNK)) for record in chunk]
+        return [record for chunk in pool.map(lambda chunk: _scatter(*chunk), chunks) for record in chunk]
 
 
-def _crc(data: Any) -> int:
-    """Compute a checksum as TFRecord has it: CRC-32C, turned by 15 bits, plus a constant."""
-    crc = int(google_crc32c.value(data))
+def _scatter(file: int, records: Sequence[_Record], rows: NDArray[np.uint8]) -> list[bytes]:
+    """Read records that follow each other in a file by one call, which lets other threads work meanwhile."""
+    tails = [bytearray(record.length - len(record.head) - rows.shape[1] + CHECKSUM.size) for record in records]
+    heads = [bytearray(HEADER.size + len(record.head)) for record in records[1:]]  # read before, but they lie between
+    parts = [part for parts in zip_longest(rows, tails, heads, fillvalue=b"") for part in parts if len(part)]
+    if os.preadv(file, parts, records[0].start + len(records[0].head)) != sum(map(len, parts)):
+        raise _UnusualError
+    rows = rows.view()
+    rows.flags.writeable = False  # what is checked must be
+    return [_without_pixels(*parts) for parts in zip(records, rows, map(bytes, tails), strict=True)]
+
+
+def _without_pixels(record: _Record, row: NDArray[np.uint8], tail: bytes) -> bytes:
+    """Check a record that was read in parts, and make one of all that is not pixels."""
+    tail, (checksum,) = tail[: -CHECKSUM.size], CHECKSUM.unpack(tail[-CHECKSUM.size :])
+    if _crc(record.head, row, tail) != checksum:
+        raise _UnusualError
+    entry = len(_before_pixels(row.size))
+    return _example(record.head[record.features : -entry] + tail)
+
+
+def _crc(*parts: Any) -> int:
+    """Compute the checksum of parts in a row as TFRecord has it: CRC-32C, turned by 15 bits, plus a constant."""
+    crc = functools.reduce(google_crc32c.extend, parts, 0)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 

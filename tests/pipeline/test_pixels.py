@@ -41,7 +41,9 @@ def empty(split):
     return pixels.aligned((split.count, SIZE, SIZE, 1))
 
 
-def test_what_a_build_writes_is_read_without_tf_data(split):
+@pytest.mark.parametrize("chunk", [1, 4, 64])
+def test_what_a_build_writes_is_read_without_tf_data(split, chunk, monkeypatch):
+    monkeypatch.setattr(pixels, "CHUNK", chunk)
     images = empty(split)
     values = pixels.read(split.files, images, FEATURES)
     assert np.array_equal(images, np.stack([picture(number) for number in range(COUNT)]))
@@ -112,6 +114,18 @@ def test_record_that_lacks_a_feature_is_left_to_tf_data(tmp_path):
 def test_record_whose_features_do_not_fill_it_is_left_to_tf_data(tmp_path):
     split = written(tmp_path, [ours(0) + tf.train.Example().SerializeToString() + b"\x12\x00"], files=1)
     assert pixels.read(split.files, empty(split), FEATURES) is None
+
+
+def test_a_system_that_cannot_scatter_leaves_it_to_tf_data(split, monkeypatch):
+    monkeypatch.delattr("os.preadv")
+    assert pixels.read(split.files, empty(split), FEATURES) is None
+
+
+def test_pixels_that_begin_late_are_left_to_tf_data(tmp_path):
+    late = serialise(Image("é" * pixels.PEEK, "NORMAL", "p", "", "train"), picture(0))
+    split = written(tmp_path, [ours(1), late], files=1)
+    assert pixels.read(split.files, empty(split), FEATURES) is None
+    assert np.array_equal(split.examples.images[1], picture(0))
 
 
 def test_without_a_compiled_checksum_tf_data_reads(split, monkeypatch):
