@@ -30,6 +30,10 @@ PRETRAINED_BLOCKS: dict[ModelName, int] = {"inception_v3": 11, "efficientnet_lit
 WEIGHTS_INSTALLED: tuple[ModelName, ...] = ("efficientnet_lite0",)  # whose ImageNet weights come with the installation
 
 
+class WeightsError(InputError):
+    """Pretrained weights that this machine does not have and cannot fetch."""
+
+
 def _require(holds: bool, flag: str, value: object, allowed: str) -> None:
     if not holds:
         raise InputError(f"--{flag} is {value}; it must be {allowed}")

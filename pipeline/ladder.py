@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.config import RunConfig
+from pipeline.config import RunConfig, WeightsError
 from pipeline.rows import RECIPE, RECIPE_BASE, STUDY, STUDY_BASE, Row
 from pneumo_tfds.command import Command, quiet_tensorflow, run
 from pneumo_tfds.errors import InputError
@@ -127,10 +127,8 @@ def _results(command: Ladder, names: Sequence[str]) -> Iterator[tuple[str, Found
                 print(f"{name}, seed {seed}: {LADDERS[command.ladder][0][name].changed}", flush=True)
                 try:
                     fit_and_judge(folder, config)
-                except InputError as error:
-                    if config.model.start == "none":
-                        raise
-                    reason = str(error)  # weights that cannot be had leave a row without figures, not a ladder
+                except WeightsError as error:
+                    reason = str(error)  # leaves a row without figures, not a ladder without rows
                     break
                 under_shift = folder.read_json(folder.robustness) if folder.robustness.exists() else {}
                 found.append({**folder.read_json(folder.metrics), "shift": under_shift})

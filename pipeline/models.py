@@ -19,7 +19,7 @@ import keras
 from keras import layers, ops
 
 from pipeline import efficientnet_lite
-from pipeline.config import ModelConfig
+from pipeline.config import ModelConfig, WeightsError
 from pipeline.normalization import FusedNormalization
 from pneumo_tfds.errors import InputError
 
@@ -47,7 +47,7 @@ def build(config: ModelConfig, image_size: int, precision: str = "float32", *, f
         A model from float32 `[N, S, S, 1]`, 0 to 255, to `logit` float32 `[N, 1]`.
 
     Raises:
-        InputError: pretrained weights that cannot be had.
+        InputError: pretrained weights of another network, or (`WeightsError`) that cannot be had.
     """
     normalization = FusedNormalization if fused else layers.BatchNormalization
     bodies: dict[str, Callable[[Any, ModelConfig], Any]] = {
@@ -236,7 +236,9 @@ def _inception_backbone(shape: tuple[int, int, int], weights: str) -> keras.Mode
         # Keras reports a failed download as a bare Exception, and a file of other weights as ValueError or OSError.
         if given == "imagenet" and isinstance(error.__context__, URLError):
             reason = "the ImageNet weights of InceptionV3 could not be downloaded"
-            raise InputError(f"{reason} ({error.__context__}); give a local file by --weights PATH, or none") from error
+            raise WeightsError(
+                f"{reason} ({error.__context__}); give a local file by --weights PATH, or none"
+            ) from error
         if given is not None and isinstance(error, (ValueError, OSError, UserWarning)):
             first_line = str(error).strip().splitlines()[0]
             raise InputError(f"--weights {given} holds no InceptionV3 weights without top: {first_line}") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import RunConfig, to_dict
+from pipeline.config import RunConfig, WeightsError, to_dict
 from pipeline.ladder import FIGURES, STUDY_BEST, Ladder, climb, settings
 from pipeline.rows import RECIPE, STUDY
 from pneumo_tfds.errors import InputError
@@ -73,7 +73,7 @@ def climbed(tmp_path, monkeypatch):
 
     def fit_and_judge(folder, config):
         if config.model.start != "none":
-            raise InputError("the weights cannot be had")
+            raise WeightsError("the weights cannot be had")
         figures = dict.fromkeys(FIGURES, 0.1 + 0.2 * config.fit.seed)
         write_json(folder.metrics, {"splits": {"validation": figures}})
 
@@ -104,13 +104,14 @@ def test_a_row_whose_weights_cannot_be_had_says_so_and_the_others_are_trained(cl
     assert lines["base", "validation"]["accuracy"] == "0.200 ± 0.141"
 
 
-def test_a_row_that_fails_for_another_reason_stops_the_ladder(climbed, monkeypatch):
+@pytest.mark.parametrize("row", ["base", "transfer"])
+def test_a_row_that_fails_for_another_reason_stops_the_ladder(row, climbed, monkeypatch):
     def fail(folder, config):
         raise InputError("the disk is full")
 
     monkeypatch.setattr("pipeline.train.fit_and_judge", fail)
     with pytest.raises(InputError, match="the disk is full"):
-        climbed(rows=("base",))
+        climbed(rows=(row,))
 
 
 def test_runs_of_other_settings_are_not_mixed_in(climbed):
