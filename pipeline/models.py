@@ -26,9 +26,10 @@ from pneumo_tfds.errors import InputError
 FEATURES, POOL, LOGIT, HEATMAP = "features", "pool", "logit", "heatmap"
 FLAT = 2.55  # grey levels of deviation (1 % of full white), added in square: an image flatter than this stays flat
 
-# Filters and number of residual blocks of each stage of `compact`; every stage halves the side of the image.
-COMPACT_STEM = 16  # fewer than 32 where images are largest; a whole vector of channels, as every kernel wants
-COMPACT_STAGES = ((32, 1), (64, 1), (96, 2), (192, 1))
+# Of `compact`: filters of the first convolution, which leaves a quarter of the side, as most work is where images are
+# large; then filters and number of residual blocks of each stage, which halves it.
+COMPACT_STEM = 32
+COMPACT_STAGES = ((64, 1), (96, 2), (192, 1))
 # The study's network: four 3 x 3 convolutions, each followed by 2 x 2 max pooling, then one hidden layer.
 STUDY_FILTERS, STUDY_HIDDEN = (32, 64, 128, 128), 512
 INCEPTION_MIXED_BLOCKS = 11  # mixed0 to mixed10
@@ -181,7 +182,7 @@ def _compact(x: Any, config: ModelConfig, normalization: type[layers.BatchNormal
         )(x)  # fmt: skip
         return normalization(momentum=0.9, name=f"{name}_norm")(x)
 
-    x = layers.Activation("relu", name="stem_relu")(convolve(x, COMPACT_STEM, 5, 2, "stem"))
+    x = layers.Activation("relu", name="stem_relu")(convolve(x, COMPACT_STEM, 7, 4, "stem"))
     for stage, (filters, blocks) in enumerate(COMPACT_STAGES, start=1):
         for block in range(1, blocks + 1):
             name, stride = f"stage{stage}_block{block}", 2 if block == 1 else 1
