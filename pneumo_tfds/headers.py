@@ -5,8 +5,17 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
-from pneumo_tfds.limits import MAX_DEEP_PIXELS, MAX_INFLATION, MAX_PIXELS, MAX_SCANS, DecodeError, check_size
+from pneumo_tfds.limits import (
+    MAX_CHUNKS,
+    MAX_DEEP_PIXELS,
+    MAX_INFLATION,
+    MAX_PIXELS,
+    MAX_SCANS,
+    DecodeError,
+    check_size,
+)
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -57,9 +66,11 @@ def read_header(data: bytes, name: str = "image") -> Header:
 def _png_header(data: bytes, name: str) -> Header:
     """Width, height and depth, if the chunks are what one still image has and could hold that many pixels."""
     kinds, compressed = [], 0
-    for kind, length in _png_chunks(data):
+    for kind, length in islice(_png_chunks(data), MAX_CHUNKS):
         kinds.append(kind)
         compressed += length if kind == b"IDAT" else 0
+    if len(kinds) == MAX_CHUNKS:
+        raise DecodeError(f"{name}: the PNG is in {MAX_CHUNKS:,} chunks or more; save it again")
     if kinds[:1] != [b"IHDR"] or kinds[-1] != b"IEND" or kinds.count(b"IHDR") > 1:
         raise DecodeError(f"{name}: the PNG is damaged or truncated; copy it again or remove it")
     if not _ANIMATION.isdisjoint(kinds):

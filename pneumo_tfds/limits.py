@@ -16,6 +16,9 @@ MAX_DEEP_PIXELS = 40_000_000
 MAX_INFLATION = 1032
 """Bytes that one byte of a PNG can at most become: deflate copies 258 for 2 bits (zlib, "maximum compression")."""
 
+MAX_CHUNKS = 100_000
+"""Parts of a PNG; encoders write one for every 8 KB or more. One may be of 12 bytes, and takes as long to look at."""
+
 MAX_SCANS = 100
 """Passes over a progressive JPEG; encoders write about ten. Each may cost a few bytes and take as long as an image."""
 
