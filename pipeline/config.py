@@ -1,16 +1,15 @@
 """Every setting of a run, with its unit, its default and the values it may have.
 
 The command line of `pipeline.train`, `pipeline.ladder` and `tuning` is made from these dataclasses, and `config.json`
-in a run folder is one of them written down: there is no second place where a default lives.
+in a run folder is one of them written down (`pipeline.settings`): there is no second place where a default lives.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 from pneumo_tfds.command import Command
 from pneumo_tfds.errors import InputError
@@ -19,8 +18,6 @@ ModelName = Literal["compact", "study", "inception_v3", "efficientnet_lite0"]
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 Switch = Literal["auto", "on", "off"]
 HoldOut = Literal["none", "im", "normal2-im", "low-numbers", "bright"]
-
-AnyConfig = TypeVar("AnyConfig")
 
 ADDRESS = re.compile(r"[^\s/:]+:[0-9]{1,5}")
 
@@ -302,50 +299,3 @@ class RunCommand(RunConfig, Command):
     def settings(self) -> RunConfig:
         """Give the settings alone, without what concerns only this call of the command."""
         return RunConfig(**{name: getattr(self, name) for name in RunConfig.__dataclass_fields__})
-
-
-def to_dict(config: Any) -> dict[str, Any]:
-    """Give a config dataclass as plain JSON values."""
-    from pydantic import TypeAdapter
-
-    plain: dict[str, Any] = TypeAdapter(type(config)).dump_python(config, mode="json")
-    return plain
-
-
-def read(path: Path, kind: type[AnyConfig]) -> AnyConfig:
-    """Read a config dataclass from a JSON file that `to_dict` or a person made; absent fields keep their defaults.
-
-    Raises:
-        InputError: the file is missing, is not JSON, or a field has an unknown name or a value that is not allowed.
-    """
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        _refuse_unknown(value, kind, path)
-        return TypeAdapter(kind).validate_python(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: {where}: {first['msg']}" if where else f"{path}: {first['msg']}") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} is not JSON (line {error.lineno}: {error.msg}); give a run's config.json") from error
-    except InputError:
-        raise
-    except (RecursionError, ValueError) as error:
-        raise InputError(f"{path} is no text of settings ({error}); give a run's config.json") from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; give a config.json of a run") from error
-
-
-def _refuse_unknown(value: Any, kind: Any, path: Path) -> None:
-    from typing import get_type_hints
-
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: expected an object of settings, found {type(value).__name__}")
-    hints = get_type_hints(kind)
-    for name, part in value.items():
-        if name not in hints:
-            raise InputError(f"{path}: there is no setting {name!r}; settings are {', '.join(hints)}")
-        if hasattr(hints[name], "__dataclass_fields__"):
-            _refuse_unknown(part, hints[name], path)

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import RunConfig, read, to_dict
+from pipeline.config import RunConfig
+from pipeline.settings import read, to_dict
 from pneumo_tfds.errors import InputError
 from pneumo_tfds.files import read_json, reason_and_remedy, write_json
 

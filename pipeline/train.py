@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.cluster import read_cluster
-from pipeline.config import RunCommand, RunConfig, read, to_dict
+from pipeline.config import RunCommand, RunConfig
 from pipeline.run import RunFolder
+from pipeline.settings import read, to_dict
 from pipeline.source import with_dataset
 from pneumo_tfds.command import quiet_tensorflow, run
 from pneumo_tfds.errors import InputError

@@ -52,15 +52,12 @@ def read_header(data: bytes, name: str = "image") -> Header:
     if not data:
         raise DecodeError(f"{name}: the file is empty; copy it again or remove it")
     if data.startswith(_JPEG):
-        header = _jpeg_header(data, name)
-    elif data.startswith(_PNG):
-        header = _png_header(data, name)
-    elif data[128:132] == b"DICM":
+        return _jpeg_header(data, name)
+    if data.startswith(_PNG):
+        return _png_header(data, name)
+    if data[128:132] == b"DICM":
         return Header("DICOM", 0, 0, 16, False, 132)
-    else:
-        raise DecodeError(f"{name}: not a JPEG, PNG or DICOM file, whatever its name says; convert or remove it")
-    check_size(header.width, header.height, name, MAX_DEEP_PIXELS if header.alpha else MAX_PIXELS)
-    return header
+    raise DecodeError(f"{name}: not a JPEG, PNG or DICOM file, whatever its name says; convert or remove it")
 
 
 def _png_header(data: bytes, name: str) -> Header:
@@ -76,9 +73,11 @@ def _png_header(data: bytes, name: str) -> Header:
     if not _ANIMATION.isdisjoint(kinds):
         raise DecodeError(f"{name}: is an animated PNG; save one image of it")
     width, height, bits, colour = struct.unpack(">IIBB", data[16:26])
+    alpha = colour in (4, 6) or b"tRNS" in kinds
+    check_size(width, height, name, MAX_DEEP_PIXELS if alpha else MAX_PIXELS)
     if width * height * bits * _CHANNELS.get(colour, 1) > 8 * compressed * MAX_INFLATION:
         raise DecodeError(f"{name}: {compressed:,} bytes cannot hold {width} x {height} pixels; copy the PNG again")
-    return Header("PNG", width, height, bits, colour in (4, 6) or b"tRNS" in kinds, 33)
+    return Header("PNG", width, height, bits, alpha, 33)
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
@@ -113,6 +112,7 @@ def _jpeg_header(data: bytes, name: str) -> Header:
             one_scan = marker == _BASELINE and components == 1
             if not one_scan and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
                 raise DecodeError(f"{name}: the JPEG has {scans:,} scans, the limit is {MAX_SCANS}; save it again")
+            check_size(width, height, name)
             return Header("JPEG", width, height, bits, False, position + 9)
         else:
             position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")

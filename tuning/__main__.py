@@ -7,7 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config import RunCommand, RunConfig, read
+from pipeline.config import RunCommand, RunConfig
+from pipeline.settings import read
 from pneumo_tfds.command import quiet_tensorflow, run
 from pneumo_tfds.errors import InputError
 from tuning import cluster

@@ -185,7 +185,7 @@ def workers(command: Workers) -> None:
 
     if len(cores := sorted(os.sched_getaffinity(0))) < 2:
         raise InputError("two workers need two cores, and this process may use one")
-    from pipeline.config import to_dict
+    from pipeline.settings import to_dict
 
     settings = command.settings(tuner="random")
     seconds: dict[int, list[float]] = {1: [], 2: []}

@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import RunConfig, to_dict
+from pipeline.config import RunConfig
+from pipeline.settings import to_dict
 from pneumo_tfds.errors import InputError
 from pneumo_tfds.files import read_json, write_json
 from tuning.objective import Objective, parse

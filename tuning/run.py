@@ -11,8 +11,9 @@ from pathlib import Path
 from rich.console import Console
 
 from pipeline.cluster import read_cluster
-from pipeline.config import RunConfig, read, to_dict
+from pipeline.config import RunConfig
 from pipeline.run import RunFolder
+from pipeline.settings import read, to_dict
 from pipeline.source import with_dataset
 from pneumo_tfds.errors import InputError
 from pneumo_tfds.files import write_json

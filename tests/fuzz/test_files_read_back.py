@@ -33,7 +33,8 @@ def texts(original):
 
 @functools.cache
 def settings_of_a_run():
-    from pipeline.config import RunConfig, to_dict
+    from pipeline.config import RunConfig
+    from pipeline.settings import to_dict
 
     return to_dict(RunConfig())
 
@@ -45,7 +46,8 @@ def settings_of_a_run():
 @example(data='{"fit": {"learning_rate": NaN}}')
 @example(data='{"data": {"source": "a\\u0000b"}}')
 def test_config(data, folder, mutated, changed, input_error_only):
-    from pipeline.config import RunConfig, read, to_dict
+    from pipeline.config import RunConfig
+    from pipeline.settings import read, to_dict
 
     path = folder / "config.json"
     content = data if isinstance(data, str | bytes) else data.draw(texts(settings_of_a_run())(mutated, changed))

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import AugmentConfig, DataConfig, FitConfig, ModelConfig, RunCommand, RunConfig, read, to_dict
+from pipeline.config import AugmentConfig, DataConfig, FitConfig, ModelConfig, RunCommand, RunConfig
+from pipeline.settings import read, to_dict
 from pneumo_tfds.errors import InputError
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import RunConfig, WeightsError, to_dict
+from pipeline.config import RunConfig, WeightsError
 from pipeline.ladder import FIGURES, STUDY_BEST, Ladder, climb, settings
 from pipeline.rows import RECIPE, STUDY
+from pipeline.settings import to_dict
 from pneumo_tfds.errors import InputError
 from pneumo_tfds.files import write_json
 from pneumo_tfds.phantoms import write_phantoms

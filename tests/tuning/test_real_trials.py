@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import DataConfig, FitConfig, ModelConfig, RunConfig, SearchConfig, read
+from pipeline.config import DataConfig, FitConfig, ModelConfig, RunConfig, SearchConfig
+from pipeline.settings import read
 from tuning import journal
 from tuning.plan import Plan
 

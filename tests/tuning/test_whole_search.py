@@ -18,7 +18,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from pipeline.config import RunConfig, read, to_dict
+from pipeline.config import RunConfig
+from pipeline.settings import read, to_dict
 from pneumo_tfds.errors import InputError
 from tuning.__main__ import TuneCommand, recorded
 
