@@ -28,7 +28,7 @@ from export.service_page import page
 from pneumo_tfds.decode import DecodeError, decode
 
 CLOSE = {"Connection": "close"}
-DRAIN_SECONDS = 1.0
+DRAIN_SECONDS = 1.0  # that an upload which is refused may pause
 IMAGE_TYPES = ("image/jpeg", "image/png", "application/dicom")
 
 
@@ -166,7 +166,7 @@ class _Service:
             raise HTTPException(408, f"the body took over {self.limits.body_seconds:g} s", CLOSE) from error
         if not fits:
             if "expect" not in request.headers:
-                await _drain(stream)
+                await _drain(stream, self.limits.body_seconds)
             raise HTTPException(413, f"the body is over {most / 1e6:.0f} MB", CLOSE)
         if not size:
             raise HTTPException(400, "the body is empty; send the bytes of one image")
@@ -204,9 +204,14 @@ class _Service:
         return response
 
 
-async def _drain(stream: AsyncIterator[bytes]) -> None:
-    """Throw away what a client is still sending, for a moment: hung up on while it sends, it would miss the answer."""
+async def _drain(stream: AsyncIterator[bytes], seconds: float) -> None:
+    """Throw away what a client is still sending, unless it pauses: hung up on while it sends, it would miss the answer.
+
+    For as long as a body that is not too large might take, too: how much comes in a second is the network's affair.
+    """
+    now = asyncio.get_running_loop().time
+    last = now() + seconds
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_SECONDS):
+        async with asyncio.timeout(DRAIN_SECONDS) as end:
             async for _ in stream:
-                pass
+                end.reschedule(min(last, now() + DRAIN_SECONDS))

@@ -92,6 +92,36 @@ def test_a_huge_upload_is_refused_by_its_declared_length_without_reading_it(serv
         assert client.recv(100).startswith(b"HTTP/1.1 413")
 
 
+class _Skipping(asyncio.SelectorEventLoop):
+    """A loop whose clock can be put forward."""
+
+    skipped = 0.0
+
+    def time(self):
+        return super().time() + self.skipped
+
+
+@pytest.mark.parametrize(("pause", "read"), [(800, 20), (1200, 0)])
+def test_the_rest_of_a_refused_upload_is_read_while_it_comes_but_not_for_ever(pause, read, monkeypatch):
+    """Hung up on in the middle of an upload that takes long, a client lost the answer that said why."""
+    from export import service
+
+    loop, seen = _Skipping(), []
+
+    async def upload():
+        while True:
+            loop.skipped += pause
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            seen.append(pause)
+            yield b"."
+
+    monkeypatch.setattr(service, "DRAIN_SECONDS", 1000)
+    with contextlib.closing(loop):
+        loop.run_until_complete(service._drain(upload(), seconds=16_500))
+    assert len(seen) == read
+
+
 def test_a_body_without_length_is_cut_off_at_the_limit(service):
     def endless():
         for _ in range(100):
