@@ -3,11 +3,15 @@
 import functools
 import io
 import json
+import struct
+import zipfile
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
+from pneumo_tfds.errors import InputError
 
 DEEP = "[" * 100_000
 LONG = "9" * 5000
@@ -264,6 +268,18 @@ def test_golden(data, folder, mutated, input_error_only):
     path.write_bytes(data.draw(mutated(goldens())))
     with input_error_only():
         assert all(isinstance(line, str) for line in self_test(_Half(), read(path)))
+
+
+@pytest.mark.parametrize("header", ["{'descr': (\n", "{\n  'descr': 1\n }\n", "1L +\n\0"])
+def test_an_array_whose_header_is_no_python(header, folder):
+    """Found here: NumPy takes such a header for one of Python 2, and its tokenizer has errors of its own."""
+    from pneumo_tfds.arrays import read_arrays
+
+    path = folder / "golden.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode())
+    with pytest.raises(InputError, match=r"golden\.npz is damaged"):
+        read_arrays(path, "make it again")
 
 
 def test_arrays_that_grow_are_refused(folder):
