@@ -3,6 +3,7 @@
 import errno
 import importlib
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +12,11 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # tests import onnxruntime before our own modules do
+
+
+def pytest_configure():
+    # A shell makes jobs in the background deaf to Ctrl-C, and with them every command that a test starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):
