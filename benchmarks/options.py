@@ -11,7 +11,7 @@ import tyro
 
 from benchmarks.harness import Pace
 from pneumo_tfds.command import Command
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.errors import InputError, require
 
 Stage = Literal["build", "input", "augment", "train", "inference"]
 
@@ -50,8 +50,7 @@ class Options(Command):
     """Fewer and shorter runs: shows that everything works, the figures are rough."""
 
     def __post_init__(self) -> None:
-        if self.threads < 0 or self.threads > 1024:
-            raise InputError(f"--threads is {self.threads}; it must be from 0 to 1024")
+        require(0 <= self.threads <= 1024, "threads", self.threads, "from 0 to 1024")
         if self.chart and self.chart.suffix not in (".png", ".svg", ".pdf"):
             raise InputError(f"--chart {self.chart} ends in {self.chart.suffix or 'nothing'}; use .png, .svg or .pdf")
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from pneumo_tfds.command import Command, run
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.errors import require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,8 @@ class Export(Command):
 
     def __post_init__(self) -> None:
         for name, least in (("parity_images", 0), ("calibration_images", 1), ("threads", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be {least} or more")
+            value = getattr(self, name)
+            require(value >= least, name.replace("_", "-"), value, f"{least} or more")
 
 
 def export(config: Export) -> None:

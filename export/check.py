@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from pneumo_tfds.command import Command, quiet_tensorflow, run
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.errors import InputError, require
 
 DIFFERS = 1
 """Exit code if a file is over its budget."""
@@ -41,8 +41,7 @@ class Check(Command):
     def __post_init__(self) -> None:
         if self.source is not None and self.dataset is not None:
             raise InputError("--source and --dataset both name images; give one of them")
-        if self.threads < 0:
-            raise InputError(f"--threads is {self.threads}; it must be 0 or more")
+        require(self.threads >= 0, "threads", self.threads, "0 or more")
 
 
 def check(config: Check) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from pneumo_tfds.command import BAD_INPUT, Command, run
+from pneumo_tfds.command import BAD_INPUT, Command, give_up_output, run
 from pneumo_tfds.errors import InputError
 
 if TYPE_CHECKING:
@@ -144,7 +143,7 @@ def predict(config: Predict) -> int:
                     writers.overlay(row.file, row.pixels, row.prediction.heatmap)
             sys.stdout.flush()
     except BrokenPipeError:  # whoever reads the lines has seen enough, as in `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up_output()
         return 0
     if failed and not read:
         none = f"none of {len(failed)} images could be read; the first: " if len(failed) > 1 else ""

@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from pneumo_tfds.command import Command, run
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.errors import InputError, require
 
 LARGEST_PORT = 65535
 MOST_CONNECTIONS = 512
@@ -49,9 +49,8 @@ class Serve(Command):
             ("queue", 1, 100_000),
             ("threads", 0, 1024),
         ):
-            if not least <= getattr(self, name) <= most:
-                flag = name.replace("_", "-")
-                raise InputError(f"--{flag} is {getattr(self, name)}; it must be from {least:g} to {most:g}")
+            value = getattr(self, name)
+            require(least <= value <= most, name.replace("_", "-"), value, f"from {least:g} to {most:g}")
 
 
 def serve(config: Serve) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from pneumo_tfds.command import Command, run
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.errors import InputError, require
 
 if TYPE_CHECKING:
     from pipeline.predictions import Predictions
@@ -43,10 +43,8 @@ class CompareConfig(Command):
             raise InputError("give two run folders or more to compare, such as runs/first runs/second")
         if len({path.resolve() for path in self.runs}) < len(self.runs):
             raise InputError("the same run folder is given twice; give different ones")
-        if not 100 <= self.resamples <= 100_000:
-            raise InputError(f"--resamples is {self.resamples}; it must be from 100 to 100000")
-        if self.seed < 0:
-            raise InputError(f"--seed is {self.seed}; it must be 0 or more")
+        require(100 <= self.resamples <= 100_000, "resamples", self.resamples, "from 100 to 100000")
+        require(self.seed >= 0, "seed", self.seed, "0 or more")
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from pneumo_tfds.command import Command
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.errors import InputError, require
 
 ModelName = Literal["compact", "study", "inception_v3", "efficientnet_lite0"]
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
@@ -29,11 +29,6 @@ WEIGHTS_INSTALLED: tuple[ModelName, ...] = ("efficientnet_lite0",)  # whose Imag
 
 class WeightsError(InputError):
     """Pretrained weights that this machine does not have and cannot fetch."""
-
-
-def _require(holds: bool, flag: str, value: object, allowed: str) -> None:
-    if not holds:
-        raise InputError(f"--{flag} is {value}; it must be {allowed}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +54,10 @@ class DataConfig:
     """HOST:PORT of a tf.data service that reads and parses the training records for this and other trainers."""
 
     def __post_init__(self) -> None:
-        _require(32 <= self.image_size <= 1024, "image-size", self.image_size, "from 32 to 1024 pixels")
-        _require(0 < self.validation_fraction < 1, "validation-fraction", self.validation_fraction, "between 0 and 1")
+        require(32 <= self.image_size <= 1024, "image-size", self.image_size, "from 32 to 1024 pixels")
+        require(0 < self.validation_fraction < 1, "validation-fraction", self.validation_fraction, "between 0 and 1")
         address = self.data_service
-        _require(address is None or bool(ADDRESS.fullmatch(address)), "data-service", address, "HOST:PORT")
+        require(address is None or bool(ADDRESS.fullmatch(address)), "data-service", address, "HOST:PORT")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,13 +94,13 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         for name in ("flip", "erase"):
-            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "a probability from 0 to 1")
+            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "a probability from 0 to 1")
         for name, largest in (("rotation", 180), ("shear", 45)):
-            _require(0 <= getattr(self, name) <= largest, name, getattr(self, name), f"from 0 to {largest} degrees")
-        _require(0 <= self.sharpness <= 1, "sharpness", self.sharpness, "from 0 to 1")
-        _require(0 <= self.noise <= 64, "noise", self.noise, "from 0 to 64 grey levels")
+            require(0 <= getattr(self, name) <= largest, name, getattr(self, name), f"from 0 to {largest} degrees")
+        require(0 <= self.sharpness <= 1, "sharpness", self.sharpness, "from 0 to 1")
+        require(0 <= self.noise <= 64, "noise", self.noise, "from 0 to 64 grey levels")
         for name in ("zoom", "aspect", "shift", "brightness", "contrast", "gamma"):
-            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "from 0 to 1")
+            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "from 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,14 +128,14 @@ class ModelConfig:
     Without it: all of efficientnet_lite0, none of inception_v3, as the study had it."""
 
     def __post_init__(self) -> None:
-        _require(0 <= self.dropout < 1, "dropout", self.dropout, "from 0 to below 1")
-        _require(0 <= self.l1 <= 1, "l1", self.l1, "from 0 to 1")
-        _require(0 <= self.l2 <= 1, "l2", self.l2, "from 0 to 1")
+        require(0 <= self.dropout < 1, "dropout", self.dropout, "from 0 to below 1")
+        require(0 <= self.l1 <= 1, "l1", self.l1, "from 0 to 1")
+        require(0 <= self.l2 <= 1, "l2", self.l2, "from 0 to 1")
         blocks, pretrained = PRETRAINED_BLOCKS.get(self.model, 0), " or ".join(PRETRAINED_BLOCKS)
         allowed = f"from 0 to {blocks} for --model {self.model}"
-        _require(0 <= self.free_blocks <= blocks, "fine-tune-blocks", self.fine_tune_blocks, allowed)
+        require(0 <= self.free_blocks <= blocks, "fine-tune-blocks", self.fine_tune_blocks, allowed)
         allowed = f"none unless --model is {pretrained}"
-        _require(bool(blocks) or self.start == "none", "weights", self.weights, allowed)
+        require(bool(blocks) or self.start == "none", "weights", self.weights, allowed)
 
     @property
     def start(self) -> str:
@@ -195,18 +190,18 @@ class FitConfig:
     """Devices of this machine that share each batch: GPUs, or parts of the CPU where there is none."""
 
     def __post_init__(self) -> None:
-        _require(1 <= self.epochs <= 10_000, "epochs", self.epochs, "from 1 to 10000")
-        _require(1 <= self.batch_size <= 65_536, "batch-size", self.batch_size, "from 1 to 65536")
-        _require(0 < self.learning_rate <= 10, "learning-rate", self.learning_rate, "above 0, up to 10")
-        _require(0 <= self.weight_decay <= 1, "weight-decay", self.weight_decay, "from 0 to 1")
-        _require(0 <= self.warmup < 1, "warmup", self.warmup, "from 0 to below 1")
-        _require(0 <= self.label_smoothing < 1, "label-smoothing", self.label_smoothing, "from 0 to below 1")
-        _require(0 <= self.mixup <= 0.5, "mixup", self.mixup, "from 0 to 0.5")
-        _require(0 <= self.average < 1, "average", self.average, "from 0 to below 1")
-        _require(1 <= self.members <= 20, "members", self.members, "from 1 to 20")
-        _require(self.patience >= 0, "patience", self.patience, "0 or more")
-        _require(0 <= self.seed < 2**31, "seed", self.seed, "from 0 to 2147483647")
-        _require(1 <= self.devices <= 1024, "devices", self.devices, "from 1 to 1024")
+        require(1 <= self.epochs <= 10_000, "epochs", self.epochs, "from 1 to 10000")
+        require(1 <= self.batch_size <= 65_536, "batch-size", self.batch_size, "from 1 to 65536")
+        require(0 < self.learning_rate <= 10, "learning-rate", self.learning_rate, "above 0, up to 10")
+        require(0 <= self.weight_decay <= 1, "weight-decay", self.weight_decay, "from 0 to 1")
+        require(0 <= self.warmup < 1, "warmup", self.warmup, "from 0 to below 1")
+        require(0 <= self.label_smoothing < 1, "label-smoothing", self.label_smoothing, "from 0 to below 1")
+        require(0 <= self.mixup <= 0.5, "mixup", self.mixup, "from 0 to 0.5")
+        require(0 <= self.average < 1, "average", self.average, "from 0 to below 1")
+        require(1 <= self.members <= 20, "members", self.members, "from 1 to 20")
+        require(self.patience >= 0, "patience", self.patience, "0 or more")
+        require(0 <= self.seed < 2**31, "seed", self.seed, "from 0 to 2147483647")
+        require(1 <= self.devices <= 1024, "devices", self.devices, "from 1 to 1024")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +224,7 @@ class EvaluationConfig:
             Rule.parse(self.rule)
         except InputError as error:
             raise InputError(f"--rule: {error}") from error
-        _require(100 <= self.resamples <= 100_000, "resamples", self.resamples, "from 100 to 100000")
+        require(100 <= self.resamples <= 100_000, "resamples", self.resamples, "from 100 to 100000")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,13 +261,13 @@ class SearchConfig:
     """Processes that try trials side by side on this machine."""
 
     def __post_init__(self) -> None:
-        _require(1 <= self.max_trials <= 10_000, "max-trials", self.max_trials, "from 1 to 10000")
-        _require(1 <= self.trial_epochs <= 10_000, "trial-epochs", self.trial_epochs, "from 1 to 10000")
-        _require(0 <= self.minutes <= 1e6, "minutes", self.minutes, "0 or more")
-        _require(self.epoch_budget >= 0, "epoch-budget", self.epoch_budget, "0 or more")
-        _require(self.confirm is None or 0 <= self.confirm <= 100, "confirm", self.confirm, "from 0 to 100")
-        _require(2 <= self.seeds <= 100, "seeds", self.seeds, "from 2 to 100, for an interval needs two")
-        _require(1 <= self.workers <= 1024, "workers", self.workers, "from 1 to 1024")
+        require(1 <= self.max_trials <= 10_000, "max-trials", self.max_trials, "from 1 to 10000")
+        require(1 <= self.trial_epochs <= 10_000, "trial-epochs", self.trial_epochs, "from 1 to 10000")
+        require(0 <= self.minutes <= 1e6, "minutes", self.minutes, "0 or more")
+        require(self.epoch_budget >= 0, "epoch-budget", self.epoch_budget, "0 or more")
+        require(self.confirm is None or 0 <= self.confirm <= 100, "confirm", self.confirm, "from 0 to 100")
+        require(2 <= self.seeds <= 100, "seeds", self.seeds, "from 2 to 100, for an interval needs two")
+        require(1 <= self.workers <= 1024, "workers", self.workers, "from 1 to 1024")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,7 +284,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         least = SMALLEST_IMAGE[self.model.model]
         allowed = f"at least {least} for --model {self.model.model}"
-        _require(self.data.image_size >= least, "image-size", self.data.image_size, allowed)
+        require(self.data.image_size >= least, "image-size", self.data.image_size, allowed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pneumo_tfds.command import Command, run_one_of
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.errors import InputError, require
 
 MOST_WORKERS, LAST_SEED = 1024, 2**31 - 1
 
 
 def _check(value: int | None, flag: str, most: int) -> None:
-    if value is not None and not 0 <= value <= most:
-        raise InputError(f"--{flag} is {value}; it must be from 0 to {most}")
+    require(value is None or 0 <= value <= most, flag, value, f"from 0 to {most}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,13 +22,14 @@ MAX_RATIO = 100
 RATIO_FLOOR_BYTES = 4 << 20
 
 _ENCRYPTED = 0x1
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """The others unpack what they are given at once, whatever was declared: 50 bytes of bzip2 hold 45 MB of zeros."""
 
-_DAMAGE = (
+DAMAGE = (
     ArithmeticError, EOFError, LookupError, NotImplementedError, OSError, RuntimeError, ValueError,
     struct.error, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
+"""What `zipfile` raises over bytes that are no zip, or no longer one."""
 
 
 class ZipReader:
@@ -57,13 +58,13 @@ class ZipReader:
         try:
             archive = self._archive()
             method = archive.getinfo(name).compress_type
-            if method not in _METHODS:
+            if method not in METHODS:
                 raise InputError(f"{name}: is packed by method {method} inside {self.path}; pack it again as usual")
             with archive.open(name) as member:
                 data = member.read(MAX_MEMBER_BYTES + 1)
         except InputError:
             raise
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise InputError(f"{name}: damaged inside {self.path} ({error}); fetch the archive again") from error
         if len(data) > MAX_MEMBER_BYTES:
             raise InputError(f"{name}: unpacks to more than {MAX_MEMBER_BYTES >> 20} MiB; remove it from the zip")
@@ -85,7 +86,7 @@ def list_members(path: Path) -> list[File]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.NameToInfo.values() if not member.is_dir()]
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise InputError(f"{path}: cannot be read as a zip archive ({error}); fetch it again") from error
     for member in members:
         _check(member, path)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import struct
 import tokenize
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pneumo_tfds.archive import DAMAGE, METHODS
 from pneumo_tfds.errors import InputError
 
 MAX_RATIO = 100
 """Unpacked over packed size; weights hardly shrink, and made images by ten."""
 
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_DAMAGE = (
-    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError, RuntimeError,
-    SyntaxError, TypeError, ValueError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+_DAMAGE = (*DAMAGE, AttributeError, MemoryError, SyntaxError, TypeError, tokenize.TokenError)
+"""The latter of NumPy, which reads the header of an array as Python."""
 
 
 def read_arrays(path: Path, remedy: str) -> dict[str, npt.NDArray[Any]]:
@@ -37,7 +33,7 @@ def read_arrays(path: Path, remedy: str) -> dict[str, npt.NDArray[Any]]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            if any(part.compress_type not in _METHODS for part in archive.infolist()):
+            if any(part.compress_type not in METHODS for part in archive.infolist()):
                 raise ValueError("packed in a way that NumPy does not use")
             if sum(part.file_size for part in archive.infolist()) > MAX_RATIO * path.stat().st_size:
                 raise ValueError(f"it unpacks to over {MAX_RATIO} times its size")

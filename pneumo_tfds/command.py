@@ -142,11 +142,11 @@ def _end(line: str, code: int) -> NoReturn:
     """Leave with a line on standard error, if there is one to say."""
     if line:
         print(" ".join(line.split()), file=sys.stderr)
-    _give_up_output()
+    give_up_output()
     sys.exit(code)
 
 
-def _give_up_output() -> None:
+def give_up_output() -> None:
     """Drop what standard output has not taken, or Python tries again as it leaves and says so in three lines."""
     try:
         sys.stdout.flush()

@@ -16,6 +16,12 @@ class InputError(ValueError):
         return plain(super().__str__())
 
 
+def require(holds: bool, flag: str, value: object, allowed: str) -> None:
+    """Raise InputError about a flag unless its value `holds`; `allowed` says which values do."""
+    if not holds:
+        raise InputError(f"--{flag} is {value}; it must be {allowed}")
+
+
 def plain(text: str) -> str:
     r"""Give `text` as one line: white space as spaces, other characters that do not print as `\x1b`, the middle cut."""
     line = "".join(map(_plain, text))

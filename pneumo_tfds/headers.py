@@ -38,8 +38,6 @@ class Header:
     bits: int
     """Bits per sample as stored: 8 or 16; 12 is possible in JPEG and DICOM."""
     alpha: bool
-    body: int
-    """Offset of the first byte after the header that was read."""
 
 
 def read_header(data: bytes, name: str = "image") -> Header:
@@ -56,7 +54,7 @@ def read_header(data: bytes, name: str = "image") -> Header:
     if data.startswith(_PNG):
         return _png_header(data, name)
     if data[128:132] == b"DICM":
-        return Header("DICOM", 0, 0, 16, False, 132)
+        return Header("DICOM", 0, 0, 16, False)
     raise DecodeError(f"{name}: not a JPEG, PNG or DICOM file, whatever its name says; convert or remove it")
 
 
@@ -77,7 +75,7 @@ def _png_header(data: bytes, name: str) -> Header:
     check_size(width, height, name, MAX_DEEP_PIXELS if alpha else MAX_PIXELS)
     if width * height * bits * _CHANNELS.get(colour, 1) > 8 * compressed * MAX_INFLATION:
         raise DecodeError(f"{name}: {compressed:,} bytes cannot hold {width} x {height} pixels; copy the PNG again")
-    return Header("PNG", width, height, bits, alpha, 33)
+    return Header("PNG", width, height, bits, alpha)
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
@@ -113,7 +111,7 @@ def _jpeg_header(data: bytes, name: str) -> Header:
             if not one_scan and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
                 raise DecodeError(f"{name}: the JPEG has {scans:,} scans, the limit is {MAX_SCANS}; save it again")
             check_size(width, height, name)
-            return Header("JPEG", width, height, bits, False, position + 9)
+            return Header("JPEG", width, height, bits, False)
         else:
             position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
     raise DecodeError(f"{name}: the JPEG is damaged or truncated; copy it again or remove it")

@@ -187,8 +187,8 @@ def test_half_a_minute_of_four_clients_beside_bad_uploads(exported, jpegs, tmp_p
                     assert (answer.status_code, reason in answer.json()["detail"]) == (status, True)
                 rounds += 1
             counts = [future.result() for future in working]
-        assert min(counts) > 0  # how many is the machine's affair
-        assert rounds > 0
+        assert min(counts) > 100
+        assert rounds > 5
         figures = httpx.get(f"{url}/metrics").text
         assert f'pneumo_answers_total{{status="200"}} {sum(counts)}' in figures
         assert f'pneumo_answers_total{{status="413"}} {rounds}' in figures
