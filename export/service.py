@@ -26,6 +26,7 @@ from export.classifier import Classifier, Prediction
 from export.meters import Meters
 from export.service_page import page
 from pneumo_tfds.decode import DecodeError, decode
+from pneumo_tfds.headers import format_of
 
 CLOSE = {"Connection": "close"}
 DRAIN_SECONDS = 1.0  # that an upload which is refused may pause
@@ -131,7 +132,7 @@ class _Service:
         heatmap: bool = Query(False, description="Send the heat map too, if the model has one"),
     ) -> Answer:
         data = await self._body(request)
-        if not (data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")) or data[128:132] == b"DICM"):
+        if format_of(data) is None:
             raise HTTPException(415, "the body is not a JPEG, PNG or DICOM file")
         loop = asyncio.get_running_loop()
         try:

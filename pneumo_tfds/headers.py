@@ -40,6 +40,15 @@ class Header:
     alpha: bool
 
 
+def format_of(data: bytes) -> str | None:
+    """Tell `JPEG`, `PNG` or `DICOM` by the first bytes of a file; None is none of them."""
+    if data.startswith(_JPEG):
+        return "JPEG"
+    if data.startswith(_PNG):
+        return "PNG"
+    return "DICOM" if data[128:132] == b"DICM" else None
+
+
 def read_header(data: bytes, name: str = "image") -> Header:
     """Read format and size from the first bytes, and refuse what must not be decoded.
 
@@ -49,12 +58,13 @@ def read_header(data: bytes, name: str = "image") -> Header:
     """
     if not data:
         raise DecodeError(f"{name}: the file is empty; copy it again or remove it")
-    if data.startswith(_JPEG):
+    kind = format_of(data)
+    if kind == "JPEG":
         return _jpeg_header(data, name)
-    if data.startswith(_PNG):
+    if kind == "PNG":
         return _png_header(data, name)
-    if data[128:132] == b"DICM":
-        return Header("DICOM", 0, 0, 16, False)
+    if kind == "DICOM":
+        return Header(kind, 0, 0, 16, False)
     raise DecodeError(f"{name}: not a JPEG, PNG or DICOM file, whatever its name says; convert or remove it")
 
 

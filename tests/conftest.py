@@ -1,11 +1,8 @@
 """Every test starts quietly, on the CPU; the long ones run only when asked for."""
 
 import errno
-import importlib
 import os
 import signal
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -29,14 +26,6 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if "long" in item.keywords:
                 item.add_marker(skip)
-
-
-@pytest.fixture(scope="session")
-def killing():
-    """The module beside this one: commands killed and gone on with. Processes that it forks import it by its name."""
-    sys.path.append(str(Path(__file__).parent))
-    yield importlib.import_module("killing")
-    sys.path.remove(str(Path(__file__).parent))
 
 
 @pytest.fixture

@@ -4,12 +4,10 @@ import asyncio
 import contextlib
 import json
 import socket
-import struct
 import subprocess
 import sys
 import threading
 import time
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +17,7 @@ import pytest
 from export import Classifier
 from export.batching import Batcher, BatchLimits, OverloadedError
 from export.meters import Histogram
+from image_files import png
 
 fastapi = pytest.importorskip("fastapi", reason="needs the serve extra")
 httpx = pytest.importorskip("httpx", reason="needs httpx")
@@ -42,13 +41,6 @@ def service(exported):
         yield client
     server.should_exit = True
     thread.join()
-
-
-def png_header(width, height):
-    """The start of a PNG that declares a size, with no pixels behind it."""
-    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    head = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
-    return head + b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def test_answer_is_the_classifiers(service, exported, jpegs):
@@ -75,7 +67,7 @@ def test_heatmap_on_request(service, jpegs):
         (b"", 400, "empty"),
         (b"GIF89a not an X-ray", 415, "not a JPEG, PNG or DICOM"),
         (b"\xff\xd8\xff\xe0 cut", 422, "damaged or truncated"),
-        (png_header(50_000, 50_000), 422, "50000 x 50000 pixels"),
+        (png(50_000, 50_000), 422, "50000 x 50000 pixels"),
         (bytes(2_000_001), 413, "over 2 MB"),
     ],
 )
@@ -176,7 +168,7 @@ def test_half_a_minute_of_four_clients_beside_bad_uploads(exported, jpegs, tmp_p
         refusals = {
             413: (bytes(100_000_000), "over 32 MB"),
             415: (b"GIF89a not an X-ray", "not a JPEG, PNG or DICOM"),
-            422: (png_header(50_000, 50_000), "50000 x 50000 pixels"),
+            422: (png(50_000, 50_000), "50000 x 50000 pixels"),
         }
         with ThreadPoolExecutor(4) as clients, httpx.Client(base_url=url, timeout=20) as stranger:
             working = [clients.submit(client, number) for number in range(4)]

@@ -9,36 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+import image_files
 from pneumo_tfds.decode import DecodeError, decode
 from pneumo_tfds.dicom import patient_of
 
-pydicom = pytest.importorskip("pydicom")
+pytest.importorskip("pydicom")
 
 NAME = "train/NORMAL/a.dcm"
 PIXELS = (np.arange(18 * 20, dtype=np.uint16).reshape(18, 20) * 11) % 4096
 EXPLICIT, RLE, JPEG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.50"
 
 
-def dicom(syntax=EXPLICIT, pixels=PIXELS, **tags):
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import UID, SecondaryCaptureImageStorage
-
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = UID(syntax)
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3"
-    dataset = Dataset()
-    dataset.file_meta = meta
-    dataset.SOPClassUID, dataset.SOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3"
-    dataset.PatientID, dataset.PhotometricInterpretation = "Anna", "MONOCHROME2"
-    dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
-    dataset.Rows, dataset.Columns = pixels.shape[:2]
-    dataset.PixelData = pixels.astype("<u2").tobytes()
-    for name, value in tags.items():
-        setattr(dataset, name, value)
-    file = io.BytesIO()
-    pydicom.dcmwrite(file, dataset, enforce_file_format=True)
-    return file.getvalue()
+def dicom(syntax=EXPLICIT, **tags):
+    return image_files.dicom(PIXELS, syntax, **{"PatientID": "Anna"} | tags)
 
 
 def encapsulated(syntax, frame, **tags):

@@ -4,6 +4,7 @@ import functools
 import io
 import struct
 import zlib
+from itertools import starmap
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from image_files import png_chunk
 from pneumo_tfds.decode import decode
 from pneumo_tfds.headers import read_header
 from pneumo_tfds.limits import MAX_PIXELS, DecodeError
@@ -211,11 +213,7 @@ def rearranged_pngs(draw):
             case _:
                 raw = draw(st.binary(max_size=2000))
                 parts = [(kind, zlib.compress(raw) if kind == b"IDAT" else content) for kind, content in parts]
-    body = b"".join(
-        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in parts
-    )
-    return b"\x89PNG\r\n\x1a\n" + body
+    return b"\x89PNG\r\n\x1a\n" + b"".join(starmap(png_chunk, parts))
 
 
 @given(data=rearranged_pngs(), size=st.sampled_from([16, 64]))
@@ -236,7 +234,7 @@ def test_any_bytes(data, head, input_error_only):
 def test_a_transparency_chunk_that_makes_no_fourth_channel(input_error_only):
     """Found here: libpng leaves out a tRNS chunk that is damaged, and there was no fourth channel to read."""
     grey = saved(Image.fromarray(picture()), "PNG")
-    odd = grey[:33] + struct.pack(">I", 0) + b"tRNS" + struct.pack(">I", zlib.crc32(b"tRNS")) + grey[33:]
+    odd = grey[:33] + png_chunk(b"tRNS") + grey[33:]
     np.testing.assert_array_equal(decode(odd, 18), decode(grey, 18))
 
 

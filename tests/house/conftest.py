@@ -6,18 +6,17 @@ import runpy
 import shlex
 import sys
 import warnings
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-FILES = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("bad_inputs_files.py"))))
+import bad_inputs_files
 
 
 @pytest.fixture(scope="session")
 def stock(tmp_path_factory):
     """Good things, each made once; read only: `Place.take` copies them."""
-    return FILES.Stock(tmp_path_factory.mktemp("stock"))
+    return bad_inputs_files.Stock(tmp_path_factory.mktemp("stock"))
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def place(stock, tmp_path, monkeypatch):
     work.mkdir()
     monkeypatch.chdir(work)
     monkeypatch.setenv("TFDS_DATA_DIR", str(work / "tfds"))
-    made = FILES.Place(work, stock, monkeypatch)
+    made = bad_inputs_files.Place(work, stock, monkeypatch)
     yield made
     made.close()
 

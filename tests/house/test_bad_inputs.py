@@ -1,20 +1,9 @@
 """Every bad input of the table is one line on standard error and exit code 2, and nothing that was there changes."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
+import bad_inputs_table as table
 
-def _beside(name):
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-TABLE = _beside("bad_inputs_table")
 FEWEST = 60
 
 
@@ -22,7 +11,7 @@ def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("case", TABLE.CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", table.CASES, ids=lambda case: case.name)
 def test_bad_input_is_one_line_and_changes_nothing(case, place, run):
     case.make(place)
     line, says = case.line, case.says
@@ -45,17 +34,17 @@ def test_bad_input_is_one_line_and_changes_nothing(case, place, run):
 
 
 def test_bad_inputs_are_many_and_distinct():
-    assert len(TABLE.CASES) >= FEWEST
-    assert len({case.name for case in TABLE.CASES}) == len(TABLE.CASES)
-    assert len({(case.line, case.wrong) for case in TABLE.CASES}) == len(TABLE.CASES)
+    assert len(table.CASES) >= FEWEST
+    assert len({case.name for case in table.CASES}) == len(table.CASES)
+    assert len({(case.line, case.wrong) for case in table.CASES}) == len(table.CASES)
 
 
 def test_the_page_shows_what_is_run():
-    assert TABLE.DOCS.read_text(encoding="utf-8") == TABLE.markdown(), "run: python tests/house/bad_inputs_table.py"
+    assert table.DOCS.read_text(encoding="utf-8") == table.markdown(), "run: python tests/helpers/bad_inputs_table.py"
 
 
 def test_every_command_is_tried():
-    commands = {case.line.split()[0] for case in TABLE.CASES}
+    commands = {case.line.split()[0] for case in table.CASES}
     assert commands >= {
         "pneumo_tfds", "pipeline.train", "pipeline.evaluate", "pipeline.compare", "pipeline.ladder", "tuning",
         "tuning.cost", "export", "export.check", "export.predict", "export.serve", "export.web", "benchmarks",

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import full_tmpfs
+
 ROOT = Path(__file__).parents[2]
-DRIVER = Path(__file__).with_name("full_tmpfs.py")
 LOCK, FOLDER = "pneumo_tfds/gray_32/.1.0.0.lock", "pneumo_tfds/gray_32/1.0.0"
 
 
@@ -22,7 +23,7 @@ def on_tmpfs(place):
 
     def run(line, *sizes, again=None):
         Path("small").mkdir()
-        words = ["unshare", "--mount", sys.executable, DRIVER, "small", line, again or line, *sizes]
+        words = ["unshare", "--mount", sys.executable, full_tmpfs.__file__, "small", line, again or line, *sizes]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         ended = subprocess.run(
             [*map(str, words)], env=environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bad_inputs_files import xray
 from pneumo_tfds import prepared
 from pneumo_tfds.errors import InputError
 from pneumo_tfds.prepared import How, build
@@ -119,14 +120,14 @@ def test_second_build_waits_for_the_first(tmp_path, other):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_build_that_waited_for_another_source_says_so(tmp_path, stock, monkeypatch, overwrite):
+def test_build_that_waited_for_another_source_says_so(tmp_path, monkeypatch, overwrite):
     sources = []
     for seed, name in enumerate(("one", "two")):
         for number in range(24):
             label = ("NORMAL/IM-{:04d}.jpeg", "PNEUMONIA/person{}_virus_1.jpeg")[number % 2].format(number)
             path = tmp_path / name / label
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(stock.picture(100 * seed + number))
+            path.write_bytes(xray(100 * seed + number))
         sources.append(open_source(tmp_path / name))
     real = prepared._run_builder
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import train_made_images
 from pipeline import devices
 from pipeline.checkpoint import FILE
 from pipeline.cluster import Cluster
@@ -21,7 +22,7 @@ from pipeline.devices import Devices, connect
 from pipeline.replicated import SharedDropout, finite_for_all, replicated
 from pneumo_tfds.errors import InputError
 
-ROOT, SCRIPT = Path(__file__).parents[2], Path(__file__).with_name("train_made_images.py")
+ROOT = Path(__file__).parents[2]
 
 SMALL = """
 import json, keras, numpy as np, tensorflow as tf
@@ -56,7 +57,7 @@ print(json.dumps({
 def start(settings, folder=None, cluster=None):
     environment = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
     environment |= {"PYTHONPATH": str(ROOT)} | ({"TF_CONFIG": json.dumps(cluster)} if cluster else {})
-    line = [sys.executable, str(SCRIPT), json.dumps(settings), *([str(folder)] if folder else [])]
+    line = [sys.executable, train_made_images.__file__, json.dumps(settings), *([str(folder)] if folder else [])]
     return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -16,7 +16,9 @@ import cv2
 import numpy as np
 import pytest
 
-pydicom = pytest.importorskip("pydicom")
+from image_files import dicom
+
+pytest.importorskip("pydicom")
 
 ROOT = Path(__file__).parents[2]
 TELLTALES = ("SMITHFAMILY", "98123450", "MRN-5551234", "DOE^JANE", "STREETCLINIC")
@@ -76,22 +78,8 @@ def picture(seed, label):
     return grey + np.uint8(40) * np.uint8(label)
 
 
-def dicom(pixels, patient):
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
-
-    meta, dataset = FileMetaDataset(), Dataset()
-    meta.TransferSyntaxUID, meta.MediaStorageSOPInstanceUID = ExplicitVRLittleEndian, "1.2.3"
-    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    dataset.file_meta, dataset.PhotometricInterpretation = meta, "MONOCHROME2"
-    dataset.PatientID, dataset.PatientName, dataset.InstitutionName = patient, "DOE^JANE", "STREETCLINIC"
-    dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
-    dataset.BitsAllocated = dataset.BitsStored = 8
-    dataset.HighBit, (dataset.Rows, dataset.Columns) = 7, pixels.shape
-    dataset.PixelData = pixels.tobytes()
-    file = io.BytesIO()
-    pydicom.dcmwrite(file, dataset, enforce_file_format=True)
-    return file.getvalue()
+def scan(pixels, patient):
+    return dicom(pixels, PatientID=patient, PatientName="DOE^JANE", InstitutionName="STREETCLINIC")
 
 
 def write_source(folder):
@@ -101,8 +89,8 @@ def write_source(folder):
                 path = folder / split / ("NORMAL", "PNEUMONIA")[label] / f"{name}.jpeg"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 cv2.imwrite(str(path), picture(1000 * count + 10 * number + label, label))
-            scan = folder / split / "PNEUMONIA" / f"scan{number}.dcm"
-            scan.write_bytes(dicom(picture(1000 * count + 10 * number + 5, 1), f"MRN-5551234{split}{number}"))
+            path = folder / split / "PNEUMONIA" / f"scan{number}.dcm"
+            path.write_bytes(scan(picture(1000 * count + 10 * number + 5, 1), f"MRN-5551234{split}{number}"))
     (folder / "test" / "NORMAL" / "IM-981234509-0001.jpeg").write_bytes(b"cut short")  # will be skipped
 
 

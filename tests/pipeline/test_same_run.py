@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-FIRST_STEP = Path(__file__).with_name("first_step.py")
+import first_step
+import killing
+
 SIZE = 48
 
 
 @pytest.mark.slow
-def test_seed_alone_fixes_weights_order_and_augmentation_in_every_process(killing, tmp_path):
-    def first_step(log, seed):
-        killing.finish((FIRST_STEP, json.dumps({"seed": seed, "deterministic": False, "epochs": 1})), log)
+def test_seed_alone_fixes_weights_order_and_augmentation_in_every_process(tmp_path):
+    def seen(log, seed):
+        killing.finish((first_step.__file__, json.dumps({"seed": seed, "deterministic": False, "epochs": 1})), log)
         return json.loads(log.read_text().splitlines()[-1])
 
-    one, same, other = (first_step(tmp_path / f"log{number}", seed) for number, seed in enumerate((5, 5, 6)))
+    one, same, other = (seen(tmp_path / f"log{number}", seed) for number, seed in enumerate((5, 5, 6)))
     assert one == same
     assert len(one) == 3
     assert all(one[what] != other[what] for what in one)
@@ -33,7 +34,7 @@ def dataset(tmp_path_factory):
 @pytest.mark.long
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("model", ["compact", "study", "efficientnet_lite0"])
-def test_deterministic_run_leaves_the_same_bytes_twice(killing, results, dataset, tmp_path, model, precision):
+def test_deterministic_run_leaves_the_same_bytes_twice(results, dataset, tmp_path, model, precision):
     flags = (
         "--dataset", dataset, "--image-size", SIZE, "--model", model, "--precision", precision, "--epochs", 2,
         "--batch-size", 16, "--mixup", 0.2, "--resamples", 100, "--deterministic",

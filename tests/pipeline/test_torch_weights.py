@@ -1,11 +1,8 @@
 """PyTorch files: what is in them comes out, and nothing in them runs."""
 
-import io
 import os
 import pickle
-import struct
 import zipfile
-from collections import OrderedDict
 from contextlib import suppress
 
 import numpy as np
@@ -13,73 +10,7 @@ import pytest
 
 from pipeline.torch_weights import LEGACY_MAGIC, LEGACY_PROTOCOL, read_state_dict
 from pneumo_tfds.errors import InputError
-
-
-class _Named:
-    """Pickles as a global of any name, and as a call of it."""
-
-    def __init__(self, name, arguments=None):
-        self.name, self.arguments = name, arguments
-
-
-class _Pickler(pickle._Pickler):
-    """Writes tensors as PyTorch does, by opcodes: storages as persistent ids, rebuilt by a named function."""
-
-    def save(self, obj, save_persistent_id=True):
-        if isinstance(obj, _Named):
-            self.write(b"c" + obj.name.replace(" ", "\n").encode() + b"\n")
-            if obj.arguments is not None:
-                self.save(obj.arguments)
-                self.write(b"R")
-            return
-        if isinstance(obj, tuple) and obj[:1] == ("storage",):
-            super().save(tuple(obj), False)
-            self.write(b"Q")
-            return
-        super().save(obj, save_persistent_id)
-
-    def persistent_id(self, obj):
-        return None
-
-
-def pickled(value):
-    stream = io.BytesIO()
-    _Pickler(stream, 2).dump(value)
-    return stream.getvalue()
-
-
-def storage(key, array, legacy=False):
-    kind = {"f": "torch FloatStorage", "i": "torch LongStorage"}[array.dtype.kind]
-    return ("storage", _Named(kind), key, "cpu", array.size, *([None] if legacy else []))
-
-
-def tensor(key, array, legacy=False, **changes):
-    strides = tuple(stride // array.itemsize for stride in np.empty(array.shape, array.dtype).strides)
-    parts = {"storage": storage(key, array, legacy), "offset": 0, "shape": array.shape, "strides": strides} | changes
-    return _Named(
-        "torch._utils _rebuild_tensor_v2",
-        (*parts.values(), False, OrderedDict()),
-    )
-
-
-def write_zip(path, arrays, program=None, storages=None, compression=zipfile.ZIP_STORED):
-    """Write a state dict in the layout of PyTorch 1.6 and later."""
-    keys = {name: str(number) for number, name in enumerate(arrays)}
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        value = OrderedDict((name, tensor(keys[name], array)) for name, array in arrays.items())
-        archive.writestr("w/data.pkl", pickled(value) if program is None else program)
-        archive.writestr("w/byteorder", "little")
-        for name, array in (arrays if storages is None else storages).items():
-            archive.writestr(f"w/data/{keys[name]}", array.tobytes())
-        archive.writestr("w/version", "3\n")
-
-
-def legacy(arrays):
-    keys = {name: str(number) for number, name in enumerate(arrays)}
-    value = OrderedDict((name, tensor(keys[name], array, legacy=True)) for name, array in arrays.items())
-    head = (LEGACY_MAGIC, LEGACY_PROTOCOL, {"little_endian": True}, value, sorted(keys.values()))
-    tail = (struct.pack("<q", array.size) + array.tobytes() for array in arrays.values())
-    return b"".join([*map(pickled, head), *tail])
+from torch_files import Named, legacy, pickled, tensor, write_zip
 
 
 @pytest.fixture
@@ -126,13 +57,13 @@ def test_shared_storage_strides_and_offset_are_followed(tmp_path):
 
 
 PROGRAMS = {
-    "calls a function": (_Named("posix system", ("touch {mark}",)), "posix.system"),
-    "calls a builtin": (_Named("builtins eval", ("open('{mark}', 'w')",)), "builtins.eval"),
-    "names a class": ({"x": _Named("subprocess Popen")}, "subprocess.Popen"),
-    "names a module's function": ({"x": _Named("torch load")}, "torch.load"),
-    "calls a dict with arguments": (_Named("collections OrderedDict", ([("x", 1)],)), "calls something"),
-    "rebuilds without storage": ({"x": _Named("torch._utils _rebuild_tensor_v2", (1, 2))}, "calls something"),
-    "rebuilds of nothing": ({"x": _Named("torch._utils _rebuild_tensor_v2", ())}, "wrote"),
+    "calls a function": (Named("posix system", ("touch {mark}",)), "posix.system"),
+    "calls a builtin": (Named("builtins eval", ("open('{mark}', 'w')",)), "builtins.eval"),
+    "names a class": ({"x": Named("subprocess Popen")}, "subprocess.Popen"),
+    "names a module's function": ({"x": Named("torch load")}, "torch.load"),
+    "calls a dict with arguments": (Named("collections OrderedDict", ([("x", 1)],)), "calls something"),
+    "rebuilds without storage": ({"x": Named("torch._utils _rebuild_tensor_v2", (1, 2))}, "calls something"),
+    "rebuilds of nothing": ({"x": Named("torch._utils _rebuild_tensor_v2", ())}, "wrote"),
     "holds no tensors": ({"x": 1}, "entry x is no tensor"),
     "holds tensors by number": ({1: 2}, "treats int as str"),
     "holds a list": ([1], "holds list"),
@@ -150,7 +81,7 @@ def test_pickle_that_does_anything_else_is_refused(tmp_path, name, layout):
     data = (
         pickled(program).replace(b"{mark}", str(mark).encode())
         if name != "calls a function"
-        else pickled(_Named("posix system", (f"touch {mark}",)))
+        else pickled(Named("posix system", (f"touch {mark}",)))
     )
     if layout == "zip":
         write_zip(path, {}, data)

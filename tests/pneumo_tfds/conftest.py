@@ -5,21 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
-
-def picture(seed: int, width: int = 96, height: int = 72) -> np.ndarray:
-    """uint8 `[height, width]`, smooth, unlike that of any other seed."""
-    random = np.random.default_rng(seed)
-    coarse = random.integers(0, 256, (6, 8), dtype=np.uint8)
-    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-
-
-def jpeg(pixels: np.ndarray) -> bytes:
-    """Encode as JPEG."""
-    return cv2.imencode(".jpeg", pixels)[1].tobytes()
+from image_files import jpeg, picture
 
 
 def kaggle_names(normal: int, bacteria: int, virus: int, split: str = "train") -> list[str]:

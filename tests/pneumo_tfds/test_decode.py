@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from image_files import png, png_chunk
 from pneumo_tfds.decode import DecodeError, decode, decode_full
 from pneumo_tfds.errors import InputError
 from pneumo_tfds.headers import read_header
@@ -28,23 +29,14 @@ def difference(a, b) -> float:
     return float(np.abs(a.astype(int) - b.astype(int)).mean())
 
 
-def chunk(kind: bytes, content: bytes = b"") -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-def png(width: int, height: int, body: bytes, colour: int = 0) -> bytes:
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + body + chunk(b"IEND")
-
-
 def one_row(width: int) -> bytes:
     """The compressed beginning of a PNG: its first row, and nothing of the others."""
-    return chunk(b"IDAT", zlib.compress(b"\0" + bytes(range(width))))
+    return png_chunk(b"IDAT", zlib.compress(b"\0" + bytes(range(width))))
 
 
 def animation(width: int, height: int) -> bytes:
     """What makes a PNG an animation of two images."""
-    return chunk(b"acTL", struct.pack(">II", 2, 0)) + chunk(
+    return png_chunk(b"acTL", struct.pack(">II", 2, 0)) + png_chunk(
         b"fcTL", struct.pack(">IIIIIHHBB", 0, width, height, 0, 0, 1, 1, 0, 0)
     )
 
@@ -146,7 +138,7 @@ def damage(kind: str, picture, jpeg) -> bytes:
         "png of too few bytes": png(3000, 2000, one_row(40)),
         "png of one row": png(40, 30, one_row(40)),
         "animated png of one row": png(40, 30, animation(40, 30) + one_row(40)),
-        "png of many chunks": png(40, 30, chunk(b"tEXt") * 100_000),
+        "png of many chunks": png(40, 30, png_chunk(b"tEXt") * 100_000),
         "png with a second header": png(40, 30, png(50_000, 50_000, one_row(40))[8:-12]),
         "huge jpeg": good.replace(struct.pack(">HH", 150, 200), struct.pack(">HH", 50_000, 50_000)),
         "one pixel": jpeg(np.full((1, 1), 7, np.uint8)),

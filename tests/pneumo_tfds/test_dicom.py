@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import sys
 
 import numpy as np
 import pytest
 
+from image_files import dicom
 from pneumo_tfds.decode import DecodeError, decode, decode_full
 from pneumo_tfds.dicom import patient_of
 from pneumo_tfds.sources import open_source
 
-pydicom = pytest.importorskip("pydicom")
+pytest.importorskip("pydicom")
 
-
-def dicom(pixels: np.ndarray | None, photometric: str = "MONOCHROME2", **tags) -> bytes:
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
-
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    meta.MediaStorageSOPInstanceUID = "1.2.3"
-    dataset = Dataset()
-    dataset.file_meta = meta
-    dataset.SOPClassUID, dataset.SOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3"
-    dataset.PhotometricInterpretation = photometric
-    dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
-    dataset.Rows, dataset.Columns = (72, 96) if pixels is None else pixels.shape
-    if pixels is not None:
-        dataset.PixelData = pixels.astype("<u2").tobytes()
-    for name, value in tags.items():
-        setattr(dataset, name, value)
-    file = io.BytesIO()
-    pydicom.dcmwrite(file, dataset, enforce_file_format=True)
-    return file.getvalue()
+INVERTED = {"PhotometricInterpretation": "MONOCHROME1"}
 
 
 @pytest.fixture
@@ -53,12 +31,15 @@ def test_values_are_scaled_to_their_range(stored):
 
 
 def test_monochrome1_is_inverted(stored):
-    np.testing.assert_array_equal(decode_full(dicom(stored, "MONOCHROME1")), 255 - decode_full(dicom(stored)))
+    np.testing.assert_array_equal(decode_full(dicom(stored, **INVERTED)), 255 - decode_full(dicom(stored)))
 
 
 def test_window_is_applied_before_the_inversion(stored):
     window = {"WindowCenter": 2048, "WindowWidth": 1024}
-    out, inverted = decode_full(dicom(stored, **window)), decode_full(dicom(stored, "MONOCHROME1", **window))
+    out, inverted = (
+        decode_full(dicom(stored, **window)),
+        decode_full(dicom(stored, **INVERTED, **window)),
+    )
     assert out[stored < 1500].max() == 0
     assert out[stored > 2600].min() == 255
     middle = (stored > 1600) & (stored < 2500)
@@ -72,7 +53,7 @@ def test_padding_is_black_and_does_not_set_the_range(stored):
     plain = decode_full(dicom(padded, PixelPaddingValue=4000))
     assert plain[:, :10].max() == 0
     assert plain[:, 10:].max() == 255
-    assert decode_full(dicom(padded, "MONOCHROME1", PixelPaddingValue=4000))[:, :10].max() == 0
+    assert decode_full(dicom(padded, PixelPaddingValue=4000, **INVERTED))[:, :10].max() == 0
 
 
 def test_rescale_does_not_change_the_picture(stored):

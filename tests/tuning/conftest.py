@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import runpy
 from contextlib import nullcontext
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-STUB = Path(__file__).with_name("stub_search.py")
-
-
-@pytest.fixture(scope="session")
-def stub():
-    return SimpleNamespace(**runpy.run_path(str(STUB)), path=STUB)
+import stub_search as stub
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +16,7 @@ def nothing_to_give_back(monkeypatch):
 
 
 @pytest.fixture
-def plan(stub):
+def plan():
     """Make a plan: what the search may spend, by keyword."""
     from tuning.plan import Plan
 
@@ -32,7 +24,7 @@ def plan(stub):
 
 
 @pytest.fixture
-def search(stub, tmp_path):
+def search(tmp_path):
     """Make a search that trains nothing, in one folder: made again, it resumes."""
     from tuning.folder import SearchFolder
     from tuning.live import make_search

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import stub_search as stub
 from pneumo_tfds.errors import InputError
 from tuning import cost
 
@@ -34,7 +35,7 @@ def test_memory_is_noted_after_every_trial(plan, search):
 
 
 @pytest.fixture
-def dataset(tmp_path, stub, monkeypatch):
+def dataset(tmp_path, monkeypatch):
     """Stand in for a built dataset, its search and its training; give the folder."""
     from tuning import live
 

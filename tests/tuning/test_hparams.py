@@ -6,13 +6,14 @@ import struct
 
 import pytest
 
+import stub_search as stub
 from tuning import leaderboard
 from tuning.hparams import EVENTS, write_hparams
 from tuning.objective import parse
 
 
 @pytest.fixture
-def written(plan, search, stub, tmp_path):
+def written(plan, search, tmp_path):
     """A search of four trials, of which the third fails, written down; gives the folder, the plan and the rows."""
 
     def train(config, *, description, **keywords):

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+import stub_search as stub
+
 TUNERS = ("bayesian", "hyperband", "random", "grid")
 
 
@@ -65,7 +67,7 @@ def test_the_studys_values_are_left_out_where_the_users_range_does_not_hold_them
 
 
 @pytest.mark.parametrize("tuner", TUNERS)
-def test_a_killed_search_goes_on_as_if_nothing_had_been(plan, search, stub, tuner, tmp_path):
+def test_a_killed_search_goes_on_as_if_nothing_had_been(plan, search, tuner, tmp_path):
     made = plan(tuner=tuner, max_trials=6)
     search(made).search()
     whole = values(search)

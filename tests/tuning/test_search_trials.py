@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+import stub_search as stub
 from pneumo_tfds.errors import InputError
 from tuning import journal
 
@@ -23,7 +24,7 @@ def test_the_search_finds_more_than_it_started_with(plan, search):
     assert best.trial_id != "00"
 
 
-def test_a_trial_trains_trial_epochs_with_its_own_values_and_the_runs_other_settings(plan, search, stub):
+def test_a_trial_trains_trial_epochs_with_its_own_values_and_the_runs_other_settings(plan, search):
     seen = []
 
     def train(config, **keywords):
@@ -38,7 +39,7 @@ def test_a_trial_trains_trial_epochs_with_its_own_values_and_the_runs_other_sett
     assert {config.augment for config in seen} == {made.start.augment}
 
 
-def test_a_diverged_trial_is_recorded_and_skipped(plan, search, stub, capsys):
+def test_a_diverged_trial_is_recorded_and_skipped(plan, search, capsys):
     from pipeline.fit import DivergedError
 
     def train(config, *, description, **keywords):
@@ -54,7 +55,7 @@ def test_a_diverged_trial_is_recorded_and_skipped(plan, search, stub, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_an_error_nobody_foresaw_fails_its_trial_and_is_recorded(plan, search, stub):
+def test_an_error_nobody_foresaw_fails_its_trial_and_is_recorded(plan, search):
     def train(config, *, description, **keywords):
         if "1/" in description:
             raise ZeroDivisionError("division by zero")
@@ -93,7 +94,7 @@ def test_hopeless_trials_are_stopped_and_the_best_is_not(plan, search):
     assert {account.outcome for account in found[:4]} == {"finished"}
 
 
-def test_a_trial_killed_after_it_was_found_hopeless_trains_no_epoch_more(plan, search, stub):
+def test_a_trial_killed_after_it_was_found_hopeless_trains_no_epoch_more(plan, search):
     class Killed(BaseException):
         pass
 
@@ -130,7 +131,7 @@ def test_hyperband_goes_on_from_the_weights_of_the_earlier_trial(plan, search):
     assert [line.split()[0] for line in own] == ["2", "3"]
 
 
-def test_a_round_killed_after_its_last_epoch_trains_no_epoch_more(plan, search, stub):
+def test_a_round_killed_after_its_last_epoch_trains_no_epoch_more(plan, search):
     class Killed(BaseException):
         pass
 

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+import stub_search as stub
 from pipeline.config import RunConfig
 from pipeline.settings import read, to_dict
 from pneumo_tfds.errors import InputError
@@ -25,7 +26,7 @@ from tuning.__main__ import TuneCommand, recorded
 
 
 @pytest.fixture
-def whole(stub, tmp_path, monkeypatch):
+def whole(tmp_path, monkeypatch):
     """Run whole searches in one run folder, without data and training; gives what was printed."""
     import pipeline.fit
     from tuning import run
@@ -55,7 +56,7 @@ def leaderboard(whole):
     return list(csv.DictReader((whole.folder / "tuner" / "leaderboard.csv").open()))
 
 
-def test_a_search_leaves_leaderboard_page_and_winner(whole, stub):
+def test_a_search_leaves_leaderboard_page_and_winner(whole):
     said = whole.search(max_trials=6)
     rows = leaderboard(whole)
     assert [row["place"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
@@ -87,7 +88,7 @@ def test_another_search_is_refused_on_resume(whole):
         whole.search(max_trials=2, trial_epochs=2, resume=True)
 
 
-def test_train_may_ask_to_resume_a_search_that_was_never_begun(whole, stub):
+def test_train_may_ask_to_resume_a_search_that_was_never_begun(whole):
     whole.folder.mkdir()
     (whole.folder / "config.json").write_text(json.dumps(to_dict(stub.start(max_trials=2))))
     whole.search(max_trials=2, resume=True)
@@ -136,7 +137,7 @@ def test_ctrl_c_says_how_to_go_on(whole, capsys):
     assert f"--run-dir {whole.folder} --resume" in text.getvalue()
 
 
-def test_the_confirmed_winner_is_the_best_over_new_seeds_not_the_luckiest_trial(whole, stub):
+def test_the_confirmed_winner_is_the_best_over_new_seeds_not_the_luckiest_trial(whole):
     plain, seeds = stub.training(), set()
 
     def lucky(config, **keywords):
@@ -215,7 +216,7 @@ def test_importance_finds_the_parameter_that_matters_and_says_nothing_of_few_tri
     assert importance(units, np.full(24, 0.9), ["a", "b", "c"]) == []
 
 
-def test_the_leaderboard_shows_the_best_first_and_the_failed_last(plan, search, stub):
+def test_the_leaderboard_shows_the_best_first_and_the_failed_last(plan, search):
     from tuning import leaderboard
     from tuning.objective import parse
 
@@ -252,7 +253,7 @@ def test_each_change_of_the_shifted_objective_meets_its_share_of_the_images():
     np.testing.assert_array_equal(changed, through_changes(images))
 
 
-def test_what_a_run_folder_holds_is_the_default_of_every_flag(tmp_path, stub):
+def test_what_a_run_folder_holds_is_the_default_of_every_flag(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(to_dict(stub.start(max_trials=3))))
     assert recorded(["--run-dir", str(tmp_path), "--resume"]) == TuneCommand(**vars(stub.start(max_trials=3)))
     (tmp_path / "tuner").mkdir()

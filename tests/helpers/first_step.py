@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import runpy
 import sys
-from pathlib import Path
 
 import numpy as np
+
+import train_made_images
 
 
 def digest(arrays):
@@ -35,7 +35,7 @@ def main(settings):
         sys.exit()
 
     fit.Training.epoch = epoch
-    runpy.run_path(str(Path(__file__).with_name("train_made_images.py")))["main"](settings)
+    train_made_images.main(settings)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,26 @@
 """The bad inputs that every command is tried with, as data: `test_bad_inputs.py` runs them, and they are the table of
-`docs/bad-inputs.md`, which `python tests/house/bad_inputs_table.py` writes.
+`docs/bad-inputs.md`, which `python tests/helpers/bad_inputs_table.py` writes.
 """
 
 from __future__ import annotations
 
 import json
-import runpy
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
 
+import bad_inputs_files as files
+import torch_files
+from image_files import png
+
 HERE = Path(__file__)
 DOCS = HERE.parents[2] / "docs" / "bad-inputs.md"
-FILES = SimpleNamespace(**runpy.run_path(str(HERE.with_name("bad_inputs_files.py"))))
-D = FILES.DATASET
+D = files.DATASET
 
 PHANTOM_TF_CONFIG = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 7}}'
 
@@ -98,21 +99,20 @@ def _resumable(checkpoint: bytes) -> Callable[[Any], object]:
 def _with_lambda(place: Any) -> None:
     import keras
 
-    image = keras.Input((FILES.SIDE, FILES.SIDE, 1), dtype="uint8")
+    image = keras.Input((files.SIDE, files.SIDE, 1), dtype="uint8")
     keras.Model(image, keras.layers.Lambda(lambda x: x)(image)).save(place.folder / "run/model.keras")
 
 
 def _of_another_contract(place: Any) -> None:
     import keras
 
-    image = keras.Input((FILES.SIDE, FILES.SIDE, 3), dtype="uint8")
+    image = keras.Input((files.SIDE, files.SIDE, 3), dtype="uint8")
     keras.Model(image, keras.layers.Flatten()(image)).save(place.folder / "run/model.keras")
 
 
 def _weights(place: Any) -> None:
     """A PyTorch file of some network, as `torch.save` writes it."""
-    torch_like = runpy.run_path(str(HERE.parents[1] / "pipeline" / "test_torch_weights.py"))
-    torch_like["write_zip"](place.folder / "w.pth", {"conv.weight": np.zeros((64, 64), np.float32)})
+    torch_files.write_zip(place.folder / "w.pth", {"conv.weight": np.zeros((64, 64), np.float32)})
 
 
 def _one_class(place: Any) -> None:
@@ -125,15 +125,15 @@ def _dicom_without_pixels(place: Any) -> None:
 
 
 def _encrypted(place: Any) -> None:
-    place.zipped("x.zip", {"NORMAL/a.jpeg": FILES.jpeg(1)})
+    place.zipped("x.zip", {"NORMAL/a.jpeg": files.xray(1)})
     content = (place.folder / "x.zip").read_bytes()
-    place.write("x.zip", FILES.patched_zip(content, 6, 8, b"\x01\x00"))
+    place.write("x.zip", files.patched_zip(content, 6, 8, b"\x01\x00"))
 
 
 def _declaring_gigabytes(place: Any) -> None:
-    place.zipped("x.zip", {"NORMAL/a.jpeg": FILES.jpeg(1)})
+    place.zipped("x.zip", {"NORMAL/a.jpeg": files.xray(1)})
     content = (place.folder / "x.zip").read_bytes()
-    place.write("x.zip", FILES.patched_zip(content, 22, 24, b"\xff\xff\xff\x7f"))
+    place.write("x.zip", files.patched_zip(content, 22, 24, b"\xff\xff\xff\x7f"))
 
 
 def _bomb(place: Any) -> None:
@@ -204,11 +204,11 @@ CASES = (
     Bad("source-two-labels", f"{BUILD} xrays", "one picture in both class folders",
         "are the same image with different labels", _two_labels),
     Bad("source-corrupt", f"{BUILD} xrays", "more than 5 % truncated JPEGs", "3 of 48 images cannot be read",
-        _spoiled(4, FILES.jpeg(1)[:300])),
+        _spoiled(4, files.xray(1)[:300])),
     Bad("source-one-corrupt", f"{BUILD} xrays", "one truncated JPEG of 48", "skipped: 1 images",
-        _spoiled(1, FILES.jpeg(1)[:300]), skipped=True),
+        _spoiled(1, files.xray(1)[:300]), skipped=True),
     Bad("source-too-large", f"{BUILD} xrays", "PNGs that declare 2,500 million pixels", "declares 50000 x 50000 pixels",
-        _spoiled(4, FILES.png_header(50_000, 50_000))),
+        _spoiled(4, png(50_000, 50_000))),
     Bad("source-icons", f"{BUILD} xrays", "images of 8 x 8 pixels", "only 8 x 8 pixels",
         _spoiled(4, cv2.imencode(".png", np.arange(64, dtype=np.uint8).reshape(8, 8))[1].tobytes())),
     Bad("source-blank", f"{BUILD} xrays", "images without a picture", "holds no picture",
@@ -216,7 +216,7 @@ CASES = (
     Bad("source-files-empty", f"{BUILD} xrays", "empty files", "the file is empty", _spoiled(4, b"")),
     # Archives.
     Bad("zip-cut", f"{BUILD} x.zip", "a zip that was cut off", "cannot be read as a zip archive",
-        lambda place: (place.zipped("x.zip", {"NORMAL/a.jpeg": FILES.jpeg(1)}), place.cut("x.zip"))),
+        lambda place: (place.zipped("x.zip", {"NORMAL/a.jpeg": files.xray(1)}), place.cut("x.zip"))),
     Bad("zip-parent", f"{BUILD} x.zip", "a zip with a member ../", "points outside the archive",
         lambda place: place.zipped("x.zip", {"../NORMAL/a.jpeg": b"x"})),
     Bad("zip-absolute", f"{BUILD} x.zip", "a zip with a member from the root", "points outside the archive",
@@ -451,9 +451,9 @@ CASES = (
         _taking("model.onnx", then=lambda place: place.cut("model.onnx"))),
     Bad("onnx-empty", f"{ASK} x.jpeg", "an empty ONNX file", "model.onnx", lambda place: place.write("model.onnx")),
     Bad("onnx-picture", f"{ASK} x.jpeg", "a picture as model", "is not a readable ONNX file",
-        lambda place: place.write("model.onnx", FILES.jpeg(1))),
+        lambda place: place.write("model.onnx", files.xray(1))),
     Bad("onnx-foreign", f"{ASK} x.jpeg", "an ONNX file of another project", "not one of this project",
-        lambda place: place.write("model.onnx", FILES.onnx_file({}))),
+        lambda place: place.write("model.onnx", files.onnx_file({}))),
     Bad("onnx-newer", f"{ASK} x.jpeg", "a file of a newer version", "newer than the 1 this program reads",
         lambda place: place.onnx(version="7")),
     Bad("onnx-no-threshold", f"{ASK} x.jpeg", "metadata without a threshold", "lacks the metadata threshold",
@@ -465,9 +465,9 @@ CASES = (
     Bad("onnx-tensors", f"{ASK} x.jpeg", "metadata of another size than the input", "has other tensors",
         lambda place: place.onnx(image_size="64")),
     Bad("onnx-opset", f"{ASK} x.jpeg", "an opset that the runtime does not know", "is not a readable ONNX file",
-        lambda place: place.write("model.onnx", FILES.onnx_file(FILES.PROPS, opset=99))),
+        lambda place: place.write("model.onnx", files.onnx_file(files.PROPS, opset=99))),
     Bad("onnx-external", f"{ASK} x.jpeg", "weights in a file that is gone", "is not a readable ONNX file",
-        lambda place: place.write("model.onnx", FILES.onnx_file(FILES.PROPS, external=True))),
+        lambda place: place.write("model.onnx", files.onnx_file(files.PROPS, external=True))),
     Bad("ask-text", f"{ASK} notes.jpeg", "a text file named .jpeg", "not a JPEG, PNG or DICOM",
         _taking("model.onnx", then=lambda place: place.write("notes.jpeg", "hello"))),
     Bad("ask-dicom", f"{ASK} x.dcm", "a DICOM file without pixels", "the DICOM file holds no pixels",
@@ -523,7 +523,7 @@ TITLE = """# Bad inputs
 
 What is tried with every command: each of these is one line on standard error and exit code 2, with nothing written and
 nothing that was there changed; or, where the table says so, the bad file is left out and counted. In the messages,
-`PORT` is the port that was taken. Written by `python tests/house/bad_inputs_table.py`; a test
+`PORT` is the port that was taken. Written by `python tests/helpers/bad_inputs_table.py`; a test
 (`tests/house/test_bad_inputs.py`) runs every row, and another holds that this page shows what is run.
 """
 

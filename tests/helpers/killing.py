@@ -32,6 +32,7 @@ import onnx
 
 POLL_SECONDS = 0.004
 PATIENCE_SECONDS = 1800
+AIMED = 20
 START = "start"
 LIBRARIES = ("pipeline.fit", "pipeline.illustrate", "pipeline.judge", "export.job", "tuning.run", "tf2onnx")
 TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.partial|\.incomplete\w*|incomplete\.\w+?_")
@@ -60,14 +61,14 @@ class Moment:
 class Killed:
     """What came of the kills."""
 
-    after: list[str] = field(default_factory=list)
-    """What each killed process had written last."""
+    stages: Counter[str] = field(default_factory=Counter)
+    """How many in each stage, by what the process had written last."""
     lives: int = 0
     """Folders that were brought to their end."""
 
-    def stages(self, stage: Callable[[str], str]) -> Counter[str]:
-        """Count kills by stage, in the order in which they came."""
-        return Counter(map(stage, self.after))
+    def __str__(self) -> str:
+        stages = ", ".join(f"{stage} {count}" for stage, count in self.stages.items())
+        return f"{self.stages.total()} kills in {self.lives} folders, all recovered from: {stages}"
 
 
 def begin(line: Sequence[object], log: Path) -> Any:
@@ -195,6 +196,8 @@ def again_and_again(
     writes: Sequence[Write],
     drawn: Sequence[Moment],
     *,
+    stage: Callable[[str], str],
+    needed: frozenset[str],
     after_kill: Callable[[Path], None],
     at_end: Callable[[Path], None],
 ) -> Killed:
@@ -205,10 +208,13 @@ def again_and_again(
         place: makes the folder of a life, counted from 0.
         writes: of the undisturbed run.
         drawn: from `moments`.
+        stage: of a file that was written.
+        needed: stages that have to be among those killed in. One that was over before the kill came is aimed at again,
+            up to `AIMED` times.
         after_kill: looks at the folder that a killed process left.
         at_end: looks at the folder of a process that ended well.
     """
-    came, waiting = Killed(), list(drawn)
+    came, waiting, generator = Killed(), list(drawn), random.Random(len(drawn))
     while waiting:
         folder = place(came.lives)
         log = folder.with_name(f"{folder.name}.log")
@@ -220,14 +226,25 @@ def again_and_again(
                 waiting[0] = Moment(waiting[0].place * 9 // 10, waiting[0].delay / 2)
             else:
                 waiting.pop(0)
-                came.after.append(last)
-                print(f"kill {len(came.after)} of {len(drawn)}, life {came.lives}: after {last}", flush=True)
+                came.stages[stage(last)] += 1
+                print(f"kill {came.stages.total()}, life {came.lives}: after {last}", flush=True)
                 after_kill(folder)
         if alive:
             finish(line(folder), log)
         at_end(folder)
         came.lives += 1
+        missed = needed - came.stages.keys()
+        if not waiting and missed and came.stages.total() < len(drawn) + AIMED:
+            waiting = [_moment_in(min(missed), writes, stage, generator.random())]
+    assert needed <= came.stages.keys()
     return came
+
+
+def _moment_in(wanted: str, writes: Sequence[Write], stage: Callable[[str], str], part: float) -> Moment:
+    """A moment between two writes: where that stage wrote nothing for longest."""
+    places = (place for place, write in enumerate(writes[:-1]) if stage(write.name) == wanted)
+    wait, place = max((writes[place + 1].seconds - writes[place].seconds, place) for place in places)
+    return Moment(place, part * wait)
 
 
 def whole(path: Path) -> bool:
