@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
@@ -264,16 +266,20 @@ def curves_by_hand(table, grid, resamples, seed):
             yield np.interp(grid, false_alarms, hits)
 
 
-def test_the_roc_band_is_of_scikit_learns_curves():
+@pytest.mark.parametrize("lowest", ["NORMAL", "PNEUMONIA"])
+def test_the_roc_band_is_of_scikit_learns_curves(lowest):
     table = make(80, images_per_patient=2)
+    if lowest == "PNEUMONIA":
+        table = replace(table, probabilities=1 - table.probabilities)
     grid = np.array([0.001, 0.013, 0.09, 0.171, 0.31, 0.53, 0.77, 0.999])
     curves = list(curves_by_hand(table, grid, 130, seed=2))
     np.testing.assert_allclose(roc_band(table, grid, 130, seed=2), np.percentile(curves, [2.5, 97.5], axis=0))
 
 
-def test_a_resample_without_both_classes_is_left_out_of_the_roc_band():
+@pytest.mark.parametrize("ends", [0, 1])
+def test_a_resample_without_both_classes_is_left_out_of_the_roc_band(ends):
     names = np.array(list("abcdef"))
-    labels = np.array([0, 1, 1, 1, 1, 0])  # a NORMAL image has the highest score, and another one the lowest
+    labels = np.array([0, 1, 1, 1, 1, 0]) ^ ends  # images of one class have the highest score and the lowest
     kinds = np.where(labels, "virus", "normal")
     table = Predictions(names, np.array(list("aabbcd")), kinds, labels, np.array([0.8, 0.7, 0.6, 0.4, 0.4, 0.1]))
     grid = np.array([0.05, 0.31, 0.77])
