@@ -101,10 +101,9 @@ def test_twenty_kills_of_an_export_of_all_variants_over_an_older_one(make_run, s
         assert files(folder) == whole
         assert list(folder.glob(".*partial*")) == []
 
-    drawn = killing.moments(writes, 20, 8, stage)
     needed = frozenset({"start", "parity", "model.onnx", "model.int8.onnx"})
     killed = killing.again_and_again(
-        line, place, writes, drawn, stage=stage, needed=needed, after_kill=old_or_new, at_end=the_same
+        line, place, writes, 20, stage=stage, needed=needed, after_kill=old_or_new, at_end=the_same
     )
     print(f"export: {killed}")
     assert killed.stages.total() >= 20

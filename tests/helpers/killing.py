@@ -32,7 +32,7 @@ import onnx
 
 POLL_SECONDS = 0.004
 PATIENCE_SECONDS = 1800
-AIMED = 20
+SEED, AIMED = 8, 20
 START = "start"
 LIBRARIES = ("pipeline.fit", "pipeline.illustrate", "pipeline.judge", "export.job", "tuning.run", "tf2onnx")
 TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.partial|\.incomplete\w*|incomplete\.\w+?_")
@@ -152,9 +152,9 @@ def watched(line: Sequence[object], folder: Path, log: Path) -> list[Write]:
     return [*writes, Write("end", time.monotonic() - begun)]
 
 
-def moments(writes: Sequence[Write], count: int, seed: int, stage: Callable[[str], str]) -> list[Moment]:
+def moments(writes: Sequence[Write], count: int, generator: random.Random, stage: Callable[[str], str]) -> list[Moment]:
     """Draw moments, in the order of the work: half evenly over time, half evenly over stages and the writes in them."""
-    drawn, generator = [], random.Random(seed)
+    drawn = []
     stages: dict[str, list[int]] = {}
     for place, write in enumerate(writes[:-1]):
         stages.setdefault(stage(write.name), []).append(place)
@@ -194,27 +194,28 @@ def again_and_again(
     line: Callable[[Path], Sequence[object]],
     place: Callable[[int], Path],
     writes: Sequence[Write],
-    drawn: Sequence[Moment],
+    count: int,
     *,
     stage: Callable[[str], str],
     needed: frozenset[str],
     after_kill: Callable[[Path], None],
     at_end: Callable[[Path], None],
 ) -> Killed:
-    """Kill a command at every moment drawn, letting it go on in the same folder until it ends, then in a new one.
+    """Kill a command at moments drawn by `SEED`, letting it go on in the same folder until it ends, then in a new one.
 
     Args:
         line: the command line that begins in a folder or goes on there.
         place: makes the folder of a life, counted from 0.
         writes: of the undisturbed run.
-        drawn: from `moments`.
+        count: how many moments to draw.
         stage: of a file that was written.
         needed: stages that have to be among those killed in. One that was over before the kill came is aimed at again,
             up to `AIMED` times.
         after_kill: looks at the folder that a killed process left.
         at_end: looks at the folder of a process that ended well.
     """
-    came, waiting, generator = Killed(), list(drawn), random.Random(len(drawn))
+    generator = random.Random(SEED)
+    came, waiting = Killed(), moments(writes, count, generator, stage)
     while waiting:
         folder = place(came.lives)
         log = folder.with_name(f"{folder.name}.log")
@@ -234,7 +235,7 @@ def again_and_again(
         at_end(folder)
         came.lives += 1
         missed = needed - came.stages.keys()
-        if not waiting and missed and came.stages.total() < len(drawn) + AIMED:
+        if not waiting and missed and came.stages.total() < count + AIMED:
             waiting = [_moment_in(min(missed), writes, stage, generator.random())]
     assert needed <= came.stages.keys()
     return came

@@ -66,10 +66,9 @@ def test_twenty_kills_at_random_moments(tmp_path, write_images, names):
         assert files(data_dir) == whole
         assert sorted(path.name for path in target(data_dir).parent.iterdir()) == [".1.0.0.lock", "1.0.0"]
 
-    drawn = killing.moments(writes, 20, 8, stage)
     needed = frozenset({"start", "records", "description"})
     killed = killing.again_and_again(
-        line, lambda life: tmp_path / f"life{life}", writes, drawn,
+        line, lambda life: tmp_path / f"life{life}", writes, 20,
         stage=stage, needed=needed, after_kill=none_or_whole, at_end=the_same,
     )  # fmt: skip
     print(f"build: {killed}")

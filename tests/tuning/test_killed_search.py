@@ -202,10 +202,9 @@ def test_a_search_killed_twenty_times_at_any_moment_ends_as_an_undisturbed_one(t
             numbers = [epoch for epoch, _ in epochs]
             assert numbers == sorted(set(numbers)), name
 
-    drawn = killing.moments(writes, 20, 8, stage)
     needed = frozenset({"start", "trial"})
     killed = killing.again_and_again(
-        line, place, writes, drawn, stage=stage, needed=needed, after_kill=nothing_lost, at_end=the_same
+        line, place, writes, 20, stage=stage, needed=needed, after_kill=nothing_lost, at_end=the_same
     )
     print(f"tune: {killed}")
     assert killed.stages.total() >= 20
