@@ -160,9 +160,9 @@ def test_workers_go_on_with_their_trials_when_a_killed_chief_is_started_again(cl
 
 
 def stage(name):
-    """Name what of the search a file tells; those of a trial follow each other too closely to be told apart."""
+    """Name what of the search a file tells; a checkpoint and the stub's note of it come within a millisecond."""
     plain = name.replace(".partial", "").rpartition("/")[2].removeprefix(".")
-    return "trial" if plain in ("journal.json", "state.npz", "trained.txt") else plain
+    return "checkpoint" if plain in ("state.npz", "trained.txt") else plain
 
 
 @pytest.mark.long
@@ -202,7 +202,7 @@ def test_a_search_killed_twenty_times_at_any_moment_ends_as_an_undisturbed_one(t
             numbers = [epoch for epoch, _ in epochs]
             assert numbers == sorted(set(numbers)), name
 
-    needed = frozenset({"start", "trial"})
+    needed = frozenset({"start", "journal.json", "checkpoint"})
     killed = killing.again_and_again(
         line, place, writes, 20, stage=stage, needed=needed, after_kill=nothing_lost, at_end=the_same
     )
