@@ -5,18 +5,18 @@ from __future__ import annotations
 import importlib
 import importlib.util
 
-from benchmarks.harness import Record
+from benchmarks.measuring.harness import Record
 from benchmarks.options import MODULES, Options, Stage
-from pneumo_tfds.command import quiet_tensorflow, run
-from pneumo_tfds.errors import InputError
-from pneumo_tfds.files import write_json, write_text
+from pneumo_tfds.program.command import quiet_tensorflow, run
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import write_json, write_text
 
 
 def bench(options: Options) -> None:
     """Run the stages, print a table as soon as it is complete, and write what was asked for."""
     from rich.console import Console
 
-    from benchmarks import machine, tables
+    from benchmarks.measuring import machine, tables
 
     console = Console()
     here = machine.describe(options.workers)
@@ -35,7 +35,7 @@ def bench(options: Options) -> None:
         if options.markdown:
             write_text(options.markdown, tables.markdown(records, machine.summary(here)))
     if options.chart:
-        from benchmarks import chart
+        from benchmarks.measuring import chart
 
         chart.write(options.chart, records)
 

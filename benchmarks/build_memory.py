@@ -15,9 +15,9 @@ from pathlib import Path
 
 import psutil
 
-from pneumo_tfds.command import Command, run
-from pneumo_tfds.errors import InputError
-from pneumo_tfds.files import write_json
+from pneumo_tfds.program.command import Command, run
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import write_json
 
 POLL_SECONDS = 0.1
 

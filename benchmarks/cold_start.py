@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 
-from benchmarks.harness import CannotRunError, Case, Record
-from pneumo_tfds.progress import track
+from benchmarks.measuring.harness import CannotRunError, Case, Record
+from pneumo_tfds.program.progress import track
 
 ZEROS = "import numpy as np; x = np.zeros((1, {size}, {size}, 1), np.uint8); x[0, 0] = 255;"
 # After the answer, and so off the clock. Linux's VmHWM starts anew at exec; getrusage would count the parent's memory.

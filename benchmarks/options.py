@@ -9,15 +9,15 @@ from typing import Annotated, Literal
 
 import tyro
 
-from benchmarks.harness import Pace
-from pneumo_tfds.command import Command
-from pneumo_tfds.errors import InputError, require
+from benchmarks.measuring.harness import Pace
+from pneumo_tfds.program.command import Command
+from pneumo_tfds.program.errors import InputError, require
 
 Stage = Literal["build", "input", "augment", "train", "inference"]
 
 MODULES: dict[Stage, str] = {
     "build": "benchmarks.build",
-    "input": "benchmarks.input_pipeline",
+    "input": "benchmarks.input_speed",
     "augment": "benchmarks.augmentation",
     "train": "benchmarks.training",
     "inference": "benchmarks.inference",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
-    from export.classifier import Classifier, Prediction
+    from export.inference.classifier import Classifier, Prediction
 
 __all__ = ["Classifier", "Prediction"]
 
@@ -22,7 +22,7 @@ __all__ = ["Classifier", "Prediction"]
 def __getattr__(name: str) -> Any:
     """Import the prediction API when it is first asked for."""
     if name in __all__:
-        from export import classifier
+        from export.inference import classifier
 
         return getattr(classifier, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

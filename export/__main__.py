@@ -8,8 +8,8 @@ from typing import Annotated
 
 import tyro
 
-from pneumo_tfds.command import Command, run
-from pneumo_tfds.errors import require
+from pneumo_tfds.program.command import Command, run
+from pneumo_tfds.program.errors import require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Export(Command):
 
 def export(config: Export) -> None:
     """Export as the flags say; a file whose answers differ from Keras's ends the command with exit code 2."""
-    from export.job import export_run
+    from export.export_run import export_run
 
     flags = {
         name: getattr(config, name)

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from pneumo_tfds.command import Command, quiet_tensorflow, run
-from pneumo_tfds.errors import InputError, require
+from pneumo_tfds.program.command import Command, quiet_tensorflow, run
+from pneumo_tfds.program.errors import InputError, require
 
 DIFFERS = 1
 """Exit code if a file is over its budget."""
@@ -46,16 +46,17 @@ class Check(Command):
 
 def check(config: Check) -> int:
     """Compare, print a line for each file and for each difference, and return the exit code."""
-    from pneumo_tfds.files import write_json
+    from pneumo_tfds.program.files import write_json
 
     folder = config.run_folder
     files = sorted(folder.glob("model*.onnx"))
     if not files:
         raise InputError(f"{folder} holds no model.onnx; make one with python -m export {folder}")
     quiet_tensorflow()
-    from export import convert, examples, parity
-    from export.metadata import metadata_of_run
-    from pipeline.run import RunFolder
+    from export.graph import convert
+    from export.inference.onnx_metadata import metadata_of_run
+    from export.parity import comparison, parity_sample
+    from pipeline.run_folder.folder import RunFolder
 
     kept = RunFolder(folder)
     model = convert.float32_copy(convert.load_keras(kept.model))
@@ -63,18 +64,18 @@ def check(config: Check) -> int:
     metrics, settings = kept.read_json(kept.metrics), kept.read_json(kept.config)
     threshold = metadata_of_run(metrics, settings, side, str(folder)).threshold
     place = _dataset(config, side, metrics, settings)
-    sample = examples.take_all(place, config.split, side)
+    sample = parity_sample.take_all(place, config.split, side)
     expected = convert.reference(model)
     found: dict[str, Any] = {}
     passed = True
     for file in files:
-        report = parity.compare(
+        report = comparison.compare(
             expected,
             file,
             sample.images,
             labels=sample.labels,
             threshold=threshold,
-            budget=parity.FLOAT32 if file == kept.onnx else parity.REDUCED,
+            budget=comparison.FLOAT32 if file == kept.onnx else comparison.REDUCED,
             threads=config.threads,
         )
         print("\n  ".join([f"{file}: {report.summary()}", *report.differences]), flush=True)
@@ -86,12 +87,12 @@ def check(config: Check) -> int:
 
 
 def _dataset(config: Check, side: int, metrics: dict[str, Any], settings: dict[str, Any]) -> Path:
-    from export import examples
+    from export.parity import parity_sample
     from pneumo_tfds.prepared import prepare
 
     if config.source is not None:
         return prepare(config.source, side, config.data_dir)
-    return examples.dataset_folder(config.run_folder, settings, metrics, config.dataset)
+    return parity_sample.dataset_folder(config.run_folder, settings, metrics, config.dataset)
 
 
 if __name__ == "__main__":

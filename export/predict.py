@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from pneumo_tfds.command import BAD_INPUT, Command, give_up_output, run
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.program.command import BAD_INPUT, Command, give_up_output, run
+from pneumo_tfds.program.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from export.classifier import Classifier, Prediction
-    from export.inputs import Image
+    from export.inference.classifier import Classifier, Prediction
+    from export.inference.inputs import Image
 
 BATCHES_AHEAD = 2  # decoded batches that may wait for the model
 
@@ -76,7 +76,7 @@ def predict_images(classifier: Classifier, images: Sequence[Image], *, batch_siz
 
     An image that cannot be read or decoded gives a row with `error`; the others go on.
     """
-    from export.inputs import UnreadableError
+    from export.inference.inputs import UnreadableError
     from pneumo_tfds.decode import DecodeError, decode
 
     def load(image: Image) -> np.ndarray | str:
@@ -113,10 +113,10 @@ def predict(config: Predict) -> int:
     """Answer every image; 0 if at least one could be read, 2 if none."""
     if config.batch_size < 1:
         raise InputError(f"--batch-size {config.batch_size} is below 1; give a number of images")
-    from export.classifier import Classifier
-    from export.inputs import find_images
-    from export.rows import Writers
-    from pneumo_tfds.progress import track
+    from export.inference.classifier import Classifier
+    from export.inference.inputs import find_images
+    from export.inference.outputs import Writers
+    from pneumo_tfds.program.progress import track
 
     classifier = Classifier(config.model, threads=config.threads, threshold=config.threshold)
     if config.golden is not None:
@@ -161,7 +161,7 @@ def predict(config: Predict) -> int:
 
 
 def _check_golden(classifier: Classifier, path: Path) -> None:
-    from export import golden
+    from export.inference import golden
 
     found = golden.self_test(classifier, golden.read(path))
     if found:

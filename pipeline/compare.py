@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from pneumo_tfds.command import Command, run
-from pneumo_tfds.errors import InputError, require
+from pneumo_tfds.program.command import Command, run
+from pneumo_tfds.program.errors import InputError, require
 
 if TYPE_CHECKING:
-    from pipeline.predictions import Predictions
+    from pipeline.evaluation.predictions import Predictions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +71,8 @@ def compare(runs: list[Scored], resamples: int, seed: int) -> list[dict[str, Any
     Raises:
         InputError: runs were scored on different images, or on images of one class.
     """
-    from pipeline.metrics import decisions
-    from pipeline.paired import delong, difference_intervals, holm, mcnemar
+    from pipeline.evaluation.metrics import decisions
+    from pipeline.evaluation.paired_tests import delong, difference_intervals, holm, mcnemar
 
     for other in runs[1:]:
         _require_same_images(runs[0], other)
@@ -117,8 +117,8 @@ def load(folder: Path, split: str) -> Scored:
     """
     import numpy as np
 
-    from pipeline.predictions import read_csv
-    from pneumo_tfds.files import UNFIT, read_json
+    from pipeline.evaluation.predictions import read_csv
+    from pneumo_tfds.program.files import UNFIT, read_json
 
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give run folders, such as runs/first")
@@ -188,7 +188,7 @@ def main(config: CompareConfig) -> None:
     """Load, compare, print."""
     import numpy as np
 
-    from pneumo_tfds.files import write_json
+    from pneumo_tfds.program.files import write_json
 
     runs = [load(folder, config.split) for folder in config.runs]
     pairs = compare(runs, config.resamples, config.seed)

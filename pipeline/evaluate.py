@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from pneumo_tfds.command import Command, quiet_tensorflow, run
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.program.command import Command, quiet_tensorflow, run
+from pneumo_tfds.program.errors import InputError
 
 if TYPE_CHECKING:
-    from pipeline.records import Split
-    from pipeline.run import RunFolder
-
-FIGURES = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision", "brier", "ece")
+    from pipeline.data.split import Split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,16 +37,17 @@ class Evaluate(Command):
 def evaluate(command: Evaluate) -> None:
     """Run the command: nothing is chosen here, the run's own choice is applied."""
     quiet_tensorflow()
-    from pipeline.holdout import splits_of
-    from pipeline.illustrate import illustrate
-    from pipeline.infer import Answers, table
-    from pipeline.judge import write_scores
-    from pipeline.predictions import as_written, read_csv
-    from pipeline.records import open_splits
-    from pipeline.run import RunFolder
-    from pipeline.saved import load_model
-    from pipeline.scoring import choice_from_json
-    from pipeline.source import with_dataset
+    from pipeline.data.dataset import with_dataset
+    from pipeline.data.group_holdout import splits_of
+    from pipeline.data.split import open_splits
+    from pipeline.evaluation.predictions import as_written, read_csv
+    from pipeline.evaluation.scoring import choice_from_json
+    from pipeline.networks.forward_pass import Answers
+    from pipeline.report.terminal import show
+    from pipeline.run_folder.folder import RunFolder
+    from pipeline.run_folder.model_file import load_model
+    from pipeline.stages.illustrate import illustrate
+    from pipeline.stages.judge import predictions_of, write_scores
 
     trained = RunFolder(command.run_folder)
     config, choice = trained.read_config(), choice_from_json(trained.read_json(trained.metrics))
@@ -69,17 +67,17 @@ def evaluate(command: Evaluate) -> None:
         tables = read_csv(target.predictions) if target is trained and trained.predictions.exists() else {}
         for name in chosen:
             examples = splits[name].examples
-            tables[name] = table(examples, as_written(ask.probabilities(examples.images)))
+            tables[name] = predictions_of(examples, as_written(ask.probabilities(examples.images)))
         if target is not trained:
             target.write_config(config)
         write_scores(target, config, tables, choice)
-        illustrate(target, model, splits, config.fit.seed, show_names=command.show_names)
+        illustrate(target, model, splits, config.evaluation.evaluation_seed, show_names=command.show_names)
     show(target)
 
 
 def _as_one(splits: dict[str, Split], dataset: Path) -> dict[str, Split]:
     """Give the official test folder of another source, or all its images as one split: to a model they are all new."""
-    from pipeline.records import Split
+    from pipeline.data.split import Split
     from pneumo_tfds.prepared import inspect
 
     if "test" in splits and inspect(dataset).metadata.get("test_origin") == "official":
@@ -87,28 +85,6 @@ def _as_one(splits: dict[str, Split], dataset: Path) -> dict[str, Split]:
     files = tuple(file for split in splits.values() for file in split.files)
     size = next(iter(splits.values())).image_size
     return {"source": Split("source", files, sum(split.count for split in splits.values()), size)}
-
-
-def show(folder: RunFolder) -> None:
-    """Print the figures of every split, and where the report is."""
-    from rich.console import Console
-    from rich.table import Table
-
-    metrics = folder.read_json(folder.metrics)
-    table = Table(title="95 % intervals by bootstrap over patients; PNEUMONIA is positive")
-    table.add_column("")
-    for split, figures in metrics["splits"].items():
-        table.add_column(f"{split} (n={figures['n']})", justify="right")
-    for name in FIGURES:
-        cells = []
-        for figures in metrics["splits"].values():
-            value, limits = figures[name], figures["intervals"].get(name)
-            span = f"  [{limits[0]:.3f}, {limits[1]:.3f}]" if limits else ""
-            cells.append("undefined" if value is None else f"{value:.3f}{span}")
-        table.add_row(name.replace("_", " "), *cells)
-    Console().print(table)
-    point = metrics["operating_point"]
-    print(f"threshold {point['threshold']:.4f}, by {point['rule']} on {point['chosen_on']}; report: {folder.report}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Experiments one after the other: `python -m pipeline.ladder --source PATH`, the original study's or our own recipe's.
 
-Each row (`pipeline.rows`) changes one thing of the row it names, is trained from several seeds, and is judged as every
-run of this project is: threshold from validation, figures with intervals. The study trained a four-block CNN with
-Keras's ImageDataGenerator and read its accuracy off the official test images; its best row had 91.5 %. Its
+Each row (`pipeline.ladder_rows`) changes one thing of the row it names, is trained from several seeds, and is judged
+as every run of this project is: threshold from validation, figures with intervals. The study trained a four-block CNN
+with Keras's ImageDataGenerator and read its accuracy off the official test images; its best row had 91.5 %. Its
 classification report had the classes exchanged: its confusion matrix (190, 44, 9, 381) has NORMAL where the text says
 pneumonia. With PNEUMONIA positive that row has sensitivity 97.7 % and specificity 81.2 %.
 """
@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.config import RunConfig, WeightsError
-from pipeline.rows import RECIPE, RECIPE_BASE, STUDY, STUDY_BASE, Row
-from pneumo_tfds.command import Command, quiet_tensorflow, run
-from pneumo_tfds.errors import InputError
-from pneumo_tfds.files import write_text
+from pipeline.ladder_rows import RECIPE, RECIPE_BASE, STUDY, STUDY_BASE, Row
+from pneumo_tfds.program.command import Command, quiet_tensorflow, run
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import write_text
 
 STUDY_BEST = {"accuracy": 0.915, "sensitivity": 0.977, "specificity": 0.812}  # from its own confusion matrix
 FIGURES = ("accuracy", "auroc", "sensitivity", "specificity")
@@ -61,7 +61,7 @@ class Ladder(Command):
     """Passes over the training patients."""
     image_size: int = 0
     """Side of the images where a row says nothing of it, pixels; 0 takes the ladder's own, 150 or 224."""
-    weights: str = "imagenet"
+    pretrained_weights: str = "imagenet"
     """For the study's transfer rows: imagenet, or the path of an InceptionV3 weights file."""
     quick: bool = False
     """One seed, one epoch, 75 pixels and no InceptionV3: shows in a few minutes that every row runs."""
@@ -87,8 +87,8 @@ def settings(name: str, command: Ladder) -> RunConfig:
         config = row.applied(replace(base, data=data, fit=replace(base.fit, epochs=command.epochs)))
     if command.quick:
         config = replace(config, data=replace(config.data, image_size=QUICK_SIZE))
-    if "weights" in row.changes.get("model", {}) and config.model.weights == "imagenet":
-        config = replace(config, model=replace(config.model, weights=command.weights))
+    if "pretrained_weights" in row.changes.get("model", {}) and config.model.pretrained_weights == "imagenet":
+        config = replace(config, model=replace(config.model, pretrained_weights=command.pretrained_weights))
     return config
 
 
@@ -109,9 +109,9 @@ def climb(command: Ladder) -> None:
 
 def _results(command: Ladder, names: Sequence[str]) -> Iterator[tuple[str, Found]]:
     """Train what is not trained yet; yield what each row's seeds came to, or why it cannot be had."""
-    from pipeline.run import RunFolder
-    from pipeline.source import with_dataset
-    from pipeline.train import fit_and_judge
+    from pipeline.data.dataset import with_dataset
+    from pipeline.run_folder.folder import RunFolder
+    from pipeline.stages.fit_and_judge import fit_and_judge
 
     for name in names:
         found: list[dict[str, Any]] = []

@@ -14,20 +14,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.cluster import read_cluster
 from pipeline.config import RunCommand, RunConfig
-from pipeline.run import RunFolder
-from pipeline.settings import read, to_dict
-from pipeline.source import with_dataset
-from pneumo_tfds.command import quiet_tensorflow, run
-from pneumo_tfds.errors import InputError
-from pneumo_tfds.files import write_json
+from pipeline.config.config_json import read, to_dict
+from pipeline.data.dataset import with_dataset
+from pipeline.devices.tf_config import read_cluster
+from pipeline.run_folder.folder import RunFolder
+from pipeline.stages.fit_and_judge import fit_and_judge, take_part
+from pneumo_tfds.program.command import run
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import write_json
 
 if TYPE_CHECKING:
-    import keras
-
-    from pipeline.fit import Epoch
-    from pipeline.records import Split
+    pass
 
 PROGRAM = "python -m pipeline.train"
 PHANTOMS = (
@@ -120,78 +118,6 @@ def _check_shared(command: Train) -> None:
         raise InputError("--tune searches on one machine: do that first, then train on many with --config best.json")
 
 
-def take_part(folder: RunFolder, config: RunConfig) -> None:
-    """Train as a worker that is not the chief: what comes of it is the chief's to judge and to write."""
-    quiet_tensorflow()
-    from pipeline.devices import connect
-    from pipeline.fit import fit
-
-    connect(config.fit)
-    splits = _splits(config)
-    if not folder.metrics.exists():  # the chief will not train either
-        for number in range(config.fit.members):
-            fit(member(config, number), splits["train"], splits["validation"], folder=folder.checkpoint_of(number))
-
-
-def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
-    """Train the network and judge what came of it."""
-    quiet_tensorflow()
-    from pipeline import history, models
-    from pipeline.devices import connect
-    from pipeline.fit import fit
-    from pipeline.illustrate import illustrate
-    from pipeline.judge import judge
-    from pipeline.precision import choose
-    from pipeline.saved import load_model
-
-    devices, how = connect(config.fit), choose(config.fit)
-    splits = _splits(config)
-    counts = ", ".join(f"{name} {split.count}" for name, split in splits.items())
-    compiled = "with XLA" if how.xla else "without XLA"
-    device = how.device if devices.replicas == 1 else f"{devices.replicas} x {how.device}"
-    name = Path(str(config.data.dataset)).parent.name
-    print(f"{name} ({counts}); {config.model.model} on {device}, {how.precision}, {compiled}")
-    if how.note:
-        print(f"Note: {how.note}")
-
-    def trained(number: int) -> keras.Model:
-        of = f"network {number + 1}/{config.fit.members}, " if config.fit.members > 1 else ""
-
-        def report(epoch: Epoch) -> None:
-            history.append(folder.history_of(number), epoch)
-            print(
-                f"{of}epoch {epoch.epoch}/{config.fit.epochs}: loss {epoch.loss:.4f}, "
-                f"validation AUROC {epoch.validation_auroc:.4f}, accuracy {epoch.validation_accuracy:.4f}, "
-                f"{epoch.seconds:.1f} s, {epoch.images_per_second:.0f} images/s",
-                flush=True,
-            )
-
-        mine, checkpoint = member(config, number), folder.checkpoint_of(number)
-        fitted = fit(mine, splits["train"], splits["validation"], folder=checkpoint, on_epoch=report)
-        print(f"{of}kept the weights of epoch {fitted.best.epoch}", flush=True)
-        return fitted.network
-
-    if not folder.metrics.exists():  # the last that judging writes; what was scored once is not scored again
-        networks = [trained(number) for number in range(config.fit.members)]
-        judge(folder, config, models.committee(networks, flips=config.evaluation.flips), splits)
-    illustrate(folder, load_model(folder.model), splits, config.fit.seed)
-
-
-def member(config: RunConfig, number: int) -> RunConfig:
-    """Give the settings of one network of several: they differ by their seeds alone."""
-    return dataclasses.replace(config, fit=dataclasses.replace(config.fit, seed=config.fit.seed + number))
-
-
-def _splits(config: RunConfig) -> dict[str, Split]:
-    from pipeline.holdout import splits_of
-
-    dataset, splits = Path(str(config.data.dataset)), splits_of(config.data)
-    missing = [name for name in ("train", "validation") if name not in splits]
-    if missing:
-        raise InputError(f"{dataset} has no images in {' and '.join(missing)}; build it from more patients")
-    return splits
-
-
 def _stage(module: Literal["tuning", "export"], *arguments: str) -> None:
     """Run a package that stands above this one as a command; end with its exit code if it fails."""
     ended = subprocess.run([sys.executable, "-m", module, *arguments], check=False)
@@ -205,8 +131,8 @@ def _stage(module: Literal["tuning", "export"], *arguments: str) -> None:
 
 
 def _finish(folder: RunFolder) -> None:
-    from pipeline.evaluate import show
-    from pipeline.report import write_report
+    from pipeline.report.report_page import write_report
+    from pipeline.report.terminal import show
 
     write_report(folder.path)  # once more, now with the parity of the ONNX file
     show(folder)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pneumo_tfds.command import Command, run_one_of
-from pneumo_tfds.errors import InputError, require
+from pneumo_tfds.program.command import Command, run_one_of
+from pneumo_tfds.program.errors import InputError, require
 
 MOST_WORKERS, LAST_SEED = 1024, 2**31 - 1
 
@@ -108,10 +108,10 @@ class PhantomsConfig(Command):
 def build(config: BuildConfig) -> None:
     """Build, and say how fast, how much, and what was left out."""
     from pneumo_tfds import prepared
-    from pneumo_tfds.built import summary
-    from pneumo_tfds.phantoms import phantom_source
-    from pneumo_tfds.plan import Options
-    from pneumo_tfds.sources import open_source
+    from pneumo_tfds.phantoms.phantom_source import phantom_source
+    from pneumo_tfds.sources.opening import open_source
+    from pneumo_tfds.splits.shard_plan import Options
+    from pneumo_tfds.writing.build_summary import summary
 
     phantom = config.config.startswith("phantom_")
     if phantom and config.source is not None:
@@ -138,14 +138,14 @@ def build(config: BuildConfig) -> None:
 
 def audit(config: AuditConfig) -> int:
     """Audit, print the findings, and return 1 if there is a leak."""
-    from pneumo_tfds import audit as auditing
+    from pneumo_tfds.audit import audit as auditing
 
     return auditing.run(config.source, config.json, config.html, config.validation_fraction, config.workers)
 
 
 def show(config: ShowConfig) -> None:
     """Draw the pictures and name them."""
-    from pneumo_tfds.show import draw
+    from pneumo_tfds.audit.contact_sheet import draw
 
     for path in draw(config.source, config.out, config.validation_fraction, config.seed):
         print(path)
@@ -153,7 +153,7 @@ def show(config: ShowConfig) -> None:
 
 def phantoms(config: PhantomsConfig) -> None:
     """Draw the phantoms and say where they are."""
-    from pneumo_tfds.phantoms import write_phantoms
+    from pneumo_tfds.phantoms.phantom_source import write_phantoms
 
     paths = write_phantoms(config.out, config.count, config.seed)
     print(f"{len(paths)} phantoms (not medical images) in {config.out}")

@@ -16,18 +16,18 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import dataset_builder
 
-from pneumo_tfds.description import describe
-from pneumo_tfds.errors import InputError
-from pneumo_tfds.inventory import LABELS, Source
-from pneumo_tfds.manual import NAMES, in_manual_folder
-from pneumo_tfds.phantoms import phantom_source
-from pneumo_tfds.plan import Options, make_plan
-from pneumo_tfds.progress import track
-from pneumo_tfds.published import fetch
-from pneumo_tfds.records import Notes, stream
-from pneumo_tfds.sources import open_source
-from pneumo_tfds.workplace import exclusive
-from pneumo_tfds.writing import Shard, Written, write_here, write_on_beam
+from pneumo_tfds.phantoms.phantom_source import phantom_source
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.locks import exclusive
+from pneumo_tfds.program.progress import track
+from pneumo_tfds.sources.inventory import LABELS, Source
+from pneumo_tfds.sources.manual_folder import NAMES, in_manual_folder
+from pneumo_tfds.sources.opening import open_source
+from pneumo_tfds.sources.published import fetch
+from pneumo_tfds.splits.shard_plan import Options, make_plan
+from pneumo_tfds.writing.dataset_metadata import describe
+from pneumo_tfds.writing.examples import Notes, stream
+from pneumo_tfds.writing.shard_files import Shard, Written, write_here, write_on_beam
 
 MANIFEST = "manifest.sha256"
 

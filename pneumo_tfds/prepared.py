@@ -18,15 +18,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pneumo_tfds.built import Built, inspect, is_built, read_metadata
-from pneumo_tfds.command import quiet_tensorflow
-from pneumo_tfds.errors import InputError
-from pneumo_tfds.files import reason_and_remedy
-from pneumo_tfds.inventory import Source
-from pneumo_tfds.phantoms import DEFAULT_COUNT, DEFAULT_SEED, phantom_source
-from pneumo_tfds.plan import Options
-from pneumo_tfds.sources import open_source
-from pneumo_tfds.workplace import exclusive
+from pneumo_tfds.phantoms.phantom_source import DEFAULT_COUNT, DEFAULT_SEED, phantom_source
+from pneumo_tfds.program.command import quiet_tensorflow
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import reason_and_remedy
+from pneumo_tfds.program.locks import exclusive
+from pneumo_tfds.sources.inventory import Source
+from pneumo_tfds.sources.opening import open_source
+from pneumo_tfds.splits.shard_plan import Options
+from pneumo_tfds.writing.build_summary import Built, inspect, is_built, read_metadata
 
 __all__ = ["Built", "How", "build", "default_data_dir", "inspect", "is_built", "prepare", "read_metadata"]
 

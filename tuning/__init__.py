@@ -1,1 +1,1 @@
-"""The search for hyper-parameters: KerasTuner's algorithms over `pipeline.fit`, resumable, on one process or many."""
+"""The search for hyper-parameters: KerasTuner over `pipeline.training.fit`, resumable, in one or many processes."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config import RunCommand, RunConfig
-from pipeline.settings import read
-from pneumo_tfds.command import quiet_tensorflow, run
-from pneumo_tfds.errors import InputError
-from tuning import cluster
-from tuning.objective import parse
-from tuning.space import space
+from pipeline.config.config_json import read
+from pneumo_tfds.program.command import quiet_tensorflow, run
+from pneumo_tfds.program.errors import InputError
+from tuning.search import kerastuner_roles
+from tuning.search.objective import parse
+from tuning.search.space import space
 
 PROG = "python -m tuning"
 
@@ -48,13 +48,13 @@ def tune(command: TuneCommand) -> None:
     settings = command.settings()
     space(settings.search.ranges, settings.search.space, settings)
     parse(settings.search.objective)
-    role = cluster.role()
+    role = kerastuner_roles.role()
     if role == "chief":
-        cluster.check_port()
+        kerastuner_roles.check_port()
     elif role == "worker" and command.run_dir:
-        cluster.await_chief()
+        kerastuner_roles.await_chief()
     quiet_tensorflow()
-    from tuning.run import search
+    from tuning.session import search
 
     search(settings, command.run_dir, resume=command.resume)
 

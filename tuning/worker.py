@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from pneumo_tfds.command import INTERRUPTED, Command, run
+from pneumo_tfds.program.command import INTERRUPTED, Command, run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class WorkerCommand(Command):
 def work(command: WorkerCommand) -> None:
     """Watch the chief, and work."""
     threading.Thread(target=_end_with_chief, name="watch", daemon=True).start()
-    from tuning.run import work
+    from tuning.session import work
 
     work(command.run_dir)
 

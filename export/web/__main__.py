@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from pneumo_tfds.command import Command, run
+from pneumo_tfds.program.command import Command, run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,8 @@ class Web(Command):
 
 def serve(config: Web) -> None:
     """Serve until interrupted."""
-    from export.classifier import Classifier
-    from export.golden import read
+    from export.inference.classifier import Classifier
+    from export.inference.golden import read
     from export.web.server import make_server, site
 
     Classifier(config.model)  # refuses, here and now, a file the page could not use

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.program.errors import InputError
 
 HOST = "127.0.0.1"
 FOLDER = Path(__file__).parent

@@ -8,9 +8,9 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import options as flags
-from benchmarks.harness import Case, Record
+from benchmarks.measuring.harness import Case, Record
 from benchmarks.options import Options
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.program.errors import InputError
 
 CASE = Case("input", "made up", 8, 4, 1)
 RECORDS = [

@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import build
-from benchmarks.harness import Pace
+from benchmarks import build_speed
+from benchmarks.image_folders import Pictures
+from benchmarks.measuring.harness import Pace
 from benchmarks.options import Options
-from benchmarks.pictures import Pictures
-from pneumo_tfds.phantoms import write_phantoms
-from pneumo_tfds.sources import open_source
+from pneumo_tfds.phantoms.phantom_source import write_phantoms
+from pneumo_tfds.sources.opening import open_source
 
 
 @pytest.fixture(scope="module")
@@ -22,36 +22,36 @@ def found(tmp_path_factory):
 
 
 def test_files_are_repeated_under_names_of_their_own(found):
-    source = build._repeated(found.source, 150)
+    source = build_speed._repeated(found.source, 150)
     assert len({image.name for image in source.images}) == 150
-    assert source.read(source.images[0]) == found.source.read(build._original(source, source.images[0]))
-    few = build._repeated(found.source, 30)
+    assert source.read(source.images[0]) == found.source.read(build_speed._original(source, source.images[0]))
+    few = build_speed._repeated(found.source, 30)
     assert {image.label for image in few.images} == {"NORMAL", "PNEUMONIA"}
 
 
 def test_our_contender_builds_every_image(found):
-    source = build._repeated(found.source, 90)
-    assert build._ours(source, 1) == build._ours(source, 2) == 90
+    source = build_speed._repeated(found.source, 90)
+    assert build_speed._ours(source, 1) == build_speed._ours(source, 2) == 90
 
 
 def test_the_limit_decodes_at_the_scale_that_we_do(found):
     files = [(found.folder / image.name, 0) for image in open_source(found.folder).images[:3]]
     for path, _ in files:
         from pneumo_tfds.decode import decode_full
-        from pneumo_tfds.headers import read_header
+        from pneumo_tfds.decode.headers import read_header
 
-        flag = build._scale_flag(path)
-        scale = next(scale for scale, known in build._FLAGS.items() if known == flag)
+        flag = build_speed._scale_flag(path)
+        scale = next(scale for scale, known in build_speed._FLAGS.items() if known == flag)
         header = read_header(path.read_bytes())
-        shape = decode_full(path.read_bytes(), cover=build.SIZE).shape
+        shape = decode_full(path.read_bytes(), cover=build_speed.SIZE).shape
         assert shape == (-(-header.height // scale), -(-header.width // scale))
 
 
 def test_peers_do_the_work_too(found):
-    source = build._repeated(found.source, 60)
-    paths = [found.folder / build._original(source, image).name for image in source.images]
-    assert build._tensorflow(paths[:8], 1) == 8
-    assert build._plain(source) == 60
+    source = build_speed._repeated(found.source, 60)
+    paths = [found.folder / build_speed._original(source, image).name for image in source.images]
+    assert build_speed._tensorflow(paths[:8], 1) == 8
+    assert build_speed._plain(source) == 60
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def few(tmp_path):
         label = ("NORMAL", "PNEUMONIA")[number % 2]
         place = tmp_path / "few" / "train" / label / f"person{number}_virus_{number}.jpeg"
         place.parent.mkdir(parents=True, exist_ok=True)
-        side = build.SIZE if number < 2 else 500 + 100 * number
+        side = build_speed.SIZE if number < 2 else 500 + 100 * number
         picture = np.random.default_rng(number).integers(0, 256, (side // 4, side // 4), dtype=np.uint8)
         cv2.imwrite(str(place), cv2.resize(picture, (side, side)))
     return Pictures("few", tmp_path / "few")
@@ -72,9 +72,9 @@ def test_the_limit_reads_every_file_and_brings_it_to_size(few, monkeypatch, thre
     resized = []
     resize = cv2.resize
     monkeypatch.setattr(cv2, "resize", lambda *given, **how: resized.append(given[1]) or resize(*given, **how))
-    files = [(Path(path), build._scale_flag(Path(path))) for path in few.paths]
-    assert build._bare(files, threads) == 6
-    assert resized == [(build.SIZE, build.SIZE)] * 4
+    files = [(Path(path), build_speed._scale_flag(Path(path))) for path in few.paths]
+    assert build_speed._bare(files, threads) == 6
+    assert resized == [(build_speed.SIZE, build_speed.SIZE)] * 4
 
 
 def test_every_contender_of_a_table_gets_the_same_images(few, monkeypatch):
@@ -84,14 +84,14 @@ def test_every_contender_of_a_table_gets_the_same_images(few, monkeypatch):
         work.update({contender.name: next(contender.prepare()) for contender in contenders})
         return [(case.threads, case.source)]
 
-    monkeypatch.setattr(build, "measure", measure)
-    monkeypatch.setattr(build, "QUICK_IMAGES", 12)
-    monkeypatch.setattr(build, "_ours", lambda source, threads: len(source.images))
-    monkeypatch.setattr(build, "_plain", lambda source: len(source.images))
-    monkeypatch.setattr(build, "_tensorflow", lambda paths, threads: len(paths))
+    monkeypatch.setattr(build_speed, "measure", measure)
+    monkeypatch.setattr(build_speed, "QUICK_IMAGES", 12)
+    monkeypatch.setattr(build_speed, "_ours", lambda source, threads: len(source.images))
+    monkeypatch.setattr(build_speed, "_plain", lambda source: len(source.images))
+    monkeypatch.setattr(build_speed, "_tensorflow", lambda paths, threads: len(paths))
     monkeypatch.setattr(Options, "pace", lambda self, **_: Pace(1, 0.01))
-    monkeypatch.setattr(build.pictures, "large", lambda quick: few)
-    monkeypatch.setattr(build.pictures, "small", lambda source, quick: few)
-    assert build.run(Options(quick=True, threads=2)) == [(1, "few"), (2, "few")] * 2
+    monkeypatch.setattr(build_speed.image_folders, "large", lambda quick: few)
+    monkeypatch.setattr(build_speed.image_folders, "small", lambda source, quick: few)
+    assert build_speed.run(Options(quick=True, threads=2)) == [(1, "few"), (2, "few")] * 2
     assert set(work.values()) == {12}
     assert [name.split(":")[0] for name in work] == ["limit", "ours", "peer", "peer"]

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import build_memory
 from benchmarks.build_memory import MemoryOptions, Usage, build_usage, usage
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.program.errors import InputError
 
 HOLD = "x = bytearray(80_000_000); x[::4096] = b'1' * len(x[::4096]);"
 

@@ -4,10 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import opencv_peers, pictures
-from benchmarks.harness import CannotRunError
-from benchmarks.opencv_peers import Files, changed
-from pneumo_tfds.errors import InputError
+from benchmarks import image_folders
+from benchmarks.measuring.harness import CannotRunError
+from benchmarks.peers import opencv_peers
+from benchmarks.peers.opencv_peers import Files, changed
+from pneumo_tfds.program.errors import InputError
 
 SIDE = 32
 
@@ -79,17 +80,17 @@ def draw(folder, count):
 
 
 def test_phantoms_are_shrunk_turned_mirrored_and_inverted(monkeypatch):
-    monkeypatch.setattr(pictures, "write_phantoms", draw)
-    monkeypatch.setattr(pictures, "QUICK_LARGE_FILES", 6)
-    monkeypatch.setattr(pictures, "QUICK_FILES", 6 * 16)
-    for cached in (pictures.small, pictures.large):
+    monkeypatch.setattr(image_folders, "write_phantoms", draw)
+    monkeypatch.setattr(image_folders, "QUICK_LARGE_FILES", 6)
+    monkeypatch.setattr(image_folders, "QUICK_FILES", 6 * 16)
+    for cached in (image_folders.small, image_folders.large):
         cached.cache_clear()
-    drawn, found = pictures.large(True), pictures.small(None, True)
-    for cached in (pictures.small, pictures.large):
+    drawn, found = image_folders.large(True), image_folders.small(None, True)
+    for cached in (image_folders.small, image_folders.large):
         cached.cache_clear()
     assert len(drawn.paths) == 6
     views = [cv2.imread(path, 0) for path in found.paths]
-    assert {view.shape for view in views} == {(pictures.SMALL, pictures.SMALL)}
+    assert {view.shape for view in views} == {(image_folders.SMALL, image_folders.SMALL)}
     assert len({view.tobytes() for view in views}) == len(views) == 6 * 16
     assert {path.rsplit("/", 2)[1] for path in found.paths} == {"NORMAL", "PNEUMONIA"}
     assert (found.name, drawn.name) == ("phantoms, 224² JPEGs", "phantoms, 1,400 x 1,000 JPEGs")
@@ -97,11 +98,11 @@ def test_phantoms_are_shrunk_turned_mirrored_and_inverted(monkeypatch):
 
 def test_a_source_with_more_files_than_wanted_is_thinned_evenly():
     images = tuple(range(100))
-    assert pictures._spread(images, 10) == [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]
-    assert pictures._spread(images, 200) == list(images)
+    assert image_folders._spread(images, 10) == [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]
+    assert image_folders._spread(images, 200) == list(images)
 
 
 def test_a_picture_that_cannot_be_encoded_is_named(monkeypatch):
     monkeypatch.setattr(cv2, "imencode", lambda *_: (False, None))
     with pytest.raises(InputError, match="a chest: OpenCV could not encode it"):
-        pictures._encode(np.zeros((4, 4), np.uint8), "a chest")
+        image_folders._encode(np.zeros((4, 4), np.uint8), "a chest")

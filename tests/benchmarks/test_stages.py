@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import augmentation, input_pipeline, pictures, training
-from benchmarks.harness import Pace
+from benchmarks import augmentation_speed, image_folders, input_speed, training_speed
+from benchmarks.image_folders import Pictures
+from benchmarks.measuring.harness import Pace
 from benchmarks.options import Options
-from benchmarks.pictures import Pictures
 
 COUNT = 60
 ALWAYS = (
@@ -47,7 +47,7 @@ def by_name(records):
 
 
 def test_small_pictures_of_the_right_size_are_copied_as_they_are(folder):
-    found = pictures.small(folder, True)
+    found = image_folders.small(folder, True)
     copied = found.train / "PNEUMONIA" / "person1_virus_1.jpeg"
     assert copied.read_bytes() == (folder / "train" / "PNEUMONIA" / "person1_virus_1.jpeg").read_bytes()
     assert len(found.paths) == COUNT
@@ -58,15 +58,15 @@ def test_small_pictures_of_other_sizes_are_brought_to_it(tmp_path):
         (tmp_path / label).mkdir()
         image = np.random.default_rng(number).integers(0, 256, (300, 400), dtype=np.uint8)
         cv2.imwrite(str(tmp_path / label / f"person{number}_virus_1.jpeg"), image)
-    shapes = [cv2.imread(path, 0).shape for path in pictures.small(tmp_path, True).paths]
+    shapes = [cv2.imread(path, 0).shape for path in image_folders.small(tmp_path, True).paths]
     assert shapes == [(224, 224)] * 2
 
 
 @pytest.mark.parametrize("augmented", [False, True])
 def test_input_table_has_ours_peers_and_limits(folder, options, monkeypatch, augmented):
-    monkeypatch.setattr(input_pipeline, "BATCH", 8)
+    monkeypatch.setattr(input_speed, "BATCH", 8)
     found = Pictures("made up", folder)
-    records = by_name(input_pipeline._table(found, 32, augmented, options, built=True))
+    records = by_name(input_speed._table(found, 32, augmented, options, built=True))
     assert {name.split(":")[0] for name in records} == {"ours", "peer", "limit"}
     for name in ALWAYS:
         assert records[name].images_per_second > 0
@@ -76,18 +76,18 @@ def test_input_table_has_ours_peers_and_limits(folder, options, monkeypatch, aug
 
 
 def test_augment_tables_have_each_shape(options, monkeypatch):
-    monkeypatch.setattr(augmentation, "SHAPES", ((4, 32), (2, 40)))
-    records = augmentation.run(options)
+    monkeypatch.setattr(augmentation_speed, "SHAPES", ((4, 32), (2, 40)))
+    records = augmentation_speed.run(options)
     assert {(record.case.batch_size, record.case.image_size) for record in records} == {(4, 32), (2, 40)}
     assert all(record.images_per_second > 0 for record in records)
 
 
 @pytest.mark.slow
 def test_train_table_measures_the_steps_share_of_waiting(options, monkeypatch):
-    monkeypatch.setattr(training, "SIZE", 48)
-    monkeypatch.setattr(training, "BATCH", 4)
-    records = by_name(training.run(options))
-    assert records[training.AGAINST].images_per_second > 0
+    monkeypatch.setattr(training_speed, "SIZE", 48)
+    monkeypatch.setattr(training_speed, "BATCH", 4)
+    records = by_name(training_speed.run(options))
+    assert records[training_speed.AGAINST].images_per_second > 0
     ours = [record for name, record in records.items() if name.startswith("ours: ")]
     assert {name.split()[1].rstrip(",") for name in records if name.startswith("ours: ")} == {"study", "compact"}
     assert all(0 <= record.details["waiting for input, %"] <= 100 for record in ours if record.runs)

@@ -93,14 +93,14 @@ def write_run():
 @pytest.fixture(scope="session")
 def sample_images():
     """Stand in for the splits of the run's dataset: made pictures, so that no dataset need be built."""
-    from export import examples
+    from export.parity import parity_sample
 
     def take(dataset, split, image_size, limit):
         images = make_pictures(40, image_size, seed=len(split))
-        return examples.Sample(images, np.arange(40) % 2)
+        return parity_sample.Sample(images, np.arange(40) % 2)
 
     patch = pytest.MonkeyPatch()
-    patch.setattr(examples, "take", take)
+    patch.setattr(parity_sample, "take", take)
     yield take
     patch.undo()
 
@@ -108,7 +108,7 @@ def sample_images():
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory, sample_images) -> Path:
     """A run folder with model.onnx, parity.json and golden.npz. Read only: copy before changing."""
-    from export.job import export_run
+    from export.export_run import export_run
 
     folder = make_run(tmp_path_factory.mktemp("runs") / "tiny", make_tiny_model())
     list(export_run(folder, threads=1))

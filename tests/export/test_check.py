@@ -10,9 +10,10 @@ import numpy as np
 import onnx
 import pytest
 
-from export import examples, job
+from export import export_run
 from export.check import DIFFERS, Check, check
-from pneumo_tfds.errors import InputError
+from export.parity import parity_sample
+from pneumo_tfds.program.errors import InputError
 
 
 @pytest.fixture
@@ -22,24 +23,24 @@ def run(exported, tmp_path, pictures, monkeypatch):
 
     def take_all(dataset, split, side):
         asked.append((dataset, split))
-        return examples.Sample(pictures(50, side, seed=3), np.arange(50) % 2)
+        return parity_sample.Sample(pictures(50, side, seed=3), np.arange(50) % 2)
 
-    monkeypatch.setattr(examples, "take_all", take_all)
+    monkeypatch.setattr(parity_sample, "take_all", take_all)
     folder = shutil.copytree(exported, tmp_path / "run")
     return folder, asked
 
 
 def test_every_file_is_compared_on_every_image(run, sample_images, tmp_path, capsys):
     folder, asked = run
-    list(job.export_run(folder, int8=True, threads=1))
+    list(export_run.export_run(folder, int8=True, threads=1))
     given = tmp_path / "built"
     given.mkdir()
     assert check(Check(run_folder=folder, dataset=given, threads=1, json=tmp_path / "found.json")) == 0
     assert asked == [(given, "all")]
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(": ")[0] for line in lines] == [str(folder / name) for name in (job.INT8, "model.onnx")]
+    assert [line.split(": ")[0] for line in lines] == [str(folder / name) for name in (export_run.INT8, "model.onnx")]
     found = json.loads((tmp_path / "found.json").read_text())["files"]
-    assert {name: report["real_images"] for name, report in found.items()} == {job.INT8: 50, "model.onnx": 50}
+    assert {name: report["real_images"] for name, report in found.items()} == {export_run.INT8: 50, "model.onnx": 50}
     assert found["model.onnx"]["max_abs_probability"] < 1e-6
 
 

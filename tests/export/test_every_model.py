@@ -6,7 +6,8 @@ from typing import get_args
 import onnx
 import pytest
 
-from export import convert, parity
+from export.graph import convert
+from export.parity import comparison
 from pipeline.config import ModelName
 
 SIDE = 80
@@ -26,7 +27,7 @@ def networks(*names):
     import keras
 
     from pipeline.config import ModelConfig
-    from pipeline.models import build
+    from pipeline.networks.models import build
 
     keras.utils.set_random_seed(1)
     return [build(ModelConfig(model=name), SIDE) for name in names]
@@ -34,13 +35,13 @@ def networks(*names):
 
 def exported_exactly(model, folder, images):
     """Save, load, convert and compare as `python -m export` does; give the graph's operators."""
-    from pipeline.saved import save_model
+    from pipeline.run_folder.model_file import save_model
 
     save_model(folder / "model.keras", model)
     loaded = convert.load_keras(folder / "model.keras")
     proto = convert.to_onnx(loaded, {})
     (folder / "model.onnx").write_bytes(proto.SerializeToString())
-    report = parity.compare(convert.reference(loaded), folder / "model.onnx", images, threads=1)
+    report = comparison.compare(convert.reference(loaded), folder / "model.onnx", images, threads=1)
     assert report.differences == []
     assert [output.name for output in proto.graph.output] == list(convert.output_names(loaded))
     ops = Counter(node.op_type for node in onnx.load(folder / "model.onnx").graph.node)
@@ -50,7 +51,7 @@ def exported_exactly(model, folder, images):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_network_is_exported_exactly(name, tmp_path, pictures):
-    from pipeline.models import inference_model
+    from pipeline.networks.models import inference_model
 
     model = inference_model(*networks(name), temperature=0.7, bias=0.2)
     assert exported_exactly(model, tmp_path, pictures(4, SIDE))["Transpose"] <= 2
@@ -58,7 +59,7 @@ def test_network_is_exported_exactly(name, tmp_path, pictures):
 
 @pytest.mark.parametrize(("names", "flips"), COMMITTEES.values(), ids=COMMITTEES)
 def test_committee_is_exported_exactly_as_one_file(names, flips, tmp_path, pictures):
-    from pipeline.models import committee, inference_model
+    from pipeline.networks.models import committee, inference_model
 
     model = inference_model(committee(networks(*names), flips=flips), temperature=0.7, bias=0.2)
     ops = exported_exactly(model, tmp_path, pictures(4, SIDE))

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from export.__main__ import Export, export
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.program.errors import InputError
 
 
 def test_export_prints_a_line_for_each_file(exported, tmp_path, sample_images, capsys):

@@ -64,7 +64,7 @@ def stage(name):
 
 @pytest.mark.long
 def test_twenty_kills_of_an_export_of_all_variants_over_an_older_one(make_run, sample_images, tmp_path):
-    from export.job import FP16, INT8, export_run
+    from export.export_run import FP16, INT8, export_run
 
     older = make_run(tmp_path / "older", OLD)
     list(export_run(older, threads=1))

@@ -14,12 +14,13 @@ import numpy as np
 import onnx
 import pytest
 
-from export import Classifier, convert
-from export.classifier import ModelFileError
+from export import Classifier
+from export.graph import convert
+from export.inference.classifier import ModelFileError
 from export.predict import Predict, predict
 from image_files import dicom, png
 from pneumo_tfds.decode import decode
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.program.errors import InputError
 
 BLOCKER = """
 import sys
@@ -186,7 +187,7 @@ def test_overlays_are_written_for_every_image(exported, jpegs, tmp_path):
 
 
 def test_overlay_colours_only_evidence_for_pneumonia():
-    from export.rows import overlay
+    from export.inference.outputs import overlay
 
     image = np.full((32, 32, 1), 100, np.uint8)
     against = overlay(image, np.full((4, 4), -5, np.float32), 32)

@@ -14,7 +14,7 @@ import pytest
 
 from export import Classifier
 from export.web import server as web
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.program.errors import InputError
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NODE = shutil.which("node")
@@ -54,7 +54,7 @@ def get(address, path, method="GET", **headers):
 @pytest.fixture(scope="module")
 def xrays(tmp_path_factory):
     """Phantoms at full size as JPEG and PNG, and one file that is no image."""
-    from pneumo_tfds.phantom import render
+    from pneumo_tfds.phantoms.drawing import render
 
     folder = tmp_path_factory.mktemp("web-xrays")
     for number, kind in enumerate(("normal", "bacteria", "virus")):

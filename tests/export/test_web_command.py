@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from export.web.__main__ import Web, serve
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.program.errors import InputError
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.program.errors import InputError
 
 FEW, MANY = 200, 10_000
 MOST_MEMORY = 1 << 30  # bytes that the process may grow by in one test of small inputs

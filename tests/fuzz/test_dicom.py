@@ -11,7 +11,7 @@ from PIL import Image
 
 import image_files
 from pneumo_tfds.decode import DecodeError, decode
-from pneumo_tfds.dicom import patient_of
+from pneumo_tfds.decode.dicom import patient_of
 
 pytest.importorskip("pydicom")
 

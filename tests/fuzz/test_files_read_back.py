@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.program.errors import InputError
 
 DEEP = "[" * 100_000
 LONG = "9" * 5000
@@ -38,7 +38,7 @@ def texts(original):
 @functools.cache
 def settings_of_a_run():
     from pipeline.config import RunConfig
-    from pipeline.settings import to_dict
+    from pipeline.config.config_json import to_dict
 
     return to_dict(RunConfig())
 
@@ -51,7 +51,7 @@ def settings_of_a_run():
 @example(data='{"data": {"source": "a\\u0000b"}}')
 def test_config(data, folder, mutated, changed, input_error_only):
     from pipeline.config import RunConfig
-    from pipeline.settings import read, to_dict
+    from pipeline.config.config_json import read, to_dict
 
     path = folder / "config.json"
     content = data if isinstance(data, str | bytes) else data.draw(texts(settings_of_a_run())(mutated, changed))
@@ -82,10 +82,10 @@ METRICS = {
 @given(data=st.data())
 def test_metrics(data, folder, mutated, changed, input_error_only):
     """What evaluation, export and comparison take from metrics.json."""
-    from export.metadata import Metadata, metadata_of_run
+    from export.inference.onnx_metadata import Metadata, metadata_of_run
     from pipeline.compare import load
-    from pipeline.run import RunFolder
-    from pipeline.scoring import choice_from_json
+    from pipeline.evaluation.scoring import choice_from_json
+    from pipeline.run_folder.folder import RunFolder
 
     run = RunFolder(folder)
     run.metrics.write_bytes(data.draw(texts(METRICS)(mutated, changed)))
@@ -103,7 +103,7 @@ def test_metrics(data, folder, mutated, changed, input_error_only):
 
 @given(data=st.data())
 def test_lock(data, folder, mutated, changed, input_error_only):
-    from pipeline.lock import verify, write_lock
+    from pipeline.evaluation.evaluation_lock import verify, write_lock
 
     (folder / "lock.json").unlink(missing_ok=True)
     for name, content in (("model.keras", "x"), ("config.json", "{}"), ("metrics.json", text(METRICS))):
@@ -123,7 +123,7 @@ TABLE = "split,filename,patient,subtype,label,probability\n" + "".join(
 
 @given(data=st.data())
 def test_predictions(data, folder, mutated, input_error_only):
-    from pipeline.predictions import read_csv, write_csv
+    from pipeline.evaluation.predictions import read_csv, write_csv
 
     path = folder / "predictions.csv"
     path.write_bytes(data.draw(mutated([TABLE.encode()])))
@@ -141,8 +141,8 @@ HISTORY = (
 
 @given(data=st.data())
 def test_history(data, folder, mutated, input_error_only):
-    from pipeline import history
-    from pipeline.report import _training
+    from pipeline.report.report_page import _training
+    from pipeline.run_folder import history
 
     path = folder / "history.csv"
     path.write_bytes(data.draw(mutated([HISTORY.encode()])))
@@ -161,7 +161,7 @@ METADATA = {"source": "x", "fingerprint": "abc", "skipped": {"a": "b"}, "dropped
 
 @given(data=st.data())
 def test_dataset_info(data, folder, mutated, changed, input_error_only):
-    from pneumo_tfds.built import inspect, summary
+    from pneumo_tfds.writing.build_summary import inspect, summary
 
     (folder / "dataset_info.json").write_bytes(data.draw(texts(BUILT)(mutated, changed)))
     (folder / "metadata.json").write_bytes(
@@ -180,8 +180,8 @@ JOURNAL = {
 
 @given(data=st.data())
 def test_trials(data, folder, mutated, changed, input_error_only):
-    from tuning.leaderboard import line, rows
-    from tuning.objective import parse
+    from tuning.results.leaderboard import line, rows
+    from tuning.search.objective import parse
 
     trial = folder / "trials" / "trial_0"
     trial.mkdir(parents=True, exist_ok=True)
@@ -201,7 +201,7 @@ SPACE = {"dropout": [0.1, 0.5], "learning_rate": 0.001, "weight_decay": True}
 @example(data=DEEP)
 def test_space(data, folder, mutated, changed, input_error_only):
     from pipeline.config import RunConfig
-    from tuning.space import space
+    from tuning.search.space import space
 
     path = folder / "space.json"
     path.write_bytes(data.encode() if isinstance(data, str) else data.draw(texts(SPACE)(mutated, changed)))
@@ -215,7 +215,7 @@ CLUSTER = {"cluster": {"chief": ["a:1"], "worker": ["b:1", "c:1"]}, "task": {"ty
 
 @given(data=st.data())
 def test_tf_config(data, changed, mutated, input_error_only):
-    from pipeline.cluster import read_cluster
+    from pipeline.devices.tf_config import read_cluster
 
     content = data.draw(texts(CLUSTER)(mutated, changed)).decode("utf-8", "replace").replace("\0", "")
     with pytest.MonkeyPatch.context() as patch, input_error_only("TF_CONFIG"):
@@ -262,7 +262,7 @@ class _Half:
 
 @given(data=st.data())
 def test_golden(data, folder, mutated, input_error_only):
-    from export.golden import read, self_test
+    from export.inference.golden import read, self_test
 
     path = folder / "golden.npz"
     path.write_bytes(data.draw(mutated(goldens())))
@@ -273,7 +273,7 @@ def test_golden(data, folder, mutated, input_error_only):
 @pytest.mark.parametrize("header", ["{'descr': (\n", "{\n  'descr': 1\n }\n", "1L +\n\0"])
 def test_an_array_whose_header_is_no_python(header, folder):
     """Found here: NumPy takes such a header for one of Python 2, and its tokenizer has errors of its own."""
-    from pneumo_tfds.arrays import read_arrays
+    from pneumo_tfds.program.npz import read_arrays
 
     path = folder / "golden.npz"
     with zipfile.ZipFile(path, "w") as archive:
@@ -283,7 +283,7 @@ def test_an_array_whose_header_is_no_python(header, folder):
 
 
 def test_arrays_that_grow_are_refused(folder):
-    from pneumo_tfds.arrays import read_arrays
+    from pneumo_tfds.program.npz import read_arrays
 
     path = folder / "bomb.npz"
     path.write_bytes(saved(np.savez_compressed, x=np.zeros(20 << 20, np.uint8)))
@@ -308,7 +308,7 @@ def checkpoints():
 
 @given(data=st.data())
 def test_checkpoint(data, folder, mutated, input_error_only):
-    from pipeline.checkpoint import load
+    from pipeline.run_folder.checkpoint import load
 
     (folder / "state.npz").write_bytes(data.draw(mutated(checkpoints())))
     with input_error_only("state.npz"):
@@ -319,7 +319,7 @@ def test_checkpoint(data, folder, mutated, input_error_only):
 @given(data=st.data())
 def test_report(data, tmp_path_factory, changed, input_error_only):
     """The page is made of six files; each may be wrong."""
-    from pipeline.report import write_report
+    from pipeline.report.report_page import write_report
 
     run = tmp_path_factory.mktemp("report")
     files = {"metrics.json": METRICS, "config.json": settings_of_a_run(), "parity.json": {"files": {}}}

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from export.classifier import Classifier
-from export.metadata import KEYS, LARGEST_SIDE, Metadata, ModelFileError
+from export.inference.classifier import Classifier
+from export.inference.onnx_metadata import KEYS, LARGEST_SIDE, Metadata, ModelFileError
 
 onnx = pytest.importorskip("onnx")
 

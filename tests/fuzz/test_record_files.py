@@ -8,16 +8,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pneumo_tfds.errors import InputError
-from pneumo_tfds.inventory import LABELS, SUBTYPES, Image
-from pneumo_tfds.records import serialise
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.inventory import LABELS, SUBTYPES, Image
+from pneumo_tfds.writing.examples import serialise
 
 SIZE = 16
 
 
 @pytest.fixture(scope="module")
 def split_of():
-    from pipeline.records import Split
+    from pipeline.data.split import Split
 
     return lambda path, count: Split("train", (str(path),), count, SIZE)
 
@@ -68,12 +68,12 @@ def test_the_original_is_right(path, split_of):
 @pytest.fixture(scope="module")
 def read_pixels():
     """Our own reader alone: the arrays, or None where TensorFlow is to find out why."""
-    from pipeline import pixels
-    from pipeline.records import FEATURES
+    from pipeline.data import tfrecord_pixels
+    from pipeline.data.split import FEATURES
 
     def read(path, count):
-        images = pixels.aligned((count, SIZE, SIZE, 1))
-        values = pixels.read([str(path)], images, FEATURES)
+        images = tfrecord_pixels.aligned((count, SIZE, SIZE, 1))
+        values = tfrecord_pixels.read([str(path)], images, FEATURES)
         return None if values is None else (images, values)
 
     return read

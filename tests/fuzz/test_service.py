@@ -24,14 +24,14 @@ class _Constant:
     image_size, threshold, has_heatmap = SIDE, 0.5, True
 
     def __init__(self):
-        from export.metadata import Metadata
+        from export.inference.onnx_metadata import Metadata
 
         self.metadata = Metadata(
             image_size=SIDE, threshold=0.5, threshold_rule="", dataset="", dataset_version="", metrics={}
         )
 
     def predict(self, images):
-        from export.classifier import Prediction
+        from export.inference.classifier import Prediction
 
         assert images.shape[1:] == (SIDE, SIDE, 1)
         return [Prediction(0.75, "PNEUMONIA", 0.5, np.zeros((2, 2), np.float32))] * len(images)
@@ -40,8 +40,8 @@ class _Constant:
 @pytest.fixture(scope="module")
 def ask():
     """Send one request to the app, below the web server: any bytes may stand in any header."""
-    from export.batching import BatchLimits
-    from export.service import Limits, create_app
+    from export.serve.batching import BatchLimits
+    from export.serve.service import Limits, create_app
 
     app = create_app(_Constant(), Limits(body_bytes=MOST, decoders=1, batch=BatchLimits(wait=0)))
 

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pneumo_tfds.errors import InputError
-from pneumo_tfds.inventory import LABELS, SUBTYPES
-from pneumo_tfds.layout import File, arrange, writable
-from pneumo_tfds.patients import identify
-from pneumo_tfds.records import process
-from pneumo_tfds.sources import open_source
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.inventory import LABELS, SUBTYPES
+from pneumo_tfds.sources.layout import File, arrange, writable
+from pneumo_tfds.sources.opening import open_source
+from pneumo_tfds.sources.patients import identify
+from pneumo_tfds.writing.examples import process
 
 NAMES = (
     "chest_xray/train/NORMAL/IM-0001-0001.jpeg",

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.torch_weights import LEGACY_MAGIC, LEGACY_PROTOCOL, read_state_dict
+from pipeline.networks.torch_state_dict import LEGACY_MAGIC, LEGACY_PROTOCOL, read_state_dict
 
 ARRAYS = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "n": np.array(7)}
 

@@ -159,16 +159,16 @@ class Stock:
 
     def _data(self, folder):
         from pneumo_tfds.prepared import build
-        from pneumo_tfds.sources import open_source
+        from pneumo_tfds.sources.opening import open_source
 
         build(open_source(self("xrays")), f"gray_{SIDE}", folder)
 
     def _run(self, folder):
         """A finished run, of a network that has learned nothing."""
         from pipeline.config import DataConfig, FitConfig, ModelConfig, RunConfig
-        from pipeline.models import build, inference_model
-        from pipeline.run import RunFolder
-        from pipeline.saved import save_model
+        from pipeline.networks.models import build, inference_model
+        from pipeline.run_folder.folder import RunFolder
+        from pipeline.run_folder.model_file import save_model
 
         run = RunFolder(folder)
         data = DataConfig(dataset=Path(DATASET), image_size=SIDE)
@@ -195,6 +195,6 @@ class Stock:
         path.write_bytes(onnx_file(PROPS))
 
     def _golden_npz(self, path):
-        from export import golden
+        from export.inference import golden
 
         golden.write(path, golden.make(lambda images: {"probability": np.zeros((len(images), 1), np.float32)}, SIDE))

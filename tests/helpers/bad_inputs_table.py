@@ -81,7 +81,7 @@ def _record(place: Any) -> str:
 
 
 def _of_another_model(place: Any) -> None:
-    from pipeline.checkpoint import save
+    from pipeline.run_folder.checkpoint import save
 
     save(place.folder / "run/checkpoint", {"network": [np.zeros(3, np.float32)]}, {"history": [], "iterations": 0})
     place.remove("run/metrics.json")
@@ -289,17 +289,20 @@ CASES = (
     Bad("size-for-model", f"{TRAIN} --image-size 40 --model study", "images too small for the network",
         "at least 46 for --model study"),
     Bad("model-unknown", "pipeline.train --model resnet", "a network that does not exist", "--model"),
-    Bad("rule-unknown", f"{TRAIN} --rule best", "a threshold rule that does not exist", "the threshold rule 'best'"),
-    Bad("rule-impossible", f"{TRAIN} --rule 'sensitivity>=2'", "a rule that asks for too much", "asks for 2"),
-    Bad("weights-for-compact", f"{TRAIN} --weights imagenet", "weights for a network without", "--weights is imagenet"),
-    Bad("weights-missing", "pipeline.train --run-dir out --weights none.pth", "a weights file that is not there",
-        "--weights none.pth is no file"),
-    Bad("weights-text", f"pipeline.train --run-dir out --dataset {D} --image-size 32 --weights w.pth",
+    Bad("rule-unknown", f"{TRAIN} --threshold-rule best", "a threshold rule that does not exist",
+        "the threshold rule 'best'"),
+    Bad("rule-impossible", f"{TRAIN} --threshold-rule 'sensitivity>=2'", "a rule that asks for too much", "asks for 2"),
+    Bad("weights-for-compact", f"{TRAIN} --pretrained-weights imagenet", "weights for a network without",
+        "--pretrained-weights is imagenet"),
+    Bad("weights-missing", "pipeline.train --run-dir out --pretrained-weights none.pth",
+        "a weights file that is not there",
+        "--pretrained-weights none.pth is no file"),
+    Bad("weights-text", f"pipeline.train --run-dir out --dataset {D} --image-size 32 --pretrained-weights w.pth",
         "a text file as weights", "damaged or no plain state dict",
         _taking("data", then=lambda place: place.write("w.pth", "hello"))),
-    Bad("weights-of-another", f"pipeline.train --run-dir out --weights w.pth --dataset {D} --image-size 32",
+    Bad("weights-of-another", f"pipeline.train --run-dir out --pretrained-weights w.pth --dataset {D} --image-size 32",
         "the weights of another network", "holds no EfficientNet-Lite0 weights", _taking("data", then=_weights)),
-    Bad("weights-cut", f"pipeline.train --run-dir out --weights w.pth --dataset {D} --image-size 32",
+    Bad("weights-cut", f"pipeline.train --run-dir out --pretrained-weights w.pth --dataset {D} --image-size 32",
         "weights that were cut off", "damaged or no plain state dict",
         _taking("data", then=lambda place: (_weights(place), place.cut("w.pth")))),
     Bad("address", f"{TRAIN} --data-service somewhere", "an address without a port", "it must be HOST:PORT"),
@@ -420,8 +423,9 @@ CASES = (
     Bad("search-port-taken", "tuning --run-dir out", "a chief's port that is in use", "the chief cannot listen",
         lambda place: place.environment(
             KERASTUNER_ORACLE_IP="127.0.0.1", KERASTUNER_ORACLE_PORT=str(place.port()), KERASTUNER_TUNER_ID="chief")),
-    Bad("cost-dataset", "tuning.cost memory --dataset none", "a dataset that is not there", "holds no built dataset"),
-    Bad("cost-trials", f"tuning.cost memory --dataset {D} --trials 0", "no trials",
+    Bad("cost-dataset", "benchmarks.search_cost memory --dataset none", "a dataset that is not there",
+        "holds no built dataset"),
+    Bad("cost-trials", f"benchmarks.search_cost memory --dataset {D} --trials 0", "no trials",
         "--max-trials is 0", _taking("data")),
     # Exporting.
     Bad("export-nothing", "export none", "a run that is not there", "none is not a folder"),
@@ -524,7 +528,7 @@ TITLE = """# Bad inputs
 What is tried with every command: each of these is one line on standard error and exit code 2, with nothing written and
 nothing that was there changed; or, where the table says so, the bad file is left out and counted. In the messages,
 `PORT` is the port that was taken. Written by `python tests/helpers/bad_inputs_table.py`; a test
-(`tests/house/test_bad_inputs.py`) runs every row, and another holds that this page shows what is run.
+(`tests/contracts/test_bad_inputs.py`) runs every row, and another holds that this page shows what is run.
 """
 
 
@@ -544,7 +548,11 @@ def markdown() -> str:
 
 def _command(case: Bad) -> str:
     module, word = case.line.split()[:2]
-    return f"{module} {word}" if module in ("pneumo_tfds", "tuning.cost") and case.name != "command-unknown" else module
+    return (
+        f"{module} {word}"
+        if module in ("pneumo_tfds", "benchmarks.search_cost") and case.name != "command-unknown"
+        else module
+    )
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ def digest(arrays):
 
 
 def main(settings):
-    from pipeline import augment, fit
-    from pipeline.records import training_batches
+    from pipeline.augmentation import augment
+    from pipeline.data.split import training_batches
+    from pipeline.training import fit
 
     def epoch(training, number, description):
         given = training.config.fit

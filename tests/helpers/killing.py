@@ -34,7 +34,14 @@ POLL_SECONDS = 0.004
 PATIENCE_SECONDS = 1800
 SEED, AIMED = 8, 20
 START = "start"
-LIBRARIES = ("pipeline.fit", "pipeline.illustrate", "pipeline.judge", "export.job", "tuning.run", "tf2onnx")
+LIBRARIES = (
+    "pipeline.training.fit",
+    "pipeline.stages.illustrate",
+    "pipeline.stages.judge",
+    "export.export_run",
+    "tuning.session",
+    "tf2onnx",
+)
 TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.partial|\.incomplete\w*|incomplete\.\w+?_")
 
 

@@ -20,8 +20,8 @@ DATA = {"images": {"train": 80, "validation": 20}, "image_size": 32, "metadata":
 
 
 def start(**search):
-    given = {"tuner": "random", "max_trials": 4, "trial_epochs": 3, "stop_hopeless": False} | search
-    given = {"objective": "validation_auroc", "confirm": 0} | given
+    given = {"tuner": "random", "max_trials": 4, "trial_epochs": 3, "median_stopping": False} | search
+    given = {"objective": "validation_auroc", "confirm_top": 0} | given
     return RunConfig(
         search=SearchConfig(**given),
         model=ModelConfig(model="compact", dropout=0.1),
@@ -36,10 +36,11 @@ def auroc(config, epoch):
 
 
 def training(seconds=0.0):
-    """Give a stand-in for `pipeline.fit.fit` with its checkpoint, which notes every epoch it trains."""
-    from pipeline.fit import DivergedError, Epoch, Fitted
-    from pipeline.precision import Execution
-    from pneumo_tfds.files import write_text
+    """Give a stand-in for `pipeline.training.fit.fit` with its checkpoint, which notes every epoch it trains."""
+    from pipeline.devices.precision import Execution
+    from pipeline.run_folder.history import Epoch
+    from pipeline.training.fit import DivergedError, Fitted
+    from pneumo_tfds.program.files import write_text
 
     def train(config, *, folder, until, on_epoch, description):
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,11 +66,12 @@ def training(seconds=0.0):
 def main():
     from rich.console import Console
 
-    from pipeline.run import RunFolder
-    from pneumo_tfds.files import write_json
-    from tuning import cluster, live, workers
-    from tuning.folder import SearchFolder
-    from tuning.plan import Plan, write
+    from pipeline.run_folder.folder import RunFolder
+    from pneumo_tfds.program.files import write_json
+    from tuning import local_workers, trials
+    from tuning.search import kerastuner_roles
+    from tuning.search.search_folder import SearchFolder
+    from tuning.search.search_plan import Plan, write
 
     parser = argparse.ArgumentParser()
     parser.add_argument("run_dir", type=Path)
@@ -84,7 +86,7 @@ def main():
     folder = SearchFolder(RunFolder(given.run_dir).tuner)
 
     def make():
-        return live.make_search(
+        return trials.make_search(
             plan, None, folder, train=training(given.seconds), score=lambda config, fitted: fitted.best.validation_auroc
         )
 
@@ -94,22 +96,22 @@ def main():
         from tuning.worker import _end_with_chief
 
         threading.Thread(target=_end_with_chief, daemon=True).start()
-    if cluster.role() == "worker":
-        cluster.await_chief()
+    if kerastuner_roles.role() == "worker":
+        kerastuner_roles.await_chief()
         make().search()
         return
     folder.path.mkdir(parents=True, exist_ok=True)
     write(plan, folder.plan)
     say = Console(width=200).print
-    if cluster.role() == "chief":
-        workers.serve(make(), None, say=say)
+    if kerastuner_roles.role() == "chief":
+        local_workers.serve(make(), None, say=say)
     elif given.workers == 1:
         make().search()
     else:
-        port = cluster.free_port()
-        os.environ.update(cluster.environment("chief", port))
+        port = kerastuner_roles.free_port()
+        os.environ.update(kerastuner_roles.environment("chief", port))
         command = [sys.executable, __file__, *sys.argv[1:], "--worker"]
-        workers.serve(make(), workers.Team(command, given.workers, port, folder.path / "logs"), say=say)
+        local_workers.serve(make(), local_workers.Team(command, given.workers, port, folder.path / "logs"), say=say)
     write_json(folder.path / "done.json", True)
 
 

@@ -8,7 +8,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from pipeline.torch_weights import LEGACY_MAGIC, LEGACY_PROTOCOL
+from pipeline.networks.torch_state_dict import LEGACY_MAGIC, LEGACY_PROTOCOL
 
 
 class Named:

@@ -11,13 +11,13 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from pipeline.config import RunConfig
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.program.errors import InputError
 
 SIZE, COUNT = 32, 32
 
 
 def made(name, count):
-    from pipeline.records import Examples, Split
+    from pipeline.data.split import Examples, Split
 
     rng = np.random.default_rng(len(name))
     labels = np.arange(count) % 2
@@ -28,7 +28,7 @@ def made(name, count):
 
 
 def main(settings, folder=None):
-    from pipeline.fit import fit
+    from pipeline.training.fit import fit
 
     fit_settings = {"epochs": 2, "batch_size": 8, "precision": "float32", "deterministic": True}
     given = {"model": {"model": "compact"}, "fit": fit_settings | json.loads(settings)}

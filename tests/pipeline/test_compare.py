@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from pipeline.compare import CompareConfig, compare, load, main
-from pipeline.predictions import Predictions, read_csv, write_csv
-from pneumo_tfds.errors import InputError
+from pipeline.evaluation.predictions import Predictions, read_csv, write_csv
+from pneumo_tfds.program.errors import InputError
 
 
 def table(noise, seed=0, n=120):

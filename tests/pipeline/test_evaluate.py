@@ -14,15 +14,19 @@ import numpy as np
 import pytest
 
 from pipeline import evaluate as module
-from pipeline import holdout, illustrate, infer, judge, records, saved, source
 from pipeline.config import DataConfig, EvaluationConfig, FitConfig, RunConfig
-from pipeline.evaluate import Evaluate, evaluate, show
-from pipeline.predictions import Predictions, read_csv, write_csv
-from pipeline.records import Examples, Split
-from pipeline.run import RunFolder
-from pipeline.scoring import decide
+from pipeline.data import dataset, group_holdout, split
+from pipeline.data.split import Examples, Split
+from pipeline.evaluate import Evaluate, evaluate
+from pipeline.evaluation.predictions import Predictions, read_csv, write_csv
+from pipeline.evaluation.scoring import decide
+from pipeline.networks import forward_pass
+from pipeline.report.terminal import show
+from pipeline.run_folder import model_file
+from pipeline.run_folder.folder import RunFolder
+from pipeline.stages import illustrate, judge
 from pneumo_tfds import prepared
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.program.errors import InputError
 
 SIDE = 4
 SEED = 3
@@ -70,7 +74,7 @@ def world(tmp_path, monkeypatch):
     made.run.path.mkdir()
     made.run.write_config(config)
     part = made.splits["validation"].examples
-    choice = decide(infer.table(part, told(part)), "sensitivity>=0.9")
+    choice = decide(forward_pass.table(part, told(part)), "sensitivity>=0.9")
     point = {"operating_point": choice.operating_point.as_json(), "temperature": choice.temperature, "bias": 0.25}
     calibration = {"fitted_on": "validation", **choice.calibration}
     made.run.metrics.write_text(json.dumps({**point, "calibration": calibration, "splits": {}}))
@@ -87,11 +91,11 @@ def world(tmp_path, monkeypatch):
         assert dataset == tmp_path / "other"
         return SimpleNamespace(metadata={"test_origin": "official"})
 
-    monkeypatch.setattr(saved, "load_model", lambda path: "the model" if path == made.run.model else None)
-    monkeypatch.setattr(infer, "Answers", Answers)
-    monkeypatch.setattr(holdout, "splits_of", lambda data: made.splits if data.dataset == made.dataset else None)
-    monkeypatch.setattr(records, "open_splits", lambda path: made.other if path == tmp_path / "other" else None)
-    monkeypatch.setattr(source, "with_dataset", with_dataset)
+    monkeypatch.setattr(model_file, "load_model", lambda path: "the model" if path == made.run.model else None)
+    monkeypatch.setattr(forward_pass, "Answers", Answers)
+    monkeypatch.setattr(group_holdout, "splits_of", lambda data: made.splits if data.dataset == made.dataset else None)
+    monkeypatch.setattr(split, "open_splits", lambda path: made.other if path == tmp_path / "other" else None)
+    monkeypatch.setattr(dataset, "with_dataset", with_dataset)
     monkeypatch.setattr(prepared, "inspect", inspect)
     monkeypatch.setattr(judge, "describe", lambda dataset: {"name": str(dataset)})
     monkeypatch.setattr(illustrate, "illustrate", lambda *what, **how: made.drawn.append((*what, how)))

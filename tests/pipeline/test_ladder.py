@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import RunConfig, WeightsError
+from pipeline.config.config_json import to_dict
 from pipeline.ladder import FIGURES, STUDY_BEST, Ladder, climb, settings
-from pipeline.rows import RECIPE, STUDY
-from pipeline.settings import to_dict
-from pneumo_tfds.errors import InputError
-from pneumo_tfds.files import write_json
-from pneumo_tfds.phantoms import write_phantoms
+from pipeline.ladder_rows import RECIPE, STUDY
+from pneumo_tfds.phantoms.phantom_source import write_phantoms
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import write_json
 
 
 def differences(name, rows=STUDY, ladder="study"):
@@ -32,7 +32,7 @@ def differences(name, rows=STUDY, ladder="study"):
         ("split-256", {"validation_fraction"}),
         ("l1", {"l1"}),
         ("l2", {"l2"}),
-        ("transfer", {"model", "weights"}),
+        ("transfer", {"model", "pretrained_weights"}),
         ("transfer-l1-l2", {"l1", "l2"}),
     ],
 )
@@ -83,8 +83,8 @@ def climbed(tmp_path, monkeypatch):
         with (tmp_path / "ladder" / "ladder.csv").open(newline="") as file:
             return {(line["row"], line["split"]): line for line in csv.DictReader(file)}
 
-    monkeypatch.setattr("pipeline.train.fit_and_judge", fit_and_judge)
-    monkeypatch.setattr("pipeline.source.with_dataset", lambda config: config)
+    monkeypatch.setattr("pipeline.stages.fit_and_judge.fit_and_judge", fit_and_judge)
+    monkeypatch.setattr("pipeline.data.dataset.with_dataset", lambda config: config)
     return run
 
 
@@ -110,7 +110,7 @@ def test_a_row_that_fails_for_another_reason_stops_the_ladder(row, climbed, monk
     def fail(folder, config):
         raise InputError("the disk is full")
 
-    monkeypatch.setattr("pipeline.train.fit_and_judge", fail)
+    monkeypatch.setattr("pipeline.stages.fit_and_judge.fit_and_judge", fail)
     with pytest.raises(InputError, match="the disk is full"):
         climbed(rows=(row,))
 
@@ -122,11 +122,11 @@ def test_runs_of_other_settings_are_not_mixed_in(climbed):
 
 
 def test_own_weights_replace_the_downloaded_ones_in_the_rows_that_transfer():
-    command = Ladder(weights="weights.h5")
+    command = Ladder(pretrained_weights="weights.h5")
     for row in ("transfer", "transfer-l1-l2"):
-        assert settings(row, command).model.weights == "weights.h5"
-        assert settings(row, Ladder()).model.weights == "imagenet"
-    assert settings("base", command).model.weights == "auto"
+        assert settings(row, command).model.pretrained_weights == "weights.h5"
+        assert settings(row, Ladder()).model.pretrained_weights == "imagenet"
+    assert settings("base", command).model.pretrained_weights == "auto"
 
 
 @pytest.mark.slow

@@ -180,7 +180,7 @@ def test_no_machine_is_asked(job):
 
 @pytest.mark.long
 def test_no_machine_is_asked_by_a_search(tmp_path):
-    flags = ("--tune", "--max-trials", "2", "--trial-epochs", "1", "--confirm", "0")
+    flags = ("--tune", "--max-trials", "2", "--trial-epochs", "1", "--confirm-top", "0")
     run, printed, asked = train(tmp_path, *flags)
     assert asked == ""
     assert (run / "tuner" / "best.json").exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pneumo_tfds.phantoms import write_phantoms
+from pneumo_tfds.phantoms.phantom_source import write_phantoms
 from pneumo_tfds.prepared import prepare
 
 ROOT = Path(__file__).parents[2]
@@ -96,8 +96,8 @@ def test_winner_of_the_search_is_what_was_trained(finished):
 def test_exported_file_says_what_keras_said(finished, phantoms):
     import onnxruntime
 
-    from pipeline.predictions import read_csv
-    from pipeline.records import open_splits
+    from pipeline.data.split import open_splits
+    from pipeline.evaluation.predictions import read_csv
 
     run, _ = finished
     session = onnxruntime.InferenceSession(run / "model.onnx", providers=["CPUExecutionProvider"])
@@ -163,7 +163,7 @@ def test_several_networks_mirror_images_and_a_hold_out_end_in_one_file(place):
     import onnxruntime
 
     run, phantoms = place / "committee", prepare(None, 48, place / "more", phantoms=240)
-    flags = ("--members", "2", "--flips", "--hold-out", "bright")
+    flags = ("--ensemble-size", "2", "--test-time-flip", "--hold-out", "bright")
     ended = command("--dataset", phantoms, "--run-dir", run, *SMALL, *flags)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     metrics = json.loads((run / "metrics.json").read_text())
@@ -180,7 +180,14 @@ def test_several_networks_mirror_images_and_a_hold_out_end_in_one_file(place):
 
 
 def test_weights_that_are_no_file_are_refused_before_anything_is_built(tmp_path):
-    flags = ("--model", "efficientnet_lite0", "--weights", tmp_path / "none.pth", "--data-dir", tmp_path / "data")
+    flags = (
+        "--model",
+        "efficientnet_lite0",
+        "--pretrained-weights",
+        tmp_path / "none.pth",
+        "--data-dir",
+        tmp_path / "data",
+    )
     refused(command(*flags, "--run-dir", tmp_path / "run"), "none.pth is no file")
     assert not (tmp_path / "data").exists()
 
@@ -231,7 +238,7 @@ def test_source_that_is_none_is_refused_by_name(tmp_path, make, word):
         ("--image-size", "5"),
         ("--epochs", "0"),
         ("--epochs", "many"),
-        ("--rule", "always"),
+        ("--threshold-rule", "always"),
         ("--model", "vgg"),
         ("--no-such-flag",),
         ("--config", "nowhere.json"),

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline import train
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.program.errors import InputError
 
 
 @pytest.fixture

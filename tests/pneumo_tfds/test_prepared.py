@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from pneumo_tfds import prepared
-from pneumo_tfds.errors import InputError
 from pneumo_tfds.prepared import How, build, inspect, prepare, read_metadata
-from pneumo_tfds.sources import open_source
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.opening import open_source
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -123,13 +123,13 @@ def test_a_failing_overwrite_leaves_the_old_dataset(xrays, tmp_path, write_image
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_is_one_line_and_leaves_the_old_dataset(xrays, tmp_path, monkeypatch):
-    from pneumo_tfds import writing
+    from pneumo_tfds.writing import shard_files
 
     first = build(open_source(xrays), "gray_32", tmp_path / "d")
     before = files(first.folder)
-    real = writing._write
+    real = shard_files._write
     monkeypatch.setattr(
-        writing, "_write", lambda shard, *rest: real(writing.Shard("train", "/dev/full", shard.images), *rest)
+        shard_files, "_write", lambda shard, *rest: real(shard_files.Shard("train", "/dev/full", shard.images), *rest)
     )
     with pytest.raises(InputError, match=r"cannot write .*No space left on device; make room"):
         build(open_source(xrays), "gray_32", tmp_path / "d", how=How(overwrite=True))

@@ -12,13 +12,13 @@ import stub_search as stub
 @pytest.fixture(autouse=True)
 def nothing_to_give_back(monkeypatch):
     """Stubbed trials leave nothing behind, and collecting garbage takes half a second each."""
-    monkeypatch.setattr("tuning.search.given_back", nullcontext)
+    monkeypatch.setattr("tuning.search.tuner.given_back", nullcontext)
 
 
 @pytest.fixture
 def plan():
     """Make a plan: what the search may spend, by keyword."""
-    from tuning.plan import Plan
+    from tuning.search.search_plan import Plan
 
     return lambda **search: Plan(stub.start(**search), stub.DATA)
 
@@ -26,8 +26,8 @@ def plan():
 @pytest.fixture
 def search(tmp_path):
     """Make a search that trains nothing, in one folder: made again, it resumes."""
-    from tuning.folder import SearchFolder
-    from tuning.live import make_search
+    from tuning.search.search_folder import SearchFolder
+    from tuning.trials import make_search
 
     def make(plan, train=None, **options):
         folder = SearchFolder(tmp_path / "run" / "tuner")

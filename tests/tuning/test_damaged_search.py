@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
-from pneumo_tfds.errors import InputError
-from tuning import journal, leaderboard
+from pneumo_tfds.program.errors import InputError
+from tuning.results import leaderboard
+from tuning.search import journal
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from pneumo_tfds.errors import InputError
+from pneumo_tfds.program.errors import InputError
 
 TRIALS, ROOM = 3, "No space left on device; make room"
 

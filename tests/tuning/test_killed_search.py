@@ -105,12 +105,15 @@ def test_workers_do_not_outlive_their_chief(tmp_path, how):
 @pytest.fixture
 def clustered(tmp_path):
     """Start members of one search by KerasTuner's own variables, as a scheduler would; what is left over is killed."""
-    from tuning import cluster
+    from tuning.search import kerastuner_roles
 
-    port, started = cluster.free_port(), []
+    port, started = kerastuner_roles.free_port(), []
 
     def start(name, *options):
-        variables = cluster.environment(name, port) | {cluster.WORKER_PATIENCE: "6", cluster.CHIEF_PATIENCE: "120"}
+        variables = kerastuner_roles.environment(name, port) | {
+            kerastuner_roles.WORKER_PATIENCE: "6",
+            kerastuner_roles.CHIEF_PATIENCE: "120",
+        }
         started.append(begin(tmp_path, *options, **variables))
         return started[-1]
 

@@ -1,4 +1,4 @@
-// From an image file to what the model takes: a grey square of S x S bytes, as pneumo_tfds/decode.py makes it.
+// From an image file to what the model takes: a grey square of S x S bytes, as pneumo_tfds/decode/pixels.py makes it.
 // Python decodes a large JPEG straight at 1/2, 1/4 or 1/8 of its size; a browser decodes it whole, so blocks are averaged
 // here first. At 1/8 that is the same arithmetic, at 1/2 and 1/4 nearly.
 

@@ -1,0 +1,206 @@
+"""One trained network, answered by every runtime there is: Keras's ways, SavedModel, TF-Lite, and our ONNX files.
+
+Each thread count has a process of its own, because TensorFlow takes it once, at its start; the process may use as many
+cores. Every contender takes a NumPy batch and gives NumPy probabilities. Latencies are of single calls.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks import cold_start
+from benchmarks.measuring.harness import CannotRunError, Case, Contender, Pace, Record, measure
+from benchmarks.options import Options
+
+IMAGE_SIZE = 150  # the study's
+BATCHES, QUICK_BATCHES = (1, 8, 32, 128), (1, 8)
+CALIBRATION_IMAGES = 64
+SEED = 0
+SOURCE = "made images"
+TITLE = "compact"
+FILES = {"float32": "model.onnx", "float16": "model.fp16.onnx", "int8": "model.int8.onnx"}
+
+Images = npt.NDArray[np.uint8]
+Answer = Callable[[Images], Any]
+Result = TypeVar("Result")
+
+
+def run(options: Options) -> list[Record]:
+    """Measure every runtime at each batch size, on one thread and on all, and the time from start to first answer."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _apart(make_files, folder)
+        batches = QUICK_BATCHES if options.quick else BATCHES
+        pace = options.pace(seconds=0.6, rounds=5)
+        records: list[Record] = []
+        for threads in sorted({1, options.workers}):
+            records += _apart(measure_runtimes, folder, batches, threads, pace)
+        return records + cold_start.measure_starts(folder, IMAGE_SIZE, options.workers, 2 if options.quick else 5)
+
+
+def make_files(folder: Path) -> None:
+    """Build `compact` with fresh weights and write it as Keras, SavedModel, TF-Lite and ONNX files."""
+    import keras
+    import tensorflow as tf
+
+    from export.graph.convert import to_onnx
+    from export.graph.quantize import to_fp16, to_int8
+    from export.inference.onnx_metadata import Metadata
+    from pipeline.config import ModelConfig
+    from pipeline.networks.models import build, inference_model
+
+    keras.utils.set_random_seed(SEED)
+    model = inference_model(build(ModelConfig(model="compact"), IMAGE_SIZE))
+    model.save(folder / "model.keras")
+    model.export(folder / "saved_model", verbose=False)
+    if hasattr(tf, "lite"):
+        lite = tf.lite.TFLiteConverter.from_saved_model(str(folder / "saved_model")).convert()
+        (folder / "model.tflite").write_bytes(lite)
+    facts = Metadata(
+        image_size=IMAGE_SIZE, threshold=0.5, threshold_rule="none", dataset="none", dataset_version="0", metrics={}
+    )
+    (folder / FILES["float32"]).write_bytes(to_onnx(model, facts.to_props()).SerializeToString())
+    source = folder / "narrow.onnx"  # what `python -m export` makes the variants from
+    source.write_bytes(to_onnx(model, facts.to_props(), widened=False).SerializeToString())
+    (folder / FILES["float16"]).write_bytes(to_fp16(source).SerializeToString())
+    (folder / FILES["int8"]).write_bytes(to_int8(source, images(CALIBRATION_IMAGES)).SerializeToString())
+
+
+def images(count: int) -> Images:
+    """Noise of medium roughness, uint8 [count, S, S, 1]: convolutions take as long on it as on an X-ray."""
+    coarse = np.random.default_rng(SEED).integers(
+        0, 256, (count, IMAGE_SIZE // 10, IMAGE_SIZE // 10, 1), dtype=np.uint8
+    )
+    return coarse.repeat(10, axis=1).repeat(10, axis=2)
+
+
+def measure_runtimes(folder: Path, batches: tuple[int, ...], threads: int, pace: Pace) -> list[Record]:
+    """One table for each batch size. Call it in a process where TensorFlow has not started."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    records: list[Record] = []
+    for size in batches:
+        batch = images(size)
+        case = Case("inference", SOURCE, IMAGE_SIZE, size, threads, TITLE)
+        ways: dict[str, tuple[Callable[[], Answer], str]] = {
+            "peer: Keras model.predict": (lambda: _predict(folder), "model.keras"),
+            "peer: Keras model(x)": (lambda: _call(folder), "model.keras"),
+            "peer: Keras in tf.function": (lambda: _function(folder, xla=False), "model.keras"),
+            "peer: Keras in tf.function, XLA": (lambda: _function(folder, xla=True), "model.keras"),
+            "peer: SavedModel": (lambda: _saved_model(folder), "saved_model"),
+            "peer: TF-Lite": (lambda: _lite(folder, threads), "model.tflite"),
+            "ours: onnxruntime float32": (lambda: _ours(folder / FILES["float32"], threads), FILES["float32"]),
+            "ours: onnxruntime float16": (lambda: _ours(folder / FILES["float16"], threads), FILES["float16"]),
+            "ours: onnxruntime int8": (lambda: _ours(folder / FILES["int8"], threads), FILES["int8"]),
+        }
+        contenders = [_contender(name, make, folder / file, batch) for name, (make, file) in ways.items()]
+        records += measure(case, contenders, pace)
+    return records
+
+
+def _contender(name: str, make: Callable[[], Answer], file: Path, batch: Images) -> Contender:
+    latencies: list[float] = []
+
+    def prepare() -> Callable[[], int]:
+        answer = make()
+
+        def work() -> int:
+            import time
+
+            start = time.perf_counter()
+            answer(batch)
+            latencies.append(time.perf_counter() - start)
+            return len(batch)
+
+        return work
+
+    def details() -> Mapping[str, float]:
+        settled = np.array(latencies[1:] or latencies) * 1000  # the first call compiles
+        shares = {f"p{share} ms": round(float(np.percentile(settled, share)), 2) for share in (50, 95, 99)}
+        return {**shares, "MB": round(_bytes(file) / 1e6, 2)}
+
+    return Contender(name, prepare, keep=True, details=details, extra="train")
+
+
+def _bytes(path: Path) -> int:
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+def _keras(folder: Path) -> Any:
+    from pipeline.run_folder.model_file import load_model
+
+    return load_model(folder / "model.keras")
+
+
+def _predict(folder: Path) -> Answer:
+    model = _keras(folder)
+    return lambda batch: model.predict(batch, batch_size=len(batch), verbose=0)["probability"]
+
+
+def _call(folder: Path) -> Answer:
+    model = _keras(folder)
+    return lambda batch: model(batch, training=False)["probability"].numpy()
+
+
+def _function(folder: Path, *, xla: bool) -> Answer:
+    import tensorflow as tf
+
+    model = _keras(folder)
+    compiled = tf.function(lambda batch: model(batch, training=False), jit_compile=xla)
+    return lambda batch: compiled(tf.constant(batch))["probability"].numpy()
+
+
+def _saved_model(folder: Path) -> Answer:
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(folder / "saved_model"))
+    return lambda batch: loaded.serve(tf.constant(batch))["probability"].numpy()
+
+
+def _lite(folder: Path, threads: int) -> Answer:
+    import tensorflow as tf
+
+    if not (folder / "model.tflite").is_file():
+        raise CannotRunError("this TensorFlow has no TF-Lite")
+    interpreter = tf.lite.Interpreter(str(folder / "model.tflite"), num_threads=threads)
+    place = interpreter.get_input_details()[0]["index"]
+
+    allocated: list[tuple[int, ...]] = []
+
+    def answer(batch: Images) -> Any:
+        if allocated != [batch.shape]:
+            interpreter.resize_tensor_input(place, batch.shape)
+            interpreter.allocate_tensors()
+            allocated[:] = [batch.shape]
+        interpreter.set_tensor(place, batch)
+        interpreter.invoke()
+        return [interpreter.get_tensor(output["index"]) for output in interpreter.get_output_details()]
+
+    return answer
+
+
+def _ours(path: Path, threads: int) -> Answer:
+    from export.inference.classifier import Classifier
+
+    classifier = Classifier(path, threads=threads)
+    return lambda batch: classifier.predict_batch(batch)["probability"]
+
+
+def _apart(work: Callable[..., Result], *arguments: Any) -> Result:
+    """Run `work` in a process of its own, so that nothing it starts or sets stays behind."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()

@@ -1,0 +1,1 @@
+"""Measure: interleaved rounds, medians, tables, charts, and what machine it was."""

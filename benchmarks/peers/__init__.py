@@ -1,0 +1,1 @@
+"""The peers that our stages are compared with."""

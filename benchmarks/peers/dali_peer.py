@@ -1,0 +1,77 @@
+"""NVIDIA DALI on the CPU: decode, resize, and if asked one warp and a change of contrast and brightness."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from benchmarks.measuring.harness import Work
+
+SEED = 0
+
+
+def pipeline(
+    paths: Sequence[str], image_size: int, batch_size: int, workers: int, augmented: bool
+) -> Callable[[], Work]:
+    """DALI's pipeline with `workers` threads, built once and run on."""
+
+    def prepare() -> Work:
+        with _silent():
+            from nvidia.dali import pipeline_def
+
+            built = pipeline_def(_graph)(
+                list(paths),
+                image_size,
+                augmented,
+                batch_size=batch_size,
+                num_threads=workers,
+                device_id=None,
+                seed=SEED,
+            )
+            built.build()
+        return _run(built, batch_size)
+
+    return prepare
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep off the terminal that the decoders of a GPU, which are not asked for, could not be loaded."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+
+
+def _run(built: Any, batch_size: int) -> Work:
+    while True:
+        built.run()[0].as_array()
+        yield batch_size
+
+
+def _graph(paths: list[str], size: int, augmented: bool) -> Any:
+    from nvidia.dali import fn, types
+
+    data, _ = fn.readers.file(files=paths, labels=[0] * len(paths), random_shuffle=True, name="files")
+    images = fn.decoders.image(data, device="cpu", output_type=types.GRAY)
+    images = fn.resize(images, size=(size, size))
+    if not augmented:
+        return images
+    middle = [size / 2, size / 2]
+    uniform = fn.random.uniform
+    matrix = fn.transforms.rotation(angle=uniform(range=[-10.0, 10.0]), center=middle)
+    matrix = fn.transforms.scale(matrix, scale=uniform(range=[1 / 1.2, 1.2], shape=[2]), center=middle)
+    matrix = fn.transforms.shear(matrix, angles=uniform(range=[-5.0, 5.0], shape=[2]), center=middle)
+    matrix = fn.transforms.translation(matrix, offset=uniform(range=[-0.08 * size, 0.08 * size], shape=[2]))
+    images = fn.warp_affine(images, matrix=matrix, fill_value=0, inverse_map=False)
+    images = fn.flip(images, horizontal=fn.random.coin_flip())
+    brightness, contrast = uniform(range=[0.85, 1.15]), uniform(range=[1 / 1.3, 1.3])
+    return fn.brightness_contrast(images, brightness=brightness, contrast=contrast, dtype=types.FLOAT)

@@ -1,0 +1,112 @@
+"""PyTorch's DataLoader and Grain, each with OpenCV: what a careful user of them writes. No TensorFlow here.
+
+The work of one image is one function that worker processes can import: read grey, bring it to size, and if asked turn,
+scale, shear, shift and flip it in one `warpAffine` and change its contrast and brightness. It does what our
+augmentation does but for gamma, which makes it a little cheaper.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.measuring.harness import CannotRunError, Work
+
+SEED = 0
+ROTATION, SHEAR, ZOOM, SHIFT = math.radians(10.0), math.radians(5.0), math.log(1.2), 0.08
+CONTRAST, BRIGHTNESS = math.log(1.3), 0.15 * 255
+
+
+@dataclass(frozen=True)
+class Files:
+    """Random access to prepared images, as PyTorch and Grain want it."""
+
+    paths: tuple[str, ...]
+    image_size: int
+    augmented: bool
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> NDArray[Any]:
+        """Give image `index` as `[S, S, 1]`: float32 if augmented, else uint8."""
+        grey = cv2.imread(self.paths[index], cv2.IMREAD_GRAYSCALE)
+        if grey is None:
+            raise CannotRunError(f"OpenCV could not read {self.paths[index]}")
+        size = self.image_size
+        if grey.shape != (size, size):
+            smaller = min(grey.shape) >= size
+            grey = cv2.resize(grey, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+        return (changed(grey, np.random.default_rng()) if self.augmented else np.asarray(grey))[:, :, None]
+
+
+def changed(grey: NDArray[Any], random: np.random.Generator) -> NDArray[np.float32]:
+    """Change one image uint8 `[S, S]` at random; float32 `[S, S]`."""
+    size = grey.shape[0]
+    angle, shear = random.uniform(-ROTATION, ROTATION), math.tan(random.uniform(-SHEAR, SHEAR))
+    scale, mirror = math.exp(random.uniform(-ZOOM, ZOOM)), random.choice((-1.0, 1.0))
+    cos, sin, middle = math.cos(angle), math.sin(angle), (size - 1) / 2
+    matrix = np.array([[cos * mirror, cos * shear - sin, 0.0], [sin * mirror, sin * shear + cos, 0.0]]) / scale
+    matrix[:, 2] = middle - matrix[:, :2] @ (middle, middle) + random.uniform(-SHIFT, SHIFT, 2) * size
+    warped = cv2.warpAffine(grey, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    gain, offset = math.exp(random.uniform(-CONTRAST, CONTRAST)), random.uniform(-BRIGHTNESS, BRIGHTNESS)
+    lit = cv2.convertScaleAbs(warped, alpha=gain, beta=127.5 * (1 - gain) + offset)
+    return np.asarray(lit, np.float32)
+
+
+def data_loader(files: Files, batch_size: int, workers: int) -> Callable[[], Work]:
+    """PyTorch's DataLoader with `workers` processes, which live on from run to run."""
+    loaders: list[Any] = []
+
+    def prepare() -> Work:
+        from torch.utils.data import DataLoader
+
+        if not loaders:
+            # Spawned: forking a process in which TensorFlow has threads can hang.
+            loaders.append(
+                DataLoader(
+                    files,
+                    batch_size,
+                    shuffle=True,
+                    num_workers=workers,
+                    drop_last=True,
+                    persistent_workers=True,
+                    multiprocessing_context="spawn",
+                    worker_init_fn=_one_thread,
+                )
+            )
+            started = iter(loaders[0])
+            for _ in range(2 * workers):  # until every process has started; their imports are not what is measured
+                next(started)
+        return (len(batch) for _ in count() for batch in loaders[0])
+
+    return prepare
+
+
+def grain_loader(files: Files, batch_size: int, workers: int) -> Callable[[], Work]:
+    """Grain's dataset read by `workers` threads."""
+
+    def prepare() -> Work:
+        import grain
+
+        dataset = grain.MapDataset.source(files).shuffle(seed=SEED).repeat().batch(batch_size, drop_remainder=True)
+        options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=2 * workers)
+        return _lengths(iter(dataset.to_iter_dataset(options)))
+
+    return prepare
+
+
+def _lengths(batches: Iterator[Any]) -> Work:
+    for batch in batches:
+        yield len(batch)
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(1)

@@ -1,0 +1,125 @@
+"""The training step: every precision and compilation that is valid here, and the study's network as Keras trains it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from benchmarks import image_folders
+from benchmarks.measuring.harness import CannotRunError, Case, Contender, Record, Work, measure
+from benchmarks.options import Options
+from benchmarks.peers import keras_peers
+from pipeline.config import DataConfig, FitConfig, ModelConfig, ModelName, Precision, RunConfig, Switch
+from pipeline.data.split import Examples, Split
+from pipeline.devices.precision import Execution, choose
+from pipeline.networks import models
+from pipeline.training.fit import Training
+from pneumo_tfds.decode import decode
+
+SIZE, BATCH = 150, 32  # the study's
+STEPS, QUICK_STEPS = 4, 2  # of a piece of work: one call of model.fit, one epoch of ours
+LEARNING_RATE = 1e-3
+AGAINST = "peer: study, Keras's defaults"
+
+
+def run(options: Options) -> list[Record]:
+    """Measure one table: `study` and `compact` in every setting, against the study's own way."""
+    found = image_folders.small(options.source, options.quick)
+    steps = QUICK_STEPS if options.quick else STEPS
+    train = _split(found.paths, steps * BATCH)
+    names: tuple[ModelName, ...] = ("study", "compact")
+    settings: tuple[tuple[Precision, Switch], ...] = (
+        ("float32", "off"),
+        ("float32", "on"),
+        ("mixed_bfloat16", "off"),
+        ("mixed_bfloat16", "on"),
+        ("mixed_float16", "off"),
+        ("mixed_float16", "on"),
+    )
+    if options.quick:
+        settings = (("auto", "off"),)
+    contenders = [_ours(name, precision, xla, train) for name in names for precision, xla in settings]
+    contenders.append(Contender(AGAINST, _study(found.train, steps, options.workers), keep=True))
+    case = Case("train", found.name, SIZE, BATCH, options.workers, _chosen(), AGAINST)
+    return measure(case, contenders, options.pace(seconds=1.0, rounds=3))
+
+
+def _chosen() -> str:
+    execution = choose(FitConfig())
+    return f"auto is {execution.precision}{' with XLA' if execution.xla else ''} on this {execution.device}"
+
+
+def _split(paths: list[str], size: int) -> Split:
+    """A split that is in memory already; files are taken again if there are too few."""
+    chosen = [paths[place % len(paths)] for place in range(0, size * 7, 7)]  # sorted by class
+    images = np.stack([decode(Path(path).read_bytes(), SIZE, path) for path in chosen])
+    labels = np.array([Path(path).parent.name == "PNEUMONIA" for path in chosen], np.int64)
+    text = np.array(chosen, np.str_)
+    return Split.of("train", Examples(images, labels, text, text, text))
+
+
+def _ours(name: ModelName, precision: Precision, xla: Switch, train: Split) -> Contender:
+    waited: list[tuple[float, float]] = []
+
+    def prepare() -> Work:
+        fit = FitConfig(batch_size=BATCH, precision=precision, xla=xla, learning_rate=LEARNING_RATE)
+        execution = choose(fit)
+        if execution.note:
+            raise CannotRunError(execution.note)
+        return _epochs(name, fit, execution, train, waited)
+
+    def details() -> Mapping[str, float]:
+        after_first = waited[1:]
+        seconds = sum(total for total, _ in after_first)
+        return {"waiting for input, %": 100 * sum(part for _, part in after_first) / seconds} if seconds else {}
+
+    words = precision if xla == "off" else f"{precision}, XLA"
+    return Contender(f"ours: {name}, {words}", prepare, keep=True, details=details)
+
+
+def _epochs(
+    name: ModelName, fit: FitConfig, execution: Execution, train: Split, waited: list[tuple[float, float]]
+) -> Work:
+    config = RunConfig(model=ModelConfig(model=name), fit=fit, data=DataConfig(image_size=SIZE, cache="on"))
+    training = Training(config, _copied(train), execution)
+    for number in count(1):
+        losses, seconds, waiting = training.epoch(number, name)
+        waited.append((seconds, waiting))
+        yield len(losses) * BATCH
+
+
+def _copied(split: Split) -> Split:
+    """Copy a split together with what it holds in memory."""
+    copied = replace(split)
+    copied.__dict__.update(split.__dict__)
+    return copied
+
+
+def _study(folder: Path, steps: int, workers: int) -> Callable[[], Callable[[], int]]:
+    """The same network, `model.compile` and `model.fit` with their defaults, fed by ImageDataGenerator.
+
+    Keras's default is float32, and XLA wherever every layer can be compiled, on a CPU too.
+    """
+
+    def prepare() -> Callable[[], int]:
+        keras.utils.set_random_seed(0)
+        network = models.build(ModelConfig(model="study"), SIZE)
+        network.compile(
+            optimizer=keras.optimizers.RMSprop(LEARNING_RATE), loss=keras.losses.BinaryCrossentropy(from_logits=True)
+        )
+        batches: Any = keras_peers.flow(folder, SIZE, BATCH, augmented=True)
+        batches.workers = workers
+
+        def work() -> int:
+            network.fit(batches, steps_per_epoch=steps, epochs=1, verbose=0)
+            return steps * BATCH
+
+        return work
+
+    return prepare

@@ -1,0 +1,1 @@
+"""From a Keras model to an ONNX graph: conversion, simplification, quantization."""

@@ -1,0 +1,1 @@
+"""Use an ONNX file without TensorFlow: the classifier, its inputs and outputs, metadata, golden examples."""

@@ -1,0 +1,117 @@
+"""Where predictions go: lines on a terminal, JSON Lines, CSV, and heat maps laid over the images."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import IO, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import replacing
+
+COLUMNS = ("file", "probability", "decision", "threshold", "error")
+OVERLAY_SIDE = 512  # pixels
+OVERLAY_STRENGTH = 0.45  # how much of the colour where the evidence is strongest
+
+
+class Writers:
+    """Every output that was asked for; a table of lines on standard output if none was.
+
+    A file gets its name when the block ends well, so an interrupted run leaves no half of one.
+
+    Args:
+        json_path: JSON Lines; `-` for standard output.
+        csv_path: CSV with the columns of `COLUMNS`; `-` for standard output.
+        heatmap: folder of overlays.
+    """
+
+    def __init__(
+        self, *, json_path: Path | None = None, csv_path: Path | None = None, heatmap: Path | None = None
+    ) -> None:
+        if json_path == csv_path == Path("-"):
+            raise InputError("--json - and --csv - both ask for standard output; give one of them a file")
+        if json_path is not None and json_path == csv_path:
+            raise InputError(f"--json and --csv both name {json_path}; give them a file each")
+        self._json_path, self._csv_path, self._heatmap = json_path, csv_path, heatmap
+        self._stack = ExitStack()
+        self._overlays: set[str] = set()
+
+    def __enter__(self) -> Writers:
+        self._json = self._open(self._json_path)
+        table = self._open(self._csv_path)
+        self._csv = None if table is None else csv.DictWriter(table, COLUMNS, lineterminator="\n", restval="")
+        if self._csv is not None:
+            self._csv.writeheader()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, value, trace)
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Write one answer, or one error, wherever it was asked for."""
+        if self._json is not None:
+            self._json.write(json.dumps(row, ensure_ascii=False) + "\n")
+        if self._csv is not None:
+            self._csv.writerow(row)
+        if self._json is None and self._csv is None:
+            answer = "-" if "error" in row else f"{row['probability']:.4f}"
+            print(f"{answer:>6}  {row.get('decision', 'unreadable'):<10}  {row['file']}")
+
+    def overlay(self, name: str, image: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32]) -> Path:
+        """Lay a heat map over its image and write it as a PNG named after the image, numbered where names repeat.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        folder = self._heatmap
+        if folder is None:
+            raise InputError("no folder for heat maps was given")
+        stem = re.sub(r"[^\w.-]+", "_", PurePosixPath(name).name).strip("_.") or "image"
+        number, unique = 1, stem
+        while unique in self._overlays:
+            number, unique = number + 1, f"{stem}-{number + 1}"
+        self._overlays.add(unique)
+        encoded = cv2.imencode(".png", overlay(image, heat))[1]
+        with replacing(folder / f"{unique}.heatmap.png") as temporary:
+            temporary.write_bytes(encoded.tobytes())
+        return folder / f"{unique}.heatmap.png"
+
+    def _open(self, path: Path | None) -> IO[str] | None:
+        if path is None or str(path) == "-":
+            return None if path is None else sys.stdout
+        temporary = self._stack.enter_context(replacing(path))
+        return self._stack.enter_context(temporary.open("w", encoding="utf-8", newline=""))
+
+
+def overlay(
+    image: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32], side: int = OVERLAY_SIDE
+) -> npt.NDArray[np.uint8]:
+    """Colour an image by the evidence for pneumonia: untouched where there is none or less, up to red where it peaks.
+
+    Args:
+        image: uint8 `[S, S, 1]`.
+        heat: float32 `[h, w]`, logits; values of 0 and below speak against pneumonia and get no colour.
+        side: of the result, pixels.
+
+    Returns:
+        BGR uint8 `[side, side, 3]`.
+    """
+    grey = cv2.cvtColor(cv2.resize(image[..., 0], (side, side), interpolation=cv2.INTER_CUBIC), cv2.COLOR_GRAY2BGR)
+    evidence = np.maximum(cv2.resize(heat.astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC), 0.0)
+    evidence /= max(float(evidence.max()), 1.0)  # weak evidence stays pale: full colour needs a logit of 1 or more
+    colour = cv2.applyColorMap((255 * evidence).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    weight = (OVERLAY_STRENGTH * evidence)[..., np.newaxis]
+    blended = grey * (1 - weight) + colour * weight
+    return np.asarray(np.clip(blended, 0, 255), dtype=np.uint8)

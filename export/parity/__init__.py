@@ -1,0 +1,1 @@
+"""Compare an ONNX file with the Keras model that it was made from."""

@@ -1,0 +1,1 @@
+"""The HTTP service: `python -m export.serve MODEL.onnx`."""

@@ -1,0 +1,218 @@
+"""An HTTP service around a `Classifier`: one image in the body of a POST, one JSON answer. An example to start from.
+
+It stores no image, logs no name, and refuses early: by the declared length, then by the bytes that really come, then by
+the file's header, before a pixel is decoded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from pydantic import BaseModel, Field
+
+from export.inference.classifier import Classifier, Prediction
+from export.serve.batching import Batcher, BatchLimits, OverloadedError
+from export.serve.prometheus_metrics import Meters
+from export.serve.service_page import page
+from pneumo_tfds.decode import DecodeError, decode
+from pneumo_tfds.decode.headers import format_of
+
+CLOSE = {"Connection": "close"}
+DRAIN_SECONDS = 1.0  # that an upload which is refused may pause
+IMAGE_TYPES = ("image/jpeg", "image/png", "application/dicom")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What the service accepts."""
+
+    body_bytes: int = 32 * 1024 * 1024
+    """Largest upload."""
+    body_seconds: float = 30.0
+    """Longest time for an upload to arrive."""
+    decoders: int = field(default_factory=lambda: os.cpu_count() or 1)
+    """Images decoded at once; each may take 1.3 GB for a moment, if it is as large as is allowed."""
+    batch: BatchLimits = field(default_factory=BatchLimits)
+    """How requests are gathered for the model."""
+
+
+class Answer(BaseModel):
+    """The answer for one image."""
+
+    probability: float = Field(description="P(PNEUMONIA), 0 to 1")
+    decision: str = Field(description="PNEUMONIA if the probability is at least the threshold, else NORMAL")
+    threshold: float
+    intended_use: str
+    heatmap: list[list[float]] | None = Field(None, description="[h][w], logit units; only if asked for")
+
+
+class Problem(BaseModel):
+    """Why there is no answer."""
+
+    detail: str
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": text}
+    for status, text in {
+        400: "The body is empty",
+        408: "The body did not arrive in time",
+        413: "The body is too large",
+        415: "Not a JPEG, PNG or DICOM file",
+        422: "The image is damaged, or its size is no radiograph's",
+        503: "Too many images are waiting; come back after Retry-After seconds",
+    }.items()
+}
+
+
+def create_app(classifier: Classifier, limits: Limits | None = None) -> FastAPI:
+    """The service as an ASGI app, with its OpenAPI description at /openapi.json and a page of it at /docs."""
+    service = _Service(classifier, limits or Limits())
+    app = FastAPI(
+        title="Pneumonia on paediatric chest X-rays",
+        description=f"For {classifier.metadata.intended_use}. Not a medical device.",
+        version="1",
+        lifespan=service.lifespan,
+        docs_url=None,  # FastAPI's own page loads scripts from another host
+        redoc_url=None,
+        redirect_slashes=False,  # the address it would redirect to is made of whatever the client sent
+    )
+    body = {
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in IMAGE_TYPES},
+        "required": True,
+    }
+    app.add_api_route(
+        "/v1/predict",
+        service.predict,
+        methods=["POST"],
+        response_model=Answer,
+        responses=PROBLEMS,
+        summary="Answer one image: its bytes are the body",
+        openapi_extra={"requestBody": body},
+    )
+    app.add_api_route("/v1/model", service.model, methods=["GET"], summary="What the model says of itself")
+    app.add_api_route("/healthz", service.health, methods=["GET"], summary="The process is alive")
+    app.add_api_route("/readyz", service.ready, methods=["GET"], summary="The model answers")
+    app.add_api_route("/metrics", service.metrics, methods=["GET"], summary="Figures for Prometheus")
+    app.add_api_route("/docs", lambda: HTMLResponse(page(app.openapi())), methods=["GET"], include_in_schema=False)
+    app.middleware("http")(service.measured)
+    return app
+
+
+class _Service:
+    def __init__(self, classifier: Classifier, limits: Limits) -> None:
+        self.classifier, self.limits, self.meters = classifier, limits, Meters()
+
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            self.decoding = stack.enter_context(ThreadPoolExecutor(self.limits.decoders, "decode"))
+            answering = stack.enter_context(ThreadPoolExecutor(1, "answer"))
+            batcher = Batcher(self._answer, self.limits.batch, answering, self.meters.batched)
+            self.batcher = await stack.enter_async_context(batcher)
+            yield
+
+    def _answer(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+        return self.classifier.predict(np.stack(images))
+
+    async def predict(
+        self,
+        request: Request,
+        heatmap: bool = Query(False, description="Send the heat map too, if the model has one"),
+    ) -> Answer:
+        data = await self._body(request)
+        if format_of(data) is None:
+            raise HTTPException(415, "the body is not a JPEG, PNG or DICOM file")
+        loop = asyncio.get_running_loop()
+        try:
+            pixels = await loop.run_in_executor(self.decoding, decode, data, self.classifier.image_size, "the image")
+            found = await self.batcher.submit(pixels)
+        except DecodeError as error:
+            raise HTTPException(422, str(error)) from error
+        except OverloadedError as error:
+            raise HTTPException(503, str(error), {"Retry-After": "1"}) from error
+        self.meters.decided(found.decision)
+        return Answer(
+            probability=found.probability,
+            decision=found.decision,
+            threshold=found.threshold,
+            intended_use=self.classifier.metadata.intended_use,
+            heatmap=found.heatmap.tolist() if heatmap and found.heatmap is not None else None,
+        )
+
+    async def _body(self, request: Request) -> bytes:
+        """The body, refused as soon as it is known to be too large: by its header, or at the byte that is too many."""
+        most = self.limits.body_bytes
+        declared = request.headers.get("content-length", "")
+        fits = not declared.isdecimal() or (len(declared) < 19 and int(declared) <= most)
+        parts, size, stream = [], 0, request.stream()
+        try:
+            async with asyncio.timeout(self.limits.body_seconds):
+                while fits and (part := await anext(stream, None)) is not None:
+                    size += len(part)
+                    fits = size <= most
+                    parts.append(part)
+        except TimeoutError as error:
+            raise HTTPException(408, f"the body took over {self.limits.body_seconds:g} s", CLOSE) from error
+        if not fits:
+            if "expect" not in request.headers:
+                await _drain(stream, self.limits.body_seconds)
+            raise HTTPException(413, f"the body is over {most / 1e6:.0f} MB", CLOSE)
+        if not size:
+            raise HTTPException(400, "the body is empty; send the bytes of one image")
+        return b"".join(parts)
+
+    async def model(self) -> dict[str, Any]:
+        found = self.classifier.metadata
+        return {name: getattr(found, name) for name in found.__dataclass_fields__} | {
+            "threshold": self.classifier.threshold
+        }
+
+    async def health(self) -> dict[str, str]:
+        return {"status": "alive"}
+
+    async def ready(self) -> JSONResponse:
+        """Ready means that the model has answered just now, and that the queue has room."""
+        side = self.classifier.image_size
+        try:
+            async with asyncio.timeout(5):
+                await self.batcher.submit(np.zeros((side, side, 1), np.uint8))
+        except (TimeoutError, OverloadedError) as error:
+            return JSONResponse({"status": "busy", "reason": str(error) or "no answer in 5 s"}, 503)
+        return JSONResponse({"status": "ready"})
+
+    async def metrics(self) -> PlainTextResponse:
+        return PlainTextResponse(self.meters.render(self.batcher.waiting), media_type="text/plain; version=0.0.4")
+
+    async def measured(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        start = time.perf_counter()
+        response = await call_next(request)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Cache-Control"] = "no-store"
+        if request.scope["path"] == "/v1/predict":  # not request.url: that is made of the client's Host and query too
+            self.meters.answered(response.status_code, time.perf_counter() - start)
+        return response
+
+
+async def _drain(stream: AsyncIterator[bytes], seconds: float) -> None:
+    """Throw away what a client is still sending, unless it pauses: hung up on while it sends, it would miss the answer.
+
+    For as long as a body that is not too large might take, too: how much comes in a second is the network's affair.
+    """
+    now = asyncio.get_running_loop().time
+    last = now() + seconds
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS) as end:
+            async for _ in stream:
+                end.reschedule(min(last, now() + DRAIN_SECONDS))

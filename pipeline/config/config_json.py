@@ -1,0 +1,85 @@
+"""Settings as JSON: the format of `config.json`, of a search's files and of files that people write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pneumo_tfds.program.errors import InputError
+
+AnyConfig = TypeVar("AnyConfig")
+
+RENAMED = {
+    ("augment", "erase"): "random_erasing",
+    ("model", "weights"): "pretrained_weights",
+    ("fit", "average"): "ema_decay",
+    ("fit", "members"): "ensemble_size",
+    ("evaluation", "rule"): "threshold_rule",
+    ("evaluation", "under_shift"): "threshold_under_shift",
+    ("evaluation", "flips"): "test_time_flip",
+    ("search", "stop_hopeless"): "median_stopping",
+    ("search", "confirm"): "confirm_top",
+    ("search", "seeds"): "confirm_seeds",
+}
+"""(Group, name in runs made before 0.2) to today's name."""
+
+PLAINER = {
+    "unexpected_keyword_argument": "there is no such setting",
+    "dataclass_type": "expected an object of settings",
+}
+"""pydantic's type of error to plainer words than its own."""
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Return a config dataclass as plain JSON values."""
+    from pydantic import TypeAdapter
+
+    plain: dict[str, Any] = TypeAdapter(type(config)).dump_python(config, mode="json")
+    return plain
+
+
+def read(path: Path, kind: type[AnyConfig]) -> AnyConfig:
+    """Read a config dataclass from a JSON file. Absent fields take their defaults.
+
+    Raises:
+        InputError: the file is missing, is not JSON, or a field has an unknown name or a value that is not allowed.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    remedy = "give a run's config.json"
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        return TypeAdapter(kind).validate_python(with_current_names(value), extra="forbid")
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = PLAINER.get(first["type"], first["msg"])
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}: {where}: {what}" if where else f"{path}: {what}") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is not JSON (line {error.lineno}: {error.msg}); {remedy}") from error
+    except InputError:
+        raise
+    except (RecursionError, ValueError) as error:
+        raise InputError(f"{path} is not a valid settings file ({error}); {remedy}") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; {remedy}") from error
+
+
+def with_current_names(settings: Any) -> Any:
+    """Return settings read from JSON under today's names, so that runs made before a renaming still open.
+
+    Those runs seeded their evaluation with the training seed.
+    """
+    if not isinstance(settings, dict):
+        return settings
+    groups = {name: dict(group) if isinstance(group, dict) else group for name, group in settings.items()}
+    old = False
+    for (group, before), now in RENAMED.items():
+        values = groups.get(group)
+        if isinstance(values, dict) and before in values and now not in values:
+            values[now] = values.pop(before)
+            old = True
+    if old and isinstance(groups.get("evaluation"), dict) and isinstance(groups.get("fit"), dict):
+        groups["evaluation"].setdefault("evaluation_seed", groups["fit"].get("seed", 0))
+    return groups

@@ -1,0 +1,1 @@
+"""From a built dataset to batches: splits, caching, shuffling, streaming."""

@@ -1,0 +1,1 @@
+"""Devices, precision and machines: where a training step runs, and in which arithmetic."""

@@ -1,0 +1,1 @@
+"""Evaluation: metrics with intervals, calibration, the operating point, robustness and shortcuts."""

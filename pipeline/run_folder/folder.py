@@ -1,0 +1,107 @@
+"""What lies in a run folder, and under which name."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import RunConfig
+from pipeline.config.config_json import read, to_dict
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import read_json, reason_and_remedy, write_json
+
+
+class RunFolder:
+    """The paths of one run, `runs/NAME/`. Making the object touches nothing on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.json"
+        self.history = path / "history.csv"
+        self.model = path / "model.keras"
+        self.metrics = path / "metrics.json"
+        self.predictions = path / "predictions.csv"
+        self.robustness = path / "robustness.json"
+        self.report = path / "report.html"
+        self.plots = path / "plots"
+        self.onnx = path / "model.onnx"
+        self.parity = path / "parity.json"
+        self.golden = path / "golden.npz"
+        self.checkpoint = path / "checkpoint"
+        self.tuner = path / "tuner"
+
+    def history_of(self, number: int) -> Path:
+        """Give the table of epochs of one of a run's networks, counted from 0: the first's is `history`."""
+        return self.history.with_stem(f"history-{number + 1}") if number else self.history
+
+    def checkpoint_of(self, number: int) -> Path:
+        """Give the checkpoint folder of one of a run's networks, counted from 0: the first's is `checkpoint`."""
+        return self.checkpoint / f"network-{number + 1}" if number else self.checkpoint
+
+    def start(self, *, resume: bool) -> None:
+        """Make the folder for a new run, or check that there is one to go on with.
+
+        Raises:
+            InputError: the folder holds a run and `resume` is false, or holds none and `resume` is true.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path} is a file; name a folder with --run-dir")
+        held = self.path.exists() and any(not entry.name.startswith(".") for entry in self.path.iterdir())
+        if held and not resume:
+            raise InputError(f"{self.path} already holds a run; go on with --resume, or name another --run-dir")
+        if resume and not self.config.exists():
+            raise InputError(f"{self.path} holds no run to resume (no config.json); leave --resume out to start one")
+
+    @contextmanager
+    def locked(self, what: str = "") -> Iterator[None]:
+        """Hold the folder, made if need be, for this process; a second one that wants it is refused, not mixed in.
+
+        Args:
+            what: a part of what is done in the folder, with a lock of its own; empty for all of a run.
+
+        Raises:
+            InputError: another process holds it, or the folder cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / (f".{what}.lock" if what else ".lock")).open("w")
+        except OSError as error:
+            raise InputError(f"cannot write {self.path}: {reason_and_remedy(error)}") from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(f"{self.path} is in use by another process; wait, or give another folder") from error
+            yield
+
+    def write_config(self, config: RunConfig) -> None:
+        """Write the settings down."""
+        write_json(self.config, to_dict(config))
+
+    def read_config(self) -> RunConfig:
+        """Read the settings back.
+
+        Raises:
+            InputError: the folder is not a run, or its config.json is broken.
+        """
+        if not self.config.exists():
+            raise InputError(f"{self.path} is not a run folder (no config.json); give one that pipeline.train made")
+        return read(self.config, RunConfig)
+
+    def read_json(self, path: Path) -> dict[str, Any]:
+        """Read one of the folder's JSON files.
+
+        Raises:
+            InputError: it is not there yet, or it is damaged.
+        """
+        if not path.exists():
+            raise InputError(
+                f"{path} is not there; finish the run first: python -m pipeline.train --run-dir {self.path} --resume"
+            )
+        content = read_json(path, "evaluate the run again, or take the file from a copy")
+        if not isinstance(content, dict):
+            raise InputError(f"{path} holds no object; evaluate the run again, or take the file from a copy")
+        return content

@@ -1,0 +1,54 @@
+"""A run's `model.keras`: written at once, loaded without running anything that is in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from zipfile import ZipFile, ZipInfo
+
+import keras
+
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import replacing
+
+
+def save_model(path: Path, model: keras.Model) -> None:
+    """Write an inference model. Equal models give equal bytes: by them the evaluation lock knows the weights."""
+    with replacing(path) as temporary:
+        model.save(temporary)
+        _without_circumstances(temporary)
+
+
+def _without_circumstances(path: Path) -> None:
+    """Take out what Keras writes of the moment and the process: a date, and shared objects numbered by address."""
+    with ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    metadata: dict[str, str] = json.loads(parts["metadata.json"])
+    parts["metadata.json"] = json.dumps({**metadata, "date_saved": "1980-01-01@00:00:00"}).encode()  # as a zip has none
+    known: dict[bytes, int] = {}
+    parts["config.json"] = re.sub(
+        rb'("shared_object_id": )(\d+)',
+        lambda found: found[1] + b"%d" % known.setdefault(found[2], len(known) + 1),
+        parts["config.json"],
+    )
+    with ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(ZipInfo(name), content)
+
+
+def load_model(path: Path) -> keras.Model:
+    """Read an inference model.
+
+    Raises:
+        InputError: the file is missing, damaged, or holds a Lambda layer or another thing that safe loading refuses.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; finish its run first, or give the folder of a finished one")
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        reason = " ".join(str(error).split())
+        if "Lambda" in reason or "safe_mode" in reason:
+            reason = "it holds a Lambda layer, which is code; only models without one are loaded"
+        raise InputError(f"{path} cannot be loaded as a Keras model: {reason:.300}") from error

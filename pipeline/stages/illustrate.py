@@ -1,0 +1,82 @@
+"""What people look at rather than read: the plots of a run, the checks of what its model looks at, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+
+from pipeline.data.split import Split
+from pipeline.evaluation.metrics import worst_mistakes
+from pipeline.evaluation.occlusion import occlusion_check
+from pipeline.evaluation.predictions import POSITIVE, Predictions, read_csv
+from pipeline.evaluation.shortcuts import audit
+from pipeline.networks.forward_pass import Answers
+from pipeline.report import plots, xray_grids
+from pipeline.report.report_page import write_report
+from pipeline.run_folder import history
+from pipeline.run_folder.folder import RunFolder
+from pneumo_tfds.program.files import write_json
+
+MISTAKES = 9  # shown of each split
+KNOWN = 1000  # training images that the classifier on exposure alone learns from
+CHECKED = 300  # images of validation behind the checks of what the model looks at; more change the third digit
+
+
+def illustrate(
+    folder: RunFolder, model: keras.Model, splits: Mapping[str, Split], seed: int, *, show_names: bool = False
+) -> None:
+    """Draw everything that `metrics.json` and `predictions.csv` of a run tell, and write `report.html`.
+
+    Args:
+        folder: of the run, judged already.
+        model: its inference model.
+        splits: of its dataset.
+        seed: of what is picked for show.
+        show_names: let the report name files and folders.
+    """
+    metrics = folder.read_json(folder.metrics)
+    threshold = metrics["operating_point"]["threshold"]
+    tables, ask = read_csv(folder.predictions), Answers(model)
+    if rows := history.read(folder.history):
+        plots.training_curves(folder.plots / "training_curves.png", rows)
+    counts = {name: plots.kinds_of(split.examples) for name, split in splits.items()}
+    plots.class_distribution(folder.plots / "class_distribution.png", counts)
+    shown = next(iter(splits.values())).examples
+    xray_grids.examples(folder.plots / "examples.png", shown.images, shown.labels, seed)
+    for name, table in tables.items():
+        plots.draw_split(folder.plots, name, table, metrics["splits"][name], threshold)
+        worst = worst_mistakes(table.labels, table.probabilities, threshold, MISTAKES)
+        if len(worst):
+            images = splits[name].examples.images[worst]
+            titles = xray_grids.mistake_titles(tables, name, worst)
+            xray_grids.mistakes(folder.plots / f"mistakes_{name}.png", images, ask(images).get("heatmap"), titles)
+    if "validation" in tables:
+        _check(folder, ask, splits, tables["validation"], threshold, seed)
+    write_report(folder.path, show_names=show_names)
+
+
+def _check(
+    folder: RunFolder,
+    ask: Answers,
+    splits: Mapping[str, Split],
+    table: Predictions,
+    threshold: float,
+    seed: int,
+) -> None:
+    """Ask what else than lungs the model could be reading, and whether its heat maps show what it reads."""
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(table.labels))[:CHECKED])
+    images, some = splits["validation"].examples.images[chosen], table.take(chosen)
+    known = None
+    if "train" in splits:
+        train = splits["train"].examples
+        every = max(1, len(train) // KNOWN)
+        known = train.images[::every], train.labels[::every]
+    found = audit(ask.probabilities, images, some, threshold, split="validation", train=known, seed=seed)
+    write_json(folder.path / "shortcuts.json", found)
+    called = np.flatnonzero((some.probabilities >= threshold) & (some.labels == POSITIVE))
+    heatmaps = ask(images[called]).get("heatmap") if len(called) else None
+    if heatmaps is not None:
+        checked = occlusion_check(ask.probabilities, images[called], heatmaps, some.patients[called], seed=seed)
+        write_json(folder.path / "explanation.json", checked)

@@ -1,0 +1,107 @@
+"""A source made of phantoms: names, patients and folders like Kaggle's, bytes drawn when they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pneumo_tfds.phantoms import drawing
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.locks import filled
+from pneumo_tfds.program.parallel import ordered_map
+from pneumo_tfds.program.progress import track
+from pneumo_tfds.sources.inventory import Image, Source
+from pneumo_tfds.sources.layout import File, arrange
+
+DEFAULT_COUNT = 1000
+DEFAULT_SEED = 0
+
+QUALITY = 84
+"""JPEG quality; gives about 190 kB a file, as the published archive has on average."""
+
+_SHARES = {"normal": 0.40, "bacteria": 0.36, "virus": 0.24}
+_FOLDERS = {"train": 0.78, "val": 0.02, "test": 0.20}
+_MIN_COUNT = 60
+
+
+@dataclass(frozen=True)
+class PhantomReader:
+    """Draws and encodes an image when it is read; the same bytes for the same seed and name."""
+
+    seed: int
+
+    def read(self, image: Image) -> bytes:
+        """Return a grey JPEG of about 1,400 x 1,000 pixels."""
+        grey = drawing.render(self.seed, image.patient, image.name, image.subtype)
+        done, data = cv2.imencode(".jpeg", grey, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        if not done:
+            raise InputError(f"{image.name}: OpenCV could not encode the phantom")
+        return data.tobytes()
+
+
+def phantom_source(count: int = DEFAULT_COUNT, seed: int = DEFAULT_SEED) -> Source:
+    """A source of `count` phantoms, 40 % normal, with Kaggle's folders and one to six images a patient.
+
+    Raises:
+        InputError: `count` is too small to give every split both classes.
+    """
+    if count < _MIN_COUNT:
+        raise InputError(f"{count} phantoms are too few, every split needs both classes; ask for {_MIN_COUNT} or more")
+    images, _ = arrange(File(name, -1) for name in _names(count, seed))
+    return Source(
+        f"phantoms(count={count}, seed={seed}, drawing={drawing.VERSION})", "phantom", images, PhantomReader(seed)
+    )
+
+
+def _names(count: int, seed: int) -> Iterable[str]:
+    random = np.random.default_rng(seed)
+    for split, part in _divide(count, _FOLDERS).items():
+        for subtype, images in _divide(part, _SHARES).items():
+            patient, left, serial = 0, images, 0
+            while left:
+                patient += 1
+                taken = min(left, 1 + int(random.binomial(5, 0.2)))
+                for view in range(taken):
+                    serial += 1
+                    yield f"{split}/{_file_name(subtype, _number(split, patient), serial, view)}"
+                left -= taken
+
+
+def _number(split: str, patient: int) -> int:
+    """Validation patients continue behind the training ones; the test folder starts again at 1, as in Kaggle's."""
+    return patient + 50_000 if split == "val" else patient
+
+
+def _file_name(subtype: str, patient: int, serial: int, view: int) -> str:
+    if subtype == "normal":
+        series = "NORMAL2-IM" if patient % 2 else "IM"
+        return f"NORMAL/{series}-{patient:04d}-{view + 1:04d}.jpeg"
+    number = patient if subtype == "bacteria" else patient + 20_000
+    return f"PNEUMONIA/person{number}_{subtype}_{serial}.jpeg"
+
+
+def _divide(count: int, shares: dict[str, float]) -> dict[str, int]:
+    """Whole parts in about these shares that sum to `count`."""
+    edges = [0, *(round(count * share) for share in accumulate(shares.values()))]
+    return {name: end - start for name, (start, end) in zip(shares, pairwise(edges), strict=True)}
+
+
+def write_phantoms(folder: Path, count: int, seed: int = DEFAULT_SEED) -> list[Path]:
+    """Write phantoms as JPEG files in Kaggle's layout below `folder` and return their paths.
+
+    Raises:
+        InputError: the folder exists and is not empty, or cannot be written.
+    """
+    source = phantom_source(count, seed)
+    paths = [folder / image.name for image in source.images]
+    with filled(folder):
+        drawn = ordered_map(source.read, source.images)
+        for path, data in zip(paths, track(drawn, "Drawing phantoms", len(paths)), strict=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+    return paths

@@ -1,0 +1,1 @@
+"""Divide patients into train, validation and test, and plan the shards of a build."""

@@ -1,0 +1,50 @@
+"""Byte-identical images, found by reading as little as possible."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.inventory import Image, Source
+
+
+def identical_groups(source: Source, workers: int | None = None) -> list[tuple[Image, ...]]:
+    """Groups of two or more images whose files are the same, byte for byte.
+
+    Only files of equal size (and CRC-32, where an archive tells it) can be the same, so only those are read and
+    hashed with SHA-256. A file that cannot be read is in no group: the build names it later.
+    """
+    candidates: dict[tuple[int, int], list[Image]] = defaultdict(list)
+    for image in source.images:
+        if image.size > 0:
+            candidates[image.size, image.checksum].append(image)
+    suspects = [image for group in candidates.values() if len(group) > 1 for image in group]
+
+    def digest(image: Image) -> bytes | None:
+        try:
+            return hashlib.sha256(source.read(image)).digest()
+        except InputError:
+            return None
+
+    with ThreadPoolExecutor(workers) as pool:
+        return group_by_digest(zip(suspects, pool.map(digest, suspects), strict=True))
+
+
+def group_by_digest(images: Iterable[tuple[Image, bytes | str | None]]) -> list[tuple[Image, ...]]:
+    """Images with equal digests, groups of two or more, in order of names."""
+    groups: dict[bytes | str, list[Image]] = defaultdict(list)
+    for image, key in images:
+        if key is not None:
+            groups[key].append(image)
+    return sorted(tuple(sorted(group)) for group in groups.values() if len(group) > 1)
+
+
+def check_labels(groups: Iterable[tuple[Image, ...]]) -> None:
+    """Raise InputError if a group of identical images has both labels: one of the labels is wrong."""
+    for group in groups:
+        if len({image.label for image in group}) > 1:
+            names = " and ".join(f"{image.name} ({image.label})" for image in group)
+            raise InputError(f"{names} are the same image with different labels; remove the wrong one")

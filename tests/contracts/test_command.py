@@ -1,0 +1,128 @@
+"""What every command shares: exit codes, one line for an error, and a quiet TensorFlow."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = """
+from dataclasses import dataclass
+from pneumo_tfds.program.command import Command, run, run_one_of
+from pneumo_tfds.program.errors import InputError
+
+@dataclass(frozen=True, kw_only=True)
+class Greet(Command):
+    '''Greet somebody.'''
+    name: str = "you"
+    '''Whom.'''
+    times: int = 1
+    '''How often; 1 or more.'''
+    def __post_init__(self):
+        if self.times < 1:
+            raise InputError(f"--times is {self.times}; it must be 1 or more")
+
+def greet(command):
+    if command.name == "nobody":
+        raise InputError("there is\\n nobody to greet; name somebody")
+    if command.name == "stop":
+        raise KeyboardInterrupt
+    if command.name == "bug":
+        raise RuntimeError("ours")
+    print("hello " * command.times + command.name)
+    return 3 if command.name == "three" else None
+
+"""
+ONE = 'run(Greet, greet, prog="greet")'
+MANY = """
+@dataclass(frozen=True, kw_only=True)
+class Leave(Command):
+    '''Go.'''
+
+run_one_of({"greet": (Greet, greet), "leave": (Leave, lambda command: print("bye"))}, prog="many")
+"""
+
+
+@pytest.fixture
+def call(tmp_path):
+    def run(*arguments, end=ONE):
+        script = tmp_path / "command.py"
+        script.write_text(PROGRAM + end)
+        line = [sys.executable, str(script), *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def test_flags_come_from_the_fields(call):
+    ended = call("--name", "Ann", "--times", "2")
+    assert (ended.returncode, ended.stdout) == (0, "hello hello Ann\n")
+
+
+def test_action_may_choose_the_exit_code(call):
+    assert call("--name", "three").returncode == 3
+
+
+def test_help_teaches_what_the_docs_of_the_fields_say(call):
+    ended = call("--help")
+    assert ended.returncode == 0
+    for words in ("Greet somebody.", "--name", "Whom.", "How often; 1 or more."):
+        assert words in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--name", "nobody"), "greet: there is nobody to greet; name somebody\n"),
+        (("--times", "0"), "greet: --times is 0; it must be 1 or more\n"),
+    ],
+)
+def test_bad_input_is_exactly_one_line_and_exit_code_2(call, arguments, line):
+    ended = call(*arguments)
+    assert (ended.returncode, ended.stderr, ended.stdout) == (2, line, "")
+
+
+@pytest.mark.parametrize("arguments", [("--times", "many"), ("--nmae", "Ann"), ("extra",), ("--name",)], ids=" ".join)
+def test_what_cannot_be_parsed_is_one_line_that_names_it(call, arguments):
+    ended = call(*arguments)
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert arguments[-1] in ended.stderr or arguments[0] in ended.stderr
+    assert not set("│╭╰─") & set(ended.stderr)
+
+
+def test_debug_shows_the_traceback(call):
+    ended = call("--name", "nobody", "--debug")
+    assert "Traceback" in ended.stderr
+    assert ended.returncode == 1
+
+
+def test_interruption_has_its_own_exit_code(call):
+    ended = call("--name", "stop")
+    assert (ended.returncode, ended.stderr) == (130, "greet: interrupted\n")
+
+
+def test_error_of_ours_is_not_hidden(call):
+    ended = call("--name", "bug")
+    assert ended.returncode == 1
+    assert "RuntimeError: ours" in ended.stderr
+
+
+def test_subcommands_are_found_by_name_and_unknown_ones_refused(call):
+    assert call("greet", "--name", "Ann", end=MANY).stdout == "hello Ann\n"
+    assert call("leave", end=MANY).stdout == "bye\n"
+    ended = call("wave", end=MANY)
+    assert ended.returncode == 2
+    assert "wave" in ended.stderr
+
+
+@pytest.mark.slow
+def test_tensorflow_is_imported_without_its_notes():
+    program = (
+        "from pneumo_tfds.program.command import quiet_tensorflow as q; q(); import tensorflow as tf; tf.constant(1)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")

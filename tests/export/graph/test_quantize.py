@@ -1,0 +1,120 @@
+"""Smaller variants: what stays float32, what they must keep, and that they go when they do not."""
+
+import json
+import shutil
+from collections import Counter
+
+import numpy as np
+import onnx
+import pytest
+
+from export import Classifier, export_run
+from export.graph import quantize
+from export.inference.onnx_metadata import KEYS
+from export.parity import comparison
+
+
+@pytest.fixture
+def run(exported, tmp_path):
+    """A copy of the exported run, to change."""
+    return shutil.copytree(exported, tmp_path / "run")
+
+
+def kinds(path):
+    model = onnx.load(path)
+    return Counter(tensor.data_type for tensor in model.graph.initializer), Counter(n.op_type for n in model.graph.node)
+
+
+def test_both_variants_pass_and_keep_the_contract(run, sample_images, pictures):
+    found = dict(export_run.export_run(run, fp16=True, int8=True, threads=1))
+    assert set(found) == {run / "model.onnx", run / export_run.FP16, run / export_run.INT8}
+    files = json.loads((run / "parity.json").read_text())["files"]
+    assert all(report["passed"] for report in files.values())
+    assert set(files) == {"model.onnx", export_run.FP16, export_run.INT8}
+    images = pictures(6)
+    wanted = Classifier(run / "model.onnx").predict(images)
+    for name in (export_run.FP16, export_run.INT8):
+        classifier = Classifier(run / name)
+        answers = classifier.predict(images)
+        np.testing.assert_allclose([a.probability for a in answers], [w.probability for w in wanted], atol=0.02)
+        assert answers[0].heatmap.dtype == np.float32
+        assert {entry.key for entry in onnx.load(run / name).metadata_props} == set(KEYS)
+
+
+def test_fp16_halves_the_weights_but_not_the_scaling(exported):
+    model = quantize.to_fp16(exported / "model.onnx")
+    weights = {node.input[1] for node in model.graph.node if node.op_type == "Conv"}
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    assert {types[name] for name in weights} == {onnx.TensorProto.FLOAT16}
+    first = next(node for node in model.graph.node if node.op_type == "Mul")
+    assert types[first.input[1]] == onnx.TensorProto.FLOAT
+
+
+def test_int8_convolutions_are_per_channel_and_neither_image_nor_stem_is_quantized(exported, pictures):
+    model = quantize.to_int8(exported / "model.onnx", pictures(20))
+    makers = {name: node for node in model.graph.node for name in node.output}
+    scales = {tensor.name: tensor for tensor in model.graph.initializer}
+    stem, *convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    assert scales[stem.input[1]].data_type == onnx.TensorProto.FLOAT
+    assert len(convolutions) == 2
+    for node in convolutions:
+        dequantize = makers[node.input[1]]
+        assert dequantize.op_type == "DequantizeLinear"
+        assert len(onnx.numpy_helper.to_array(scales[dequantize.input[1]]).reshape(-1)) == node_channels(node, model)
+    head = {node.op_type for node in model.graph.node[: list(model.graph.node).index(stem)]}
+    assert "Cast" in head
+    assert "QuantizeLinear" not in head
+    assert makers[makers[convolutions[0].input[0]].input[0]].op_type == "QuantizeLinear"
+
+
+def node_channels(convolution, model):
+    makers = {name: node for node in model.graph.node for name in node.output}
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    return weights[makers[convolution.input[1]].input[0]].dims[0]
+
+
+def test_quantizing_twice_gives_the_same_bytes(exported, pictures):
+    first, second = (quantize.to_int8(exported / "model.onnx", pictures(20)) for _ in range(2))
+    assert first.SerializeToString(deterministic=True) == second.SerializeToString(deterministic=True)
+
+
+def test_a_variant_over_budget_is_not_kept_and_the_command_goes_on(run, sample_images, monkeypatch):
+    (run / export_run.INT8).write_bytes(b"an earlier export")
+    monkeypatch.setattr(comparison, "REDUCED", comparison.Budget(probability=0.0, heatmap=1.0))
+    found = dict(export_run.export_run(run, int8=True, threads=1))
+    assert found[run / export_run.INT8].startswith("not kept: max |Δprobability|")
+    assert not (run / export_run.INT8).exists()
+    assert not [path for path in run.iterdir() if "candidate" in path.name]
+    assert json.loads((run / "parity.json").read_text())["files"][export_run.INT8]["passed"] is False
+
+
+def test_more_convolutions_stay_float32_where_fewer_flip_too_much(run, sample_images, monkeypatch):
+    original, made = comparison.compare, []
+
+    def strict_once(expected, file, **options):
+        report = original(expected, file, **options)
+        if options.get("budget") is comparison.REDUCED:
+            made.append(sum(n.op_type == "DequantizeLinear" for n in onnx.load(file).graph.node))
+            if len(made) == 1:
+                report.differences.append("5 of 40 decisions flip")
+        return report
+
+    monkeypatch.setattr(comparison, "compare", strict_once)
+    found = dict(export_run.export_run(run, int8=True, threads=1))
+    assert len(made) == 2
+    assert made[1] < made[0]
+    assert "not kept" not in found[run / export_run.INT8]
+    assert (run / export_run.INT8).is_file()
+    assert json.loads((run / "parity.json").read_text())["files"][export_run.INT8]["passed"] is True
+
+
+def test_variants_of_another_model_are_removed(run, sample_images):
+    list(export_run.export_run(run, int8=True, threads=1))
+    list(export_run.export_run(run, threads=1))
+    assert (run / export_run.INT8).exists()  # model.onnx is the same, so it is still right
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["operating_point"]["threshold"] = 0.25
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    list(export_run.export_run(run, threads=1))
+    assert not (run / export_run.INT8).exists()
+    assert set(json.loads((run / "parity.json").read_text())["files"]) == {"model.onnx"}

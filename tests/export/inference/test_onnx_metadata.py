@@ -1,0 +1,80 @@
+"""What an exported file says of itself, and what is made of files that say something else."""
+
+import json
+
+import pytest
+
+from export.inference.onnx_metadata import KEYS, Metadata, ModelFileError, metadata_of_run
+from pneumo_tfds.program.errors import InputError
+
+METADATA = Metadata(
+    image_size=48,
+    threshold=0.37,
+    threshold_rule="youden (chosen on validation)",
+    dataset="gray_48",
+    dataset_version="1.0.0",
+    metrics={"test": {"auroc": 0.9}},
+)
+
+
+def test_round_trip_keeps_everything():
+    assert tuple(METADATA.to_props()) == KEYS
+    assert Metadata.from_props(METADATA.to_props(), "m.onnx") == METADATA
+
+
+def test_pneumonia_is_the_second_class():
+    assert json.loads(METADATA.to_props()["classes"]) == ["NORMAL", "PNEUMONIA"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"version": "2"}, "version 2, newer than the 1"),
+        ({"version": "two"}, "not a number"),
+        ({"threshold": "1.5"}, "not one in 0 to 1"),
+        ({"threshold": "nan"}, "not one in 0 to 1"),
+        ({"threshold": "high"}, "unreadable metadata threshold"),
+        ({"image_size": "0"}, "damaged metadata"),
+        ({"metrics": "{"}, "unreadable metadata metrics"),
+        ({"classes": '["CAT", "DOG"]'}, "has the classes"),
+    ],
+)
+def test_damaged_values_are_named(change, reason):
+    with pytest.raises(ModelFileError, match=reason):
+        Metadata.from_props({**METADATA.to_props(), **change}, "m.onnx")
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_each_missing_key_is_named(key):
+    props = METADATA.to_props()
+    del props[key]
+    with pytest.raises(ModelFileError, match=f"m.onnx lacks the metadata {key};"):
+        Metadata.from_props(props, "m.onnx")
+
+
+def test_a_newer_file_is_called_newer_even_if_keys_are_gone():
+    with pytest.raises(ModelFileError, match="newer"):
+        Metadata.from_props({"version": "9"}, "m.onnx")
+
+
+def test_file_of_another_project():
+    with pytest.raises(ModelFileError, match="not one of this project"):
+        Metadata.from_props({"author": "someone"}, "m.onnx")
+
+
+def test_metadata_of_a_run_keeps_single_finite_numbers_only():
+    metrics = {
+        "dataset": {"name": "gray_48", "version": "1.0.0"},
+        "operating_point": {"threshold": 0.25, "rule": "youden", "chosen_on": "validation"},
+        "splits": {"test": {"auroc": 0.9, "npv": None, "confusion_matrix": {"tn": 3}, "intervals": [0, 1]}},
+    }
+    found = metadata_of_run(metrics, {}, 48, "runs/x")
+    assert (found.threshold, found.threshold_rule) == (0.25, "youden (chosen on validation)")
+    assert found.metrics == {"test": {"auroc": 0.9}}
+    assert (found.dataset, found.dataset_version) == ("gray_48", "1.0.0")
+
+
+@pytest.mark.parametrize("metrics", [{}, {"operating_point": {"threshold": None, "rule": "youden"}}])
+def test_run_without_operating_point(metrics):
+    with pytest.raises(InputError, match="no operating point"):
+        metadata_of_run(metrics, {}, 48, "runs/x")

@@ -1,0 +1,66 @@
+"""Where export finds the images to compare on."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from export.parity import parity_sample
+from pneumo_tfds.program.errors import InputError
+
+ORIGINAL_TAKE = parity_sample.take
+
+
+@pytest.fixture
+def dataset(tmp_path, monkeypatch):
+    """A folder that reads as a dataset of ten 8 x 8 images in validation."""
+    import pipeline.data.split
+
+    images = np.arange(10, dtype=np.uint8).repeat(64).reshape(10, 8, 8, 1)
+    split = SimpleNamespace(image_size=8, examples=SimpleNamespace(images=images, labels=np.arange(10) % 2))
+    other = SimpleNamespace(image_size=8, examples=SimpleNamespace(images=images[:3], labels=np.ones(3, np.int64)))
+    monkeypatch.setattr(pipeline.data.split, "open_splits", lambda folder: {"validation": split, "test": other})
+    return tmp_path
+
+
+def test_a_sample_is_spread_over_the_split_and_repeats_itself(dataset):
+    first, second = (ORIGINAL_TAKE(dataset, "validation", 8, 4) for _ in range(2))
+    assert first.images[:, 0, 0, 0].tolist() == [0, 3, 6, 9]
+    assert first.labels.tolist() == [0, 1, 0, 1]
+    assert (first.images == second.images).all()
+
+
+@pytest.mark.parametrize("limit", [0, 10, 99])
+def test_no_limit_or_a_large_one_takes_everything(dataset, limit):
+    assert len(ORIGINAL_TAKE(dataset, "validation", 8, limit).images) == 10
+
+
+def test_a_missing_split_and_another_size_are_named(dataset):
+    with pytest.raises(InputError, match="no images in train, only in validation, test"):
+        ORIGINAL_TAKE(dataset, "train", 8, 4)
+    with pytest.raises(InputError, match="images of 8 pixels, the model takes 48"):
+        ORIGINAL_TAKE(dataset, "validation", 48, 4)
+
+
+@pytest.mark.parametrize(("split", "count"), [("all", 13), ("validation", 10), ("test", 3)])
+def test_all_takes_every_image_of_every_split(dataset, split, count):
+    sample = parity_sample.take_all(dataset, split, 8)
+    assert (len(sample.images), len(sample.labels)) == (count, count)
+    with pytest.raises(InputError, match="images of 8 pixels, the model takes 48"):
+        parity_sample.take_all(dataset, split, 48)
+    with pytest.raises(InputError, match="no images in train"):
+        parity_sample.take_all(dataset, "train", 8)
+
+
+def test_dataset_is_the_given_one_else_the_one_the_run_noted(tmp_path):
+    noted, given = tmp_path / "noted", tmp_path / "given"
+    noted.mkdir()
+    given.mkdir()
+    config = {"data": {"dataset": str(noted)}}
+    assert parity_sample.dataset_folder(tmp_path, config, {}, None) == noted
+    assert parity_sample.dataset_folder(tmp_path, config, {}, given) == given
+    assert parity_sample.dataset_folder(tmp_path, {}, {"dataset": {"folder": str(noted)}}, None) == noted
+    with pytest.raises(InputError, match=r"--dataset .* is not a folder"):
+        parity_sample.dataset_folder(tmp_path, config, {}, tmp_path / "gone")
+    with pytest.raises(InputError, match="the run does not name it"):
+        parity_sample.dataset_folder(tmp_path, {}, {}, None)

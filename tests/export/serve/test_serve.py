@@ -1,0 +1,298 @@
+"""The HTTP service: answers, limits, health, figures, and many clients at once. Needs the serve extra."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export import Classifier
+from export.serve.batching import Batcher, BatchLimits, OverloadedError
+from export.serve.prometheus_metrics import Histogram
+from image_files import png
+
+fastapi = pytest.importorskip("fastapi", reason="needs the serve extra")
+httpx = pytest.importorskip("httpx", reason="needs httpx")
+
+
+@pytest.fixture(scope="module")
+def service(exported):
+    """The app on a free port of this machine, with small limits."""
+    import uvicorn
+
+    from export.serve.service import Limits, create_app
+
+    app = create_app(Classifier(exported / "model.onnx", threads=1), Limits(body_bytes=2_000_000, body_seconds=1.0))
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    with httpx.Client(base_url="http://{}:{}".format(*listening.getsockname()), timeout=20) as client:
+        yield client
+    server.should_exit = True
+    thread.join()
+
+
+def test_answer_is_the_classifiers(service, exported, jpegs):
+    classifier = Classifier(exported / "model.onnx")
+    for file in sorted(jpegs.rglob("*.jpeg"))[:4]:
+        answer = service.post("/v1/predict", content=file.read_bytes())
+        assert answer.status_code == 200
+        expected = classifier.predict_file(file)
+        assert answer.json()["probability"] == pytest.approx(expected.probability, abs=1e-6)
+        assert answer.json()["decision"] == expected.decision
+        assert answer.json()["heatmap"] is None
+        assert answer.headers["cache-control"] == "no-store"
+
+
+def test_heatmap_on_request(service, jpegs):
+    data = next(jpegs.rglob("*.jpeg")).read_bytes()
+    heat = service.post("/v1/predict?heatmap=true", content=data).json()["heatmap"]
+    assert np.shape(heat) == (12, 12)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [
+        (b"", 400, "empty"),
+        (b"GIF89a not an X-ray", 415, "not a JPEG, PNG or DICOM"),
+        (b"\xff\xd8\xff\xe0 cut", 422, "damaged or truncated"),
+        (png(50_000, 50_000), 422, "50000 x 50000 pixels"),
+        (bytes(2_000_001), 413, "over 2 MB"),
+    ],
+)
+def test_refusals_say_why(service, body, status, reason):
+    answer = service.post("/v1/predict", content=body)
+    assert answer.status_code == status
+    assert reason in answer.json()["detail"]
+
+
+def test_a_huge_upload_is_refused_by_its_declared_length_without_reading_it(service):
+    url = service.base_url
+    with socket.create_connection((url.host, url.port), timeout=5) as client:
+        client.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 413")
+
+
+class _Skipping(asyncio.SelectorEventLoop):
+    """A loop whose clock can be put forward."""
+
+    skipped = 0.0
+
+    def time(self):
+        return super().time() + self.skipped
+
+
+@pytest.mark.parametrize(("pause", "read"), [(800, 20), (1200, 0)])
+def test_the_rest_of_a_refused_upload_is_read_while_it_comes_but_not_for_ever(pause, read, monkeypatch):
+    """Hung up on in the middle of an upload that takes long, a client lost the answer that said why."""
+    from export.serve import service
+
+    loop, seen = _Skipping(), []
+
+    async def upload():
+        while True:
+            loop.skipped += pause
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            seen.append(pause)
+            yield b"."
+
+    monkeypatch.setattr(service, "DRAIN_SECONDS", 1000)
+    with contextlib.closing(loop):
+        loop.run_until_complete(service._drain(upload(), seconds=16_500))
+    assert len(seen) == read
+
+
+def test_a_body_without_length_is_cut_off_at_the_limit(service):
+    def endless():
+        for _ in range(100):
+            yield bytes(100_000)
+
+    with contextlib.suppress(httpx.WriteError):  # the server hung up first: also a refusal
+        assert service.post("/v1/predict", content=endless()).status_code == 413
+
+
+def test_a_body_that_does_not_arrive_is_given_up(service):
+    url = service.base_url
+    with socket.create_connection((url.host, url.port), timeout=5) as client:
+        client.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
+        assert client.recv(100).startswith(b"HTTP/1.1 408")
+
+
+def test_four_clients_at_once_share_batches(service, jpegs):
+    bodies = [file.read_bytes() for file in sorted(jpegs.rglob("*.jpeg"))]
+    alone = [service.post("/v1/predict", content=body).json()["probability"] for body in bodies]
+    with ThreadPoolExecutor(4) as clients:
+        answers = list(clients.map(lambda body: service.post("/v1/predict", content=body), bodies * 5))
+    assert {answer.status_code for answer in answers} == {200}
+    np.testing.assert_allclose([answer.json()["probability"] for answer in answers], alone * 5, atol=1e-6)
+
+
+@pytest.mark.long
+def test_half_a_minute_of_four_clients_beside_bad_uploads(exported, jpegs, tmp_path):
+    """The command itself, with its own limits: no error for the clients, a clear refusal for everything else."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", "export.serve", exported / "model.onnx", "--port", port, "--threads", "1"]
+    process = subprocess.Popen([*map(str, words)], cwd=Path(__file__).parents[3], stdout=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_ready(url)
+        bodies = [file.read_bytes() for file in sorted(jpegs.rglob("*.jpeg"))]
+        classifier = Classifier(exported / "model.onnx", threads=1)
+        wanted = [classifier.predict_bytes(body).probability for body in bodies]
+        end = time.monotonic() + 30
+
+        def client(number):
+            count = 0
+            with httpx.Client(base_url=url, timeout=20) as mine:
+                while time.monotonic() < end:
+                    turn = (number + count) % len(bodies)
+                    answer = mine.post("/v1/predict", content=bodies[turn])
+                    assert answer.status_code == 200, answer.text
+                    assert answer.json()["probability"] == pytest.approx(wanted[turn], abs=1e-6)
+                    count += 1
+            return count
+
+        refusals = {
+            413: (bytes(100_000_000), "over 32 MB"),
+            415: (b"GIF89a not an X-ray", "not a JPEG, PNG or DICOM"),
+            422: (png(50_000, 50_000), "50000 x 50000 pixels"),
+        }
+        with ThreadPoolExecutor(4) as clients, httpx.Client(base_url=url, timeout=20) as stranger:
+            working = [clients.submit(client, number) for number in range(4)]
+            rounds = 0
+            while not all(future.done() for future in working):
+                for status, (body, reason) in refusals.items():
+                    answer = stranger.post("/v1/predict", content=body)
+                    assert (answer.status_code, reason in answer.json()["detail"]) == (status, True)
+                rounds += 1
+            counts = [future.result() for future in working]
+        assert min(counts) > 100
+        assert rounds > 5
+        figures = httpx.get(f"{url}/metrics").text
+        assert f'pneumo_answers_total{{status="200"}} {sum(counts)}' in figures
+        assert f'pneumo_answers_total{{status="413"}} {rounds}' in figures
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait_until_ready(url):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}/readyz", timeout=10).status_code == 200:
+                return
+        time.sleep(0.1)
+    pytest.fail("the service did not start within a minute")
+
+
+def test_health_model_metrics_and_description(service):
+    assert service.get("/healthz").json() == {"status": "alive"}
+    assert service.get("/readyz").json() == {"status": "ready"}
+    assert service.get("/v1/model").json()["image_size"] == 48
+    figures = service.get("/metrics").text
+    assert 'pneumo_answers_total{status="200"}' in figures
+    assert "pneumo_batch_images_count" in figures
+    document = service.get("/openapi.json").json()
+    assert set(document["paths"]["/v1/predict"]["post"]["responses"]) >= {"200", "413", "415", "422", "503"}
+    page = service.get("/docs").text
+    assert "/v1/predict" in page
+    assert "src=" not in page
+    assert "cdn" not in page
+
+
+def batcher(answer, **limits):
+    return Batcher(answer, BatchLimits(**limits), ThreadPoolExecutor(1))
+
+
+def test_items_that_arrive_together_share_a_call():
+    sizes = []
+
+    async def main():
+        def answer(items):
+            sizes.append(len(items))
+            return [item * 2 for item in items]
+
+        async with batcher(answer, largest=4, wait=0.2) as shared:
+            return await asyncio.gather(*(shared.submit(number) for number in range(8)))
+
+    assert asyncio.run(main()) == [0, 2, 4, 6, 8, 10, 12, 14]
+    assert sizes == [4, 4]
+
+
+def test_full_queue_refuses_and_the_rest_is_answered():
+    async def main():
+        gate = threading.Event()
+
+        def answer(items):
+            gate.wait(5)
+            return items
+
+        async with batcher(answer, largest=1, wait=0, queue=2) as shared:
+            first = [asyncio.create_task(shared.submit(0))]
+            await asyncio.sleep(0.05)  # taken by the worker
+            first += [asyncio.create_task(shared.submit(number)) for number in (1, 2)]
+            await asyncio.sleep(0)
+            with pytest.raises(OverloadedError, match="2 images are waiting"):
+                await shared.submit(3)
+            gate.set()
+            return await asyncio.gather(*first)
+
+    assert asyncio.run(main()) == [0, 1, 2]
+
+
+def test_an_error_of_the_model_reaches_its_requests_and_the_next_batch_is_answered():
+    async def main():
+        def answer(items):
+            if items[0] < 0:
+                raise RuntimeError("broken")
+            return items
+
+        async with batcher(answer, largest=1) as shared:
+            with pytest.raises(RuntimeError, match="broken"):
+                await shared.submit(-1)
+            return await shared.submit(5)
+
+    assert asyncio.run(main()) == 5
+
+
+def test_histogram_buckets_are_cumulative():
+    histogram = Histogram("h", "text", (1, 2))
+    for value in (0.5, 1.5, 9):
+        histogram.observe(value)
+    lines = histogram.lines()
+    assert 'h_bucket{le="1"} 1' in lines
+    assert 'h_bucket{le="2"} 2' in lines
+    assert 'h_bucket{le="+Inf"} 3' in lines
+    assert "h_count 3" in lines
+
+
+def test_command_refuses_impossible_flags_and_a_missing_model():
+    root = Path(__file__).parents[3]
+    for arguments, reason in ((["m.onnx", "--port", "0"], b"--port is 0"), (["none.onnx"], b"none.onnx is not a file")):
+        done = subprocess.run(
+            [sys.executable, "-m", "export.serve", *arguments], cwd=root, capture_output=True, check=False
+        )
+        assert done.returncode == 2
+        assert reason in done.stderr
+        assert done.stderr.count(b"\n") == 1
+
+
+def test_metadata_reaches_the_client_as_json(service):
+    found = service.get("/v1/model").json()
+    assert found["classes"] == ["NORMAL", "PNEUMONIA"]
+    assert json.dumps(found)

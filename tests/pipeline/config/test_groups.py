@@ -1,0 +1,102 @@
+"""Settings: what is refused, by which words, and what survives a trip through config.json."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import AugmentConfig, DataConfig, FitConfig, ModelConfig, RunCommand, RunConfig
+from pipeline.config.config_json import read, to_dict
+from pneumo_tfds.program.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        (DataConfig, "image_size", 31),
+        (DataConfig, "validation_fraction", 1.0),
+        (AugmentConfig, "flip", 1.5),
+        (AugmentConfig, "rotation", -1.0),
+        (AugmentConfig, "zoom", 2.0),
+        (ModelConfig, "dropout", 1.0),
+        (ModelConfig, "l1", -0.1),
+        (FitConfig, "epochs", 0),
+        (FitConfig, "learning_rate", 0.0),
+        (FitConfig, "ema_decay", 1.0),
+    ],
+)
+def test_impossible_value_is_refused_by_flag_and_value(kind, field, value):
+    with pytest.raises(InputError, match=rf"--{field.replace('_', '-')} is {value}; it must be"):
+        kind(**{field: value})
+
+
+def test_pretrained_weights_are_refused_for_networks_that_have_none():
+    with pytest.raises(InputError, match="--pretrained-weights"):
+        ModelConfig(model="compact", pretrained_weights="imagenet")
+
+
+@pytest.mark.parametrize(
+    ("model", "start", "blocks"),
+    [("compact", "none", 0), ("study", "none", 0), ("inception_v3", "none", 0), ("efficientnet_lite0", "imagenet", 7)],
+)
+def test_weights_that_come_with_the_installation_are_the_default(model, start, blocks):
+    config = ModelConfig(model=model)
+    assert (config.start, config.free_blocks) == (start, blocks)
+
+
+@pytest.mark.parametrize(("model", "least"), [("inception_v3", 75), ("study", 46)])
+def test_images_too_small_for_a_network_are_refused(model, least):
+    with pytest.raises(InputError, match=f"at least {least} for --model {model}"):
+        RunConfig(model=ModelConfig(model=model), data=DataConfig(image_size=least - 1))
+    RunConfig(model=ModelConfig(model=model), data=DataConfig(image_size=least))
+
+
+def test_settings_survive_config_json(tmp_path):
+    config = RunConfig(data=DataConfig(source=Path("a/b"), image_size=96), fit=FitConfig(learning_rate=0.02, seed=7))
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(to_dict(config)))
+    assert read(path, RunConfig) == config
+
+
+def test_absent_settings_keep_their_defaults(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{"fit": {"epochs": 2}}')
+    assert read(path, RunConfig) == RunConfig(fit=FitConfig(epochs=2))
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "expected an object"),
+        ('{"fit": {"epoch": 3}}', "fit.epoch: there is no such setting"),
+        ('{"fits": {}}', "fits: there is no such setting"),
+        ('{"fit": {"epochs": "many"}}', "fit.epochs"),
+        ('{"fit": {"epochs": 0}}', "fit.epochs: .* greater than or equal to 1"),
+        ('{"fit": 3}', "fit: expected an object"),
+    ],
+)
+def test_broken_config_file_is_one_line_that_names_the_place(tmp_path, text, complaint):
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=complaint) as caught:
+        read(path, RunConfig)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_config_file_is_refused(tmp_path):
+    with pytest.raises(InputError, match="cannot read"):
+        read(tmp_path / "nothing.json", RunConfig)
+
+
+def test_settings_of_a_command_leave_out_what_concerns_the_call():
+    command = RunCommand(fit=FitConfig(epochs=3), debug=True)
+    assert command.settings() == RunConfig(fit=FitConfig(epochs=3))
+
+
+def test_no_two_settings_share_a_flag():
+    groups = [field.default_factory() for field in dataclasses.fields(RunConfig)]
+    flags = [field.name for group in groups for field in dataclasses.fields(group)]
+    assert len(flags) == len(set(flags))

@@ -1,0 +1,154 @@
+"""Pixels read past tf.data: the same arrays, and nothing damaged gets through."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline.data import tfrecord_pixels
+from pipeline.data.split import FEATURES, Split
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.inventory import Image
+from pneumo_tfds.writing.examples import serialise
+
+SIZE, COUNT = 24, 30
+
+
+def picture(number):
+    return np.random.default_rng(number).integers(0, 256, (SIZE, SIZE, 1), dtype=np.uint8)
+
+
+def ours(number):
+    """A record as a build writes it."""
+    label = "PNEUMONIA" if number % 2 else "NORMAL"
+    return serialise(Image(f"train/é{number}.jpeg", label, f"person{number}", "virus", "train"), picture(number))
+
+
+@pytest.fixture
+def split(tmp_path):
+    return written(tmp_path, [ours(number) for number in range(COUNT)])
+
+
+def written(folder, records, files=2):
+    paths = [str(folder / f"pneumo_tfds-train.tfrecord-{part:05d}-of-{files:05d}") for part in range(files)]
+    for path, part in zip(paths, np.array_split(np.arange(len(records)), files), strict=True):
+        with tf.io.TFRecordWriter(path) as writer:
+            for number in part:
+                writer.write(records[number])
+    return Split("train", tuple(paths), len(records), SIZE)
+
+
+def empty(split):
+    return tfrecord_pixels.aligned((split.count, SIZE, SIZE, 1))
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 64])
+def test_what_a_build_writes_is_read_without_tf_data(split, chunk, monkeypatch):
+    monkeypatch.setattr(tfrecord_pixels, "CHUNK", chunk)
+    images = empty(split)
+    values = tfrecord_pixels.read(split.files, images, FEATURES)
+    assert np.array_equal(images, np.stack([picture(number) for number in range(COUNT)]))
+    assert values["label"].tolist() == [number % 2 for number in range(COUNT)]
+    assert values["filename"][7].decode() == "train/é7.jpeg"
+
+
+def test_tf_data_reads_the_same(split, monkeypatch):
+    direct = split.examples
+    monkeypatch.setattr(tfrecord_pixels, "read", lambda *_: None)
+    slow = Split(split.name, split.files, split.count, split.image_size).examples
+    for name in ("images", "labels", "patients", "subtypes", "filenames"):
+        assert np.array_equal(getattr(direct, name), getattr(slow, name))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_changed_byte_is_an_error(split, seed):
+    rng = np.random.default_rng(seed)
+    with open(split.files[seed % 2], "r+b") as file:
+        end = file.seek(0, 2)
+        # Every other time in the first 100 bytes, where lengths, checksums and names lie.
+        place = int(rng.integers(0, 100 if seed % 4 < 2 else end))
+        file.seek(place)
+        changed = bytes([file.read(1)[0] ^ int(rng.integers(1, 256))])
+        file.seek(place)
+        file.write(changed)
+    assert tfrecord_pixels.read(split.files, empty(split), FEATURES) is None
+    with pytest.raises(InputError, match=r"damaged.*build it again"):
+        _ = split.examples
+
+
+@pytest.mark.parametrize("length", [0.0, 0.4, 0.5, 0.999])
+def test_any_missing_end_is_an_error(split, length):
+    with open(split.files[1], "r+b") as file:
+        file.truncate(int(file.seek(0, 2) * length))
+    assert tfrecord_pixels.read(split.files, empty(split), FEATURES) is None
+    with pytest.raises(InputError, match="build it again"):
+        _ = split.examples
+
+
+def test_missing_file_is_an_error(split):
+    gone = Split("train", (*split.files, split.files[0] + ".gone"), COUNT, SIZE)
+    with pytest.raises(InputError, match="build it again"):
+        _ = gone.examples
+
+
+def test_images_of_another_size_are_left_to_tf_data(split):
+    other = Split("train", split.files, COUNT, SIZE // 2)
+    assert (
+        tfrecord_pixels.read(split.files, tfrecord_pixels.aligned((COUNT, SIZE // 2, SIZE // 2, 1)), FEATURES) is None
+    )
+    with pytest.raises(InputError, match=f"not of {SIZE // 2} pixels"):
+        _ = other.examples
+
+
+def test_more_or_fewer_records_are_left_to_tf_data(split):
+    for count in (COUNT - 1, COUNT + 1):
+        assert tfrecord_pixels.read(split.files, tfrecord_pixels.aligned((count, SIZE, SIZE, 1)), FEATURES) is None
+
+
+def test_record_that_lacks_a_feature_is_left_to_tf_data(tmp_path):
+    example = tf.train.Example.FromString(ours(0))
+    del example.features.feature["patient"]
+    split = written(tmp_path, [example.SerializeToString()], files=1)
+    assert tfrecord_pixels.read(split.files, empty(split), FEATURES) is None
+    with pytest.raises(InputError):
+        _ = split.examples
+
+
+def test_record_whose_features_do_not_fill_it_is_left_to_tf_data(tmp_path):
+    split = written(tmp_path, [ours(0) + tf.train.Example().SerializeToString() + b"\x12\x00"], files=1)
+    assert tfrecord_pixels.read(split.files, empty(split), FEATURES) is None
+
+
+def test_a_system_that_cannot_scatter_leaves_it_to_tf_data(split, monkeypatch):
+    monkeypatch.delattr("os.preadv")
+    assert tfrecord_pixels.read(split.files, empty(split), FEATURES) is None
+
+
+def test_pixels_that_begin_late_are_left_to_tf_data(tmp_path):
+    late = serialise(Image("é" * tfrecord_pixels.PEEK, "NORMAL", "p", "", "train"), picture(0))
+    split = written(tmp_path, [ours(1), late], files=1)
+    assert tfrecord_pixels.read(split.files, empty(split), FEATURES) is None
+    assert np.array_equal(split.examples.images[1], picture(0))
+
+
+def test_without_a_compiled_checksum_tf_data_reads(split, monkeypatch):
+    monkeypatch.setattr(tfrecord_pixels.google_crc32c, "implementation", "python")
+    assert tfrecord_pixels.read(split.files, empty(split), FEATURES) is None
+    assert len(split.examples) == COUNT
+
+
+def test_tensor_shares_the_memory_of_an_aligned_array_and_outlives_it():
+    images = tfrecord_pixels.aligned((3, SIZE, SIZE, 1))
+    images[:] = 5
+    tensor = tfrecord_pixels.as_tensor(images)
+    images[1] = 9
+    del images
+    assert tf.gather(tensor, [2, 1])[:, 0, 0, 0].numpy().tolist() == [5, 9]
+
+
+def test_array_that_tensorflow_cannot_share_is_copied():
+    images = tfrecord_pixels.aligned((3, SIZE, SIZE, 1))[:, :, ::2]
+    images[:] = 5
+    assert np.array_equal(tfrecord_pixels.as_tensor(images), images)
+    shifted = tfrecord_pixels.aligned((SIZE * SIZE + 1,))[1:].reshape(1, SIZE, SIZE, 1)
+    shifted[:] = 7
+    assert np.array_equal(tf.gather(tfrecord_pixels.as_tensor(shifted), [0]), shifted)

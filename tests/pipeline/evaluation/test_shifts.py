@@ -1,0 +1,105 @@
+"""Shifted validation: changes that are documented, repeatable and strong, and figures over them."""
+
+import numpy as np
+import pytest
+
+from pipeline.evaluation.predictions import Predictions
+from pipeline.evaluation.robustness import UNCHANGED, pooled, summary, views
+from pipeline.evaluation.shifts import SHIFTS, shifted
+
+
+@pytest.fixture(scope="module")
+def images():
+    rows, columns = np.mgrid[0:64, 0:64]
+    picture = 128 + 60 * np.sin(rows / 5) * np.cos(columns / 9)
+    picture[24:40, 24:40] = 200
+    return np.stack([picture, picture[::-1], picture.T]).astype(np.uint8)[..., None]
+
+
+@pytest.mark.parametrize("name", SHIFTS)
+def test_change_is_seen_and_repeats_exactly_for_its_seed(name, images):
+    once = shifted(images, name, seed=3)
+    assert once.shape == images.shape
+    assert once.dtype == np.uint8
+    assert np.abs(once.astype(int) - images).mean() > 0.3
+    np.testing.assert_array_equal(once, shifted(images, name, seed=3))
+    assert (once != shifted(images, name, seed=4)).any()
+
+
+def test_change_of_an_image_does_not_depend_on_those_after_it(images):
+    np.testing.assert_array_equal(shifted(images[:2], "noisy"), shifted(images, "noisy")[:2])
+
+
+def test_changes_go_where_their_names_say(images):
+    def mean(name):
+        return shifted(images, name).astype(float).mean()
+
+    def roughness(pictures):
+        return np.abs(np.diff(pictures[..., 0].astype(float), axis=1)).mean()
+
+    assert mean("darker") < images.mean() * 0.8
+    assert mean("brighter") > images.mean() * 1.1
+    assert shifted(images, "flat contrast").std() < images.std() < shifted(images, "hard contrast").std()
+    assert mean("high gamma") < images.mean() < mean("low gamma")
+    assert roughness(shifted(images, "blurred")) < roughness(images) < roughness(shifted(images, "noisy"))
+
+
+def test_framing_keeps_the_middle_and_shows_more_or_less_around_it():
+    square = np.zeros((1, 101, 101, 1), np.uint8)
+    square[:, 30:71, 30:71] = 255
+    area = square.sum()
+    assert shifted(square, "closer").sum() > 1.2 * area
+    assert shifted(square, "farther").sum() < 0.85 * area
+    for name in ("closer", "farther", "wider", "taller"):
+        seen = shifted(square, name)[0, ..., 0].astype(float)
+        rows, columns = np.mgrid[0:101, 0:101]
+        assert (seen * rows).sum() / seen.sum() == pytest.approx(50, abs=0.6)
+        assert (seen * columns).sum() / seen.sum() == pytest.approx(50, abs=0.6)
+    wide = shifted(square, "wider")[0, ..., 0]
+    assert (wide.max(axis=0) > 127).sum() > (wide.max(axis=1) > 127).sum()
+
+
+@pytest.fixture
+def validation(images):
+    text = np.array(["a", "b", "c"])
+    return Predictions(text, text, text, np.array([0, 1, 1]), np.array([0.2, 0.6, 0.9]))
+
+
+def test_views_are_the_images_as_they_are_and_through_every_change(validation, images):
+    def brightness(pictures):
+        return pictures.mean(axis=(1, 2, 3)) / 255
+
+    tables = views(validation, images, brightness, seed=0)
+    assert list(tables) == [UNCHANGED, *SHIFTS]
+    assert tables[UNCHANGED] is validation
+    np.testing.assert_allclose(tables["darker"].probabilities, brightness(shifted(images, "darker", 0)))
+
+
+def test_pooling_counts_each_image_once_a_view(validation):
+    other = validation.with_probabilities(np.array([0.5, 0.5, 0.5]))
+    joined = pooled({"one": validation, "two": other})
+    assert joined.probabilities.tolist() == [0.2, 0.6, 0.9, 0.5, 0.5, 0.5]
+    assert joined.patients.tolist() == ["a", "b", "c"] * 2
+    assert joined.labels.tolist() == [0, 1, 1] * 2
+
+
+def test_summary_takes_mean_and_worst_over_the_changes_alone(validation):
+    wrong = validation.with_probabilities(np.array([0.9, 0.6, 0.8]))
+    half = validation.with_probabilities(np.array([0.7, 0.6, 0.9]))
+    found = summary({UNCHANGED: validation, "one": wrong, "two": half}, threshold=0.5)
+    assert found["views"][UNCHANGED]["auroc"] == 1.0
+    assert found["views"]["one"]["auroc"] == 0.0
+    assert found["mean"]["auroc"] == pytest.approx(0.25)
+    assert found["worst"]["auroc"] == 0.0
+    assert found["mean"]["specificity"] == 0.0
+
+
+def test_one_class_changed_alone_is_measured_against_the_other_as_it_is():
+    text = np.array(["a", "b", "c", "d"])
+    plain = Predictions(text, text, text, np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.6, 0.7]))
+    brighter = plain.with_probabilities(np.array([0.65, 0.75, 0.9, 0.95]))  # every answer higher, the order as good
+    found = summary({UNCHANGED: plain, "brighter": brighter}, threshold=0.5)
+    assert found["mean"]["auroc"] == 1.0
+    assert found["worst"]["auroc_normal_changed"] == pytest.approx(1 / 4)
+    assert found["worst"]["auroc_pneumonia_changed"] == 1.0
+    assert found["auroc_pooled"] == pytest.approx((4 + 4 + 4 + 1) / 16)

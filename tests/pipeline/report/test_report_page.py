@@ -1,0 +1,249 @@
+"""The page about a run: verdict first, nothing fetched, no patient named, rebuilt from the folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from pipeline.evaluation.evaluation_lock import write_lock
+from pipeline.evaluation.predictions import Predictions, write_csv
+from pipeline.evaluation.scoring import calibrated, decide, score_splits
+from pipeline.report import plots
+from pipeline.report.report_page import write_report
+from pneumo_tfds.program.errors import InputError
+
+
+def split(n, seed, prefix):
+    generator = np.random.default_rng(seed)
+    labels = (np.arange(n) % 3 > 0).astype(int)
+    kinds = np.where(labels == 0, "normal", np.where(np.arange(n) % 2, "bacteria", "virus"))
+    scores = 1 / (1 + np.exp(-generator.normal(3 * labels - 1.5, 1.5)))
+    names = np.array([f"{prefix}/SECRETFILE{i}.jpeg" for i in range(n)])
+    return Predictions(names, np.array([f"SECRETPATIENT{prefix}{i // 2}" for i in range(n)]), kinds, labels, scores)
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "run <b>one"
+    raw = {"validation": split(90, 0, "v"), "test": split(120, 1, "t")}
+    choice = decide(raw["validation"], "sensitivity>=0.9")
+    tables = {name: calibrated(table, choice.temperature) for name, table in raw.items()}
+    write_csv(folder / "predictions.csv", tables)
+    dataset = {
+        "name": "pneumo_tfds/gray_224",
+        "version": "1.0.0",
+        "test_origin": "official",
+        "worst": "t/SECRETFILE3.jpeg",
+        "skipped": [{"name": "SECRETFILE9.jpeg", "why": "corrupt"}],
+        "unreadable": {"t/SECRETFILE8.JPG": "cut short"},
+        "note": "left out SECRETFILE7.png, which is empty",
+        "rule": "by patient",
+    }
+    metrics = {"dataset": dataset, **score_splits(tables, choice, seed=0, resamples=50)}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    (folder / "config.json").write_text(json.dumps({"data": {"source": "/home/somebody/xrays"}, "fit": {"epochs": 3}}))
+    return folder
+
+
+def page(folder):
+    return write_report(folder).read_text(encoding="utf-8")
+
+
+def change(folder, edit, name="metrics.json"):
+    content = json.loads((folder / name).read_text())
+    edit(content)
+    (folder / name).write_text(json.dumps(content))
+
+
+def text_of(html):
+    return " ".join(re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL).replace("\u00a0", " ").split())
+
+
+def test_the_verdict_comes_first_with_numbers_intervals_and_where_the_threshold_is_from(run):
+    metrics = json.loads((run / "metrics.json").read_text())
+    figures, text = metrics["splits"]["test"], text_of(page(run))
+    low, high = figures["intervals"]["sensitivity"]
+    said = (
+        f"finds {100 * figures['sensitivity']:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}) of pneumonias"
+    )
+    assert said in text
+    assert f"clears {100 * figures['specificity']:.1f} %" in text
+    assert f"AUROC {figures['auroc']:.3f}" in text
+    assert "On 120 test images of 60 patients" in text
+    assert text.index(said) < text.index("Figures") < text.index("Model card")
+    assert f"from a probability of {metrics['operating_point']['threshold']} on" in text
+    assert "sensitivity>=0.9 chose this operating point on validation".replace(">", "&gt;") in text
+    assert "official test folder" in text
+
+
+def test_no_patient_no_file_and_no_folder_is_named(run):
+    html = page(run)
+    assert "SECRET" not in html
+    assert "somebody" not in html
+    assert "xrays" not in html
+    assert "by patient</td>" in html
+
+
+def test_names_are_shown_when_they_are_asked_for(run):
+    html = write_report(run, show_names=True).read_text(encoding="utf-8")
+    assert re.search(r"<td>t/SECRETFILE\d+\.jpeg</td>", html)
+    assert "/home/somebody/xrays" in html
+    assert "no patient or file is named here" not in html
+
+
+def test_the_folder_of_other_images_is_not_in_the_title(run):
+    other = run.rename(run.with_name("evaluation-SECRETCLINIC"))
+    assert "SECRETCLINIC" not in page(other)
+    assert "on other images" in page(other)
+
+
+def test_nothing_is_fetched_and_pictures_are_inside(run):
+    plots.class_distribution(run / "plots" / "class_distribution.png", {"train": {"normal": 3, "virus": 4}})
+    html = page(run)
+    sources = []
+
+    class Links(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            assert tag not in ("script", "link", "iframe", "object")
+            sources.extend(value for key, value in attrs if key in ("src", "href", "srcset"))
+
+    Links().feed(html)
+    assert len(sources) == 1
+    assert sources[0].startswith("data:image/png;base64,iVBOR")
+    assert "default-src 'none'" in html
+    assert not re.search(r"url\(|@import", html)
+
+
+def test_names_are_escaped(run):
+    html = page(run)
+    assert "<b>one" not in html
+    assert "run &lt;b&gt;one" in html
+
+
+def test_pneumonia_is_the_positive_class_in_the_classification_report(run):
+    figures = json.loads((run / "metrics.json").read_text())["splits"]["test"]
+    row = f"PNEUMONIA {figures['precision']:.3f} {figures['sensitivity']:.3f} {figures['f1']:.3f} 80"
+    assert row in text_of(page(run))
+    counts = figures["confusion_matrix"]
+    assert f"{counts['fn']} of 80 PNEUMONIA images were called NORMAL" in text_of(page(run))
+
+
+def test_mistakes_are_told_by_their_row_of_the_table(run):
+    lines = (run / "predictions.csv").read_text().splitlines()
+    text = text_of(page(run))
+    rows = re.findall(r"(\d+) (NORMAL|PNEUMONIA) (\w+) (NORMAL|PNEUMONIA) (>?[01]\.\d{3})", text)
+    assert rows
+    for number, label, kind, called, probability in rows:
+        columns = lines[int(number)].split(",")
+        assert columns[3:5] == [kind, label]
+        assert called != label
+        assert float(columns[5]) == pytest.approx(float(probability.strip(">")), abs=1e-3)
+
+
+def test_phantoms_are_called_phantoms(run):
+    assert "not X-rays" not in page(run)
+    change(run, lambda metrics: metrics["dataset"].update(name="pneumo_tfds/phantom_150"))
+    assert text_of(page(run)).index("drawings made by a program, not X-rays") < text_of(page(run)).index(
+        "the model finds"
+    )
+
+
+def test_a_carved_test_split_is_named_and_warned_of(run):
+    change(run, lambda metrics: metrics["dataset"].update(test_origin="carved"))
+    text = text_of(page(run))
+    assert "test images were carved from the source by patient" in text
+    assert "official test folder" not in text
+    assert "expect less in use" in text
+
+
+def test_a_shift_between_validation_and_test_is_warned_of(run):
+    def specificity(value, low, high):
+        def edit(metrics):
+            metrics["splits"]["test"] |= {
+                name: metrics["splits"]["validation"][name] for name in ("sensitivity", "auroc")
+            }
+            metrics["splits"]["test"]["intervals"] = dict(metrics["splits"]["validation"]["intervals"])
+            metrics["splits"]["test"]["specificity"] = value
+            metrics["splits"]["test"]["intervals"]["specificity"] = [low, high]
+
+        change(run, edit)
+
+    specificity(0.9, 0.5, 1.0)
+    assert "may yours" not in page(run)
+    specificity(0.5, 0.4, 0.6)
+    assert "specificity 0.500 on test" in text_of(page(run))
+
+
+def test_the_files_of_later_stages_appear_once_they_are_there(run):
+    assert "exported files" not in page(run)
+    found = {"passed": True, "images": 70, "max_abs_probability": 3e-7, "decision_flips": 0}
+    found |= {"auroc_keras": 0.99, "auroc_file": None}
+    (run / "parity.json").write_text(json.dumps({"split": "validation", "files": {"model.onnx": found}}))
+    (run / "history.csv").write_text("epoch,validation_auroc,seconds\n1,0.7,60\n2,0.9,60\n3,0.8,60\n")
+    text = text_of(page(run))
+    assert "model.onnx yes 70 3.0e-07 0 0.9900 –" in text
+    assert "3 epochs in 3.0 minutes; the best validation AUROC was 0.9000, at epoch 2" in text
+
+
+def test_figures_under_shift_appear_once_they_are_there(run):
+    assert "look different" not in write_report(run).read_text(encoding="utf-8")
+    row = {"auroc": 0.9123, "balanced_accuracy": 0.8, "sensitivity": 0.7, "specificity": 0.9}
+    row |= {"auroc_normal_changed": 0.8765, "auroc_pneumonia_changed": 0.95}
+    found = {"views": {"as they are": row, "darker": row}, "mean": row, "worst": {**row, "auroc": 0.6543}}
+    (run / "robustness.json").write_text(json.dumps(found))
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "look different" in page
+    assert "darker" in page
+    assert "0.654" in page
+    assert "0.876" in page or "0.877" in page
+
+
+def test_lock_explanation_and_shortcuts_appear_once_they_are_there(run):
+    assert "Evaluation lock" not in page(run)
+    point = json.loads((run / "metrics.json").read_text())
+    (run / "model.keras").write_bytes(b"weights")
+    write_lock(run, point["temperature"], point["operating_point"]["threshold"], point["operating_point"]["rule"])
+    row = {"name": "only the border", "auroc": 0.91, "interval": [0.88, 0.94], "sensitivity": 0.5, "specificity": None}
+    (run / "metrics.json").touch()
+    (run / "shortcuts.json").write_text(json.dumps({"split": "validation", "rows": [row]}))
+    explanation = {"drop_at_peak": 0.3, "drop_elsewhere": 0.1, "difference": 0.2, "interval": [0.15, 0.25]}
+    explanation |= {"log_odds_difference": 1.5, "log_odds_interval": [1.2, 1.8]}
+    (run / "explanation.json").write_text(json.dumps(explanation | {"images": 100, "peak_wins": 0.93}))
+    text = text_of(page(run))
+    assert "Evaluation lock: kept." in text
+    assert "only the border 0.910 0.880 to 0.940 0.500 \u2013" in text
+    assert "a difference of 0.200 (0.150 to 0.250), over 100 images called PNEUMONIA" in text
+    assert "poor guide" not in text
+    (run / "explanation.json").write_text(
+        json.dumps(explanation | {"images": 9, "peak_wins": 0.4, "interval": [-1, 1]})
+    )
+    (run / "model.keras").write_bytes(b"other weights")
+    text = text_of(page(run))
+    assert "Evaluation lock: broken. What was scored is not what was locked: the weights changed since." in text
+    assert "poor guide" in text
+
+
+def test_one_class_in_test_is_said_and_breaks_nothing(run):
+    raw = split(90, 0, "v")
+    single = split(60, 1, "t")
+    rows = np.flatnonzero(single.labels == 1)
+    columns = (single.filenames, single.patients, single.subtypes, single.labels, single.probabilities)
+    tables = {"validation": raw, "test": Predictions(*[column[rows] for column in columns])}
+    write_csv(run / "predictions.csv", tables)
+    (run / "metrics.json").write_text(json.dumps(score_splits(tables, decide(raw, "youden"), 0, 20)))
+    assert "of one class" in text_of(page(run))
+
+
+def test_a_run_that_was_not_evaluated_is_one_clear_error(run, tmp_path):
+    with pytest.raises(InputError, match="evaluate the run first"):
+        write_report(tmp_path / "nothing")
+    (run / "metrics.json").write_text(json.dumps({"splits": {"test": {}}}))
+    with pytest.raises(InputError, match="not complete"):
+        write_report(run)
+    (run / "metrics.json").write_text("{half")
+    with pytest.raises(InputError, match=r"metrics\.json"):
+        write_report(run)

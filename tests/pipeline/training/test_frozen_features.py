@@ -1,0 +1,71 @@
+"""Heads on frozen backbones: the same answer as training the whole, without the backbone's work in every epoch."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline.config import AugmentConfig, FitConfig, ModelConfig, RunConfig
+from pipeline.data.split import Examples, Split
+from pipeline.networks.forward_pass import Scorer
+from pipeline.training import frozen_features
+from pipeline.training.fit import fit
+
+SIDE = 32
+FROZEN = RunConfig(
+    model=ModelConfig(model="efficientnet_lite0", fine_tune_blocks=0, dropout=0.0),
+    augment=AugmentConfig(augment=False),
+    fit=FitConfig(epochs=2, batch_size=8, learning_rate=1e-2, precision="float32", warmup=0.0),
+)
+
+
+def split(name, count, seed):
+    """Images whose brightness gradient tells the class."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    ramp = np.linspace(-60, 60, SIDE)[None, :, None] * np.where(labels, 1, -1)[:, None, None]
+    images = np.clip(128 + ramp + random.normal(0, 30, (count, SIDE, SIDE)), 0, 255).astype(np.uint8)[..., None]
+    text = np.array([str(number) for number in range(count)])
+    return Split.of(name, Examples(images, labels, text, text, text))
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return split("train", 48, 0), split("validation", 24, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, True),
+        ({"model": replace(FROZEN.model, fine_tune_blocks=1)}, False),
+        ({"model": replace(FROZEN.model, pretrained_weights="none")}, False),
+        ({"augment": AugmentConfig()}, False),
+        ({"fit": replace(FROZEN.fit, mixup=0.2)}, False),
+    ],
+)
+def test_only_features_that_never_change_are_kept(change, expected):
+    assert frozen_features.applies(replace(FROZEN, **change)) == expected
+
+
+@pytest.mark.slow
+def test_head_on_kept_features_learns_what_the_whole_network_would(splits, monkeypatch):
+    fast = fit(FROZEN, *splits)
+    monkeypatch.setattr(frozen_features, "applies", lambda config: False)
+    whole = fit(FROZEN, *splits)
+    assert fast.network.input_shape == (None, SIDE, SIDE, 1)
+    for one, other in zip(fast.history, whole.history, strict=True):
+        assert one.loss == pytest.approx(other.loss, rel=0.02)
+    images = splits[1].examples.images
+    np.testing.assert_allclose(Scorer(fast.network).logits([images]), Scorer(whole.network).logits([images]), atol=0.05)
+
+
+@pytest.mark.slow
+def test_backbone_sees_every_image_once(splits):
+    head = frozen_features.Head(FROZEN, SIDE)
+    features = head.features(splits[0], "Features")
+    assert features.examples.images.shape == (48, 1, 1, 1280)
+    logits = head.build()(tf.constant(features.examples.images))
+    assert logits.shape == (48, 1)
+    np.testing.assert_array_equal(features.labels, splits[0].labels)

@@ -1,0 +1,135 @@
+"""The audit finds what is planted, and says nothing where there is nothing."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from pneumo_tfds.audit.audit import LEAK, audit, report, run
+from pneumo_tfds.audit.perceptual_hash import MAX_DISTANCE, perceptual_hash
+from pneumo_tfds.prepared import build
+from pneumo_tfds.sources.opening import open_source
+
+
+def copy(xrays, name, to):
+    (xrays / to).parent.mkdir(parents=True, exist_ok=True)
+    (xrays / to).write_bytes((xrays / name).read_bytes())
+
+
+def test_clean_source(xrays, capsys):
+    assert run(xrays, None, None, 0.2, None) == 0
+    out = capsys.readouterr().out
+    assert "byte-identical: 0 groups; near-identical: 0 groups" in out
+    assert "leaks: 0" in out
+
+
+def test_counts(xrays):
+    answer = report(audit(open_source(xrays)))
+    assert answer["images"] == 48
+    assert answer["by_official_split_and_class"] == {
+        "test": {"NORMAL": 4, "PNEUMONIA": 4},
+        "train": {"NORMAL": 20, "PNEUMONIA": 20},
+    }
+    assert answer["by_split_and_class"]["test"] == {"NORMAL": 4, "PNEUMONIA": 4}
+    assert sum(sum(counts.values()) for counts in answer["by_split_and_class"].values()) == 48
+
+
+def test_identical_images_inside_training_are_listed_but_no_leak(xrays):
+    copy(xrays, "train/NORMAL/IM-0001-0001.jpeg", "train/NORMAL/IM-0002-0009.jpeg")
+    findings = audit(open_source(xrays))
+    assert [[i.name for i in g] for g in findings.byte_identical] == [
+        ["train/NORMAL/IM-0001-0001.jpeg", "train/NORMAL/IM-0002-0009.jpeg"]
+    ]
+    assert findings.leaks == ()
+
+
+@pytest.mark.parametrize(
+    ("to", "across"),
+    [
+        ("test/NORMAL/IM-0099-0001.jpeg", "official test and training"),
+        ("train/PNEUMONIA/person99_virus_9.jpeg", "labels"),
+    ],
+)
+def test_identical_images_across_sides_are_leaks(xrays, tmp_path, to, across):
+    copy(xrays, "train/NORMAL/IM-0001-0001.jpeg", to)
+    assert run(xrays, tmp_path / "a.json", None, 0.2, None) == LEAK
+    answer = json.loads((tmp_path / "a.json").read_text())
+    assert [(leak["kind"], leak["across"]) for leak in answer["leaks"]] == [("byte-identical", across)]
+    assert sorted(answer["leaks"][0]["names"]) == sorted(["train/NORMAL/IM-0001-0001.jpeg", to])
+
+
+def test_recompressed_and_rescaled_copies_are_near_identical(xrays, picture):
+    name = "train/NORMAL/IM-0001-0001.jpeg"
+    grey = cv2.imdecode(np.frombuffer((xrays / name).read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    larger = cv2.resize(grey, (192, 144), interpolation=cv2.INTER_LINEAR)
+    cv2.imwrite(str(xrays / "test/NORMAL/IM-0050-0001.jpeg"), larger, [cv2.IMWRITE_JPEG_QUALITY, 85])
+    findings = audit(open_source(xrays))
+    assert [[i.name for i in g] for g in findings.near_identical] == [["test/NORMAL/IM-0050-0001.jpeg", name]]
+    assert [leak["kind"] for leak in findings.leaks] == ["near-identical"]
+
+
+def test_hash_survives_exposure_and_tells_pictures_apart(picture):
+    grey = picture(1, 400, 300)
+    darker = (40 + 0.6 * grey).astype(np.uint8)
+    assert (perceptual_hash(grey) ^ perceptual_hash(darker)).bit_count() <= MAX_DISTANCE
+    others = [perceptual_hash(picture(seed, 400, 300)) for seed in range(2, 40)]
+    assert min((perceptual_hash(grey) ^ other).bit_count() for other in others) > 40
+
+
+def test_unreadable_files_are_named(xrays):
+    (xrays / "train/NORMAL/IM-0001-0001.jpeg").write_bytes(b"")
+    answer = report(audit(open_source(xrays)))
+    assert answer["corrupt"] == ["train/NORMAL/IM-0001-0001.jpeg"]
+    assert "the file is empty" in answer["corrupt_reasons"][0]
+
+
+def test_both_readings_of_patient_numbers(xrays, picture, jpeg):
+    (xrays / "train/PNEUMONIA/person1_virus_99.jpeg").write_bytes(jpeg(picture(500)))
+    patients = report(audit(open_source(xrays)))["patients"]
+    assert patients["numbers_under_bacteria_and_virus"] == 1
+    assert patients["numbers_in_test_and_in_training"] == 8
+    assert patients["if_numbers_are_unique"] == 40
+    assert patients["if_numbers_restart_by_subtype_and_test_folder"] == 49
+
+
+def test_distributions_show_how_classes_differ(tmp_path, picture):
+    for index in range(10):
+        for label, width in (("NORMAL", 200), ("PNEUMONIA", 120)):
+            path = tmp_path / f"s/{label}/{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), picture(index * 2 + (width == 200), width, 100))
+    distributions = report(audit(open_source(tmp_path / "s")))["distributions"]
+    assert distributions["train/NORMAL"]["aspect"]["median"] == 2.0
+    assert distributions["train/PNEUMONIA"]["aspect"]["median"] == 1.2
+    assert distributions["train/NORMAL"]["bits"] == {"8": distributions["train/NORMAL"]["images"]}
+
+
+def test_manifest_is_the_one_a_build_keeps(xrays, tmp_path):
+    answer = report(audit(open_source(xrays)))
+    assert build(open_source(xrays), "gray_32", tmp_path).metadata["manifest_sha256"] == answer["manifest_sha256"]
+
+
+def test_page_shows_leaks_first_and_stands_alone(xrays, tmp_path):
+    copy(xrays, "train/NORMAL/IM-0001-0001.jpeg", "train/NORMAL/IM-0002-0009.jpeg")
+    copy(xrays, "train/NORMAL/IM-0005-0001.jpeg", "test/NORMAL/IM-0098-0001.jpeg")
+    run(xrays, None, tmp_path / "page.html", 0.2, None)
+    page = (tmp_path / "page.html").read_text()
+    assert page.index("test/NORMAL/IM-0098-0001.jpeg") < page.index("train/NORMAL/IM-0002-0009.jpeg")
+    assert "1 leaks" in page
+    assert page.count("data:image/jpeg;base64,") == 4
+    assert "http" not in page
+
+
+def test_names_cannot_write_html(tmp_path, write_images, names):
+    folder = write_images(tmp_path / "s", [*names(6, 3, 3), "train/NORMAL/<script>x.jpeg"])
+    (folder / "train/NORMAL/<script>x.jpeg").write_bytes(b"")
+    run(folder, None, tmp_path / "page.html", 0.2, None)
+    assert "<script>" not in (tmp_path / "page.html").read_text()
+
+
+def test_conflicting_labels_are_reported_where_a_build_would_stop(xrays):
+    copy(xrays, "train/NORMAL/IM-0001-0001.jpeg", "train/PNEUMONIA/person99_virus_9.jpeg")
+    assert report(audit(open_source(xrays)))["leaks"][0]["values"] == ["NORMAL", "PNEUMONIA"]

@@ -1,0 +1,225 @@
+"""What people have on disk, and what is refused."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import zipfile
+
+import pytest
+
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.opening import open_source
+
+
+def zipped(folder, path, prefix=""):
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                archive.write(file, prefix + file.relative_to(folder).as_posix())
+    return path
+
+
+def test_kaggle_folder(xrays):
+    source = open_source(xrays)
+    assert source.kind == "folder"
+    assert [image.name for image in source.images] == sorted(image.name for image in source.images)
+    first = source.images[0]
+    assert (first.name, first.label, first.patient) == ("test/NORMAL/IM-0001-0001.jpeg", "NORMAL", "test:IM-1")
+    assert {image.official_split for image in source.images} == {"train", "test"}
+    assert source.read(first) == (xrays / first.name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [
+        lambda name: name.lower(),
+        lambda name: name.upper().replace(".JPEG", ".JPG"),
+        lambda name: "deep/er/" + name.replace("train/", "Train/"),
+        lambda name: name.replace("train/", "").replace("test/", "t/"),
+    ],
+)
+def test_letter_case_depth_and_missing_split_folders_do_not_matter(tmp_path, write_images, names, rename):
+    folder = write_images(tmp_path / "source", [rename(name) for name in names(3, 2, 2)])
+    images = open_source(folder).images
+    assert sorted({image.label for image in images}) == ["NORMAL", "PNEUMONIA"]
+    assert {image.patient for image in images} >= {"IM-1", "person1", "person5002"}
+    assert {image.subtype for image in images} == {"normal", "bacteria", "virus"}
+
+
+def test_second_copy_and_litter_are_ignored_and_counted(xrays):
+    count = len(open_source(xrays).images)
+    shutil.copytree(xrays / "train", xrays / "chest_xray" / "train")
+    (xrays / "__MACOSX" / "train" / "NORMAL").mkdir(parents=True)
+    (xrays / "__MACOSX" / "train" / "NORMAL" / "._IM-0001-0001.jpeg").write_bytes(b"x")
+    (xrays / "train" / "NORMAL" / ".DS_Store").write_bytes(b"x")
+    (xrays / "train" / "NORMAL" / "notes.txt").write_bytes(b"x")
+    (xrays / "stray.jpeg").write_bytes(b"x")
+    source = open_source(xrays)
+    assert len(source.images) == count
+    assert source.ignored == {
+        "left by an operating system": 2,
+        "not an image by its name": 1,
+        "not in a NORMAL or PNEUMONIA folder": 1,
+        "second nested copy": 40,
+    }
+
+
+def test_equal_names_in_sibling_folders_are_different_images(tmp_path, write_images):
+    names = [f"{place}/{label}/1.jpeg" for place in ("a", "b") for label in ("NORMAL", "PNEUMONIA")]
+    assert len(open_source(write_images(tmp_path / "s", names)).images) == 4
+
+
+def test_zip_is_read_as_it_lies(xrays, tmp_path):
+    source = open_source(zipped(xrays, tmp_path / "archive.zip", "chest_xray/"))
+    folder = open_source(xrays)
+    assert source.kind == "zip"
+    assert [image.patient for image in source.images] == [image.patient for image in folder.images]
+    assert [source.read(image) for image in source.images] == [folder.read(image) for image in folder.images]
+    again = pickle.loads(pickle.dumps(source))  # noqa: S301 (our own object, as Beam sends it)
+    assert again.read(again.images[0]) == folder.read(folder.images[0])
+
+
+def test_zip_with_a_second_copy(xrays, tmp_path):
+    shutil.copytree(xrays / "train", xrays / "chest_xray" / "train")
+    source = open_source(zipped(xrays, tmp_path / "a.zip"))
+    assert source.ignored == {"second nested copy": 40}
+
+
+@pytest.mark.parametrize("name", ["../NORMAL/x.jpeg", "a/../../NORMAL/x.jpeg", "/NORMAL/x.jpeg", "C:\\NORMAL\\x.jpeg"])
+def test_zip_members_outside_are_refused(tmp_path, name):
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        archive.writestr(name, b"x")
+    with pytest.raises(InputError, match=r"bad\.zip: member .* points outside"):
+        open_source(tmp_path / "bad.zip")
+
+
+def test_zip_bomb_is_refused_before_it_unpacks(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("train/NORMAL/x.jpeg", bytes(20 << 20))
+    with pytest.raises(InputError, match="unpacks to over 100 times its size"):
+        open_source(tmp_path / "bomb.zip")
+
+
+def test_zip_that_declares_too_much_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("pneumo_tfds.sources.zip_archive.MAX_MEMBER_BYTES", 1000)
+    with zipfile.ZipFile(tmp_path / "big.zip", "w") as archive:
+        archive.writestr("train/NORMAL/x.jpeg", bytes(range(256)) * 8)
+    with pytest.raises(InputError, match="declares 2,048 bytes"):
+        open_source(tmp_path / "big.zip")
+
+
+def test_zip_that_lies_about_its_size_gives_no_more_than_declared(xrays, tmp_path):
+    path = zipped(xrays, tmp_path / "liar.zip")
+    source = open_source(path)
+    image = source.images[0]
+    data = bytearray(path.read_bytes())
+    at = data.rfind(image.name.encode()) - 46 + 24  # the size in the central directory
+    data[at : at + 4] = (100).to_bytes(4, "little")
+    path.write_bytes(bytes(data))
+    with pytest.raises(InputError, match="damaged inside"):
+        open_source(path).read(image)
+
+
+def test_password_protected_zip_is_refused(xrays, tmp_path):
+    path = zipped(xrays, tmp_path / "locked.zip")
+    data = bytearray(path.read_bytes())
+    at = data.find(b"PK\x01\x02") + 8  # general purpose flags of the first member
+    data[at] |= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(InputError, match=r"locked\.zip: is password-protected; unpack it"):
+        open_source(path)
+
+
+def test_damaged_zip(xrays, tmp_path):
+    path = zipped(xrays, tmp_path / "half.zip")
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(InputError, match=r"half\.zip: cannot be read as a zip"):
+        open_source(path)
+
+
+def test_damaged_member_is_named(xrays, tmp_path):
+    path = zipped(xrays, tmp_path / "a.zip")
+    source = open_source(path)
+    data = bytearray(path.read_bytes())
+    at = data.find(source.images[0].name.encode()) + 200
+    data[at : at + 50] = bytes(50)
+    path.write_bytes(bytes(data))
+    with pytest.raises(InputError, match=f"{source.images[0].name}: damaged inside"):
+        source.read(source.images[0])
+
+
+def test_links_and_odd_names(xrays, tmp_path, write_images):
+    outside = write_images(tmp_path / "elsewhere", ["Röntgen bild (1).jpeg", "胸部 X線.jpeg"], seed=5)
+    (xrays / "train" / "PNEUMONIA" / "verknüpft").symlink_to(outside)
+    (xrays / "train" / "NORMAL" / "link.jpeg").symlink_to(outside / "胸部 X線.jpeg")
+    (xrays / "train" / "round").symlink_to(xrays)
+    (xrays / "train" / "NORMAL" / "broken.jpeg").symlink_to(tmp_path / "nowhere")
+    source = open_source(xrays)
+    names = {image.name for image in source.images}
+    assert "train/PNEUMONIA/verknüpft/Röntgen bild (1).jpeg" in names
+    assert "train/NORMAL/link.jpeg" in names
+    assert len(names) == 48 + 3
+    assert all(source.read(image) for image in source.images)
+
+
+def test_csv(xrays, tmp_path):
+    table = xrays / "mine.csv"
+    table.write_text(
+        "Path,Label,Patient\ntrain/NORMAL/IM-0001-0001.jpeg,normal,anna\ntrain/NORMAL/IM-0002-0001.jpeg,0,anna\n"
+        "train/PNEUMONIA/person1_bacteria_1.jpeg,PNEUMONIA,\n",
+        encoding="utf-8-sig",
+    )
+    source = open_source(table)
+    assert [(image.label, image.patient, image.subtype) for image in source.images] == [
+        ("NORMAL", "anna", "normal"),
+        ("NORMAL", "anna", "normal"),
+        ("PNEUMONIA", "person1", "bacteria"),
+    ]
+    assert source.read(source.images[2]) == (xrays / "train/PNEUMONIA/person1_bacteria_1.jpeg").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("file,class\n", r"needs a first line with the columns path,label"),
+        ("path,label\ntrain/NORMAL/IM-0001-0001.jpeg,sick\n", "line 2: unknown label 'sick'; use NORMAL or PNEUMONIA"),
+        (
+            "path,label\ntrain/NORMAL/IM-0001-0001.jpeg,0\nnot/there.jpeg,1\n",
+            "line 3: there is no file .*not/there.jpeg",
+        ),
+        ("path,label\ntrain/NORMAL/IM-0001-0001.jpeg,0\ntrain/NORMAL/IM-0001-0001.jpeg,1\n", "listed twice"),
+        ("path,label,split\ntrain/NORMAL/IM-0001-0001.jpeg,0,exam\n", "line 2: unknown split 'exam'"),
+        ("path,label\n", "no images found"),
+        ("path,label\ntrain/NORMAL/IM-0001-0001.jpeg,0\n", "1 NORMAL images but no PNEUMONIA ones"),
+    ],
+)
+def test_csv_mistakes_name_the_line(xrays, text, says):
+    (xrays / "bad.csv").write_text(text)
+    with pytest.raises(InputError, match=says):
+        open_source(xrays / "bad.csv")
+
+
+def test_missing_empty_one_class_and_other_files(tmp_path, write_images, names):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "words.txt").write_text("hello")
+    write_images(tmp_path / "normal_only", names(3, 0, 0))
+    write_images(tmp_path / "no_labels", ["a/1.jpeg", "b/2.jpeg"])
+    for name, says in (
+        ("missing", "no such file or folder"),
+        ("empty", "no images found"),
+        ("words.txt", "neither a folder nor a zip nor a CSV"),
+        ("normal_only", "3 NORMAL images but no PNEUMONIA ones"),
+        ("no_labels", "2 not in a NORMAL or PNEUMONIA folder"),
+    ):
+        with pytest.raises(InputError, match=says) as caught:
+            open_source(tmp_path / name)
+        assert str(caught.value).startswith(str(tmp_path / name))
+
+
+def test_fingerprint_follows_content_and_options(xrays, picture, jpeg):
+    before = open_source(xrays).fingerprint("a")
+    assert open_source(xrays).fingerprint("a") == before
+    assert open_source(xrays).fingerprint("b") != before
+    (xrays / "train/NORMAL/IM-0099-0001.jpeg").write_bytes(jpeg(picture(77)))
+    assert open_source(xrays).fingerprint("a") != before

@@ -1,0 +1,104 @@
+"""Fetching the published archive, from a server on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import threading
+import zipfile
+
+import pytest
+
+from pneumo_tfds.pneumo_tfds_dataset_builder import Builder
+from pneumo_tfds.prepared import How, build
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources import published
+
+
+@pytest.fixture
+def archive(xrays, tmp_path, monkeypatch):
+    """The address of a zip of `xrays`, served from memory, and the bytes, which a test may change."""
+    path = tmp_path / "ChestXRay2017.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for image in sorted(xrays.rglob("*.jpeg")):
+            file.write(image, f"chest_xray/{image.relative_to(xrays).as_posix()}")
+    content = {"data": path.read_bytes()}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content["data"])))
+            self.end_headers()
+            self.wfile.write(content["data"])
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/file_downloaded"
+    monkeypatch.setattr(published, "ARCHIVE_URL", url)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    yield url, content
+    server.shutdown()
+    server.server_close()
+
+
+def recorded(url, data):
+    from tensorflow_datasets.core.download.checksums import UrlInfo
+
+    return {url: UrlInfo(size=len(data), checksum=hashlib.sha256(data).hexdigest(), filename="ChestXRay2017.zip")}
+
+
+def test_the_published_archive_is_recorded_beside_the_builder():
+    found = Builder.url_infos[published.ARCHIVE_URL]
+    assert (int(found.size), found.filename, len(found.checksum)) == (1_235_512_464, "ChestXRay2017.zip", 64)
+
+
+def test_a_download_without_a_record_is_not_taken_on_trust(archive, tmp_path):
+    url, _ = archive
+    with pytest.raises(InputError, match=f"{url}: checksums.tsv has no record .*pass --register-checksums"):
+        build(None, "gray_32", tmp_path / "d", how=How(download=True))
+    assert not list((tmp_path / "d/downloads").rglob("*file_downloaded*"))
+
+
+def test_download_that_matches_its_record(archive, tmp_path, monkeypatch):
+    url, content = archive
+    monkeypatch.setattr(Builder, "url_infos", recorded(url, content["data"]))
+    built = build(None, "gray_32", tmp_path / "d", how=How(download=True))
+    assert sum(built.examples.values()) == 48
+    assert built.metadata["source_kind"] == "zip"
+    content["data"] = b""  # what was fetched once is not fetched again
+    assert sum(build(None, "gray_40", tmp_path / "d", how=How(download=True)).examples.values()) == 48
+
+
+def test_download_that_does_not_is_refused(archive, tmp_path, monkeypatch):
+    url, content = archive
+    monkeypatch.setattr(Builder, "url_infos", recorded(url, content["data"]))
+    content["data"] = content["data"][:-10] + bytes(10)
+    with pytest.raises(InputError, match=f"{url}: is not the archive that was recorded"):
+        build(None, "gray_32", tmp_path / "d", how=How(download=True))
+
+
+def test_checksums_are_recorded_when_asked(archive, tmp_path, monkeypatch):
+    url, content = archive
+    table = tmp_path / "checksums.tsv"
+    table.touch()
+    monkeypatch.setattr(Builder, "_checksums_path", table)
+    build(None, "gray_32", tmp_path / "d", how=How(download=True, register_checksums=True))
+    assert table.read_text().split("\t")[:3] == [
+        url,
+        str(len(content["data"])),
+        hashlib.sha256(content["data"]).hexdigest(),
+    ]
+
+
+def test_no_network_is_one_line(tmp_path, monkeypatch):
+    url = "http://127.0.0.1:9/file_downloaded"
+    monkeypatch.setattr(published, "ARCHIVE_URL", url)
+    monkeypatch.setattr(Builder, "url_infos", recorded(url, b""))
+    with pytest.raises(
+        InputError, match=r"127\.0\.0\.1:9/file_downloaded: cannot be fetched .*pass --source"
+    ) as caught:
+        build(None, "gray_32", tmp_path / "d", how=How(download=True))
+    assert "\n" not in str(caught.value)

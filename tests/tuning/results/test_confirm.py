@@ -1,0 +1,101 @@
+"""Candidates over seeds: what a run that diverges leaves, what is not trained twice, and what the verdict compares."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.training.fit import DivergedError
+from tuning.results.confirm import Candidate, as_json, confirm, interval, verdict
+from tuning.results.leaderboard import Row
+from tuning.search.objective import parse
+
+AUROC = parse("validation_auroc")
+
+
+@pytest.fixture(autouse=True)
+def nothing_to_collect(monkeypatch):
+    from contextlib import nullcontext
+
+    monkeypatch.setattr("tuning.results.confirm.given_back", nullcontext)
+
+
+def candidate(trial, scores):
+    """Of a trial's score by seed."""
+    return Candidate(trial, {}, 0.9, tuple(scores), tuple(scores.values()), *interval(tuple(scores.values())))
+
+
+def rows(plan, count):
+    """A leaderboard of so many trials, the last begun on top; the first has the starting values."""
+    return [Row(n, "finished", 0.5 + n / 100, 3, 1.0, plan.values(plan.start), (), "") for n in range(count, 0, -1)]
+
+
+def test_an_interval_is_students_and_of_one_score_endless():
+    assert interval([0.9]) == (0.9, -np.inf, np.inf)
+    mean, low, high = interval([0.90, 0.92, 0.94])
+    assert (mean, high - mean, mean - low) == pytest.approx((0.92, 4.30265 * 0.02 / 3**0.5, 4.30265 * 0.02 / 3**0.5))
+
+
+def test_differences_are_of_the_same_seed_even_if_a_run_diverged():
+    """Seed 1 was bad for both; the winner diverged on it, which must not set its seed 2 against their seed 1."""
+    start = candidate(1, {1: 0.70, 2: 0.90, 3: 0.91})
+    best = candidate(4, {2: 0.93, 3: 0.94})
+    assert "trial 4 has +0.0300 (95 % interval +0.0300 to +0.0300 over 2 seeds)" in verdict([best, start], AUROC)
+
+
+def test_without_a_seed_in_common_nothing_is_claimed():
+    said = verdict([candidate(4, {2: 0.99}), candidate(1, {1: 0.70})], AUROC)
+    assert "seeds alone could explain it: trial 4 trained from other seeds than they." in said
+    assert "One seed each cannot tell." in said
+
+
+def test_starting_values_that_did_not_train_or_stand_alone_are_told():
+    assert verdict([candidate(4, {1: 0.9})], AUROC).startswith("The starting values did not train")
+    alone = verdict([candidate(1, {1: 0.9, 2: 0.91})], AUROC)
+    assert alone == "None of the candidates beats the starting values over 2 seeds; they are kept."
+
+
+def test_every_candidate_is_trained_from_every_new_seed_once(plan, tmp_path):
+    """Trial 3 diverges on one seed; called again, nothing is trained and the answer is the same."""
+    made = plan(confirm_top=1, confirm_seeds=3)
+    trained, said = [], []
+
+    def train(config, *, folder, until, on_epoch, description):
+        trained.append((folder.parent.name, config.fit.seed, until, on_epoch(None)))
+        if len(trained) == 2:
+            raise DivergedError("no longer finite")
+        return config
+
+    def score(config, fitted):
+        assert fitted is config
+        return 0.5 + config.fit.seed / 4
+
+    found = confirm(made, rows(made, 3), tmp_path, train, score, said.append)
+    epochs = made.start.search.trial_epochs
+    assert trained == [(f"trial_{t}_seed_{s}", s, epochs, False) for t in (2, 0) for s in (1, 2, 3)]
+    assert said[:2] == [
+        "confirming trial 3, seed 1 of 3: validation_auroc 0.7500",
+        "confirming trial 3, seed 2 of 3: diverged",
+    ]
+    by_trial = {one.trial: one for one in found}
+    assert (by_trial[3].seeds, by_trial[3].scores) == ((1, 3), (0.75, 1.25))
+    assert (by_trial[1].seeds, by_trial[1].scores) == ((1, 2, 3), (0.75, 1.0, 1.25))
+    assert [one.start for one in found] == [True, False]  # of equal means the starting values come first
+    assert confirm(made, rows(made, 3), tmp_path, train, score) == found
+    assert len(trained) == 6
+
+
+def test_a_candidate_that_never_trains_is_none(plan, tmp_path):
+    made = plan(confirm_top=1, confirm_seeds=2)
+
+    def train(config, **_):
+        raise DivergedError("no longer finite")
+
+    assert confirm(made, rows(made, 2), tmp_path, train, lambda config, fitted: 0.9) == []
+
+
+def test_what_is_written_is_json_even_of_a_single_seed():
+    written = as_json([candidate(1, {1: 0.9})], AUROC)
+    (one,) = written["candidates"]
+    assert (one["seeds"], one["scores"], one["low"], one["high"]) == ((1,), (0.9,), None, None)
+    assert written["objective"] == "validation_auroc"

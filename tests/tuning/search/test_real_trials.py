@@ -1,0 +1,97 @@
+"""Searches that train for real: a whole one, one whose loss is no number, one that goes on from another's weights."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import DataConfig, FitConfig, ModelConfig, RunConfig, SearchConfig
+from pipeline.config.config_json import read
+from tuning.search import journal
+from tuning.search.search_plan import Plan
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    from pneumo_tfds.prepared import prepare
+
+    return prepare(None, 32, tmp_path_factory.mktemp("data"), phantoms=80)
+
+
+@pytest.fixture
+def opened(dataset):
+    """Make a plan and its images, by what the search may spend."""
+    from tuning.search.search_folder import open_data
+
+    def make(**search):
+        settings = RunConfig(
+            data=DataConfig(dataset=dataset, image_size=32),
+            model=ModelConfig(model="compact"),
+            fit=FitConfig(batch_size=16, precision="float32"),
+            search=SearchConfig(**search),
+        )
+        data = open_data(settings)
+        return Plan(settings, data.identity()), data
+
+    return make
+
+
+def journals(folder):
+    return [journal.read(trial) for trial in sorted((folder / "trials").glob("trial_*"))]
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_no_number_fails_its_trial_and_the_search_goes_on(opened, tmp_path):
+    from pipeline.training.fit import fit
+    from tuning.search.search_folder import SearchFolder
+    from tuning.trials import make_search
+
+    plan, data = opened(tuner="random", max_trials=2, trial_epochs=1)
+
+    def train(config, **keywords):
+        if keywords["description"].startswith("Trial 1/"):
+            object.__setattr__(config.fit, "learning_rate", 1e30)  # past the check: it allows none this wild
+        return fit(config, data.train, data.validation, **keywords)
+
+    make_search(plan, data, SearchFolder(tmp_path / "tuner"), train=train).search()
+    found = journals(tmp_path / "tuner")
+    assert [account.outcome for account in found] == ["failed", "finished"]
+    assert "the loss is not finite in epoch 1; lower --learning-rate" in found[0].reason
+
+
+@pytest.mark.long
+def test_a_promoted_trial_of_hyperband_learns_as_if_it_had_never_stopped(opened, tmp_path):
+    from pipeline.training.fit import fit
+    from tuning.search.search_folder import SearchFolder
+    from tuning.trials import make_search
+
+    plan, data = opened(tuner="hyperband", max_trials=4, trial_epochs=3)
+    tuner = make_search(plan, data, SearchFolder(tmp_path / "tuner"))
+    tuner.search()
+    promoted = journals(tmp_path / "tuner")[3]
+    assert promoted.inherited == 1
+    drawn = tuner.oracle.trials["3"].hyperparameters.values
+    whole = fit(plan.trial(drawn), data.train, data.validation)
+    assert [epoch["learning_rate"] for epoch in promoted.epochs] == [epoch.learning_rate for epoch in whole.history]
+    # Weights, optimizer and order of the images: were one of them begun anew, the loss would be another.
+    assert [epoch["loss"] for epoch in promoted.epochs] == pytest.approx([row.loss for row in whole.history], rel=2e-3)
+
+
+@pytest.mark.slow
+def test_a_real_search_of_two_trials(dataset, tmp_path):
+    run_dir = tmp_path / "run"
+    flags = ["--dataset", str(dataset), "--image-size", "32", "--batch-size", "16"]
+    flags += ["--model", "compact", "--max-trials", "2", "--trial-epochs", "1"]
+    command = [sys.executable, "-m", "tuning", "--run-dir", str(run_dir), *flags, "--objective", "shifted_auroc"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    rows = list(csv.DictReader((run_dir / "tuner" / "leaderboard.csv").open()))
+    assert sorted(row["trial"] for row in rows) == ["1", "2"]
+    assert all(0 <= float(row["shifted_auroc"]) <= 1 for row in rows)
+    best = read(run_dir / "tuner" / "best.json", RunConfig)
+    assert best.data.dataset == Path(dataset).resolve()
+    assert best.fit.epochs == RunConfig().fit.epochs

@@ -1,0 +1,123 @@
+"""A search while it runs: what is shown and written of its trials, alone, with workers, and as a cluster's chief."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from pipeline.run_folder.folder import RunFolder
+from pneumo_tfds.program.errors import InputError
+from tuning import trials
+from tuning.search import kerastuner_roles
+from tuning.search.search_folder import SearchFolder
+
+
+@contextmanager
+def alone():
+    """Take KerasTuner's variables away for a while: a chief's search would wait for workers."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (kerastuner_roles.TUNER, kerastuner_roles.ADDRESS, kerastuner_roles.PORT):
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture
+def shown(tmp_path, search, monkeypatch):
+    """Run the trials of a plan in searches that train nothing; give what was printed."""
+
+    def run(plan, *, terminal=False, train=None):
+        def make(plan, data, folder, **how):
+            with alone():
+                return search(plan, train=train, **how)
+
+        monkeypatch.setattr(trials, "make_search", make)
+        console = Console(file=io.StringIO(), width=200, force_terminal=terminal)
+        trials.run_trials(plan, None, RunFolder(tmp_path / "run"), SearchFolder(tmp_path / "run" / "tuner"), console)
+        return console.file.getvalue()
+
+    return run
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """A chief that tries the trials itself; give what it was asked for."""
+    asked = SimpleNamespace(team="not asked")
+
+    def serve(tuner, team, on_tick, say):
+        asked.team, asked.role, asked.environment = team, kerastuner_roles.role(), dict(os.environ)
+        on_tick()
+        with alone():
+            tuner.search()
+        on_tick()
+        on_tick()
+        say("worker2 ended by signal 9")
+
+    monkeypatch.setattr("tuning.local_workers.serve", serve)
+    return asked
+
+
+def leaderboard(tmp_path):
+    with (tmp_path / "run" / "tuner" / "leaderboard.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_trial_is_a_line_in_a_log(plan, shown, tmp_path):
+    lines = shown(plan(max_trials=3)).splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["trial 1", "trial 2", "trial 3"]
+    assert all("best so far" in line for line in lines)
+    assert len(leaderboard(tmp_path)) == 3
+    assert list((tmp_path / "run" / "tuner").rglob("events.out.tfevents*"))
+
+
+def test_every_trial_is_a_table_in_a_terminal(plan, shown):
+    assert shown(plan(max_trials=3), terminal=True).count("Leaderboard") == 3
+
+
+def test_a_search_whose_trials_all_fail_ends_with_the_last_reason(plan, shown):
+    from pipeline.training.fit import DivergedError
+
+    def train(config, **_):
+        raise DivergedError("the loss is no longer finite")
+
+    with pytest.raises(InputError, match="its last trials all failed, the last of them because the loss is no longer"):
+        shown(plan(max_trials=9), train=train)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_workers_are_started_under_a_chief_and_each_trial_is_told_once(plan, shown, served, tmp_path, terminal):
+    before = dict(os.environ)
+    text = shown(plan(max_trials=3, workers=2), terminal=terminal)
+    team = served.team
+    assert (team.count, team.logs, team.gpus) == (2, tmp_path / "run" / "tuner" / "logs", 0)
+    assert team.command[1:] == ["-m", "tuning.worker", "--run-dir", str(tmp_path / "run")]
+    assert served.role == "chief"
+    assert served.environment[kerastuner_roles.PORT] == str(team.port)
+    assert dict(os.environ) == before  # what follows is no chief's work
+    assert text.count("2 workers; their output is in ") == 1
+    assert text.count("worker2 ended by signal 9") == 1
+    assert text.count("best so far") == (0 if terminal else 3)
+    assert ("Leaderboard" in text) == terminal
+    assert len(leaderboard(tmp_path)) == 3
+
+
+def test_there_are_never_more_workers_than_trials(plan, shown, served):
+    shown(plan(max_trials=2, workers=5))
+    assert served.team.count == 2
+    served.team = "not asked"
+    shown(plan(max_trials=1, workers=5))
+    assert served.team == "not asked"
+
+
+def test_a_clusters_chief_starts_no_workers_and_a_complete_search_asks_for_none(plan, shown, served, monkeypatch):
+    monkeypatch.setattr(kerastuner_roles, "role", lambda: "chief")
+    assert shown(plan(max_trials=2)).count("best so far") == 2
+    assert served.team is None
+    served.team = "not asked"
+    assert shown(plan(max_trials=2)) == ""  # resumed when all was done
+    assert served.team == "not asked"

@@ -1,0 +1,116 @@
+"""KerasTuner's environment variables: whether this process is a search's chief, one of its workers, or alone."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from typing import Literal
+
+from pneumo_tfds.program.errors import InputError
+
+TUNER, ADDRESS, PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
+CHIEF_PATIENCE, WORKER_PATIENCE = "PNEUMO_CHIEF_PATIENCE", "PNEUMO_WORKER_PATIENCE"
+# Pods and jobs of one search may start minutes apart. A worker asks every few seconds, but loading TensorFlow or
+# compiling can keep a busy machine's threads from it for a while.
+SECONDS = {CHIEF_PATIENCE: 300.0, WORKER_PATIENCE: 120.0}
+HEARTBEAT_SECONDS = 10.0
+
+Role = Literal["alone", "chief", "worker"]
+
+
+def role(environment: Mapping[str, str] = os.environ) -> Role:
+    """Say what the variables make of this process; `chief` in the id makes the chief, as KerasTuner has it.
+
+    Raises:
+        InputError: only some of the three are set.
+    """
+    if ADDRESS not in environment:
+        return "alone"
+    if missing := [name for name in (PORT, TUNER) if not environment.get(name)]:
+        raise InputError(f"{ADDRESS} is set but {' and '.join(missing)} not; set all three, or none to search alone")
+    if not environment[PORT].isdigit() or not 0 < int(environment[PORT]) < 65536:
+        raise InputError(f"{PORT} is {environment[PORT]!r}; it must be a port number from 1 to 65535")
+    return "chief" if "chief" in environment[TUNER] else "worker"
+
+
+def environment(tuner: str, port: int, address: str = "127.0.0.1") -> dict[str, str]:
+    """Give the variables of one process."""
+    return {TUNER: tuner, ADDRESS: address, PORT: str(port)}
+
+
+def free_port() -> int:
+    """Give a port of the loopback address that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def check_port() -> None:
+    """Check that the chief can listen. gRPC itself would share the port with another chief and mix their trials.
+
+    Raises:
+        InputError: somebody else does, or the address is not this machine's.
+    """
+    address, port = os.environ[ADDRESS], int(os.environ[PORT])
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+            probe.listen()
+    except OSError as error:
+        raise InputError(
+            f"the chief cannot listen on {address}:{port} ({error.strerror}); choose another {PORT} or {ADDRESS}"
+        ) from error
+
+
+def patience(name: str) -> float:
+    """Give how many seconds to wait for the chief (`CHIEF_PATIENCE`) or for a worker (`WORKER_PATIENCE`).
+
+    Raises:
+        InputError: the variable of that name is set to something else than a positive number.
+    """
+    text = os.environ.get(name, str(SECONDS[name]))
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise InputError(f"{name} is {text!r}; it must be a number of seconds above 0")
+    return seconds
+
+
+def heartbeat_seconds() -> float:
+    """Give how often a worker is to be heard of."""
+    return min(HEARTBEAT_SECONDS, patience(WORKER_PATIENCE) / 4)
+
+
+def silence() -> InputError:
+    """Give the error of a worker whose chief does not answer any more."""
+    return InputError(
+        f"the chief at {os.environ[ADDRESS]}:{os.environ[PORT]} has not answered for {patience(CHIEF_PATIENCE):g} s; "
+        "start it again, then its workers: the search goes on where it was"
+    )
+
+
+def await_chief() -> None:
+    """Wait until the chief answers, up to `PNEUMO_CHIEF_PATIENCE` seconds (300 unless set).
+
+    Raises:
+        InputError: it does not.
+    """
+    address, port = os.environ[ADDRESS], int(os.environ[PORT])
+    seconds = patience(CHIEF_PATIENCE)
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection((address, port), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > end:
+                raise InputError(
+                    f"no chief answers at {address}:{port} after {seconds:g} s ({error.strerror or error}); "
+                    f"start it first, or check {ADDRESS} and {PORT}"
+                ) from error
+        time.sleep(min(1.0, seconds / 10))

@@ -1,0 +1,121 @@
+"""What a trial is judged by, and which way is better."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumo_tfds.program.errors import InputError
+
+if TYPE_CHECKING:
+    from pipeline.config import RunConfig
+    from pipeline.data.split import Split
+    from pipeline.run_folder.history import Epoch
+    from pipeline.training.fit import Fitted
+
+SHIFT_SEED = 20_180_222  # any fixed number: all trials must meet the same shifts
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One figure of merit."""
+
+    name: str
+    direction: Literal["max", "min"]
+    by_epoch: bool
+    """`pipeline.training.fit` reports it after every epoch; else it is computed from the network when a trial ends."""
+    specificity: float = 0.0
+    """For sensitivity@X: the X."""
+
+    @property
+    def curve(self) -> str:
+        """The field of `pipeline.run_folder.history.Epoch` that says after each epoch how a trial fares.
+
+        An objective that is computed when a trial ends has none of its own. The validation AUROC stands in for it:
+        both are to be maximized, and a trial that is behind the median in the one is hardly the best in the other.
+        """
+        return self.name if self.by_epoch else "validation_auroc"
+
+    def better(self, one: float, other: float) -> bool:
+        """Say whether `one` is strictly better than `other`."""
+        return one > other if self.direction == "max" else one < other
+
+    def of_epoch(self, epoch: Epoch) -> float:
+        """Give `curve` of one epoch."""
+        return float(getattr(epoch, self.curve))
+
+    def best(self, values: list[float]) -> float:
+        """Give the best of `values`."""
+        return max(values) if self.direction == "max" else min(values)
+
+
+BY_EPOCH: dict[str, Literal["max", "min"]] = {
+    "validation_auroc": "max",
+    "validation_loss": "min",
+    "validation_accuracy": "max",
+}
+
+
+def parse(text: str) -> Objective:
+    """Give the objective of that name.
+
+    Raises:
+        InputError: no run reports it.
+    """
+    if text in BY_EPOCH:
+        return Objective(text, BY_EPOCH[text], by_epoch=True)
+    if text == "shifted_auroc":
+        return Objective(text, "max", by_epoch=False)
+    if (match := re.fullmatch(r"sensitivity@(0?\.\d+)", text)) and float(match[1]) > 0:
+        return Objective(text, "max", by_epoch=False, specificity=float(match[1]))
+    known = ", ".join(["shifted_auroc", *BY_EPOCH, "sensitivity@0.90 (at that specificity)"])
+    raise InputError(f"--objective {text} is not reported by a run; choose from {known}")
+
+
+def sensitivity_at(labels: NDArray[np.int64], scores: NDArray[np.float64], specificity: float) -> float:
+    """Give the largest sensitivity among thresholds whose specificity is at least `specificity`."""
+    from sklearn.metrics import roc_curve
+
+    false_alarms, sensitivity, _ = roc_curve(labels, scores, drop_intermediate=False)
+    return float(sensitivity[1 - false_alarms >= specificity - 1e-12].max())
+
+
+def scorer(objective: Objective, validation: Split) -> Callable[[RunConfig, Fitted], float]:
+    """Give a function that judges a finished trial by the epoch whose weights were kept.
+
+    `shifted_auroc` judges on validation images as other clinics might have made them (`pipeline.evaluation.shifts`):
+    each image goes through one of its changes, so that one pass tells how the network fares when exposure, sharpness
+    and framing differ from patient to patient. The images are made once and are the same for every trial.
+    """
+    shifted: list[NDArray[np.uint8]] = []
+
+    def score(config: RunConfig, fitted: Fitted) -> float:
+        from sklearn.metrics import roc_auc_score
+
+        from pipeline.networks.forward_pass import Scorer
+
+        if objective.by_epoch:
+            return objective.of_epoch(fitted.best)
+        examples, network = validation.examples, Scorer(fitted.network)
+        if objective.specificity:
+            return sensitivity_at(examples.labels, network.probabilities(examples.images), objective.specificity)
+        if not shifted:
+            shifted.append(through_changes(examples.images))
+        return float(roc_auc_score(examples.labels, network.probabilities(shifted[0])))
+
+    return score
+
+
+def through_changes(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Give each image uint8 `[n, S, S, 1]` through one of the changes of `pipeline.evaluation.shifts`, in turn."""
+    from pipeline.evaluation.shifts import SHIFTS, shifted
+
+    changed = np.empty_like(images)
+    for number, name in enumerate(SHIFTS):
+        changed[number :: len(SHIFTS)] = shifted(images[number :: len(SHIFTS)], name, SHIFT_SEED)
+    return changed
