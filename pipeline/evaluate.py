@@ -55,7 +55,7 @@ def evaluate(command: Evaluate) -> None:
     ask = Answers(model)
     if command.source:
         config = with_dataset(replace(config, data=replace(config.data, source=command.source, dataset=None)))
-        splits = _as_one(open_splits(Path(str(config.data.dataset))), Path(str(config.data.dataset)))
+        splits = _as_one(open_splits(config.data.built.folder), config.data.built.folder)
         target, chosen = RunFolder(trained.path / f"evaluation-{command.source.stem}"), list(splits)
     else:
         splits = splits_of(config.data)

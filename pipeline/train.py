@@ -66,7 +66,7 @@ def train(command: Train) -> int | None:
         folder.start(resume=command.resume)  # again: another process may have begun and ended here since
         config = _resumed(folder, command.settings()) if command.resume else command.settings()
         config = with_dataset(config)
-        phantoms = Path(str(config.data.dataset)).parent.name.startswith("phantom")
+        phantoms = config.data.built.phantom
         if phantoms:
             print(PHANTOMS, flush=True)
         if config.search.tune:
@@ -82,7 +82,7 @@ def train(command: Train) -> int | None:
 
 def _resumed(folder: RunFolder, given: RunConfig) -> RunConfig:
     """Give the settings of the run, refusing flags that contradict them."""
-    begun = folder.tuner / "start.json"
+    begun = folder.search_start
     asked = read(begun, RunConfig) if begun.exists() else folder.read_config()
     differing = _differences(to_dict(given), to_dict(RunConfig()), to_dict(asked))
     if differing:
@@ -100,10 +100,10 @@ def _differences(given: dict[str, Any], default: dict[str, Any], asked: dict[str
 
 
 def _tuned(folder: RunFolder, config: RunConfig) -> RunConfig:
-    best = folder.tuner / "best.json"
+    best = folder.search_winner
     if not best.exists():
         folder.write_config(config)
-        begun = folder.tuner / "start.json"
+        begun = folder.search_start
         if not begun.exists():
             write_json(begun, to_dict(config))
         _stage("tuning", "--run-dir", str(folder.path), "--resume")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.config.built_dataset import BuiltDataset
 from pipeline.config.groups import (
     PRETRAINED_BLOCKS,
     SMALLEST_IMAGE,
@@ -26,6 +27,7 @@ __all__ = [
     "SMALLEST_IMAGE",
     "WEIGHTS_INSTALLED",
     "AugmentConfig",
+    "BuiltDataset",
     "DataConfig",
     "EvaluationConfig",
     "FitConfig",

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, Unit
 
+from pipeline.config.built_dataset import BuiltDataset
 from pipeline.config.threshold_rule import Rule
 from pneumo_tfds.program.bounds import Bounded
 from pneumo_tfds.program.command import Command
@@ -64,6 +65,17 @@ class DataConfig(Bounded):
         super().__post_init__()
         address = self.data_service
         require(address is None or bool(ADDRESS.fullmatch(address)), "data-service", address, "HOST:PORT")
+
+    @property
+    def built(self) -> BuiltDataset:
+        """The built dataset of these settings.
+
+        Raises:
+            InputError: it is not built yet; `pipeline.data.dataset.with_dataset` builds it.
+        """
+        if self.dataset is None:
+            raise InputError("these settings name no built dataset; give --dataset, or --source to build one")
+        return BuiltDataset(self.dataset)
 
 
 @dataclass(frozen=True, kw_only=True)

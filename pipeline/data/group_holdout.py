@@ -40,7 +40,7 @@ def splits_of(data: DataConfig) -> dict[str, Split]:
     Raises:
         InputError: the dataset is none, or has too few images of that group.
     """
-    splits = open_splits(Path(str(data.dataset)), data.image_size)
+    splits = open_splits(data.built.folder, data.image_size)
     return splits if data.hold_out == "none" else without(splits, data.hold_out)
 
 

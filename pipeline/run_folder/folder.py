@@ -15,7 +15,7 @@ from pneumo_tfds.program.files import read_json, reason_and_remedy, write_json
 
 
 class RunFolder:
-    """The paths of one run, `runs/NAME/`. Making the object touches nothing on disk."""
+    """The paths of one run, `runs/NAME/`, and the only place that knows their names. Creating it touches no file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -24,14 +24,21 @@ class RunFolder:
         self.model = path / "model.keras"
         self.metrics = path / "metrics.json"
         self.predictions = path / "predictions.csv"
+        self.evaluation_lock = path / "lock.json"
         self.robustness = path / "robustness.json"
+        self.shortcuts = path / "shortcuts.json"
+        self.explanation = path / "explanation.json"
         self.report = path / "report.html"
         self.plots = path / "plots"
         self.onnx = path / "model.onnx"
+        self.onnx_fp16 = path / "model.fp16.onnx"
+        self.onnx_int8 = path / "model.int8.onnx"
         self.parity = path / "parity.json"
         self.golden = path / "golden.npz"
         self.checkpoint = path / "checkpoint"
         self.tuner = path / "tuner"
+        self.search_start = self.tuner / "start.json"
+        self.search_winner = self.tuner / "best.json"
 
     def history_of(self, number: int) -> Path:
         """Give the table of epochs of one of a run's networks, counted from 0: the first's is `history`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.config import RunConfig
@@ -48,8 +47,7 @@ def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
     counts = ", ".join(f"{name} {split.count}" for name, split in splits.items())
     compiled = "with XLA" if how.xla else "without XLA"
     device = how.device if devices.replicas == 1 else f"{devices.replicas} x {how.device}"
-    name = Path(str(config.data.dataset)).parent.name
-    print(f"{name} ({counts}); {config.model.model} on {device}, {how.precision}, {compiled}")
+    print(f"{config.data.built.name} ({counts}); {config.model.model} on {device}, {how.precision}, {compiled}")
     if how.note:
         print(f"Note: {how.note}")
 
@@ -84,8 +82,10 @@ def member(config: RunConfig, number: int) -> RunConfig:
 def _splits(config: RunConfig) -> dict[str, Split]:
     from pipeline.data.group_holdout import splits_of
 
-    dataset, splits = Path(str(config.data.dataset)), splits_of(config.data)
+    splits = splits_of(config.data)
     missing = [name for name in ("train", "validation") if name not in splits]
     if missing:
-        raise InputError(f"{dataset} has no images in {' and '.join(missing)}; build it from more patients")
+        raise InputError(
+            f"{config.data.built.folder} has no images in {' and '.join(missing)}; build it from more patients"
+        )
     return splits

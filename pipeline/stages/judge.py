@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import RunConfig
+from pipeline.config import BuiltDataset, RunConfig
 from pipeline.data.split import Examples, Split
 from pipeline.evaluation.evaluation_lock import write_lock
 from pipeline.evaluation.predictions import Predictions, write_csv
@@ -83,17 +82,16 @@ def write_scores(folder: RunFolder, config: RunConfig, tables: Mapping[str, Pred
     """Score the tables by a choice that is made; write `predictions.csv` and `metrics.json`."""
     figures = score_splits(tables, choice, config.evaluation.evaluation_seed, config.evaluation.resamples)
     write_csv(folder.predictions, tables)
-    write_json(folder.metrics, {"dataset": describe(Path(str(config.data.dataset))), **figures})
+    write_json(folder.metrics, {"dataset": describe(config.data.built), **figures})
 
 
-def describe(dataset: Path) -> dict[str, Any]:
+def describe(dataset: BuiltDataset) -> dict[str, Any]:
     """Give what `metrics.json` says of a dataset: counts, hashes and rules, and no file, patient or folder."""
-    built = inspect(dataset)
-    config = dataset.parent.name
+    built = inspect(dataset.folder)
     return {
-        "name": f"pneumo_tfds/{config}",
-        "version": dataset.name,
-        "phantom": config.startswith("phantom"),
+        "name": f"pneumo_tfds/{dataset.name}",
+        "version": dataset.version,
+        "phantom": dataset.phantom,
         "images": built.examples,
         **{key: built.metadata.get(key) for key in KEPT},
         **{key: len(built.metadata.get(key, ())) for key in COUNTED},

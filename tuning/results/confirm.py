@@ -100,10 +100,10 @@ def confirm(
 
 def count(plan: Plan) -> int:
     """Return how many of the best trials to train again: `--confirm-top`, or its default for these images and role."""
-    search, phantoms = plan.start.search, Path(str(plan.start.data.dataset)).parent.name.startswith("phantom")
+    search = plan.start.search
     if search.confirm_top is not None:
         return search.confirm_top
-    return 0 if phantoms or kerastuner_roles.role() == "chief" else BY_DEFAULT
+    return 0 if plan.start.data.built.phantom or kerastuner_roles.role() == "chief" else BY_DEFAULT
 
 
 def interval(scores: Sequence[float]) -> tuple[float, float, float]:

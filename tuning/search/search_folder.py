@@ -52,7 +52,7 @@ def open_data(settings: RunConfig) -> Data:
     Raises:
         InputError: the dataset has no training or no validation images.
     """
-    dataset = Path(str(settings.data.dataset))
+    dataset = settings.data.built.folder
     splits = splits_of(settings.data)
     if missing := [name for name in NEEDED if name not in splits]:
         raise InputError(f"{dataset} has no images in {' and '.join(missing)}; build it from more patients")
