@@ -1,133 +1,127 @@
 """The main job: `python -m pipeline.train`. Data, search, training, evaluation, report, ONNX.
 
-Each stage leaves its result in the run folder, and the run folder is all that the next one needs: `tuning` and `export`
-stand above this package and are started as commands.
+This is an application, not a library: nothing imports it, and it is the one file of this package that names the
+packages above it, `tuning` and `export`. Each stage leaves its result in the run folder, and that folder is all that
+the next stage needs. Search and export run in processes of their own.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+
+from export.options import ExportOptions
 
 from pipeline.config import RunCommand, RunConfig
 from pipeline.config.config_json import read, to_dict
 from pipeline.data.dataset import with_dataset
 from pipeline.devices.tf_config import read_cluster
 from pipeline.run_folder.folder import RunFolder
-from pipeline.stages.fit_and_judge import fit_and_judge, take_part
-from pneumo_tfds.program.command import run
+from pipeline.stages.fit_and_judge import fit_and_judge, train_as_worker
+from pneumo_tfds.program.child_process import run_in_child_process
+from pneumo_tfds.program.command import quiet_tensorflow, run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
 
-if TYPE_CHECKING:
-    pass
-
 PROGRAM = "python -m pipeline.train"
 PHANTOMS = (
-    "These are phantoms: drawn images, not medical ones, and what is learned from them says nothing about people. "
+    "These are phantoms: drawn images, not medical ones. What a model learns from them says nothing about people. "
     f"For real X-rays: {PROGRAM} --source FOLDER_OR_ZIP"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train(RunCommand):
-    """Turn a folder of chest X-rays into a trained, judged and exported classifier, in one run folder.
+    """Turn a folder of chest X-rays into a trained, evaluated and exported classifier, in one run folder.
 
     The folder gets config.json, history.csv, model.keras, metrics.json, predictions.csv, plots, report.html, model.onnx
-    and parity.json. A run that was stopped goes on where it was with --resume.
+    and parity.json. Continue a run that was stopped with --run-dir RUN --resume.
     """
 
     run_dir: Path | None = None
-    """Folder of this run (default: runs/ and the time of day)."""
+    """Folder of this run. Default: a new one under runs/, named after the time of day."""
     resume: bool = False
-    """Go on with the run in --run-dir, with the settings it has."""
+    """Continue the run in --run-dir with the settings it has."""
     config: Path | None = None
-    """Take settings from this file, for example another run's config.json; flags given beside it win."""
+    """Take settings from this file, for example another run's config.json. Flags given beside it override it."""
+    export: ExportOptions = field(default_factory=ExportOptions)
 
 
-def train(command: Train) -> int | None:
-    """Run the command."""
+def train(command: Train) -> None:
+    """Run all stages that are not done yet."""
     folder = RunFolder(command.run_dir or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S"))
     if command.resume and command.run_dir is None:
-        raise InputError("--resume needs --run-dir, the folder of the run to go on with")
+        raise InputError("--resume needs --run-dir, the folder of the run to continue")
     cluster = read_cluster()
     if cluster.workers > 1:
         _check_shared(command)
     if not cluster.chief:
-        take_part(folder, with_dataset(folder.read_config() if command.resume else command.settings()))
-        return None
+        train_as_worker(folder, with_dataset(folder.read_config() if command.resume else command.settings()))
+        return
     folder.start(resume=command.resume)
     with folder.locked():
-        folder.start(resume=command.resume)  # again: another process may have begun and ended here since
-        config = _resumed(folder, command.settings()) if command.resume else command.settings()
-        config = with_dataset(config)
-        phantoms = config.data.built.phantom
-        if phantoms:
+        folder.start(resume=command.resume)  # again: another process may have started and finished a run meanwhile
+        config = with_dataset(_settings_on_resume(folder, command) if command.resume else command.settings())
+        if config.data.built.phantom:
             print(PHANTOMS, flush=True)
         if config.search.tune:
-            config = _tuned(folder, config)
-        folder.write_config(config)
+            config = _tune(folder, config)
+        if not (folder.config.exists() and folder.read_config() == config):
+            folder.write_config(config)
         fit_and_judge(folder, config)
-        _stage("export", str(folder.path))
+        run_in_child_process("the export", _export, folder.path, command.export)
         _finish(folder)
-        if phantoms:
+        if config.data.built.phantom:
             print(PHANTOMS)
-    return None
 
 
-def _resumed(folder: RunFolder, given: RunConfig) -> RunConfig:
-    """Give the settings of the run, refusing flags that contradict them."""
-    begun = folder.search_start
-    asked = read(begun, RunConfig) if begun.exists() else folder.read_config()
-    differing = _differences(to_dict(given), to_dict(RunConfig()), to_dict(asked))
-    if differing:
-        raise InputError(f"--resume keeps the settings of {folder.path}, but {differing[0]}; leave that flag out")
-    return asked
-
-
-def _differences(given: dict[str, Any], default: dict[str, Any], asked: dict[str, Any]) -> list[str]:
-    found = []
+def _settings_on_resume(folder: RunFolder, command: Train) -> RunConfig:
+    """Return the settings that the run was started with; refuse flags that contradict them."""
+    started = read(folder.search_start, RunConfig) if folder.search_start.exists() else folder.read_config()
+    given, default, before = (to_dict(config) for config in (command.settings(), RunConfig(), started))
     for group, settings in given.items():
         for name, value in settings.items():
-            if value not in (default[group][name], asked[group][name]):
-                found.append(f"--{name.replace('_', '-')} is {value} and was {asked[group][name]}")
-    return found
+            if value not in (default[group][name], before[group][name]):
+                raise InputError(
+                    f"--resume keeps the settings of {folder.path}, but --{name.replace('_', '-')} is {value} and was "
+                    f"{before[group][name]}; leave that flag out"
+                )
+    return started
 
 
-def _tuned(folder: RunFolder, config: RunConfig) -> RunConfig:
-    best = folder.search_winner
-    if not best.exists():
-        folder.write_config(config)
-        begun = folder.search_start
-        if not begun.exists():
-            write_json(begun, to_dict(config))
-        _stage("tuning", "--run-dir", str(folder.path), "--resume")
-    return read(best, RunConfig)
+def _tune(folder: RunFolder, config: RunConfig) -> RunConfig:
+    """Search hyper-parameters unless that is done; return the winner's settings."""
+    if not folder.search_winner.exists():
+        if not folder.search_start.exists():
+            write_json(folder.search_start, to_dict(config))
+        run_in_child_process("the search", _search, config, folder.path)
+    return read(folder.search_winner, RunConfig)
+
+
+def _search(config: RunConfig, run_dir: Path) -> None:
+    quiet_tensorflow()
+    from tuning.session import run_search
+
+    run_search(config, run_dir, resume=True)
+
+
+def _export(run_dir: Path, options: ExportOptions) -> None:
+    quiet_tensorflow()
+    from export.export_run import export_run
+
+    for file, summary in export_run(run_dir, options):
+        print(f"{file}: {summary}", flush=True)
 
 
 def _check_shared(command: Train) -> None:
     """Refuse what several machines cannot do together."""
     if command.run_dir is None:
-        raise InputError("TF_CONFIG names several workers: give all of them one --run-dir, which they all can read")
+        raise InputError("TF_CONFIG names several workers: give all of them the same --run-dir, on a shared disk")
     if command.search.tune:
-        raise InputError("--tune searches on one machine: do that first, then train on many with --config best.json")
-
-
-def _stage(module: Literal["tuning", "export"], *arguments: str) -> None:
-    """Run a package that stands above this one as a command; end with its exit code if it fails."""
-    ended = subprocess.run([sys.executable, "-m", module, *arguments], check=False)
-    if ended.returncode < 0:
-        raise InputError(
-            f"python -m {module} was ended by signal {-ended.returncode} (9 may be the system, out of memory: then "
-            "lower --batch-size); go on with --resume"
-        )
-    if ended.returncode:
-        sys.exit(ended.returncode)
+        raise InputError("--tune searches on one machine: search first, then train on many with --config best.json")
 
 
 def _finish(folder: RunFolder) -> None:
@@ -151,7 +145,7 @@ def main() -> None:
 
 
 def defaults_from(path: Path) -> Train:
-    """Give the settings of a file as defaults of the command; the dataset is found anew: its folder may have moved."""
+    """Return the settings of a file as defaults of the command, without its dataset, whose folder may have moved."""
     try:
         settings = read(path, RunConfig)
     except InputError as error:

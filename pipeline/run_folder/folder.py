@@ -1,4 +1,4 @@
-"""What lies in a run folder, and under which name."""
+"""The run folder: names of its files, its lock, and its settings."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ class RunFolder:
         self.search_winner = self.tuner / "best.json"
 
     def history_of(self, number: int) -> Path:
-        """Give the table of epochs of one of a run's networks, counted from 0: the first's is `history`."""
+        """Return the table of epochs of network `number`, counted from 0; that of network 0 is `history`."""
         return self.history.with_stem(f"history-{number + 1}") if number else self.history
 
     def checkpoint_of(self, number: int) -> Path:
-        """Give the checkpoint folder of one of a run's networks, counted from 0: the first's is `checkpoint`."""
+        """Return the checkpoint folder of network `number`, counted from 0; that of network 0 is `checkpoint`."""
         return self.checkpoint / f"network-{number + 1}" if number else self.checkpoint
 
     def start(self, *, resume: bool) -> None:
-        """Make the folder for a new run, or check that there is one to go on with.
+        """Check that a new run may start in this folder, or that there is a run to continue.
 
         Raises:
             InputError: the folder holds a run and `resume` is false, or holds none and `resume` is true.
@@ -58,8 +58,8 @@ class RunFolder:
             raise InputError(f"{self.path} is a file; name a folder with --run-dir")
         held = self.path.exists() and any(not entry.name.startswith(".") for entry in self.path.iterdir())
         if held and not resume:
-            raise InputError(f"{self.path} already holds a run; go on with --resume, or name another --run-dir")
-        if resume and not self.config.exists():
+            raise InputError(f"{self.path} already holds a run; continue it with --resume, or name another --run-dir")
+        if resume and not (self.config.exists() or self.search_start.exists()):
             raise InputError(f"{self.path} holds no run to resume (no config.json); leave --resume out to start one")
 
     @contextmanager
@@ -85,11 +85,11 @@ class RunFolder:
             yield
 
     def write_config(self, config: RunConfig) -> None:
-        """Write the settings down."""
+        """Write the settings that the networks of this run are trained with, once, before training."""
         write_json(self.config, to_dict(config))
 
     def read_config(self) -> RunConfig:
-        """Read the settings back.
+        """Read the settings that the networks of this run are trained with.
 
         Raises:
             InputError: the folder is not a run, or its config.json is broken.

@@ -1,4 +1,4 @@
-"""Stages 1 and 2 of a run: train its network or networks, then judge what came of it."""
+"""Stages 1 and 2 of a run: train its network or networks, then judge the result."""
 
 from __future__ import annotations
 
@@ -17,69 +17,76 @@ if TYPE_CHECKING:
     from pipeline.run_folder.history import Epoch
 
 
-def take_part(folder: RunFolder, config: RunConfig) -> None:
-    """Train as a worker that is not the chief: what comes of it is the chief's to judge and to write."""
+def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
+    """Train the networks of a run, judge them on every split, and draw the plots and the report.
+
+    What is done already is not done again: training continues from its checkpoint, and test is never scored twice.
+    """
+    quiet_tensorflow()
+    from pipeline.devices.distribution import connect
+    from pipeline.devices.precision import choose
+    from pipeline.networks import models
+    from pipeline.run_folder.model_file import load_model
+    from pipeline.stages.illustrate import illustrate
+    from pipeline.stages.judge import judge
+
+    devices, execution = connect(config.fit), choose(config.fit)
+    splits = _open_splits(config)
+    counts = ", ".join(f"{name} {split.count}" for name, split in splits.items())
+    compiled = "with XLA" if execution.xla else "without XLA"
+    device = execution.device if devices.replicas == 1 else f"{devices.replicas} x {execution.device}"
+    print(f"{config.data.built.name} ({counts}); {config.model.model} on {device}, {execution.precision}, {compiled}")
+    if execution.note:
+        print(f"Note: {execution.note}")
+    if not folder.metrics.exists():  # judge() writes it last; if it exists, test has been scored
+        networks = [_fit_network(folder, config, splits, number) for number in range(config.fit.ensemble_size)]
+        judge(folder, config, models.committee(networks, flips=config.evaluation.test_time_flip), splits)
+    illustrate(folder, load_model(folder.model), splits, config.evaluation.evaluation_seed)
+
+
+def train_as_worker(folder: RunFolder, config: RunConfig) -> None:
+    """Train beside the chief on another machine. The chief alone judges and writes the run folder."""
     quiet_tensorflow()
     from pipeline.devices.distribution import connect
     from pipeline.training.fit import fit
 
     connect(config.fit)
-    splits = _splits(config)
-    if not folder.metrics.exists():  # the chief will not train either
+    splits = _open_splits(config)
+    if not folder.metrics.exists():  # otherwise the chief does not train either
         for number in range(config.fit.ensemble_size):
-            fit(member(config, number), splits["train"], splits["validation"], folder=folder.checkpoint_of(number))
+            own = _with_seed_of(config, number)
+            fit(own, splits["train"], splits["validation"], folder=folder.checkpoint_of(number))
 
 
-def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
-    """Train the network and judge what came of it."""
-    quiet_tensorflow()
-    from pipeline.devices.distribution import connect
-    from pipeline.devices.precision import choose
-    from pipeline.networks import models
+def _fit_network(folder: RunFolder, config: RunConfig, splits: dict[str, Split], number: int) -> keras.Model:
+    """Train network `number` of a run, counted from 0; print and record every epoch."""
     from pipeline.run_folder import history
-    from pipeline.run_folder.model_file import load_model
-    from pipeline.stages.illustrate import illustrate
-    from pipeline.stages.judge import judge
     from pipeline.training.fit import fit
 
-    devices, how = connect(config.fit), choose(config.fit)
-    splits = _splits(config)
-    counts = ", ".join(f"{name} {split.count}" for name, split in splits.items())
-    compiled = "with XLA" if how.xla else "without XLA"
-    device = how.device if devices.replicas == 1 else f"{devices.replicas} x {how.device}"
-    print(f"{config.data.built.name} ({counts}); {config.model.model} on {device}, {how.precision}, {compiled}")
-    if how.note:
-        print(f"Note: {how.note}")
+    size = config.fit.ensemble_size
+    prefix = f"network {number + 1}/{size}, " if size > 1 else ""
 
-    def trained(number: int) -> keras.Model:
-        of = f"network {number + 1}/{config.fit.ensemble_size}, " if config.fit.ensemble_size > 1 else ""
+    def record(epoch: Epoch) -> None:
+        history.append(folder.history_of(number), epoch)
+        print(
+            f"{prefix}epoch {epoch.epoch}/{config.fit.epochs}: loss {epoch.loss:.4f}, "
+            f"validation AUROC {epoch.validation_auroc:.4f}, accuracy {epoch.validation_accuracy:.4f}, "
+            f"{epoch.seconds:.1f} s, {epoch.images_per_second:.0f} images/s",
+            flush=True,
+        )
 
-        def report(epoch: Epoch) -> None:
-            history.append(folder.history_of(number), epoch)
-            print(
-                f"{of}epoch {epoch.epoch}/{config.fit.epochs}: loss {epoch.loss:.4f}, "
-                f"validation AUROC {epoch.validation_auroc:.4f}, accuracy {epoch.validation_accuracy:.4f}, "
-                f"{epoch.seconds:.1f} s, {epoch.images_per_second:.0f} images/s",
-                flush=True,
-            )
-
-        mine, checkpoint = member(config, number), folder.checkpoint_of(number)
-        fitted = fit(mine, splits["train"], splits["validation"], folder=checkpoint, on_epoch=report)
-        print(f"{of}kept the weights of epoch {fitted.best.epoch}", flush=True)
-        return fitted.network
-
-    if not folder.metrics.exists():  # the last that judging writes; what was scored once is not scored again
-        networks = [trained(number) for number in range(config.fit.ensemble_size)]
-        judge(folder, config, models.committee(networks, flips=config.evaluation.test_time_flip), splits)
-    illustrate(folder, load_model(folder.model), splits, config.evaluation.evaluation_seed)
+    own, checkpoint = _with_seed_of(config, number), folder.checkpoint_of(number)
+    fitted = fit(own, splits["train"], splits["validation"], folder=checkpoint, on_epoch=record)
+    print(f"{prefix}kept the weights of epoch {fitted.best.epoch}", flush=True)
+    return fitted.network
 
 
-def member(config: RunConfig, number: int) -> RunConfig:
-    """Give the settings of one network of several: they differ by their seeds alone."""
+def _with_seed_of(config: RunConfig, number: int) -> RunConfig:
+    """Return the settings of network `number` of an ensemble: the networks differ by their seeds alone."""
     return dataclasses.replace(config, fit=dataclasses.replace(config.fit, seed=config.fit.seed + number))
 
 
-def _splits(config: RunConfig) -> dict[str, Split]:
+def _open_splits(config: RunConfig) -> dict[str, Split]:
     from pipeline.data.group_holdout import splits_of
 
     splits = splits_of(config.data)

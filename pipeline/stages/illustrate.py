@@ -1,4 +1,4 @@
-"""What people look at rather than read: the plots of a run, the checks of what its model looks at, and the report."""
+"""Stage 3 of a run: plots, checks of what the model looks at, and the report."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from pipeline.run_folder import history
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.files import write_json
 
-MISTAKES = 9  # shown of each split
-KNOWN = 1000  # training images that the classifier on exposure alone learns from
-CHECKED = 300  # images of validation behind the checks of what the model looks at; more change the third digit
+ERRORS_SHOWN = 9  # of each split
+SHORTCUT_TRAINING_IMAGES = 1000  # that the classifier on exposure and sharpness alone learns from
+CHECKED_IMAGES = 300  # of validation, for the checks of what the model looks at; more change the third digit
 
 
 def illustrate(
     folder: RunFolder, model: keras.Model, splits: Mapping[str, Split], seed: int, *, show_names: bool = False
 ) -> None:
-    """Draw everything that `metrics.json` and `predictions.csv` of a run tell, and write `report.html`.
+    """Draw the plots of a run from its `metrics.json` and `predictions.csv`, and write `report.html`.
 
     Args:
-        folder: of the run, judged already.
+        folder: of the run, with metrics and predictions.
         model: its inference model.
         splits: of its dataset.
-        seed: of what is picked for show.
-        show_names: let the report name files and folders.
+        seed: of the images that are picked.
+        show_names: show files and folders in the report.
     """
     metrics = folder.read_json(folder.metrics)
     threshold = metrics["operating_point"]["threshold"]
@@ -47,7 +47,7 @@ def illustrate(
     xray_grids.examples(folder.plots / "examples.png", shown.images, shown.labels, seed)
     for name, table in tables.items():
         plots.draw_split(folder.plots, name, table, metrics["splits"][name], threshold)
-        worst = worst_mistakes(table.labels, table.probabilities, threshold, MISTAKES)
+        worst = worst_mistakes(table.labels, table.probabilities, threshold, ERRORS_SHOWN)
         if len(worst):
             images = splits[name].examples.images[worst]
             titles = xray_grids.mistake_titles(tables, name, worst)
@@ -65,18 +65,18 @@ def _check(
     threshold: float,
     seed: int,
 ) -> None:
-    """Ask what else than lungs the model could be reading, and whether its heat maps show what it reads."""
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(table.labels))[:CHECKED])
+    """Check which shortcuts the model could be using, and whether its heat maps show what it uses."""
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(table.labels))[:CHECKED_IMAGES])
     images, some = splits["validation"].examples.images[chosen], table.take(chosen)
-    known = None
+    learned_from = None
     if "train" in splits:
         train = splits["train"].examples
-        every = max(1, len(train) // KNOWN)
-        known = train.images[::every], train.labels[::every]
-    found = audit(ask.probabilities, images, some, threshold, split="validation", train=known, seed=seed)
-    write_json(folder.path / "shortcuts.json", found)
+        every = max(1, len(train) // SHORTCUT_TRAINING_IMAGES)
+        learned_from = train.images[::every], train.labels[::every]
+    found = audit(ask.probabilities, images, some, threshold, split="validation", train=learned_from, seed=seed)
+    write_json(folder.shortcuts, found)
     called = np.flatnonzero((some.probabilities >= threshold) & (some.labels == POSITIVE))
     heatmaps = ask(images[called]).get("heatmap") if len(called) else None
     if heatmaps is not None:
         checked = occlusion_check(ask.probabilities, images[called], heatmaps, some.patients[called], seed=seed)
-        write_json(folder.path / "explanation.json", checked)
+        write_json(folder.explanation, checked)

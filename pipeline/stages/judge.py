@@ -1,4 +1,4 @@
-"""The verdict on a trained network: decided on validation, locked, and only then scored on every split."""
+"""Stage 2 of a run: decide on validation, write the lock, then score every split."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pipeline.config import BuiltDataset, RunConfig
 from pipeline.data.split import Examples, Split
 from pipeline.evaluation.evaluation_lock import write_lock
 from pipeline.evaluation.predictions import Predictions, write_csv
-from pipeline.evaluation.robustness import UNCHANGED, pooled, summary, views
+from pipeline.evaluation.robustness import UNCHANGED, pooled, summary
+from pipeline.evaluation.robustness import views as score_views
 from pipeline.evaluation.scoring import Choice, calibrated, decide, score_splits
 from pipeline.networks.forward_pass import Scorer
 from pipeline.networks.models import inference_model
@@ -27,32 +28,31 @@ COUNTED = ("skipped", "dropped", "byte_identical")
 
 
 def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Mapping[str, Split]) -> None:
-    """Decide, lock and score; write `model.keras`, `lock.json`, `robustness.json`, `predictions.csv`, `metrics.json`.
+    """Decide on validation, write the lock, then score every split.
 
-    Temperature and bias come from validation as it is, the operating point from validation seen also through the
-    changes of `pipeline.evaluation.shifts`. They, the weights and the settings are locked before any image of `test`
-    is looked at.
+    Temperature and bias are fitted on validation as it is. The threshold is chosen on validation under shift too (the
+    changes of `pipeline.evaluation.shifts`). These choices, the weights and the settings are locked before any image of
+    `test` is read. Writes `model.keras`, `lock.json`, `robustness.json`, `predictions.csv` and, last, `metrics.json`.
 
     Args:
-        folder: of the run; its config.json is written already.
+        folder: of the run; its config.json exists.
         config: the run's settings.
         network: float32, from `pipeline.networks.models.committee`.
-        splits: `validation`, and what is scored by its choice: `test`, if there is one, or `held_out`.
+        splits: `validation`, and those to score with its threshold: `test`, if there is one, or `held_out`.
     """
-    score = Scorer(network)
+    scorer = Scorer(network)
 
-    def raw(split: Split) -> Predictions:
-        return predictions_of(split.examples, score.probabilities(split.examples.images))
+    def uncalibrated(split: Split) -> Predictions:
+        return predictions_of(split.examples, scorer.probabilities(split.examples.images))
 
     validation = splits["validation"]
-    tables = {UNCHANGED: raw(validation)}
+    views = {UNCHANGED: uncalibrated(validation)}
     if config.evaluation.threshold_under_shift:
-        tables = views(
-            tables[UNCHANGED], validation.examples.images, score.probabilities, config.evaluation.evaluation_seed
-        )
-    # Class weights teach the network that both classes are equally common; the bias takes that back.
+        seed = config.evaluation.evaluation_seed
+        views = score_views(views[UNCHANGED], validation.examples.images, scorer.probabilities, seed)
+    # Class weights make the network believe that both classes are equally common; the bias corrects that.
     rule, with_bias = config.evaluation.threshold_rule, config.fit.class_weights
-    choice = decide(tables[UNCHANGED], rule, with_bias=with_bias, views=pooled(tables))
+    choice = decide(views[UNCHANGED], rule, with_bias=with_bias, views=pooled(views))
     save_model(folder.model, inference_model(network, choice.temperature, choice.bias))
     point = choice.operating_point
     write_lock(folder.path, choice.temperature, point.threshold, point.rule, choice.bias)
@@ -61,14 +61,16 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
         return calibrated(table, choice.temperature, choice.bias)
 
     if config.evaluation.threshold_under_shift:
-        write_json(folder.robustness, summary({name: final(view) for name, view in tables.items()}, point.threshold))
-    scored = {"validation": final(tables[UNCHANGED])}
-    scored |= {name: final(raw(split)) for name, split in splits.items() if name not in ("train", "validation")}
-    write_scores(folder, config, scored, choice)
+        write_json(folder.robustness, summary({name: final(view) for name, view in views.items()}, point.threshold))
+    tables = {"validation": final(views[UNCHANGED])}
+    tables |= {
+        name: final(uncalibrated(split)) for name, split in splits.items() if name not in ("train", "validation")
+    }
+    write_scores(folder, config, tables, choice)
 
 
 def predictions_of(examples: Examples, probabilities: NDArray[np.float64]) -> Predictions:
-    """Set probabilities `[n]` beside who and what they are about."""
+    """Return a table of the images' names, patients and labels with their probabilities `[n]`."""
     return Predictions(
         filenames=examples.filenames,
         patients=examples.patients,
@@ -79,14 +81,14 @@ def predictions_of(examples: Examples, probabilities: NDArray[np.float64]) -> Pr
 
 
 def write_scores(folder: RunFolder, config: RunConfig, tables: Mapping[str, Predictions], choice: Choice) -> None:
-    """Score the tables by a choice that is made; write `predictions.csv` and `metrics.json`."""
+    """Score tables of calibrated predictions at the chosen threshold; write `predictions.csv` and `metrics.json`."""
     figures = score_splits(tables, choice, config.evaluation.evaluation_seed, config.evaluation.resamples)
     write_csv(folder.predictions, tables)
     write_json(folder.metrics, {"dataset": describe(config.data.built), **figures})
 
 
 def describe(dataset: BuiltDataset) -> dict[str, Any]:
-    """Give what `metrics.json` says of a dataset: counts, hashes and rules, and no file, patient or folder."""
+    """Return what `metrics.json` records of a dataset: counts, hashes and rules, but no file, patient or folder."""
     built = inspect(dataset.folder)
     return {
         "name": f"pneumo_tfds/{dataset.name}",

@@ -1,20 +1,17 @@
-"""The arrows between packages point one way, and light commands stay light."""
+"""Imports follow the arrows of `rooms.py`, no name is used twice, and light commands stay light."""
 
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from rooms import APPLICATION, MAY_USE
+
 ROOT = Path(__file__).parents[2]
-STANDS_ON = {
-    "pneumo_tfds": set(),
-    "pipeline": {"pneumo_tfds"},
-    "tuning": {"pneumo_tfds", "pipeline"},
-    "export": {"pneumo_tfds", "pipeline"},
-    "benchmarks": {"pneumo_tfds", "pipeline", "tuning", "export"},
-}
+PACKAGES = ("pneumo_tfds", "pipeline", "tuning", "export", "benchmarks")
 COMMANDS = [
     "pneumo_tfds",
     "pipeline.train",
@@ -33,31 +30,84 @@ COMMANDS = [
 HEAVY = ("tensorflow", "tensorflow_datasets", "keras", "keras_tuner", "onnxruntime", "matplotlib", "sklearn", "scipy")
 
 
-def imported_modules(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def module_name(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+FILES = {
+    module_name(path): path
+    for package in PACKAGES
+    for path in (ROOT / package).rglob("*.py")
+    if "node_modules" not in path.parts
+}
+
+
+def room_of(module):
+    return module if FILES[module].name == "__init__.py" else module.rpartition(".")[0]
+
+
+def imported(module):
+    """The modules of ours that a module imports, wherever in its text."""
+    for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+        names = []
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module} imports relatively"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            found = name if name in FILES else name.rpartition(".")[0]
+            if found in FILES and found != module:
+                yield found
 
 
-@pytest.mark.parametrize("package", STANDS_ON)
-def test_package_imports_only_those_below_it(package):
-    for path in (ROOT / package).rglob("*.py"):
-        ours = {name.split(".")[0] for name in imported_modules(path)} & set(STANDS_ON)
-        assert ours <= STANDS_ON[package] | {package}, f"{path.relative_to(ROOT)} reaches up"
+ARROWS = sorted({(module, target) for module in FILES for target in imported(module)})
+
+
+def allowed(room):
+    package = room.split(".")[0]
+    return {name if name.split(".")[0] in PACKAGES else f"{package}.{name}" for name in MAY_USE[room].split()}
+
+
+def test_every_room_is_in_the_table():
+    assert {room_of(module) for module in FILES} == set(MAY_USE)
+
+
+def test_imports_follow_the_table_of_rooms():
+    wrong = [
+        f"{module} imports {target}"
+        for module, target in ARROWS
+        if room_of(module) != room_of(target) and room_of(target) not in allowed(room_of(module))
+    ]
+    assert wrong == []
+
+
+def test_table_has_no_arrow_that_nobody_follows():
+    followed = {(room_of(module), room_of(target)) for module, target in ARROWS}
+    assert [(room, target) for room in MAY_USE for target in allowed(room) if (room, target) not in followed] == []
+
+
+def test_no_room_uses_one_that_stands_below_it_in_the_table():
+    floors = {room: number for number, room in enumerate(MAY_USE)}
+    upward = [(room, target) for room in MAY_USE for target in allowed(room) if floors[target] > floors[room]]
+    assert sorted(upward) == [("pipeline", "export"), ("pipeline", "tuning")]
+
+
+def test_only_the_application_names_the_packages_above_it_and_nothing_imports_it():
+    above = {
+        module for module, target in ARROWS if module.startswith("pipeline") and target.startswith(("tuning", "export"))
+    }
+    assert above == {APPLICATION}
+    assert [module for module, target in ARROWS if target == APPLICATION] == []
 
 
 def test_no_two_modules_import_each_other():
-    arrows = {}
-    for package in STANDS_ON:
-        for path in (ROOT / package).rglob("*.py"):
-            module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-            arrows[module] = set(imported_modules(path)) - {module}
-    for module, targets in arrows.items():
-        for target in targets & set(arrows):
-            assert module not in arrows[target], f"{module} and {target} import each other"
+    assert [(module, target) for module, target in ARROWS if (target, module) in ARROWS] == []
+
+
+def test_no_name_of_a_module_is_used_twice():
+    names = Counter(path.stem for path in FILES.values() if path.stem not in ("__init__", "__main__"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)

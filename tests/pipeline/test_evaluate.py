@@ -13,19 +13,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pipeline import evaluate as module
-from pipeline.config import DataConfig, EvaluationConfig, FitConfig, RunConfig
-from pipeline.data import dataset, group_holdout, split
+from pipeline.config import DataConfig, EvaluationConfig, RunConfig
 from pipeline.data.split import Examples, Split
 from pipeline.evaluate import Evaluate, evaluate
 from pipeline.evaluation.predictions import Predictions, read_csv, write_csv
 from pipeline.evaluation.scoring import decide
-from pipeline.networks import forward_pass
 from pipeline.report.terminal import show
-from pipeline.run_folder import model_file
 from pipeline.run_folder.folder import RunFolder
-from pipeline.stages import illustrate, judge
-from pneumo_tfds import prepared
+from pipeline.stages import evaluate_run, judge
 from pneumo_tfds.program.errors import InputError
 
 SIDE = 4
@@ -68,13 +63,12 @@ def world(tmp_path, monkeypatch):
     made.other = {"train": Split.of("train", examples("far", 20)), "test": Split.of("test", examples("away", 24))}
     config = RunConfig(
         data=DataConfig(dataset=made.dataset, image_size=32),
-        fit=FitConfig(seed=SEED),
-        evaluation=EvaluationConfig(resamples=100),
+        evaluation=EvaluationConfig(resamples=100, evaluation_seed=SEED),
     )
     made.run.path.mkdir()
     made.run.write_config(config)
     part = made.splits["validation"].examples
-    choice = decide(forward_pass.table(part, told(part)), "sensitivity>=0.9")
+    choice = decide(judge.predictions_of(part, told(part)), "sensitivity>=0.9")
     point = {"operating_point": choice.operating_point.as_json(), "temperature": choice.temperature, "bias": 0.25}
     calibration = {"fitted_on": "validation", **choice.calibration}
     made.run.metrics.write_text(json.dumps({**point, "calibration": calibration, "splits": {}}))
@@ -91,14 +85,18 @@ def world(tmp_path, monkeypatch):
         assert dataset == tmp_path / "other"
         return SimpleNamespace(metadata={"test_origin": "official"})
 
-    monkeypatch.setattr(model_file, "load_model", lambda path: "the model" if path == made.run.model else None)
-    monkeypatch.setattr(forward_pass, "Answers", Answers)
-    monkeypatch.setattr(group_holdout, "splits_of", lambda data: made.splits if data.dataset == made.dataset else None)
-    monkeypatch.setattr(split, "open_splits", lambda path: made.other if path == tmp_path / "other" else None)
-    monkeypatch.setattr(dataset, "with_dataset", with_dataset)
-    monkeypatch.setattr(prepared, "inspect", inspect)
-    monkeypatch.setattr(judge, "describe", lambda dataset: {"name": str(dataset)})
-    monkeypatch.setattr(illustrate, "illustrate", lambda *what, **how: made.drawn.append((*what, how)))
+    stand_ins = {
+        "load_model": lambda path: "the model" if path == made.run.model else None,
+        "Answers": Answers,
+        "splits_of": lambda data: made.splits if data.dataset == made.dataset else None,
+        "open_splits": lambda path: made.other if path == tmp_path / "other" else None,
+        "with_dataset": with_dataset,
+        "inspect": inspect,
+        "illustrate": lambda *what, **how: made.drawn.append((*what, how)),
+    }
+    for name, stand_in in stand_ins.items():
+        monkeypatch.setattr(evaluate_run, name, stand_in)
+    monkeypatch.setattr(judge, "describe", lambda dataset: {"name": str(dataset.folder)})
     monkeypatch.setenv("COLUMNS", "200")
     return made
 
@@ -181,7 +179,7 @@ def test_other_xrays_are_scored_beside_the_run_and_leave_it_alone(world, capsys)
     assert list(read_csv(folder.predictions)) == ["test"]
     written = folder.read_config()
     assert (written.data.source, written.data.dataset) == (Path("clinic/winter.zip"), world.dataset.with_name("other"))
-    assert written.fit.seed == SEED
+    assert written.evaluation.evaluation_seed == SEED
     ((drawn, _, splits, _, _),) = world.drawn
     assert drawn.path == folder.path
     assert set(splits) == {"test"}
@@ -196,13 +194,14 @@ def test_a_source_with_an_official_test_gives_that_and_another_gives_all_of_it(w
         "test": Split("test", ("d",), 7, 32),
     }
     dataset = world.dataset.with_name("other")
-    assert module._as_one(parts, dataset) == {"test": parts["test"]}
+    monkeypatch.setattr(evaluate_run, "open_splits", lambda folder: parts)
+    assert evaluate_run.splits_of_other_images(dataset) == {"test": parts["test"]}
     whole = {"source": Split("source", ("a", "b", "c", "d"), 32, 32)}
     for metadata in ({"test_origin": "carved"}, {}):
-        monkeypatch.setattr(prepared, "inspect", lambda _, metadata=metadata: SimpleNamespace(metadata=metadata))
-        assert module._as_one(parts, dataset) == whole
-    without = {name: parts[name] for name in ("train", "validation")}
-    assert module._as_one(without, dataset) == {"source": Split("source", ("a", "b", "c"), 25, 32)}
+        monkeypatch.setattr(evaluate_run, "inspect", lambda _, metadata=metadata: SimpleNamespace(metadata=metadata))
+        assert evaluate_run.splits_of_other_images(dataset) == whole
+    del parts["test"]
+    assert evaluate_run.splits_of_other_images(dataset) == {"source": Split("source", ("a", "b", "c"), 25, 32)}
 
 
 def test_a_run_that_is_none_or_unfinished_is_one_clear_error(world):

@@ -1,0 +1,65 @@
+"""The arrows that imports between rooms may follow. A room is a package; its own modules may import each other.
+
+Each room may use the rooms named beside it and nothing else. The order is that of the floors: no room uses one that
+stands below it in this table. `test_architecture.py` holds the code to it, and holds it to the code: an arrow that no
+import follows any more has to go.
+"""
+
+MAY_USE = {
+    # The dataset.
+    "pneumo_tfds.program": "",
+    "pneumo_tfds.decode": "program",
+    "pneumo_tfds.sources": "program decode",
+    "pneumo_tfds.phantoms": "program sources",
+    "pneumo_tfds.splits": "program sources",
+    "pneumo_tfds.audit": "program decode sources phantoms splits",
+    "pneumo_tfds.writing": "program decode sources splits",
+    "pneumo_tfds": "program sources phantoms splits audit writing",
+    # Training and evaluation.
+    "pipeline.config": "pneumo_tfds.program",
+    "pipeline.run_folder": "pneumo_tfds.program config",
+    "pipeline.devices": "pneumo_tfds.program config",
+    "pipeline.augmentation": "pneumo_tfds.program config",
+    "pipeline.data": "pneumo_tfds pneumo_tfds.program pneumo_tfds.sources config",
+    "pipeline.networks": "pneumo_tfds.program config devices",
+    "pipeline.training": "pneumo_tfds.program config run_folder devices augmentation data networks",
+    "pipeline.evaluation": "pneumo_tfds.program config run_folder",
+    "pipeline.report": "pneumo_tfds.program config run_folder evaluation",
+    "pipeline.stages": (
+        "pneumo_tfds pneumo_tfds.program config run_folder devices data networks training evaluation report"
+    ),
+    "pipeline": (
+        "pneumo_tfds pneumo_tfds.program config run_folder devices data networks evaluation report stages "
+        "tuning export"  # pipeline/train.py alone, see APPLICATION
+    ),
+    # The search.
+    "tuning.search": (
+        "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.data pipeline.networks pipeline.training "
+        "pipeline.evaluation"
+    ),
+    "tuning.results": "pneumo_tfds.program pipeline.config pipeline.training pipeline.report search",
+    "tuning": (
+        "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.devices pipeline.data pipeline.training "
+        "search results"
+    ),
+    # The ONNX file. `export.inference`, `export.serve` and `export.web` must work without TensorFlow.
+    "export.inference": "pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pneumo_tfds.phantoms",
+    "export.graph": "pneumo_tfds.program pipeline.run_folder",
+    "export.parity": "pneumo_tfds.program pipeline.data inference",
+    "export.serve": "pneumo_tfds.program pneumo_tfds.decode inference",
+    "export.web": "pneumo_tfds.program inference",
+    "export": (
+        "pneumo_tfds pneumo_tfds.program pneumo_tfds.decode pipeline.run_folder graph inference parity"
+    ),
+    # The measurements.
+    "benchmarks.measuring": "pneumo_tfds.program",
+    "benchmarks.peers": "pneumo_tfds.program pneumo_tfds.decode measuring",
+    "benchmarks": (
+        "pneumo_tfds pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pneumo_tfds.phantoms pipeline.config "
+        "pipeline.run_folder pipeline.devices pipeline.augmentation pipeline.data pipeline.networks pipeline.training "
+        "tuning tuning.search export.graph export.inference measuring peers"
+    ),
+}  # fmt: skip
+
+APPLICATION = "pipeline.train"
+"""The one module that stands above all packages: it starts the search and the export. Nothing may import it."""

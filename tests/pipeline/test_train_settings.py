@@ -1,0 +1,97 @@
+"""What `config.json` of a run means: the settings its networks are trained with, written once, before training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from export.options import ExportOptions
+
+from pipeline import train as module
+from pipeline.config import FitConfig, RunConfig, SearchConfig
+from pipeline.config.config_json import read, to_dict
+from pipeline.run_folder.folder import RunFolder
+from pneumo_tfds.program.files import write_json
+
+WON = 0.003
+
+
+@pytest.fixture
+def stages(tmp_path, monkeypatch):
+    """The stages of `pipeline.train`, which note what they got and do nothing else."""
+    calls = []
+    dataset = tmp_path / "pneumo_tfds" / "gray_192" / "1.0.0"
+
+    def search(config, run_dir):
+        folder = RunFolder(run_dir)
+        calls.append(("search", config, folder.config.exists()))
+        if interrupted:
+            raise KeyboardInterrupt
+        write_json(folder.search_winner, to_dict(replace(config, fit=replace(config.fit, learning_rate=WON))))
+
+    def in_child_process(stage, function, *arguments):
+        stand_ins = {"the search": search, "the export": lambda *given: calls.append(("export", *given))}
+        stand_ins[stage](*arguments)
+
+    def fit_and_judge(folder, config):
+        calls.append(("fit", config, folder.read_config()))
+
+    interrupted = []
+    monkeypatch.setattr(module, "run_in_child_process", in_child_process)
+    monkeypatch.setattr(
+        module, "with_dataset", lambda config: replace(config, data=replace(config.data, dataset=dataset))
+    )
+    monkeypatch.setattr(module, "fit_and_judge", fit_and_judge)
+    monkeypatch.setattr(module, "_finish", lambda folder: None)
+    return calls, interrupted
+
+
+def test_config_json_is_written_before_training_and_holds_what_is_trained(stages, tmp_path):
+    calls, _ = stages
+    module.train(module.Train(run_dir=tmp_path / "run", fit=FitConfig(epochs=3)))
+    ((_, given, written), _) = calls
+    assert given == written
+    assert written.fit.epochs == 3
+    assert not RunFolder(tmp_path / "run").search_start.exists()
+
+
+def test_with_a_search_config_json_holds_the_winner_and_start_json_what_was_asked(stages, tmp_path):
+    calls, _ = stages
+    module.train(module.Train(run_dir=tmp_path / "run", search=SearchConfig(tune=True)))
+    folder = RunFolder(tmp_path / "run")
+    assert [call[0] for call in calls] == ["search", "fit", "export"]
+    assert calls[0][2] is False, "there is no config.json while it is not known what will be trained"
+    assert folder.read_config().fit.learning_rate == WON
+    assert read(folder.search_start, RunConfig).fit.learning_rate == RunConfig().fit.learning_rate
+
+
+def test_search_that_was_interrupted_is_continued_with_what_was_asked(stages, tmp_path):
+    calls, interrupted = stages
+    interrupted.append(True)
+    command = module.Train(run_dir=tmp_path / "run", search=SearchConfig(tune=True), fit=FitConfig(epochs=3))
+    with pytest.raises(KeyboardInterrupt):
+        module.train(command)
+    assert not RunFolder(tmp_path / "run").config.exists()
+    interrupted.clear()
+    module.train(module.Train(run_dir=tmp_path / "run", resume=True))
+    assert calls[0][1] == calls[1][1]
+    assert RunFolder(tmp_path / "run").read_config().fit.epochs == 3
+
+
+def test_resuming_leaves_config_json_of_an_earlier_version_as_it_is(stages, tmp_path):
+    """The evaluation lock knows the file by its hash."""
+    folder = RunFolder(tmp_path / "run")
+    settings = to_dict(RunConfig())
+    settings["fit"]["average"] = settings["fit"].pop("ema_decay")
+    del settings["evaluation"]["evaluation_seed"]
+    settings["data"]["dataset"] = str(tmp_path / "pneumo_tfds" / "gray_192" / "1.0.0")
+    write_json(folder.config, settings)
+    before = folder.config.read_bytes()
+    module.train(module.Train(run_dir=folder.path, resume=True))
+    assert folder.config.read_bytes() == before
+
+
+def test_flags_of_the_export_reach_it(stages, tmp_path):
+    calls, _ = stages
+    module.train(module.Train(run_dir=tmp_path / "run", export=ExportOptions(int8=True)))
+    assert calls[-1] == ("export", tmp_path / "run", ExportOptions(int8=True))
