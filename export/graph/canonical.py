@@ -1,7 +1,7 @@
-"""Putting an ONNX graph into one canonical form: equal weights give equal bytes.
+"""Canonical form of an ONNX graph: equal weights give equal bytes.
 
-Converters number their nodes by process-wide counters and walk sets, so two conversions of one model differ in names
-and order. Here a graph is rebuilt from its outputs backwards, in an order and with names that follow from it alone.
+Converters number their nodes by process-wide counters and iterate over sets, so two conversions of one model differ in
+names and order. Here a graph is rebuilt from its outputs, in an order and with names that depend on the graph alone.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ TRAINING_OPS = frozenset(
 
 
 class GraphError(InputError):
-    """A converted graph is not one this project lets out: a training op, control flow, or an invalid node."""
+    """Raised for a converted graph with a training op, control flow or an invalid node; it is not exported."""
 
 
 def canonical(model: onnx.ModelProto, outputs: Sequence[str], props: Mapping[str, str]) -> onnx.ModelProto:
-    """A copy of `model` with canonical order, names and batch dimension, `props` as metadata, checked.
+    """Return a checked copy of `model` with canonical order, names and batch dimension, and `props` as metadata.
 
     Args:
         model: a model without control flow; the first dimension of its inputs and outputs is the batch.
-        outputs: names of the outputs to keep, in order; nodes they do not need are dropped.
-        props: what goes into `metadata_props`.
+        outputs: names of the outputs to keep, in order; nodes that they do not need are dropped.
+        props: content of `metadata_props`.
 
     Raises:
-        GraphError: an output is missing, the graph branches or loops, or onnx's checker refuses the result.
+        GraphError: an output is missing, the graph has a branch or loop, or onnx's checker rejects the result.
     """
     graph = model.graph
     values = {output.name: output for output in graph.output}
@@ -77,16 +77,14 @@ def canonical(model: onnx.ModelProto, outputs: Sequence[str], props: Mapping[str
 
 
 def check(model: onnx.ModelProto) -> None:
-    """Refuse training ops and whatever onnx's checker, with full and strict shape inference, finds wrong.
+    """Check for training ops, and run onnx's checker with full and strict shape inference.
 
     Raises:
-        GraphError: with what was found.
+        GraphError: the check failed; the message says why.
     """
     found = sorted({node.op_type for node in model.graph.node} & TRAINING_OPS)
     if found:
-        raise GraphError(
-            f"the exported graph holds {', '.join(found)}, which belong to training; take them out of the model"
-        )
+        raise GraphError(f"the exported graph has the training ops {', '.join(found)}; remove them from the model")
     try:
         onnx.checker.check_model(model, full_check=True)
         onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
@@ -95,28 +93,31 @@ def check(model: onnx.ModelProto) -> None:
 
 
 def _in_order(graph: onnx.GraphProto, outputs: Sequence[str]) -> list[onnx.NodeProto]:
-    """Nodes that `outputs` need, each after the nodes it reads, in depth-first order of inputs."""
-    maker = {name: node for node in graph.node for name in node.output if name}
-    ordered: list[onnx.NodeProto] = []
-    state: dict[int, bool] = {}  # id of a node: False while its inputs are visited, True when it is placed
-    stack = [maker[name] for name in reversed(outputs) if name in maker]
-    while stack:
-        node = stack[-1]
-        if state.get(id(node)):
-            stack.pop()
-        elif id(node) in state:
-            state[id(node)] = True
-            ordered.append(stack.pop())
-        else:
-            if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
-                raise GraphError(f"the converted graph holds {node.op_type}, a branch or loop; our models need none")
-            state[id(node)] = False
-            stack.extend(maker[name] for name in reversed(node.input) if name in maker and id(maker[name]) not in state)
-    return ordered
+    """Return the nodes that `outputs` need, each after its inputs.
+
+    Depth first and not by `graphlib`, whose order would put the first convolutions of several networks side by side:
+    int8 leaves the first convolutions of the file in float32.
+    """
+    makers = {name: node for node in graph.node for name in node.output if name}
+    ordered: dict[str, onnx.NodeProto] = {}
+
+    def place(tensor: str) -> None:
+        node = makers.get(tensor)
+        if node is None or node.output[0] in ordered:
+            return
+        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+            raise GraphError(f"the converted graph has a branch or loop ({node.op_type}), which cannot be exported")
+        for name in node.input:
+            place(name)
+        ordered[node.output[0]] = node
+
+    for name in outputs:
+        place(name)
+    return list(ordered.values())
 
 
 def _weight(tensor: onnx.TensorProto, known: dict[bytes, str], used: list[onnx.TensorProto]) -> str:
-    """The canonical name of a weight; a second tensor of equal type, shape and bytes shares the first one's."""
+    """Return the canonical name of a weight; tensors of equal type, shape and bytes share one name."""
     fresh = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor))
     key = fresh.SerializeToString(deterministic=True)
     if key not in known:
