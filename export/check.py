@@ -61,7 +61,7 @@ def check(command: Check) -> int:
     from pneumo_tfds.prepared import prepare
 
     paths = RunFolder(folder)
-    model = convert.float32_copy(convert.load_keras(paths.model))
+    model = convert.load_keras(paths.model)
     side = convert.image_side(model)
     threshold = metadata_of_run(paths.read_json(paths.metrics), side, str(folder)).threshold
     if command.source is not None:

@@ -66,7 +66,7 @@ def export_run(
 
 
 def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Iterator[tuple[Path, str]]:
-    model = convert.float32_copy(convert.load_keras(run.model))
+    model = convert.load_keras(run.model)
     side = convert.image_side(model)
     metrics, config = run.read_json(run.metrics), run.read_json(run.config)
     metadata = metadata_of_run(metrics, side, str(run.path))

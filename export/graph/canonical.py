@@ -6,6 +6,7 @@ names and order. Here a graph is rebuilt from its outputs, in an order and with 
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -34,42 +35,20 @@ def canonical(model: onnx.ModelProto, outputs: Sequence[str], props: Mapping[str
     Raises:
         GraphError: an output is missing, the graph has a branch or loop, or onnx's checker rejects the result.
     """
+    model = copy.deepcopy(model)
     graph = model.graph
     values = {output.name: output for output in graph.output}
     missing = [name for name in outputs if name not in values]
     if missing:
         raise GraphError(f"the converted model has no output {', '.join(missing)}, only {', '.join(values)}")
+    kept = [values[name] for name in outputs]
     nodes = _in_order(graph, outputs)
-    keep = {value.name for value in graph.input} | set(outputs)
-    renamed: dict[str, str] = {"": ""} | {name: name for name in keep}
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    used: list[onnx.TensorProto] = []
-    known: dict[bytes, str] = {}
-    counts: Counter[str] = Counter()
-    result: list[onnx.NodeProto] = []
-    for node in nodes:
-        fresh = onnx.NodeProto()
-        fresh.CopyFrom(node)
-        for name in node.input:
-            if name in weights and name not in renamed:
-                renamed[name] = _weight(weights[name], known, used)
-        kind = node.op_type.lower()
-        fresh.name = f"{kind}_{counts[kind]}"
-        counts[kind] += 1
-        for number, name in enumerate(node.output):
-            renamed.setdefault(name, fresh.name if number == 0 else f"{fresh.name}_{number}")
-        fresh.input[:] = [renamed[name] for name in node.input]
-        fresh.output[:] = [renamed[name] for name in node.output]
-        fresh.doc_string = ""
-        attributes = sorted(fresh.attribute, key=lambda attribute: attribute.name)
-        del fresh.attribute[:]
-        fresh.attribute.extend(attributes)
-        result.append(fresh)
-    inputs = [_with_batch(value) for value in graph.input]
-    kept = [_with_batch(values[name]) for name in outputs]
-    built = onnx.helper.make_graph(result, "pneumonia_classifier", inputs, kept, initializer=used)
-    used_domains = {node.domain for node in result}
-    opsets = sorted((o for o in model.opset_import if o.domain in used_domains), key=lambda opset: opset.domain)
+    weights = _rename(graph, nodes, fixed=[value.name for value in (*graph.input, *kept)])
+    for value in (*graph.input, *kept):
+        value.type.tensor_type.shape.dim[0].dim_param = BATCH
+    built = onnx.helper.make_graph(nodes, "pneumonia_classifier", graph.input, kept, initializer=weights)
+    domains = {node.domain for node in nodes}
+    opsets = sorted((o for o in model.opset_import if o.domain in domains), key=lambda opset: opset.domain)
     finished = onnx.helper.make_model(built, opset_imports=opsets, ir_version=model.ir_version, producer_name="pneumo")
     onnx.helper.set_model_props(finished, dict(sorted(props.items())))
     check(finished)
@@ -116,20 +95,30 @@ def _in_order(graph: onnx.GraphProto, outputs: Sequence[str]) -> list[onnx.NodeP
     return list(ordered.values())
 
 
-def _weight(tensor: onnx.TensorProto, known: dict[bytes, str], used: list[onnx.TensorProto]) -> str:
-    """Return the canonical name of a weight; tensors of equal type, shape and bytes share one name."""
-    fresh = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor))
-    key = fresh.SerializeToString(deterministic=True)
-    if key not in known:
-        known[key] = fresh.name = f"weight_{len(used)}"
-        used.append(fresh)
-    return known[key]
+def _rename(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto], fixed: Sequence[str]) -> list[onnx.TensorProto]:
+    """Rename nodes and tensors by kind and number, in place, but for the tensors in `fixed`.
 
-
-def _with_batch(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
-    fresh = onnx.ValueInfoProto()
-    fresh.CopyFrom(value)
-    dimensions = fresh.type.tensor_type.shape.dim
-    if dimensions:
-        dimensions[0].dim_param = BATCH
-    return fresh
+    Returns:
+        The weights that the nodes use, in order of use; those of equal type, shape and bytes are one.
+    """
+    initializers = {tensor.name: tensor for tensor in graph.initializer}
+    names = {"": ""} | {name: name for name in fixed}
+    weights: dict[bytes, onnx.TensorProto] = {}
+    counts: Counter[str] = Counter()
+    for node in nodes:
+        for name in node.input:
+            if name in initializers and name not in names:
+                weight = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(initializers[name]))
+                weight = weights.setdefault(weight.SerializeToString(deterministic=True), weight)
+                weight.name = weight.name or f"weight_{len(weights) - 1}"
+                names[name] = weight.name
+        kind = node.op_type.lower()
+        node.name = f"{kind}_{counts[kind]}"
+        counts[kind] += 1
+        for number, name in enumerate(node.output):
+            names.setdefault(name, node.name if number == 0 else f"{node.name}_{number}")
+        node.input[:] = [names[name] for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+        node.doc_string = ""
+        node.attribute.sort(key=lambda attribute: attribute.name)
+    return list(weights.values())

@@ -1,4 +1,4 @@
-"""Conversion of a Keras inference model to ONNX: float32 whatever it was trained in, opset 18, dynamic batch."""
+"""Conversion of a Keras inference model to ONNX: opset 18, dynamic batch. Runs save their models in float32."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 OPSET = 18
 INPUT = "image"
 OUTPUTS = ("probability", "heatmap")
-REDUCED = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64")
 
 
 def load_keras(path: Path) -> Any:
@@ -34,27 +33,6 @@ def load_keras(path: Path) -> Any:
 
     with tf.device("CPU:0"):
         return load_model(path)
-
-
-def float32_copy(model: Any) -> Any:
-    """Return the same model with every layer computing in float32, and the same weights.
-
-    A mixed_bfloat16 graph converts to a file that onnxruntime rejects, and a mixed_float16 one loses digits. A model
-    that is float32 throughout is returned as it is.
-    """
-    import keras
-    import tensorflow as tf
-
-    serialized = keras.saving.serialize_keras_object(model)
-    rewritten = _in_float32(serialized)
-    if rewritten == serialized:
-        return model
-    with tf.device("CPU:0"):
-        copy = keras.saving.deserialize_keras_object(rewritten, safe_mode=True)
-        copy.set_weights(
-            [weight.astype("float32") if weight.dtype.kind not in "iub" else weight for weight in model.get_weights()]
-        )
-    return copy
 
 
 def image_side(model: Any) -> int:
@@ -144,17 +122,3 @@ def errors_only(logger: str) -> Iterator[None]:
         yield
     finally:
         muted.setLevel(level)
-
-
-def _in_float32(value: Any) -> Any:
-    """Return a serialized Keras object with every floating dtype and dtype policy replaced by float32."""
-    if isinstance(value, list | tuple):
-        return type(value)(_in_float32(entry) for entry in value)
-    if not isinstance(value, dict):
-        return value
-    if value.get("class_name") == "DTypePolicy" and value["config"]["name"] in REDUCED:
-        return {**value, "config": {**value["config"], "name": "float32"}}
-    return {
-        key: "float32" if key == "dtype" and isinstance(entry, str) and entry in REDUCED else _in_float32(entry)
-        for key, entry in value.items()
-    }

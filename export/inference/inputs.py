@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from pneumo_tfds.program.errors import InputError, plain
@@ -56,13 +57,13 @@ def _in_place(place: str) -> Iterator[Image]:
         ]
         if not found:
             raise InputError(f"{place} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); give another folder")
-        yield from (Image(plain(str(entry)), _file_reader(entry)) for entry in found)
+        yield from (Image(plain(str(entry)), partial(_read_file, entry)) for entry in found)
     elif not path.exists():
         raise InputError(f"{place} does not exist; give an image, a folder, a zip, or - for standard input")
     elif path.suffix.lower() == ".zip":
         yield from _in_zip(path)
     else:
-        yield Image(plain(place), _file_reader(path))
+        yield Image(plain(place), partial(_read_file, path))
 
 
 def _in_zip(path: Path) -> Iterator[Image]:
@@ -70,7 +71,7 @@ def _in_zip(path: Path) -> Iterator[Image]:
     if not members:
         raise InputError(f"{path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); give another archive")
     archive = ZipReader(path)
-    yield from (Image(plain(f"{path}/{member}"), _member_reader(archive, member)) for member in members)
+    yield from (Image(plain(f"{path}/{member}"), partial(_read_member, archive, member)) for member in members)
 
 
 def _is_image(name: str) -> bool:
@@ -79,25 +80,19 @@ def _is_image(name: str) -> bool:
     return not hidden and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
-def _file_reader(path: Path) -> Callable[[], bytes]:
-    def read() -> bytes:
-        try:
-            _check_size(path.stat().st_size, str(path))
-            return path.read_bytes()
-        except OSError as error:
-            raise UnreadableError(f"{path}: {error.strerror or error}") from error
-
-    return read
+def _read_file(path: Path) -> bytes:
+    try:
+        _check_size(path.stat().st_size, str(path))
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableError(f"{path}: {error.strerror or error}") from error
 
 
-def _member_reader(archive: ZipReader, member: str) -> Callable[[], bytes]:
-    def read() -> bytes:
-        try:
-            return archive.read_member(member)
-        except InputError as error:
-            raise UnreadableError(str(error)) from error
-
-    return read
+def _read_member(archive: ZipReader, member: str) -> bytes:
+    try:
+        return archive.read_member(member)
+    except InputError as error:
+        raise UnreadableError(str(error)) from error
 
 
 def _read_stdin() -> bytes:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 from pneumo_tfds.program.errors import InputError
@@ -20,18 +20,6 @@ LARGEST_SIDE = 2048
 
 RESIZE = "pneumo_tfds.decode: grey, scaled decode, area average to a square"
 INTENDED_USE = "research only; paediatric; one hospital"
-KEYS = (
-    "classes",
-    "image_size",
-    "resize",
-    "threshold",
-    "threshold_rule",
-    "dataset",
-    "dataset_version",
-    "metrics",
-    "intended_use",
-    "version",
-)
 
 
 class ModelFileError(InputError):
@@ -42,8 +30,11 @@ class ModelFileError(InputError):
 class Metadata:
     """What a user of the file needs to know besides its tensors."""
 
+    classes: tuple[str, ...] = LABELS
+    """Class names by label; the probability is that of the second one."""
     image_size: int
     """Side of the square input in pixels."""
+    resize: str = RESIZE
     threshold: float
     """The decision is PNEUMONIA if the probability is at least this; in [0, 1]."""
     threshold_rule: str
@@ -53,9 +44,6 @@ class Metadata:
     dataset_version: str
     metrics: Mapping[str, Any]
     """Split name to its single figures from `metrics.json`."""
-    classes: tuple[str, ...] = LABELS
-    """Class names by label; the probability is that of the second one."""
-    resize: str = RESIZE
     intended_use: str = INTENDED_USE
     version: int = FORMAT_VERSION
     """Version of this format, not of the model."""
@@ -98,18 +86,7 @@ class Metadata:
                 raise ModelFileError(f"{name} has control characters in its metadata {key}; export the run again")
         if missing:
             raise ModelFileError(f"{name} lacks the metadata {', '.join(missing)}; export the run again")
-        found = cls(
-            classes=_read(lambda text: tuple(json.loads(text)), props, "classes", name),
-            image_size=_read(int, props, "image_size", name),
-            resize=props["resize"],
-            threshold=_read(float, props, "threshold", name),
-            threshold_rule=props["threshold_rule"],
-            dataset=props["dataset"],
-            dataset_version=props["dataset_version"],
-            metrics=_read(_finite_json, props, "metrics", name),
-            intended_use=props["intended_use"],
-            version=int(props["version"]),
-        )
+        found = cls(**{key: _parsed(key, props[key], name) for key in KEYS})
         if found.classes != LABELS:
             raise ModelFileError(f"{name} has the classes {props['classes']}, not {json.dumps(LABELS)}; export again")
         if not 0.0 <= found.threshold <= 1.0:
@@ -117,6 +94,9 @@ class Metadata:
         if not 1 <= found.image_size <= LARGEST_SIDE or not isinstance(found.metrics, dict):
             raise ModelFileError(f"{name} has damaged metadata (image_size or metrics); export the run again")
         return found
+
+
+KEYS = tuple(field.name for field in fields(Metadata))
 
 
 def metadata_of_run(metrics: Mapping[str, Any], image_size: int, run: str) -> Metadata:
@@ -167,8 +147,17 @@ def _finite_json(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
-def _read(reader: Any, props: Mapping[str, str], key: str, name: str) -> Any:
+PARSERS: dict[str, Callable[[str], Any]] = {
+    "classes": lambda text: tuple(json.loads(text)),
+    "image_size": int,
+    "threshold": float,
+    "metrics": _finite_json,
+    "version": int,
+}
+
+
+def _parsed(key: str, text: str, name: str) -> Any:
     try:
-        return reader(props[key])
+        return PARSERS.get(key, str)(text)
     except (RecursionError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{name} has unreadable metadata {key}={props[key]!r:.60}; export again") from error
+        raise ModelFileError(f"{name} has unreadable metadata {key}={text!r:.60}; export the run again") from error

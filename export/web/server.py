@@ -82,22 +82,7 @@ def make_server(files: Mapping[str, Path], port: int) -> ThreadingHTTPServer:
             """Log nothing, so that no record is kept of who looks at X-rays."""
 
         def _answer(self, with_body: bool) -> None:
-            # A site whose name resolves to this machine must not read the model (DNS rebinding).
-            host = self.headers.get("Host", "").rpartition(":")[0]
-            path = files.get(self.path.partition("?")[0])
-            if host not in (HOST, "localhost"):
-                self._send(HTTPStatus.MISDIRECTED_REQUEST, b"wrong host\n", "text/plain", with_body)
-            elif path is None:
-                self._send(HTTPStatus.NOT_FOUND, b"no such file\n", "text/plain", with_body)
-            else:
-                try:
-                    body = path.read_bytes()
-                except OSError:
-                    self._send(HTTPStatus.GONE, b"the file is gone\n", "text/plain", with_body)
-                else:
-                    self._send(HTTPStatus.OK, body, TYPES.get(path.suffix, "application/octet-stream"), with_body)
-
-        def _send(self, status: HTTPStatus, body: bytes, kind: str, with_body: bool) -> None:
+            status, kind, body = self._response()
             self.send_response(status)
             for name, value in {**HEADERS, "Content-Type": kind, "Content-Length": str(len(body))}.items():
                 self.send_header(name, value)
@@ -107,6 +92,18 @@ def make_server(files: Mapping[str, Path], port: int) -> ThreadingHTTPServer:
                     self.wfile.write(body)
                 except (BrokenPipeError, ConnectionResetError):
                     print("a browser disconnected before its file was sent", file=sys.stderr)
+
+        def _response(self) -> tuple[HTTPStatus, str, bytes]:
+            # A site whose name resolves to this machine must not read the model (DNS rebinding).
+            if self.headers.get("Host", "").rpartition(":")[0] not in (HOST, "localhost"):
+                return HTTPStatus.MISDIRECTED_REQUEST, "text/plain", b"wrong host\n"
+            path = files.get(self.path.partition("?")[0])
+            if path is None:
+                return HTTPStatus.NOT_FOUND, "text/plain", b"no such file\n"
+            try:
+                return HTTPStatus.OK, TYPES.get(path.suffix, "application/octet-stream"), path.read_bytes()
+            except OSError:
+                return HTTPStatus.GONE, "text/plain", b"the file is gone\n"
 
     try:
         server = ThreadingHTTPServer((HOST, port), Handler)
