@@ -68,9 +68,8 @@ def make_files(folder: Path) -> None:
     facts = Metadata(
         image_size=IMAGE_SIZE, threshold=0.5, threshold_rule="none", dataset="none", dataset_version="0", metrics={}
     )
-    (folder / FILES["float32"]).write_bytes(to_onnx(model, facts.to_props()).SerializeToString())
-    source = folder / "narrow.onnx"  # what `python -m export` makes the variants from
-    source.write_bytes(to_onnx(model, facts.to_props(), widened=False).SerializeToString())
+    source = folder / FILES["float32"]
+    source.write_bytes(to_onnx(model, facts.to_props()).SerializeToString())
     (folder / FILES["float16"]).write_bytes(to_fp16(source).SerializeToString())
     (folder / FILES["int8"]).write_bytes(to_int8(source, images(CALIBRATION_IMAGES)).SerializeToString())
 

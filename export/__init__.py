@@ -1,8 +1,8 @@
-"""From a trained run to one ONNX file, and from that file to answers.
+"""Export of a trained run to one ONNX file, and prediction with that file.
 
 `from export import Classifier` needs onnxruntime, OpenCV and NumPy only; importing this package imports none of them.
 
-onnxruntime (1.29 and later, on Linux and macOS too) sends events about models and their use to its makers unless
+onnxruntime (1.29 and later, on Linux and macOS too) sends data about models and their use to its publisher unless
 `ORT_DISABLE_TELEMETRY` is set when it is first imported. It is set here, before any module of this package imports it.
 """
 
@@ -20,7 +20,7 @@ __all__ = ["Classifier", "Prediction"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the prediction API when it is first asked for."""
+    """Import the prediction API when it is first used."""
     if name in __all__:
         from export.inference import classifier
 

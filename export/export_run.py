@@ -1,174 +1,160 @@
-"""Exporting one run: convert, compare, write what passed."""
+"""Exporting one run: convert the model, compare the files with Keras, keep those that passed."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from export.graph import convert
 from export.inference import golden
 from export.inference.classifier import Classifier
-from export.inference.onnx_metadata import Metadata, metadata_of_run
+from export.inference.onnx_metadata import metadata_of_run
+from export.options import ExportOptions
 from export.parity import comparison, parity_sample
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing, write_json
 
-FP16, INT8 = "model.fp16.onnx", "model.int8.onnx"
-SPLIT = "validation"
-EXACT = (1, 4)
-"""Convolutions that int8 leaves in float32: as few as its budget allows. See `export.graph.quantize.to_int8`."""
+if TYPE_CHECKING:
+    import onnx
 
-Judge = Callable[..., comparison.Report]
+SPLIT = "validation"
+FLOAT32_CONVOLUTIONS = (1, 4)
+"""Convolutions that int8 leaves in float32, fewest first: see `export.graph.quantize.to_int8`."""
+DEFAULTS = ExportOptions()
+
+Compare = Callable[..., comparison.Report]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A smaller file that is made from `model.onnx`."""
+
+    file: Path
+    attempts: Sequence[Callable[[Path], onnx.ModelProto]]
+    """Conversions of `model.onnx`, the preferred one first. The first result within the budget is kept."""
 
 
 def export_run(
-    folder: Path,
-    *,
-    dataset: Path | None = None,
-    int8: bool = False,
-    fp16: bool = False,
-    parity_images: int = 256,
-    calibration_images: int = 128,
-    threads: int = 0,
+    folder: Path, options: ExportOptions = DEFAULTS, *, dataset: Path | None = None
 ) -> Iterator[tuple[Path, str]]:
-    """Export a finished run and yield each file with what was found of it, as it is done.
+    """Export a finished run and yield each file with a summary of its comparison, as soon as it is done.
 
-    `model.onnx` comes first, with `parity.json` and `golden.npz`. The smaller variants are made from the same
-    model; one that is over its budget is not kept.
+    `model.onnx` comes first, with `parity.json` and `golden.npz`. The smaller variants are made from it; one that is
+    over its budget is not kept.
 
     Args:
         folder: the run folder, with `model.keras`, `metrics.json` and `config.json`.
-        dataset: the built dataset to compare on; as the run wrote it down if None.
-        int8: make the int8 variant too.
-        fp16: make the float16 variant too.
-        parity_images: validation images to compare on; 0 for all.
-        calibration_images: training images that set the int8 ranges.
-        threads: of onnxruntime; 0 for every core.
+        options: which variants to make, and how to compare.
+        dataset: the built dataset to compare on; the one named in `config.json` if None.
 
     Raises:
         InputError: the run is unfinished or its model cannot be exported.
-        ParityError: `model.onnx` would answer otherwise than Keras. `parity.json` says how; no file was replaced.
+        ParityError: `model.onnx` would differ from Keras. `parity.json` has the differences; no file was replaced.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give the folder of a finished run, such as runs/first")
     run = RunFolder(folder)
     with run.locked("export"):
-        yield from _export(run, dataset, int8, fp16, parity_images, calibration_images, threads)
+        yield from _export(run, options, dataset)
 
 
-def _export(
-    run: RunFolder,
-    dataset: Path | None,
-    int8: bool,
-    fp16: bool,
-    parity_images: int,
-    calibration_images: int,
-    threads: int,
-) -> Iterator[tuple[Path, str]]:
-    folder = run.path
-    model = convert.float32_copy(convert.load_keras(run.model))
+def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Iterator[tuple[Path, str]]:
+    model = convert.load_keras(run.model)
     side = convert.image_side(model)
     metrics, config = run.read_json(run.metrics), run.read_json(run.config)
-    metadata = metadata_of_run(metrics, config, side, str(folder))
-    place = parity_sample.dataset_folder(folder, config, metrics, dataset)
-    sample = parity_sample.take(place, SPLIT, side, parity_images)
+    metadata = metadata_of_run(metrics, side, str(run.path))
+    dataset = parity_sample.dataset_folder(run.path, config, dataset)
+    sample = parity_sample.take(dataset, SPLIT, side, options.parity_images)
     expected = convert.reference(model)
-    judge = partial(
+    compare = partial(
         comparison.compare,
         expected,
         images=sample.images,
         labels=sample.labels,
         threshold=metadata.threshold,
-        threads=threads,
+        threads=options.threads,
     )
-    encoded = _encoded(model, metadata)
-    arrays = golden.make(expected, side)
+    encoded = _encoded(convert.to_onnx(model, metadata.to_props()))
     unchanged = run.onnx.is_file() and run.onnx.read_bytes() == encoded
     reports = _earlier_reports(run.parity) if unchanged else {}
+    yield run.onnx, _write_float32(run, encoded, golden.make(expected, side), compare, reports)
 
-    report = _write_float32(run, encoded, arrays, judge, reports)
-    golden.write(run.golden, arrays)
-    yield run.onnx, f"{len(encoded) / 1e6:.2f} MB, {report.summary()}"
-
-    makers: dict[str, list[Callable[[Path], bytes]]] = {}
-    if fp16:
-        makers[FP16] = [_fp16]
-    if int8:
-        ranges = parity_sample.take(place, "train", side, calibration_images)
-        makers[INT8] = [partial(_int8, sample=ranges, exact=exact) for exact in EXACT]
-    for name in {FP16, INT8} - reports.keys():
-        (folder / name).unlink(missing_ok=True)  # made from another model.onnx
-    for name, attempts in makers.items():
-        with tempfile.TemporaryDirectory() as temporary:
-            source = Path(temporary, run.onnx.name)
-            source.write_bytes(_encoded(model, metadata, widened=False))
-            for make in attempts:
-                candidate = Path(temporary, name)
-                candidate.write_bytes(make(source))
-                report = judge(candidate, budget=comparison.REDUCED)
-                if report.passed:
-                    break
-            _keep_or_drop(folder / name, candidate, report)
-        reports[name] = report.to_json()
-        _write_reports(run, reports)
-        size = f"{(folder / name).stat().st_size / 1e6:.2f} MB, " if report.passed else ""
-        yield folder / name, size + (report.summary() if report.passed else f"not kept: {report.differences[0]}")
+    for file in (run.onnx_fp16, run.onnx_int8):
+        if file.name not in reports:  # made from another model.onnx
+            file.unlink(missing_ok=True)
+    for variant in _variants(run, options, dataset, side):
+        yield variant.file, _write_variant(run, variant, compare, reports)
 
 
-def _encoded(model: Any, metadata: Metadata, *, widened: bool = True) -> bytes:
-    return bytes(convert.to_onnx(model, metadata.to_props(), widened=widened).SerializeToString(deterministic=True))
+def _variants(run: RunFolder, options: ExportOptions, dataset: Path, side: int) -> Iterator[Variant]:
+    """Yield the smaller variants that were asked for."""
+    from export.graph.quantize import to_fp16, to_int8
+
+    if options.fp16:
+        yield Variant(run.onnx_fp16, [to_fp16])
+    if options.int8:
+        images = parity_sample.take(dataset, "train", side, options.calibration_images).images
+        attempts = [partial(to_int8, images=images, float32_convolutions=count) for count in FLOAT32_CONVOLUTIONS]
+        yield Variant(run.onnx_int8, attempts)
 
 
 def _write_float32(
-    run: RunFolder, encoded: bytes, arrays: Any, judge: Judge, reports: dict[str, Any]
-) -> comparison.Report:
-    """Judge the float32 file under a temporary name; it gets its own when it answers like Keras."""
+    run: RunFolder, encoded: bytes, examples: golden.Arrays, compare: Compare, reports: dict[str, Any]
+) -> str:
+    """Compare the float32 file under a temporary name, give it its own name if it passed, and return a summary."""
     with replacing(run.onnx) as candidate:
         candidate.write_bytes(encoded)
-        report = judge(candidate)
+        report = compare(candidate)
         if report.passed:
-            report.differences += golden.self_test(Classifier(candidate), arrays, report.budget.probability)
-        reports[run.onnx.name] = report.to_json()
-        _write_reports(run, reports)
+            report.differences += golden.self_test(Classifier(candidate), examples, report.budget.probability)
+        _add_report(run, reports, run.onnx, report)
         if not report.passed:
             more = f" and {len(report.differences) - 1} more" if len(report.differences) > 1 else ""
             raise comparison.ParityError(f"{run.onnx} was not written: {report.differences[0]}{more}; see {run.parity}")
-    return report
+    golden.write(run.golden, examples)
+    return _summary(run.onnx, report)
 
 
-def _keep_or_drop(target: Path, candidate: Path, report: comparison.Report) -> None:
-    """Keep a smaller variant that passed; an earlier file of that name goes either way."""
-    if report.passed:
-        with replacing(target) as temporary:
-            shutil.copyfile(candidate, temporary)
-    else:
-        target.unlink(missing_ok=True)
+def _write_variant(run: RunFolder, variant: Variant, compare: Compare, reports: dict[str, Any]) -> str:
+    """Make and compare a variant, replace or remove its file, and return a summary."""
+    with tempfile.TemporaryDirectory() as temporary:
+        candidate = Path(temporary, variant.file.name)
+        for attempt in variant.attempts:
+            candidate.write_bytes(_encoded(attempt(run.onnx)))
+            report = compare(candidate, budget=comparison.REDUCED)
+            if report.passed:
+                break
+        if report.passed:
+            with replacing(variant.file) as place:
+                shutil.copyfile(candidate, place)
+        else:
+            variant.file.unlink(missing_ok=True)
+    _add_report(run, reports, variant.file, report)
+    return _summary(variant.file, report) if report.passed else f"not kept: {report.differences[0]}"
 
 
-def _fp16(source: Path) -> bytes:
-    from export.graph.quantize import to_fp16
-
-    return bytes(to_fp16(source).SerializeToString(deterministic=True))
+def _encoded(model: onnx.ModelProto) -> bytes:
+    return bytes(model.SerializeToString(deterministic=True))
 
 
-def _int8(source: Path, sample: parity_sample.Sample, exact: int) -> bytes:
-    from export.graph.quantize import to_int8
-
-    return bytes(to_int8(source, sample.images, exact=exact).SerializeToString(deterministic=True))
+def _summary(file: Path, report: comparison.Report) -> str:
+    return f"{file.stat().st_size / 1e6:.2f} MB; {report.summary()}"
 
 
-def _write_reports(run: RunFolder, reports: dict[str, Any]) -> None:
+def _add_report(run: RunFolder, reports: dict[str, Any], file: Path, report: comparison.Report) -> None:
+    reports[file.name] = report.to_json()
     write_json(run.parity, {"split": SPLIT, "files": reports})
 
 
 def _earlier_reports(path: Path) -> dict[str, Any]:
-    """What an earlier export found of the variants that are still valid."""
+    """Return the reports of an earlier export of the same `model.onnx`, which are still valid."""
     try:
         files = json.loads(path.read_text(encoding="utf-8")).get("files", {})
     except (OSError, ValueError, AttributeError):

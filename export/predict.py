@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
+from annotated_types import Ge, Le
 
+from export.options import Threads
+from pneumo_tfds.program.bounds import Bounded
 from pneumo_tfds.program.command import BAD_INPUT, Command, give_up_output, run
 from pneumo_tfds.program.errors import InputError
 
@@ -21,45 +23,43 @@ if TYPE_CHECKING:
     from export.inference.classifier import Classifier, Prediction
     from export.inference.inputs import Image
 
-BATCHES_AHEAD = 2  # decoded batches that may wait for the model
-
 
 @dataclass(frozen=True, kw_only=True)
-class Predict(Command):
-    """Say for each X-ray how probable pneumonia is. Research only; not a medical device."""
+class Predict(Bounded, Command):
+    """Estimate the probability of pneumonia for each X-ray. For research only; not a medical device."""
 
     model: Annotated[Path, tyro.conf.Positional]
     """The .onnx file of a run."""
     images: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """Images (JPEG, PNG, DICOM with the extra), folders, zips, or - for one image on standard input."""
+    """Images (JPEG, PNG, or DICOM with the extra), folders, zips, or - for one image on standard input."""
     json: Path | None = None
-    """Write one JSON object a line to this file; - for standard output in place of the table."""
+    """Write one JSON object per line to this file; - writes to standard output instead of the table."""
     csv: Path | None = None
-    """Write the table as CSV to this file; - for standard output in place of the table."""
+    """Write the table as CSV to this file; - writes to standard output instead of the table."""
     heatmap: Path | None = None
-    """Write an overlay PNG for each image into this folder."""
-    threshold: float | None = None
-    """Decide PNEUMONIA from this probability on, in place of the model's own threshold."""
-    batch_size: int = 16
-    """Images answered at once."""
-    threads: int = 0
-    """Threads for decoding and for the model; 0: one for each core."""
+    """Write each image with its heat map as a PNG into this folder."""
+    threshold: Annotated[float, Ge(0), Le(1)] | None = None
+    """Decide PNEUMONIA from this probability on. Default: the model's own threshold."""
+    batch_size: Annotated[int, Ge(1)] = 16
+    """Images per call of the model."""
+    threads: Threads | None = None
+    """Threads for decoding and for the model. Default: one per core."""
     golden: Path | None = None
-    """Check decoder, runtime and model against this golden.npz before anything else."""
+    """First check decoder, runtime and model against this golden.npz."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """The answer for one image, or why there is none."""
+    """The prediction for one image, or the reason why there is none."""
 
     file: str
     prediction: Prediction | None = None
     pixels: np.ndarray | None = None
-    """What the model saw, uint8 `[S, S, 1]`."""
+    """The decoded image, uint8 `[S, S, 1]`."""
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """`file`, and either `probability`, `decision`, `threshold` or `error`."""
+        """Return `file`, and either `error` or `probability`, `decision` and `threshold`."""
         if self.prediction is None:
             return {"file": self.file, "error": self.error}
         answer = self.prediction
@@ -71,13 +71,16 @@ class Row:
         }
 
 
-def predict_images(classifier: Classifier, images: Sequence[Image], *, batch_size: int, threads: int) -> Iterator[Row]:
-    """Answer images in order, decoding the next ones while the model works.
+def predict_images(
+    classifier: Classifier, images: Sequence[Image], *, batch_size: int, threads: int | None = None
+) -> Iterator[Row]:
+    """Predict images in order, and decode the next ones while the model works.
 
-    An image that cannot be read or decoded gives a row with `error`; the others go on.
+    An image that cannot be read or decoded becomes a row with `error`; the others are still predicted.
     """
     from export.inference.inputs import UnreadableError
     from pneumo_tfds.decode import DecodeError, decode
+    from pneumo_tfds.program.parallel import ordered_map
 
     def load(image: Image) -> np.ndarray | str:
         try:
@@ -85,19 +88,12 @@ def predict_images(classifier: Classifier, images: Sequence[Image], *, batch_siz
         except (UnreadableError, DecodeError) as error:
             return str(error)
 
-    waiting: deque[tuple[Image, Future[np.ndarray | str]]] = deque()
-    upcoming = iter(images)
-    with ThreadPoolExecutor(threads or None) as pool:
-        while True:
-            while len(waiting) < batch_size * BATCHES_AHEAD and (image := next(upcoming, None)) is not None:
-                waiting.append((image, pool.submit(load, image)))
-            if not waiting:
-                return
-            batch = [waiting.popleft() for _ in range(min(batch_size, len(waiting)))]
-            yield from _answer(classifier, [(image.name, future.result()) for image, future in batch])
+    loaded = zip((image.name for image in images), ordered_map(load, images, threads), strict=True)
+    while batch := list(islice(loaded, batch_size)):
+        yield from _predict_batch(classifier, batch)
 
 
-def _answer(classifier: Classifier, batch: Sequence[tuple[str, np.ndarray | str]]) -> Iterator[Row]:
+def _predict_batch(classifier: Classifier, batch: Sequence[tuple[str, np.ndarray | str]]) -> Iterator[Row]:
     import numpy as np
 
     decoded = [pixels for _, pixels in batch if not isinstance(pixels, str)]
@@ -109,29 +105,27 @@ def _answer(classifier: Classifier, batch: Sequence[tuple[str, np.ndarray | str]
             yield Row(name, next(answers), pixels)
 
 
-def predict(config: Predict) -> int:
-    """Answer every image; 0 if at least one could be read, 2 if none."""
-    if config.batch_size < 1:
-        raise InputError(f"--batch-size {config.batch_size} is below 1; give a number of images")
+def predict(command: Predict) -> int:
+    """Predict every image and return the exit code: 0 if at least one could be read, else 2."""
     from export.inference.classifier import Classifier
     from export.inference.inputs import find_images
     from export.inference.outputs import Writers
     from pneumo_tfds.program.progress import track
 
-    classifier = Classifier(config.model, threads=config.threads, threshold=config.threshold)
-    if config.golden is not None:
-        _check_golden(classifier, config.golden)
-        if not config.images:
+    classifier = Classifier(command.model, threads=command.threads, threshold=command.threshold)
+    if command.golden is not None:
+        _check_golden(classifier, command.golden)
+        if not command.images:
             return 0
-    if config.heatmap is not None and not classifier.has_heatmap:
+    if command.heatmap is not None and not classifier.has_heatmap:
         raise InputError(
-            f"{config.model} gives no heat map (its network has no class activation map); leave --heatmap out"
+            f"{command.model} has no heat map (its network has no class activation map); leave --heatmap out"
         )
-    images = find_images(config.images)
-    rows = predict_images(classifier, images, batch_size=config.batch_size, threads=config.threads)
+    images = find_images(command.images)
+    rows = predict_images(classifier, images, batch_size=command.batch_size, threads=command.threads)
     read, failed, positive = 0, [], 0
     try:
-        with Writers(json_path=config.json, csv_path=config.csv, heatmap=config.heatmap) as writers:
+        with Writers(json_path=command.json, csv_path=command.csv, heatmap=command.heatmap) as writers:
             for row in track(rows, "Predicting", len(images)):
                 writers.write(row.to_json())
                 if row.prediction is None:
@@ -139,22 +133,22 @@ def predict(config: Predict) -> int:
                     continue
                 read += 1
                 positive += row.prediction.decision == classifier.metadata.classes[1]
-                if row.pixels is not None and row.prediction.heatmap is not None and config.heatmap is not None:
+                if row.pixels is not None and row.prediction.heatmap is not None and command.heatmap is not None:
                     writers.overlay(row.file, row.pixels, row.prediction.heatmap)
             sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads the lines has seen enough, as in `| head`
+    except BrokenPipeError:  # the reader of the lines has ended, as in `| head`
         give_up_output()
         return 0
     if failed and not read:
-        none = f"none of {len(failed)} images could be read; the first: " if len(failed) > 1 else ""
+        none = f"none of {len(failed)} images could be read; the first error: " if len(failed) > 1 else ""
         print(f"{none}{failed[0]}", file=sys.stderr)
         return BAD_INPUT
     for reason in failed:
         print(reason, file=sys.stderr)
     unread = f", {len(failed)} could not be read" if failed else ""
+    counts = f"{read} {'image' if read == 1 else 'images'}: {positive} PNEUMONIA, {read - positive} NORMAL"
     print(
-        f"{read} images: {positive} PNEUMONIA, {read - positive} NORMAL at threshold {classifier.threshold:g}{unread}. "
-        f"For {classifier.metadata.intended_use}.",
+        f"{counts} at threshold {classifier.threshold:g}{unread}. For {classifier.metadata.intended_use}.",
         file=sys.stderr,
     )
     return 0
@@ -165,8 +159,8 @@ def _check_golden(classifier: Classifier, path: Path) -> None:
 
     found = golden.self_test(classifier, golden.read(path))
     if found:
-        raise InputError(f"{path}: {'; '.join(found)}; this machine does not answer as the exporter did")
-    print(f"golden: decoder, runtime and model agree with {path}", file=sys.stderr)
+        raise InputError(f"{path}: {'; '.join(found)}; this machine does not reproduce the exporter's answers")
+    print(f"Golden check passed: decoder, runtime and model agree with {path}", file=sys.stderr)
 
 
 if __name__ == "__main__":

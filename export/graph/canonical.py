@@ -1,11 +1,12 @@
-"""Putting an ONNX graph into one canonical form: equal weights give equal bytes.
+"""Canonical form of an ONNX graph: equal weights give equal bytes.
 
-Converters number their nodes by process-wide counters and walk sets, so two conversions of one model differ in names
-and order. Here a graph is rebuilt from its outputs backwards, in an order and with names that follow from it alone.
+Converters number their nodes by process-wide counters and iterate over sets, so two conversions of one model differ in
+names and order. Here a graph is rebuilt from its outputs, in an order and with names that depend on the graph alone.
 """
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -20,56 +21,34 @@ TRAINING_OPS = frozenset(
 
 
 class GraphError(InputError):
-    """A converted graph is not one this project lets out: a training op, control flow, or an invalid node."""
+    """Raised for a converted graph with a training op, control flow or an invalid node; it is not exported."""
 
 
 def canonical(model: onnx.ModelProto, outputs: Sequence[str], props: Mapping[str, str]) -> onnx.ModelProto:
-    """A copy of `model` with canonical order, names and batch dimension, `props` as metadata, checked.
+    """Return a checked copy of `model` with canonical order, names and batch dimension, and `props` as metadata.
 
     Args:
         model: a model without control flow; the first dimension of its inputs and outputs is the batch.
-        outputs: names of the outputs to keep, in order; nodes they do not need are dropped.
-        props: what goes into `metadata_props`.
+        outputs: names of the outputs to keep, in order; nodes that they do not need are dropped.
+        props: content of `metadata_props`.
 
     Raises:
-        GraphError: an output is missing, the graph branches or loops, or onnx's checker refuses the result.
+        GraphError: an output is missing, the graph has a branch or loop, or onnx's checker rejects the result.
     """
+    model = copy.deepcopy(model)
     graph = model.graph
     values = {output.name: output for output in graph.output}
     missing = [name for name in outputs if name not in values]
     if missing:
         raise GraphError(f"the converted model has no output {', '.join(missing)}, only {', '.join(values)}")
+    kept = [values[name] for name in outputs]
     nodes = _in_order(graph, outputs)
-    keep = {value.name for value in graph.input} | set(outputs)
-    renamed: dict[str, str] = {"": ""} | {name: name for name in keep}
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    used: list[onnx.TensorProto] = []
-    known: dict[bytes, str] = {}
-    counts: Counter[str] = Counter()
-    result: list[onnx.NodeProto] = []
-    for node in nodes:
-        fresh = onnx.NodeProto()
-        fresh.CopyFrom(node)
-        for name in node.input:
-            if name in weights and name not in renamed:
-                renamed[name] = _weight(weights[name], known, used)
-        kind = node.op_type.lower()
-        fresh.name = f"{kind}_{counts[kind]}"
-        counts[kind] += 1
-        for number, name in enumerate(node.output):
-            renamed.setdefault(name, fresh.name if number == 0 else f"{fresh.name}_{number}")
-        fresh.input[:] = [renamed[name] for name in node.input]
-        fresh.output[:] = [renamed[name] for name in node.output]
-        fresh.doc_string = ""
-        attributes = sorted(fresh.attribute, key=lambda attribute: attribute.name)
-        del fresh.attribute[:]
-        fresh.attribute.extend(attributes)
-        result.append(fresh)
-    inputs = [_with_batch(value) for value in graph.input]
-    kept = [_with_batch(values[name]) for name in outputs]
-    built = onnx.helper.make_graph(result, "pneumonia_classifier", inputs, kept, initializer=used)
-    used_domains = {node.domain for node in result}
-    opsets = sorted((o for o in model.opset_import if o.domain in used_domains), key=lambda opset: opset.domain)
+    weights = _rename(graph, nodes, fixed=[value.name for value in (*graph.input, *kept)])
+    for value in (*graph.input, *kept):
+        value.type.tensor_type.shape.dim[0].dim_param = BATCH
+    built = onnx.helper.make_graph(nodes, "pneumonia_classifier", graph.input, kept, initializer=weights)
+    domains = {node.domain for node in nodes}
+    opsets = sorted((o for o in model.opset_import if o.domain in domains), key=lambda opset: opset.domain)
     finished = onnx.helper.make_model(built, opset_imports=opsets, ir_version=model.ir_version, producer_name="pneumo")
     onnx.helper.set_model_props(finished, dict(sorted(props.items())))
     check(finished)
@@ -77,16 +56,14 @@ def canonical(model: onnx.ModelProto, outputs: Sequence[str], props: Mapping[str
 
 
 def check(model: onnx.ModelProto) -> None:
-    """Refuse training ops and whatever onnx's checker, with full and strict shape inference, finds wrong.
+    """Check for training ops, and run onnx's checker with full and strict shape inference.
 
     Raises:
-        GraphError: with what was found.
+        GraphError: the check failed; the message says why.
     """
     found = sorted({node.op_type for node in model.graph.node} & TRAINING_OPS)
     if found:
-        raise GraphError(
-            f"the exported graph holds {', '.join(found)}, which belong to training; take them out of the model"
-        )
+        raise GraphError(f"the exported graph has the training ops {', '.join(found)}; remove them from the model")
     try:
         onnx.checker.check_model(model, full_check=True)
         onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
@@ -95,40 +72,53 @@ def check(model: onnx.ModelProto) -> None:
 
 
 def _in_order(graph: onnx.GraphProto, outputs: Sequence[str]) -> list[onnx.NodeProto]:
-    """Nodes that `outputs` need, each after the nodes it reads, in depth-first order of inputs."""
-    maker = {name: node for node in graph.node for name in node.output if name}
-    ordered: list[onnx.NodeProto] = []
-    state: dict[int, bool] = {}  # id of a node: False while its inputs are visited, True when it is placed
-    stack = [maker[name] for name in reversed(outputs) if name in maker]
-    while stack:
-        node = stack[-1]
-        if state.get(id(node)):
-            stack.pop()
-        elif id(node) in state:
-            state[id(node)] = True
-            ordered.append(stack.pop())
-        else:
-            if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
-                raise GraphError(f"the converted graph holds {node.op_type}, a branch or loop; our models need none")
-            state[id(node)] = False
-            stack.extend(maker[name] for name in reversed(node.input) if name in maker and id(maker[name]) not in state)
-    return ordered
+    """Return the nodes that `outputs` need, each after its inputs.
+
+    Depth first and not by `graphlib`, whose order would put the first convolutions of several networks side by side:
+    int8 leaves the first convolutions of the file in float32.
+    """
+    makers = {name: node for node in graph.node for name in node.output if name}
+    ordered: dict[str, onnx.NodeProto] = {}
+
+    def place(tensor: str) -> None:
+        node = makers.get(tensor)
+        if node is None or node.output[0] in ordered:
+            return
+        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+            raise GraphError(f"the converted graph has a branch or loop ({node.op_type}), which cannot be exported")
+        for name in node.input:
+            place(name)
+        ordered[node.output[0]] = node
+
+    for name in outputs:
+        place(name)
+    return list(ordered.values())
 
 
-def _weight(tensor: onnx.TensorProto, known: dict[bytes, str], used: list[onnx.TensorProto]) -> str:
-    """The canonical name of a weight; a second tensor of equal type, shape and bytes shares the first one's."""
-    fresh = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor))
-    key = fresh.SerializeToString(deterministic=True)
-    if key not in known:
-        known[key] = fresh.name = f"weight_{len(used)}"
-        used.append(fresh)
-    return known[key]
+def _rename(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto], fixed: Sequence[str]) -> list[onnx.TensorProto]:
+    """Rename nodes and tensors by kind and number, in place, but for the tensors in `fixed`.
 
-
-def _with_batch(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
-    fresh = onnx.ValueInfoProto()
-    fresh.CopyFrom(value)
-    dimensions = fresh.type.tensor_type.shape.dim
-    if dimensions:
-        dimensions[0].dim_param = BATCH
-    return fresh
+    Returns:
+        The weights that the nodes use, in order of use; those of equal type, shape and bytes are one.
+    """
+    initializers = {tensor.name: tensor for tensor in graph.initializer}
+    names = {"": ""} | {name: name for name in fixed}
+    weights: dict[bytes, onnx.TensorProto] = {}
+    counts: Counter[str] = Counter()
+    for node in nodes:
+        for name in node.input:
+            if name in initializers and name not in names:
+                weight = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(initializers[name]))
+                weight = weights.setdefault(weight.SerializeToString(deterministic=True), weight)
+                weight.name = weight.name or f"weight_{len(weights) - 1}"
+                names[name] = weight.name
+        kind = node.op_type.lower()
+        node.name = f"{kind}_{counts[kind]}"
+        counts[kind] += 1
+        for number, name in enumerate(node.output):
+            names.setdefault(name, node.name if number == 0 else f"{node.name}_{number}")
+        node.input[:] = [names[name] for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+        node.doc_string = ""
+        node.attribute.sort(key=lambda attribute: attribute.name)
+    return list(weights.values())

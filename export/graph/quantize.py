@@ -1,10 +1,9 @@
-"""Smaller files from the float32 one: float16 weights and arithmetic, or int8 by static quantization."""
+"""Smaller files made from the float32 one: in float16, or in int8 by static quantization."""
 
 from __future__ import annotations
 
-import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +11,15 @@ import numpy.typing as npt
 import onnx
 
 from export.graph.canonical import canonical
-from export.graph.convert import INPUT
+from export.graph.convert import INPUT, errors_only
 
 CALIBRATION_BATCH = 16
 
 
 def to_fp16(source: Path) -> onnx.ModelProto:
-    """The model in float16 from the first convolution to the last; scaling, calibration and sigmoid stay float32.
+    """Convert to float16 from the first convolution to the last; scaling, calibration and sigmoid stay in float32.
 
-    Meant for GPUs; onnxruntime's CPU kernels compute most of it in float32 and lose time converting.
+    Meant for GPUs: onnxruntime's CPU kernels compute most of it in float32 and lose time with conversions.
     """
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
@@ -32,17 +31,17 @@ def to_fp16(source: Path) -> onnx.ModelProto:
     return canonical(converted, [output.name for output in model.graph.output], _props(model))
 
 
-def to_int8(source: Path, images: npt.NDArray[np.uint8], *, exact: int = 1) -> onnx.ModelProto:
-    """The model with 8-bit convolutions: QDQ form, weights per channel, ranges from `images`.
+def to_int8(source: Path, images: npt.NDArray[np.uint8], *, float32_convolutions: int = 1) -> onnx.ModelProto:
+    """Quantize the convolutions to 8 bits: QDQ form, weights per channel, value ranges from `images`.
 
-    The first convolutions stay float32, because rounding early costs most of what int8 costs: on real X-rays
-    (`compact`, 128 x 128, 852 validation images) 11 decisions flipped with all of them in int8, 4 with the first in
-    float32 (13 % slower), 1 with the first four, which are its stem and first block (27 % slower).
+    The first convolutions stay in float32, because rounding early costs most of the accuracy that int8 costs. On real
+    X-rays (`compact`, 128 x 128, 852 validation images) 11 decisions changed with all convolutions in int8, 4 with the
+    first in float32 (13 % slower), and 1 with the first four in float32 (stem and first block; 27 % slower).
 
     Args:
         source: the float32 file.
-        images: training images, uint8 [n, S, S, 1]; validation and test must not set the ranges.
-        exact: how many convolutions stay float32, of those the graph names first; one at least is made int8.
+        images: training images, uint8 [n, S, S, 1]; validation and test images must not set the ranges.
+        float32_convolutions: number of convolutions that stay in float32, from the first on; the last is always int8.
     """
     from onnxruntime.quantization import (
         CalibrationDataReader,
@@ -54,22 +53,19 @@ def to_int8(source: Path, images: npt.NDArray[np.uint8], *, exact: int = 1) -> o
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
-        """Feeds the calibration batches once."""
+        """The calibration batches, each once."""
 
         def __init__(self) -> None:
-            self.batches: Iterator[npt.NDArray[np.uint8]] = iter(
-                [images[start : start + CALIBRATION_BATCH] for start in range(0, len(images), CALIBRATION_BATCH)]
-            )
+            starts = range(0, len(images), CALIBRATION_BATCH)
+            self.batches = iter([{INPUT: images[start : start + CALIBRATION_BATCH]} for start in starts])
 
         def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
-            batch = next(self.batches, None)
-            return None if batch is None else {INPUT: batch}
+            return next(self.batches, None)
 
     original = onnx.load(source)
-    logging.getLogger().setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, errors_only(""):  # onnxruntime's quantization logs to the root logger
         prepared, quantized = Path(folder, "prepared.onnx"), Path(folder, "int8.onnx")
-        # Symbolic shape inference would need sympy; our graphs have full shapes already.
+        # Symbolic shape inference needs sympy; our graphs have full shapes already.
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             str(prepared),
@@ -77,13 +73,13 @@ def to_int8(source: Path, images: npt.NDArray[np.uint8], *, exact: int = 1) -> o
             Reader(),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv", "Add", "AveragePool", "MaxPool", "Concat", "Relu"],
-            nodes_to_exclude=_first_in_float32(onnx.load(prepared).graph, exact),
+            nodes_to_exclude=_excluded(onnx.load(prepared).graph, float32_convolutions),
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
-            # Ranges are the mean over batches of each batch's extremes: one odd image does not stretch them. On trained
-            # networks this flipped fewer decisions than plain extremes and percentiles, and calibrates in no time.
+            # Ranges are the mean over batches of each batch's extremes, so that one odd image does not stretch them. On
+            # trained networks this changed fewer decisions than plain extremes or percentiles, and it is fast.
             extra_options={"CalibMovingAverage": True},
         )
         model = onnx.load(quantized)
@@ -94,26 +90,35 @@ def _props(model: onnx.ModelProto) -> dict[str, str]:
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
-def _first_in_float32(graph: onnx.GraphProto, exact: int) -> list[str]:
-    """Names of the nodes that scale the image, whose sums need more than 8 bits, and of the first convolutions."""
+def _excluded(graph: onnx.GraphProto, float32_convolutions: int) -> list[str]:
+    """Return the nodes not to quantize: those that scale the image, whose sums need more bits, and convolutions."""
     convolutions = [node.name for node in graph.node if node.op_type == "Conv"]
-    return sorted({*convolutions[:-1][:exact]} | _outside_convolutions(graph)[0])
+    head, _ = _outside_convolutions(graph)
+    return sorted({*convolutions[:-1][:float32_convolutions]} | head)
 
 
 def _outside_convolutions(graph: onnx.GraphProto) -> tuple[set[str], set[str]]:
-    """Names of the nodes that no convolution comes before, and of those that none comes after."""
-    makers = {name: node for node in graph.node for name in node.output}
-    downstream: dict[str, bool] = {}  # whether a convolution lies at or before a node
-    for node in graph.node:  # ONNX nodes are in topological order
-        before = (makers[name].name for name in node.input if name in makers)
-        downstream[node.name] = node.op_type == "Conv" or any(downstream[name] for name in before)
-    upstream = {node.name: False for node in graph.node}  # whether a convolution lies at or after a node
+    """Return the names of the nodes before any convolution, and of those after every convolution."""
+    convolutions = {node.name for node in graph.node if node.op_type == "Conv"}
+    every = {node.name for node in graph.node}
+    return every - _with_descendants(graph, convolutions), every - _with_ancestors(graph, convolutions)
+
+
+def _with_descendants(graph: onnx.GraphProto, nodes: Iterable[str]) -> set[str]:
+    """Return `nodes` and all nodes that use their outputs, directly or not."""
+    names, tensors = set(nodes), set[str]()
+    for node in graph.node:  # in topological order, as ONNX demands
+        if node.name in names or not tensors.isdisjoint(node.input):
+            names.add(node.name)
+            tensors.update(filter(None, node.output))
+    return names
+
+
+def _with_ancestors(graph: onnx.GraphProto, nodes: Iterable[str]) -> set[str]:
+    """Return `nodes` and all nodes whose outputs they use, directly or not."""
+    names, tensors = set(nodes), set[str]()
     for node in reversed(graph.node):
-        upstream[node.name] = upstream[node.name] or node.op_type == "Conv"
-        if upstream[node.name]:
-            for name in node.input:
-                if name in makers:
-                    upstream[makers[name].name] = True
-    return {name for name, found in downstream.items() if not found}, {
-        name for name, found in upstream.items() if not found
-    }
+        if node.name in names or not tensors.isdisjoint(node.output):
+            names.add(node.name)
+            tensors.update(filter(None, node.input))
+    return names

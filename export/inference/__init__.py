@@ -1,1 +1,1 @@
-"""Use an ONNX file without TensorFlow: the classifier, its inputs and outputs, metadata, golden examples."""
+"""Use of an ONNX file without TensorFlow: the classifier, its inputs and outputs, metadata, golden examples."""

@@ -1,4 +1,4 @@
-"""Prediction from an exported file with onnxruntime, OpenCV and NumPy: no TensorFlow, no Keras."""
+"""Prediction with an exported file: needs onnxruntime, OpenCV and NumPy, but neither TensorFlow nor Keras."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from export.inference.onnx_metadata import Metadata, ModelFileError
 from pneumo_tfds.decode import decode
 from pneumo_tfds.program.errors import InputError
 
-# onnxruntime's errors share no base class of their own.
+# onnxruntime's errors have no common base class.
 ORT_ERRORS = (
     ort_errors.Fail,
     ort_errors.InvalidArgument,
@@ -26,18 +26,18 @@ ORT_ERRORS = (
     ort_errors.NotImplemented,
     ort_errors.RuntimeException,
 )
-# The others may be about memory (`pneumo_tfds.program.machine_errors`).
+# Errors of `run` that mean a broken file; the others may be about memory (`pneumo_tfds.program.machine_errors`).
 BROKEN = (ort_errors.InvalidArgument, ort_errors.InvalidGraph, ort_errors.NotImplemented)
-ERRORS_ONLY = 3
-ANSWERS = ("probability", "heatmap")
-# Threads that wait sleep instead of spinning, and take work in small pieces. Spinning waits burn the cores that decode
-# the next images and serve the next request: on two half-busy cores they answered single images at half the rate.
+ERRORS_ONLY = 3  # onnxruntime's log severity
+OUTPUTS = ("probability", "heatmap")
+# Waiting threads sleep instead of spinning, and take work in small pieces. Spinning occupies the cores that decode the
+# next images and serve the next request: on two half-busy cores it halved the rate of single images.
 SESSION = {"session.intra_op.allow_spinning": "0", "session.dynamic_block_base": "4"}
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of one image."""
+    """The model's answer for one image."""
 
     probability: float
     """P(PNEUMONIA), in 0 to 1."""
@@ -45,11 +45,11 @@ class Prediction:
     """PNEUMONIA when the probability is at least the threshold, else NORMAL."""
     threshold: float
     heatmap: np.ndarray | None
-    """float32 [h, w] in logit units, whose mean is the logit; None for a model without one."""
+    """float32 [h, w] in logit units; its mean is the logit. None if the model has no heat map."""
 
 
 class Classifier:
-    """An exported model, ready to answer.
+    """An exported model, ready to predict.
 
     >>> classifier = Classifier("runs/first/model.onnx")  # doctest: +SKIP
     >>> classifier.predict_file("chest.jpeg").decision  # doctest: +SKIP
@@ -57,20 +57,20 @@ class Classifier:
 
     Args:
         path: the ONNX file.
-        threads: threads of one answer; 0 lets onnxruntime take one for every core.
-        threshold: in place of the file's own, in [0, 1].
+        threads: threads of onnxruntime; None for one per core.
+        threshold: decision threshold in [0, 1]; None for the one in the file.
         providers: onnxruntime execution providers, such as `["CUDAExecutionProvider", "CPUExecutionProvider"]`.
 
     Raises:
-        ModelFileError: the file is missing, damaged, not ours, or newer than this program.
-        InputError: a threshold outside [0, 1].
+        ModelFileError: the file is missing, damaged, of another project, or newer than this program.
+        InputError: the threshold is outside [0, 1], or `threads` is below 1.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
         *,
-        threads: int = 0,
+        threads: int | None = None,
         threshold: float | None = None,
         providers: Sequence[str] = ("CPUExecutionProvider",),
     ) -> None:
@@ -81,8 +81,10 @@ class Classifier:
             self._inputs = {value.name: (value.type, value.shape[1:]) for value in self.session.get_inputs()}
             outputs = {value.name: value.type for value in self.session.get_outputs()}
         except UnicodeDecodeError as error:
-            raise ModelFileError(f"{path} has names that are no text ({error}); export or copy it again") from error
-        self._outputs = [name for name, kind in outputs.items() if name in ANSWERS and kind == "tensor(float)"]
+            raise ModelFileError(
+                f"{path} has names that are not valid text ({error}); export or copy it again"
+            ) from error
+        self._outputs = [name for name, kind in outputs.items() if name in OUTPUTS and kind == "tensor(float)"]
         self.metadata = Metadata.from_props(props, str(path))
         self.threshold = self.metadata.threshold if threshold is None else threshold
         if not 0.0 <= self.threshold <= 1.0:
@@ -96,11 +98,11 @@ class Classifier:
 
     @property
     def has_heatmap(self) -> bool:
-        """Whether the model answers with a heat map too."""
+        """Whether the model has a heat map as second output."""
         return "heatmap" in self._outputs
 
     def predict_batch(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """The raw outputs for a batch.
+        """Compute the raw outputs for a batch.
 
         Args:
             images: uint8 `[N, S, S, 1]`, as `pneumo_tfds.decode.decode` returns them; N at least 1.
@@ -109,39 +111,39 @@ class Classifier:
             `probability` float32 `[N, 1]` and, if the model has one, `heatmap` float32 `[N, h, w]`.
 
         Raises:
-            InputError: another dtype or shape.
-            ModelFileError: the file's network fails, or answers with anything else.
+            InputError: `images` has another dtype or shape.
+            ModelFileError: the network in the file fails, or its outputs are invalid.
         """
         side = self.image_size
         if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
             kind = getattr(images, "dtype", type(images).__name__)
-            raise InputError(f"images are {kind}, not a uint8 array with grey levels 0 to 255; do not scale them")
+            raise InputError(f"images are {kind}, not a uint8 array of grey levels 0 to 255; do not scale them")
         if images.ndim != 4 or images.shape[1:] != (side, side, 1) or not len(images):
             raise InputError(f"images have the shape {list(images.shape)}, not [N, {side}, {side}, 1]; use decode()")
         try:
             found = dict(zip(self._outputs, self.session.run(self._outputs, {"image": images}), strict=True))
         except BROKEN as error:
             reason = " ".join(str(error).split())
-            raise ModelFileError(f"{self.path} cannot answer ({reason:.200}); export the run again") from error
+            raise ModelFileError(f"{self.path} cannot be run ({reason:.200}); export the run again") from error
         probability, heat = found["probability"], found.get("heatmap", np.zeros((len(images), 1, 1), np.float32))
         if probability.shape != (len(images), 1) or not ((probability >= 0) & (probability <= 1)).all():
-            raise ModelFileError(f"{self.path} answers with something else than probabilities; export the run again")
+            raise ModelFileError(f"{self.path} returns values that are not probabilities; export the run again")
         if heat.ndim != 3 or len(heat) != len(images):
-            raise ModelFileError(f"{self.path} answers with something else than heat maps; export the run again")
+            raise ModelFileError(f"{self.path} returns values that are not heat maps; export the run again")
         return found
 
     def predict(self, images: np.ndarray) -> list[Prediction]:
-        """One `Prediction` for each image of a uint8 batch `[N, S, S, 1]`; raises like `predict_batch`."""
+        """Return one `Prediction` for each image of a uint8 batch `[N, S, S, 1]`; raises like `predict_batch`."""
         outputs = self.predict_batch(images)
         maps = outputs.get("heatmap", [None] * len(images))
-        return [self._judge(float(p), heat) for p, heat in zip(outputs["probability"][:, 0], maps, strict=True)]
+        return [self._decide(float(p), heat) for p, heat in zip(outputs["probability"][:, 0], maps, strict=True)]
 
     def predict_bytes(self, data: bytes, name: str = "image") -> Prediction:
-        """Decode one encoded image (JPEG, PNG, or DICOM with the extra) and answer; raises `DecodeError`."""
+        """Decode and predict one encoded image (JPEG, PNG, or DICOM with the extra); raises `DecodeError`."""
         return self.predict(decode(data, self.image_size, name)[np.newaxis])[0]
 
     def predict_file(self, path: str | os.PathLike[str]) -> Prediction:
-        """Like `predict_bytes` for a file.
+        """Decode and predict one image file.
 
         Raises:
             InputError: the file cannot be read or decoded.
@@ -152,29 +154,31 @@ class Classifier:
             raise InputError(f"{path} cannot be read: {error.strerror or error}; give an image file") from error
         return self.predict_bytes(data, str(path))
 
-    def _judge(self, probability: float, heat: np.ndarray | None) -> Prediction:
+    def _decide(self, probability: float, heat: np.ndarray | None) -> Prediction:
         decision = self.metadata.classes[int(probability >= self.threshold)]
         return Prediction(probability, decision, self.threshold, heat)
 
     def _check_tensors(self) -> None:
         side = self.image_size
         if self._inputs != {"image": ("tensor(uint8)", [side, side, 1])} or "probability" not in self._outputs:
-            raise ModelFileError(f"{self.path} has other tensors than its metadata promises; export the run again")
+            raise ModelFileError(f"{self.path} has other tensors than its metadata says; export the run again")
 
 
-def open_session(path: Path, *, threads: int = 0, providers: Sequence[str] = ("CPUExecutionProvider",)) -> Any:
-    """An onnxruntime session on a model file, with every graph optimisation.
+def open_session(
+    path: Path, *, threads: int | None = None, providers: Sequence[str] = ("CPUExecutionProvider",)
+) -> Any:
+    """Open an onnxruntime session on a model file, with all graph optimisations.
 
     Raises:
         ModelFileError: the file is missing or onnxruntime cannot read it.
-        InputError: a negative number of threads.
+        InputError: `threads` is below 1.
     """
-    if threads < 0:
-        raise InputError(f"threads {threads} is below 0; give 0 for every core, or a number of threads")
+    if threads is not None and threads < 1:
+        raise InputError(f"threads is {threads}; it must be 1 or more, or None for one per core")
     if not path.is_file():
         raise ModelFileError(f"{path} is not a file; give the .onnx file of a run (python -m export RUN makes it)")
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or 0  # 0: one per core
     options.inter_op_num_threads = 1
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = ERRORS_ONLY

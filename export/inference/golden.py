@@ -1,16 +1,16 @@
-"""Golden examples: encoded files, their decoded pixels and the right answers, so that any consumer can prove itself.
+"""Golden examples: encoded files, their decoded pixels and Keras's outputs, with which any consumer can test itself.
 
-`golden.npz` travels with the model file, so it holds made images only, never a patient's. Arrays (n examples):
+`golden.npz` is published with the model file, so it holds drawn images only, no patient's. Arrays (n examples):
 
 - `names` text [n]; `file_<i>` uint8 [bytes]: the encoded file of example i (JPEG or PNG), as a consumer would get it.
-  The last examples are bare tensors (black, white, noise ...) and have no file.
-- `images` uint8 [n, S, S, 1]: what `pneumo_tfds.decode.decode` makes of each file.
-- `probability` float32 [n, 1], and `heatmap` float32 [n, h, w] if the model has one: Keras's answers in float32.
+  The edge cases at the end (black, white, noise and others) are tensors only and have no file.
+- `images` uint8 [n, S, S, 1]: each file as `pneumo_tfds.decode.decode` returns it.
+- `probability` float32 [n, 1], and `heatmap` float32 [n, h, w] if the model has one: Keras's outputs in float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from export.inference.classifier import Classifier
-from export.inference.edge_cases import EDGES, edge_images
 from pneumo_tfds.decode import decode
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing
@@ -27,11 +26,14 @@ from pneumo_tfds.program.npz import read_arrays
 
 GOLDEN_SEED = 2018
 TOLERANCE = 1e-4
-"""Largest |Δp| for a consumer on another machine and runtime; the same runtime stays within 1e-5."""
+"""Largest difference of a probability on another machine and runtime; the same runtime stays within 1e-5."""
+EDGES = ("edge-black", "edge-white", "edge-grey", "edge-noise", "edge-ramp", "edge-checkerboard")
+
+Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 def encoded_examples() -> dict[str, bytes]:
-    """Name to file bytes of made images: sizes, aspect ratios, grey and colour, 8 and 16 bit, JPEG and PNG."""
+    """Draw images and return name to file bytes: sizes, aspect ratios, grey and colour, 8 and 16 bit, JPEG and PNG."""
     from pneumo_tfds.phantoms.drawing import render
 
     def chest(subtype: str, width: int, height: int) -> npt.NDArray[np.uint8]:
@@ -54,16 +56,30 @@ def encoded_examples() -> dict[str, bytes]:
     }
 
 
-def make(answer: Any, side: int) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of `golden.npz`, with `answer` (Keras, uint8 [n, S, S, 1] to output name to array) as the truth."""
+def edge_images(side: int, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """Draw the edge cases that `EDGES` names, on which every copy of a model must agree although no X-ray looks so.
+
+    Returns:
+        uint8 [6, S, S, 1]: three flat images, uniform noise, a ramp, a one-pixel checkerboard.
+    """
+    flat = [np.full((side, side), level, np.uint8) for level in (0, 255, 128)]
+    noise = np.random.default_rng(seed).integers(0, 256, (side, side), dtype=np.uint8)
+    ramp = np.broadcast_to(np.linspace(0, 255, side).astype(np.uint8), (side, side))
+    row, column = np.indices((side, side))
+    board = ((row + column) % 2 * 255).astype(np.uint8)
+    return np.stack([*flat, noise, ramp, board])[..., np.newaxis]
+
+
+def make(answer: Callable[[npt.NDArray[np.uint8]], Arrays], side: int) -> dict[str, npt.NDArray[Any]]:
+    """Make the arrays of `golden.npz`; `answer` returns Keras's outputs by name for uint8 images [n, S, S, 1]."""
     files = encoded_examples()
     images = np.concatenate([np.stack([decode(data, side, name) for name, data in files.items()]), edge_images(side)])
     encoded = {f"file_{number}": np.frombuffer(data, np.uint8) for number, data in enumerate(files.values())}
     return {"names": np.array([*files, *EDGES]), "images": images, **dict(answer(images)), **encoded}
 
 
-def write(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write the arrays as a compressed .npz, at once."""
+def write(path: Path, arrays: Arrays) -> None:
+    """Write the arrays as a compressed .npz file, atomically."""
     with replacing(path) as temporary:
         np.savez_compressed(temporary, allow_pickle=False, **dict(arrays))
 
@@ -72,18 +88,18 @@ def read(path: Path) -> dict[str, npt.NDArray[Any]]:
     """Read a golden file.
 
     Raises:
-        InputError: it is missing, damaged or not one of ours.
+        InputError: the file is missing, damaged, or not a golden file.
     """
     arrays = read_arrays(path, "give a golden.npz, or export the run again")
     missing = [name for name in ("names", "images", "probability") if name not in arrays]
     if missing:
-        raise InputError(f"{path} is no golden file: it lacks {', '.join(missing)}; export the run again")
+        raise InputError(f"{path} is not a golden file: it lacks {', '.join(missing)}; export the run again")
     if not _fit_together(arrays):
-        raise InputError(f"{path} is no golden file: its arrays do not fit together; export the run again")
+        raise InputError(f"{path} is not a golden file: its arrays do not fit together; export the run again")
     return arrays
 
 
-def _fit_together(arrays: Mapping[str, npt.NDArray[Any]]) -> bool:
+def _fit_together(arrays: Arrays) -> bool:
     names, images, probability = arrays["names"], arrays["images"], arrays["probability"]
     heat = arrays.get("heatmap", np.zeros((len(names) if names.ndim else 0, 1, 1), np.float32))
     files = [array for name, array in arrays.items() if name.startswith("file_")]
@@ -98,12 +114,10 @@ def _fit_together(arrays: Mapping[str, npt.NDArray[Any]]) -> bool:
     )
 
 
-def self_test(
-    classifier: Classifier, arrays: Mapping[str, npt.NDArray[Any]], tolerance: float = TOLERANCE
-) -> list[str]:
-    """Decode the golden files and answer them here; every difference from the stored pixels and answers, as text.
+def self_test(classifier: Classifier, arrays: Arrays, tolerance: float = TOLERANCE) -> list[str]:
+    """Decode and predict the golden files, and return every difference from the stored arrays, as text.
 
-    A failing pixel means another decoder or resize, a failing probability another runtime or model file.
+    A difference in pixels means another decoder or resize; one in probabilities, another runtime or model file.
     """
     found = []
     images = arrays["images"]
@@ -111,9 +125,8 @@ def self_test(
         if f"file_{number}" in arrays:
             pixels = decode(arrays[f"file_{number}"].tobytes(), classifier.image_size, str(name))
             if pixels.shape != images[number].shape:
-                return [
-                    f"{name}: decoded to {list(pixels.shape)}, but the golden images are {list(images[number].shape)}"
-                ]
+                shapes = f"decoded to {list(pixels.shape)}, but the golden images are {list(images[number].shape)}"
+                return [f"{name}: {shapes}"]
             levels = int(np.abs(pixels.astype(np.int16) - images[number]).max())
             if levels:
                 found.append(f"{name}: decoded pixels differ by up to {levels} grey levels")
@@ -121,12 +134,12 @@ def self_test(
     gaps = np.abs(outputs["probability"].astype(np.float64) - arrays["probability"])[:, 0]
     for name, gap in zip(arrays["names"], gaps, strict=True):
         if not gap <= tolerance:
-            found.append(f"{name}: the probability differs by {gap:.3g}, over {tolerance:g}")
+            found.append(f"{name}: the probability differs by {gap:.3g}; {tolerance:g} is allowed")
     if "heatmap" in arrays and "heatmap" in outputs:
         if arrays["heatmap"].shape != outputs["heatmap"].shape:
             return [*found, "heat maps have another shape"]
         scale = max(1.0, float(np.abs(arrays["heatmap"]).max()))
         gap = float(np.abs(outputs["heatmap"].astype(np.float64) - arrays["heatmap"]).max())
         if not gap <= 10 * tolerance * scale:
-            found.append(f"heat maps differ by {gap:.3g}, over {10 * tolerance * scale:.3g}")
+            found.append(f"heat maps differ by {gap:.3g}; {10 * tolerance * scale:.3g} is allowed")
     return found

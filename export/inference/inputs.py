@@ -1,45 +1,45 @@
-"""Where prediction finds its images: files, folders, zip archives and standard input, one after another."""
+"""Images to predict, found in files, folders, zip archives and standard input."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from pneumo_tfds.program.errors import InputError, plain
-from pneumo_tfds.sources.zip_archive import ZipReader, list_members
+from pneumo_tfds.sources.zip_archive import MAX_MEMBER_BYTES, ZipReader, list_members
 
 IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".dcm", ".dicom"})
 STANDARD_INPUT = "-"
-LARGEST_FILE = 256 * 1024 * 1024  # bytes; a file beyond this is no radiograph, and is not read
 
 
 class UnreadableError(InputError):
-    """One image could not be read; the others still can."""
+    """Raised when one image cannot be read; the others are still predicted."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """One image to predict: its name, and how to get its bytes when its turn comes."""
+    """An image to predict: its name, and a function that reads its bytes when they are needed."""
 
     name: str
-    """As it can be printed and written in UTF-8, which a path need not be."""
+    """In a form that can be printed and written in UTF-8, which a path may not be."""
     read: Callable[[], bytes]
     """Returns the encoded bytes; raises `UnreadableError`. Safe to call from any thread."""
 
 
 def find_images(places: Sequence[str]) -> list[Image]:
-    """Every image in `places`, in the order given; folders and archives sorted by name, recursively.
+    """Return every image in `places`, in the order given; folders and archives recursively, sorted by name.
 
-    A file that is named is taken whatever its suffix; in folders and archives only image suffixes count, and macOS
-    leftovers (`__MACOSX`, `._*`) do not.
+    A file that is named is taken whatever its suffix. In folders and archives, only files with an image suffix are
+    taken, and macOS metadata (`__MACOSX`, `._*`) is skipped.
 
     Raises:
-        InputError: a place does not exist, a zip is damaged, a place has no image, or nothing was given.
+        InputError: a place does not exist or has no image, a zip is damaged, or `places` is empty.
     """
     if not places:
-        raise InputError("no image was given; name files, folders or zips, or - for an image on standard input")
+        raise InputError("no image was given; give files, folders or zips, or - for an image on standard input")
     if list(places).count(STANDARD_INPUT) > 1:
         raise InputError("standard input (-) was given twice; it holds one image")
     return [image for place in places for image in _in_place(place)]
@@ -57,13 +57,13 @@ def _in_place(place: str) -> Iterator[Image]:
         ]
         if not found:
             raise InputError(f"{place} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); give another folder")
-        yield from (Image(plain(str(entry)), _file_reader(entry)) for entry in found)
+        yield from (Image(plain(str(entry)), partial(_read_file, entry)) for entry in found)
     elif not path.exists():
         raise InputError(f"{place} does not exist; give an image, a folder, a zip, or - for standard input")
     elif path.suffix.lower() == ".zip":
         yield from _in_zip(path)
     else:
-        yield Image(plain(place), _file_reader(path))
+        yield Image(plain(place), partial(_read_file, path))
 
 
 def _in_zip(path: Path) -> Iterator[Image]:
@@ -71,7 +71,7 @@ def _in_zip(path: Path) -> Iterator[Image]:
     if not members:
         raise InputError(f"{path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); give another archive")
     archive = ZipReader(path)
-    yield from (Image(plain(f"{path}/{member}"), _member_reader(archive, member)) for member in members)
+    yield from (Image(plain(f"{path}/{member}"), partial(_read_member, archive, member)) for member in members)
 
 
 def _is_image(name: str) -> bool:
@@ -80,32 +80,29 @@ def _is_image(name: str) -> bool:
     return not hidden and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
-def _file_reader(path: Path) -> Callable[[], bytes]:
-    def read() -> bytes:
-        try:
-            if path.stat().st_size > LARGEST_FILE:
-                raise UnreadableError(f"{path}: over {LARGEST_FILE >> 20} MB; no radiograph is that large")
-            return path.read_bytes()
-        except OSError as error:
-            raise UnreadableError(f"{path}: {error.strerror or error}") from error
-
-    return read
+def _read_file(path: Path) -> bytes:
+    try:
+        _check_size(path.stat().st_size, str(path))
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableError(f"{path}: {error.strerror or error}") from error
 
 
-def _member_reader(archive: ZipReader, member: str) -> Callable[[], bytes]:
-    def read() -> bytes:
-        try:
-            return archive.read_member(member)
-        except InputError as error:
-            raise UnreadableError(str(error)) from error
-
-    return read
+def _read_member(archive: ZipReader, member: str) -> bytes:
+    try:
+        return archive.read_member(member)
+    except InputError as error:
+        raise UnreadableError(str(error)) from error
 
 
 def _read_stdin() -> bytes:
-    data = sys.stdin.buffer.read(LARGEST_FILE + 1)
+    data = sys.stdin.buffer.read(MAX_MEMBER_BYTES + 1)
     if not data:
-        raise UnreadableError("<stdin>: nothing arrived on standard input")
-    if len(data) > LARGEST_FILE:
-        raise UnreadableError(f"<stdin>: over {LARGEST_FILE >> 20} MB; no radiograph is that large")
+        raise UnreadableError("<stdin>: standard input is empty")
+    _check_size(len(data), "<stdin>")
     return data
+
+
+def _check_size(size: int, name: str) -> None:
+    if size > MAX_MEMBER_BYTES:
+        raise UnreadableError(f"{name}: larger than {MAX_MEMBER_BYTES >> 20} MiB, the limit for one image")

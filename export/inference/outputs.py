@@ -1,4 +1,4 @@
-"""Where predictions go: lines on a terminal, JSON Lines, CSV, and heat maps laid over the images."""
+"""Outputs of prediction: lines on the terminal, JSON Lines, CSV, and heat maps drawn over the images."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from pneumo_tfds.program.files import replacing
 
 COLUMNS = ("file", "probability", "decision", "threshold", "error")
 OVERLAY_SIDE = 512  # pixels
-OVERLAY_STRENGTH = 0.45  # how much of the colour where the evidence is strongest
+OVERLAY_STRENGTH = 0.45  # opacity of the colour where the evidence is strongest
 
 
 class Writers:
-    """Every output that was asked for; a table of lines on standard output if none was.
+    """Writers of all outputs that were asked for; a table on standard output if neither JSON nor CSV was.
 
-    A file gets its name when the block ends well, so an interrupted run leaves no half of one.
+    Use as a context manager. Files get their names when the block ends without an error, so that an interrupted
+    command leaves no incomplete file.
 
     Args:
         json_path: JSON Lines; `-` for standard output.
@@ -60,7 +61,7 @@ class Writers:
         self._stack.__exit__(kind, value, trace)
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Write one answer, or one error, wherever it was asked for."""
+        """Write one prediction, or one error, to every output."""
         if self._json is not None:
             self._json.write(json.dumps(row, ensure_ascii=False) + "\n")
         if self._csv is not None:
@@ -70,7 +71,7 @@ class Writers:
             print(f"{answer:>6}  {row.get('decision', 'unreadable'):<10}  {row['file']}")
 
     def overlay(self, name: str, image: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32]) -> Path:
-        """Lay a heat map over its image and write it as a PNG named after the image, numbered where names repeat.
+        """Draw a heat map over its image and write it as a PNG named after the image, numbered if names repeat.
 
         Raises:
             InputError: the folder cannot be written.
@@ -98,12 +99,12 @@ class Writers:
 def overlay(
     image: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32], side: int = OVERLAY_SIDE
 ) -> npt.NDArray[np.uint8]:
-    """Colour an image by the evidence for pneumonia: untouched where there is none or less, up to red where it peaks.
+    """Colour an image by the evidence for pneumonia: grey where there is none, up to red where it is strongest.
 
     Args:
         image: uint8 `[S, S, 1]`.
-        heat: float32 `[h, w]`, logits; values of 0 and below speak against pneumonia and get no colour.
-        side: of the result, pixels.
+        heat: float32 `[h, w]`, logits; values of 0 and below are evidence against pneumonia and get no colour.
+        side: side of the result in pixels.
 
     Returns:
         BGR uint8 `[side, side, 3]`.

@@ -1,1 +1,1 @@
-"""Compare an ONNX file with the Keras model that it was made from."""
+"""Comparison of an ONNX file with the Keras model it was made from."""

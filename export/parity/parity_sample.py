@@ -1,4 +1,4 @@
-"""The images a run was trained and judged on, for comparing files with Keras and for setting int8 ranges."""
+"""Images of the dataset that a run was trained on: for comparing files with Keras, and for int8's value ranges."""
 
 from __future__ import annotations
 
@@ -20,55 +20,48 @@ class Sample:
     images: npt.NDArray[np.uint8]
     """`[n, S, S, 1]`"""
     labels: npt.NDArray[np.int64]
-    """`[n]`, 1 PNEUMONIA"""
+    """`[n]`, 1 for PNEUMONIA"""
 
 
-def dataset_folder(run: Path, config: Mapping[str, Any], metrics: Mapping[str, Any], given: Path | None) -> Path:
-    """The built dataset of a run: as given, or as the run wrote it down.
+def dataset_folder(run: Path, config: Mapping[str, Any], given: Path | None) -> Path:
+    """Return the built dataset to compare on: `given`, or the one that the run's config.json names.
 
     Raises:
-        InputError: none of the places the run names exists any more.
+        InputError: the folder does not exist.
     """
     if given is not None:
         if not given.is_dir():
             raise InputError(f"--dataset {given} is not a folder; give a built dataset, .../pneumo_tfds/CONFIG/VERSION")
         return given
-    noted = metrics.get("dataset")
-    places = [config.get("data", {}).get("dataset")]
-    if isinstance(noted, Mapping):
-        places += [noted.get(key) for key in ("folder", "path", "directory")]
-    named = [Path(place) for place in places if place]
-    for place in named:
-        if place.is_dir():
-            return place
-    where = f"{named[0]} is gone" if named else "the run does not name it"
+    named = config.get("data", {}).get("dataset")
+    if named and Path(named).is_dir():
+        return Path(named)
+    reason = f"{named} is gone" if named else "config.json does not name it"
     raise InputError(
-        f"{run}: the dataset to compare on was not found ({where}); build it again and give --dataset FOLDER"
+        f"{run}: the dataset to compare on was not found ({reason}); build it again and give --dataset FOLDER"
     )
 
 
 def take(dataset: Path, split: str, image_size: int, limit: int) -> Sample:
-    """Images of a split, evenly spread over its records, so that the same call always gives the same ones.
+    """Return images of a split, evenly spread over its records, so that the same call always returns the same ones.
 
     Args:
         dataset: folder of a dataset that `pneumo_tfds` built.
         split: `train`, `validation` or `test`.
-        image_size: side the model wants.
-        limit: how many at most; 0 for all.
+        image_size: side of the model's input, pixels.
+        limit: maximum number of images; 0 takes all.
 
     Raises:
-        InputError: no such split, or images of another size.
+        InputError: the dataset has no such split, or images of another size.
     """
     examples = _splits(dataset, image_size, split)[split].examples
     count = len(examples.labels)
-    rows = (
-        np.arange(count) if not limit or limit >= count else np.linspace(0, count - 1, limit).round().astype(np.int64)
-    )
+    rows = np.linspace(0, count - 1, min(limit or count, count)).round().astype(np.int64)
     return Sample(examples.images[rows], examples.labels[rows])
 
 
 def take_all(dataset: Path, split: str, image_size: int) -> Sample:
-    """Every image of a split, or with `all` of the whole dataset, split after split; raises like `take`."""
+    """Return every image of a split, or with `all` of the whole dataset, split after split; raises like `take`."""
     splits = _splits(dataset, image_size, split)
     chosen = [part.examples for name, part in splits.items() if split in ("all", name)]
     return Sample(
@@ -78,7 +71,7 @@ def take_all(dataset: Path, split: str, image_size: int) -> Sample:
 
 
 def _splits(dataset: Path, image_size: int, split: str) -> dict[str, Any]:
-    """The splits of a dataset, after a look at whether it has `split` (or any, for `all`) and the right size."""
+    """Return the splits of a dataset once `split` (if not `all`) and the image size have been checked."""
     from pipeline.data.split import open_splits
 
     splits: dict[str, Any] = open_splits(dataset)
@@ -86,5 +79,7 @@ def _splits(dataset: Path, image_size: int, split: str) -> dict[str, Any]:
         raise InputError(f"{dataset} has no images in {split}, only in {', '.join(splits)}; build it again")
     held = next(iter(splits.values())).image_size
     if held != image_size:
-        raise InputError(f"{dataset} holds images of {held} pixels, the model takes {image_size}; give another")
+        raise InputError(
+            f"{dataset} has images of {held} pixels, but the model takes {image_size}; give another --dataset"
+        )
     return splits

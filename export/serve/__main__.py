@@ -8,52 +8,42 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from annotated_types import Ge, Le, Unit
 
+from export.options import Threads
+from pneumo_tfds.program.bounds import Bounded
 from pneumo_tfds.program.command import Command, run
-from pneumo_tfds.program.errors import InputError, require
+from pneumo_tfds.program.errors import InputError
 
-LARGEST_PORT = 65535
-MOST_CONNECTIONS = 512
-BACKLOG = 2048  # connections that wait to be accepted; uvicorn's own
+MAX_CONNECTIONS = 512
+BACKLOG = 2048  # connections waiting to be accepted; uvicorn's default
 
 
 @dataclass(frozen=True, kw_only=True)
-class Serve(Command):
-    """Answer X-rays over HTTP: POST an image to /v1/predict. An example to start from, without authentication."""
+class Serve(Bounded, Command):
+    """Predict X-rays over HTTP: POST an image to /v1/predict. An example to start from; it has no authentication."""
 
     model: Annotated[Path, tyro.conf.Positional]
     """The .onnx file of a run."""
     host: str = "127.0.0.1"
-    """Address to listen on; anything but this machine belongs behind a proxy with TLS and authentication."""
-    port: int = 8000
+    """Address to listen on. An address that other machines can reach needs a proxy with TLS and authentication."""
+    port: Annotated[int, Ge(1), Le(65535)] = 8000
     """Port to listen on."""
-    max_megabytes: float = 32.0
-    """Largest upload, MB; a larger one is answered with 413."""
-    batch_size: int = 16
-    """Images answered by one call of the model at most."""
-    batch_wait: float = 4.0
-    """Milliseconds an image waits for company."""
-    queue: int = 256
-    """Images that may wait; one more is answered with 503."""
-    threads: int = 0
-    """Threads of the model; 0: one for each core."""
-    threshold: float | None = None
-    """Decide PNEUMONIA from this probability on, in place of the model's own threshold."""
-
-    def __post_init__(self) -> None:
-        for name, least, most in (
-            ("port", 1, LARGEST_PORT),
-            ("max_megabytes", 0.001, 1024),
-            ("batch_size", 1, 1024),
-            ("batch_wait", 0, 1000),
-            ("queue", 1, 100_000),
-            ("threads", 0, 1024),
-        ):
-            value = getattr(self, name)
-            require(least <= value <= most, name.replace("_", "-"), value, f"from {least:g} to {most:g}")
+    max_megabytes: Annotated[float, Ge(0.001), Le(1024), Unit("MB")] = 32.0
+    """Largest upload in MB; a larger one is answered with status 413."""
+    batch_size: Annotated[int, Ge(1), Le(1024)] = 16
+    """Largest number of images per call of the model."""
+    batch_wait: Annotated[float, Ge(0), Le(1000), Unit("ms")] = 4.0
+    """Milliseconds to wait for further images that can share a call of the model."""
+    queue: Annotated[int, Ge(1), Le(100_000)] = 256
+    """Largest number of waiting images; requests beyond it are answered with status 503."""
+    threads: Threads | None = None
+    """Threads of the model. Default: one per core."""
+    threshold: Annotated[float, Ge(0), Le(1)] | None = None
+    """Decide PNEUMONIA from this probability on. Default: the model's own threshold."""
 
 
-def serve(config: Serve) -> None:
+def serve(command: Serve) -> None:
     """Serve until interrupted."""
     try:
         import uvicorn
@@ -64,22 +54,24 @@ def serve(config: Serve) -> None:
     from export.inference.classifier import Classifier
     from export.serve.batching import BatchLimits
 
-    classifier = Classifier(config.model, threads=config.threads, threshold=config.threshold)
-    batch = BatchLimits(largest=config.batch_size, wait=config.batch_wait / 1000, queue=config.queue)
-    app = create_app(classifier, Limits(body_bytes=int(config.max_megabytes * 1e6), batch=batch))
-    with listening(config.host, config.port) as listener:
-        print(f"Serving {config.model} at http://{config.host}:{config.port}/docs (Ctrl+C ends it)", flush=True)
+    classifier = Classifier(command.model, threads=command.threads, threshold=command.threshold)
+    batch = BatchLimits(largest=command.batch_size, wait=command.batch_wait / 1000, queue=command.queue)
+    app = create_app(classifier, Limits(body_bytes=int(command.max_megabytes * 1e6), batch=batch))
+    with listening(command.host, command.port) as listener:
+        host = f"[{command.host}]" if ":" in command.host else command.host
+        print(f"Serving {command.model} at http://{host}:{command.port} (Ctrl+C stops the server)")
+        print(f"Try it: curl --data-binary @IMAGE http://{host}:{command.port}/v1/predict", flush=True)
         settings = uvicorn.Config(
-            app, log_level="warning", access_log=False, limit_concurrency=MOST_CONNECTIONS, server_header=False
+            app, log_level="warning", access_log=False, limit_concurrency=MAX_CONNECTIONS, server_header=False
         )
         uvicorn.Server(settings).run(sockets=[listener])
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """Listen on an address; uvicorn itself would log why it cannot, and leave with a code of its own.
+    """Listen on an address, so that failure is an InputError and not a log message and exit code of uvicorn's.
 
     Raises:
-        InputError: the port is in use or not allowed, or the address is not this machine's.
+        InputError: the port is in use or not permitted, or the address does not belong to this machine.
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -1,4 +1,4 @@
-"""Answering many clients with few calls of the model: requests that arrive together share a batch."""
+"""Batching of concurrent requests: images that arrive together share a call of the model."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ Answer = TypeVar("Answer")
 
 
 class OverloadedError(RuntimeError):
-    """More requests wait than the queue holds; the client should come back later."""
+    """Raised when the queue is full; the client should try again later."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchLimits:
-    """How requests are gathered."""
+    """Sizes and times of batching."""
 
     largest: int = 16
-    """Items in one call of the model at most."""
+    """Largest number of items in one call of the model."""
     wait: float = 0.004
-    """Seconds an item waits for company when the model is free."""
+    """Seconds to wait for further items when the model is free."""
     queue: int = 256
-    """Items that may wait; one more is refused."""
+    """Largest number of waiting items; the next one is refused."""
 
 
 class Batcher(Generic[Item, Answer]):
-    """Gathers items of concurrent requests and answers them together.
+    """Collects the items of concurrent requests and answers them together.
 
-    Use as an async context manager; the worker lives as long as the block.
+    Use as an async context manager; the worker task ends with the block.
 
     Args:
-        answer: called in `executor` with 1 to `limits.largest` items; returns one answer for each, in order. An
-            exception it raises goes to every request of that batch.
-        limits: how long and how much to gather.
-        executor: where `answer` runs, so that the event loop stays free.
-        observe: told the size of each batch.
+        answer: called in `executor` with 1 to `limits.largest` items; returns one answer per item, in order. If it
+            raises an exception, every request of that batch raises it.
+        limits: sizes and times.
+        executor: where `answer` runs, so that it does not block the event loop.
+        observe: called with the size of each batch.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Batcher(Generic[Item, Answer]):
 
     @property
     def waiting(self) -> int:
-        """Items that wait for the model now."""
+        """Number of items that wait for the model now."""
         return self._queue.qsize()
 
     async def submit(self, item: Item) -> Answer:
@@ -78,12 +78,12 @@ class Batcher(Generic[Item, Answer]):
         try:
             self._queue.put_nowait((item, future))
         except asyncio.QueueFull as error:
-            raise OverloadedError(f"{self._limits.queue} images are waiting already") from error
+            raise OverloadedError(f"{self._limits.queue} images are waiting already; try again later") from error
         return await future
 
     async def _work(self) -> None:
         while True:
-            batch = await self._gather()
+            batch = await self._next_batch()
             self._observe(len(batch))
             loop = asyncio.get_running_loop()
             try:
@@ -92,17 +92,17 @@ class Batcher(Generic[Item, Answer]):
                 for _, future in batch:
                     future.cancel()
                 raise
-            except Exception as error:  # noqa: BLE001 (whatever it is, each waiting request must hear of it)
+            except Exception as error:  # noqa: BLE001 (every waiting request must receive it, whatever it is)
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(error)
                 continue
             for (_, future), answer in zip(batch, answers, strict=True):
-                if not future.done():  # the client may have left
+                if not future.done():  # the client may have disconnected
                     future.set_result(answer)
 
-    async def _gather(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
-        """Wait for one item, then for others until the batch is full or the wait is over."""
+    async def _next_batch(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
+        """Wait for one item, then for others until the batch is full or the time is over."""
         batch = [await self._queue.get()]
         deadline = asyncio.get_running_loop().time() + self._limits.wait
         while len(batch) < self._limits.largest:

@@ -1,7 +1,7 @@
-"""An HTTP service around a `Classifier`: one image in the body of a POST, one JSON answer. An example to start from.
+"""An HTTP service around a `Classifier`: one image as the body of a POST, one JSON answer. An example to start from.
 
-It stores no image, logs no name, and refuses early: by the declared length, then by the bytes that really come, then by
-the file's header, before a pixel is decoded.
+It stores no image, logs no name, and refuses early: by the declared length, then by the number of bytes that arrive,
+then by the file's header, before a pixel is decoded.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ from typing import Any
 
 import numpy as np
 from fastapi import FastAPI, HTTPException, Query, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
 from export.inference.classifier import Classifier, Prediction
 from export.serve.batching import Batcher, BatchLimits, OverloadedError
-from export.serve.prometheus_metrics import Meters
-from export.serve.service_page import page
+from export.serve.prometheus_metrics import Metrics
 from pneumo_tfds.decode import DecodeError, decode
 from pneumo_tfds.decode.headers import format_of
 
 CLOSE = {"Connection": "close"}
-DRAIN_SECONDS = 1.0  # that an upload which is refused may pause
+DRAIN_SECONDS = 1.0  # longest pause of a refused upload that is still read
 IMAGE_TYPES = ("image/jpeg", "image/png", "application/dicom")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What the service accepts."""
+    """Limits on what the service accepts."""
 
     body_bytes: int = 32 * 1024 * 1024
     """Largest upload."""
     body_seconds: float = 30.0
     """Longest time for an upload to arrive."""
     decoders: int = field(default_factory=lambda: os.cpu_count() or 1)
-    """Images decoded at once; each may take 1.3 GB for a moment, if it is as large as is allowed."""
+    """Images decoded at once; one of the largest allowed size takes 1.3 GB for a moment."""
     batch: BatchLimits = field(default_factory=BatchLimits)
-    """How requests are gathered for the model."""
+    """Limits of batching."""
 
 
 class Answer(BaseModel):
@@ -58,7 +58,7 @@ class Answer(BaseModel):
 
 
 class Problem(BaseModel):
-    """Why there is no answer."""
+    """The reason why there is no answer."""
 
     detail: str
 
@@ -70,23 +70,23 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         408: "The body did not arrive in time",
         413: "The body is too large",
         415: "Not a JPEG, PNG or DICOM file",
-        422: "The image is damaged, or its size is no radiograph's",
-        503: "Too many images are waiting; come back after Retry-After seconds",
+        422: "The image is damaged, too small or too large",
+        503: "Too many images are waiting; try again after Retry-After seconds",
     }.items()
 }
 
 
 def create_app(classifier: Classifier, limits: Limits | None = None) -> FastAPI:
-    """The service as an ASGI app, with its OpenAPI description at /openapi.json and a page of it at /docs."""
+    """Create the service as an ASGI app, with its OpenAPI description at /openapi.json."""
     service = _Service(classifier, limits or Limits())
     app = FastAPI(
         title="Pneumonia on paediatric chest X-rays",
         description=f"For {classifier.metadata.intended_use}. Not a medical device.",
         version="1",
         lifespan=service.lifespan,
-        docs_url=None,  # FastAPI's own page loads scripts from another host
+        docs_url=None,  # FastAPI's pages load scripts from another host
         redoc_url=None,
-        redirect_slashes=False,  # the address it would redirect to is made of whatever the client sent
+        redirect_slashes=False,  # the address of the redirect would be made of the client's Host header
     )
     body = {
         "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in IMAGE_TYPES},
@@ -98,42 +98,43 @@ def create_app(classifier: Classifier, limits: Limits | None = None) -> FastAPI:
         methods=["POST"],
         response_model=Answer,
         responses=PROBLEMS,
-        summary="Answer one image: its bytes are the body",
+        summary="Predict one image, whose bytes are the body",
         openapi_extra={"requestBody": body},
     )
-    app.add_api_route("/v1/model", service.model, methods=["GET"], summary="What the model says of itself")
-    app.add_api_route("/healthz", service.health, methods=["GET"], summary="The process is alive")
-    app.add_api_route("/readyz", service.ready, methods=["GET"], summary="The model answers")
-    app.add_api_route("/metrics", service.metrics, methods=["GET"], summary="Figures for Prometheus")
-    app.add_api_route("/docs", lambda: HTMLResponse(page(app.openapi())), methods=["GET"], include_in_schema=False)
+    app.add_api_route("/v1/model", service.model, methods=["GET"], summary="The model's metadata")
+    app.add_api_route("/healthz", service.health, methods=["GET"], summary="Whether the process is alive")
+    app.add_api_route("/readyz", service.ready, methods=["GET"], summary="Whether the model answers")
+    app.add_api_route("/metrics", service.metrics, methods=["GET"], summary="Metrics for Prometheus")
     app.middleware("http")(service.measured)
     return app
 
 
 class _Service:
     def __init__(self, classifier: Classifier, limits: Limits) -> None:
-        self.classifier, self.limits, self.meters = classifier, limits, Meters()
+        self.classifier, self.limits, self.recorded = classifier, limits, Metrics()
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             self.decoding = stack.enter_context(ThreadPoolExecutor(self.limits.decoders, "decode"))
             answering = stack.enter_context(ThreadPoolExecutor(1, "answer"))
-            batcher = Batcher(self._answer, self.limits.batch, answering, self.meters.batched)
+            batcher = Batcher(self._predict, self.limits.batch, answering, self.recorded.batches.observe)
             self.batcher = await stack.enter_async_context(batcher)
             yield
 
-    def _answer(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+    def _predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         return self.classifier.predict(np.stack(images))
 
     async def predict(
         self,
         request: Request,
-        heatmap: bool = Query(False, description="Send the heat map too, if the model has one"),
+        heatmap: bool = Query(False, description="Include the heat map, if the model has one"),
     ) -> Answer:
         data = await self._body(request)
         if format_of(data) is None:
-            raise HTTPException(415, "the body is not a JPEG, PNG or DICOM file")
+            raise HTTPException(
+                415, "the body is not a JPEG, PNG or DICOM file; send the bytes of the file: curl --data-binary @FILE"
+            )
         loop = asyncio.get_running_loop()
         try:
             pixels = await loop.run_in_executor(self.decoding, decode, data, self.classifier.image_size, "the image")
@@ -142,7 +143,7 @@ class _Service:
             raise HTTPException(422, str(error)) from error
         except OverloadedError as error:
             raise HTTPException(503, str(error), {"Retry-After": "1"}) from error
-        self.meters.decided(found.decision)
+        self.recorded.decisions.labels(found.decision).inc()
         return Answer(
             probability=found.probability,
             decision=found.decision,
@@ -152,7 +153,7 @@ class _Service:
         )
 
     async def _body(self, request: Request) -> bytes:
-        """The body, refused as soon as it is known to be too large: by its header, or at the byte that is too many."""
+        """Read the body; refuse it as soon as its declared length or the bytes read so far are over the limit."""
         most = self.limits.body_bytes
         declared = request.headers.get("content-length", "")
         fits = not declared.isdecimal() or (len(declared) < 19 and int(declared) <= most)
@@ -167,7 +168,7 @@ class _Service:
             raise HTTPException(408, f"the body took over {self.limits.body_seconds:g} s", CLOSE) from error
         if not fits:
             if "expect" not in request.headers:
-                await _drain(stream, self.limits.body_seconds)
+                await drain(stream, self.limits.body_seconds)
             raise HTTPException(413, f"the body is over {most / 1e6:.0f} MB", CLOSE)
         if not size:
             raise HTTPException(400, "the body is empty; send the bytes of one image")
@@ -183,7 +184,7 @@ class _Service:
         return {"status": "alive"}
 
     async def ready(self) -> JSONResponse:
-        """Ready means that the model has answered just now, and that the queue has room."""
+        """Predict a black image, which shows that the model answers and that the queue has room."""
         side = self.classifier.image_size
         try:
             async with asyncio.timeout(5):
@@ -192,23 +193,25 @@ class _Service:
             return JSONResponse({"status": "busy", "reason": str(error) or "no answer in 5 s"}, 503)
         return JSONResponse({"status": "ready"})
 
-    async def metrics(self) -> PlainTextResponse:
-        return PlainTextResponse(self.meters.render(self.batcher.waiting), media_type="text/plain; version=0.0.4")
+    async def metrics(self) -> Response:
+        self.recorded.waiting.set(self.batcher.waiting)
+        return Response(self.recorded.render(), media_type=CONTENT_TYPE_LATEST)
 
     async def measured(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         start = time.perf_counter()
         response = await call_next(request)
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Cache-Control"] = "no-store"
-        if request.scope["path"] == "/v1/predict":  # not request.url: that is made of the client's Host and query too
-            self.meters.answered(response.status_code, time.perf_counter() - start)
+        if request.scope["path"] == "/v1/predict":  # not request.url, which contains the client's Host header
+            self.recorded.answers.labels(response.status_code).inc()
+            self.recorded.seconds.observe(time.perf_counter() - start)
         return response
 
 
-async def _drain(stream: AsyncIterator[bytes], seconds: float) -> None:
-    """Throw away what a client is still sending, unless it pauses: hung up on while it sends, it would miss the answer.
+async def drain(stream: AsyncIterator[bytes], seconds: float) -> None:
+    """Read and drop the rest of a refused upload: a client that is cut off while it sends may not see the answer.
 
-    For as long as a body that is not too large might take, too: how much comes in a second is the network's affair.
+    Stops at a pause of `DRAIN_SECONDS`, and after `seconds` in any case, the time that an accepted upload may take.
     """
     now = asyncio.get_running_loop().time
     last = now() + seconds

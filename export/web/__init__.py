@@ -1,1 +1,1 @@
-"""The browser page: the model runs in the visitor's browser, the server only hands out files."""
+"""The browser page: the model runs in the browser, and the server only sends files."""

@@ -1,4 +1,4 @@
-"""`python -m export.web MODEL.onnx`: X-rays answered in the browser, on this machine."""
+"""`python -m export.web MODEL.onnx`: a page that predicts X-rays in the browser, on this machine."""
 
 from __future__ import annotations
 
@@ -8,38 +8,40 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from annotated_types import Ge, Le
 
+from pneumo_tfds.program.bounds import Bounded
 from pneumo_tfds.program.command import Command, run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Web(Command):
-    """Serve a page on 127.0.0.1 that answers X-rays in the browser; no image is sent anywhere."""
+class Web(Bounded, Command):
+    """Serve a page on 127.0.0.1 that predicts X-rays in the browser; no image is sent anywhere."""
 
     model: Annotated[Path, tyro.conf.Positional]
     """The .onnx file of a run."""
     golden: Path | None = None
-    """Its golden.npz, for the page's check (default: the one beside the model, if there is one)."""
-    port: int = 8765
-    """Port to listen on; 0: any free one."""
+    """Golden examples of the model, for the page's self-check. Default: golden.npz beside the model, if it exists."""
+    port: Annotated[int, Ge(0), Le(65535)] = 8765
+    """Port to listen on; 0 takes any free one."""
     open: bool = False
     """Open the page in the default browser."""
 
 
-def serve(config: Web) -> None:
+def serve(command: Web) -> None:
     """Serve until interrupted."""
     from export.inference.classifier import Classifier
     from export.inference.golden import read
     from export.web.server import make_server, site
 
-    Classifier(config.model)  # refuses, here and now, a file the page could not use
-    golden = config.golden or config.model.with_name("golden.npz")
-    if config.golden is not None:
+    Classifier(command.model)  # raises an error for a file that the page could not use
+    golden = command.golden or command.model.with_name("golden.npz")
+    if command.golden is not None:
         read(golden)
-    with make_server(site(config.model, golden if golden.is_file() else None), config.port) as server:
+    with make_server(site(command.model, golden if golden.is_file() else None), command.port) as server:
         address = f"http://{server.server_address[0]!s}:{server.server_address[1]}/"
-        print(f"Serving {config.model} at {address} (Ctrl+C ends it)", flush=True)
-        if config.open:
+        print(f"Serving {command.model} at {address} (Ctrl+C stops the server)", flush=True)
+        if command.open:
             webbrowser.open(address)
         server.serve_forever()
 

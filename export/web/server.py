@@ -1,4 +1,4 @@
-"""A file server for one page and one model: a fixed list of files, on this machine only."""
+"""A web server for one page and one model: a fixed list of files, for this machine only."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ TYPES = {
     ".wasm": "application/wasm",
 }
 
-# The page may load from here and nowhere else, and may send nothing: what it promises, the browser enforces.
-# The last two headers isolate the page, which is what lets WebAssembly use threads.
+# The browser enforces that the page loads from this server only and sends nothing. The last two headers isolate the
+# page from others, without which WebAssembly could not use threads.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
     "img-src 'self' data: blob:; connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; "
@@ -37,11 +37,11 @@ HEADERS = {
 
 
 def site(model: Path, golden: Path | None = None) -> dict[str, Path]:
-    """Address to file of everything the server gives out.
+    """Return every file that is served, by its path in the address.
 
     Args:
         model: the .onnx file.
-        golden: its golden.npz, for the page's own check; None if there is none.
+        golden: the golden.npz for the page's self-check; None leaves it out.
 
     Raises:
         InputError: onnxruntime-web is not installed beside the page.
@@ -56,14 +56,14 @@ def site(model: Path, golden: Path | None = None) -> dict[str, Path]:
 
 
 def make_server(files: Mapping[str, Path], port: int) -> ThreadingHTTPServer:
-    """A server for `files` on 127.0.0.1; port 0 takes a free one.
+    """Create a server for `files` on 127.0.0.1; port 0 takes any free one.
 
     Raises:
-        InputError: the port is taken or not allowed.
+        InputError: the port is in use or not permitted.
     """
 
     class Handler(BaseHTTPRequestHandler):
-        """Answers GET and HEAD for the listed addresses."""
+        """Answers GET and HEAD for the listed paths."""
 
         server_version = "pneumo"
         sys_version = ""
@@ -71,33 +71,18 @@ def make_server(files: Mapping[str, Path], port: int) -> ThreadingHTTPServer:
         timeout = 60  # seconds of silence
 
         def do_GET(self) -> None:
-            """Give a file."""
+            """Send a file."""
             self._answer(with_body=True)
 
         def do_HEAD(self) -> None:
-            """Give its headers."""
+            """Send the headers of a file."""
             self._answer(with_body=False)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Log nothing: whoever looks at X-rays leaves no trail here."""
+            """Log nothing, so that no record is kept of who looks at X-rays."""
 
         def _answer(self, with_body: bool) -> None:
-            # Another site's name that resolves to this machine must not read the model (DNS rebinding).
-            host = self.headers.get("Host", "").rpartition(":")[0]
-            path = files.get(self.path.partition("?")[0])
-            if host not in (HOST, "localhost"):
-                self._send(HTTPStatus.MISDIRECTED_REQUEST, b"wrong host\n", "text/plain", with_body)
-            elif path is None:
-                self._send(HTTPStatus.NOT_FOUND, b"no such file\n", "text/plain", with_body)
-            else:
-                try:
-                    body = path.read_bytes()
-                except OSError:
-                    self._send(HTTPStatus.GONE, b"the file is gone\n", "text/plain", with_body)
-                else:
-                    self._send(HTTPStatus.OK, body, TYPES.get(path.suffix, "application/octet-stream"), with_body)
-
-        def _send(self, status: HTTPStatus, body: bytes, kind: str, with_body: bool) -> None:
+            status, kind, body = self._response()
             self.send_response(status)
             for name, value in {**HEADERS, "Content-Type": kind, "Content-Length": str(len(body))}.items():
                 self.send_header(name, value)
@@ -106,7 +91,19 @@ def make_server(files: Mapping[str, Path], port: int) -> ThreadingHTTPServer:
                 try:
                     self.wfile.write(body)
                 except (BrokenPipeError, ConnectionResetError):
-                    print("a browser left before its file was sent", file=sys.stderr)
+                    print("a browser disconnected before its file was sent", file=sys.stderr)
+
+        def _response(self) -> tuple[HTTPStatus, str, bytes]:
+            # A site whose name resolves to this machine must not read the model (DNS rebinding).
+            if self.headers.get("Host", "").rpartition(":")[0] not in (HOST, "localhost"):
+                return HTTPStatus.MISDIRECTED_REQUEST, "text/plain", b"wrong host\n"
+            path = files.get(self.path.partition("?")[0])
+            if path is None:
+                return HTTPStatus.NOT_FOUND, "text/plain", b"no such file\n"
+            try:
+                return HTTPStatus.OK, TYPES.get(path.suffix, "application/octet-stream"), path.read_bytes()
+            except OSError:
+                return HTTPStatus.GONE, "text/plain", b"the file is gone\n"
 
     try:
         server = ThreadingHTTPServer((HOST, port), Handler)

@@ -117,7 +117,7 @@ def inference_model(network: keras.Model, temperature: float = 1.0, bias: float 
     """
     answering = network if isinstance(network.output, dict) else committee([network])
     image = keras.Input(answering.input_shape[1:], dtype="uint8", name="image")
-    answer = answering(layers.Rescaling(1.0, dtype="float32", name="as_float")(image))
+    answer = answering(ops.cast(image, "float32"))
     calm = layers.Rescaling(1 / temperature, offset=bias, dtype="float32", name="calibrate")(answer[LOGIT])
     outputs = {"probability": layers.Activation("sigmoid", dtype="float32", name="probability")(calm)}
     if HEATMAP in answer:

@@ -12,14 +12,16 @@ def test_export_prints_a_line_for_each_file(exported, tmp_path, sample_images, c
     run = shutil.copytree(exported, tmp_path / "run")
     export(Export(run_folder=run, int8=True, threads=1))
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(f"{run / 'model.onnx'}: 0.01 MB, max |Δp| ")
+    assert lines[0].startswith(f"{run / 'model.onnx'}: 0.01 MB; largest difference of a probability from Keras ")
     assert lines[1].startswith(f"{run / 'model.int8.onnx'}: ")
 
 
-@pytest.mark.parametrize("flag", ["parity_images", "threads"])
-def test_negative_numbers_are_refused(flag, tmp_path):
-    with pytest.raises(InputError, match=f"--{flag.replace('_', '-')} is -1; it must be 0 or more"):
-        Export(run_folder=tmp_path, **{flag: -1})
+@pytest.mark.parametrize(
+    ("flag", "value", "bounds"), [("parity_images", -1, "0 or more"), ("threads", 0, "from 1 to 1024")]
+)
+def test_numbers_out_of_bounds_are_refused(flag, value, bounds, tmp_path):
+    with pytest.raises(InputError, match=f"--{flag.replace('_', '-')} is {value}; it must be {bounds}"):
+        Export(run_folder=tmp_path, **{flag: value})
 
 
 @pytest.mark.parametrize(("make", "reason"), [(False, "is not a folder"), (True, "does not exist")])

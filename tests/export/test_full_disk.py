@@ -5,9 +5,11 @@ import shutil
 
 import pytest
 
-from export import export_run
+from export.export_run import export_run
+from export.options import ExportOptions
 from pneumo_tfds.program.errors import InputError
 
+OPTIONS = ExportOptions(int8=True, threads=1)
 WRITTEN = ("model.onnx", "golden.npz", "parity.json", "model.int8.onnx")
 
 
@@ -24,14 +26,14 @@ def test_export_whose_nth_file_meets_a_full_disk(exported, tmp_path, sample_imag
     old = contents(run)
     whole = shutil.copytree(run, tmp_path / "whole")
     full_disk.at(0)
-    list(export_run.export_run(whole, int8=True, threads=1))
+    list(export_run(whole, OPTIONS))
     new, files = contents(whole), full_disk.files
     assert old["model.onnx"] != new["model.onnx"]
     assert set(new) == set(WRITTEN)
     for number in range(1, files + 1):
         full_disk.at(number)
         with pytest.raises(InputError, match="No space left on device; make room"):
-            list(export_run.export_run(run, int8=True, threads=1))
+            list(export_run(run, OPTIONS))
         left = contents(run)
         for name in ("model.onnx", "model.int8.onnx"):
             assert left.get(name) in (old.get(name), new[name]), f"{name} after a full disk at file {number}"
@@ -40,5 +42,5 @@ def test_export_whose_nth_file_meets_a_full_disk(exported, tmp_path, sample_imag
         shutil.copytree(whole if number == files else exported, run)
         (run / "metrics.json").write_text(json.dumps(metrics))
     full_disk.at(0)
-    list(export_run.export_run(run, int8=True, threads=1))
+    list(export_run(run, OPTIONS))
     assert contents(run)["model.onnx"] == new["model.onnx"]

@@ -98,7 +98,7 @@ def test_unreadable_images_are_rows_with_an_error_and_the_others_go_on(exported,
     found = rows(tmp_path / "out.jsonl")
     assert ["error" in row for row in found] == [True, False, True, True]
     assert "probability" not in found[0]
-    assert "1 images: " in (said := capsys.readouterr().err)
+    assert "1 image: " in (said := capsys.readouterr().err)
     assert "3 could not be read" in said
 
 
@@ -203,7 +203,7 @@ def test_heatmap_asked_of_a_model_without_one(tmp_path, tiny_model, exported, jp
     props = {entry.key: entry.value for entry in onnx.load(exported / "model.onnx").metadata_props}
     onnx.save(convert.to_onnx(tiny_model(heatmap=False), props), tmp_path / "plain.onnx")
     assert Classifier(tmp_path / "plain.onnx").predict_file(next(jpegs.rglob("*.jpeg"))).heatmap is None
-    with pytest.raises(InputError, match="gives no heat map"):
+    with pytest.raises(InputError, match="has no heat map"):
         run(tmp_path / "plain.onnx", jpegs, heatmap=tmp_path / "maps")
 
 

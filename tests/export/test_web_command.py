@@ -39,7 +39,10 @@ def test_a_model_is_served_with_the_golden_images_beside_it(exported, served, ca
     serve(Web(model=exported / "model.onnx", port=0))
     assert (served.model, served.golden) == (exported / "model.onnx", exported / "golden.npz")
     assert (served.port, served.forever, served.opened) == (0, 1, [])
-    assert f"Serving {exported / 'model.onnx'} at http://127.0.0.1:4321/ (Ctrl+C ends it)" in capsys.readouterr().out
+    assert (
+        f"Serving {exported / 'model.onnx'} at http://127.0.0.1:4321/ (Ctrl+C stops the server)"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_model_alone_is_served_without_them_and_the_browser_opened_if_asked(exported, served, tmp_path):

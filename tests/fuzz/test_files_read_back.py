@@ -93,7 +93,7 @@ def test_metrics(data, folder, mutated, changed, input_error_only):
     with input_error_only("metrics.json"):
         assert 0 <= load(folder, "test").threshold <= 1
     with input_error_only("metrics.json"):
-        made = metadata_of_run(run.read_json(run.metrics), {}, 8, str(folder))
+        made = metadata_of_run(run.read_json(run.metrics), 8, str(folder))
         Metadata.from_props(made.to_props(), "m.onnx metrics.json")
     with input_error_only("metrics.json"):
         choice = choice_from_json(run.read_json(run.metrics))

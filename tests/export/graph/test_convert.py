@@ -3,7 +3,6 @@
 from collections import Counter
 
 import keras
-import numpy as np
 import onnx
 import onnxruntime
 import pytest
@@ -60,24 +59,6 @@ def test_equal_weights_give_equal_bytes_in_spite_of_other_names(tiny_model):
     second = convert.to_onnx(tiny_model(seed=5), {"a": "1", "b": "2"})
     assert first.SerializeToString(deterministic=True) == second.SerializeToString(deterministic=True)
     assert first != convert.to_onnx(tiny_model(seed=6), {"a": "1", "b": "2"})
-
-
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_mixed_precision_model_is_exported_in_float32_with_the_same_weights(policy, tiny_model, pictures):
-    mixed = tiny_model(policy=policy)
-    single = convert.float32_copy(mixed)
-    assert {layer.compute_dtype for layer in single.layers if layer.weights} == {"float32"}
-    images = pictures(4)
-    np.testing.assert_allclose(
-        answer(convert.to_onnx(single, {}), images)["probability"],
-        convert.reference(tiny_model())(images)["probability"],
-        atol=1e-6,
-    )
-
-
-def test_float32_model_is_not_copied(tiny_model):
-    model = tiny_model()
-    assert convert.float32_copy(model) is model
 
 
 def test_lambda_layer_is_refused(tmp_path):

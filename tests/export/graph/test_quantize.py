@@ -11,7 +11,10 @@ import pytest
 from export import Classifier, export_run
 from export.graph import quantize
 from export.inference.onnx_metadata import KEYS
+from export.options import ExportOptions
 from export.parity import comparison
+
+FP16, INT8 = "model.fp16.onnx", "model.int8.onnx"
 
 
 @pytest.fixture
@@ -26,14 +29,14 @@ def kinds(path):
 
 
 def test_both_variants_pass_and_keep_the_contract(run, sample_images, pictures):
-    found = dict(export_run.export_run(run, fp16=True, int8=True, threads=1))
-    assert set(found) == {run / "model.onnx", run / export_run.FP16, run / export_run.INT8}
+    found = dict(export_run.export_run(run, ExportOptions(fp16=True, int8=True, threads=1)))
+    assert set(found) == {run / "model.onnx", run / FP16, run / INT8}
     files = json.loads((run / "parity.json").read_text())["files"]
     assert all(report["passed"] for report in files.values())
-    assert set(files) == {"model.onnx", export_run.FP16, export_run.INT8}
+    assert set(files) == {"model.onnx", FP16, INT8}
     images = pictures(6)
     wanted = Classifier(run / "model.onnx").predict(images)
-    for name in (export_run.FP16, export_run.INT8):
+    for name in (FP16, INT8):
         classifier = Classifier(run / name)
         answers = classifier.predict(images)
         np.testing.assert_allclose([a.probability for a in answers], [w.probability for w in wanted], atol=0.02)
@@ -79,13 +82,13 @@ def test_quantizing_twice_gives_the_same_bytes(exported, pictures):
 
 
 def test_a_variant_over_budget_is_not_kept_and_the_command_goes_on(run, sample_images, monkeypatch):
-    (run / export_run.INT8).write_bytes(b"an earlier export")
+    (run / INT8).write_bytes(b"an earlier export")
     monkeypatch.setattr(comparison, "REDUCED", comparison.Budget(probability=0.0, heatmap=1.0))
-    found = dict(export_run.export_run(run, int8=True, threads=1))
-    assert found[run / export_run.INT8].startswith("not kept: max |Δprobability|")
-    assert not (run / export_run.INT8).exists()
+    found = dict(export_run.export_run(run, ExportOptions(int8=True, threads=1)))
+    assert found[run / INT8].startswith("not kept: probability differs")
+    assert not (run / INT8).exists()
     assert not [path for path in run.iterdir() if "candidate" in path.name]
-    assert json.loads((run / "parity.json").read_text())["files"][export_run.INT8]["passed"] is False
+    assert json.loads((run / "parity.json").read_text())["files"][INT8]["passed"] is False
 
 
 def test_more_convolutions_stay_float32_where_fewer_flip_too_much(run, sample_images, monkeypatch):
@@ -100,21 +103,21 @@ def test_more_convolutions_stay_float32_where_fewer_flip_too_much(run, sample_im
         return report
 
     monkeypatch.setattr(comparison, "compare", strict_once)
-    found = dict(export_run.export_run(run, int8=True, threads=1))
+    found = dict(export_run.export_run(run, ExportOptions(int8=True, threads=1)))
     assert len(made) == 2
     assert made[1] < made[0]
-    assert "not kept" not in found[run / export_run.INT8]
-    assert (run / export_run.INT8).is_file()
-    assert json.loads((run / "parity.json").read_text())["files"][export_run.INT8]["passed"] is True
+    assert "not kept" not in found[run / INT8]
+    assert (run / INT8).is_file()
+    assert json.loads((run / "parity.json").read_text())["files"][INT8]["passed"] is True
 
 
 def test_variants_of_another_model_are_removed(run, sample_images):
-    list(export_run.export_run(run, int8=True, threads=1))
-    list(export_run.export_run(run, threads=1))
-    assert (run / export_run.INT8).exists()  # model.onnx is the same, so it is still right
+    list(export_run.export_run(run, ExportOptions(int8=True, threads=1)))
+    list(export_run.export_run(run, ExportOptions(threads=1)))
+    assert (run / INT8).exists()  # model.onnx is the same, so it is still right
     metrics = json.loads((run / "metrics.json").read_text())
     metrics["operating_point"]["threshold"] = 0.25
     (run / "metrics.json").write_text(json.dumps(metrics))
-    list(export_run.export_run(run, threads=1))
-    assert not (run / export_run.INT8).exists()
+    list(export_run.export_run(run, ExportOptions(threads=1)))
+    assert not (run / INT8).exists()
     assert set(json.loads((run / "parity.json").read_text())["files"]) == {"model.onnx"}

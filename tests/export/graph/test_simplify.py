@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import onnx
 import onnxruntime
-import pytest
 
 from export.graph import convert, simplify
 
@@ -48,25 +47,6 @@ def test_means_that_drop_dimensions_are_left_alone():
     before = model.SerializeToString()
     simplify.split_means(model.graph)
     assert model.SerializeToString() == before
-
-
-@pytest.mark.parametrize(
-    ("op", "constant", "dropped"),
-    [("Mul", 1.0, True), ("Add", 0.0, True), ("Mul", 0.0, False), ("Add", 1.0, False), ("Mul", [1.0], False)],
-)
-def test_identities_are_dropped_and_nothing_else(op, constant, dropped):
-    nodes = [onnx.helper.make_node(op, ["x", "c"], ["m"]), onnx.helper.make_node("Relu", ["m"], ["y"])]
-    constants = {"c": np.array(constant, np.float32)}
-    model = model_of(nodes, constants, [("x", FLOAT, ["N", 2])], [("y", ["N", 2])])
-    simplify.drop_identities(model.graph)
-    assert (model.graph.node[1].input[0] == "x") is dropped
-
-
-def test_an_identity_that_is_an_output_stays():
-    node = onnx.helper.make_node("Mul", ["x", "c"], ["y"])
-    model = model_of([node], {"c": np.array(1, np.float32)}, [("x", FLOAT, ["N", 2])], [("y", ["N", 2])])
-    simplify.drop_identities(model.graph)
-    assert list(model.graph.node[0].input) == ["x", "c"]
 
 
 def test_dense_layer_on_a_map_has_constant_reshapes_after_export():

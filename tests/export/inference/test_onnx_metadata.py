@@ -68,7 +68,7 @@ def test_metadata_of_a_run_keeps_single_finite_numbers_only():
         "operating_point": {"threshold": 0.25, "rule": "youden", "chosen_on": "validation"},
         "splits": {"test": {"auroc": 0.9, "npv": None, "confusion_matrix": {"tn": 3}, "intervals": [0, 1]}},
     }
-    found = metadata_of_run(metrics, {}, 48, "runs/x")
+    found = metadata_of_run(metrics, 48, "runs/x")
     assert (found.threshold, found.threshold_rule) == (0.25, "youden (chosen on validation)")
     assert found.metrics == {"test": {"auroc": 0.9}}
     assert (found.dataset, found.dataset_version) == ("gray_48", "1.0.0")
@@ -77,4 +77,4 @@ def test_metadata_of_a_run_keeps_single_finite_numbers_only():
 @pytest.mark.parametrize("metrics", [{}, {"operating_point": {"threshold": None, "rule": "youden"}}])
 def test_run_without_operating_point(metrics):
     with pytest.raises(InputError, match="no operating point"):
-        metadata_of_run(metrics, {}, 48, "runs/x")
+        metadata_of_run(metrics, 48, "runs/x")

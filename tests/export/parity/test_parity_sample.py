@@ -38,7 +38,7 @@ def test_no_limit_or_a_large_one_takes_everything(dataset, limit):
 def test_a_missing_split_and_another_size_are_named(dataset):
     with pytest.raises(InputError, match="no images in train, only in validation, test"):
         ORIGINAL_TAKE(dataset, "train", 8, 4)
-    with pytest.raises(InputError, match="images of 8 pixels, the model takes 48"):
+    with pytest.raises(InputError, match="images of 8 pixels, but the model takes 48"):
         ORIGINAL_TAKE(dataset, "validation", 48, 4)
 
 
@@ -46,7 +46,7 @@ def test_a_missing_split_and_another_size_are_named(dataset):
 def test_all_takes_every_image_of_every_split(dataset, split, count):
     sample = parity_sample.take_all(dataset, split, 8)
     assert (len(sample.images), len(sample.labels)) == (count, count)
-    with pytest.raises(InputError, match="images of 8 pixels, the model takes 48"):
+    with pytest.raises(InputError, match="images of 8 pixels, but the model takes 48"):
         parity_sample.take_all(dataset, split, 48)
     with pytest.raises(InputError, match="no images in train"):
         parity_sample.take_all(dataset, "train", 8)
@@ -57,10 +57,9 @@ def test_dataset_is_the_given_one_else_the_one_the_run_noted(tmp_path):
     noted.mkdir()
     given.mkdir()
     config = {"data": {"dataset": str(noted)}}
-    assert parity_sample.dataset_folder(tmp_path, config, {}, None) == noted
-    assert parity_sample.dataset_folder(tmp_path, config, {}, given) == given
-    assert parity_sample.dataset_folder(tmp_path, {}, {"dataset": {"folder": str(noted)}}, None) == noted
+    assert parity_sample.dataset_folder(tmp_path, config, None) == noted
+    assert parity_sample.dataset_folder(tmp_path, config, given) == given
     with pytest.raises(InputError, match=r"--dataset .* is not a folder"):
-        parity_sample.dataset_folder(tmp_path, config, {}, tmp_path / "gone")
-    with pytest.raises(InputError, match="the run does not name it"):
-        parity_sample.dataset_folder(tmp_path, {}, {}, None)
+        parity_sample.dataset_folder(tmp_path, config, tmp_path / "gone")
+    with pytest.raises(InputError, match=r"config\.json does not name it"):
+        parity_sample.dataset_folder(tmp_path, {}, None)
