@@ -311,7 +311,7 @@ CASES = (
     Bad("config-cut", "pipeline.train --config run/config.json", "settings that were cut off", "is not JSON",
         _taking("run", then=lambda place: place.cut("run/config.json"))),
     Bad("config-unknown-field", "pipeline.train --config run/config.json", "a setting that does not exist",
-        "there is no setting 'epoch'", _config(lambda value: value["fit"].update(epoch=3))),
+        "fit.epoch: there is no such setting", _config(lambda value: value["fit"].update(epoch=3))),
     Bad("config-wrong-type", "pipeline.train --config run/config.json", "a word where a number should be",
         "fit.epochs", _config(lambda value: value["fit"].update(epochs="ten"))),
     Bad("config-list", "pipeline.train --config list.json", "a list as settings", "expected an object of settings",
