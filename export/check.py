@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from pneumo_tfds.program.command import Command, quiet_tensorflow, run
+from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError, require
+from pneumo_tfds.program.quiet import quiet_tensorflow
 
 DIFFERS = 1
 """Exit code if a file is over its budget."""

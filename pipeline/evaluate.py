@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from pneumo_tfds.program.command import Command, quiet_tensorflow, run
+from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
     from pipeline.data.split import Split

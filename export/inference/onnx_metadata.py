@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import UNFIT
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
 
 FORMAT_VERSION = 1
 """Raised when an older reader would misread a newer file: another input, output or meaning of a key."""
@@ -132,7 +132,7 @@ def metadata_of_run(metrics: Mapping[str, Any], config: Mapping[str, Any], image
         point = metrics["operating_point"]
         threshold, rule = float(point["threshold"]), str(point["rule"])
         chosen_on = str(point.get("chosen_on", "validation"))
-    except UNFIT as error:
+    except JSON_SHAPE_ERRORS as error:
         raise InputError(f"{run}/metrics.json has no operating point; run python -m pipeline.evaluate {run}") from error
     if not (math.isfinite(threshold) and 0.0 <= threshold <= 1.0):
         raise InputError(f"{run}/metrics.json has the threshold {threshold}, not one in 0 to 1; evaluate the run again")
@@ -148,7 +148,7 @@ def metadata_of_run(metrics: Mapping[str, Any], config: Mapping[str, Any], image
             dataset_version=str(dataset.get("version", "unknown")),
             metrics={split: _headline(figures) for split, figures in metrics.get("splits", {}).items()},
         )
-    except UNFIT as error:
+    except JSON_SHAPE_ERRORS as error:
         raise InputError(f"{run}/metrics.json is not what evaluation writes ({error}); evaluate again") from error
 
 
