@@ -7,9 +7,10 @@ import importlib.util
 
 from benchmarks.measuring.harness import Record
 from benchmarks.options import MODULES, Options, Stage
-from pneumo_tfds.program.command import quiet_tensorflow, run
+from pneumo_tfds.program.command import run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json, write_text
+from pneumo_tfds.program.quiet import quiet_tensorflow
 
 
 def bench(options: Options) -> None:

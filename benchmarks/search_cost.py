@@ -21,9 +21,10 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import DataConfig, FitConfig, ModelConfig, ModelName, RunConfig, SearchConfig
-from pneumo_tfds.program.command import Command, quiet_tensorflow, run_one_of
+from pneumo_tfds.program.command import Command, run_one_of
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
+from pneumo_tfds.program.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
     from tuning.search.search_plan import Plan

@@ -13,8 +13,9 @@ import tyro
 
 from export.options import Threads
 from pneumo_tfds.program.bounds import Bounded
-from pneumo_tfds.program.command import Command, quiet_tensorflow, run
+from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.quiet import quiet_tensorflow
 
 DIFFERS = 1
 """Exit code if a file differs from Keras by more than its budget."""

@@ -118,7 +118,7 @@ def load(folder: Path, split: str) -> Scored:
     import numpy as np
 
     from pipeline.evaluation.predictions import read_csv
-    from pneumo_tfds.program.files import UNFIT, read_json
+    from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json
 
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give run folders, such as runs/first")
@@ -130,7 +130,7 @@ def load(folder: Path, split: str) -> Scored:
         threshold = float(metrics["operating_point"]["threshold"])
         if not 0 <= threshold <= 1:
             raise ValueError(f"{threshold} is not in 0 to 1")
-    except UNFIT as error:
+    except JSON_SHAPE_ERRORS as error:
         raise InputError(f"{folder}/metrics.json gives no threshold ({error}); evaluate the run again") from error
     table = tables[split]
     order = np.argsort(table.filenames, kind="stable")

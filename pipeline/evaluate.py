@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from pneumo_tfds.program.command import Command, quiet_tensorflow, run
+from pneumo_tfds.program.command import Command, run
+from pneumo_tfds.program.quiet import quiet_tensorflow
 
 
 @dataclass(frozen=True, kw_only=True)

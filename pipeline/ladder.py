@@ -18,9 +18,10 @@ from typing import Any, Literal
 
 from pipeline.config import RunConfig, WeightsError
 from pipeline.ladder_rows import RECIPE, RECIPE_BASE, STUDY, STUDY_BASE, Row
-from pneumo_tfds.program.command import Command, quiet_tensorflow, run
+from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_text
+from pneumo_tfds.program.quiet import quiet_tensorflow
 
 STUDY_BEST = {"accuracy": 0.915, "sensitivity": 0.977, "specificity": 0.812}  # from its own confusion matrix
 FIGURES = ("accuracy", "auroc", "sensitivity", "specificity")

@@ -14,7 +14,6 @@ from datetime import datetime
 from pathlib import Path
 
 from export.options import ExportOptions
-
 from pipeline.config import RunCommand, RunConfig
 from pipeline.config.config_json import read, to_dict
 from pipeline.data.dataset import with_dataset
@@ -22,7 +21,8 @@ from pipeline.devices.tf_config import read_cluster
 from pipeline.run_folder.folder import RunFolder
 from pipeline.stages.fit_and_judge import fit_and_judge, train_as_worker
 from pneumo_tfds.program.child_process import run_in_child_process
-from pneumo_tfds.program.command import quiet_tensorflow, run
+from pneumo_tfds.program.command import run
+from pneumo_tfds.program.quiet import quiet_tensorflow
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
 

@@ -7,22 +7,19 @@ where `tfds.load("pneumo_tfds/gray_224", data_dir=...)` finds it.
 
 from __future__ import annotations
 
-import logging
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pneumo_tfds.phantoms.phantom_source import DEFAULT_COUNT, DEFAULT_SEED, phantom_source
-from pneumo_tfds.program.command import quiet_tensorflow
-from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import reason_and_remedy
+from pneumo_tfds.program.errors import InputError, reason_and_remedy
 from pneumo_tfds.program.locks import exclusive
+from pneumo_tfds.program.quiet import quiet_tensorflow, quiet_tfds
 from pneumo_tfds.sources.inventory import Source
 from pneumo_tfds.sources.opening import open_source
 from pneumo_tfds.splits.shard_plan import Options
@@ -167,7 +164,7 @@ def _run_builder(
     if how.beam_runner is not None:
         flags = _pipeline_options(how.beam_options)
         download_config = download_config.replace(beam_runner=how.beam_runner, beam_options=flags)
-    with _quiet_tfds():
+    with quiet_tfds():
         builder = Builder(
             source=source,
             options=options,
@@ -177,21 +174,6 @@ def _run_builder(
             config=make_config(config),
         )
         builder.download_and_prepare(download_dir=downloads / "downloads", download_config=download_config)
-
-
-@contextmanager
-def _quiet_tfds() -> Iterator[None]:
-    """Keep TFDS's notes for developers off the terminal; ours say what a user wants to know."""
-    import tensorflow_datasets as tfds
-
-    logger = logging.getLogger("absl")
-    level = logger.level
-    tfds.disable_progress_bar()
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _pipeline_options(flags: Sequence[str]) -> Any:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from pipeline.config import RunCommand, RunConfig
 from pipeline.config.config_json import read
-from pneumo_tfds.program.command import quiet_tensorflow, run
+from pneumo_tfds.program.command import run
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.quiet import quiet_tensorflow
 from tuning.search import kerastuner_roles
 from tuning.search.objective import parse
 from tuning.search.space import space

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks.measuring.harness import Work
+from pneumo_tfds.program.quiet import standard_error_held_back
 
 SEED = 0
 
@@ -19,7 +17,7 @@ def pipeline(
     """DALI's pipeline with `workers` threads, built once and run on."""
 
     def prepare() -> Work:
-        with _silent():
+        with standard_error_held_back():  # it reports that the decoders of a GPU, which are not used, cannot be loaded
             from nvidia.dali import pipeline_def
 
             built = pipeline_def(_graph)(
@@ -35,20 +33,6 @@ def pipeline(
         return _run(built, batch_size)
 
     return prepare
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Keep off the terminal that the decoders of a GPU, which are not asked for, could not be loaded."""
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(terminal, 2)
-        os.close(terminal)
 
 
 def _run(built: Any, batch_size: int) -> Work:

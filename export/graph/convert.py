@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumo_tfds.program.command import quiet_tensorflow
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
     import numpy as np

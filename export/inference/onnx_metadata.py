@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import UNFIT
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
 from pneumo_tfds.sources.inventory import LABELS
 
 FORMAT_VERSION = 1
@@ -108,7 +108,7 @@ def metadata_of_run(metrics: Mapping[str, Any], image_size: int, run: str) -> Me
     try:
         point = metrics["operating_point"]
         threshold, rule = float(point["threshold"]), f"{point['rule']} (chosen on {point['chosen_on']})"
-    except UNFIT as error:
+    except JSON_SHAPE_ERRORS as error:
         raise InputError(f"{run}/metrics.json has no operating point; run python -m pipeline.evaluate {run}") from error
     if not (math.isfinite(threshold) and 0.0 <= threshold <= 1.0):
         raise InputError(f"{run}/metrics.json has the threshold {threshold}, not one in 0 to 1; evaluate the run again")
@@ -121,7 +121,7 @@ def metadata_of_run(metrics: Mapping[str, Any], image_size: int, run: str) -> Me
             dataset_version=str(metrics["dataset"]["version"]),
             metrics={split: _single_figures(figures) for split, figures in metrics["splits"].items()},
         )
-    except UNFIT as error:
+    except JSON_SHAPE_ERRORS as error:
         raise InputError(f"{run}/metrics.json is damaged ({error!r:.200}); evaluate the run again") from error
 
 

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import UNFIT
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
 
 VARIABLE = "TF_CONFIG"
 EXAMPLE = '{"cluster": {"worker": ["HOST1:PORT", "HOST2:PORT"]}, "task": {"type": "worker", "index": 0}}'
@@ -44,7 +44,7 @@ def read_cluster() -> Cluster:
         content = json.loads(text)
         chiefs, others = (list(content["cluster"].get(kind, ())) for kind in ("chief", "worker"))
         kind, index = str(content["task"]["type"]), int(content["task"]["index"])
-    except (*UNFIT, RecursionError) as error:
+    except (*JSON_SHAPE_ERRORS, RecursionError) as error:
         raise InputError(
             f"{VARIABLE} cannot be read ({type(error).__name__}: {error}); it looks like {EXAMPLE}"
         ) from error

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import UNFIT, read_json, write_json
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json, write_json
 
 FILE = "lock.json"
 NAMES = {
@@ -101,7 +101,7 @@ def verify(run_dir: Path) -> Verdict | None:
         return Verdict(True, f"{text}, before test was scored.")
     except InputError:
         raise
-    except UNFIT as error:
+    except JSON_SHAPE_ERRORS as error:
         raise InputError(f"{path} or metrics.json is not complete ({error}); evaluate the run again") from error
 
 

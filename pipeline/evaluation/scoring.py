@@ -21,7 +21,7 @@ from pipeline.evaluation.metrics import PREVALENCES, by_subtype, figures, predic
 from pipeline.evaluation.operating_point import OperatingPoint, choose
 from pipeline.evaluation.predictions import Predictions, as_written
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import UNFIT
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
 
 CHOSEN_ON = "validation"
 
@@ -88,7 +88,7 @@ def choice_from_json(metrics: Mapping[str, Any]) -> Choice:
         choice = Choice(float(metrics["temperature"]), point, calibration, float(metrics.get("bias", 0.0)))
         if not (0 <= point.threshold <= 1 and 0 < choice.temperature < np.inf and np.isfinite(choice.bias)):
             raise ValueError(f"threshold {point.threshold}, temperature {choice.temperature}, bias {choice.bias}")
-    except UNFIT as error:
+    except JSON_SHAPE_ERRORS as error:
         raise InputError(
             f"metrics.json lacks a full operating point or temperature ({error}); evaluate again"
         ) from error

@@ -29,7 +29,7 @@ from pipeline.report.report_tables import (
     warnings,
 )
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import UNFIT, read_json, write_text
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json, write_text
 
 TEMPLATE = Path(__file__).with_name("template.html")
 MISTAKES_LISTED = 12
@@ -166,7 +166,7 @@ def render(
         )
     except InputError:
         raise
-    except (*UNFIT, UndefinedError) as error:
+    except (*JSON_SHAPE_ERRORS, UndefinedError) as error:
         raise InputError(f"a JSON file in {run_dir} is not complete ({error}); evaluate the run again") from error
 
 
@@ -205,7 +205,7 @@ def _training(path: Path) -> dict[str, Any]:
         aurocs = [(float(row["validation_auroc"]), row["epoch"]) for row in rows if row.get("validation_auroc")]
         seconds = [float(row["seconds"]) for row in rows if row.get("seconds")]
         speeds = sorted(float(row["images_per_second"]) for row in rows if row.get("images_per_second"))
-    except (*UNFIT, OSError, csv.Error) as error:
+    except (*JSON_SHAPE_ERRORS, OSError, csv.Error) as error:
         raise InputError(f"{path} is no table of epochs ({error}); remove it, or take it from a copy") from error
     best = max(aurocs, key=lambda pair: pair[0]) if aurocs else (None, "")
     return {

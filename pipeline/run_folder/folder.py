@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import RunConfig
 from pipeline.config.config_json import read, to_dict
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import read_json, reason_and_remedy, write_json
+from pneumo_tfds.program.files import read_json, write_json
+from pneumo_tfds.program.locks import held
 
 
 class RunFolder:
@@ -62,27 +61,16 @@ class RunFolder:
         if resume and not (self.config.exists() or self.search_start.exists()):
             raise InputError(f"{self.path} holds no run to resume (no config.json); leave --resume out to start one")
 
-    @contextmanager
-    def locked(self, what: str = "") -> Iterator[None]:
-        """Hold the folder, made if need be, for this process; a second one that wants it is refused, not mixed in.
+    def locked(self, what: str = "") -> AbstractContextManager[None]:
+        """Hold the folder, which is created if need be, for this process; a second process is refused.
 
         Args:
-            what: a part of what is done in the folder, with a lock of its own; empty for all of a run.
+            what: a part of the work in the folder that has a lock of its own; empty for the whole run.
 
         Raises:
             InputError: another process holds it, or the folder cannot be written.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / (f".{what}.lock" if what else ".lock")).open("w")
-        except OSError as error:
-            raise InputError(f"cannot write {self.path}: {reason_and_remedy(error)}") from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise InputError(f"{self.path} is in use by another process; wait, or give another folder") from error
-            yield
+        return held(self.path, f".{what}.lock" if what else ".lock")
 
     def write_config(self, config: RunConfig) -> None:
         """Write the settings that the networks of this run are trained with, once, before training."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import UNFIT, write_text
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, write_text
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def read(path: Path) -> list[dict[str, str]]:
             if set(row) != set(COLUMNS) or int(row["epoch"]) < 1:
                 raise ValueError(f"a line needs {', '.join(COLUMNS)}")
             _ = [float(value) for value in row.values()]
-    except (*UNFIT, OSError, csv.Error) as error:
+    except (*JSON_SHAPE_ERRORS, OSError, csv.Error) as error:
         raise InputError(f"{path} is no table of epochs ({error}); remove it, or take it from a copy") from error
     return rows
 

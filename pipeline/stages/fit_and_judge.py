@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.config import RunConfig
 from pipeline.run_folder.folder import RunFolder
-from pneumo_tfds.program.command import quiet_tensorflow
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
     import keras

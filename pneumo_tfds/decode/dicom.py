@@ -1,6 +1,6 @@
-"""A DICOM radiograph to grey, through pydicom (the `dicom` extra).
+"""Decode a DICOM radiograph to grey levels with pydicom (the `dicom` extra).
 
-The order is the standard's (PS3.3 C.11): stored values, modality LUT, VOI LUT or window, then the photometric
+The steps are those of the standard (PS3.3 C.11): stored values, modality LUT, VOI LUT or window, then the photometric
 interpretation. MONOCHROME1 is inverted last, so that air is black in every image.
 """
 
@@ -17,7 +17,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_tfds.decode.limits import MAX_DEEP_PIXELS, DecodeError, check_size
+from pneumo_tfds.decode.headers import DecodeError, check_size
+from pneumo_tfds.program.errors import reason_of
+from pneumo_tfds.program.limits import MAX_DEEP_PIXELS
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -25,23 +27,23 @@ if TYPE_CHECKING:
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
-"""The transfer syntax that packs the whole file. pydicom unpacks it without a limit, to a thousand times its size."""
+"""Transfer syntax of files deflated as a whole. pydicom inflates them without a limit, up to 1,000 times their size."""
 
 
 def decode_dicom(data: bytes, name: str) -> npt.NDArray[np.uint8]:
-    """Decode the first frame of a DICOM file to uint8 `[height, width]`, padding black.
+    """Decode the first frame of a DICOM file to uint8 `[height, width]`; padding becomes black.
 
     Raises:
-        DecodeError: pydicom is not installed, the file is damaged, holds no pixels, or compresses them in a way that
-            needs another decoder.
+        DecodeError: pydicom is not installed, or the file is damaged, holds no pixels, or needs a decoder that is not
+            installed.
     """
     try:
         import pydicom
     except ModuleNotFoundError as error:
         raise DecodeError(f"{name}: DICOM needs pydicom; install it with: pip install 'pneumo[dicom]'") from error
-    _quiet()
+    _quiet_pydicom()
     if _DEFLATED in data:
-        raise DecodeError(f"{name}: the DICOM file is deflated as a whole, which is refused; export it uncompressed")
+        raise DecodeError(f"{name}: DICOM files that are deflated as a whole are not read; export it uncompressed")
     try:
         dataset = pydicom.dcmread(io.BytesIO(data))
         if "PixelData" not in dataset:
@@ -52,17 +54,17 @@ def decode_dicom(data: bytes, name: str) -> npt.NDArray[np.uint8]:
     except DecodeError:
         raise
     except _damage() as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = reason_of(error)
         raise DecodeError(f"{name}: the DICOM file cannot be decoded ({reason:.300}); export it again") from error
 
 
 def patient_of(data: bytes) -> str:
-    """The file's own patient id, empty if it has none or cannot be read."""
+    """Return the patient id in the header; empty if there is none or the file cannot be read."""
     try:
         import pydicom
     except ModuleNotFoundError:
         return ""
-    _quiet()
+    _quiet_pydicom()
     if _DEFLATED in data:
         return ""
     try:
@@ -73,7 +75,7 @@ def patient_of(data: bytes) -> str:
 
 
 def _damage() -> tuple[type[Exception], ...]:
-    """What pydicom and NumPy raise over values that are not what the standard says."""
+    """Return the exceptions that pydicom and NumPy raise for values that break the standard."""
     from pydicom.errors import BytesLengthException, InvalidDicomError
 
     return (
@@ -83,8 +85,8 @@ def _damage() -> tuple[type[Exception], ...]:
 
 
 @functools.cache
-def _quiet() -> None:
-    """Keep pydicom's notes on odd values to itself: a value that matters is an error here, the others do not matter."""
+def _quiet_pydicom() -> None:
+    """Turn off pydicom's warnings about odd values: those that matter here are errors."""
     logging.getLogger("pydicom").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pydicom")
 
@@ -96,10 +98,10 @@ def _grey(dataset: Dataset) -> npt.NDArray[np.uint8]:
     photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
     if stored.ndim == 3:  # a colour export; pydicom has made it RGB
         if stored.dtype != np.uint8:
-            raise ValueError(f"a colour image of {stored.dtype} is no radiograph")
+            raise ValueError(f"a colour image of {stored.dtype} is not a radiograph")
         return np.asarray(cv2.cvtColor(stored, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
     if photometric not in _GREY:
-        raise ValueError(f"photometric interpretation {photometric} is no radiograph")
+        raise ValueError(f"photometric interpretation {photometric} is not that of a radiograph")
     padding = _padding(dataset, stored)
     values = apply_voi_lut(apply_modality_lut(stored, dataset), dataset)
     grey = _to_eight_bits(np.asarray(values, dtype=np.float32), dataset, padding)
@@ -111,7 +113,7 @@ def _grey(dataset: Dataset) -> npt.NDArray[np.uint8]:
 
 
 def _padding(dataset: Dataset, stored: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
-    """Where the detector saw nothing (PS3.3 C.7.5.1.1.2), None if the file marks no such pixels."""
+    """Return a mask of the padding outside the detector (PS3.3 C.7.5.1.1.2); None if the file marks no such pixels."""
     if "PixelPaddingValue" not in dataset:
         return None
     first = int(dataset.PixelPaddingValue)
@@ -123,11 +125,11 @@ def _padding(dataset: Dataset, stored: npt.NDArray[Any]) -> npt.NDArray[np.bool_
 def _to_eight_bits(
     values: npt.NDArray[np.float32], dataset: Dataset, padding: npt.NDArray[np.bool_] | None
 ) -> npt.NDArray[np.uint8]:
-    """Scale to 0..255: over the window's range if the file has a window or VOI LUT, else over its own values."""
-    seen = values if padding is None else values[~padding]
-    low, high = float(seen.min()), float(seen.max())
+    """Scale to 0 to 255, from the window's range if the file has a window or VOI LUT, else from the range of values."""
+    inside = values if padding is None else values[~padding]
+    low, high = float(inside.min()), float(inside.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError("its window or rescale slope is no number")
+        raise ValueError("its window or rescale slope is not a number")
     if "WindowCenter" in dataset or "VOILUTSequence" in dataset:
         bits = int(dataset.get("BitsStored", 16))
         if "VOILUTSequence" in dataset and "LUTDescriptor" in dataset.VOILUTSequence[0]:
@@ -140,7 +142,7 @@ def _to_eight_bits(
 
 
 def _window_range(dataset: Dataset, bits: int) -> tuple[float, float]:
-    """The output range that pydicom gives a window: that of the stored values, after the modality rescale."""
+    """Return the output range that pydicom gives a window: that of the stored values, after the modality rescale."""
     if "ModalityLUTSequence" in dataset:
         return 0.0, 2.0 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
     signed = int(dataset.get("PixelRepresentation", 0)) == 1

@@ -1,4 +1,4 @@
-"""What an image file says about itself, read before a pixel is decoded; what must not be decoded is refused here."""
+"""Read format and size of an image file before any pixel is decoded, and refuse files that must not be decoded."""
 
 from __future__ import annotations
 
@@ -7,15 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from pneumo_tfds.decode.limits import (
-    MAX_CHUNKS,
-    MAX_DEEP_PIXELS,
-    MAX_INFLATION,
-    MAX_PIXELS,
-    MAX_SCANS,
-    DecodeError,
-    check_size,
-)
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.limits import MAX_CHUNKS, MAX_DEEP_PIXELS, MAX_INFLATION, MAX_PIXELS, MAX_SCANS, MIN_SIDE
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -26,9 +19,13 @@ _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
 
 
+class DecodeError(InputError):
+    """One image cannot be read. The message starts with the image's name."""
+
+
 @dataclass(frozen=True)
 class Header:
-    """What an image file says about itself before any pixel is decoded."""
+    """What an image file declares about its pixels."""
 
     format: str
     """`JPEG`, `PNG` or `DICOM`."""
@@ -41,7 +38,7 @@ class Header:
 
 
 def format_of(data: bytes) -> str | None:
-    """Tell `JPEG`, `PNG` or `DICOM` by the first bytes of a file; None is none of them."""
+    """Return `JPEG`, `PNG` or `DICOM` by the first bytes of a file, or None for any other."""
     if data.startswith(_JPEG):
         return "JPEG"
     if data.startswith(_PNG):
@@ -50,11 +47,11 @@ def format_of(data: bytes) -> str | None:
 
 
 def read_header(data: bytes, name: str = "image") -> Header:
-    """Read format and size from the first bytes, and refuse what must not be decoded.
+    """Read format and size of an image file.
 
     Raises:
-        DecodeError: empty, not one of the formats, truncated, animated, or a size outside `MIN_SIDE` to `MAX_PIXELS`
-            (`MAX_DEEP_PIXELS` with transparency), or one that so few bytes cannot hold.
+        DecodeError: the file is empty, of another format, truncated or animated, or its size is too small, too large
+            (see `pneumo_tfds.program.limits`), or more than its bytes can hold.
     """
     if not data:
         raise DecodeError(f"{name}: the file is empty; copy it again or remove it")
@@ -65,11 +62,20 @@ def read_header(data: bytes, name: str = "image") -> Header:
         return _png_header(data, name)
     if kind == "DICOM":
         return Header(kind, 0, 0, 16, False)
-    raise DecodeError(f"{name}: not a JPEG, PNG or DICOM file, whatever its name says; convert or remove it")
+    raise DecodeError(f"{name}: not a JPEG, PNG or DICOM file, whatever its name is; convert or remove it")
+
+
+def check_size(width: int, height: int, name: str, most: int = MAX_PIXELS) -> None:
+    """Raise DecodeError for a declared size that is too small for a radiograph or too large to decode safely."""
+    if min(width, height) < MIN_SIDE:
+        raise DecodeError(f"{name}: only {width} x {height} pixels, at least {MIN_SIDE} a side are needed; remove it")
+    if width * height > most:
+        limit = f"{most // 1_000_000} million"
+        raise DecodeError(f"{name}: declares {width} x {height} pixels, the limit is {limit}; shrink or remove it")
 
 
 def _png_header(data: bytes, name: str) -> Header:
-    """Width, height and depth, if the chunks are what one still image has and could hold that many pixels."""
+    """Return the header if the chunks are those of one still image and can hold as many pixels as it declares."""
     kinds, compressed = [], 0
     for kind, length in islice(_png_chunks(data), MAX_CHUNKS):
         kinds.append(kind)
@@ -79,7 +85,7 @@ def _png_header(data: bytes, name: str) -> Header:
     if kinds[:1] != [b"IHDR"] or kinds[-1] != b"IEND" or kinds.count(b"IHDR") > 1:
         raise DecodeError(f"{name}: the PNG is damaged or truncated; copy it again or remove it")
     if not _ANIMATION.isdisjoint(kinds):
-        raise DecodeError(f"{name}: is an animated PNG; save one image of it")
+        raise DecodeError(f"{name}: is an animated PNG; save a single image of it")
     width, height, bits, colour = struct.unpack(">IIBB", data[16:26])
     alpha = colour in (4, 6) or b"tRNS" in kinds
     check_size(width, height, name, MAX_DEEP_PIXELS if alpha else MAX_PIXELS)
@@ -89,7 +95,7 @@ def _png_header(data: bytes, name: str) -> Header:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """Type and length of each chunk, up to the end of the image or of the data."""
+    """Yield type and length of each chunk, up to the end of the image or of the data."""
     position = len(_PNG)
     while position + 12 <= len(data):
         length, kind = struct.unpack(">I4s", data[position : position + 8])
@@ -115,8 +121,8 @@ def _jpeg_header(data: bytes, name: str) -> Header:
             bits, height, width, components = struct.unpack(">BHHB", data[position + 4 : position + 10])
             if data.rfind(b"\xff\xd9") < position:
                 raise DecodeError(f"{name}: the JPEG is truncated; copy it again or remove it")
-            # A baseline file of one component has one scan that counts, whatever follows: nearly all X-rays are such,
-            # and looking through all of a file takes a tenth of the time of decoding it.
+            # A baseline file of one component has one scan, and so have nearly all X-rays. Only the others are searched
+            # for scans, because searching a file takes a tenth of the time of decoding it.
             one_scan = marker == _BASELINE and components == 1
             if not one_scan and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
                 raise DecodeError(f"{name}: the JPEG has {scans:,} scans, the limit is {MAX_SCANS}; save it again")

@@ -1,8 +1,8 @@
-"""Bytes of an X-ray to a grey square. The one decoder of the project: build, prediction and golden images call it.
+"""Decode an X-ray to a square of grey levels, with OpenCV and NumPy only.
 
-Needs OpenCV and NumPy only. A JPEG is decoded straight at 1/2, 1/4 or 1/8 of its size (the inverse DCT does the
-averaging), the smallest scale that still covers the target, and brought to the target by area averaging. That is two
-to four times as fast as decoding it whole. The aspect ratio is not kept: like the study, the image is squeezed.
+A JPEG is decoded at 1/2, 1/4 or 1/8 of its size (averaged by the inverse DCT), the smallest scale that still covers the
+target, and then resized to the target by area averaging. This is two to four times as fast as decoding it whole. The
+aspect ratio is not kept, as in the study.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_tfds.decode.dicom import decode_dicom
-from pneumo_tfds.decode.headers import Header, read_header
-from pneumo_tfds.decode.limits import DecodeError
+from pneumo_tfds.decode.headers import DecodeError, Header, read_header
+from pneumo_tfds.program.errors import reason_of
 
 __all__ = ["DecodeError", "Grey", "decode", "decode_full", "resize", "to_eight_bits"]
 
 Grey = npt.NDArray[np.uint8]
 
 STRIP = 256
-"""Rows of an image with transparency that are worked on at once."""
+"""Rows of an image with transparency that are converted at once."""
 
 _REDUCED = {
     1: cv2.IMREAD_GRAYSCALE,
@@ -38,20 +38,20 @@ def decode(data: bytes, size: int, name: str = "image") -> Grey:
             extra, a DICOM file. EXIF orientation is applied; transparent pixels become black; 16-bit values up to
             4095 are read as 12 bit.
         size: side of the square in pixels, at least 1.
-        name: how an error names the image.
+        name: the image's name in error messages.
 
     Returns:
         uint8 `[size, size, 1]`, 0 (black, air) to 255 (white, bone).
 
     Raises:
-        DecodeError: the bytes are no such file, are truncated, declare an absurd size, or hold no picture (every
-            pixel the same).
+        DecodeError: the bytes are of another format, truncated, of a size that is not read, or hold no picture (all
+            pixels are equal).
     """
     return resize(decode_full(data, name, cover=size), size)
 
 
 def decode_full(data: bytes, name: str = "image", cover: int | None = None) -> Grey:
-    """Decode an image file to grey at its own size, or at the smallest JPEG scale that still covers `cover` pixels.
+    """Decode an image file to grey levels at its own size; a JPEG at the smallest scale that covers `cover` pixels.
 
     Returns:
         uint8 `[height, width]`.
@@ -67,12 +67,12 @@ def decode_full(data: bytes, name: str = "image", cover: int | None = None) -> G
     else:
         grey = _decode_png(data, header, name)
     if _is_flat(grey):
-        raise DecodeError(f"{name}: holds no picture, every pixel has the same value; replace or remove the file")
+        raise DecodeError(f"{name}: holds no picture, all pixels have the same value; replace or remove the file")
     return grey
 
 
 def _is_flat(grey: Grey) -> bool:
-    """Whether no pixel differs from another; one look at two of them answers that for nearly all pictures."""
+    """Return whether all pixels are equal; comparing two of them answers that for nearly all pictures."""
     if min(grey.shape) < 1:
         return True
     if grey.item(0) != grey.item(grey.size // 2):
@@ -82,10 +82,9 @@ def _is_flat(grey: Grey) -> bool:
 
 
 def resize(grey: Grey, size: int) -> Grey:
-    """Squeeze uint8 `[height, width]` to `[size, size, 1]` by area averaging (linear where it must enlarge)."""
-    shrinks = min(grey.shape) >= size
+    """Resize uint8 `[height, width]` to `[size, size, 1]` by area averaging, or linearly where it must enlarge."""
     if grey.shape != (size, size):
-        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        interpolation = cv2.INTER_AREA if min(grey.shape) >= size else cv2.INTER_LINEAR
         grey = np.asarray(cv2.resize(grey, (size, size), interpolation=interpolation), dtype=np.uint8)
     return np.reshape(grey, (size, size, 1))
 
@@ -94,16 +93,14 @@ def _imdecode(data: bytes, flags: int, name: str) -> npt.NDArray[np.generic]:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
-        raise DecodeError(
-            f"{name}: cannot be decoded ({' '.join(str(error).split())}); replace or remove it"
-        ) from error
+        raise DecodeError(f"{name}: cannot be decoded ({reason_of(error)}); replace or remove it") from error
     if image is None:
         raise DecodeError(f"{name}: is damaged and cannot be decoded; copy it again or remove it")
     return np.asarray(image)
 
 
 def _scale(header: Header, cover: int | None) -> int:
-    """The largest of 8, 4, 2, 1 by which both sides can be divided and still cover `cover` pixels."""
+    """Return the largest of 8, 4, 2 and 1 by which both sides can be divided and still cover `cover` pixels."""
     if cover is None:
         return 1
     return next((scale for scale in (8, 4, 2) if min(header.width, header.height) >= scale * cover), 1)
@@ -112,13 +109,13 @@ def _scale(header: Header, cover: int | None) -> int:
 def _decode_png(data: bytes, header: Header, name: str) -> Grey:
     if header.alpha:
         image = _imdecode(data, cv2.IMREAD_UNCHANGED, name)
-        if image.shape[2:] == (4,):  # a transparency chunk that is damaged or out of place makes no fourth channel
+        if image.shape[2:] == (4,):  # not so if the transparency chunk is damaged or out of place
             return to_eight_bits(_on_black(image))
     return to_eight_bits(_imdecode(data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH, name))
 
 
 def _on_black(image: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """BGRA `[height, width, 4]` to grey, transparent pixels black; in strips, because it takes 16 bytes a pixel."""
+    """Convert BGRA `[height, width, 4]` to grey on black, in strips, because it takes 16 bytes per pixel."""
     whole = np.float32(255.0 if image.dtype == np.uint8 else 65535.0)
     grey = np.empty(image.shape[:2], image.dtype)
     for top in range(0, len(image), STRIP):
@@ -129,7 +126,7 @@ def _on_black(image: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
 
 
 def to_eight_bits(grey: npt.NDArray[np.generic]) -> Grey:
-    """Scale uint16 to uint8: by 1/16 where no value exceeds 4095 (12-bit data in a 16-bit file), else by 1/257."""
+    """Scale uint16 to uint8: by 1/16 if no value exceeds 4095 (12-bit data in a 16-bit file), else by 1/257."""
     if grey.dtype == np.uint8:
         return grey.astype(np.uint8, copy=False)
     whole = 4095.0 if int(grey.max(initial=0)) <= 4095 else 65535.0

@@ -1,15 +1,21 @@
-"""The one kind of error that is the user's to mend."""
+"""InputError, the error for everything that the user can fix, and how errors become one line of text."""
 
-MOST_CHARACTERS = 2000
-"""Of a message. A name inside an archive alone may have 65,535."""
+from __future__ import annotations
+
+import errno
+
+MAX_CHARACTERS = 2000
+"""Longest message. A name inside an archive alone can have 65,535 characters."""
+
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used: a file, a folder, a flag, a combination of them.
+    """Something the user gave cannot be used: a file, a folder, a flag, or a combination of them.
 
     The message is one line that names the file or flag, says what is wrong, and what to do next. Commands print
-    it without a traceback and leave with exit code 2 (see `pneumo_tfds.program.command`). As text it has no line
-    breaks and nothing that a terminal would obey: names in a stranger's files may hold anything.
+    it without a traceback and exit with code 2 (see `pneumo_tfds.program.command`). As text it has no line breaks and
+    no control characters, because the names in foreign files may hold anything.
     """
 
     def __str__(self) -> str:
@@ -22,16 +28,28 @@ def require(holds: bool, flag: str, value: object, allowed: str) -> None:
         raise InputError(f"--{flag} is {value}; it must be {allowed}")
 
 
+def reason_of(error: BaseException) -> str:
+    """Return why something failed, on one line: the system's words (`No such file or directory`) or the message."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())
+
+
+def reason_and_remedy(error: OSError, elsewhere: str = "another folder") -> str:
+    """Return why the system refused to write, and what to do: `Permission denied; choose another folder`."""
+    room = "make room or " if error.errno in DISK_FULL else ""
+    return f"{reason_of(error)}; {room}choose {elsewhere}"
+
+
 def plain(text: str) -> str:
-    r"""Give `text` as one line: white space as spaces, other characters that do not print as `\x1b`, the middle cut."""
-    line = "".join(map(_plain, text))
-    if len(line) <= MOST_CHARACTERS:
+    r"""Return `text` on one line, with unprintable characters as `\x1b` and the middle of a long text cut out."""
+    line = "".join(map(_plain_character, text))
+    if len(line) <= MAX_CHARACTERS:
         return line
-    half = MOST_CHARACTERS // 2
+    half = MAX_CHARACTERS // 2
     return f"{line[:half]} \u2026 {line[-half:]}"
 
 
-def _plain(character: str) -> str:
+def _plain_character(character: str) -> str:
     if character.isprintable():
         return character
     return " " if character.isspace() else character.encode("unicode_escape").decode("ascii")

@@ -1,8 +1,7 @@
-"""Writing files so that a reader sees the old one or the new one, never half of either."""
+"""Write files so that a reader sees the old content or the new, never half of either."""
 
 from __future__ import annotations
 
-import errno
 import functools
 import json
 import os
@@ -13,27 +12,26 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from pneumo_tfds.program.errors import InputError
+from filelock import lock_descriptor
 
-try:
-    import fcntl
-except ModuleNotFoundError:  # Windows has no such locks: what a killed process left there stays.
-    fcntl = None  # type: ignore[assignment]
+from pneumo_tfds.program.errors import InputError, reason_and_remedy, reason_of
 
-UNFIT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What code raises that takes JSON for what it should be: a key that is missing, text in the place of a number."""
+JSON_SHAPE_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What is raised when parsed JSON lacks a key or has a value of the wrong type."""
 
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+OPEN_FILES_CAN_BE_RENAMED = os.name != "nt"
+"""False on Windows, so temporary files are not locked there, and those of a killed process stay."""
+
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{12}\.partial(\.[^.]*)?")
-_STEM = 50  # characters of a name that are kept, so that the temporary name fits wherever the final one does
+_STEM = 50  # characters of the name that are kept, so that a long name still leaves room for the rest
 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; when the block ends well, its file takes `path`'s name at once.
+    """Yield a temporary path beside `path`; when the block succeeds, rename its file to `path` in one step.
 
-    A block that raises leaves what was there untouched and removes the temporary file; what a killed process left is
-    removed by the next that writes to the folder. The suffix is kept, because many writers choose a format by it.
+    A block that raises leaves the old file untouched and removes the temporary one. What a killed process left behind
+    is removed by the next process that writes to the folder. The suffix is kept, as many writers choose a format by it.
 
     Raises:
         InputError: the folder cannot be written, or the disk is full.
@@ -46,20 +44,20 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
             temporary.replace(target)
-    except BrokenPipeError:  # a reader of our output has gone, which is not about this file
+    except BrokenPipeError:  # about standard output, not about this file
         raise
     except OSError as error:
         raise InputError(f"cannot write {target}: {reason_and_remedy(error)}") from error
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Replace `path` by `text` as UTF-8, at once."""
+    """Replace the content of `path` by `text` as UTF-8."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Replace `path` by `value` as indented JSON. NaN is refused: JSON has none; use None."""
+    """Replace the content of `path` by `value` as indented JSON. NaN is refused, as JSON has none; use None."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
@@ -68,66 +66,56 @@ def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
 
     Args:
         path: the file.
-        remedy: what to do if that fails, as the end of the message.
+        remedy: what to do if that fails; the end of the message.
 
     Raises:
-        InputError: the file is not there, cannot be read, or is not JSON.
+        InputError: the file is missing, cannot be read, or is not JSON.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot read {path} ({reason}); {remedy}") from error
-
-
-def reason_and_remedy(error: OSError, elsewhere: str = "another folder") -> str:
-    """Say why the system refused to write, and what to do: `Permission denied; choose another folder`."""
-    room = "make room or " if error.errno in FULL else ""
-    return f"{error.strerror or error}; {room}choose {elsewhere}"
+        raise InputError(f"cannot read {path} ({reason_of(error)}); {remedy}") from error
 
 
 @contextmanager
 def _temporary(target: Path) -> Iterator[Path]:
-    """Make an empty file beside `target` under a name of its own, and remove it unless it has got another."""
+    """Create an empty file with a unique name beside `target`; remove it afterwards unless it was renamed."""
     _remove_litter(os.path.abspath(target.parent))
-    path, held = _made(target)
+    path, file = _create(target)
     try:
         yield path
     finally:
-        held.close()
+        file.close()
         path.unlink(missing_ok=True)
 
 
-def _made(target: Path) -> tuple[Path, IO[bytes]]:
-    """Make the file, and lock it for as long as this process has it open: an unlocked one is litter."""
+def _create(target: Path) -> tuple[Path, IO[bytes]]:
+    """Create the file and keep it locked while it is open: an unlocked temporary file belongs to no living process."""
     while True:
         path = target.with_name(f".{target.stem[:_STEM]}.{secrets.token_hex(6)}.partial{target.suffix}")
-        held = path.open("xb")
-        if fcntl is None:
-            held.close()  # Windows renames no open file
-            return path, held
-        if _locked(held) and path.exists():
-            return path, held
-        held.close()  # taken for litter between its making and its locking
+        file = path.open("xb")
+        if not OPEN_FILES_CAN_BE_RENAMED:
+            file.close()
+            return path, file
+        if _lock(file) and path.exists():
+            return path, file
+        file.close()  # another process removed it as litter before it was locked
 
 
-def _locked(file: IO[bytes]) -> bool:
+def _lock(file: IO[bytes]) -> bool:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks, where nothing is taken for litter either
+        return lock_descriptor(file.fileno(), blocking=False)
+    except OSError:  # a file system without locks; nothing is removed as litter there either
         return True
-    return True
 
 
-@functools.lru_cache(maxsize=4096)  # once for a process: what it begins itself, it removes itself
+@functools.lru_cache(maxsize=4096)  # once per folder and process, which removes its own files itself
 def _remove_litter(folder: str) -> None:
     """Remove the temporary files in a folder that no living process holds, on this machine or another."""
-    if fcntl is None:
+    if not OPEN_FILES_CAN_BE_RENAMED:
         return
     for path in Path(folder).glob(".*.partial*"):
         if _TEMPORARY.fullmatch(path.name):
             with suppress(OSError), path.open("r+b") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
+                if lock_descriptor(file.fileno(), blocking=False):
+                    path.unlink()

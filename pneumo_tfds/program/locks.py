@@ -1,7 +1,9 @@
-"""One process at a time in one place, and nothing left behind by one that was killed or failed."""
+"""Locks: one process at a time in a folder. The system drops them when their process ends, however it ends."""
 
 from __future__ import annotations
 
+import errno
+import functools
 import os
 import shutil
 import sys
@@ -9,49 +11,103 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import reason_and_remedy
+from filelock import lock_descriptor
 
-try:
-    import fcntl
-except ModuleNotFoundError:  # Windows has no such locks; two builds at once are then the user's to avoid.
-    fcntl = None  # type: ignore[assignment]
+from pneumo_tfds.program.errors import InputError, reason_and_remedy
 
-_LITTER = "incomplete.*_"
+NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF})
+"""What file systems without locks answer; EBADF where only files that are open for writing can be locked (NFS)."""
+
+FOLDERS_CAN_BE_OPENED = os.name != "nt"
+
+
+def lock(descriptor: int, folder: Path) -> bool:
+    """Lock an open file until it is closed, or go on without a lock where the file system has none.
+
+    Args:
+        descriptor: of the file.
+        folder: what the lock protects, for the warning on standard error if it cannot be protected.
+
+    Returns:
+        Whether it is locked.
+
+    Raises:
+        BlockingIOError: another process holds the lock.
+    """
+    try:
+        if not lock_descriptor(descriptor, blocking=False):
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), str(folder))
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        _warn(folder)
+        return False
+    return True
+
+
+@functools.cache
+def _warn(folder: Path) -> None:
+    line = f"{folder}: there are no file locks here; do not start a second command on this folder while one runs"
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def held(folder: Path, name: str = ".lock") -> Iterator[None]:
+    """Hold the lock file `name` in `folder`, which is created if need be, while the block runs.
+
+    Raises:
+        InputError: another process holds it, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / name).open("a")
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {reason_and_remedy(error)}") from error
+    with file:
+        try:
+            lock(file.fileno(), folder)
+        except BlockingIOError as error:
+            raise InputError(f"{folder} is in use by another process; wait, or give another folder") from error
+        yield
 
 
 @contextmanager
 def exclusive(dataset_dir: str | os.PathLike[str]) -> Iterator[None]:
-    """Hold the lock of `<config>/<version>` while the block runs; wait for another process that holds it.
+    """Hold the lock of a dataset folder `<config>/<version>` while the block runs; wait while another process holds it.
 
-    The kernel drops the lock when its process dies, however it dies. So whoever holds it may remove the folders that
-    unfinished builds left beside the dataset. Folders of other file systems (`gs://...`) are left alone.
+    The holder first removes the folders that unfinished builds left beside the dataset. Folders of other file systems
+    (`gs://...`) are not locked.
 
     Raises:
         InputError: the folder cannot be written.
     """
-    if fcntl is None or "://" in os.fspath(dataset_dir):
+    if "://" in os.fspath(dataset_dir):
         yield
         return
     target = Path(dataset_dir)
-    lock = target.parent / f".{target.name}.lock"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("w")
+        file = (target.parent / f".{target.name}.lock").open("a")
     except OSError as error:
         raise InputError(f"cannot write {target.parent}: {reason_and_remedy(error, 'another --data-dir')}") from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = lock(file.fileno(), target.parent)
         except BlockingIOError:
             print(f"{target}: waiting for another process that builds it", file=sys.stderr, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        for litter in target.parent.glob(f"{_LITTER}{target.name}"):
-            whole = litter.joinpath(*target.parts[-3:])
-            if (litter / "old").exists() and whole.exists() and not target.exists():
-                whole.rename(target)  # killed between the two renames that replace a dataset
-            shutil.rmtree(litter, ignore_errors=True)
+            locked = lock_descriptor(file.fileno())
+        if locked:
+            _remove_unfinished(target)
         yield
+
+
+def _remove_unfinished(target: Path) -> None:
+    """Remove what killed builds left. If one died between the two renames that replace a dataset, do the second."""
+    for unfinished in target.parent.glob(f"incomplete.*_{target.name}"):
+        new = unfinished.joinpath(*target.parts[-3:])
+        if (unfinished / "old").exists() and new.exists() and not target.exists():
+            new.rename(target)
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 @contextmanager
@@ -61,27 +117,29 @@ def filled(folder: str | os.PathLike[str]) -> Iterator[None]:
     Raises:
         InputError: the folder is not empty, another process fills it, or it cannot be written.
     """
-    target, handle = Path(folder), None
+    target, descriptor = Path(folder), None
     try:
         target.mkdir(parents=True, exist_ok=True)
-        if fcntl is not None:
-            handle = os.open(target, os.O_RDONLY)
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if FOLDERS_CAN_BE_OPENED:  # the folder itself is locked, because a lock file in it would make it not empty
+            descriptor = os.open(target, os.O_RDONLY)
+            lock(descriptor, target)
+        else:
+            _warn(target)
         if any(target.iterdir()):
             raise InputError(f"{folder}: is not empty; name a new folder")
-        with _emptied_if_it_fails(target):
+        with _emptied_on_error(target):
             yield
     except BlockingIOError as error:
         raise InputError(f"{folder} is in use by another process; wait, or name a new folder") from error
     except OSError as error:
         raise InputError(f"cannot write {folder}: {reason_and_remedy(error)}") from error
     finally:
-        if handle is not None:
-            os.close(handle)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 @contextmanager
-def _emptied_if_it_fails(folder: Path) -> Iterator[None]:
+def _emptied_on_error(folder: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:

@@ -1,7 +1,7 @@
-"""Work on many images in threads, in order and within bounded memory.
+"""Map a function over many images in threads, in order and within bounded memory.
 
-Threads and not processes: OpenCV, zlib, hashlib and file reads let go of Python's lock while they work, and threads
-share what they return without copying it.
+Threads and not processes: OpenCV, zlib, hashlib and file reads release Python's global lock while they work, and
+threads share results without copying them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 CHUNK = 4
-"""Items per task: fewer hand-overs between threads, still little to wait for at the end."""
+"""Items per task: few enough that no thread waits long at the end, and fewer hand-overs between threads than with 1."""
 
 CHUNKS_AHEAD = 4
 """Tasks in flight per worker, so that a worker never waits while the consumer writes a shard."""
@@ -32,7 +32,7 @@ _threads_before = 0
 
 
 def available_cores() -> int:
-    """Cores that this process may use, which in a container is fewer than the machine has."""
+    """Return how many cores this process may use, which in a container can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -41,12 +41,12 @@ def ordered_map(
 ) -> Iterator[Result]:
     """Yield `function(item)` for each item, in the order of the items.
 
-    At most `workers` x `CHUNKS_AHEAD` x `CHUNK` results wait to be consumed. What a call raises is raised here, in its
-    turn. The answer does not depend on `workers`.
+    At most `workers` x `CHUNKS_AHEAD` x `CHUNK` results wait to be consumed. An exception of a call is raised here when
+    its item is due. The results do not depend on `workers`.
 
     Args:
         function: called from several threads.
-        items: consumed in the caller's thread, a little ahead.
+        items: consumed in the caller's thread, a little ahead of the results.
         workers: threads; None for one per available core, 0 to work in the caller's thread.
     """
     workers = available_cores() if workers is None else workers
@@ -57,24 +57,24 @@ def ordered_map(
     def work(chunk: Sequence[Item]) -> list[Result]:
         return [function(item) for item in chunk]
 
-    waiting = iter(items)
+    remaining = iter(items)
     with one_thread_per_opencv_call(), ThreadPoolExecutor(workers, "pneumo_tfds") as pool:
-        flying: deque[Future[list[Result]]] = deque()
+        pending: deque[Future[list[Result]]] = deque()
         try:
             while True:
-                while len(flying) < workers * CHUNKS_AHEAD and (chunk := list(islice(waiting, CHUNK))):
-                    flying.append(pool.submit(work, chunk))
-                if not flying:
+                while len(pending) < workers * CHUNKS_AHEAD and (chunk := list(islice(remaining, CHUNK))):
+                    pending.append(pool.submit(work, chunk))
+                if not pending:
                     return
-                yield from flying.popleft().result()
+                yield from pending.popleft().result()
         finally:
-            for future in flying:
+            for future in pending:
                 future.cancel()
 
 
 @contextmanager
 def one_thread_per_opencv_call() -> Iterator[None]:
-    """Keep OpenCV from starting its own threads inside ours while at least one such block is open."""
+    """Keep OpenCV from starting threads of its own while at least one such block is open."""
     global _users, _threads_before
     with _lock:
         if _users == 0:

@@ -12,11 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 Item = TypeVar("Item")
 
-PATIENCE_SECONDS = 2.0
+DELAY_SECONDS = 2.0
 
 
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """Yield `items`, drawing a bar on standard error if that is a terminal and the work outlasts two seconds."""
+    """Yield `items`; draw a bar on standard error if it is a terminal and the work takes more than two seconds."""
     if not sys.stderr.isatty():
         yield from items
         return
@@ -29,4 +29,4 @@ def track(items: Iterable[Item], description: str, total: int | None = None) -> 
         for item in items:
             yield item
             done += 1
-            progress.update(task, completed=done, visible=time.monotonic() - start > PATIENCE_SECONDS)
+            progress.update(task, completed=done, visible=time.monotonic() - start > DELAY_SECONDS)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import UNFIT, read_json
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json
 
 REMEDY = "build the dataset again with --overwrite"
 MOST = 1 << 60  # of images or bytes
@@ -69,7 +69,7 @@ def inspect(folder: Path, seconds: float = 0.0) -> Built:
         examples = {str(split["name"]): sum(map(_count, split["shardLengths"])) for split in info["splits"]}
         shards = sum(len(split["shardLengths"]) for split in info["splits"])
         size = sum(_count(split["numBytes"]) for split in info["splits"])
-    except UNFIT as error:
+    except JSON_SHAPE_ERRORS as error:
         raise InputError(f"{path} is not what a build writes ({error!s:.100}); {REMEDY}") from error
     return Built(folder, seconds, read_metadata(folder), examples, shards, size)
 

@@ -122,7 +122,7 @@ def test_subcommands_are_found_by_name_and_unknown_ones_refused(call):
 @pytest.mark.slow
 def test_tensorflow_is_imported_without_its_notes():
     program = (
-        "from pneumo_tfds.program.command import quiet_tensorflow as q; q(); import tensorflow as tf; tf.constant(1)"
+        "from pneumo_tfds.program.quiet import quiet_tensorflow as q; q(); import tensorflow as tf; tf.constant(1)"
     )
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")

@@ -35,7 +35,7 @@ def test_short_work_on_a_terminal_shows_no_bar(monkeypatch):
 def test_long_work_on_a_terminal_shows_what_is_done(monkeypatch):
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setattr("pneumo_tfds.program.progress.PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr("pneumo_tfds.program.progress.DELAY_SECONDS", -1.0)
     tracked = track(range(3), "Decoding")
     next(tracked)
     next(tracked)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pneumo_tfds.program.command import Command
-from pneumo_tfds.program.machine_errors import explained, refusals
+from pneumo_tfds.program.machine_errors import explain_machine_error, machine_error_types
 
 ROOT = Path(__file__).parents[2]
 GIGABYTE = 2**30
@@ -79,28 +79,28 @@ def test_memory_that_is_not_there_is_one_line_that_says_what_to_lower(what):
 
 
 def test_flags_that_help_are_named_wherever_they_are():
-    line = explained(MemoryError("Unable to allocate 8 PiB"), Outer())
+    line = explain_machine_error(MemoryError("Unable to allocate 8 PiB"), Outer())
     assert line == "not enough memory (Unable to allocate 8 PiB); lower --batch-size, --workers, --cache off"
-    assert explained(MemoryError(), None).startswith("not enough memory (none left); end other programs")
+    assert explain_machine_error(MemoryError(), None).startswith("not enough memory (none left); end other programs")
 
 
 def test_libraries_say_it_in_their_own_ways():
-    with pytest.raises(refusals()) as caught:
+    with pytest.raises(machine_error_types()) as caught:
         cv2.resize(np.zeros((2, 2), np.uint8), (2**30, 2**30))
-    assert explained(caught.value, Outer()).startswith("not enough memory (")
-    with pytest.raises(refusals()) as caught:
+    assert explain_machine_error(caught.value, Outer()).startswith("not enough memory (")
+    with pytest.raises(machine_error_types()) as caught:
         cv2.cvtColor(np.zeros((0, 0), np.uint8), cv2.COLOR_BGR2GRAY)
-    assert explained(caught.value, Outer()) is None, "another error of theirs is ours to mend"
+    assert explain_machine_error(caught.value, Outer()) is None, "another error of theirs is ours to mend"
 
 
 @pytest.mark.slow
 def test_tensorflow_says_it_in_its_own_way():
     import tensorflow as tf
 
-    with pytest.raises(refusals()) as caught:
+    with pytest.raises(machine_error_types()) as caught:
         tf.zeros([2**46])
-    assert "OOM when allocating" in explained(caught.value, Outer())
-    assert not isinstance(tf.errors.InvalidArgumentError(None, None, "x"), refusals())
+    assert "OOM when allocating" in explain_machine_error(caught.value, Outer())
+    assert not isinstance(tf.errors.InvalidArgumentError(None, None, "x"), machine_error_types())
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_tensorflow_says_it_in_its_own_way():
     ],
 )
 def test_what_the_system_refuses_names_the_file(error, says):
-    assert says in explained(error, None)
+    assert says in explain_machine_error(error, None)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")

@@ -27,7 +27,6 @@ ELSEWHERE = {
     "pneumo_tfds/pneumo_tfds_dataset_builder.py": "the same folder",
     "pneumo_tfds/phantoms/phantom_source.py": "a folder that was empty, and is again if it fails",
     "pneumo_tfds/program/locks.py": "locks",
-    "pipeline/run_folder/folder.py": "locks",
     "pipeline/run_folder/model_file.py": "the temporary file of the function above it",
     "export/export_run.py": "candidates, in a temporary folder",
     "export/inference/outputs.py": "a file that `replacing` holds open",
@@ -35,7 +34,6 @@ ELSEWHERE = {
     "tuning/local_workers.py": "the logs of workers, line after line",
     "benchmarks/inference_speed.py": "a temporary folder",
     "benchmarks/image_folders.py": "a temporary folder",
-    "benchmarks/peers/dali_peer.py": "nowhere",
 }
 
 

@@ -15,8 +15,8 @@ from PIL import Image
 
 from image_files import png_chunk
 from pneumo_tfds.decode import decode
-from pneumo_tfds.decode.headers import read_header
-from pneumo_tfds.decode.limits import MAX_PIXELS, DecodeError
+from pneumo_tfds.decode.headers import DecodeError, read_header
+from pneumo_tfds.program.limits import MAX_PIXELS
 
 NAME = "train/NORMAL/a.jpeg"
 

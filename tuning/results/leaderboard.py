@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import UNFIT, read_json, write_text
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json, write_text
 from tuning.search import journal
 from tuning.search.objective import Objective
 
@@ -56,7 +56,7 @@ def rows(trials: Path, objective: Objective) -> list[Row]:
             score = account.score if state["status"] == "COMPLETED" else None
             curve = tuple(epoch["validation_auroc"] for epoch in account.epochs)
             number = int(folder.name.removeprefix("trial_")) + 1
-        except UNFIT as error:
+        except JSON_SHAPE_ERRORS as error:
             raise InputError(f"{record} is not what a search writes ({error}); {journal.REMEDY}") from error
         found.append(Row(number, outcome, score, len(account.epochs), account.seconds, account.values, curve, reason))
     sign = -1 if objective.direction == "max" else 1

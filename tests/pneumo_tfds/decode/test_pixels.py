@@ -15,8 +15,8 @@ from PIL import Image
 from image_files import png, png_chunk
 from pneumo_tfds.decode import DecodeError, decode, decode_full
 from pneumo_tfds.decode.headers import read_header
-from pneumo_tfds.decode.limits import MAX_SCANS
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.limits import MAX_SCANS
 
 
 def encode(image: Image.Image, kind: str, **options) -> bytes:

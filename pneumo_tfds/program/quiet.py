@@ -1,0 +1,52 @@
+"""Keep libraries from writing notes for developers to the terminal."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def standard_error_held_back() -> Iterator[None]:
+    """Hold back what is written to standard error, also by C++ code; show it only if the block raises."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            notes.seek(0)
+            os.write(terminal, notes.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+def quiet_tensorflow() -> None:
+    """Import TensorFlow without its start-up notes. `TF_CPP_MIN_LOG_LEVEL`, if set, decides about later ones."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "tensorflow" not in sys.modules:
+        with standard_error_held_back():
+            importlib.import_module("tensorflow")
+
+
+@contextmanager
+def quiet_tfds() -> Iterator[None]:
+    """Turn off the progress bars and notes of TensorFlow Datasets; our commands print what a user needs."""
+    import tensorflow_datasets as tfds
+
+    logger = logging.getLogger("absl")
+    level = logger.level
+    tfds.disable_progress_bar()
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
