@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 PACKAGES := pneumo_tfds pipeline tuning export benchmarks
 
-.PHONY: help setup train test test-all mutants lint format web bench constraints clean
+.PHONY: help setup train test test-all mutants lint format web bench docs constraints clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ web: $(READY)  ## The browser page: make web ARGS=runs/NAME/model.onnx
 
 bench: $(READY)  ## Every stage against its peers and its limit
 	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(READY)  ## The documentation as a site in site/; fails on a broken link (make docs ARGS=--verbose)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
 
 constraints: $(READY)  ## Pin today's versions of all dependencies
 	$(BIN)/pip install --quiet uv

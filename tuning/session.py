@@ -40,7 +40,7 @@ def search(settings: RunConfig, run_dir: Path | None, *, resume: bool, console: 
         console: where people read.
 
     Raises:
-        InputError: see `docs/tuning.md`; always one line with the way out.
+        InputError: see `docs/how-to/tune.md`; always one line with the way out.
     """
     console = console or Console()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that every trial is traced anew, as it must be

@@ -127,7 +127,8 @@ def apply(images: Any, changes: Changes) -> Any:
     )
     if changes.sharpness is not None:
         grey = ops.clip(sharpness_and_grain.sharpen(grey, changes.sharpness[:, :, None]), 0, 255)
-    # As exp(gamma log x): XLA calls the C library for `power` once a pixel, but vectorizes these two (docs/speed.md).
+    # As exp(gamma log x): XLA calls the C library for `power` once a pixel, but vectorizes these two
+    # (docs/explanation/speed.md).
     lit = ops.exp(changes.gamma[:, :, None] * ops.log(ops.maximum(grey / 255, 1e-6)))
     lit = (lit - 0.5) * changes.gain[:, :, None] + 0.5 + changes.offset[:, :, None]
     if changes.noise is not None:

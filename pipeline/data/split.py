@@ -30,7 +30,7 @@ from pneumo_tfds.program.files import read_json
 EVERY_ROW = slice(None)
 BROKEN = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError)  # files
 REBUILD = "build the dataset again with --overwrite"
-PARSE_BATCH = 64  # records parsed by one op: what stays in the L2 cache at 224 pixels (docs/speed.md)
+PARSE_BATCH = 64  # records parsed by one op: what stays in the L2 cache at 224 pixels (docs/explanation/speed.md)
 SHUFFLE_BYTES = 512 * 2**20  # what a stream's shuffle buffer may hold
 MEMORY_SHARE = 0.125  # of the machine's memory, for pixels that a GPU holds once more
 TEXT, TEXTS = tf.io.FixedLenFeature([], tf.string), ("patient", "subtype", "filename")

@@ -39,8 +39,8 @@ def choose(config: FitConfig) -> Execution:
     """Choose the precision and compilation of a run.
 
     On a CPU `auto` is mixed_bfloat16 where it has instructions for that, else float32, and never XLA. On a GPU it is
-    mixed_bfloat16 or mixed_float16 by compute capability, compiled. docs/speed.md has the measurements behind this, and
-    `python -m benchmarks train` repeats them. A step on several devices is not compiled.
+    mixed_bfloat16 or mixed_float16 by compute capability, compiled. docs/explanation/speed.md has the measurements
+    behind this, and `python -m benchmarks train` repeats them. A step on several devices is not compiled.
 
     Raises:
         InputError: XLA was asked for on several devices.

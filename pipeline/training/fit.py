@@ -246,7 +246,8 @@ class Training:
 
 @functools.lru_cache(maxsize=8)  # XLA keeps what it compiled for as long as the process lives, so not once a fit
 def _augmented(changes: AugmentConfig, size: int) -> Callable[[Any, Any], Any]:
-    # Compiled on its own whatever the step is: uncompiled, these gathers are several times slower (docs/speed.md).
+    # Compiled on its own whatever the step is: uncompiled, these gathers are several times slower
+    # (docs/explanation/speed.md).
     @tf.function(jit_compile=True)
     def augmented(images: Any, uniform: Any) -> Any:
         return augment.apply(images, augment.sample(uniform, changes, size))

@@ -1,5 +1,5 @@
 """The bad inputs that every command is tried with, as data: `test_bad_inputs.py` runs them, and they are the table of
-`docs/bad-inputs.md`, which `python tests/helpers/bad_inputs_table.py` writes.
+`docs/reference/bad-inputs.md`, which `python tests/helpers/bad_inputs_table.py` writes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch_files
 from image_files import png
 
 HERE = Path(__file__)
-DOCS = HERE.parents[2] / "docs" / "bad-inputs.md"
+DOCS = HERE.parents[2] / "docs" / "reference" / "bad-inputs.md"
 D = files.DATASET
 
 PHANTOM_TF_CONFIG = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 7}}'
