@@ -22,9 +22,9 @@ from pipeline.run_folder.folder import RunFolder
 from pipeline.stages.fit_and_judge import fit_and_judge, train_as_worker
 from pneumo_tfds.program.child_process import run_in_child_process
 from pneumo_tfds.program.command import run
-from pneumo_tfds.program.quiet import quiet_tensorflow
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
+from pneumo_tfds.program.quiet import quiet_tensorflow
 
 PROGRAM = "python -m pipeline.train"
 PHANTOMS = (

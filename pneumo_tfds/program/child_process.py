@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.machine_errors import explained, refusals
+from pneumo_tfds.program.machine_errors import explain_machine_error, machine_error_types
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -68,8 +68,8 @@ def _call(sender: Connection, function: Callable[..., Any], args: Any, keywords:
         result = function(*args, **keywords)
     except (InputError, KeyboardInterrupt) as raised:
         error = raised
-    except refusals() as raised:
-        if not isinstance(raised, BrokenPipeError) and explained(raised, None) is None:
+    except machine_error_types() as raised:
+        if not isinstance(raised, BrokenPipeError) and explain_machine_error(raised, None) is None:
             raise
         error = raised if isinstance(raised, OSError | MemoryError) else MemoryError(str(raised))
     if error is not None:
