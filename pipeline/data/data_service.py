@@ -30,7 +30,9 @@ def served(chain: tf.data.Dataset, address: str) -> Iterator[Any]:
         host, port = address.split(":")
         socket.create_connection((host, int(port)), PATIENCE).close()
     except (OSError, OverflowError) as error:
-        raise InputError(f"{flag}: nothing answers there ({error}); start the service first (docs/scale.md)") from error
+        raise InputError(
+            f"{flag}: nothing answers there ({error}); start the service first (docs/how-to/many-machines.md)"
+        ) from error
     service = tf.data.experimental.service
     remote = chain.enumerate().apply(
         service.distribute(service.ShardingPolicy.OFF, f"grpc://{address}", max_outstanding_requests=4)

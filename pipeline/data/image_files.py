@@ -1,7 +1,7 @@
 """From image files to batches without a built dataset: every image is read, decoded and augmented again each epoch.
 
 For sources that are used once, or do not fit on the disk a second time. A built dataset is faster from the first
-epoch on (docs/speed.md). Threads decode: OpenCV lets go of Python's lock. An image is decoded at the
+epoch on (docs/explanation/speed.md). Threads decode: OpenCV lets go of Python's lock. An image is decoded at the
 JPEG's own smaller scale and goes through one warp that does scaling and geometry together.
 """
 

@@ -1,8 +1,9 @@
 """Held-out patients as another clinic might have imaged them: documented, seeded changes of validation images.
 
 A hold-out of the same archive says AUROC 0.995 of models that reach 0.96 on the official test, whose images differ in
-exposure, sharpness and framing (docs/results.md). So recipes are chosen on validation seen through these changes, each
-stronger than what patients of one archive differ by, and none of them made by the augmentation's own code.
+exposure, sharpness and framing (docs/explanation/results.md). So recipes are chosen on validation seen through these
+changes, each stronger than what patients of one archive differ by, and none of them made by the
+augmentation's own code.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Built:
     seconds: float
     """What building took; 0 if it was there."""
     metadata: dict[str, Any]
-    """`metadata.json`, see docs/data.md."""
+    """`metadata.json`, see docs/reference/dataset.md."""
     examples: dict[str, int]
     """Split to number of records."""
     shards: int
