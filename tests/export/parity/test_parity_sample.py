@@ -14,12 +14,10 @@ ORIGINAL_TAKE = parity_sample.take
 @pytest.fixture
 def dataset(tmp_path, monkeypatch):
     """A folder that reads as a dataset of ten 8 x 8 images in validation."""
-    import pipeline.data.split
-
     images = np.arange(10, dtype=np.uint8).repeat(64).reshape(10, 8, 8, 1)
     split = SimpleNamespace(image_size=8, examples=SimpleNamespace(images=images, labels=np.arange(10) % 2))
     other = SimpleNamespace(image_size=8, examples=SimpleNamespace(images=images[:3], labels=np.ones(3, np.int64)))
-    monkeypatch.setattr(pipeline.data.split, "open_splits", lambda folder: {"validation": split, "test": other})
+    monkeypatch.setattr(parity_sample, "open_splits", lambda folder: {"validation": split, "test": other})
     return tmp_path
 
 
