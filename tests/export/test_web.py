@@ -146,7 +146,7 @@ def test_page_in_a_browser(exported, address, xrays):
         answer = classifier.predict_file(xrays / name)
         assert card["probability"] == pytest.approx(answer.probability, abs=0.01)
         assert card["label"].startswith(f"{name}: {card['decision']}")
-    assert "6 read" in seen["status"]
+    assert "6 images" in seen["status"]
     assert "1 could not be read" in seen["status"]
 
     # The threshold by keyboard, the heat map's switch, and every control within reach of Tab and with a name.
