@@ -15,12 +15,12 @@ import tf2onnx
 
 from export.graph.canonical import canonical
 from export.graph.simplify import simplify
+from export.inference.classifier import OUTPUTS
 from pipeline.run_folder.model_file import load_model
 from pneumo_tfds.program.errors import InputError
 
 OPSET = 18
 INPUT = "image"
-OUTPUTS = ("probability", "heatmap")
 
 
 def load_keras(path: Path) -> Any:
