@@ -10,6 +10,7 @@ import tyro
 
 from export.options import ExportOptions
 from pneumo_tfds.program.command import Command, run
+from pneumo_tfds.program.quiet import quiet_tensorflow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,7 @@ class Export(ExportOptions, Command):
 
 def export(command: Export) -> None:
     """Export the run and print a line for each file. A model.onnx that differs from Keras is an error (exit code 2)."""
+    quiet_tensorflow()
     from export.export_run import export_run
 
     for file, summary in export_run(command.run_folder, command, dataset=command.dataset):

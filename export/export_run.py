@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import onnx
 
 from export.graph import convert
 from export.inference import golden
@@ -20,9 +22,6 @@ from export.parity import comparison, parity_sample
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing, write_json
-
-if TYPE_CHECKING:
-    import onnx
 
 SPLIT = "validation"
 FLOAT32_CONVOLUTIONS = (1, 4)
@@ -95,7 +94,7 @@ def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Ite
 
 def _variants(run: RunFolder, options: ExportOptions, dataset: Path, side: int) -> Iterator[Variant]:
     """Yield the smaller variants that were asked for."""
-    from export.graph.quantize import to_fp16, to_int8
+    from export.graph.quantize import to_fp16, to_int8  # slow to import, and not always needed
 
     if options.fp16:
         yield Variant(run.onnx_fp16, [to_fp16])

@@ -6,18 +6,21 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import onnx
+import tensorflow as tf
+import tf2onnx
+
+from export.graph.canonical import canonical
+from export.graph.simplify import simplify
+from export.inference.classifier import OUTPUTS
+from pipeline.run_folder.model_file import load_model
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.quiet import quiet_tensorflow
-
-if TYPE_CHECKING:
-    import numpy as np
-    import onnx
 
 OPSET = 18
 INPUT = "image"
-OUTPUTS = ("probability", "heatmap")
 
 
 def load_keras(path: Path) -> Any:
@@ -26,11 +29,6 @@ def load_keras(path: Path) -> Any:
     Raises:
         InputError: the file is missing, damaged, or holds a Lambda layer or anything else that safe loading refuses.
     """
-    quiet_tensorflow()
-    import tensorflow as tf
-
-    from pipeline.run_folder.model_file import load_model
-
     with tf.device("CPU:0"):
         return load_model(path)
 
@@ -54,19 +52,17 @@ def output_names(model: Any) -> tuple[str, ...]:
     return tuple(name for name in OUTPUTS if name in model.output)
 
 
+def _outputs(model: Any, images: Any) -> dict[str, Any]:
+    outputs = model(images, training=False)
+    return {name: outputs[name] for name in output_names(model)}
+
+
 def reference(model: Any) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """Return a function from uint8 images [N, S, S, 1] to Keras's outputs by name, in float32 on the CPU.
 
     On the CPU, because a GPU may multiply in TensorFloat-32, which differs from float32 in the fourth digit.
     """
-    import tensorflow as tf
-
-    names = output_names(model)
-
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def call(images: Any) -> dict[str, Any]:
-        outputs = model(images, training=False)
-        return {name: outputs[name] for name in names}
+    call = tf.function(lambda images: _outputs(model, images), reduce_retracing=True)
 
     def answer(images: np.ndarray) -> dict[str, np.ndarray]:
         with tf.device("CPU:0"):
@@ -89,27 +85,16 @@ def to_onnx(model: Any, props: Mapping[str, str]) -> onnx.ModelProto:
     Raises:
         InputError: the model has other inputs or outputs, or ops that cannot be exported.
     """
-    import tensorflow as tf
-    import tf2onnx
-
-    from export.graph.canonical import canonical
-    from export.graph.simplify import simplify
-
-    side, names = image_side(model), output_names(model)
+    side = image_side(model)
     signature = [tf.TensorSpec((None, side, side, 1), tf.uint8, name=INPUT)]
-
-    @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
-    def infer(image: Any) -> dict[str, Any]:
-        outputs = model(image, training=False)
-        return {name: outputs[name] for name in names}
-
+    infer = tf.function(lambda image: _outputs(model, image), input_signature=signature)
     try:
         with tf.device("CPU:0"), errors_only("tf2onnx"):
             converted, _ = tf2onnx.convert.from_function(infer, input_signature=signature, opset=OPSET)
     except (ValueError, RuntimeError) as error:
         raise InputError(f"tf2onnx cannot convert the model: {' '.join(str(error).split()):.300}") from error
     simplify(converted)
-    return canonical(converted, names, props)
+    return canonical(converted, output_names(model), props)
 
 
 @contextmanager

@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from export.graph.canonical import canonical
 from export.graph.convert import INPUT, errors_only
@@ -16,13 +19,23 @@ from export.graph.convert import INPUT, errors_only
 CALIBRATION_BATCH = 16
 
 
+class CalibrationBatches(CalibrationDataReader):  # type: ignore[misc]
+    """Calibration images, uint8 [n, S, S, 1], in batches."""
+
+    def __init__(self, images: npt.NDArray[np.uint8]) -> None:
+        starts = range(0, len(images), CALIBRATION_BATCH)
+        self.batches = iter([{INPUT: images[start : start + CALIBRATION_BATCH]} for start in starts])
+
+    def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
+        """Return the next batch by input name, or None at the end."""
+        return next(self.batches, None)
+
+
 def to_fp16(source: Path) -> onnx.ModelProto:
     """Convert to float16 from the first convolution to the last; scaling, calibration and sigmoid stay in float32.
 
     Meant for GPUs: onnxruntime's CPU kernels compute most of it in float32 and lose time with conversions.
     """
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
     model = onnx.load(source)
     head, tail = _outside_convolutions(model.graph)
     converted = convert_float_to_float16(
@@ -43,25 +56,6 @@ def to_int8(source: Path, images: npt.NDArray[np.uint8], *, float32_convolutions
         images: training images, uint8 [n, S, S, 1]; validation and test images must not set the ranges.
         float32_convolutions: number of convolutions that stay in float32, from the first on; the last is always int8.
     """
-    from onnxruntime.quantization import (
-        CalibrationDataReader,
-        CalibrationMethod,
-        QuantFormat,
-        QuantType,
-        quantize_static,
-    )
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        """The calibration batches, each once."""
-
-        def __init__(self) -> None:
-            starts = range(0, len(images), CALIBRATION_BATCH)
-            self.batches = iter([{INPUT: images[start : start + CALIBRATION_BATCH]} for start in starts])
-
-        def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
-            return next(self.batches, None)
-
     original = onnx.load(source)
     with tempfile.TemporaryDirectory() as folder, errors_only(""):  # onnxruntime's quantization logs to the root logger
         prepared, quantized = Path(folder, "prepared.onnx"), Path(folder, "int8.onnx")
@@ -70,7 +64,7 @@ def to_int8(source: Path, images: npt.NDArray[np.uint8], *, float32_convolutions
         quantize_static(
             str(prepared),
             str(quantized),
-            Reader(),
+            CalibrationBatches(images),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv", "Add", "AveragePool", "MaxPool", "Concat", "Relu"],
             nodes_to_exclude=_excluded(onnx.load(prepared).graph, float32_convolutions),

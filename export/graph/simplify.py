@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime as ort
 
 PROBE_BATCHES = (2, 3)
 
@@ -41,8 +42,6 @@ def fix_reshapes(model: onnx.ModelProto) -> None:
     The targets are found by running the model on two batch sizes: the dimension that differs is the batch, the others
     are constants. A target with more than one dimension that differs is left as it is.
     """
-    import onnxruntime as ort
-
     constants = _constants(model.graph)
     dynamic = [node for node in model.graph.node if node.op_type == "Reshape" and node.input[1] not in constants]
     if not dynamic:

@@ -78,18 +78,18 @@ class Classifier:
         self.session = open_session(self.path, threads=threads, providers=providers)
         try:
             props = dict(self.session.get_modelmeta().custom_metadata_map)
-            self._inputs = {value.name: (value.type, value.shape[1:]) for value in self.session.get_inputs()}
+            inputs = {value.name: (value.type, value.shape[1:]) for value in self.session.get_inputs()}
             outputs = {value.name: value.type for value in self.session.get_outputs()}
         except UnicodeDecodeError as error:
-            raise ModelFileError(
-                f"{path} has names that are not valid text ({error}); export or copy it again"
-            ) from error
+            raise ModelFileError(f"{path} has names that are not text ({error}); export or copy it again") from error
         self._outputs = [name for name, kind in outputs.items() if name in OUTPUTS and kind == "tensor(float)"]
         self.metadata = Metadata.from_props(props, str(path))
         self.threshold = self.metadata.threshold if threshold is None else threshold
         if not 0.0 <= self.threshold <= 1.0:
             raise InputError(f"threshold {threshold} is not in 0 to 1; give a probability")
-        self._check_tensors()
+        side = self.image_size
+        if inputs != {"image": ("tensor(uint8)", [side, side, 1])} or "probability" not in self._outputs:
+            raise ModelFileError(f"{path} has other tensors than its metadata says; export the run again")
 
     @property
     def image_size(self) -> int:
@@ -157,11 +157,6 @@ class Classifier:
     def _decide(self, probability: float, heat: np.ndarray | None) -> Prediction:
         decision = self.metadata.classes[int(probability >= self.threshold)]
         return Prediction(probability, decision, self.threshold, heat)
-
-    def _check_tensors(self) -> None:
-        side = self.image_size
-        if self._inputs != {"image": ("tensor(uint8)", [side, side, 1])} or "probability" not in self._outputs:
-            raise ModelFileError(f"{self.path} has other tensors than its metadata says; export the run again")
 
 
 def open_session(

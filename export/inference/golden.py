@@ -57,7 +57,7 @@ def encoded_examples() -> dict[str, bytes]:
 
 
 def edge_images(side: int, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """Draw the edge cases that `EDGES` names, on which every copy of a model must agree although no X-ray looks so.
+    """Draw the edge cases that `EDGES` names: images unlike X-rays, on which every copy of a model must agree too.
 
     Returns:
         uint8 [6, S, S, 1]: three flat images, uniform noise, a ramp, a one-pixel checkerboard.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -45,33 +45,24 @@ def find_images(places: Sequence[str]) -> list[Image]:
     return [image for place in places for image in _in_place(place)]
 
 
-def _in_place(place: str) -> Iterator[Image]:
+def _in_place(place: str) -> list[Image]:
     path = Path(place)
     if place == STANDARD_INPUT:
-        yield Image("<stdin>", _read_stdin)
-    elif path.is_dir():
-        found = [
-            entry
-            for entry in sorted(path.rglob("*"))
-            if _is_image(entry.relative_to(path).as_posix()) and entry.is_file()
-        ]
-        if not found:
-            raise InputError(f"{place} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); give another folder")
-        yield from (Image(plain(str(entry)), partial(_read_file, entry)) for entry in found)
-    elif not path.exists():
+        return [Image("<stdin>", _read_stdin)]
+    if not path.exists():
         raise InputError(f"{place} does not exist; give an image, a folder, a zip, or - for standard input")
+    if path.is_dir():
+        files = [file for file in sorted(path.rglob("*")) if _is_image(file.relative_to(path).as_posix())]
+        images = [Image(plain(str(file)), partial(_read_file, file)) for file in files if file.is_file()]
     elif path.suffix.lower() == ".zip":
-        yield from _in_zip(path)
+        archive = ZipReader(path)
+        members = sorted(member.name for member in list_members(path) if _is_image(member.name))
+        images = [Image(plain(f"{path}/{member}"), partial(_read_member, archive, member)) for member in members]
     else:
-        yield Image(plain(place), partial(_read_file, path))
-
-
-def _in_zip(path: Path) -> Iterator[Image]:
-    members = sorted(member.name for member in list_members(path) if _is_image(member.name))
-    if not members:
-        raise InputError(f"{path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); give another archive")
-    archive = ZipReader(path)
-    yield from (Image(plain(f"{path}/{member}"), partial(_read_member, archive, member)) for member in members)
+        return [Image(plain(place), partial(_read_file, path))]
+    if not images:
+        raise InputError(f"{place} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); give another folder or zip")
+    return images
 
 
 def _is_image(name: str) -> bool:

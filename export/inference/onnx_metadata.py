@@ -76,9 +76,7 @@ class Metadata:
         """
         missing = [key for key in KEYS if key not in props]
         if len(missing) == len(KEYS):
-            raise ModelFileError(
-                f"{name} is an ONNX file but not one of this project; give one made by python -m export"
-            )
+            raise ModelFileError(f"{name} is an ONNX file but not one of this project; give one of python -m export")
         if "version" in props:
             _check_version(props["version"], name)
         for key in KEYS:

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 from typing import IO, Any
 
 import cv2
@@ -24,10 +23,10 @@ OVERLAY_SIDE = 512  # pixels
 OVERLAY_STRENGTH = 0.45  # opacity of the colour where the evidence is strongest
 
 
-class Writers:
+class Writers(ExitStack):
     """Writers of all outputs that were asked for; a table on standard output if neither JSON nor CSV was.
 
-    Use as a context manager. Files get their names when the block ends without an error, so that an interrupted
+    Use as a context manager: files get their names when the block ends without an error, so that an interrupted
     command leaves no incomplete file.
 
     Args:
@@ -44,7 +43,7 @@ class Writers:
         if json_path is not None and json_path == csv_path:
             raise InputError(f"--json and --csv both name {json_path}; give them a file each")
         self._json_path, self._csv_path, self._heatmap = json_path, csv_path, heatmap
-        self._stack = ExitStack()
+        super().__init__()
         self._overlays: set[str] = set()
 
     def __enter__(self) -> Writers:
@@ -54,11 +53,6 @@ class Writers:
         if self._csv is not None:
             self._csv.writeheader()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, value, trace)
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Write one prediction, or one error, to every output."""
@@ -92,8 +86,8 @@ class Writers:
     def _open(self, path: Path | None) -> IO[str] | None:
         if path is None or str(path) == "-":
             return None if path is None else sys.stdout
-        temporary = self._stack.enter_context(replacing(path))
-        return self._stack.enter_context(temporary.open("w", encoding="utf-8", newline=""))
+        temporary = self.enter_context(replacing(path))
+        return self.enter_context(temporary.open("w", encoding="utf-8", newline=""))
 
 
 def overlay(

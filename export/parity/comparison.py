@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics import roc_auc_score
 
 from export.inference.classifier import ORT_ERRORS, open_session
 from export.inference.golden import edge_images
 from pneumo_tfds.program.errors import InputError
 
-Answer = Callable[[npt.NDArray[np.uint8]], Mapping[str, npt.NDArray[np.float32]]]
+Floats = npt.NDArray[np.float32]
+Labels = Sequence[int] | npt.NDArray[np.int64]
+Answer = Callable[[npt.NDArray[np.uint8]], Mapping[str, Floats]]
 
 BATCH_SIZES = (1, 2, 7, 64)
 LARGE_BATCH = 64
@@ -84,7 +87,7 @@ def compare(
     file: Path,
     images: npt.NDArray[np.uint8],
     *,
-    labels: Sequence[int] | npt.NDArray[np.int64] | None = None,
+    labels: Labels | None = None,
     threshold: float = 0.5,
     budget: Budget = FLOAT32,
     threads: int | None = None,
@@ -112,7 +115,7 @@ def compare(
     if report.differences:
         return report
     names = list(truth)
-    answers: dict[str, npt.NDArray[np.float32]] = {}
+    answers: dict[str, Floats] = {}
     for size in BATCH_SIZES:
         part = everything if size == LARGE_BATCH else everything[: max(SMALL_BATCH_IMAGES, size)]
         try:
@@ -129,14 +132,12 @@ def compare(
     return report
 
 
-def _in_batches(answer: Answer, images: npt.NDArray[np.uint8], size: int) -> dict[str, npt.NDArray[np.float32]]:
+def _in_batches(answer: Answer, images: npt.NDArray[np.uint8], size: int) -> dict[str, Floats]:
     parts = [answer(images[start : start + size]) for start in range(0, len(images), size)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _compare_signature(
-    session: Any, truth: Mapping[str, npt.NDArray[np.float32]], side: int, differences: list[str]
-) -> None:
+def _compare_signature(session: Any, truth: Mapping[str, Floats], side: int, differences: list[str]) -> None:
     inputs = [(value.name, value.type, value.shape[1:]) for value in session.get_inputs()]
     if inputs != [("image", "tensor(uint8)", [side, side, 1])]:
         differences.append(f"the input is {inputs}, not image uint8 [N, {side}, {side}, 1]")
@@ -152,12 +153,7 @@ def _compare_signature(
             differences.append(f"{name} is {outputs[name]}, not {expected}")
 
 
-def _compare_values(
-    answers: Mapping[str, npt.NDArray[np.float32]],
-    truth: Mapping[str, npt.NDArray[np.float32]],
-    size: int,
-    report: Report,
-) -> None:
+def _compare_values(answers: Mapping[str, Floats], truth: Mapping[str, Floats], size: int, report: Report) -> None:
     for name, actual in answers.items():
         expected = truth[name]
         if actual.shape != expected.shape or actual.dtype != expected.dtype:
@@ -186,11 +182,7 @@ def _compare_values(
 
 
 def _compare_decisions(
-    expected: npt.NDArray[np.float32],
-    actual: npt.NDArray[np.float32],
-    labels: Sequence[int] | npt.NDArray[np.int64] | None,
-    threshold: float,
-    report: Report,
+    expected: Floats, actual: Floats, labels: Labels | None, threshold: float, report: Report
 ) -> None:
     budget = report.budget
     flipped = (expected.astype(np.float64) >= threshold) != (actual.astype(np.float64) >= threshold)
@@ -203,8 +195,6 @@ def _compare_decisions(
         )
     if labels is None or len(np.unique(labels)) < 2:
         return
-    from sklearn.metrics import roc_auc_score
-
     report.auroc_keras = float(roc_auc_score(labels, expected))
     report.auroc_file = float(roc_auc_score(labels, actual))
     if abs(report.auroc_file - report.auroc_keras) > report.budget.auroc:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.data.split import Split, open_splits
 from pneumo_tfds.program.errors import InputError
 
 
@@ -70,11 +71,9 @@ def take_all(dataset: Path, split: str, image_size: int) -> Sample:
     )
 
 
-def _splits(dataset: Path, image_size: int, split: str) -> dict[str, Any]:
+def _splits(dataset: Path, image_size: int, split: str) -> dict[str, Split]:
     """Return the splits of a dataset once `split` (if not `all`) and the image size have been checked."""
-    from pipeline.data.split import open_splits
-
-    splits: dict[str, Any] = open_splits(dataset)
+    splits = open_splits(dataset)
     if split != "all" and split not in splits:
         raise InputError(f"{dataset} has no images in {split}, only in {', '.join(splits)}; build it again")
     held = next(iter(splits.values())).image_size

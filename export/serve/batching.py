@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -104,13 +105,8 @@ class Batcher(Generic[Item, Answer]):
     async def _next_batch(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
         """Wait for one item, then for others until the batch is full or the time is over."""
         batch = [await self._queue.get()]
-        deadline = asyncio.get_running_loop().time() + self._limits.wait
-        while len(batch) < self._limits.largest:
-            left = deadline - asyncio.get_running_loop().time()
-            if left <= 0 and self._queue.empty():
-                break
-            try:
-                batch.append(await asyncio.wait_for(self._queue.get(), max(left, 0.0)))
-            except TimeoutError:
-                break
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.wait):
+                while len(batch) < self._limits.largest:
+                    batch.append(await self._queue.get())
         return batch

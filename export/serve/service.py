@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -175,10 +175,7 @@ class _Service:
         return b"".join(parts)
 
     async def model(self) -> dict[str, Any]:
-        found = self.classifier.metadata
-        return {name: getattr(found, name) for name in found.__dataclass_fields__} | {
-            "threshold": self.classifier.threshold
-        }
+        return asdict(replace(self.classifier.metadata, threshold=self.classifier.threshold))
 
     async def health(self) -> dict[str, str]:
         return {"status": "alive"}

@@ -29,7 +29,7 @@ try {
   const files = (await readdir(folder)).sort().map((name) => path.join(folder, name));
   await page.setInputFiles("#files", files);
   await page.waitForFunction((count) => document.querySelectorAll(".card .number:not(:empty)").length === count, files.length);
-  await page.waitForFunction(() => / read: /.test(document.getElementById("status").textContent));
+  await page.waitForFunction(() => / images?: /.test(document.getElementById("status").textContent));
   const cards = () => page.$$eval(".card", (all) => all.map((card) => ({
     name: card.querySelector("h3").textContent,
     decision: card.querySelector(".decision").textContent,
@@ -49,7 +49,7 @@ try {
   seen.atReset = (await cards()).map((card) => card.decision);
 
   await page.click("#golden");
-  await page.waitForFunction(() => /passed|FAILED|No golden/.test(document.getElementById("golden-result").textContent), null, { timeout: 60000 });
+  await page.waitForFunction(() => /passed|FAILED|could not be run/.test(document.getElementById("golden-result").textContent), null, { timeout: 60000 });
   seen.golden = await page.textContent("#golden-result");
   seen.goldenFigures = await page.$eval("#golden-result", (node) => ({ ...node.dataset }));
   if (screenshot) await page.screenshot({ path: screenshot, fullPage: true });

@@ -1,4 +1,4 @@
-"""`python -m export.check`: files that have their names, compared on every image."""
+"""`python -m export.check`: written files, compared with Keras on every image."""
 
 import json
 import shutil
@@ -47,7 +47,7 @@ def test_every_file_is_compared_on_every_image(run, sample_images, tmp_path, cap
     assert found["model.onnx"]["max_abs_probability"] < 1e-6
 
 
-def test_a_file_that_differs_is_told_and_leaves_with_1(run, capsys):
+def test_a_file_that_differs_is_reported_with_exit_code_1(run, capsys):
     folder, _ = run
     model = onnx.load(folder / "model.onnx")
     bias = next(w for w in reversed(model.graph.initializer) if w.data_type == onnx.TensorProto.FLOAT)

@@ -1,4 +1,4 @@
-"""Each network of the pipeline, through its own saved file, converts and answers alike."""
+"""Each network of the pipeline is saved, loaded and converted, and its file agrees with Keras."""
 
 from collections import Counter
 from typing import get_args
@@ -34,7 +34,7 @@ def networks(*names):
 
 
 def exported_exactly(model, folder, images):
-    """Save, load, convert and compare as `python -m export` does; give the graph's operators."""
+    """Save, load, convert and compare as `python -m export` does; return the graph's operators."""
     from pipeline.run_folder.model_file import save_model
 
     save_model(folder / "model.keras", model)

@@ -25,7 +25,7 @@ def test_numbers_out_of_bounds_are_refused(flag, value, bounds, tmp_path):
 
 
 @pytest.mark.parametrize(("make", "reason"), [(False, "is not a folder"), (True, "does not exist")])
-def test_a_folder_that_is_no_finished_run(tmp_path, make, reason):
+def test_a_folder_that_is_not_a_finished_run(tmp_path, make, reason):
     run = tmp_path / "run"
     if make:
         run.mkdir()

@@ -1,4 +1,4 @@
-"""An export on a full disk leaves the files that were there, and the next one ends as if nothing had been."""
+"""An export on a full disk leaves the files that were there, and the next export succeeds."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ def contents(run):
 
 
 @pytest.mark.slow
-def test_export_whose_nth_file_meets_a_full_disk(exported, tmp_path, sample_images, full_disk):
+def test_export_with_a_disk_that_is_full_at_the_nth_file(exported, tmp_path, sample_images, full_disk):
     run = shutil.copytree(exported, tmp_path / "run")
     metrics = json.loads((run / "metrics.json").read_text())
     metrics["operating_point"]["threshold"] = 0.25

@@ -1,4 +1,4 @@
-"""A killed export leaves the old files or the new ones, and done again it writes what an undisturbed one writes."""
+"""A killed export leaves the old files or the new ones; repeated, it writes what an undisturbed export writes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def dataset(tmp_path_factory, pictures):
 
 @pytest.fixture
 def make_run(dataset, write_run, tiny_model):
-    """Write a run folder, of the new weights if not told otherwise, whose dataset is on disk."""
+    """Write a run folder, by default with the new weights, whose dataset is on disk."""
 
     def make(folder, seed=NEW):
         write_run(folder, tiny_model(seed=seed))
@@ -41,7 +41,7 @@ def make_run(dataset, write_run, tiny_model):
 
 
 @pytest.mark.slow
-def test_an_export_killed_before_its_file_has_a_name_is_done_again_with_the_same_bytes(make_run, exported, tmp_path):
+def test_an_export_killed_before_its_file_has_a_name_can_be_repeated_with_the_same_bytes(make_run, exported, tmp_path):
     run = make_run(tmp_path / "run")
     (run / "model.onnx").write_bytes(b"old")
     line, log = ("export", run, "--threads", "1"), tmp_path / "log"

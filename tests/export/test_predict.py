@@ -88,7 +88,7 @@ def test_imports_are_light_and_quick():
     assert fastest < 0.5
 
 
-def test_unreadable_images_are_rows_with_an_error_and_the_others_go_on(exported, jpegs, tmp_path, capsys):
+def test_unreadable_images_are_rows_with_an_error_and_the_others_are_predicted(exported, jpegs, tmp_path, capsys):
     good = next(jpegs.rglob("*.jpeg"))
     (tmp_path / "empty.jpeg").touch()
     (tmp_path / "text.png").write_text("hello")
@@ -98,8 +98,8 @@ def test_unreadable_images_are_rows_with_an_error_and_the_others_go_on(exported,
     found = rows(tmp_path / "out.jsonl")
     assert ["error" in row for row in found] == [True, False, True, True]
     assert "probability" not in found[0]
-    assert "1 image: " in (said := capsys.readouterr().err)
-    assert "3 could not be read" in said
+    assert "1 image: " in (summary := capsys.readouterr().err)
+    assert "3 could not be read" in summary
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_unreadable_images_are_rows_with_an_error_and_the_others_go_on(exported,
         (bytes(128) + b"DICM" + bytes(90), "the DICOM file holds no pixels"),
     ],
 )
-def test_what_is_wrong_with_an_image_is_said_in_one_line(exported, tmp_path, capsys, data, reason):
+def test_an_unreadable_image_is_reported_in_one_line(exported, tmp_path, capsys, data, reason):
     (tmp_path / "an image.jpeg").write_bytes(data)
     assert run(exported / "model.onnx", tmp_path / "an image.jpeg", json=tmp_path / "out.jsonl") == 2
     (row,) = rows(tmp_path / "out.jsonl")
@@ -124,7 +124,7 @@ def test_what_is_wrong_with_an_image_is_said_in_one_line(exported, tmp_path, cap
     assert reason in capsys.readouterr().err
 
 
-def test_archives_that_are_not_to_be_trusted_are_refused_whole(exported, tmp_path):
+def test_untrustworthy_archives_are_refused_as_a_whole(exported, tmp_path):
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x.jpeg", bytes(20 << 20))
     with zipfile.ZipFile(tmp_path / "outside.zip", "w") as archive:
@@ -199,7 +199,7 @@ def test_overlay_colours_only_evidence_for_pneumonia():
     assert coloured[-2, -2, 2] > coloured[-2, -2, 0]  # red over blue where it peaks
 
 
-def test_heatmap_asked_of_a_model_without_one(tmp_path, tiny_model, exported, jpegs):
+def test_heatmap_of_a_model_without_one_is_refused(tmp_path, tiny_model, exported, jpegs):
     props = {entry.key: entry.value for entry in onnx.load(exported / "model.onnx").metadata_props}
     onnx.save(convert.to_onnx(tiny_model(heatmap=False), props), tmp_path / "plain.onnx")
     assert Classifier(tmp_path / "plain.onnx").predict_file(next(jpegs.rglob("*.jpeg"))).heatmap is None
@@ -315,7 +315,7 @@ def test_dicom_is_predicted_like_the_pixels_in_it(exported, tmp_path, pictures):
     assert scan["probability"] == image["probability"]
 
 
-def test_a_reader_that_leaves_early_ends_it_quietly(exported, jpegs, tmp_path):
+def test_a_reader_that_stops_early_ends_the_command_quietly(exported, jpegs, tmp_path):
     words = [sys.executable, "-m", "export.predict", exported / "model.onnx", jpegs, "--batch-size", "1"]
     shell = f"{' '.join(map(str, words))} | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(

@@ -53,7 +53,7 @@ def get(address, path, method="GET", **headers):
 
 @pytest.fixture(scope="module")
 def xrays(tmp_path_factory):
-    """Phantoms at full size as JPEG and PNG, and one file that is no image."""
+    """Phantoms at full size as JPEG and PNG, and one file that is not an image."""
     from pneumo_tfds.phantoms.drawing import render
 
     folder = tmp_path_factory.mktemp("web-xrays")
@@ -92,7 +92,7 @@ def test_node_example_agrees_with_keras(exported):
         ("newer", "newer"),
     ],
 )
-def test_javascript_refuses_models_that_are_not_ours(exported, tmp_path, damage, reason):
+def test_javascript_refuses_models_of_other_projects(exported, tmp_path, damage, reason):
     import onnx
 
     model = onnx.load(exported / "model.onnx")
@@ -146,7 +146,7 @@ def test_page_in_a_browser(exported, address, xrays):
         answer = classifier.predict_file(xrays / name)
         assert card["probability"] == pytest.approx(answer.probability, abs=0.01)
         assert card["label"].startswith(f"{name}: {card['decision']}")
-    assert "6 read" in seen["status"]
+    assert "6 images" in seen["status"]
     assert "1 could not be read" in seen["status"]
 
     # The threshold by keyboard, the heat map's switch, and every control within reach of Tab and with a name.
@@ -160,7 +160,7 @@ def test_page_in_a_browser(exported, address, xrays):
 
 
 @needs_runtime
-def test_server_gives_listed_files_only_with_a_strict_policy(address):
+def test_server_sends_listed_files_only_with_a_strict_policy(address):
     response, body = get(address, "/")
     assert response.status == 200
     assert b"nothing is sent anywhere" in body

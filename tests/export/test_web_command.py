@@ -1,4 +1,4 @@
-"""The command that serves the page: what it refuses, what it serves, and what it says."""
+"""The command that serves the page: what it refuses, serves and prints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pneumo_tfds.program.errors import InputError
 
 @pytest.fixture
 def served(monkeypatch):
-    """A server that ends at once; give what it was asked for."""
+    """A server that ends at once; record how it was called."""
     asked = SimpleNamespace(opened=[])
 
     @contextmanager
@@ -54,7 +54,7 @@ def test_a_model_alone_is_served_without_them_and_the_browser_opened_if_asked(ex
     assert served.golden == exported / "golden.npz"
 
 
-def test_what_the_page_could_not_use_is_refused_before_anything_is_served(exported, served, tmp_path):
+def test_unusable_files_are_refused_before_anything_is_served(exported, served, tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"no model")
     (tmp_path / "golden.npz").write_bytes(b"no images")
     with pytest.raises(InputError, match=r"model\.onnx is not a readable ONNX file"):

@@ -1,4 +1,4 @@
-"""ONNX files and the metadata in them: a classifier that answers, or one line that names the file."""
+"""ONNX files and their metadata: a working classifier, or an error of one line that names the file."""
 
 import functools
 import json
@@ -92,7 +92,7 @@ def check(path):
     assert len(found["probability"]) == 2
 
 
-def test_the_original_is_right(file):
+def test_the_original_is_valid(file):
     file.write_bytes(model())
     check(file)
 

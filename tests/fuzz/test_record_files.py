@@ -60,7 +60,7 @@ def check(split):
     assert {len(getattr(found, name)) for name in ("patients", "subtypes", "filenames")} == {split.count}
 
 
-def test_the_original_is_right(path, split_of):
+def test_the_original_is_valid(path, split_of):
     path.write_bytes(b"".join(map(framed, RECORDS)))
     check(split_of(path, 3))
 

@@ -1,4 +1,4 @@
-"""The two servers and whatever is sent to them: an answer with a status that says why, never an exception."""
+"""The two servers under arbitrary requests: always an answer with a fitting status, never an exception."""
 
 import asyncio
 import functools
@@ -161,7 +161,7 @@ def page(tmp_path_factory):
         yield ask
 
 
-def test_the_page_is_given(page):
+def test_the_page_is_sent(page):
     assert page(GET).endswith(b"\r\n\r\nhello")
 
 

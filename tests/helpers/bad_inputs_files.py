@@ -183,7 +183,8 @@ class Stock:
 
     def _scores(self, folder):
         folder.mkdir(parents=True, exist_ok=True)
-        metrics = {"operating_point": POINT, "temperature": 1.0, "calibration": {}, "splits": {}}
+        dataset = {"name": "pneumo_tfds/phantom_32", "version": "1.0.0"}
+        metrics = {"dataset": dataset, "operating_point": POINT, "temperature": 1.0, "calibration": {}, "splits": {}}
         (folder / "metrics.json").write_text(json.dumps(metrics))
         lines = ["split,filename,patient,subtype,label,probability"]
         for number in range(8):

@@ -1,4 +1,4 @@
-// The page: files in, cards out. All work happens here; the server gives only this page and the model.
+// The page: a card with the result for each file. All work happens here; the server only sends this page and the model.
 
 import * as ort from "./ort/ort.wasm.min.mjs";
 import { Classifier } from "./classifier.mjs";
@@ -7,12 +7,12 @@ import { draw } from "./heat.mjs";
 import { readNpz } from "./npz.mjs";
 import { decodeFile } from "./pixels.mjs";
 
-const MOST_THREADS = 4;
+const MAX_THREADS = 4;
 const at = (id) => document.getElementById(id);
 const percent = (part) => `${(100 * part).toFixed(1)} %`;
 
 let classifier;
-const answers = [];  // {name, card, pixels, probability, heatmap} or {name, card, error}
+const results = [];  // {name, card, pixels, probability, heatmap} or {name, card, error}
 
 function say(text) {
   at("status").textContent = text;
@@ -26,15 +26,15 @@ async function bytesOf(address) {
 
 async function start() {
   ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
-  ort.env.wasm.numThreads = crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency || 1) : 1;
+  ort.env.wasm.numThreads = crossOriginIsolated ? Math.min(MAX_THREADS, navigator.hardwareConcurrency || 1) : 1;
   const model = await bytesOf("model.onnx");
   classifier = await Classifier.create(ort, model);
   const { metadata } = classifier;
   at("use").textContent = `For ${metadata.intendedUse}.`;
-  at("rule").textContent = `The model’s own is ${metadata.threshold}, by the rule ${metadata.thresholdRule}. At or above it: ${metadata.classes[1]}.`;
+  at("rule").textContent = `The model’s threshold is ${metadata.threshold}, from the rule ${metadata.thresholdRule}. At or above it, the decision is ${metadata.classes[1]}.`;
   const auroc = metadata.metrics.test?.auroc ?? metadata.metrics.validation?.auroc;
-  at("about").textContent = `Trained on ${metadata.dataset}, ${metadata.imageSize} × ${metadata.imageSize} pixels` +
-    (auroc === undefined ? "." : `; AUROC ${auroc.toFixed(3)} on its ${metadata.metrics.test ? "test" : "validation"} images.`) + ` ${(model.length / 1e6).toFixed(1)} MB, onnxruntime-web.`;
+  at("about").textContent = `Trained on ${metadata.dataset} at ${metadata.imageSize} × ${metadata.imageSize} pixels` +
+    (auroc === undefined ? "." : `; AUROC ${auroc.toFixed(3)} on its ${metadata.metrics.test ? "test" : "validation"} images.`) + ` The file of ${(model.length / 1e6).toFixed(1)} MB is run by onnxruntime-web.`;
   at("threshold").value = metadata.threshold;
   for (const id of ["files", "threshold", "reset", "heat", "golden"]) at(id).disabled = false;
   showThreshold();
@@ -45,11 +45,11 @@ const threshold = () => at("threshold").valueAsNumber;
 
 function showThreshold() {
   at("threshold-value").textContent = threshold().toFixed(3);
-  answers.forEach(judge);
+  results.forEach(showDecision);
 }
 
-/** Put the decision at the present threshold on a card. */
-function judge({ name, card, probability }) {
+/** Show the decision at the current threshold on a card. */
+function showDecision({ name, card, probability }) {
   if (probability === undefined) return;
   const [, positive] = classifier.metadata.classes, decision = classifier.decide(probability, threshold());
   card.classList.toggle("positive", decision === positive);
@@ -63,22 +63,22 @@ function paint({ card, pixels, heatmap }) {
   if (pixels) draw(card.querySelector("canvas"), pixels, classifier.metadata.imageSize, at("heat").checked ? heatmap : null);
 }
 
-/** Answer files one after another, each with a card of its own; one that cannot be read does not stop the rest. */
-async function answer(files) {
+/** Predict files one after another, each with its own card; the rest go on if one cannot be read. */
+async function predict(files) {
   let failed = 0;
   for (const [number, file] of [...files].entries()) {
     say(`Reading ${number + 1} of ${files.length} …`);
     const card = at("card").content.firstElementChild.cloneNode(true), result = { name: file.name, card };
     card.querySelector("h3").textContent = file.name;
     at("results").append(card);
-    answers.push(result);
+    results.push(result);
     try {
       result.pixels = await decodeFile(file, classifier.metadata.imageSize);
       [{ probability: result.probability, heatmap: result.heatmap }] = await classifier.predict(result.pixels);
       card.dataset.probability = result.probability;
       card.querySelector("meter").value = result.probability;
       card.querySelector("meter").setAttribute("aria-label", "Probability of pneumonia");
-      judge(result);
+      showDecision(result);
       paint(result);
       at("legend").hidden = !result.heatmap;
     } catch (error) {
@@ -89,17 +89,17 @@ async function answer(files) {
       card.querySelector(".number").textContent = error.message;
     }
   }
-  const read = answers.filter((result) => result.probability !== undefined);
+  const read = results.filter((result) => result.probability !== undefined);
   const positive = read.filter((result) => result.probability >= threshold()).length;
-  say(`${read.length} read: ${positive} ${classifier.metadata.classes[1]}, ${read.length - positive} ${classifier.metadata.classes[0]}` +
+  say(`${read.length} ${read.length === 1 ? "image" : "images"}: ${positive} ${classifier.metadata.classes[1]}, ${read.length - positive} ${classifier.metadata.classes[0]}` +
     (failed ? `; ${failed} could not be read.` : "."));
-  for (const id of ["save", "clear"]) at(id).disabled = answers.length === 0;
+  for (const id of ["save", "clear"]) at(id).disabled = results.length === 0;
 }
 
 let queue = Promise.resolve();
 function enqueue(files) {
   if (!classifier || !files.length) return;
-  queue = queue.then(() => answer(files)).catch((error) => say(error.message));
+  queue = queue.then(() => predict(files)).catch((error) => say(error.message));
 }
 
 async function check() {
@@ -109,17 +109,17 @@ async function check() {
     const arrays = await readNpz((await bytesOf("golden.npz")).buffer);
     const { tensors, files, levels } = await goldenCheck(classifier, arrays, decodeFile);
     result.textContent = `Golden check ${tensors.passed && files.passed ? "passed" : "FAILED"}: ` +
-      `${tensors.count} tensors, max |Δp| ${tensors.worst.toExponential(1)}; ` +
-      `${files.count} files decoded here, max |Δp| ${files.worst.toExponential(1)}, pixels within ${levels} levels.`;
+      `the largest difference of a probability from Keras is ${tensors.worst.toExponential(1)} on ${tensors.count} stored images, ` +
+      `and ${files.worst.toExponential(1)} on ${files.count} files decoded by this browser (largest difference of a pixel: ${levels} of 255).`;
     Object.assign(result.dataset, { tensors: tensors.worst, files: files.worst, levels });
   } catch (error) {
-    result.textContent = `No golden check: ${error.message}`;
+    result.textContent = `The golden check could not be run: ${error.message}`;
   }
 }
 
 function save() {
   const quote = (text) => `"${String(text).replaceAll('"', '""')}"`;
-  const lines = answers.map(({ name, probability, error }) =>
+  const lines = results.map(({ name, probability, error }) =>
     [quote(name), probability ?? "", probability === undefined ? "" : classifier.decide(probability, threshold()), threshold(), quote(error ?? "")].join(","));
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob(["file,probability,decision,threshold,error\n", lines.join("\n"), "\n"], { type: "text/csv" }));
@@ -131,11 +131,11 @@ function save() {
 at("files").addEventListener("change", ({ target }) => { enqueue([...target.files]); target.value = ""; });
 at("threshold").addEventListener("input", showThreshold);
 at("reset").addEventListener("click", () => { at("threshold").value = classifier.metadata.threshold; showThreshold(); });
-at("heat").addEventListener("change", () => answers.forEach(paint));
+at("heat").addEventListener("change", () => results.forEach(paint));
 at("golden").addEventListener("click", () => { queue = queue.then(check); });
 at("save").addEventListener("click", save);
 at("clear").addEventListener("click", () => {
-  answers.length = 0;
+  results.length = 0;
   at("results").replaceChildren();
   at("save").disabled = at("clear").disabled = at("legend").hidden = true;
   say("Ready. Choose X-rays.");

@@ -1,5 +1,5 @@
-// The model behind the page: one session, answers to batches of grey squares. `ort` is onnxruntime-web, given by the
-// caller, so that the same module serves the page and Node.
+// The model: one onnxruntime session that predicts batches of square grey images. The caller passes onnxruntime-web as
+// `ort`, so that the page and Node can use the same module.
 
 import { readMetadata } from "./metadata.mjs";
 
@@ -15,11 +15,11 @@ export class Classifier {
     Object.assign(this, { ort, session, metadata });
   }
 
-  /** Answer n grey squares (Uint8Array [n * S * S]): [{probability, heatmap: {data, height, width} or null}]. */
+  /** Predict n square grey images (Uint8Array [n * S * S]): [{probability, heatmap: {data, height, width} or null}]. */
   async predict(pixels) {
     const side = this.metadata.imageSize, count = pixels.length / (side * side);
     if (!(pixels instanceof Uint8Array) || !Number.isInteger(count) || count < 1)
-      throw new Error(`The model takes bytes, ${side} x ${side} for each image.`);
+      throw new Error(`The model needs a Uint8Array of ${side} x ${side} bytes per image.`);
     const feeds = { image: new this.ort.Tensor("uint8", pixels, [count, side, side, 1]) };
     const { probability, heatmap } = await this.session.run(feeds);
     return Array.from({ length: count }, (_, i) => {
@@ -29,7 +29,7 @@ export class Classifier {
     });
   }
 
-  /** The class a probability means at a threshold. */
+  /** Return the class that a probability belongs to at a threshold. */
   decide(probability, threshold = this.metadata.threshold) {
     return this.metadata.classes[Number(probability >= threshold)];
   }

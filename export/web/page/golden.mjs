@@ -1,12 +1,12 @@
-// The golden check: are the answers here those of the exporter, and does this browser decode files as Python does?
+// The golden check: compares the probabilities here with Keras's, and the pixels that this browser decodes with Python's.
 
-export const TENSOR_BOUND = 1e-4;  // |Δp| on the same pixels: another runtime, the same arithmetic
-export const FILE_BOUND = 0.01;    // |Δp| on the same file: another JPEG decoder in front of it
-export const LEVEL_BOUND = 2;      // grey levels of a pixel; a steep model may make more than FILE_BOUND of one or two
+export const TENSOR_BOUND = 1e-4;  // largest difference of a probability on the same pixels: another runtime, the same arithmetic
+export const FILE_BOUND = 0.01;    // the same for the same file: another JPEG decoder as well
+export const LEVEL_BOUND = 2;      // grey levels of a pixel; in a steep model one or two may change a probability by more than FILE_BOUND
 
 /**
- * @param classifier the model; @param arrays golden.npz as readNpz gives it;
- * @param decode async (Blob, side) => Uint8Array, or null where there is no image decoder.
+ * @param classifier the model; @param arrays golden.npz as readNpz returns it;
+ * @param decode async (Blob, side) => Uint8Array, or null if there is no image decoder.
  * @returns {tensors, files: each {count, worst, passed}, levels: the largest difference of a pixel}
  */
 export async function goldenCheck(classifier, arrays, decode) {

@@ -1,4 +1,4 @@
-// Drawing: the grey square the model saw, and over it the evidence for pneumonia.
+// Drawing: the square grey image that the model received, and over it the evidence for pneumonia.
 
 // Inferno, five stops (Stefan van der Walt, Nathaniel Smith; CC0), as export/inference/outputs.py colours overlays.
 const COLOURS = [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]];

@@ -1,5 +1,5 @@
-// What the exported file says of itself. onnxruntime-web does not hand out metadata_props, so the few fields of the
-// protobuf that hold them are read here: ModelProto.metadata_props is field 14, its key field 1 and its value field 2.
+// Metadata of the exported file. onnxruntime-web does not give access to metadata_props, so the few protobuf fields that
+// hold them are read here: ModelProto.metadata_props is field 14, its key field 1 and its value field 2.
 
 const PROPS_FIELD = 14;
 const VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5;
@@ -33,7 +33,7 @@ function* fields(bytes) {
   }
 }
 
-/** The metadata of an ONNX file (Uint8Array). Throws an Error with one sentence if the file is not one of ours. */
+/** Read the metadata of an ONNX file (Uint8Array). Throws an Error with one sentence if it is not from this project. */
 export function readMetadata(model) {
   const props = {}, text = new TextDecoder();
   for (const [number, payload] of fields(model)) {
@@ -42,9 +42,9 @@ export function readMetadata(model) {
     for (const [part, value] of fields(payload)) if (value !== null) entry[part] = text.decode(value);
     props[entry[1]] = entry[2] ?? "";
   }
-  if (Number(props.version) > NEWEST_VERSION) throw new Error(`The model is of version ${props.version}, newer than this page.`);
+  if (Number(props.version) > NEWEST_VERSION) throw new Error(`The model has version ${props.version}, which is newer than this page.`);
   const missing = NEEDED.filter((key) => !(key in props));
-  if (missing.length) throw new Error(`The model lacks the metadata ${missing.join(", ")}; it is not one of this project.`);
+  if (missing.length) throw new Error(`The model lacks the metadata ${missing.join(", ")}; it is not from this project.`);
   return {
     classes: JSON.parse(props.classes),
     imageSize: Number(props.image_size),

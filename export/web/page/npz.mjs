@@ -1,10 +1,10 @@
-// NumPy's .npz: a zip of .npy arrays. Enough of both to read golden.npz in a browser or in Node.
+// Reader of NumPy's .npz, a zip of .npy arrays; enough of both formats for golden.npz, in a browser or in Node.
 
 const END_OF_DIRECTORY = 0x06054b50, DIRECTORY_ENTRY = 0x02014b50;
 const STORED = 0, DEFLATED = 8;
 const TYPES = { "|u1": Uint8Array, "<f4": Float32Array, "<f8": Float64Array, "<i4": Int32Array };
 
-/** Name to {shape, data} of every array in an .npz (ArrayBuffer); text arrays have an Array of strings as data. */
+/** Return {shape, data} of every array in an .npz (ArrayBuffer) by name; the data of a text array are strings. */
 export async function readNpz(buffer) {
   const view = new DataView(buffer), arrays = {};
   let end = buffer.byteLength - 22;
@@ -19,7 +19,7 @@ export async function readNpz(buffer) {
     const local = view.getUint32(at + 42, true);
     const start = local + 30 + view.getUint16(local + 26, true) + view.getUint16(local + 28, true);
     const packed = new Uint8Array(buffer, start, size);
-    if (method !== STORED && method !== DEFLATED) throw new Error(`golden.npz is packed by method ${method}`);
+    if (method !== STORED && method !== DEFLATED) throw new Error(`golden.npz has the compression method ${method}, which is not supported`);
     arrays[name.replace(/\.npy$/, "")] = readNpy(method === STORED ? packed.slice() : await inflate(packed));
     at += 46 + lengths[0] + lengths[1] + lengths[2];
   }
@@ -45,6 +45,6 @@ function readNpy(bytes) {
       data.push(String.fromCodePoint(...points.subarray(i, i + letters)).replace(/\0+$/, ""));
     return { shape, data };
   }
-  if (!TYPES[type]) throw new Error(`golden.npz holds the type ${type}`);
+  if (!TYPES[type]) throw new Error(`golden.npz has an array of type ${type}, which is not supported`);
   return { shape, data: new TYPES[type](payload) };
 }

@@ -1,9 +1,9 @@
-// From an image file to what the model takes: a grey square of S x S bytes, as pneumo_tfds/decode/pixels.py makes it.
-// Python decodes a large JPEG straight at 1/2, 1/4 or 1/8 of its size; a browser decodes it whole, so blocks are averaged
-// here first. At 1/8 that is the same arithmetic, at 1/2 and 1/4 nearly.
+// From an image file to the model's input: a square grey image of S x S bytes, as pneumo_tfds/decode/pixels.py makes it.
+// Python decodes a large JPEG directly at 1/2, 1/4 or 1/8 of its size. A browser decodes it at full size, so blocks are
+// averaged here first: at 1/8 that is the same arithmetic, at 1/2 and 1/4 nearly the same.
 
 const RED = 0.299, GREEN = 0.587, BLUE = 0.114;
-const MOST_PIXELS = 120e6;
+const MAX_PIXELS = 120e6;
 const JPEG = [0xff, 0xd8, 0xff];
 
 /** Decode a File or Blob in the browser. Returns Uint8Array [side * side]; throws an Error with one sentence. */
@@ -12,25 +12,25 @@ export async function decodeFile(file, side) {
   try {
     bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
   } catch {
-    throw new Error("This browser cannot read it as an image (JPEG and PNG work, DICOM does not).");
+    throw new Error("This browser cannot read the file as an image (JPEG and PNG work, DICOM does not).");
   }
   const { width, height } = bitmap;
-  if (width * height > MOST_PIXELS) throw new Error(`It has ${width} x ${height} pixels; the limit is 120 million.`);
+  if (width * height > MAX_PIXELS) throw new Error(`The image has ${width} x ${height} pixels; the limit is 120 million.`);
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  if (!context) throw new Error(`It is too large for this browser (${width} x ${height} pixels).`);
-  context.fillStyle = "black";  // what is transparent becomes black
+  if (!context) throw new Error(`The image is too large for this browser (${width} x ${height} pixels).`);
+  context.fillStyle = "black";  // transparent pixels become black
   context.fillRect(0, 0, width, height);
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
   const grey = toGrey(context.getImageData(0, 0, width, height).data);
-  if (grey.every((level) => level === grey[0])) throw new Error("It holds no picture: every pixel is the same.");
+  if (grey.every((level) => level === grey[0])) throw new Error("The image is empty: all pixels are the same.");
   const start = new Uint8Array(await file.slice(0, 3).arrayBuffer());
   const reduced = JPEG.every((byte, i) => start[i] === byte) ? reduce(grey, width, height, side) : { grey, width, height };
-  return squeeze(reduced.grey, reduced.width, reduced.height, side);
+  return resize(reduced.grey, reduced.width, reduced.height, side);
 }
 
-/** Average whole blocks of a JPEG, by the largest of 8, 4 and 2 that leaves both sides at least `side` long. */
+/** Average blocks of a JPEG whose side is the largest of 8, 4 and 2 that leaves both sides at least `side` long. */
 export function reduce(grey, width, height, side) {
   const scale = [8, 4, 2].find((each) => Math.min(width, height) >= each * side);
   if (!scale) return { grey, width, height };
@@ -53,8 +53,8 @@ export function toGrey(rgba) {
   return grey;
 }
 
-/** Squeeze width x height to side x side: area averaging, or linear interpolation where it must enlarge. */
-export function squeeze(grey, width, height, side) {
+/** Resize width x height to side x side: area averaging, or linear interpolation if a side must be enlarged. */
+export function resize(grey, width, height, side) {
   const reach = Math.min(width, height) >= side ? areaWeights : linearWeights;
   const columns = reach(width, side), rows = reach(height, side);
   const narrow = new Float32Array(height * side);
@@ -77,7 +77,7 @@ export function squeeze(grey, width, height, side) {
   return square;
 }
 
-/** For each target pixel, the source pixels it covers and how much of each. */
+/** For each target pixel, the source pixels that it covers, with their weights. */
 function areaWeights(length, side) {
   const scale = length / side;
   return Array.from({ length: side }, (_, i) => {

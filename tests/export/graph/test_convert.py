@@ -52,13 +52,21 @@ def test_model_without_heatmap_has_one_output(tiny_model, pictures):
     assert list(answer(proto, pictures(2))) == ["probability"]
 
 
-def test_equal_weights_give_equal_bytes_in_spite_of_other_names(tiny_model):
+def test_equal_weights_give_equal_bytes_despite_other_names(tiny_model):
     first = convert.to_onnx(tiny_model(seed=5), {"b": "2", "a": "1"})
     for _ in range(3):
         keras.layers.Dense(1)  # advances Keras's counters of names
     second = convert.to_onnx(tiny_model(seed=5), {"a": "1", "b": "2"})
     assert first.SerializeToString(deterministic=True) == second.SerializeToString(deterministic=True)
     assert first != convert.to_onnx(tiny_model(seed=6), {"a": "1", "b": "2"})
+
+
+def test_the_canonical_form_is_a_copy(tiny_model):
+    model = convert.to_onnx(tiny_model(), {"key": "value"})
+    before = model.SerializeToString(deterministic=True)
+    again = canonical.canonical(model, ["probability"], {})
+    assert [output.name for output in again.graph.output] == ["probability"]
+    assert model.SerializeToString(deterministic=True) == before
 
 
 def test_lambda_layer_is_refused(tmp_path):

@@ -1,6 +1,7 @@
-"""Smaller variants: what stays float32, what they must keep, and that they go when they do not."""
+"""Smaller variants: what stays in float32, what they must keep, and that they are removed if they do not."""
 
 import json
+import logging
 import shutil
 from collections import Counter
 
@@ -81,6 +82,15 @@ def test_quantizing_twice_gives_the_same_bytes(exported, pictures):
     assert first.SerializeToString(deterministic=True) == second.SerializeToString(deterministic=True)
 
 
+def test_quantizing_leaves_the_root_loggers_level_alone(exported, pictures):
+    logging.getLogger().setLevel(logging.INFO)
+    try:
+        quantize.to_int8(exported / "model.onnx", pictures(4))
+        assert logging.getLogger().level == logging.INFO
+    finally:
+        logging.getLogger().setLevel(logging.WARNING)
+
+
 def test_a_variant_over_budget_is_not_kept_and_the_command_goes_on(run, sample_images, monkeypatch):
     (run / INT8).write_bytes(b"an earlier export")
     monkeypatch.setattr(comparison, "REDUCED", comparison.Budget(probability=0.0, heatmap=1.0))
@@ -91,7 +101,7 @@ def test_a_variant_over_budget_is_not_kept_and_the_command_goes_on(run, sample_i
     assert json.loads((run / "parity.json").read_text())["files"][INT8]["passed"] is False
 
 
-def test_more_convolutions_stay_float32_where_fewer_flip_too_much(run, sample_images, monkeypatch):
+def test_more_convolutions_stay_float32_if_too_many_decisions_change(run, sample_images, monkeypatch):
     original, made = comparison.compare, []
 
     def strict_once(expected, file, **options):

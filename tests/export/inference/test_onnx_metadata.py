@@ -1,4 +1,4 @@
-"""What an exported file says of itself, and what is made of files that say something else."""
+"""Metadata of an exported file: reading, writing, and files with other metadata."""
 
 import json
 
@@ -52,7 +52,7 @@ def test_each_missing_key_is_named(key):
         Metadata.from_props(props, "m.onnx")
 
 
-def test_a_newer_file_is_called_newer_even_if_keys_are_gone():
+def test_a_newer_file_is_called_newer_even_if_keys_are_missing():
     with pytest.raises(ModelFileError, match="newer"):
         Metadata.from_props({"version": "9"}, "m.onnx")
 

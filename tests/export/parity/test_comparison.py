@@ -1,4 +1,4 @@
-"""The comparison that decides whether a file gets its name: it must see every kind of difference."""
+"""The comparison that decides whether a file is written: it must detect every kind of difference."""
 
 import json
 import shutil
@@ -55,7 +55,7 @@ def test_a_small_shift_of_one_weight_is_seen(exported, expected, pictures, tmp_p
     assert any("heatmap differs" in difference for difference in report.differences)
 
 
-def test_flips_and_auroc_are_judged_on_their_own(exported, expected, pictures, tmp_path):
+def test_decisions_and_auroc_are_compared_separately(exported, expected, pictures, tmp_path):
     images = pictures(40)
     answers = expected(images)["probability"][:, 0]
     threshold = float(np.median(answers))
@@ -115,7 +115,7 @@ def test_exporting_twice_gives_the_same_bytes(exported, tmp_path, sample_images)
     assert (run / "model.onnx").read_bytes() == before
 
 
-def test_missing_dataset_is_one_line_with_the_way_out(exported, tmp_path, sample_images):
+def test_missing_dataset_is_one_line_that_names_the_remedy(exported, tmp_path, sample_images):
     run = tmp_path / "run"
     shutil.copytree(exported, run)
     (run / "config.json").write_text(json.dumps({"data": {"dataset": str(tmp_path / "gone")}}))

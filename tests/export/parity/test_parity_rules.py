@@ -1,6 +1,6 @@
-"""What a comparison judges, on hand-made files whose every answer is known: no Keras, a few milliseconds each.
+"""The rules of the comparison, on small files whose every output is known: no Keras, a few milliseconds each.
 
-The right file says 0.25 and half the mean grey level of an image (0 to 1), and its heat map is the image; `spoilt`
+The right file returns 0.25 plus half the mean grey level of an image (0 to 1), and its heat map is the image; `spoilt`
 makes files that differ from it in one thing.
 """
 
@@ -92,8 +92,8 @@ def spoilt(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory):
-    """What Keras would say: the right file itself, asked by onnxruntime without our code."""
+def reference(tmp_path_factory):
+    """The outputs Keras would return: those of the right file, by onnxruntime without our code."""
     session = onnxruntime.InferenceSession(write(tmp_path_factory.mktemp("right") / "right.onnx"))
     names = ["probability", "heatmap"]
     return lambda images: dict(zip(names, session.run(names, {"image": images}), strict=True))
@@ -110,7 +110,7 @@ def images():
     return grey(*range(80, 149), 77)
 
 
-def test_edge_images_are_what_their_names_say():
+def test_edge_images_match_their_names():
     edges = edge_images(16)
     assert (edges.shape, edges.dtype) == ((len(EDGES), 16, 16, 1), np.uint8)
     black, white, grey, noise, ramp, board = edges[..., 0]
@@ -126,9 +126,9 @@ def test_edge_images_are_what_their_names_say():
     assert (board == np.tile(board[:2, :2], (8, 8))).all()
 
 
-def test_a_right_file_passes_and_every_figure_is_filled(said, spoilt, images):
+def test_a_right_file_passes_and_every_figure_is_filled(reference, spoilt, images):
     labels = np.arange(70) % 2
-    report = compare(said, spoilt(), images, labels=labels, threshold=0.45)
+    report = compare(reference, spoilt(), images, labels=labels, threshold=0.45)
     assert report.passed
     assert (report.images, report.real_images, report.batch_sizes) == (70 + len(EDGES), 70, (1, 2, 7, 64))
     assert report.budget == FLOAT32
@@ -145,19 +145,19 @@ def test_a_right_file_passes_and_every_figure_is_filled(said, spoilt, images):
     assert written["budget"] == {"probability": 1e-5, "heatmap": 1e-4, "flips": 0.0, "auroc": 0.003}
 
 
-def test_without_images_or_labels_only_what_can_be_compared_is(said, spoilt, images):
-    none = compare(said, spoilt(), images[:0], labels=[])
+def test_without_images_or_labels_the_rest_is_compared(reference, spoilt, images):
+    none = compare(reference, spoilt(), images[:0], labels=[])
     assert none.passed
     assert (none.images, none.real_images, none.decision_flips, none.auroc_file) == (len(EDGES), 0, None, None)
     assert none.summary().endswith("on 6 images")
-    unlabelled, one_class = (compare(said, spoilt(), images, labels=labels) for labels in (None, np.ones(70)))
+    unlabelled, one_class = (compare(reference, spoilt(), images, labels=labels) for labels in (None, np.ones(70)))
     for report in (unlabelled, one_class):
         assert (report.passed, report.decision_flips, report.auroc_keras, report.auroc_file) == (True, 0, None, None)
 
 
 @pytest.mark.parametrize("shift", [2e-5, -2e-5])
-def test_a_probability_over_budget_is_named_for_every_batch_size(said, spoilt, images, shift):
-    report = compare(said, spoilt(shift=shift), images[:1])
+def test_a_probability_over_budget_is_named_for_every_batch_size(reference, spoilt, images, shift):
+    report = compare(reference, spoilt(shift=shift), images[:1])
     assert report.differences == [
         f"probability differs from Keras by 2e-05 in batches of {size} (allowed: 1e-05)" for size in (1, 2, 7, 64)
     ]
@@ -167,17 +167,17 @@ def test_a_probability_over_budget_is_named_for_every_batch_size(said, spoilt, i
     assert not report.passed
 
 
-def test_a_difference_within_budget_passes_and_is_recorded(said, spoilt, images):
-    report = compare(said, spoilt(shift=5e-6, at_level=100), images)
+def test_a_difference_within_budget_passes_and_is_recorded(reference, spoilt, images):
+    report = compare(reference, spoilt(shift=5e-6, at_level=100), images)
     assert report.passed
     assert report.max_abs_probability == pytest.approx(5e-6, rel=0.05)
     assert report.mean_abs_probability < 1e-6  # one image of 76
 
 
 @pytest.mark.parametrize("size", BATCH_SIZES)
-def test_a_file_that_answers_otherwise_in_batches_of_one_size_is_found_out(said, spoilt, images, size):
+def test_a_file_that_differs_in_batches_of_one_size_only_is_detected(reference, spoilt, images, size):
     """58 real and 6 edge images make 64: one large batch, and 16 images (2 x 7 and 2) in the small ones."""
-    report = compare(said, spoilt(shift=0.001, in_batches_of=size), images[:58], threshold=0.3)
+    report = compare(reference, spoilt(shift=0.001, in_batches_of=size), images[:58], threshold=0.3)
     assert report.differences[0] == f"probability differs from Keras by 0.001 in batches of {size} (allowed: 1e-05)"
     # Sixteen images in batches of 7 leave one batch of 2.
     also = ["probability differs from Keras by 0.001 in batches of 7 (allowed: 1e-05)"] if size == 2 else []
@@ -185,43 +185,43 @@ def test_a_file_that_answers_otherwise_in_batches_of_one_size_is_found_out(said,
     assert report.max_abs_probability == pytest.approx(0.001, rel=0.01)
 
 
-def test_every_real_image_is_compared_not_only_the_first(said, spoilt, images):
+def test_every_real_image_is_compared_not_only_the_first(reference, spoilt, images):
     """The last of 70 images, which only the large batches hold."""
-    report = compare(said, spoilt(shift=0.001, at_level=77), images)
+    report = compare(reference, spoilt(shift=0.001, at_level=77), images)
     assert report.differences == ["probability differs from Keras by 0.001 in batches of 64 (allowed: 1e-05)"]
 
 
 @pytest.mark.parametrize("level", [0, 255, 128])
-def test_edge_images_are_compared_too(said, spoilt, images, level):
-    report = compare(said, spoilt(shift=0.001 if level < 255 else -0.001, at_level=level), images[:0])
+def test_edge_images_are_compared_too(reference, spoilt, images, level):
+    report = compare(reference, spoilt(shift=0.001 if level < 255 else -0.001, at_level=level), images[:0])
     assert len(report.differences) == len(BATCH_SIZES)
 
 
 @pytest.mark.parametrize(("shift", "passes"), [(0.0015, True), (0.0017, False), (-0.0017, False)])
-def test_the_heat_maps_budget_is_a_part_of_the_largest_heat(said, spoilt, images, shift, passes):
+def test_the_heat_maps_budget_is_a_part_of_the_largest_heat(reference, spoilt, images, shift, passes):
     """A ten-thousandth of 16."""
-    report = compare(said, spoilt(heat_shift=shift), images)
+    report = compare(reference, spoilt(heat_shift=shift), images)
     assert report.passed == passes
     assert report.max_abs_heatmap == pytest.approx(abs(shift), rel=0.01)
     if not passes:
         assert report.differences[0] == "heatmap differs from Keras by 0.0017 in batches of 1 (allowed: 0.0016)"
 
 
-def test_the_heat_maps_budget_is_that_part_of_one_at_least(said, spoilt, images):
+def test_the_heat_maps_budget_is_that_part_of_one_at_least(reference, spoilt, images):
     def erase(model):
         next(c for c in model.graph.initializer if c.name == "heat").raw_data = np.float32(0).tobytes()
 
     def faint(images):
-        return said(images) | {"heatmap": np.zeros((len(images), SIDE, SIDE), np.float32)}
+        return reference(images) | {"heatmap": np.zeros((len(images), SIDE, SIDE), np.float32)}
 
     assert compare(faint, spoilt(heat_shift=0.9e-4, change=erase), images).passed
     assert "allowed: 0.0001" in compare(faint, spoilt(heat_shift=1.1e-4, change=erase), images).differences[0]
 
 
-def test_a_budget_of_nothing_allows_equal_answers_and_no_more(said, spoilt, images):
+def test_a_budget_of_nothing_allows_equal_answers_and_no_more(reference, spoilt, images):
     nothing, labels = Budget(probability=0.0, heatmap=0.0, flips=0.0, auroc=0.0), np.arange(70) % 2
-    assert compare(said, spoilt(), images, labels=labels, budget=nothing).passed
-    assert not compare(said, spoilt(shift=1e-6, at_level=100), images, labels=labels, budget=nothing).passed
+    assert compare(reference, spoilt(), images, labels=labels, budget=nothing).passed
+    assert not compare(reference, spoilt(shift=1e-6, at_level=100), images, labels=labels, budget=nothing).passed
 
 
 def test_a_model_that_is_certain_is_within_0_to_1(spoilt):
@@ -243,8 +243,8 @@ def test_a_model_that_is_certain_is_within_0_to_1(spoilt):
     assert compare(answer, file, grey(0, 255)).passed
 
 
-def test_one_broken_output_does_not_hide_the_other(said, spoilt, images):
-    report = compare(said, spoilt(shift=np.nan, heat_shift=0.1), images, threshold=0.9)
+def test_one_broken_output_does_not_hide_the_other(reference, spoilt, images):
+    report = compare(reference, spoilt(shift=np.nan, heat_shift=0.1), images, threshold=0.9)
     assert [text.split(" in batches")[0] for text in report.differences] == [
         "probability is not finite",
         "heatmap differs from Keras by 0.1",
@@ -252,25 +252,25 @@ def test_one_broken_output_does_not_hide_the_other(said, spoilt, images):
 
 
 @pytest.mark.parametrize("size", BATCH_SIZES)
-def test_nan_and_infinity_are_differences_under_any_budget(said, spoilt, images, size):
+def test_nan_and_infinity_are_differences_under_any_budget(reference, spoilt, images, size):
     for broken in (np.nan, np.inf):
-        report = compare(said, spoilt(shift=broken, in_batches_of=size), images[:58], budget=REDUCED)
+        report = compare(reference, spoilt(shift=broken, in_batches_of=size), images[:58], budget=REDUCED)
         assert f"probability is not finite in batches of {size}" in report.differences
-    heat = compare(said, spoilt(heat_shift=np.nan), images, budget=REDUCED)
+    heat = compare(reference, spoilt(heat_shift=np.nan), images, budget=REDUCED)
     assert heat.differences == [f"heatmap is not finite in batches of {size}" for size in BATCH_SIZES]
     assert heat.max_abs_probability == 0.0  # what can be compared is
 
 
 @pytest.mark.parametrize(("shift", "threshold"), [(0.3, 0.2), (-0.3, 0.9)])
-def test_a_probability_outside_0_to_1_is_a_difference_under_any_budget(said, spoilt, images, shift, threshold):
+def test_a_probability_outside_0_to_1_is_a_difference_under_any_budget(reference, spoilt, images, shift, threshold):
     """White rises to 1.05, or black falls to -0.05."""
-    report = compare(said, spoilt(shift=shift), images, budget=REDUCED, threshold=threshold)
+    report = compare(reference, spoilt(shift=shift), images, budget=REDUCED, threshold=threshold)
     assert report.differences == [f"a probability is outside 0 to 1 in batches of {size}" for size in BATCH_SIZES]
 
 
-def test_a_batch_that_fails_is_named_and_the_others_are_compared(said, spoilt, images):
+def test_a_batch_that_fails_is_named_and_the_others_are_compared(reference, spoilt, images):
     for size in (2, 64):
-        report = compare(said, spoilt(fails_in_batches_of=size), images[:58])
+        report = compare(reference, spoilt(fails_in_batches_of=size), images[:58])
         assert report.differences[0].startswith(f"batches of {size} fail: ")
         assert "indices element out of data bounds" in report.differences[0]
         assert "\n" not in report.differences[0]
@@ -278,78 +278,80 @@ def test_a_batch_that_fails_is_named_and_the_others_are_compared(said, spoilt, i
         assert report.decision_flips == (0 if size == 2 else None)
 
 
-def test_a_file_that_answers_nothing_at_all_is_a_difference_for_each_size(said, spoilt, images):
-    report = compare(said, spoilt(fails_in_batches_of="every size"), images)
+def test_a_file_without_any_answer_is_a_difference_for_each_size(reference, spoilt, images):
+    report = compare(reference, spoilt(fails_in_batches_of="every size"), images)
     assert [text.partition(" fail: ")[0] for text in report.differences] == [f"batches of {n}" for n in BATCH_SIZES]
     assert (report.max_abs_probability, report.decision_flips) == (None, None)
 
 
 @pytest.mark.parametrize(("flipped", "passes"), [(1, True), (2, False)])
-def test_one_decision_of_a_hundred_may_flip_in_a_reduced_file(said, spoilt, flipped, passes):
+def test_one_decision_in_a_hundred_may_change_in_a_reduced_file(reference, spoilt, flipped, passes):
     """One or two of a hundred images, of level 100, rise from 0.446 over the threshold of 0.45."""
     levels = np.full(100, 90)
     levels[:flipped] = 100
     file = spoilt(shift=0.02, at_level=100)
-    report = compare(said, file, grey(*levels), threshold=0.45, budget=REDUCED)
+    report = compare(reference, file, grey(*levels), threshold=0.45, budget=REDUCED)
     assert report.decision_flips == flipped
     assert report.differences == ([] if passes else [f"{flipped} of 100 decisions change at threshold 0.45"])
     assert f"{flipped} of 100 decisions change" in report.summary()
 
 
-def test_only_real_images_have_decisions(said, spoilt):
+def test_only_real_images_have_decisions(reference, spoilt):
     """White, an edge image, falls under the threshold; no real image does."""
-    report = compare(said, spoilt(shift=-0.02, at_level=255), grey(90, 240), threshold=0.74, budget=REDUCED)
+    report = compare(reference, spoilt(shift=-0.02, at_level=255), grey(90, 240), threshold=0.74, budget=REDUCED)
     assert (report.decision_flips, report.differences) == (0, [])
 
 
-def test_a_decision_on_the_very_edge_may_fall_either_way(said, spoilt):
+def test_a_decision_within_the_budget_of_the_threshold_may_change(reference, spoilt):
     """The image of level 100 moves by 5e-6, within the budget, over a threshold that lies between: counted, excused."""
     images = grey(100, 90)
-    threshold = float(said(images)["probability"][0, 0]) + 2.5e-6
-    report = compare(said, spoilt(shift=5e-6, at_level=100), images, threshold=threshold)
+    threshold = float(reference(images)["probability"][0, 0]) + 2.5e-6
+    report = compare(reference, spoilt(shift=5e-6, at_level=100), images, threshold=threshold)
     assert (report.decision_flips, report.differences) == (1, [])
 
 
-def test_as_far_from_the_threshold_as_the_budget_is_still_on_the_edge(said, spoilt):
+def test_as_far_from_the_threshold_as_the_budget_is_still_on_the_edge(reference, spoilt):
     """Black is 0.25 exactly, and the threshold and the file's answer both lie 2^-10 above it."""
     step = 2.0**-10
     file = spoilt(shift=step, at_level=0)
-    report = compare(said, file, grey(0, 90), threshold=0.25 + step, budget=Budget(probability=step))
+    report = compare(reference, file, grey(0, 90), threshold=0.25 + step, budget=Budget(probability=step))
     assert (report.decision_flips, report.differences) == (1, [])
 
 
-def test_decisions_are_made_at_one_half_unless_told(said, spoilt):
-    report = compare(said, spoilt(shift=0.02, at_level=127), grey(127, 90), budget=REDUCED)  # 0.499 to 0.519
+def test_the_default_threshold_is_one_half(reference, spoilt):
+    report = compare(reference, spoilt(shift=0.02, at_level=127), grey(127, 90), budget=REDUCED)  # 0.499 to 0.519
     assert report.decision_flips == 1
 
 
-def test_a_flip_of_a_float32_file_is_a_difference_beside_the_probabilitys(said, spoilt):
+def test_a_changed_decision_of_a_float32_file_is_a_difference_of_its_own(reference, spoilt):
     """0.446078 moves by 0.001 over a threshold halfway; the other image stays."""
-    report = compare(said, spoilt(shift=0.001, at_level=100), grey(100, 90), threshold=0.446578)
+    report = compare(reference, spoilt(shift=0.001, at_level=100), grey(100, 90), threshold=0.446578)
     assert report.decision_flips == 1
     assert report.differences[-1] == "1 of 2 decisions change at threshold 0.446578"
 
 
-def test_a_probability_at_the_threshold_is_pneumonia_to_keras_and_to_the_file(said, spoilt):
+def test_a_probability_at_the_threshold_is_pneumonia_to_keras_and_to_the_file(reference, spoilt):
     """What lies on the threshold moves up, or what lay above it moves onto it: no decision changes."""
     images = grey(100, 90)
-    before = said(images)["probability"][0, 0]
+    before = reference(images)["probability"][0, 0]
     up, down = np.float32(5e-6), np.float32(-5e-6)
-    assert compare(said, spoilt(shift=up, at_level=100), images, threshold=float(before)).decision_flips == 0
-    assert compare(said, spoilt(shift=down, at_level=100), images, threshold=float(before + down)).decision_flips == 0
+    assert compare(reference, spoilt(shift=up, at_level=100), images, threshold=float(before)).decision_flips == 0
+    assert (
+        compare(reference, spoilt(shift=down, at_level=100), images, threshold=float(before + down)).decision_flips == 0
+    )
 
 
-def test_ranking_is_judged_on_its_own(said, spoilt):
+def test_ranking_is_compared_separately(reference, spoilt):
     """Two of ten pairs change their order while every probability stays in a wide budget."""
     images, labels = grey(100, 101, 110, 120, 130, 140, 150), [1, 0, 1, 1, 1, 1, 0]
     file = spoilt(shift=0.02, at_level=100)  # 100 passes 101 and 110
-    report = compare(said, file, images, labels=labels, threshold=0.1, budget=REDUCED)
+    report = compare(reference, file, images, labels=labels, threshold=0.1, budget=REDUCED)
     assert (report.auroc_keras, report.auroc_file) == pytest.approx((4 / 10, 5 / 10))
     assert report.differences == ["AUROC is 0.50000; with Keras it is 0.40000"]
-    turned = compare(said, file, images, labels=[1 - label for label in labels], threshold=0.1, budget=REDUCED)
+    turned = compare(reference, file, images, labels=[1 - label for label in labels], threshold=0.1, budget=REDUCED)
     assert turned.differences == ["AUROC is 0.50000; with Keras it is 0.60000"]
     wide = Budget(probability=1.0, heatmap=1.0, flips=0.01, auroc=0.11)
-    assert compare(said, file, images, labels=labels, threshold=0.1, budget=wide).passed
+    assert compare(reference, file, images, labels=labels, threshold=0.1, budget=wide).passed
 
 
 def rename_input(model):
@@ -394,8 +396,8 @@ def doubles(model):
         (doubles, ["probability is ('tensor(double)', [1]), not ('tensor(float)', [1])"]),
     ],
 )
-def test_another_signature_is_named_and_nothing_is_run(said, spoilt, images, change, differences):
-    report = compare(said, spoilt(change=change), images)
+def test_another_signature_is_named_and_nothing_is_run(reference, spoilt, images, change, differences):
+    report = compare(reference, spoilt(change=change), images)
     assert report.differences == differences
     assert (report.max_abs_probability, report.decision_flips) == (None, None)
     assert report.summary() == "not compared"
@@ -415,7 +417,7 @@ def test_images_of_another_size_than_the_files_are_named(spoilt):
     ]
 
 
-def test_an_answer_of_another_shape_than_promised_is_named(said, spoilt, images):
+def test_an_answer_of_another_shape_than_declared_is_named(reference, spoilt, images):
     """The file declares one heat map an image and gives each twice; its probabilities are compared all the same."""
 
     def twice(model):
@@ -423,14 +425,14 @@ def test_an_answer_of_another_shape_than_promised_is_named(said, spoilt, images)
         node.output[0] = "once"
         model.graph.node.append(helper.make_node("Concat", ["once", "once"], ["heatmap"], axis=0))
 
-    report = compare(said, spoilt(change=twice), images[:58])
+    report = compare(reference, spoilt(change=twice), images[:58])
     assert report.differences[0] == "heatmap is float32(32, 8, 8) in batches of 1, not float32(16, 8, 8)"
     assert len(report.differences) == len(BATCH_SIZES)
     assert (report.max_abs_heatmap, report.decision_flips) == (None, 0)
     assert report.max_abs_probability == 0.0
 
 
-def test_an_answer_that_lacks_an_image_is_named(said, spoilt, images):
+def test_an_answer_that_lacks_an_image_is_named(reference, spoilt, images):
     """Of the last 12 of 76 images the file answers 11, and rightly: still not an answer for every image."""
 
     def lose_one(model):
@@ -450,19 +452,19 @@ def test_an_answer_that_lacks_an_image_is_named(said, spoilt, images):
         )
 
     lost = "probability is float32(75, 1) in batches of 64, not float32(76, 1)"
-    assert compare(said, spoilt(change=lose_one), images).differences == [lost]
-    both = compare(said, spoilt(change=lose_one, heat_shift=0.1), images)
+    assert compare(reference, spoilt(change=lose_one), images).differences == [lost]
+    both = compare(reference, spoilt(change=lose_one, heat_shift=0.1), images)
     assert both.differences[-2:] == [
         lost,
         "heatmap differs from Keras by 0.1 in batches of 64 (allowed: 0.0016)",
     ]
 
 
-def test_no_file_and_no_threads_are_one_clear_error(said, spoilt, images, tmp_path):
+def test_no_file_and_no_threads_are_one_clear_error(reference, spoilt, images, tmp_path):
     with pytest.raises(ModelFileError, match=r"gone\.onnx is not a file"):
-        compare(said, tmp_path / "gone.onnx", images)
+        compare(reference, tmp_path / "gone.onnx", images)
     with pytest.raises(InputError, match="threads is 0"):
-        compare(said, spoilt(), images, threads=0)
+        compare(reference, spoilt(), images, threads=0)
 
 
 def test_the_budgets_are_those_of_the_documentation():

@@ -1,4 +1,4 @@
-"""Where export finds the images to compare on."""
+"""The images that export compares on."""
 
 from types import SimpleNamespace
 
@@ -14,12 +14,10 @@ ORIGINAL_TAKE = parity_sample.take
 @pytest.fixture
 def dataset(tmp_path, monkeypatch):
     """A folder that reads as a dataset of ten 8 x 8 images in validation."""
-    import pipeline.data.split
-
     images = np.arange(10, dtype=np.uint8).repeat(64).reshape(10, 8, 8, 1)
     split = SimpleNamespace(image_size=8, examples=SimpleNamespace(images=images, labels=np.arange(10) % 2))
     other = SimpleNamespace(image_size=8, examples=SimpleNamespace(images=images[:3], labels=np.ones(3, np.int64)))
-    monkeypatch.setattr(pipeline.data.split, "open_splits", lambda folder: {"validation": split, "test": other})
+    monkeypatch.setattr(parity_sample, "open_splits", lambda folder: {"validation": split, "test": other})
     return tmp_path
 
 
@@ -31,7 +29,7 @@ def test_a_sample_is_spread_over_the_split_and_repeats_itself(dataset):
 
 
 @pytest.mark.parametrize("limit", [0, 10, 99])
-def test_no_limit_or_a_large_one_takes_everything(dataset, limit):
+def test_without_a_limit_or_with_a_large_one_every_image_is_taken(dataset, limit):
     assert len(ORIGINAL_TAKE(dataset, "validation", 8, limit).images) == 10
 
 
@@ -52,7 +50,7 @@ def test_all_takes_every_image_of_every_split(dataset, split, count):
         parity_sample.take_all(dataset, "train", 8)
 
 
-def test_dataset_is_the_given_one_else_the_one_the_run_noted(tmp_path):
+def test_dataset_is_the_given_one_or_else_the_one_in_config_json(tmp_path):
     noted, given = tmp_path / "noted", tmp_path / "given"
     noted.mkdir()
     given.mkdir()

@@ -1,4 +1,4 @@
-"""Requests that share a batch: what becomes of those that fail, that leave, and that wait when the service ends."""
+"""Requests that share a batch: those that fail, that are cancelled, and that wait when the service stops."""
 
 import asyncio
 import threading
@@ -16,7 +16,7 @@ def executor():
 
 
 class Gate:
-    """A model that answers ten times the item once it is let, and fails on a negative one."""
+    """A model that returns ten times the item once the gate is open, and fails on a negative one."""
 
     def __init__(self):
         self.entered, self.open = threading.Event(), threading.Event()
@@ -34,8 +34,8 @@ async def inside(gate):
     await asyncio.get_running_loop().run_in_executor(None, gate.entered.wait, 30)
 
 
-def test_those_who_wait_when_the_service_ends_are_sent_away(executor):
-    """One item is with the model and two wait: none is left hanging."""
+def test_waiting_requests_are_cancelled_when_the_service_stops(executor):
+    """One item is with the model and two wait: all three are cancelled."""
     gate = Gate()
 
     async def work():
@@ -49,7 +49,7 @@ def test_those_who_wait_when_the_service_ends_are_sent_away(executor):
     assert [type(answer) for answer in asyncio.run(work())] == [asyncio.CancelledError] * 3
 
 
-def test_a_client_that_left_takes_no_answer_from_the_others(executor):
+def test_a_cancelled_request_does_not_affect_the_others(executor):
     gate, sizes = Gate(), []
 
     async def work():
@@ -67,7 +67,7 @@ def test_a_client_that_left_takes_no_answer_from_the_others(executor):
     assert sizes == [3]
 
 
-def test_an_error_reaches_all_of_its_batch_who_still_wait_and_nobody_after(executor):
+def test_an_error_reaches_the_waiting_requests_of_its_batch_and_no_later_one(executor):
     gate = Gate()
 
     async def work():
@@ -87,8 +87,8 @@ def test_an_error_reaches_all_of_its_batch_who_still_wait_and_nobody_after(execu
     assert later == [40, 50, 60]
 
 
-def test_a_batch_is_full_or_its_time_is_over(executor):
-    """Of seven that wait together four and then three are answered; a last one gets no company and goes alone."""
+def test_a_batch_ends_when_it_is_full_or_its_time_is_over(executor):
+    """Of seven that wait together four and then three are answered; a last one is answered alone."""
     sizes, gate = [], Gate()
     gate.open.set()
 
@@ -101,7 +101,7 @@ def test_a_batch_is_full_or_its_time_is_over(executor):
     assert sizes == [4, 3, 1]
 
 
-def test_a_batcher_that_never_began_ends_well(executor):
+def test_a_batcher_that_was_never_started_can_be_closed(executor):
     async def work():
         await Batcher(Gate(), BatchLimits(), executor).__aexit__(None, None, None)
 

@@ -43,7 +43,7 @@ def service(exported):
     thread.join()
 
 
-def test_answer_is_the_classifiers(service, exported, jpegs):
+def test_answer_equals_the_classifiers(service, exported, jpegs):
     classifier = Classifier(exported / "model.onnx")
     for file in sorted(jpegs.rglob("*.jpeg"))[:4]:
         answer = service.post("/v1/predict", content=file.read_bytes())
@@ -94,8 +94,8 @@ class SkippingLoop(asyncio.SelectorEventLoop):
 
 
 @pytest.mark.parametrize(("pause", "read"), [(800, 20), (1200, 0)])
-def test_the_rest_of_a_refused_upload_is_read_while_it_comes_but_not_for_ever(pause, read, monkeypatch):
-    """Hung up on in the middle of an upload that takes long, a client lost the answer that said why."""
+def test_the_rest_of_a_refused_upload_is_read_for_a_limited_time(pause, read, monkeypatch):
+    """A client that was cut off in the middle of a long upload did not see the reason."""
     from export.serve import service
 
     loop, seen = SkippingLoop(), []
@@ -123,7 +123,7 @@ def test_a_body_without_length_is_cut_off_at_the_limit(service):
         assert service.post("/v1/predict", content=endless()).status_code == 413
 
 
-def test_a_body_that_does_not_arrive_is_given_up(service):
+def test_a_body_that_does_not_arrive_times_out(service):
     url = service.base_url
     with socket.create_connection((url.host, url.port), timeout=5) as client:
         client.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
