@@ -12,7 +12,7 @@ from pneumo_tfds.program.command import Command, quiet_tensorflow, run
 from pneumo_tfds.program.errors import InputError
 
 if TYPE_CHECKING:
-    from pipeline.data.split import Split
+    from pipeline.data.split import Split, StoredSplit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ def evaluate(command: Evaluate) -> None:
     from pipeline.data.split import open_splits
     from pipeline.evaluation.predictions import as_written, read_csv
     from pipeline.evaluation.scoring import choice_from_json
-    from pipeline.networks.forward_pass import Answers
+    from pipeline.networks.forward_pass import OutputsFn
     from pipeline.report.terminal import show
     from pipeline.run_folder.folder import RunFolder
     from pipeline.run_folder.model_file import load_model
@@ -52,7 +52,7 @@ def evaluate(command: Evaluate) -> None:
     trained = RunFolder(command.run_folder)
     config, choice = trained.read_config(), choice_from_json(trained.read_json(trained.metrics))
     model = load_model(trained.model)
-    ask = Answers(model)
+    outputs = OutputsFn(model)
     if command.source:
         config = with_dataset(replace(config, data=replace(config.data, source=command.source, dataset=None)))
         splits = _as_one(open_splits(config.data.built.folder), config.data.built.folder)
@@ -67,7 +67,7 @@ def evaluate(command: Evaluate) -> None:
         tables = read_csv(target.predictions) if target is trained and trained.predictions.exists() else {}
         for name in chosen:
             examples = splits[name].examples
-            tables[name] = predictions_of(examples, as_written(ask.probabilities(examples.images)))
+            tables[name] = predictions_of(examples, as_written(outputs.probabilities(examples.images)))
         if target is not trained:
             target.write_config(config)
         write_scores(target, config, tables, choice)
@@ -75,16 +75,16 @@ def evaluate(command: Evaluate) -> None:
     show(target)
 
 
-def _as_one(splits: dict[str, Split], dataset: Path) -> dict[str, Split]:
+def _as_one(splits: dict[str, StoredSplit], dataset: Path) -> dict[str, Split]:
     """Give the official test folder of another source, or all its images as one split: to a model they are all new."""
-    from pipeline.data.split import Split
+    from pipeline.data.split import StoredSplit
     from pneumo_tfds.prepared import inspect
 
     if "test" in splits and inspect(dataset).metadata.get("test_origin") == "official":
         return {"test": splits["test"]}
     files = tuple(file for split in splits.values() for file in split.files)
     size = next(iter(splits.values())).image_size
-    return {"source": Split("source", files, sum(split.count for split in splits.values()), size)}
+    return {"source": StoredSplit("source", files, sum(split.count for split in splits.values()), size)}
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pipeline.evaluation.evaluation_lock import write_lock
 from pipeline.evaluation.predictions import Predictions, write_csv
 from pipeline.evaluation.robustness import UNCHANGED, pooled, summary, views
 from pipeline.evaluation.scoring import Choice, calibrated, decide, score_splits
-from pipeline.networks.forward_pass import Scorer
+from pipeline.networks.forward_pass import LogitsFn
 from pipeline.networks.models import inference_model
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import save_model
@@ -39,16 +39,16 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
         network: float32, from `pipeline.networks.models.committee`.
         splits: `validation`, and what is scored by its choice: `test`, if there is one, or `held_out`.
     """
-    score = Scorer(network)
+    logits_fn = LogitsFn(network)
 
     def raw(split: Split) -> Predictions:
-        return predictions_of(split.examples, score.probabilities(split.examples.images))
+        return predictions_of(split.examples, logits_fn.probabilities(split.examples.images))
 
     validation = splits["validation"]
     tables = {UNCHANGED: raw(validation)}
     if config.evaluation.threshold_under_shift:
         tables = views(
-            tables[UNCHANGED], validation.examples.images, score.probabilities, config.evaluation.evaluation_seed
+            tables[UNCHANGED], validation.examples.images, logits_fn.probabilities, config.evaluation.evaluation_seed
         )
     # Class weights teach the network that both classes are equally common; the bias takes that back.
     rule, with_bias = config.evaluation.threshold_rule, config.fit.class_weights

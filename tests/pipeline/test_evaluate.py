@@ -16,7 +16,7 @@ import pytest
 from pipeline import evaluate as module
 from pipeline.config import DataConfig, EvaluationConfig, FitConfig, RunConfig
 from pipeline.data import dataset, group_holdout, split
-from pipeline.data.split import Examples, Split
+from pipeline.data.split import Examples, MemorySplit, StoredSplit
 from pipeline.evaluate import Evaluate, evaluate
 from pipeline.evaluation.predictions import Predictions, read_csv, write_csv
 from pipeline.evaluation.scoring import decide
@@ -48,7 +48,7 @@ def told(part):
     return part.images.mean(axis=(1, 2, 3)) / 255
 
 
-class Answers:
+class OutputsFn:
     """Says an image's mean grey level."""
 
     def __init__(self, model):
@@ -63,9 +63,9 @@ def world(tmp_path, monkeypatch):
     """A finished run whose predictions and figures are of an earlier day, its dataset, and what was drawn."""
     made = SimpleNamespace(run=RunFolder(tmp_path / "run"), dataset=tmp_path / "dataset", built=[], drawn=[])
     made.splits = {
-        name: Split.of(name, examples(name, n)) for name, n in (("train", 60), ("validation", 40), ("test", 30))
+        name: MemorySplit(name, examples(name, n)) for name, n in (("train", 60), ("validation", 40), ("test", 30))
     }
-    made.other = {"train": Split.of("train", examples("far", 20)), "test": Split.of("test", examples("away", 24))}
+    made.other = {"train": MemorySplit("train", examples("far", 20)), "test": MemorySplit("test", examples("away", 24))}
     config = RunConfig(
         data=DataConfig(dataset=made.dataset, image_size=32),
         fit=FitConfig(seed=SEED),
@@ -92,7 +92,7 @@ def world(tmp_path, monkeypatch):
         return SimpleNamespace(metadata={"test_origin": "official"})
 
     monkeypatch.setattr(model_file, "load_model", lambda path: "the model" if path == made.run.model else None)
-    monkeypatch.setattr(forward_pass, "Answers", Answers)
+    monkeypatch.setattr(forward_pass, "OutputsFn", OutputsFn)
     monkeypatch.setattr(group_holdout, "splits_of", lambda data: made.splits if data.dataset == made.dataset else None)
     monkeypatch.setattr(split, "open_splits", lambda path: made.other if path == tmp_path / "other" else None)
     monkeypatch.setattr(dataset, "with_dataset", with_dataset)
@@ -191,18 +191,18 @@ def test_other_xrays_are_scored_beside_the_run_and_leave_it_alone(world, capsys)
 
 def test_a_source_with_an_official_test_gives_that_and_another_gives_all_of_it(world, monkeypatch):
     parts = {
-        "train": Split("train", ("a", "b"), 20, 32),
-        "validation": Split("validation", ("c",), 5, 32),
-        "test": Split("test", ("d",), 7, 32),
+        "train": StoredSplit("train", ("a", "b"), 20, 32),
+        "validation": StoredSplit("validation", ("c",), 5, 32),
+        "test": StoredSplit("test", ("d",), 7, 32),
     }
     dataset = world.dataset.with_name("other")
     assert module._as_one(parts, dataset) == {"test": parts["test"]}
-    whole = {"source": Split("source", ("a", "b", "c", "d"), 32, 32)}
+    whole = {"source": StoredSplit("source", ("a", "b", "c", "d"), 32, 32)}
     for metadata in ({"test_origin": "carved"}, {}):
         monkeypatch.setattr(prepared, "inspect", lambda _, metadata=metadata: SimpleNamespace(metadata=metadata))
         assert module._as_one(parts, dataset) == whole
     without = {name: parts[name] for name in ("train", "validation")}
-    assert module._as_one(without, dataset) == {"source": Split("source", ("a", "b", "c"), 25, 32)}
+    assert module._as_one(without, dataset) == {"source": StoredSplit("source", ("a", "b", "c"), 25, 32)}
 
 
 def test_a_run_that_is_none_or_unfinished_is_one_clear_error(world):

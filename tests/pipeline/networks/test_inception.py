@@ -1,4 +1,4 @@
-"""InceptionV3 without its 22 million weights: which blocks learn, and what a failed download or a wrong file says."""
+"""InceptionV3 without its 22 million weights: which blocks learn, and the errors of a failed download or wrong file."""
 
 from __future__ import annotations
 
@@ -84,12 +84,12 @@ def test_a_file_of_other_weights_is_named_with_the_first_line_of_why(monkeypatch
     (tmp_path / "w.h5").write_bytes(b"")
     monkeypatch.setattr(keras.applications, "InceptionV3", raising(error))
     first = str(error).splitlines()[0]
-    with pytest.raises(InputError, match=rf"w\.h5 holds no InceptionV3 weights without top: {first}$"):
+    with pytest.raises(InputError, match=rf"w\.h5 holds no InceptionV3 weights without top \({first}\);"):
         models._inception_backbone((SIDE, SIDE, 3), str(tmp_path / "w.h5"))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"--pretrained-weights .*gone\.h5 is no file"):
+    with pytest.raises(InputError, match=r"--pretrained-weights .*gone\.h5 is not a file"):
         models._inception_backbone((SIDE, SIDE, 3), str(tmp_path / "gone.h5"))
 
 
