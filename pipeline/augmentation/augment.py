@@ -23,27 +23,13 @@ DRAWS = 24  # uniform numbers for each image; a few are spare, so that a new cha
 ERASE_AREA = (0.02, 0.2)  # smallest and largest part of the image that is erased (Zhong et al. 2020, "Random Erasing")
 
 
-class Draw(IntEnum):
-    """The use of each uniform number of an image, by its column."""
-
-    FLIP = 0
-    ROTATION = 1
-    SHEAR = 2
-    ZOOM = 3
-    ASPECT = 4
-    SHIFT_RIGHT = 5
-    SHIFT_DOWN = 6
-    CONTRAST = 7
-    BRIGHTNESS = 8
-    GAMMA = 9
-    ERASE = 10
-    ERASE_AREA = 11
-    ERASE_LEFT = 12
-    ERASE_TOP = 13
-    SHARPNESS = 14
-    NOISE = 15
-    GRAIN = 16
-    MIXUP = 17
+# The use of each uniform number of an image, by its column.
+Draw = IntEnum(
+    "Draw",
+    "FLIP ROTATION SHEAR ZOOM ASPECT SHIFT_RIGHT SHIFT_DOWN CONTRAST BRIGHTNESS GAMMA "
+    "ERASE ERASE_AREA ERASE_LEFT ERASE_TOP SHARPNESS NOISE GRAIN MIXUP",
+    start=0,
+)
 
 
 class Changes(NamedTuple):

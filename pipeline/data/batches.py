@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.config import Switch
 from pipeline.data import aligned_arrays
 from pipeline.data.data_service import served
-from pipeline.data.split import Split, StoredSplit
+from pipeline.data.split import MemorySplit, Split
 from pneumo_tfds.program.errors import InputError
 
 EVERY_ROW = slice(None)
@@ -57,7 +57,7 @@ def training_batches(
     random = np.random.default_rng(order)
     if not service and split.in_memory(cache):
         return _gathered(split, random.permutation(split.count), batch_size, rows, drop_remainder=True)
-    if not isinstance(split, StoredSplit):
+    if isinstance(split, MemorySplit):
         raise InputError("--data-service serves record files, but --hold-out makes splits in memory; leave one out")
     chain = (
         tf.data.Dataset.from_tensor_slices(random.permutation(split.checked_files))
@@ -72,7 +72,7 @@ def training_batches(
 
 def evaluation_batches(split: Split, batch_size: int, *, cache: Switch = "auto") -> Iterator[Batch]:
     """Return batches of every example once, in the order of the records; the last one may be smaller."""
-    if not isinstance(split, StoredSplit) or split.in_memory(cache):
+    if isinstance(split, MemorySplit) or split.in_memory(cache):
         return _gathered(split, np.arange(split.count), batch_size)
     chain = (
         tf.data.TFRecordDataset(split.checked_files)

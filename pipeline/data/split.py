@@ -1,4 +1,7 @@
-"""Splits of a dataset: one that is stored in record files, one that is in memory, and how a built dataset is opened."""
+"""Splits of a dataset, in record files or in memory, and how a built dataset is opened.
+
+Both kinds have a `name`, a `count` of images, an `image_size`, `labels`, and `examples`, which are all of it in memory.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import psutil
@@ -59,37 +62,6 @@ class Examples:
     def tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Images and labels on the training device, put there once."""
         return aligned_arrays.as_tensor(self.images), tf.constant(self.labels)
-
-
-class Split(Protocol):
-    """One split of a dataset."""
-
-    @property
-    def name(self) -> str:
-        """Such as `train`."""
-
-    @property
-    def count(self) -> int:
-        """Number of images."""
-
-    @property
-    def image_size(self) -> int:
-        """Side of the images, pixels."""
-
-    @property
-    def examples(self) -> Examples:
-        """The whole split in memory.
-
-        Raises:
-            InputError: a record file is damaged.
-        """
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """The labels alone, `[n]`."""
-
-    def in_memory(self, cache: Switch) -> bool:
-        """Return whether batches are to be taken from `examples`, rather than streamed from files."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +180,9 @@ class StoredSplit:
             raise InputError(
                 f"a record file of {folder} is damaged or not of {self.image_size} pixels ({reason}); build it again"
             ) from error
+
+
+Split = StoredSplit | MemorySplit
 
 
 def open_splits(dataset: Path, image_size: int | None = None) -> dict[str, StoredSplit]:

@@ -7,21 +7,18 @@ the logits of one or more of them. The *inference model* wraps it for use: uint8
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import keras
 from keras import layers, ops
 
-from pipeline.config import ModelConfig, WeightsError
-from pipeline.networks import depthwise_bfloat16, efficientnet_lite
+from pipeline.config import ModelConfig
+from pipeline.networks import depthwise_bfloat16, efficientnet_lite, inception_v3
 from pipeline.networks.fused_batch_norm import FusedNormalization
-from pneumo_tfds.program.errors import InputError
 
 FEATURES, POOL, LOGIT, HEATMAP = "features", "pool", "logit", "heatmap"
 FLAT = 2.55  # grey levels (1 % of full white), squared and added to the variance, so that a flat image stays flat
@@ -32,7 +29,6 @@ COMPACT_STEM = 32
 COMPACT_STAGES = ((64, 1), (96, 2), (192, 1))
 # The study's network: four 3 x 3 convolutions, each followed by 2 x 2 max pooling, then one hidden layer.
 STUDY_FILTERS, STUDY_HIDDEN = (32, 64, 128, 128), 512
-INCEPTION_MIXED_BLOCKS = 11  # mixed0 to mixed10
 
 
 def build(config: ModelConfig, image_size: int, precision: str = "float32", *, fused: bool = False) -> keras.Model:
@@ -212,46 +208,11 @@ def _study(x: Any, config: ModelConfig) -> Any:
 
 
 def _inception_v3(x: Any, config: ModelConfig) -> Any:
-    """Apply Keras's InceptionV3 (Szegedy et al. 2016) with a new last layer; all but the last blocks are frozen."""
+    """Apply InceptionV3 to three equal channels, from -1 to 1 where images are not normalized."""
     colour = layers.Concatenate(name="grey_to_rgb")([x, x, x])
     if not config.normalize:
         colour = layers.Rescaling(2.0, offset=-1.0, name="to_signed")(colour)  # its ImageNet weights expect -1 to 1
-    backbone = _inception_backbone(tuple(colour.shape[1:]), config.start)
-    first_free = INCEPTION_MIXED_BLOCKS - config.free_blocks
-    backbone.trainable = config.start == "none" or config.free_blocks > 0
-    if backbone.trainable and config.start != "none":
-        learning = first_free == 0
-        for layer in backbone.layers:
-            layer.trainable = learning and not isinstance(layer, layers.BatchNormalization)
-            learning = learning or layer.name == f"mixed{first_free - 1}"
-    return _pooled(backbone(colour), config)
-
-
-def _inception_backbone(shape: tuple[int, int, int], weights: str) -> keras.Model:
-    given = None if weights == "none" else weights
-    if given not in (None, "imagenet") and not Path(given).is_file():
-        raise InputError(
-            f"--pretrained-weights {given} is not a file; give imagenet, none, or a file of InceptionV3 weights"
-        )
-    try:
-        with warnings.catch_warnings():
-            # Otherwise a file of another network only causes a warning, and the network keeps random weights.
-            warnings.simplefilter("error", UserWarning)
-            return keras.applications.InceptionV3(include_top=False, weights=given, input_shape=shape)
-    except Exception as error:
-        # Keras raises a bare Exception for a failed download, and ValueError or OSError for a file of other weights.
-        if given == "imagenet" and isinstance(error.__context__, URLError):
-            reason = "the ImageNet weights of InceptionV3 could not be downloaded"
-            raise WeightsError(
-                f"{reason} ({error.__context__}); give a local file by --pretrained-weights PATH, or none"
-            ) from error
-        if given is not None and isinstance(error, (ValueError, OSError, UserWarning)):
-            first_line = str(error).strip().splitlines()[0]
-            raise InputError(
-                f"--pretrained-weights {given} holds no InceptionV3 weights without top ({first_line}); "
-                "give another file, imagenet or none"
-            ) from error
-        raise
+    return _pooled(inception_v3.feature_map(colour, config.start, config.free_blocks), config)
 
 
 def _efficientnet_lite0(

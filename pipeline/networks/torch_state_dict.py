@@ -209,14 +209,9 @@ class _Machine:
         _of_kind(self.stack[-1], dict)
 
 
-def _check_protocol(protocol: int) -> None:
-    if protocol != 2:
-        raise ValueError(f"its pickle has the protocol {protocol}, not 2")
-
-
 # Every opcode that is allowed, with what it does to the machine.
 OPCODES: dict[str, Callable[[_Machine, Any], None]] = {
-    "PROTO": lambda machine, protocol: _check_protocol(protocol),
+    "PROTO": lambda machine, _: None,  # later protocols have other opcodes
     **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1", "BINUNICODE"), _Machine.push),
     "NONE": lambda machine, _: machine.push(None),
     "NEWTRUE": lambda machine, _: machine.push(True),

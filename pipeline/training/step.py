@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,17 +23,6 @@ from pneumo_tfds.program.progress import track
 
 FINAL_LEARNING_RATE = 0.01  # of the peak, where the cosine ends
 EMA_RAMP = 10  # steps; the decay is at most (1 + step) / (EMA_RAMP + step), as in TensorFlow's ExponentialMovingAverage
-
-
-class TrainedEpoch(NamedTuple):
-    """One epoch of training steps."""
-
-    losses: list[float]
-    """Of each step."""
-    seconds: float
-    """Of all steps, with the time spent waiting."""
-    waiting: float
-    """Seconds spent waiting for input."""
 
 
 class Training:
@@ -81,8 +70,8 @@ class Training:
         self.average.set_weights([variable.numpy() for variable in self.best])
         return self.average
 
-    def epoch(self, number: int, description: str) -> TrainedEpoch:
-        """Run all steps of epoch `number`, counted from 1, with a progress bar."""
+    def epoch(self, number: int, description: str) -> tuple[list[float], float, float]:
+        """Run epoch `number`; return the loss of each step, the seconds of all, and those spent waiting for input."""
         fit, data, steps = self.config.fit, self.config.data, self.train.count // self.config.fit.batch_size
         losses, waiting, start = [], 0.0, time.perf_counter()
         rows = self.devices.rows(fit.batch_size)
@@ -99,7 +88,7 @@ class Training:
             losses.append(self._step(self.devices.split_among_replicas(images, labels, uniform), tf.constant(decay)))
             self.iterations += 1
         values = [float(loss) for loss in losses]  # here, not in the loop: a GPU need not stop after every step
-        return TrainedEpoch(values, time.perf_counter() - start, waiting)
+        return values, time.perf_counter() - start, waiting
 
     def _step_on_all_replicas(self, shares: tuple[Any, ...], decay: Any) -> Any:
         """Update the network, then the average; return the loss of the whole batch."""
@@ -131,6 +120,7 @@ class Training:
         if fit.mixup:
             images, targets = augment.blend(images, targets, uniform, fit.mixup)
         logits = self.network(images, training=True)
+        # Not Keras's BinaryCrossentropy: it would smooth the labels after they are blended.
         entropy = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)[:, 0]
         loss = tf.reduce_sum(entropy * tf.gather(self._class_weights, labels)) / fit.batch_size
         return loss + sum(self.network.losses, tf.constant(0.0)) / self.devices.replicas
