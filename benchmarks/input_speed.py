@@ -23,7 +23,8 @@ from benchmarks.options import Options
 from benchmarks.peers import dali_peer, keras_peers, opencv_peers
 from pipeline.augmentation import augment
 from pipeline.data import image_files
-from pipeline.data.split import Split, open_splits, training_batches
+from pipeline.data.batches import training_batches
+from pipeline.data.split import StoredSplit, open_splits
 from pneumo_tfds.decode import decode
 from pneumo_tfds.program.errors import InputError
 
@@ -119,7 +120,7 @@ def _parts(files: list[bytes], workers: int) -> list[list[bytes]]:
 
 
 def _records(found: Pictures, size: int, augmented: bool) -> list[Contender]:
-    def opened() -> Split:
+    def opened() -> StoredSplit:
         train = open_splits(image_folders.dataset(found, size))["train"]
         if train.count < 2 * BATCH:
             raise InputError(
@@ -127,7 +128,7 @@ def _records(found: Pictures, size: int, augmented: bool) -> list[Contender]:
             )
         return train
 
-    kept: list[Split] = []
+    kept: list[StoredSplit] = []
 
     def cached() -> Work:
         if not kept:
@@ -143,14 +144,14 @@ def _records(found: Pictures, size: int, augmented: bool) -> list[Contender]:
     ]
 
 
-def _first_epochs(split: Split, augmented: bool) -> Work:
+def _first_epochs(split: StoredSplit, augmented: bool) -> Work:
     """Epochs that each begin at the files: read all records into memory, then all batches."""
     for epoch in count(1):
         fresh = replace(split)  # nothing of it is in memory yet
         yield sum(_batches(fresh, epoch, augmented))
 
 
-def _batches(split: Split, epoch: int, augmented: bool) -> Iterator[int]:
+def _batches(split: StoredSplit, epoch: int, augmented: bool) -> Iterator[int]:
     size = split.image_size
     for step, (images, labels) in enumerate(training_batches(split, BATCH, seed=SEED, epoch=epoch, cache="on")):
         if augmented:

@@ -16,10 +16,10 @@ from benchmarks.measuring.harness import CannotRunError, Case, Contender, Record
 from benchmarks.options import Options
 from benchmarks.peers import keras_peers
 from pipeline.config import DataConfig, FitConfig, ModelConfig, ModelName, Precision, RunConfig, Switch
-from pipeline.data.split import Examples, Split
+from pipeline.data.split import Examples, MemorySplit
 from pipeline.devices.precision import Execution, choose
 from pipeline.networks import models
-from pipeline.training.fit import Training
+from pipeline.training.step import Training
 from pneumo_tfds.decode import decode
 
 SIZE, BATCH = 150, 32  # the study's
@@ -55,16 +55,16 @@ def _chosen() -> str:
     return f"auto is {execution.precision}{' with XLA' if execution.xla else ''} on this {execution.device}"
 
 
-def _split(paths: list[str], size: int) -> Split:
+def _split(paths: list[str], size: int) -> MemorySplit:
     """A split that is in memory already; files are taken again if there are too few."""
     chosen = [paths[place % len(paths)] for place in range(0, size * 7, 7)]  # sorted by class
     images = np.stack([decode(Path(path).read_bytes(), SIZE, path) for path in chosen])
     labels = np.array([Path(path).parent.name == "PNEUMONIA" for path in chosen], np.int64)
     text = np.array(chosen, np.str_)
-    return Split.of("train", Examples(images, labels, text, text, text))
+    return MemorySplit("train", Examples(images, labels, text, text, text))
 
 
-def _ours(name: ModelName, precision: Precision, xla: Switch, train: Split) -> Contender:
+def _ours(name: ModelName, precision: Precision, xla: Switch, train: MemorySplit) -> Contender:
     waited: list[tuple[float, float]] = []
 
     def prepare() -> Work:
@@ -84,21 +84,14 @@ def _ours(name: ModelName, precision: Precision, xla: Switch, train: Split) -> C
 
 
 def _epochs(
-    name: ModelName, fit: FitConfig, execution: Execution, train: Split, waited: list[tuple[float, float]]
+    name: ModelName, fit: FitConfig, execution: Execution, train: MemorySplit, waited: list[tuple[float, float]]
 ) -> Work:
     config = RunConfig(model=ModelConfig(model=name), fit=fit, data=DataConfig(image_size=SIZE, cache="on"))
-    training = Training(config, _copied(train), execution)
+    training = Training(config, replace(train, examples=replace(train.examples)), execution)  # with tensors of its own
     for number in count(1):
         losses, seconds, waiting = training.epoch(number, name)
         waited.append((seconds, waiting))
         yield len(losses) * BATCH
-
-
-def _copied(split: Split) -> Split:
-    """Copy a split together with what it holds in memory."""
-    copied = replace(split)
-    copied.__dict__.update(split.__dict__)
-    return copied
 
 
 def _study(folder: Path, steps: int, workers: int) -> Callable[[], Callable[[], int]]:

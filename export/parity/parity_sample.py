@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.data.split import Split, open_splits
+from pipeline.data.split import StoredSplit, open_splits
 from pneumo_tfds.program.errors import InputError
 
 
@@ -71,7 +71,7 @@ def take_all(dataset: Path, split: str, image_size: int) -> Sample:
     )
 
 
-def _splits(dataset: Path, image_size: int, split: str) -> dict[str, Split]:
+def _splits(dataset: Path, image_size: int, split: str) -> dict[str, StoredSplit]:
     """Return the splits of a dataset once `split` (if not `all`) and the image size have been checked."""
     splits = open_splits(dataset)
     if split != "all" and split not in splits:

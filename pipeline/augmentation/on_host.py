@@ -1,9 +1,8 @@
-"""The changes of `pipeline.augmentation.augment`, applied by OpenCV on the host: for images that are decoded as they
-are needed.
+"""The changes of `augment`, made by OpenCV on the host, for images that are decoded when they are needed.
 
-One `warpAffine` and one table look-up an image. Geometry and intensities are those of `augment.apply`; the warp rounds
-to whole grey levels before gamma and contrast, so the two differ by about 0.2 grey levels in the mean. Sharpness and
-grain, which need every pixel's neighbours or a number of its own, are not done here.
+One `warpAffine` and one table look-up for each image. Geometry and intensities are those of `augment.apply`; the warp
+rounds to whole grey levels before gamma and contrast, so the two differ by about 0.2 grey levels in the mean. Sharpness
+and grain are left out.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ WARP = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 @lru_cache(maxsize=8)  # compiling takes longer than an epoch of a small source
 def sampler(config: AugmentConfig, image_size: int) -> Callable[[NDArray[np.float32]], augment.Changes]:
-    """Give `augment.sample` compiled, from uniform numbers `[B, DRAWS]` to NumPy arrays."""
+    """Return `augment.sample` compiled, from uniform numbers `[B, DRAWS]` to NumPy arrays."""
     compiled = tf.function(lambda uniform: augment.sample(uniform, config, image_size), jit_compile=True)
     return lambda uniform: augment.Changes(*(part if part is None else part.numpy() for part in compiled(uniform)))
 
 
 def apply(images: NDArray[np.uint8], changes: augment.Changes) -> NDArray[np.float32]:
-    """Change each of uint8 `[B, S, S, 1]` as NumPy `changes` say; float32 `[B, S, S, 1]`, 0 to 255."""
+    """Make the changes (NumPy arrays) of images uint8 `[B, S, S, 1]`; return float32 `[B, S, S, 1]`, 0 to 255."""
     changed = np.empty(images.shape, np.float32)
     change = changer(changes, images.shape[1])
     for row, image in enumerate(images):
@@ -41,19 +40,18 @@ def apply(images: NDArray[np.uint8], changes: augment.Changes) -> NDArray[np.flo
 
 
 def changer(changes: augment.Changes, size: int) -> Callable[[int, NDArray[Any], NDArray[np.float32]], None]:
-    """Give what changes one image of a batch; threads may call it for images of their own.
+    """Return a function that changes one image of a batch, which several threads may call for different images.
 
-    What the images of a batch have in common is worked out once, because a line of Python that every image runs is one
-    that other threads wait for.
+    Whatever the images of a batch have in common is computed once, because threads wait for each other's Python code.
 
     Args:
         changes: of the batch, as NumPy arrays.
-        size: side S of what comes out, pixels.
+        size: side S of the result, pixels.
 
     Returns:
-        A function of the image's row in the batch, the image uint8 `[h, w]` of any size, and float32 `[S, S, 1]`, where
-        the result is put. Scaling from `h x w` to `S x S` is part of the same warp, which samples bilinearly: an image
-        much larger than S has to be brought near it by area averaging first.
+        A function of the image's row in the batch, the image uint8 `[h, w]` of any size, and the float32 `[S, S, 1]`
+        that receives the result. Scaling from `h x w` to `S x S` is part of the same bilinear warp: an image much
+        larger than S has to be reduced by area averaging first.
     """
     matrices = {(size, size): pixel_matrices(changes, size)}
     tables, square = intensities(changes), (size, size)
@@ -73,7 +71,7 @@ def changer(changes: augment.Changes, size: int) -> Callable[[int, NDArray[Any],
 
 
 def _from(shape: tuple[int, ...], matrices: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """Let matrices `[B, 2, 3]` between squares of `size` read an image `[h, w]` instead."""
+    """Return matrices `[B, 2, 3]` between squares of `size`, adapted to a source of shape `[h, w]`."""
     scale = np.array([[shape[1] / size], [shape[0] / size]])
     scaled: NDArray[np.float64] = matrices * scale
     scaled[:, :, 2] += (scale[:, 0] - 1) / 2
@@ -81,7 +79,7 @@ def _from(shape: tuple[int, ...], matrices: NDArray[np.float64], size: int) -> N
 
 
 def pixel_matrices(changes: augment.Changes, size: int) -> NDArray[np.float64]:
-    """Give `changes.matrices` for pixel coordinates that begin at a corner of the square, as OpenCV wants them."""
+    """Return `changes.matrices` for pixel coordinates from a corner of the square, which OpenCV uses."""
     middle = (size - 1) / 2
     matrices: NDArray[np.float64] = changes.matrices.astype(np.float64)
     matrices[:, :, 2] += middle - matrices[:, :, :2].sum(axis=2) * middle
@@ -89,6 +87,6 @@ def pixel_matrices(changes: augment.Changes, size: int) -> NDArray[np.float64]:
 
 
 def intensities(changes: augment.Changes) -> NDArray[np.float32]:
-    """Give what each grey level becomes in each image, float32 `[B, 256]`."""
+    """Return the new value of each grey level in each image, float32 `[B, 256]`."""
     lit = (GREYS[None, :] ** changes.gamma - 0.5) * changes.gain + 0.5 + changes.offset
     return np.asarray(np.clip(lit, 0, 1) * 255, np.float32)

@@ -1,4 +1,4 @@
-"""Sharpness and grain of a batch of images: the two changes that look at more than one pixel's grey level.
+"""Sharpness and grain of a batch of images: the changes that need a pixel's neighbours, or a random number for each.
 
 Both are `keras.ops`, so that they compile with XLA and run on every Keras backend.
 """
@@ -10,15 +10,15 @@ from typing import Any
 
 from keras import ops
 
-SMOOTHING = 0.01  # deviation of the Gaussian that sharpness works with, part of the side
-REACH = 2.5  # deviations after which that Gaussian is cut off
+SMOOTHING = 0.01  # deviation of the Gaussian of `sharpen`, fraction of the side
+REACH = 2.5  # deviations at which that Gaussian is truncated
 # lowbias32 by C. Wellons (hash-prospector, public domain): multipliers of a 32-bit integer hash with little bias.
 HASH_MULTIPLIERS = (0x7FEB352D, 0x846CA68B)
-BYTES_DEVIATION = math.sqrt(4 * (256**2 - 1) / 12)  # of the sum of four even bytes, whose mean is 510
+BYTES_MEAN, BYTES_DEVIATION = 510.0, math.sqrt(4 * (256**2 - 1) / 12)  # of the sum of four uniform bytes
 
 
 def sharpen(grey: Any, amount: Any) -> Any:
-    """Add to each image `amount` times what a Gaussian of 1 % of its side takes away.
+    """Add to each image `amount` times the detail that a Gaussian of 1 % of its side removes.
 
     Args:
         grey: float32 `[B, S, S]`.
@@ -34,11 +34,11 @@ def sharpen(grey: Any, amount: Any) -> Any:
 
 
 def grain(grey: Any, level: Any, key: Any) -> Any:
-    """Add noise that is Gaussian to the eye: four random bytes a pixel, summed.
+    """Add nearly Gaussian noise: the sum of four random bytes for each pixel.
 
     Args:
         grey: float32 `[B, S, S]`.
-        level: float32 `[B, 1, 1]`, deviation of the noise in the units of `grey`.
+        level: float32 `[B, 1, 1]`, standard deviation of the noise in the units of `grey`.
         key: int32 `[B, 1, 1]`; the same key gives the same noise, on every backend.
 
     Returns:
@@ -48,18 +48,18 @@ def grain(grey: Any, level: Any, key: Any) -> Any:
     places = ops.reshape(ops.arange(size * size, dtype="int32"), (1, size, size))
     bits = _hashed(_hashed(key) ^ places)
     total = sum(ops.bitwise_and(ops.right_shift(bits, 8 * byte), 0xFF) for byte in range(4))
-    return grey + level * ((ops.cast(total, "float32") - 510.0) / BYTES_DEVIATION)
+    return grey + level * ((ops.cast(total, "float32") - BYTES_MEAN) / BYTES_DEVIATION)
 
 
 def _gaussian(deviation: float) -> list[float]:
-    """Weights of the middle pixel and those 1, 2, ... away; all pixels together weigh 1."""
+    """Return the weights of the middle pixel and those 1, 2, ... away; all pixels together weigh 1."""
     raw = [math.exp(-0.5 * (distance / deviation) ** 2) for distance in range(1 + max(1, round(REACH * deviation)))]
     total = raw[0] + 2 * sum(raw[1:])
     return [weight / total for weight in raw]
 
 
 def _along(grey: Any, weights: list[float], axis: int) -> Any:
-    """Weigh each pixel with its neighbours along one axis; beyond the edge the image is mirrored."""
+    """Average each pixel with its neighbours along one axis, by weight; beyond the edge the image is mirrored."""
     size, reach = grey.shape[axis], len(weights) - 1
     edges = [(0, 0), (0, 0), (0, 0)]
     edges[axis] = (reach, reach)
@@ -77,7 +77,7 @@ def _along(grey: Any, weights: list[float], axis: int) -> Any:
 
 
 def _hashed(value: Any) -> Any:
-    """Scatter int32 numbers over all 32 bits."""
+    """Return a hash of int32 numbers that spreads over all 32 bits."""
     first, second = (multiplier - 2**32 if multiplier >= 2**31 else multiplier for multiplier in HASH_MULTIPLIERS)
     value = (value ^ _down(value, 16)) * first
     value = (value ^ _down(value, 15)) * second
@@ -85,5 +85,5 @@ def _hashed(value: Any) -> Any:
 
 
 def _down(value: Any, by: int) -> Any:
-    """Shift right without copying the sign."""
+    """Shift right, filling with zeros instead of the sign."""
     return ops.bitwise_and(ops.right_shift(value, by), (1 << (32 - by)) - 1)

@@ -1,4 +1,4 @@
-"""From the settings to a built dataset: the X-rays that were named, those in TFDS's manual folder, or phantoms."""
+"""The dataset of a run: built from the X-rays that the settings name, those in TFDS's manual folder, or phantoms."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pneumo_tfds.sources.manual_folder import in_manual_folder
 
 
 def with_dataset(config: RunConfig) -> RunConfig:
-    """Build the dataset of a run unless it is built, and note its folder in the settings.
+    """Build the dataset of a run unless it is built; return the settings with its folder in `data.dataset`.
 
     Raises:
-        InputError: nothing can be built from the source, or the pretrained weights are not there to begin with.
+        InputError: nothing can be built from the source, or there is no file of pretrained weights.
     """
     _check_weights(config.model)
     data = config.data
@@ -25,15 +25,15 @@ def with_dataset(config: RunConfig) -> RunConfig:
                 f"--dataset {data.dataset} holds no built dataset; make one with python -m pneumo_tfds build"
             )
         return config
-    manual = (data.data_dir or default_data_dir()) / "downloads" / "manual"  # where TFDS keeps what people download
+    manual = (data.data_dir or default_data_dir()) / "downloads" / "manual"  # where TFDS expects manual downloads
     source = data.source or in_manual_folder(manual)
     dataset = prepare(source, data.image_size, data.data_dir, data.validation_fraction)
     return dataclasses.replace(config, data=dataclasses.replace(data, dataset=dataset.resolve()))
 
 
 def _check_weights(model: ModelConfig) -> None:
-    """Find out before anything is built: what is in the file shows later."""
+    """Check that the weights file exists before anything is built; its content is checked when it is loaded."""
     if model.start not in ("none", "imagenet") and not Path(model.start).is_file():
         raise InputError(
-            f"--pretrained-weights {model.start} is no file; give imagenet, none, or a file of {model.model} weights"
+            f"--pretrained-weights {model.start} is not a file; give imagenet, none, or a file of {model.model} weights"
         )

@@ -1,15 +1,12 @@
-"""From TFRecords on disk to batches: records, cache, shuffle, batch, prefetch.
+"""Splits of a dataset, in record files or in memory, and how a built dataset is opened.
 
-A split that fits is read once and lies on the training device as uint8; a batch is gathered there, so that on a GPU
-only row numbers cross the bus. One that does not fit is streamed from its files. Training sees every image once an
-epoch, in an order fixed by (seed, epoch), and drops the incomplete last batch, so that every step has one shape.
-Evaluation sees every image, in the order of the records.
+Both kinds have a `name`, a `count` of images, an `image_size`, `labels`, and `examples`, which are all of it in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,25 +18,22 @@ from google.protobuf import json_format  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from pipeline.config import Switch
-from pipeline.data import tfrecord_pixels
-from pipeline.data.data_service import served
+from pipeline.data import aligned_arrays, tfrecord_pixels
 from pneumo_tfds.prepared import VERSION
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import read_json
 
-EVERY_ROW = slice(None)
-BROKEN = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError)  # files
+FILE_ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError)
 REBUILD = "build the dataset again with --overwrite"
 PARSE_BATCH = 64  # records parsed by one op: what stays in the L2 cache at 224 pixels (docs/explanation/speed.md)
-SHUFFLE_BYTES = 512 * 2**20  # what a stream's shuffle buffer may hold
-MEMORY_SHARE = 0.125  # of the machine's memory, for pixels that a GPU holds once more
+MEMORY_SHARE = 0.125  # of the machine's memory, for pixels that a GPU holds a second time
 TEXT, TEXTS = tf.io.FixedLenFeature([], tf.string), ("patient", "subtype", "filename")
 FEATURES = {"label": tf.io.FixedLenFeature([], tf.int64), **dict.fromkeys(TEXTS, TEXT)}  # of a record, beside `image`
 
 
 @dataclass(frozen=True)
 class Examples:
-    """One split in memory. Row i of each array is image i."""
+    """Images and what is known of them, in memory. Row i of each array is image i."""
 
     images: NDArray[np.uint8]
     """`[n, S, S, 1]`"""
@@ -55,44 +49,71 @@ class Examples:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def take(self, rows: NDArray[Any]) -> Examples:
+        """Return the examples of some rows, given by number or by a mask."""
+        return Examples(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    @staticmethod
+    def concatenate(parts: Sequence[Examples]) -> Examples:
+        """Return the examples of all parts, in order."""
+        return Examples(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Examples)))
+
+    @cached_property
+    def tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Images and labels on the training device, put there once."""
+        return aligned_arrays.as_tensor(self.images), tf.constant(self.labels)
+
 
 @dataclass(frozen=True)
-class Split:
-    """One split of a built dataset, on disk."""
+class MemorySplit:
+    """A split whose examples are in memory."""
+
+    name: str
+    examples: Examples
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return len(self.examples)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the images, pixels."""
+        return int(self.examples.images.shape[1])
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The labels, `[n]`."""
+        return self.examples.labels
+
+    def in_memory(self, cache: Switch) -> bool:
+        """Return True: there are no files to stream from."""
+        return True
+
+
+@dataclass(frozen=True)
+class StoredSplit:
+    """A split of a built dataset, in TFRecord files."""
 
     name: str
     files: tuple[str, ...]
     count: int
     image_size: int
 
-    @classmethod
-    def of(cls, name: str, examples: Examples) -> Split:
-        """Make a split of images that are in memory already."""
-        split = cls(name, (), len(examples), examples.images.shape[1])
-        split.__dict__["examples"] = examples
-        return split
-
     @property
-    def bytes(self) -> int:
+    def nbytes(self) -> int:
         """Size of the pixels in memory."""
         return self.count * self.image_size**2
 
-    def fits(self, cache: Switch) -> bool:
-        """Say whether the pixels are to be kept in memory: as asked, or if an eighth of the machine's holds them.
+    def in_memory(self, cache: Switch) -> bool:
+        """Return whether the pixels are kept in memory: as `cache` says, or if an eighth of the machine's holds them.
 
-        Not of what is free just now: in memory training has another order, and the same run must have the same one.
+        All of its memory counts, not what is free at the moment: the order of training depends on the answer, and the
+        same run must have the same order.
         """
-        if not self.files:
-            return True
-        if cache != "auto" or "examples" in self.__dict__:  # what is there already takes no more
+        if cache != "auto" or "examples" in vars(self):  # examples that were read already take no more
             return cache != "off"
-        return self.bytes < MEMORY_SHARE * int(psutil.virtual_memory().total)
-
-    @cached_property
-    def sound_files(self) -> tuple[str, ...]:
-        """The files, looked over once: no record declares more than its file holds."""
-        tfrecord_pixels.check_lengths(self.files)
-        return self.files
+        return self.nbytes < MEMORY_SHARE * int(psutil.virtual_memory().total)
 
     @cached_property
     def examples(self) -> Examples:
@@ -101,18 +122,18 @@ class Split:
         Raises:
             InputError: a record file is damaged.
         """
-        images = tfrecord_pixels.aligned((self.count, self.image_size, self.image_size, 1))
-        values = tfrecord_pixels.read(self.files, images, FEATURES) or self._fill(images)
+        images = aligned_arrays.empty((self.count, self.image_size, self.image_size, 1))
+        values = tfrecord_pixels.read(self.files, images, FEATURES) or self._read_by_tf_data(images)
         try:
             text = {name: np.char.decode(values[name].astype(bytes), "utf-8") for name in TEXTS}
         except UnicodeDecodeError as error:
-            raise InputError(f"{self.files[0]} is damaged: a name in it is no UTF-8; build it again") from error
+            raise InputError(f"{self.files[0]} is damaged: a name in it is not UTF-8; build it again") from error
         if not np.isin(values["label"], (0, 1)).all():
             raise InputError(f"{self.files[0]} is damaged: a label in it is neither 0 nor 1; build it again")
         return Examples(images, values["label"], text["patient"], text["subtype"], text["filename"])
 
-    def _fill(self, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        """Do with `tf.data` what `pixels.read` did not, or find out why."""
+    def _read_by_tf_data(self, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """Do what `tfrecord_pixels.read` does when it gave up; raise InputError if the files are damaged."""
         rows: dict[str, list[Any]] = {name: [] for name in FEATURES}
         position = 0
         for batch in self._parsed():
@@ -128,44 +149,48 @@ class Split:
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
-        """The labels alone, `[n]`, without keeping the pixels."""
-        if "examples" in self.__dict__:
+        """The labels alone, `[n]`, read without keeping the pixels."""
+        if "examples" in vars(self):
             return self.examples.labels
         return np.concatenate([batch["label"] for batch in self._parsed()])
 
-    @cached_property
-    def tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Images and labels of the whole split on the training device, put there once."""
-        return tfrecord_pixels.as_tensor(self.examples.images), tf.constant(self.examples.labels)
-
     def _parsed(self) -> Iterator[dict[str, NDArray[Any]]]:
-        records = tf.data.TFRecordDataset(self.sound_files).batch(PARSE_BATCH)
-        return self._checked(records.map(self._parse, tf.data.AUTOTUNE).prefetch(2).as_numpy_iterator())
+        records = tf.data.TFRecordDataset(self.checked_files).batch(PARSE_BATCH)
+        return self.explained(records.map(self.parse, tf.data.AUTOTUNE).prefetch(2).as_numpy_iterator())
 
-    def _checked(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Pass batches on; a file that cannot be read is an `InputError`."""
+    @cached_property
+    def checked_files(self) -> tuple[str, ...]:
+        """The files, checked once: no record declares more than its file holds."""
+        tfrecord_pixels.check_lengths(self.files)
+        return self.files
+
+    def parse(self, records: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Parse serialised records `[b]`: their features, with `image` as uint8 `[b, S, S, 1]`."""
+        batch: dict[str, tf.Tensor] = tf.io.parse_example(records, {**FEATURES, "image": TEXT})
+        pixels = tf.io.decode_raw(batch["image"], tf.uint8)
+        batch["image"] = tf.reshape(pixels, (tf.size(batch["label"]), self.image_size, self.image_size, 1))
+        return batch
+
+    def explained(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """Pass on what comes from the files; raise InputError if one of them cannot be read."""
         try:
             yield from batches
-        except (*BROKEN, UnicodeDecodeError) as error:  # the latter where TensorFlow repeats the damaged bytes
+        except (*FILE_ERRORS, UnicodeDecodeError) as error:  # the latter where TensorFlow repeats the damaged bytes
             reason, folder = str(getattr(error, "message", error)).partition("\n")[0], Path(self.files[0]).parent
             raise InputError(
                 f"a record file of {folder} is damaged or not of {self.image_size} pixels ({reason}); build it again"
             ) from error
 
-    def _parse(self, records: tf.Tensor) -> dict[str, tf.Tensor]:
-        batch: dict[str, tf.Tensor] = tf.io.parse_example(records, {**FEATURES, "image": TEXT})
-        size = self.image_size
-        count = tf.size(batch["label"])
-        batch["image"] = tf.reshape(tf.io.decode_raw(batch["image"], tf.uint8), (count, size, size, 1))
-        return batch
+
+Split = StoredSplit | MemorySplit
 
 
-def open_splits(dataset: Path, image_size: int | None = None) -> dict[str, Split]:
+def open_splits(dataset: Path, image_size: int | None = None) -> dict[str, StoredSplit]:
     """Open a dataset that `pneumo_tfds` built.
 
     Args:
         dataset: its folder, `.../pneumo_tfds/gray_224/1.0.0`.
-        image_size: what the images must have, pixels; None takes any.
+        image_size: the side that its images must have, pixels; None accepts any.
 
     Raises:
         InputError: there is no such dataset, or it is another one, or of another version or size.
@@ -175,102 +200,27 @@ def open_splits(dataset: Path, image_size: int | None = None) -> dict[str, Split
     information = read_json(dataset / "dataset_info.json", REBUILD)
     name, version = (information.get(key) if isinstance(information, dict) else None for key in ("name", "version"))
     if name != "pneumo_tfds":
-        raise InputError(f"{dataset} holds the dataset {name}, not pneumo_tfds; name one of ours")
+        raise InputError(f"{dataset} holds the dataset {name}, not pneumo_tfds; give a dataset built by pneumo_tfds")
     if version != VERSION:
         raise InputError(f"{dataset} is of version {version}, and this program reads {VERSION}; build it again")
     try:
         size, splits = _as_described(dataset)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, json_format.ParseError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise InputError(f"{dataset}: what its JSON files say cannot be read ({reason:.200}); {REBUILD}") from error
+        raise InputError(f"{dataset}: its JSON files cannot be read ({reason:.200}); {REBUILD}") from error
     if image_size not in (None, size):
         raise InputError(f"{dataset} holds images of {size} pixels, not {image_size}; give --image-size {size}")
     return splits
 
 
-def _as_described(dataset: Path) -> tuple[int, dict[str, Split]]:
-    """Ask TFDS what the dataset's dataset_info.json and features.json say of it: the side of images, and the splits."""
+def _as_described(dataset: Path) -> tuple[int, dict[str, StoredSplit]]:
+    """Read the side of the images and the splits from dataset_info.json and features.json, by TFDS."""
     import tensorflow_datasets as tfds
 
     builder = tfds.builder_from_directory(str(dataset))
     size = int(builder.info.features["image"].shape[0])
     return size, {
-        name: Split(name, tuple(str(path) for path in split.filepaths), split.num_examples, size)
+        name: StoredSplit(name, tuple(str(path) for path in split.filepaths), split.num_examples, size)
         for name, split in builder.info.splits.items()
         if split.num_examples
     }
-
-
-Batch = tuple[tf.Tensor, tf.Tensor]
-"""Images uint8 `[b, S, S, 1]` and labels int64 `[b]`."""
-
-
-def training_batches(
-    split: Split,
-    batch_size: int,
-    *,
-    seed: int,
-    epoch: int,
-    cache: Switch = "auto",
-    rows: slice = EVERY_ROW,
-    service: str | None = None,
-) -> Iterator[Batch]:
-    """One epoch of batches of `batch_size` images, shuffled by (seed, epoch); the incomplete last one is dropped.
-
-    Args:
-        split: what is learned from.
-        batch_size: images a step, on all devices together.
-        seed: with `epoch`, decides the order. What is kept in memory has another order than what is streamed.
-        epoch: counted from 1.
-        cache: whether to keep the pixels in memory.
-        rows: which rows of each batch to give: what another worker computes is not parsed here.
-        service: HOST:PORT of a tf.data service to stream from; the order is that of streaming.
-
-    Raises:
-        InputError: the split holds less than one batch, or a record file is damaged.
-    """
-    if batch_size > split.count:
-        raise InputError(f"--batch-size is {batch_size}, but {split.name} holds {split.count} images; make it smaller")
-    if service and not split.files:
-        raise InputError("--data-service serves record files, and --hold-out makes a split in memory; leave one out")
-    order = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
-    if not service and split.fits(cache):
-        return _gathered(split, batch_size, np.random.default_rng(order).permutation(split.count), rows=rows)
-    files = np.random.default_rng(order).permutation(split.sound_files)
-    chain = (
-        tf.data.Dataset.from_tensor_slices(files)
-        .interleave(tf.data.TFRecordDataset, cycle_length=4, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .shuffle(max(batch_size, SHUFFLE_BYTES // split.image_size**2), seed=order, reshuffle_each_iteration=False)
-        .batch(batch_size, drop_remainder=True)
-        .map(lambda records: split._parse(records[rows]), tf.data.AUTOTUNE)
-        .map(lambda batch: (batch["image"], batch["label"]))
-    )
-    return split._checked(served(chain, service) if service else chain.prefetch(tf.data.AUTOTUNE))
-
-
-def evaluation_batches(split: Split, batch_size: int, *, cache: Switch = "auto") -> Iterator[Batch]:
-    """Every example once, in the order of the records; the last batch may be smaller."""
-    if split.fits(cache):
-        return _gathered(split, batch_size, np.arange(split.count), keep_rest=True)
-    chain = (
-        tf.data.TFRecordDataset(split.sound_files)
-        .batch(batch_size)
-        .map(split._parse, tf.data.AUTOTUNE)
-        .map(lambda batch: (batch["image"], batch["label"]))
-        .prefetch(tf.data.AUTOTUNE)
-    )
-    return split._checked(chain)
-
-
-def _gathered(
-    split: Split, batch_size: int, order: NDArray[np.int64], *, rows: slice = EVERY_ROW, keep_rest: bool = False
-) -> Iterator[Batch]:
-    on_gpu = bool(tf.config.list_logical_devices("GPU"))
-    end = len(order) if keep_rest else len(order) - len(order) % batch_size
-    for start in range(0, end, batch_size):
-        chosen = order[start : start + batch_size][rows]
-        if on_gpu:
-            images, labels = split.tensors
-            yield tf.gather(images, chosen), tf.gather(labels, chosen)
-        else:
-            yield tfrecord_pixels.gathered(split.examples.images, chosen), tf.constant(split.examples.labels[chosen])

@@ -1,8 +1,8 @@
 """The devices that train one network: one, several of this machine, or those of several machines.
 
-A batch is the same whatever computes it: the epoch's order and the augmentation are drawn for the whole of it, and
-each replica takes its rows of both. Gradients are summed over all replicas, and batch normalization and dropout see
-the whole batch (`replicated.py`), so that the loss follows the curve that one device would give, to rounding.
+A batch is the same whatever computes it: the order of the epoch and the random numbers of the augmentation are drawn
+for all of it, and each replica takes its rows of both. Gradients are summed over all replicas, and batch normalization
+and dropout work on the whole batch (`replicated_layers`). The loss therefore follows that of one device, to rounding.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pneumo_tfds.program.errors import InputError
 
 @dataclass(frozen=True)
 class Devices:
-    """What one process needs to know of the devices that train with it. As it is made by default: one device."""
+    """The devices of a training, as one of its processes sees them. The default is a single device."""
 
     strategy: tf.distribute.Strategy = field(default_factory=tf.distribute.get_strategy)
     cluster: Cluster = field(default_factory=Cluster)
@@ -36,72 +36,68 @@ class Devices:
         return int(self.strategy.num_replicas_in_sync)
 
     def replicated(self, network: keras.Model) -> keras.Model:
-        """Give the network to train: the one given, or on several devices its replicas. Call it in the scope."""
+        """Return the network to train: the one given, or its replicas on several devices. Call it in the scope."""
         return network if self.replicas == 1 else replicated(network)
 
     def rows(self, batch_size: int) -> slice:
-        """Say which rows of a batch this process computes."""
+        """Return the rows of a batch that this process computes."""
         mine = batch_size // self.cluster.workers
         return slice(self.cluster.index * mine, (self.cluster.index + 1) * mine)
 
-    def shares(self, *values: Any) -> tuple[Any, ...]:
-        """Divide what belongs to this process's rows, `[b, ...]` each, among its replicas."""
+    def split_among_replicas(self, *values: Any) -> tuple[Any, ...]:
+        """Split values `[b, ...]`, of the rows of this process, among its replicas."""
         if self.replicas == 1:
             return values
         local = self.replicas // self.cluster.workers
 
-        def divided(value: Any) -> Any:
+        def split(value: Any) -> Any:
             rows = len(value) // local
 
-            def share(context: Any) -> Any:
+            def of_replica(context: Any) -> Any:
                 first = context.replica_id_in_sync_group % local * rows
                 return tf.convert_to_tensor(value[first : first + rows])
 
-            return self.strategy.experimental_distribute_values_from_function(share)
+            return self.strategy.experimental_distribute_values_from_function(of_replica)
 
-        return tuple(map(divided, values))
+        return tuple(map(split, values))
 
     def sum(self, values: Any) -> Any:
-        """Add up what `strategy.run` gave for each replica, on all machines."""
+        """Sum what `strategy.run` returned for each replica, over all machines."""
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
 
-    def from_all(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Give the values `[n]` of every worker, `[workers, n]`, to every worker."""
+    def all_gather(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return the values `[n]` of every worker, `[workers, n]`, on every worker."""
         if self.cluster.workers == 1:
             return values[None]
-        table = np.zeros((self.cluster.workers, *values.shape), values.dtype)
-        nothing = tf.constant(table)
-        table[self.cluster.index] = values
-        mine, local = tf.constant(table), self.replicas // self.cluster.workers
-
-        def share(context: Any) -> Any:
-            return nothing if context.replica_id_in_sync_group % local else mine
-
-        gathered: NDArray[Any] = self.sum(self.strategy.experimental_distribute_values_from_function(share)).numpy()
+        # Every replica of a worker brings the worker's values; the first one's are taken.
+        mine = tf.constant(values[None])
+        tables = self.strategy.experimental_distribute_values_from_function(lambda context: mine)
+        local = self.replicas // self.cluster.workers
+        gathered: NDArray[Any] = self.strategy.gather(tables, axis=0).numpy()[::local]
         return gathered
 
-    def from_chief(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Give the chief's values to every worker, so that all decide alike."""
-        chief: NDArray[Any] = self.from_all(values)[0]
+    def broadcast_from_chief(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return the chief's values on every worker, so that all make the same decisions."""
+        chief: NDArray[Any] = self.all_gather(values)[0]
         return chief
 
-    def agree(self, what: str, value: str, advice: str) -> None:
-        """Check that every worker has the same `value`: if they differed, one would wait for another for ever.
+    def check_same_on_all_workers(self, what: str, value: str, advice: str) -> None:
+        """Check that every worker has the same `value`: otherwise one worker would wait forever for another.
 
         Raises:
-            InputError: on every worker, if one of them has another.
+            InputError: on every worker, if one of them has another value.
         """
-        digests = self.from_all(np.array([zlib.crc32(value.encode())]))[:, 0]
+        digests = self.all_gather(np.array([zlib.crc32(value.encode())]))[:, 0]
         others = np.flatnonzero(digests != digests[0])
         if len(others):
             raise InputError(f"worker {others[0]} has another {what} than the chief; {advice}")
 
 
 def connect(config: FitConfig) -> Devices:
-    """Get hold of `config.devices` devices, and of the other machines that TF_CONFIG names.
+    """Return `config.devices` devices, connected with the other machines that TF_CONFIG names.
 
-    Call it before TensorFlow computes anything: what a CPU is divided into, who the others are, and whether only
-    deterministic kernels are used, is settled then.
+    Call it before TensorFlow computes anything: the division of a CPU, the connection to other machines and the use of
+    deterministic kernels cannot be changed afterwards.
 
     Raises:
         InputError: this machine has fewer devices, or the batch cannot be divided evenly among all.
@@ -124,10 +120,10 @@ def _connected(count: int) -> Devices:
         return Devices()
     gpus = tf.config.list_physical_devices("GPU")
     if gpus and count > len(gpus):
-        raise InputError(f"--devices is {count}, but this machine has {len(gpus)}")
+        raise InputError(f"--devices is {count}, but this machine has {len(gpus)} GPU{'s' * (len(gpus) > 1)}")
     if cluster.workers > 1:
         if not gpus and count > 1:
-            raise InputError(f"--devices is {count}, but of several machines without GPUs each is one device")
+            raise InputError(f"--devices is {count}, but of several machines, each without a GPU is 1 device")
         tf.config.set_visible_devices(gpus[:count], "GPU")
         return Devices(tf.distribute.MultiWorkerMirroredStrategy(), cluster)
     if not gpus:
@@ -135,6 +131,6 @@ def _connected(count: int) -> Devices:
         try:
             tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
         except RuntimeError as error:
-            raise InputError(f"--devices is {count}, but TensorFlow computes on the whole CPU already") from error
+            raise InputError(f"--devices is {count}, but TensorFlow already uses the CPU as one device") from error
     kind = "GPU" if gpus else "CPU"
     return Devices(tf.distribute.MirroredStrategy([f"{kind}:{number}" for number in range(count)]), cluster)

@@ -1,4 +1,4 @@
-"""Which arithmetic, and whether XLA: decided by what the device can do."""
+"""Precision and XLA compilation of the training step, chosen by the capabilities of the device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from pipeline.config import FitConfig
@@ -26,28 +25,28 @@ class Execution:
     """How the training step runs on the device at hand."""
 
     device: str
-    """What it runs on, for people: CPU, or the name of the GPU."""
+    """CPU, or the name of the GPU; for display."""
     precision: str
     """Keras dtype policy of the layers."""
     xla: bool
     """Whether the whole step is compiled by XLA."""
     note: str = ""
-    """What a person should know about this choice; empty if nothing."""
+    """A warning about this choice, for display; empty if there is none."""
 
 
 def choose(config: FitConfig) -> Execution:
     """Choose the precision and compilation of a run.
 
-    On a CPU `auto` is mixed_bfloat16 where it has instructions for that, else float32, and never XLA. On a GPU it is
-    mixed_bfloat16 or mixed_float16 by compute capability, compiled. docs/explanation/speed.md has the measurements
-    behind this, and `python -m benchmarks train` repeats them. A step on several devices is not compiled.
+    On a CPU, `auto` is mixed_bfloat16 if it has instructions for that, else float32, both without XLA. On a GPU it is
+    mixed_bfloat16 or mixed_float16 by compute capability, with XLA. docs/explanation/speed.md has the measurements
+    behind this, and `python -m benchmarks train` repeats them. A step on several devices is not compiled by XLA.
 
     Raises:
-        InputError: XLA was asked for on several devices.
+        InputError: XLA was requested on several devices.
     """
     several = config.devices > 1 or read_cluster().workers > 1
     if several and config.xla == "on":
-        raise InputError("--xla on: XLA cannot compile a step that several devices share; leave the flag out")
+        raise InputError("--xla on: XLA cannot compile a step on several devices; leave the flag out")
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         native = "mixed_bfloat16" if cpu_flags() & BFLOAT16_CPU_FLAGS else "float32"
@@ -61,9 +60,9 @@ def choose(config: FitConfig) -> Execution:
 
 
 def compiled(step: Callable[..., Any], execution: Execution) -> Callable[..., Any]:
-    """Compile a training step: into a graph, and by XLA if `execution` says so.
+    """Compile a training step: into a graph, and by XLA if `execution.xla`.
 
-    The function given back raises InputError where XLA cannot compile an operation of it.
+    The returned function raises InputError if XLA cannot compile one of its operations.
     """
     graph = tf.function(step, jit_compile=execution.xla)
     if not execution.xla:
@@ -76,15 +75,10 @@ def compiled(step: Callable[..., Any], execution: Execution) -> Callable[..., An
             found = NOT_COMPILED.search(str(error))
             if not found:
                 raise
-            operation, place = found.groups()
-            raise InputError(f"XLA cannot compile {operation}, which {place} needs; give --xla off") from error
+            operation, layer = found.groups()
+            raise InputError(f"XLA cannot compile {operation}, which {layer} needs; give --xla off") from error
 
     return by_xla
-
-
-def bfloat16_on_cpu() -> bool:
-    """Say whether layers built now compute in bfloat16 on a CPU, where some of Keras's own are slow."""
-    return keras.config.dtype_policy().compute_dtype == "bfloat16" and not tf.config.list_physical_devices("GPU")
 
 
 def _gpu_precision(capability: tuple[int, int]) -> str:
@@ -107,7 +101,7 @@ def _cpu_note(precision: str) -> str:
 
 
 def cpu_flags() -> frozenset[str]:
-    """Give the instruction sets the CPU names in /proc/cpuinfo; empty where there is no such file."""
+    """Return the instruction sets of the CPU from /proc/cpuinfo; none if there is no such file."""
     information = Path("/proc/cpuinfo")
     if not information.exists():
         return frozenset()

@@ -1,8 +1,8 @@
-"""A network whose replicas, each with its rows of the batch, compute together what one would compute of all rows.
+"""Layers by which replicas, each with its rows of a batch, compute together what one device would compute of all rows.
 
-Two kinds of layer look beyond a row. Batch normalization takes its mean and variance over the batch: here over all
-replicas. Dropout draws its mask by the place in the batch: here each replica draws the mask of the whole batch and
-keeps its rows. Only the network that is trained has these layers; the float32 copy that is kept and saved does not.
+Two kinds of layer depend on more than one row. Batch normalization takes its mean and variance over the batch: here
+over all replicas. Dropout draws its mask by the position in the batch: here each replica draws the mask of the whole
+batch and keeps its rows. Only the network that is trained has these layers; the float32 copy that is saved does not.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from keras import layers
 
 
 def replicated(network: keras.Model) -> keras.Model:
-    """Build `network` once more, of layers that count over all replicas, with the values of all its variables.
+    """Return a copy of `network`, variables included, whose layers work on the batch of all replicas.
 
-    Call it in the strategy's scope, so that every replica gets its variables.
+    Call it in the strategy's scope, so that every replica gets its own variables.
     """
     copy = keras.models.clone_model(network, clone_function=_over_replicas, recursive=True)
     for variable, original in zip(copy.variables, network.variables, strict=True):
@@ -36,10 +36,10 @@ def _over_replicas(layer: Any) -> Any:
 
 
 class SharedDropout(layers.Dropout):
-    """Dropout by one mask for the whole batch, of which each replica applies its rows: what one device would drop."""
+    """Dropout by one mask for the whole batch, of which each replica applies its rows, as on one device."""
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Drop parts of this replica's rows `[n, ...]` of a batch of `replicas * n`."""
+        """Apply the mask to this replica's rows `[n, ...]` of a batch of `replicas * n`."""
         if not training or not self.rate:
             return inputs
         context, rows = tf.distribute.get_replica_context(), tf.shape(inputs)[0]
@@ -50,9 +50,9 @@ class SharedDropout(layers.Dropout):
 
 
 def finite_for_all(gradients: Sequence[Any]) -> list[Any]:
-    """Make the gradients NaN on every replica if they are infinite or NaN on one.
+    """Return the gradients, all NaN on every replica if one of them is infinite or NaN on any replica.
 
-    Keras's LossScaleOptimizer asks each replica for itself whether to skip the step, but all must do the same.
+    Keras's LossScaleOptimizer decides on each replica separately whether to skip the step, but all must do the same.
     """
     mine = tf.add_n([tf.reduce_sum(tf.cast(gradient, tf.float32) * 0) for gradient in gradients])  # 0, or NaN
     poison = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, mine)

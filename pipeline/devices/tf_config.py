@@ -1,6 +1,6 @@
-"""Which of several machines this one is. TensorFlow is told by the variable TF_CONFIG, and so are we.
+"""The role of this process in multi-worker training, read from TF_CONFIG.
 
-No TensorFlow here: what a process may write is known before it is imported.
+Without TensorFlow, because a process has to know what it may write before it imports that.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ class Cluster:
     """The processes that train one network together."""
 
     workers: int = 1
-    """How many there are, the chief among them."""
+    """Number of processes, including the chief."""
     index: int = 0
-    """Which one this is, from 0."""
+    """Of this process, from 0."""
 
     @property
     def chief(self) -> bool:
-        """Whether this is the one that writes the run folder."""
+        """Whether this process writes the run folder."""
         return self.index == 0
 
 
 def read_cluster() -> Cluster:
-    """Read TF_CONFIG; a process without it is alone.
+    """Read TF_CONFIG. A process without it trains alone.
 
     Raises:
-        InputError: it is not what TensorFlow's multi-worker training expects.
+        InputError: TF_CONFIG is not in the format of TensorFlow's multi-worker training.
     """
     text = os.environ.get(VARIABLE, "")
     if not text:
@@ -46,9 +46,11 @@ def read_cluster() -> Cluster:
         kind, index = str(content["task"]["type"]), int(content["task"]["index"])
     except (*JSON_SHAPE_ERRORS, RecursionError) as error:
         raise InputError(
-            f"{VARIABLE} cannot be read ({type(error).__name__}: {error}); it looks like {EXAMPLE}"
+            f"{VARIABLE} cannot be read ({type(error).__name__}: {error}); the format is {EXAMPLE}"
         ) from error
     members = {"chief": chiefs, "worker": others}.get(kind, [])
     if not 0 <= index < len(members) or len(chiefs) > 1:
-        raise InputError(f"{VARIABLE} has no {kind} {index} among {len(chiefs)} chief and {len(others)} workers")
+        raise InputError(
+            f"{VARIABLE} has no {kind} {index}: its cluster lists {len(chiefs)} chief and {len(others)} workers"
+        )
     return Cluster(len(chiefs) + len(others), index if kind == "chief" else len(chiefs) + index)

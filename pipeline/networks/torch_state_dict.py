@@ -1,11 +1,13 @@
-"""PyTorch state dicts without PyTorch, and without running the pickle inside them.
+"""PyTorch state dicts, read without PyTorch and without running the pickle inside them.
 
-A `.pth` file is a pickle, which is a program: Python's own `pickle.load` runs whatever a stranger wrote there. This
-module interprets the few opcodes that a saved state dict needs, on plain values, and refuses every other one. The only
-globals it knows are names to it, never imported. (PyTorch's own `weights_only` loader works in the same way.)
+A `.pth` file is a pickle, which is a program: Python's own `pickle.load` runs whatever it says. This module interprets
+the few opcodes that a saved state dict needs, on plain values, and refuses every other one. Globals are only names to
+it and are never imported. (PyTorch's own `weights_only` loader works in the same way.) The standard library's
+`pickle.Unpickler` with an allow-list would not do: it hashes nested tuples until the stack overflows, and makes room
+for any number of memo entries that a file declares.
 
 Two layouts exist, both little-endian, and both are read: a zip with `data.pkl` and one stored entry for each storage
-(PyTorch 1.6 and later), and before it five pickles after each other, then the raw storages.
+(PyTorch 1.6 and later), and the older one, five consecutive pickles and then the raw storages.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import math
 import pickletools
 import struct
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -27,9 +30,6 @@ from pneumo_tfds.program.errors import InputError
 LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 ORDERED_DICT, REBUILD_TENSOR = "collections OrderedDict", "torch._utils _rebuild_tensor_v2"
 STORAGES: dict[str, np.dtype[Any]] = {"torch FloatStorage": np.dtype("<f4"), "torch LongStorage": np.dtype("<i8")}
-CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-LITERALS = ("BININT", "BININT1", "BININT2", "LONG1", "BINUNICODE")
-TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 ENCRYPTED = 1  # bit of a zip entry's flags
 DAMAGE = (
     ValueError, IndexError, KeyError, TypeError, OverflowError, EOFError, NotImplementedError,
@@ -39,7 +39,7 @@ DAMAGE = (
 
 @dataclass(frozen=True)
 class _Global:
-    """A name the pickle mentions; nothing is ever imported for it."""
+    """A name that the pickle mentions; nothing is imported for it."""
 
     name: str
 
@@ -70,10 +70,10 @@ def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
         path: a `.pth` or `.pt` file, in the zip or the legacy layout.
 
     Returns:
-        Each tensor by its name, float32 or int64: read-only views of the file's bytes, strided as they were saved.
+        Tensor by name, float32 or int64: read-only views of the file's bytes, strided as they were saved.
 
     Raises:
-        InputError: the file cannot be read, is damaged, or its pickle does anything else than hold a state dict.
+        InputError: the file cannot be read, is damaged, or its pickle does anything but hold a state dict.
     """
     try:
         content = path.read_bytes()
@@ -83,14 +83,14 @@ def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
     except DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         hint = "give a file that torch.save(model.state_dict(), PATH) wrote"
-        raise InputError(f"{path} is damaged or no plain state dict ({reason:.120}); {hint}") from error
+        raise InputError(f"{path} is damaged or not a plain state dict ({reason:.120}); {hint}") from error
 
 
 def _from_zip(content: bytes) -> dict[str, NDArray[Any]]:
     with zipfile.ZipFile(BytesIO(content)) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         if sum(entry.file_size for entry in entries.values()) > len(content):
-            raise ValueError("it is a zip that grows when it is read")
+            raise ValueError("it is a zip that grows when it is unpacked")
         pickles = [name for name in entries if name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise ValueError(f"it is a zip with {len(pickles)} entries named data.pkl")
@@ -118,7 +118,7 @@ def _from_legacy(content: bytes) -> dict[str, NDArray[Any]]:
     storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
     data: dict[str, bytes] = {}
     for key in _of_kind(_Machine().run(stream), list):
-        expected = storages[_of_kind(key, str)].count  # nested tuples would be hashed, and deep ones end the process
+        expected = storages[_of_kind(key, str)].count  # hashing deeply nested tuples would end the process
         (count,) = struct.unpack("<q", stream.read(8))
         if count != expected:
             raise ValueError(f"storage {key} has {count} numbers instead of {expected}")
@@ -131,7 +131,7 @@ def _tensors(value: Any) -> dict[str, _Tensor]:
         raise ValueError(f"it holds {type(value).__name__}, not a dict of tensors")
     for name, tensor in value.items():
         if not isinstance(tensor, _Tensor):
-            raise ValueError(f"its entry {name:.60} is no tensor")
+            raise ValueError(f"its entry {name:.60} is not a tensor")
     return value
 
 
@@ -144,10 +144,10 @@ def _array(name: str, tensor: _Tensor, data: bytes) -> NDArray[Any]:
     if any(type(size) is not int or size < 0 for size in sizes) or len(tensor.shape) != len(tensor.strides):
         raise ValueError(f"{name:.60} has impossible sizes")
     if len(data) != storage.count * storage.kind.itemsize:
-        raise ValueError(f"{name:.60} is cut short")
+        raise ValueError(f"{name:.60} is truncated")
     last = tensor.offset + sum((side - 1) * stride for side, stride in zip(tensor.shape, tensor.strides, strict=True))
     if not 0 < math.prod(tensor.shape) <= storage.count or last >= storage.count:
-        raise ValueError(f"{name:.60} reaches outside its storage")
+        raise ValueError(f"{name:.60} exceeds its storage")
     numbers = np.frombuffer(data, storage.kind)[tensor.offset :]
     strides = [stride * storage.kind.itemsize for stride in tensor.strides]
     return np.lib.stride_tricks.as_strided(numbers, tensor.shape, strides, writeable=False)
@@ -162,67 +162,79 @@ class _Machine:
     memo: dict[int, Any] = field(default_factory=dict)
 
     def run(self, stream: BytesIO) -> Any:
-        """Interpret up to the STOP opcode, where `stream` is left, and give the value."""
+        """Interpret the pickle up to its STOP opcode, after which `stream` is left, and return its value."""
         for opcode, argument, _ in pickletools.genops(stream):
             if opcode.name == "STOP":
                 return self.stack.pop()
-            self._step(opcode.name, argument)
+            if opcode.name not in OPCODES:
+                raise ValueError(f"its pickle uses {opcode.name}, which no state dict needs")
+            OPCODES[opcode.name](self, argument)
         raise ValueError("it ends inside its pickle")
 
-    def _step(self, name: str, argument: Any) -> None:
-        stack = self.stack
-        if name in LITERALS:
-            stack.append(argument)
-        elif name in CONSTANTS:
-            stack.append(CONSTANTS[name])
-        elif name in TUPLES:
-            stack.append(tuple(self._take(TUPLES[name])))
-        elif name in ("BINPUT", "LONG_BINPUT"):
-            self.memo[argument] = stack[-1]
-        elif name in ("BINGET", "LONG_BINGET"):
-            stack.append(self.memo[argument])
-        elif name == "PROTO":
-            if argument != 2:
-                raise ValueError(f"its pickle has the protocol {argument}, not 2")
-        elif name == "GLOBAL":
-            stack.append(_known(argument))
-        elif name == "MARK":
-            self.marks.append(len(stack))
-        elif name == "TUPLE":
-            stack.append(tuple(self._marked()))
-        elif name == "EMPTY_DICT":
-            stack.append({})
-        elif name == "EMPTY_LIST":
-            stack.append([])
-        elif name in ("APPEND", "APPENDS"):
-            items = self._take(1) if name == "APPEND" else self._marked()
-            _of_kind(stack[-1], list).extend(items)
-        elif name in ("SETITEM", "SETITEMS"):
-            items = self._take(2) if name == "SETITEM" else self._marked()
-            for key in items[::2]:
-                _of_kind(key, str)
-            _of_kind(stack[-1], dict).update(zip(items[::2], items[1::2], strict=True))
-        elif name == "BINPERSID":
-            stack.append(_storage(stack.pop()))
-        elif name == "REDUCE":
-            function, arguments = self._take(2)
-            stack.append(_reduced(function, arguments))
-        elif name == "BUILD":  # the attribute `_metadata` of a state dict: versions of layers, of no use here
-            stack.pop()
-            _of_kind(stack[-1], dict)
-        else:
-            raise ValueError(f"its pickle uses {name}, which no state dict needs")
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
 
-    def _take(self, count: int) -> list[Any]:
+    def pop(self, count: int) -> list[Any]:
         if count > len(self.stack):
-            raise ValueError("its pickle takes more than it has put")
+            raise ValueError("its pickle takes more values than there are")
         cut = len(self.stack) - count
         taken = self.stack[cut:]
         del self.stack[cut:]
         return taken
 
-    def _marked(self) -> list[Any]:
-        return self._take(len(self.stack) - self.marks.pop())
+    def pop_to_mark(self) -> list[Any]:
+        return self.pop(len(self.stack) - self.marks.pop())
+
+    def extend(self, items: list[Any]) -> None:
+        _of_kind(self.stack[-1], list).extend(items)
+
+    def set_items(self, items: list[Any]) -> None:
+        keys = [_of_kind(key, str) for key in items[::2]]
+        _of_kind(self.stack[-1], dict).update(zip(keys, items[1::2], strict=True))
+
+    def reduce(self) -> None:
+        """Make the two calls of a state dict, as data."""
+        function, arguments = self.pop(2)
+        if function == _Global(ORDERED_DICT) and arguments == ():
+            self.push({})
+        elif function == _Global(REBUILD_TENSOR) and isinstance(arguments[0], _Storage):
+            storage, offset, shape, strides, *_ = arguments
+            self.push(_Tensor(storage, offset, _of_kind(shape, tuple), _of_kind(strides, tuple)))
+        else:
+            raise ValueError("its pickle calls something that is refused")
+
+    def build(self) -> None:
+        """Drop the attribute `_metadata` of a state dict: versions of layers, which are not needed."""
+        self.pop(1)
+        _of_kind(self.stack[-1], dict)
+
+
+# Every opcode that is allowed, with what it does to the machine.
+OPCODES: dict[str, Callable[[_Machine, Any], None]] = {
+    "PROTO": lambda machine, _: None,  # later protocols have other opcodes
+    **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1", "BINUNICODE"), _Machine.push),
+    "NONE": lambda machine, _: machine.push(None),
+    "NEWTRUE": lambda machine, _: machine.push(True),
+    "NEWFALSE": lambda machine, _: machine.push(False),
+    "EMPTY_DICT": lambda machine, _: machine.push({}),
+    "EMPTY_LIST": lambda machine, _: machine.push([]),
+    "EMPTY_TUPLE": lambda machine, _: machine.push(()),
+    "TUPLE1": lambda machine, _: machine.push(tuple(machine.pop(1))),
+    "TUPLE2": lambda machine, _: machine.push(tuple(machine.pop(2))),
+    "TUPLE3": lambda machine, _: machine.push(tuple(machine.pop(3))),
+    "MARK": lambda machine, _: machine.marks.append(len(machine.stack)),
+    "TUPLE": lambda machine, _: machine.push(tuple(machine.pop_to_mark())),
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT"), lambda machine, key: machine.memo.update({key: machine.stack[-1]})),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda machine, key: machine.push(machine.memo[key])),
+    "APPEND": lambda machine, _: machine.extend(machine.pop(1)),
+    "APPENDS": lambda machine, _: machine.extend(machine.pop_to_mark()),
+    "SETITEM": lambda machine, _: machine.set_items(machine.pop(2)),
+    "SETITEMS": lambda machine, _: machine.set_items(machine.pop_to_mark()),
+    "GLOBAL": lambda machine, name: machine.push(_known(name)),
+    "BINPERSID": lambda machine, _: machine.push(_storage(machine.stack.pop())),
+    "REDUCE": lambda machine, _: machine.reduce(),
+    "BUILD": lambda machine, _: machine.build(),
+}
 
 
 def _known(name: str) -> _Global:
@@ -238,20 +250,10 @@ def _of_kind(value: Any, kind: type) -> Any:
 
 
 def _storage(identity: Any) -> _Storage:
-    """A storage from its persistent id: ("storage", kind, key, device, count), and in the legacy layout a view."""
+    """Return the storage of a persistent id: ("storage", kind, key, device, count) and, in the older layout, a view."""
     word, kind, key, _, count, *view = identity
     if word != "storage" or not isinstance(kind, _Global) or kind.name not in STORAGES or view not in ([], [None]):
         raise ValueError("it has a storage of an unknown kind")
     if not isinstance(key, str) or type(count) is not int or count < 0:
         raise ValueError("it has a storage without key or size")
     return _Storage(key, STORAGES[kind.name], count)
-
-
-def _reduced(function: Any, arguments: Any) -> Any:
-    """The two calls a state dict makes, as data."""
-    if function == _Global(ORDERED_DICT) and arguments == ():
-        return {}
-    if function == _Global(REBUILD_TENSOR) and isinstance(arguments[0], _Storage):
-        storage, offset, shape, strides, *_ = arguments
-        return _Tensor(storage, offset, _of_kind(shape, tuple), _of_kind(strides, tuple))
-    raise ValueError("its pickle calls something that is refused")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from pneumo_tfds.program.errors import InputError
@@ -21,50 +20,50 @@ class Epoch:
     loss: float
     """Mean training loss with penalties, on augmented images."""
     learning_rate: float
-    """After the epoch's last step."""
+    """After the last step of the epoch."""
     validation_loss: float
-    """Cross-entropy of the kept weights, without penalties, nats."""
+    """Cross-entropy of the averaged weights, without penalties, nats."""
     validation_auroc: float
-    """AUROC of the kept weights."""
+    """AUROC of the averaged weights."""
     validation_accuracy: float
     """At a probability of one half."""
     seconds: float
-    """The epoch's training steps and validation."""
+    """Duration of the training steps and the validation."""
     images_per_second: float
-    """Of the training steps alone; the first epoch includes compilation."""
+    """In the training steps alone; the first epoch includes compilation."""
     waiting: float
-    """Part of the training time in which the step waited for its input."""
+    """Fraction of the training time spent waiting for input."""
 
 
-COLUMNS = [field.name for field in dataclasses.fields(Epoch)]
+COLUMNS = [field.name for field in fields(Epoch)]
 
 
-def read(path: Path) -> list[dict[str, str]]:
-    """Read the rows as text; empty if the file is not there.
+def read(path: Path) -> list[Epoch]:
+    """Read the epochs; none if the file does not exist.
 
     Raises:
-        InputError: it is no table of epochs.
+        InputError: the file is not a table of epochs.
     """
     if not path.exists():
         return []
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        for row in rows:
-            if set(row) != set(COLUMNS) or int(row["epoch"]) < 1:
-                raise ValueError(f"a line needs {', '.join(COLUMNS)}")
-            _ = [float(value) for value in row.values()]
+            return [_epoch(row) for row in csv.DictReader(file)]
     except (*JSON_SHAPE_ERRORS, OSError, csv.Error) as error:
-        raise InputError(f"{path} is no table of epochs ({error}); remove it, or take it from a copy") from error
-    return rows
+        raise InputError(f"{path} is not a table of epochs ({error}); remove it, or take it from a copy") from error
+
+
+def _epoch(row: dict[str, str]) -> Epoch:
+    if set(row) != set(COLUMNS) or int(row["epoch"]) < 1:
+        raise ValueError(f"a line needs {', '.join(COLUMNS)}")
+    return Epoch(int(row.pop("epoch")), **{name: float(value) for name, value in row.items()})
 
 
 def append(path: Path, epoch: Epoch) -> None:
-    """Add one epoch; it and later rows of an earlier attempt are replaced."""
-    rows = [row for row in read(path) if int(row["epoch"]) < epoch.epoch]
+    """Add one epoch, in place of it and later ones of an earlier attempt."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
-    writer.writerow({name: round(value, 7) for name, value in vars(epoch).items()})
+    for row in [*(row for row in read(path) if row.epoch < epoch.epoch), epoch]:
+        writer.writerow({name: round(value, 7) for name, value in vars(row).items()})
     write_text(path, text.getvalue())

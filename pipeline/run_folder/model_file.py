@@ -1,4 +1,4 @@
-"""A run's `model.keras`: written at once, loaded without running anything that is in it."""
+"""The `model.keras` of a run: replaced atomically, and loaded without running code in it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from pneumo_tfds.program.files import replacing
 
 
 def save_model(path: Path, model: keras.Model) -> None:
-    """Write an inference model. Equal models give equal bytes: by them the evaluation lock knows the weights."""
+    """Write an inference model. Equal models give equal bytes, whose hash is part of the evaluation lock."""
     with replacing(path) as temporary:
         model.save(temporary)
-        _without_circumstances(temporary)
+        _make_reproducible(temporary)
 
 
-def _without_circumstances(path: Path) -> None:
-    """Take out what Keras writes of the moment and the process: a date, and shared objects numbered by address."""
+def _make_reproducible(path: Path) -> None:
+    """Replace what differs each time Keras saves a model: the date, and ids of shared objects that are addresses."""
     with ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     metadata: dict[str, str] = json.loads(parts["metadata.json"])
-    parts["metadata.json"] = json.dumps({**metadata, "date_saved": "1980-01-01@00:00:00"}).encode()  # as a zip has none
+    metadata["date_saved"] = "1980-01-01@00:00:00"  # the earliest date of a zip, which its entries get below
+    parts["metadata.json"] = json.dumps(metadata).encode()
     known: dict[bytes, int] = {}
     parts["config.json"] = re.sub(
         rb'("shared_object_id": )(\d+)',
@@ -41,7 +42,7 @@ def load_model(path: Path) -> keras.Model:
     """Read an inference model.
 
     Raises:
-        InputError: the file is missing, damaged, or holds a Lambda layer or another thing that safe loading refuses.
+        InputError: the file is missing, damaged, or holds a Lambda layer or anything else that safe loading refuses.
     """
     if not path.is_file():
         raise InputError(f"{path} does not exist; finish its run first, or give the folder of a finished one")
@@ -50,5 +51,5 @@ def load_model(path: Path) -> keras.Model:
     except (ValueError, TypeError, KeyError, OSError) as error:
         reason = " ".join(str(error).split())
         if "Lambda" in reason or "safe_mode" in reason:
-            reason = "it holds a Lambda layer, which is code; only models without one are loaded"
+            reason = "it holds a Lambda layer, which is code; only models without code are loaded"
         raise InputError(f"{path} cannot be loaded as a Keras model: {reason:.300}") from error

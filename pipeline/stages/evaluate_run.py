@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pipeline.data.dataset import with_dataset
 from pipeline.data.group_holdout import splits_of
-from pipeline.data.split import Split, open_splits
+from pipeline.data.split import Split, StoredSplit, open_splits
 from pipeline.evaluation.predictions import as_written, read_csv
 from pipeline.evaluation.scoring import choice_from_json
-from pipeline.networks.forward_pass import Answers
+from pipeline.networks.forward_pass import OutputsFn
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
 from pipeline.stages.illustrate import illustrate
@@ -39,7 +39,7 @@ def evaluate_run(
     run = RunFolder(run_dir)
     config, choice = run.read_config(), choice_from_json(run.read_json(run.metrics))
     model = load_model(run.model)
-    outputs = Answers(model)
+    outputs = OutputsFn(model)
     if source:
         config = with_dataset(replace(config, data=replace(config.data, source=source, dataset=None)))
         splits = splits_of_other_images(config.data.built.folder)
@@ -68,4 +68,4 @@ def splits_of_other_images(dataset: Path) -> dict[str, Split]:
         return {"test": splits["test"]}
     files = tuple(file for split in splits.values() for file in split.files)
     size = next(iter(splits.values())).image_size
-    return {"source": Split("source", files, sum(split.count for split in splits.values()), size)}
+    return {"source": StoredSplit("source", files, sum(split.count for split in splits.values()), size)}

@@ -12,7 +12,7 @@ from pipeline.evaluation.metrics import worst_mistakes
 from pipeline.evaluation.occlusion import occlusion_check
 from pipeline.evaluation.predictions import POSITIVE, Predictions, read_csv
 from pipeline.evaluation.shortcuts import audit
-from pipeline.networks.forward_pass import Answers
+from pipeline.networks.forward_pass import OutputsFn
 from pipeline.report import plots, xray_grids
 from pipeline.report.report_page import write_report
 from pipeline.run_folder import history
@@ -38,9 +38,10 @@ def illustrate(
     """
     metrics = folder.read_json(folder.metrics)
     threshold = metrics["operating_point"]["threshold"]
-    tables, ask = read_csv(folder.predictions), Answers(model)
+    tables, ask = read_csv(folder.predictions), OutputsFn(model)
     if rows := history.read(folder.history):
-        plots.training_curves(folder.plots / "training_curves.png", rows)
+        texts = [{name: str(value) for name, value in vars(row).items()} for row in rows]
+        plots.training_curves(folder.plots / "training_curves.png", texts)
     counts = {name: plots.kinds_of(split.examples) for name, split in splits.items()}
     plots.class_distribution(folder.plots / "class_distribution.png", counts)
     shown = next(iter(splits.values())).examples
@@ -59,7 +60,7 @@ def illustrate(
 
 def _check(
     folder: RunFolder,
-    ask: Answers,
+    ask: OutputsFn,
     splits: Mapping[str, Split],
     table: Predictions,
     threshold: float,

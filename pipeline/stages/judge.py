@@ -16,7 +16,7 @@ from pipeline.evaluation.predictions import Predictions, write_csv
 from pipeline.evaluation.robustness import UNCHANGED, pooled, summary
 from pipeline.evaluation.robustness import views as score_views
 from pipeline.evaluation.scoring import Choice, calibrated, decide, score_splits
-from pipeline.networks.forward_pass import Scorer
+from pipeline.networks.forward_pass import LogitsFn
 from pipeline.networks.models import inference_model
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import save_model
@@ -40,16 +40,16 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
         network: float32, from `pipeline.networks.models.committee`.
         splits: `validation`, and those to score with its threshold: `test`, if there is one, or `held_out`.
     """
-    scorer = Scorer(network)
+    logits = LogitsFn(network)
 
     def uncalibrated(split: Split) -> Predictions:
-        return predictions_of(split.examples, scorer.probabilities(split.examples.images))
+        return predictions_of(split.examples, logits.probabilities(split.examples.images))
 
     validation = splits["validation"]
     views = {UNCHANGED: uncalibrated(validation)}
     if config.evaluation.threshold_under_shift:
         seed = config.evaluation.evaluation_seed
-        views = score_views(views[UNCHANGED], validation.examples.images, scorer.probabilities, seed)
+        views = score_views(views[UNCHANGED], validation.examples.images, logits.probabilities, seed)
     # Class weights make the network believe that both classes are equally common; the bias corrects that.
     rule, with_bias = config.evaluation.threshold_rule, config.fit.class_weights
     choice = decide(views[UNCHANGED], rule, with_bias=with_bias, views=pooled(views))

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pneumo_tfds.decode import Grey, decode
+from pneumo_tfds.program import wire
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.sources.inventory import LABELS, Image, Reader
@@ -91,26 +92,17 @@ def serialise(image: Image, pixels: Grey) -> bytes:
     features = {
         b"filename": _bytes_list(image.name.encode()),
         b"image": _bytes_list(pixels.tobytes()),
-        b"label": _field(3, _field(1, bytes([LABELS.index(image.label)]))),  # an Int64List of one small number
+        b"label": wire.field(3, wire.field(1, bytes([LABELS.index(image.label)]))),  # an Int64List of one small number
         b"official_split": _bytes_list(image.official_split.encode()),
         b"patient": _bytes_list(image.patient.encode()),
         b"subtype": _bytes_list(image.subtype.encode()),
     }
-    return _field(1, b"".join(_field(1, _field(1, name) + _field(2, value)) for name, value in features.items()))
+    entries = (wire.field(1, wire.field(1, name) + wire.field(2, value)) for name, value in features.items())
+    return wire.field(1, b"".join(entries))
 
 
 def _bytes_list(value: bytes) -> bytes:
-    return _field(1, _field(1, value))
-
-
-def _field(number: int, payload: bytes) -> bytes:
-    """A length-delimited field of protobuf's wire format."""
-    length, size = len(payload), bytearray()
-    while length > 0x7F:
-        size.append(length & 0x7F | 0x80)
-        length >>= 7
-    size.append(length)
-    return b"".join((bytes((number << 3 | 2,)), size, payload))
+    return wire.field(1, wire.field(1, value))
 
 
 def process(reader: Reader, image: Image, image_size: int) -> Record:

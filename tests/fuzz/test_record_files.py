@@ -17,9 +17,9 @@ SIZE = 16
 
 @pytest.fixture(scope="module")
 def split_of():
-    from pipeline.data.split import Split
+    from pipeline.data.split import StoredSplit
 
-    return lambda path, count: Split("train", (str(path),), count, SIZE)
+    return lambda path, count: StoredSplit("train", (str(path),), count, SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +68,11 @@ def test_the_original_is_valid(path, split_of):
 @pytest.fixture(scope="module")
 def read_pixels():
     """Our own reader alone: the arrays, or None where TensorFlow is to find out why."""
-    from pipeline.data import tfrecord_pixels
+    from pipeline.data import aligned_arrays, tfrecord_pixels
     from pipeline.data.split import FEATURES
 
     def read(path, count):
-        images = tfrecord_pixels.aligned((count, SIZE, SIZE, 1))
+        images = aligned_arrays.empty((count, SIZE, SIZE, 1))
         values = tfrecord_pixels.read([str(path)], images, FEATURES)
         return None if values is None else (images, values)
 

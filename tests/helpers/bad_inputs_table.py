@@ -296,7 +296,7 @@ CASES = (
         "--pretrained-weights is imagenet"),
     Bad("weights-missing", "pipeline.train --run-dir out --pretrained-weights none.pth",
         "a weights file that is not there",
-        "--pretrained-weights none.pth is no file"),
+        "--pretrained-weights none.pth is not a file"),
     Bad("weights-text", f"pipeline.train --run-dir out --dataset {D} --image-size 32 --pretrained-weights w.pth",
         "a text file as weights", "damaged or no plain state dict",
         _taking("data", then=lambda place: place.write("w.pth", "hello"))),

@@ -1,4 +1,4 @@
-"""Begin a training, print what its first step would see as one line of JSON, and end. `test_same_run.py` runs it."""
+"""Begin a training, print the input of its first step as one line of JSON, and end. `test_same_run.py` runs it."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ import train_made_images
 
 
 def digest(arrays):
-    """Give one short text for arrays, different if one bit of them is."""
+    """Return a short text that depends on every bit of the arrays."""
     found = hashlib.sha256()
     for array in arrays:
         found.update(np.ascontiguousarray(array).tobytes())
@@ -19,8 +19,8 @@ def digest(arrays):
 
 def main(settings):
     from pipeline.augmentation import augment
-    from pipeline.data.split import training_batches
-    from pipeline.training import fit
+    from pipeline.data.batches import training_batches
+    from pipeline.training.step import Training
 
     def epoch(training, number, description):
         given = training.config.fit
@@ -35,7 +35,7 @@ def main(settings):
         print(json.dumps(seen))
         sys.exit()
 
-    fit.Training.epoch = epoch
+    Training.epoch = epoch
     train_made_images.main(settings)
 
 

@@ -1,4 +1,4 @@
-"""Train on images it makes and print what came of it as one line of JSON. `test_devices.py` runs it in processes.
+"""Train on generated images and print the result as one line of JSON. `test_distribution.py` runs it in processes.
 
 python train_made_images.py '{"fit": {"devices": 2}}' [FOLDER]
 """
@@ -16,15 +16,15 @@ from pneumo_tfds.program.errors import InputError
 SIZE, COUNT = 32, 32
 
 
-def made(name, count):
-    from pipeline.data.split import Examples, Split
+def generated(name, count):
+    from pipeline.data.split import Examples, MemorySplit
 
     rng = np.random.default_rng(len(name))
     labels = np.arange(count) % 2
     images = rng.integers(0, 60, (count, SIZE, SIZE, 1), dtype=np.uint8)
     images[labels == 1, 4:14, 4:14] += 120
     text = np.array([f"{name}{number}" for number in range(count)])
-    return Split.of(name, Examples(images, labels.astype(np.int64), text, text, text))
+    return MemorySplit(name, Examples(images, labels.astype(np.int64), text, text, text))
 
 
 def main(settings, folder=None):
@@ -33,7 +33,8 @@ def main(settings, folder=None):
     fit_settings = {"epochs": 2, "batch_size": 8, "precision": "float32", "deterministic": True}
     given = {"model": {"model": "compact"}, "fit": fit_settings | json.loads(settings)}
     config = TypeAdapter(RunConfig).validate_python(given)
-    fitted = fit(config, made("train", COUNT), made("validation", 16), folder=Path(folder) if folder else None)
+    splits = generated("train", COUNT), generated("validation", 16)
+    fitted = fit(config, *splits, folder=Path(folder) if folder else None)
     weights = [float(np.abs(weight).sum()) for weight in fitted.network.get_weights()]
     rows = [[row.loss, row.validation_loss, row.validation_auroc] for row in fitted.history]
     print(json.dumps({"history": rows, "weights": weights}))

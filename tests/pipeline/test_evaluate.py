@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import DataConfig, EvaluationConfig, RunConfig
-from pipeline.data.split import Examples, Split
+from pipeline.data.split import Examples, MemorySplit, StoredSplit
 from pipeline.evaluate import Evaluate, evaluate
 from pipeline.evaluation.predictions import Predictions, read_csv, write_csv
 from pipeline.evaluation.scoring import decide
@@ -43,7 +43,7 @@ def told(part):
     return part.images.mean(axis=(1, 2, 3)) / 255
 
 
-class Answers:
+class OutputsFn:
     """Says an image's mean grey level."""
 
     def __init__(self, model):
@@ -58,9 +58,9 @@ def world(tmp_path, monkeypatch):
     """A finished run whose predictions and figures are of an earlier day, its dataset, and what was drawn."""
     made = SimpleNamespace(run=RunFolder(tmp_path / "run"), dataset=tmp_path / "dataset", built=[], drawn=[])
     made.splits = {
-        name: Split.of(name, examples(name, n)) for name, n in (("train", 60), ("validation", 40), ("test", 30))
+        name: MemorySplit(name, examples(name, n)) for name, n in (("train", 60), ("validation", 40), ("test", 30))
     }
-    made.other = {"train": Split.of("train", examples("far", 20)), "test": Split.of("test", examples("away", 24))}
+    made.other = {"train": MemorySplit("train", examples("far", 20)), "test": MemorySplit("test", examples("away", 24))}
     config = RunConfig(
         data=DataConfig(dataset=made.dataset, image_size=32),
         evaluation=EvaluationConfig(resamples=100, evaluation_seed=SEED),
@@ -87,7 +87,7 @@ def world(tmp_path, monkeypatch):
 
     stand_ins = {
         "load_model": lambda path: "the model" if path == made.run.model else None,
-        "Answers": Answers,
+        "OutputsFn": OutputsFn,
         "splits_of": lambda data: made.splits if data.dataset == made.dataset else None,
         "open_splits": lambda path: made.other if path == tmp_path / "other" else None,
         "with_dataset": with_dataset,
@@ -189,19 +189,19 @@ def test_other_xrays_are_scored_beside_the_run_and_leave_it_alone(world, capsys)
 
 def test_a_source_with_an_official_test_gives_that_and_another_gives_all_of_it(world, monkeypatch):
     parts = {
-        "train": Split("train", ("a", "b"), 20, 32),
-        "validation": Split("validation", ("c",), 5, 32),
-        "test": Split("test", ("d",), 7, 32),
+        "train": StoredSplit("train", ("a", "b"), 20, 32),
+        "validation": StoredSplit("validation", ("c",), 5, 32),
+        "test": StoredSplit("test", ("d",), 7, 32),
     }
     dataset = world.dataset.with_name("other")
     monkeypatch.setattr(evaluate_run, "open_splits", lambda folder: parts)
     assert evaluate_run.splits_of_other_images(dataset) == {"test": parts["test"]}
-    whole = {"source": Split("source", ("a", "b", "c", "d"), 32, 32)}
+    whole = {"source": StoredSplit("source", ("a", "b", "c", "d"), 32, 32)}
     for metadata in ({"test_origin": "carved"}, {}):
         monkeypatch.setattr(evaluate_run, "inspect", lambda _, metadata=metadata: SimpleNamespace(metadata=metadata))
         assert evaluate_run.splits_of_other_images(dataset) == whole
     del parts["test"]
-    assert evaluate_run.splits_of_other_images(dataset) == {"source": Split("source", ("a", "b", "c"), 25, 32)}
+    assert evaluate_run.splits_of_other_images(dataset) == {"source": StoredSplit("source", ("a", "b", "c"), 25, 32)}
 
 
 def test_a_run_that_is_none_or_unfinished_is_one_clear_error(world):

@@ -188,7 +188,7 @@ def test_weights_that_are_no_file_are_refused_before_anything_is_built(tmp_path)
         "--data-dir",
         tmp_path / "data",
     )
-    refused(command(*flags, "--run-dir", tmp_path / "run"), "none.pth is no file")
+    refused(command(*flags, "--run-dir", tmp_path / "run"), "none.pth is not a file")
     assert not (tmp_path / "data").exists()
 
 

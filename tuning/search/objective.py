@@ -97,11 +97,11 @@ def scorer(objective: Objective, validation: Split) -> Callable[[RunConfig, Fitt
     def score(config: RunConfig, fitted: Fitted) -> float:
         from sklearn.metrics import roc_auc_score
 
-        from pipeline.networks.forward_pass import Scorer
+        from pipeline.networks.forward_pass import LogitsFn
 
         if objective.by_epoch:
             return objective.of_epoch(fitted.best)
-        examples, network = validation.examples, Scorer(fitted.network)
+        examples, network = validation.examples, LogitsFn(fitted.network)
         if objective.specificity:
             return sensitivity_at(examples.labels, network.probabilities(examples.images), objective.specificity)
         if not shifted:

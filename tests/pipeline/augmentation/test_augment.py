@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.augmentation import augment, on_host, sharpness_and_grain
-from pipeline.augmentation.augment import Changes
+from pipeline.augmentation.augment import Changes, Draw
 from pipeline.config import AugmentConfig
 
 SIZE = 48
@@ -81,7 +81,7 @@ def test_shift_moves_the_picture_right_and_down():
     images = np.zeros((1, SIZE, SIZE, 1), np.uint8)
     images[0, 20, 20] = 255
     uniform = np.full((1, augment.DRAWS), 0.5, np.float32)
-    uniform[0, 5], uniform[0, 6] = 1.0, 0.75  # the largest shift right, half of it down
+    uniform[0, Draw.SHIFT_RIGHT], uniform[0, Draw.SHIFT_DOWN] = 1.0, 0.75  # the largest shift right, half of it down
     config = AugmentConfig(flip=0, shift=0.25, **FLAT)
     out = np.asarray(augment.apply(images, augment.sample(tf.constant(uniform), config, SIZE)))
     assert np.unravel_index(out[0, :, :, 0].argmax(), (SIZE, SIZE)) == (20 + SIZE // 8, 20 + SIZE // 4)
@@ -109,7 +109,7 @@ def test_zoom_above_one_enlarges():
     images = np.zeros((1, SIZE, SIZE, 1), np.uint8)
     images[0, 20:28, 20:28] = 255
     uniform = np.full((1, augment.DRAWS), 0.5, np.float32)
-    uniform[0, 3] = 1.0
+    uniform[0, Draw.ZOOM] = 1.0
     config = AugmentConfig(**{**vars(STILL), "zoom": 1.0})
     out = np.asarray(augment.apply(images, augment.sample(tf.constant(uniform), config, SIZE)))
     assert (out > 127).sum() == pytest.approx(4 * 64, rel=0.1)
@@ -276,7 +276,7 @@ def test_grain_of_a_step_stays_below_its_largest_level():
 def test_blending_mixes_images_and_targets_alike():
     images, targets = tf.constant(pictures(4).astype(np.float32)), tf.constant([[0.0], [1.0], [1.0], [0.0]])
     uniform = np.zeros((4, augment.DRAWS), np.float32)
-    uniform[:, 17] = [0, 0.5, 1, 1]
+    uniform[:, Draw.MIXUP] = [0, 0.5, 1, 1]
     mixed, wanted = augment.blend(images, targets, tf.constant(uniform), 0.4)
     np.testing.assert_allclose(wanted[:, 0], [0.0, 0.8, 1.0, 0.4], atol=1e-6)
     np.testing.assert_allclose(mixed[0], images[0])

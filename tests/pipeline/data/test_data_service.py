@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.data.split import Split, training_batches
+from pipeline.data.batches import training_batches
+from pipeline.data.split import StoredSplit
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inventory import Image
 from pneumo_tfds.writing.examples import serialise
@@ -24,7 +25,7 @@ def split(tmp_path_factory):
             for number in np.array_split(np.arange(COUNT), 3)[part]:
                 picture = np.full((SIZE, SIZE, 1), number, np.uint8)
                 writer.write(serialise(Image(f"{number}.jpeg", "NORMAL", f"person{number}", "normal", ""), picture))
-    return Split("train", tuple(paths), COUNT, SIZE)
+    return StoredSplit("train", tuple(paths), COUNT, SIZE)
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_damage_that_the_service_finds_is_one_clear_line(split, dispatcher, tmp_
     kept, address = worker(dispatcher)
     path = tmp_path / "damaged"
     path.write_bytes(tf.io.gfile.GFile(split.files[0], "rb").read()[:-100])
-    damaged = Split("train", (str(path),), 12, SIZE)
+    damaged = StoredSplit("train", (str(path),), 12, SIZE)
     with pytest.raises(InputError, match="damaged"):
         numbers(training_batches(damaged, BATCH, seed=0, epoch=1, service=address))
     del kept

@@ -1,12 +1,10 @@
-"""Groups kept out of training: who is in them, who is left, and that nobody is on both sides."""
-
-from dataclasses import replace
+"""Groups held out of training: their images, the images that remain, and that no patient is on both sides."""
 
 import numpy as np
 import pytest
 
 from pipeline.data.group_holdout import FEWEST, HELD_OUT, members, without
-from pipeline.data.split import Examples, Split
+from pipeline.data.split import Examples, MemorySplit
 from pneumo_tfds.program.errors import InputError
 
 NORMAL = [f"train/NORMAL/{series}{number:04d}-0001.jpeg" for series in ("IM-", "NORMAL2-IM-") for number in range(100)]
@@ -28,20 +26,17 @@ def examples():
 def divided(examples):
     every_fifth = np.arange(len(examples)) % 5 == 0
 
-    def part(rows):
-        return replace(examples, **{name: value[rows] for name, value in vars(examples).items()})
-
     return {
-        "train": Split.of("train", part(~every_fifth)),
-        "validation": Split.of("validation", part(every_fifth)),
-        "test": Split.of("test", part(every_fifth)),
+        "train": MemorySplit("train", examples.take(~every_fifth)),
+        "validation": MemorySplit("validation", examples.take(every_fifth)),
+        "test": MemorySplit("test", examples.take(every_fifth)),
     }
 
 
 @pytest.mark.parametrize("group", ["im", "normal2-im", "low-numbers", "bright"])
 def test_every_image_is_on_one_side_and_no_patient_on_two(examples, group):
     left = without(divided(examples), group)
-    assert list(left) == ["train", "validation", HELD_OUT]  # the test split is nobody's to choose by
+    assert list(left) == ["train", "validation", HELD_OUT]  # the test split must not influence choices
     names = [set(split.examples.filenames) for split in left.values()]
     assert sum(map(len, names)) == len(set().union(*names)) == 400
     held, learned = (set(left[name].examples.patients) for name in (HELD_OUT, "train"))
@@ -73,6 +68,6 @@ def test_bright_images_are_the_brightest_of_each_kind(examples):
 
 
 def test_a_group_that_leaves_too_little_is_refused(examples):
-    few = replace(examples, **{name: value[[0, 1, 200, 201]] for name, value in vars(examples).items()})
-    with pytest.raises(InputError, match=rf"--hold-out im leaves .* and {FEWEST} of each"):
-        without({"train": Split.of("train", few), "validation": Split.of("validation", few)}, "im")
+    few = examples.take([0, 1, 200, 201])
+    with pytest.raises(InputError, match=rf"--hold-out im leaves .* at least {FEWEST} of each"):
+        without({"train": MemorySplit("train", few), "validation": MemorySplit("validation", few)}, "im")

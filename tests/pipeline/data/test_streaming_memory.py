@@ -19,19 +19,20 @@ FILES = 8
 CHILD = """
 import json, sys
 import psutil
-from pipeline import records
+from pipeline.data import batches
+from pipeline.data.split import StoredSplit
 
 limit, count, size, cache, *files = json.loads(sys.argv[1])
-records.SHUFFLE_BYTES = limit // 8
+batches.SHUFFLE_BYTES = limit // 8
 psutil.virtual_memory = lambda: type("Memory", (), {"total": limit})
-split = records.Split("train", tuple(files), count, size)
+split = StoredSplit("train", tuple(files), count, size)
 process, resident, images = psutil.Process(), [], 0
-next(records.evaluation_batches(split, 1, cache="off"))  # what TensorFlow takes for itself
+next(batches.evaluation_batches(split, 1, cache="off"))  # what TensorFlow takes for itself
 before = process.memory_info().rss
 for epoch in (1, 2):
-    for batch, _ in records.training_batches(split, 16, seed=0, epoch=epoch, cache=cache):
+    for batch, _ in batches.training_batches(split, 16, seed=0, epoch=epoch, cache=cache):
         resident.append(process.memory_info().rss)
-for batch, _ in records.evaluation_batches(split, 16, cache=cache):
+for batch, _ in batches.evaluation_batches(split, 16, cache=cache):
     resident.append(process.memory_info().rss)
     images += len(batch)
 print(json.dumps({"images": images, "growth": max(resident) - before}))
@@ -43,9 +44,9 @@ def growth(files, cache):
     arguments = [sys.executable, "-c", CHILD, json.dumps([LIMIT, COUNT, SIZE, cache, *files])]
     ended = subprocess.run(arguments, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    told = json.loads(ended.stdout.splitlines()[-1])
-    assert told["images"] == COUNT
-    return told["growth"]
+    printed = json.loads(ended.stdout.splitlines()[-1])
+    assert printed["images"] == COUNT
+    return printed["growth"]
 
 
 @pytest.mark.long

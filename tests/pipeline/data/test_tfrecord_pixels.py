@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.data import tfrecord_pixels
-from pipeline.data.split import FEATURES, Split
+from pipeline.data import aligned_arrays, tfrecord_pixels
+from pipeline.data.split import FEATURES, StoredSplit
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inventory import Image
 from pneumo_tfds.writing.examples import serialise
@@ -34,11 +34,11 @@ def written(folder, records, files=2):
         with tf.io.TFRecordWriter(path) as writer:
             for number in part:
                 writer.write(records[number])
-    return Split("train", tuple(paths), len(records), SIZE)
+    return StoredSplit("train", tuple(paths), len(records), SIZE)
 
 
 def empty(split):
-    return tfrecord_pixels.aligned((split.count, SIZE, SIZE, 1))
+    return aligned_arrays.empty((split.count, SIZE, SIZE, 1))
 
 
 @pytest.mark.parametrize("chunk", [1, 4, 64])
@@ -54,7 +54,7 @@ def test_what_a_build_writes_is_read_without_tf_data(split, chunk, monkeypatch):
 def test_tf_data_reads_the_same(split, monkeypatch):
     direct = split.examples
     monkeypatch.setattr(tfrecord_pixels, "read", lambda *_: None)
-    slow = Split(split.name, split.files, split.count, split.image_size).examples
+    slow = StoredSplit(split.name, split.files, split.count, split.image_size).examples
     for name in ("images", "labels", "patients", "subtypes", "filenames"):
         assert np.array_equal(getattr(direct, name), getattr(slow, name))
 
@@ -85,23 +85,21 @@ def test_any_missing_end_is_an_error(split, length):
 
 
 def test_missing_file_is_an_error(split):
-    gone = Split("train", (*split.files, split.files[0] + ".gone"), COUNT, SIZE)
+    gone = StoredSplit("train", (*split.files, split.files[0] + ".gone"), COUNT, SIZE)
     with pytest.raises(InputError, match="build it again"):
         _ = gone.examples
 
 
 def test_images_of_another_size_are_left_to_tf_data(split):
-    other = Split("train", split.files, COUNT, SIZE // 2)
-    assert (
-        tfrecord_pixels.read(split.files, tfrecord_pixels.aligned((COUNT, SIZE // 2, SIZE // 2, 1)), FEATURES) is None
-    )
+    other = StoredSplit("train", split.files, COUNT, SIZE // 2)
+    assert tfrecord_pixels.read(split.files, aligned_arrays.empty((COUNT, SIZE // 2, SIZE // 2, 1)), FEATURES) is None
     with pytest.raises(InputError, match=f"not of {SIZE // 2} pixels"):
         _ = other.examples
 
 
 def test_more_or_fewer_records_are_left_to_tf_data(split):
     for count in (COUNT - 1, COUNT + 1):
-        assert tfrecord_pixels.read(split.files, tfrecord_pixels.aligned((count, SIZE, SIZE, 1)), FEATURES) is None
+        assert tfrecord_pixels.read(split.files, aligned_arrays.empty((count, SIZE, SIZE, 1)), FEATURES) is None
 
 
 def test_record_that_lacks_a_feature_is_left_to_tf_data(tmp_path):
@@ -137,18 +135,18 @@ def test_without_a_compiled_checksum_tf_data_reads(split, monkeypatch):
 
 
 def test_tensor_shares_the_memory_of_an_aligned_array_and_outlives_it():
-    images = tfrecord_pixels.aligned((3, SIZE, SIZE, 1))
+    images = aligned_arrays.empty((3, SIZE, SIZE, 1))
     images[:] = 5
-    tensor = tfrecord_pixels.as_tensor(images)
+    tensor = aligned_arrays.as_tensor(images)
     images[1] = 9
     del images
     assert tf.gather(tensor, [2, 1])[:, 0, 0, 0].numpy().tolist() == [5, 9]
 
 
 def test_array_that_tensorflow_cannot_share_is_copied():
-    images = tfrecord_pixels.aligned((3, SIZE, SIZE, 1))[:, :, ::2]
+    images = aligned_arrays.empty((3, SIZE, SIZE, 1))[:, :, ::2]
     images[:] = 5
-    assert np.array_equal(tfrecord_pixels.as_tensor(images), images)
-    shifted = tfrecord_pixels.aligned((SIZE * SIZE + 1,))[1:].reshape(1, SIZE, SIZE, 1)
+    assert np.array_equal(aligned_arrays.as_tensor(images), images)
+    shifted = aligned_arrays.empty((SIZE * SIZE + 1,))[1:].reshape(1, SIZE, SIZE, 1)
     shifted[:] = 7
-    assert np.array_equal(tf.gather(tfrecord_pixels.as_tensor(shifted), [0]), shifted)
+    assert np.array_equal(tf.gather(aligned_arrays.as_tensor(shifted), [0]), shifted)

@@ -45,7 +45,8 @@ def gradients(network, images):
     return [loss, *tape.gradient(loss, [weight.value for weight in network.trainable_weights])]
 
 alone = gradients(one, images)
-shared = [devices.sum(part) for part in devices.strategy.run(lambda part: gradients(two, part), devices.shares(images))]
+shares = devices.split_among_replicas(images)
+shared = [devices.sum(part) for part in devices.strategy.run(lambda part: gradients(two, part), shares)]
 print(json.dumps({
     "replicas": devices.replicas,
     "apart": [float(tf.reduce_max(abs(a - b))) for a, b in zip(alone, shared, strict=True)],
@@ -149,9 +150,9 @@ def test_workers_rows_make_the_whole_batch():
 def test_one_device_shares_nothing():
     images = tf.zeros((4, 2))
     alone = Devices()
-    assert alone.shares(images)[0] is images
+    assert alone.split_among_replicas(images)[0] is images
     assert alone.replicas == 1
-    assert alone.from_chief(np.arange(3)).tolist() == [0, 1, 2]
+    assert alone.broadcast_from_chief(np.arange(3)).tolist() == [0, 1, 2]
 
 
 def test_batch_that_cannot_be_divided_is_refused(monkeypatch):
@@ -167,9 +168,9 @@ def test_more_devices_than_there_are_is_refused(monkeypatch):
 
 
 def test_worker_with_other_settings_is_named_to_all(monkeypatch):
-    monkeypatch.setattr(Devices, "from_all", lambda self, values: np.array([values, values, values + 1]))
+    monkeypatch.setattr(Devices, "all_gather", lambda self, values: np.array([values, values, values + 1]))
     with pytest.raises(InputError, match="worker 2 has another settings than the chief; do this"):
-        Devices().agree("settings", "text", "do this")
+        Devices().check_same_on_all_workers("settings", "text", "do this")
 
 
 def test_replicated_network_answers_and_drops_as_the_original_on_one_device():

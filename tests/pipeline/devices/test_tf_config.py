@@ -50,7 +50,7 @@ def test_named_chief_comes_before_the_workers(set_cluster):
 )
 def test_text_that_is_no_tf_config_is_refused_with_an_example(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(InputError, match=r"TF_CONFIG cannot be read.*it looks like"):
+    with pytest.raises(InputError, match=r"TF_CONFIG cannot be read.*the format is"):
         read_cluster()
 
 

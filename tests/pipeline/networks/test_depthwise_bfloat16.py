@@ -33,11 +33,6 @@ def test_answer_and_gradients_are_those_of_keras(sides, kernel, stride):
     ("policy", "expected"), [("float32", keras.layers.DepthwiseConv2D), ("mixed_bfloat16", DepthwiseConv)]
 )
 def test_it_is_used_in_bfloat16_on_a_cpu_alone(policy, expected, monkeypatch):
-    outer = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        assert layer_class() is expected
-        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"])
-        assert layer_class() is keras.layers.DepthwiseConv2D
-    finally:
-        keras.config.set_dtype_policy(outer)
+    assert layer_class(policy) is expected
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"])
+    assert layer_class(policy) is keras.layers.DepthwiseConv2D

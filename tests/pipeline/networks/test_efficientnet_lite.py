@@ -10,8 +10,9 @@ import pytest
 
 from pipeline.config import ModelConfig
 from pipeline.networks import efficientnet_lite
-from pipeline.networks.efficientnet_lite import PACKAGE, imagenet_classifier, imagenet_weights
+from pipeline.networks.efficientnet_lite import DEVIATION, MEAN, PACKAGE, feature_map, imagenet_weights
 from pipeline.networks.models import build, float32_copy, inference_model
+from pipeline.networks.torch_state_dict import read_state_dict
 from pneumo_tfds.program.errors import InputError
 
 SIZE = 32
@@ -101,6 +102,18 @@ def network(weights):
 def configured(weights, precision="float32", **options):
     config = ModelConfig(model="efficientnet_lite0", pretrained_weights=str(weights), **options)
     return build(config, SIZE, precision)
+
+
+def imagenet_classifier(image_size, path):
+    """The whole ImageNet network of a file, from RGB images 0 to 255 to its feature map and its 1000 logits."""
+    image = keras.Input((image_size, image_size, 3))
+    features = feature_map(keras.layers.Rescaling(1 / DEVIATION, offset=-MEAN / DEVIATION)(image))
+    top = keras.layers.Dense(1000)
+    network = keras.Model(image, [features, top(keras.layers.GlobalAveragePooling2D()(features))])
+    efficientnet_lite.load(network, path)
+    state = read_state_dict(path)
+    top.set_weights([state["_fc.weight"].T, state["_fc.bias"]])
+    return network
 
 
 def test_first_convolution_is_the_one_computed_by_hand(state, weights, images):
@@ -204,10 +217,10 @@ def test_float32_copy_of_a_mixed_precision_network_has_its_weights(weights, imag
     ("change", "complaint"),
     [
         ({"_blocks.7._bn2.bias": None}, r"_blocks\.7\._bn2\.bias is missing"),
-        ({"_blocks.16._bn0.bias": np.zeros(3, np.float32)}, r"it has _blocks\.16\._bn0\.bias too"),
+        ({"_blocks.16._bn0.bias": np.zeros(3, np.float32)}, r"it also has _blocks\.16\._bn0\.bias"),
         ({"_conv_head.weight": np.zeros((1280, 320, 3, 3), np.float32)}, r"_conv_head.weight has the shape"),
         ({"_conv_stem.weight": np.zeros((32, 1, 3, 3), np.float32)}, None),
-        ({"_bn1.running_var": np.full(1280, np.nan, np.float32)}, "_bn1.running_var holds numbers that are not finite"),
+        ({"_bn1.running_var": np.full(1280, np.nan, np.float32)}, "_bn1.running_var has values that are not finite"),
     ],
 )
 def test_weights_of_another_network_are_refused(state, tmp_path, change, complaint):

@@ -64,7 +64,7 @@ PROGRAMS = {
     "calls a dict with arguments": (Named("collections OrderedDict", ([("x", 1)],)), "calls something"),
     "rebuilds without storage": ({"x": Named("torch._utils _rebuild_tensor_v2", (1, 2))}, "calls something"),
     "rebuilds of nothing": ({"x": Named("torch._utils _rebuild_tensor_v2", ())}, "wrote"),
-    "holds no tensors": ({"x": 1}, "entry x is no tensor"),
+    "holds no tensors": ({"x": 1}, "entry x is not a tensor"),
     "holds tensors by number": ({1: 2}, "treats int as str"),
     "holds a list": ([1], "holds list"),
     "holds nothing": ({}, "not a dict of tensors"),
@@ -146,7 +146,7 @@ def test_zip_that_grows_or_is_compressed_is_refused(tmp_path):
 
 def test_storage_of_another_length_is_refused(tmp_path, arrays):
     write_zip(tmp_path / "w.pth", arrays, storages=arrays | {"norm.bias": arrays["norm.bias"][:3]})
-    with pytest.raises(InputError, match=r"norm\.bias is cut short"):
+    with pytest.raises(InputError, match=r"norm\.bias is truncated"):
         read_state_dict(tmp_path / "w.pth")
 
 

@@ -1,13 +1,16 @@
-"""Training: it learns, it goes on where it was, it stops when it should, and it sees nothing but its two splits."""
+"""Training: it learns, it resumes, it stops when it should, and it reads nothing but its two splits."""
 
 import dataclasses
-import inspect
 
 import numpy as np
 import pytest
 
 from pipeline.config import AugmentConfig, FitConfig, ModelConfig, RunConfig
-from pipeline.data.split import Examples, Split
+from pipeline.data import group_holdout
+from pipeline.data.split import Examples, MemorySplit
+from pipeline.run_folder import checkpoint
+from pipeline.run_folder.folder import RunFolder
+from pipeline.stages.fit_and_judge import take_part
 from pipeline.training.fit import DivergedError, fit
 
 SIZE = 48
@@ -26,7 +29,7 @@ def bright_corner_split(name, count, seed):
         row, column = rng.integers(2, 8) + (0 if label else SIZE // 2), rng.integers(2, SIZE - 10)
         image[row : row + 7, column : column + 7] = 220
     text = np.array([f"{name}{i}" for i in range(count)])
-    return Split.of(name, Examples(images, labels.astype(np.int64), text, text, text))
+    return MemorySplit(name, Examples(images, labels.astype(np.int64), text, text, text))
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +51,12 @@ def test_resumed_training_equals_the_uninterrupted_one(splits, tmp_path):
         if epoch.epoch == 2:
             raise KeyboardInterrupt
 
-    whole, told = fit(SETTINGS, *splits), []
+    whole, reported = fit(SETTINGS, *splits), []
     with pytest.raises(KeyboardInterrupt):
         fit(SETTINGS, *splits, folder=tmp_path, on_epoch=end_between_its_row_and_its_checkpoint)
-    resumed = fit(SETTINGS, *splits, folder=tmp_path, on_epoch=lambda epoch: told.append(epoch.epoch))
+    resumed = fit(SETTINGS, *splits, folder=tmp_path, on_epoch=lambda epoch: reported.append(epoch.epoch))
     assert [row.epoch for row in resumed.history] == [1, 2, 3]
-    assert told == [2, 3], "no row is missed"
+    assert reported == [2, 3], "no epoch is missed"
     assert resumed.history[-1].loss == pytest.approx(whole.history[-1].loss, rel=1e-4)
     for one, other in zip(whole.network.get_weights(), resumed.network.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
@@ -81,7 +84,7 @@ def test_seed_decides_the_start_and_another_one_changes_it(splits):
 def test_loss_that_is_no_number_ends_training_with_advice(splits):
     train, validation = splits
     images = np.full(train.examples.images.shape, 3e38, np.float32)
-    huge = Split.of("train", dataclasses.replace(train.examples, images=images))
+    huge = MemorySplit("train", dataclasses.replace(train.examples, images=images))
     plain = dataclasses.replace(
         SETTINGS, augment=AugmentConfig(augment=False), model=ModelConfig(model="study", normalize=False)
     )
@@ -100,9 +103,28 @@ def test_training_can_stop_early_and_go_on_along_the_same_schedule(splits, tmp_p
     assert rates[-1] == pytest.approx(SETTINGS.fit.learning_rate / 100, rel=0.01)
 
 
-def test_fit_is_given_training_and_validation_and_nothing_else():
-    given = inspect.signature(fit).parameters
-    assert [name for name, parameter in given.items() if "Split" in str(parameter.annotation)] == [
-        "train",
-        "validation",
-    ]
+class Untouchable:
+    """A split that must not be read."""
+
+    def __getattribute__(self, name):
+        pytest.fail(f"training read {name} of test")
+
+
+@pytest.mark.slow
+def test_training_reads_train_and_validation_and_never_test(splits, tmp_path, monkeypatch):
+    train, validation = splits
+    every = {"train": train, "validation": validation, "test": Untouchable()}
+    monkeypatch.setattr(group_holdout, "splits_of", lambda data: every)
+    once = dataclasses.replace(SETTINGS, fit=dataclasses.replace(SETTINGS.fit, epochs=1))
+    folder = RunFolder(tmp_path)
+    take_part(folder, once)
+    assert (folder.checkpoint / checkpoint.FILE).exists(), "it was trained"
+
+
+@pytest.mark.slow
+def test_validation_chooses_the_epoch_and_changes_nothing_that_is_learned(splits):
+    train, validation = splits
+    other = MemorySplit("validation", dataclasses.replace(validation.examples, labels=1 - validation.labels))
+    first, second = fit(SETTINGS, train, validation), fit(SETTINGS, train, other)
+    assert [row.loss for row in first.history] == pytest.approx([row.loss for row in second.history], rel=1e-4)
+    assert [row.validation_auroc for row in first.history] != [row.validation_auroc for row in second.history]

@@ -1,4 +1,4 @@
-"""Heads on frozen backbones: the same answer as training the whole, without the backbone's work in every epoch."""
+"""The last layer on a frozen backbone: the same result as training the whole network, in less time."""
 
 from dataclasses import replace
 
@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 
 from pipeline.config import AugmentConfig, FitConfig, ModelConfig, RunConfig
-from pipeline.data.split import Examples, Split
-from pipeline.networks.forward_pass import Scorer
-from pipeline.training import frozen_features
+from pipeline.data.split import Examples, MemorySplit
+from pipeline.devices.precision import Execution
+from pipeline.networks.forward_pass import LogitsFn
 from pipeline.training.fit import fit
+from pipeline.training.frozen_features import LastLayer, WholeNetwork, part_to_train
 
 SIDE = 32
 FROZEN = RunConfig(
@@ -21,13 +22,13 @@ FROZEN = RunConfig(
 
 
 def split(name, count, seed):
-    """Images whose brightness gradient tells the class."""
+    """Return images whose brightness gradient gives the class."""
     random = np.random.default_rng(seed)
     labels = np.arange(count) % 2
     ramp = np.linspace(-60, 60, SIDE)[None, :, None] * np.where(labels, 1, -1)[:, None, None]
     images = np.clip(128 + ramp + random.normal(0, 30, (count, SIDE, SIDE)), 0, 255).astype(np.uint8)[..., None]
     text = np.array([str(number) for number in range(count)])
-    return Split.of(name, Examples(images, labels, text, text, text))
+    return MemorySplit(name, Examples(images, labels, text, text, text))
 
 
 @pytest.fixture(scope="module")
@@ -45,27 +46,28 @@ def splits():
         ({"fit": replace(FROZEN.fit, mixup=0.2)}, False),
     ],
 )
-def test_only_features_that_never_change_are_kept(change, expected):
-    assert frozen_features.applies(replace(FROZEN, **change)) == expected
+def test_the_last_layer_alone_is_trained_where_features_never_change(splits, change, expected):
+    assert isinstance(part_to_train(replace(FROZEN, **change), splits[0]), LastLayer) == expected
 
 
 @pytest.mark.slow
 def test_head_on_kept_features_learns_what_the_whole_network_would(splits, monkeypatch):
     fast = fit(FROZEN, *splits)
-    monkeypatch.setattr(frozen_features, "applies", lambda config: False)
+    monkeypatch.setattr("pipeline.training.fit.part_to_train", lambda config, train: WholeNetwork(config, SIDE))
     whole = fit(FROZEN, *splits)
     assert fast.network.input_shape == (None, SIDE, SIDE, 1)
     for one, other in zip(fast.history, whole.history, strict=True):
         assert one.loss == pytest.approx(other.loss, rel=0.02)
     images = splits[1].examples.images
-    np.testing.assert_allclose(Scorer(fast.network).logits([images]), Scorer(whole.network).logits([images]), atol=0.05)
+    one, other = (LogitsFn(fitted.network).logits([images]) for fitted in (fast, whole))
+    np.testing.assert_allclose(one, other, atol=0.05)
 
 
 @pytest.mark.slow
 def test_backbone_sees_every_image_once(splits):
-    head = frozen_features.Head(FROZEN, SIDE)
-    features = head.features(splits[0], "Features")
+    head = LastLayer(FROZEN, SIDE)
+    features = head.inputs(splits[0], "Features")
     assert features.examples.images.shape == (48, 1, 1, 1280)
-    logits = head.build()(tf.constant(features.examples.images))
+    logits = head.build(Execution("CPU", "float32", False))(tf.constant(features.examples.images))
     assert logits.shape == (48, 1)
     np.testing.assert_array_equal(features.labels, splits[0].labels)

@@ -1,4 +1,4 @@
-"""InceptionV3 without its 22 million weights: which blocks learn, and what a failed download or a wrong file says."""
+"""InceptionV3 without its 22 million weights: which blocks learn, and the errors of a failed download or wrong file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from keras import layers
 
 from pipeline.config import ModelConfig
-from pipeline.networks import models
+from pipeline.networks import inception_v3, models
 from pneumo_tfds.program.errors import InputError
 
 SIDE = 80
@@ -18,7 +18,7 @@ SIDE = 80
 def small_backbone(shape, weights):
     """Eleven blocks, each a convolution, its normalization and the layer that Keras calls mixed0 to mixed10."""
     image = x = keras.Input(shape)
-    for block in range(models.INCEPTION_MIXED_BLOCKS):
+    for block in range(inception_v3.BLOCKS):
         x = layers.Conv2D(2, 1, use_bias=False, name=f"conv{block}")(x)
         x = layers.BatchNormalization(name=f"norm{block}")(x)
         x = layers.Activation("relu", name=f"mixed{block}")(x)
@@ -27,7 +27,7 @@ def small_backbone(shape, weights):
 
 def learning(monkeypatch, **settings):
     """The convolutions and normalizations that learn."""
-    monkeypatch.setattr(models, "_inception_backbone", small_backbone)
+    monkeypatch.setattr(inception_v3, "backbone", small_backbone)
     network = models.build(ModelConfig(model="inception_v3", **settings), SIDE)
     backbone = network.get_layer("inception_v3")
     if not backbone.trainable:
@@ -53,7 +53,7 @@ def test_from_random_weights_everything_learns(monkeypatch):
 
 @pytest.mark.parametrize("normalize", [False, True])
 def test_a_network_that_sees_grey_levels_as_they_are_scales_them_itself(monkeypatch, normalize):
-    monkeypatch.setattr(models, "_inception_backbone", small_backbone)
+    monkeypatch.setattr(inception_v3, "backbone", small_backbone)
     network = models.build(ModelConfig(model="inception_v3", pretrained_weights="none", normalize=normalize), SIDE)
     names = [layer.name for layer in network.layers]
     assert ("to_signed" in names) == (not normalize)
@@ -76,7 +76,7 @@ def test_a_download_that_fails_says_what_else_to_give(monkeypatch):
     with pytest.raises(
         InputError, match=r"could not be downloaded \(.*no route.*\); give a local file by --pretrained-weights PATH"
     ):
-        models._inception_backbone((SIDE, SIDE, 3), "imagenet")
+        inception_v3.backbone((SIDE, SIDE, 3), "imagenet")
 
 
 @pytest.mark.parametrize("error", [ValueError("axes differ\nand more"), OSError("not HDF5"), UserWarning("skipped")])
@@ -84,17 +84,17 @@ def test_a_file_of_other_weights_is_named_with_the_first_line_of_why(monkeypatch
     (tmp_path / "w.h5").write_bytes(b"")
     monkeypatch.setattr(keras.applications, "InceptionV3", raising(error))
     first = str(error).splitlines()[0]
-    with pytest.raises(InputError, match=rf"w\.h5 holds no InceptionV3 weights without top: {first}$"):
-        models._inception_backbone((SIDE, SIDE, 3), str(tmp_path / "w.h5"))
+    with pytest.raises(InputError, match=rf"w\.h5 holds no InceptionV3 weights without top \({first}\);"):
+        inception_v3.backbone((SIDE, SIDE, 3), str(tmp_path / "w.h5"))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"--pretrained-weights .*gone\.h5 is no file"):
-        models._inception_backbone((SIDE, SIDE, 3), str(tmp_path / "gone.h5"))
+    with pytest.raises(InputError, match=r"--pretrained-weights .*gone\.h5 is not a file"):
+        inception_v3.backbone((SIDE, SIDE, 3), str(tmp_path / "gone.h5"))
 
 
 @pytest.mark.parametrize("weights", ["none", "imagenet"])
 def test_an_error_that_is_no_input_error_stays_what_it_is(monkeypatch, weights):
     monkeypatch.setattr(keras.applications, "InceptionV3", raising(RuntimeError("out of memory")))
     with pytest.raises(RuntimeError, match="out of memory"):
-        models._inception_backbone((SIDE, SIDE, 3), weights)
+        inception_v3.backbone((SIDE, SIDE, 3), weights)

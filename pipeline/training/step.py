@@ -1,0 +1,168 @@
+"""The training step: augmentation, loss, gradients, AdamW, and a moving average of the weights, compiled as one."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline.augmentation import augment
+from pipeline.config import AugmentConfig, FitConfig, RunConfig
+from pipeline.data.batches import training_batches
+from pipeline.data.split import Split
+from pipeline.devices.distribution import Devices
+from pipeline.devices.precision import Execution, compiled
+from pipeline.devices.replicated_layers import finite_for_all
+from pipeline.training.frozen_features import WholeNetwork
+from pneumo_tfds.program.progress import track
+
+FINAL_LEARNING_RATE = 0.01  # of the peak, where the cosine ends
+EMA_RAMP = 10  # steps; the decay is at most (1 + step) / (EMA_RAMP + step), as in TensorFlow's ExponentialMovingAverage
+
+
+class Training:
+    """The network, its optimizer and the moving average of its weights (EMA), and the step that updates all three."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        train: Split,
+        execution: Execution,
+        devices: Devices | None = None,
+        part: WholeNetwork | None = None,
+    ) -> None:
+        self.config, self.train, self.execution = config, train, execution
+        self.devices = devices or Devices()
+        part = part or WholeNetwork(config, train.image_size)
+        network = part.build(execution)
+        with self.devices.strategy.scope():
+            self.network = self.devices.replicated(network)
+            self.optimizer = _optimizer(config.fit, train.count // config.fit.batch_size, execution)
+            self.optimizer.build(self.network.trainable_variables)
+        self.average = part.float32_copy(network)
+        self.best = [tf.Variable(weight.value, trainable=False) for weight in self.average.weights]
+        self.iterations = 0
+        self._class_weights = tf.constant(_class_weights(train) if config.fit.class_weights else [1.0, 1.0], tf.float32)
+        self._augmented = _augmentation(config.augment, train.image_size)
+        self._step = compiled(self._step_on_all_replicas, execution)
+
+    def variables(self) -> dict[str, list[Any]]:
+        """Return every variable that a step changes, by group: the content of a checkpoint."""
+        return {
+            "network": self.network.variables,
+            "optimizer": self.optimizer.variables,
+            "kept": self.average.weights,
+            "best": self.best,
+        }
+
+    def remember_best(self) -> None:
+        """Copy the average into the best weights so far."""
+        for best, weight in zip(self.best, self.average.weights, strict=True):
+            best.assign(weight.value)
+
+    def best_network(self) -> keras.Model:
+        """Return the float32 network with the best weights."""
+        self.average.set_weights([variable.numpy() for variable in self.best])
+        return self.average
+
+    def epoch(self, number: int, description: str) -> tuple[list[float], float, float]:
+        """Run epoch `number`; return the loss of each step, the seconds of all, and those spent waiting for input."""
+        fit, data, steps = self.config.fit, self.config.data, self.train.count // self.config.fit.batch_size
+        losses, waiting, start = [], 0.0, time.perf_counter()
+        rows = self.devices.rows(fit.batch_size)
+        batches = training_batches(
+            self.train, fit.batch_size,
+            seed=fit.seed, epoch=number, rows=rows, cache=data.cache, service=data.data_service,
+        )  # fmt: skip
+        for _ in track(range(steps), description):
+            asked = time.perf_counter()
+            images, labels = next(batches)
+            waiting += time.perf_counter() - asked
+            uniform = augment.draw(fit.seed, self.iterations, fit.batch_size)[rows]
+            decay = min(fit.ema_decay, (1 + self.iterations) / (EMA_RAMP + self.iterations))
+            losses.append(self._step(self.devices.split_among_replicas(images, labels, uniform), tf.constant(decay)))
+            self.iterations += 1
+        values = [float(loss) for loss in losses]  # here, not in the loop: a GPU need not stop after every step
+        return values, time.perf_counter() - start, waiting
+
+    def _step_on_all_replicas(self, shares: tuple[Any, ...], decay: Any) -> Any:
+        """Update the network, then the average; return the loss of the whole batch."""
+        losses = self.devices.strategy.run(self._step_on_one_replica, shares)
+        self._update_average(decay)
+        return self.devices.sum(losses)
+
+    def _step_on_one_replica(self, images: Any, labels: Any, uniform: Any) -> Any:
+        """Update the network by a replica's rows of the batch; return its share of the loss."""
+        with tf.GradientTape() as tape:
+            loss = self._loss(images, labels, uniform)
+            scaled = self.optimizer.scale_loss(loss)
+        trainable = self.network.trainable_variables
+        gradients = tape.gradient(scaled, [variable.value for variable in trainable])
+        if self.devices.replicas > 1 and self.execution.precision == "mixed_float16":
+            gradients = finite_for_all(gradients)
+        self.optimizer.apply(gradients, trainable)
+        return loss
+
+    def _loss(self, images: Any, labels: Any, uniform: Any) -> Any:
+        """Compute a replica's share of the loss: weighted cross-entropy and penalties, on augmented images.
+
+        Divided by the size of the whole batch, because losses and gradients of all replicas are added up.
+        """
+        fit = self.config.fit
+        images = self._augmented(images, uniform) if self.config.augment.augment else tf.cast(images, tf.float32)
+        targets = tf.cast(labels, tf.float32)[:, None]
+        targets = targets * (1 - fit.label_smoothing) + 0.5 * fit.label_smoothing
+        if fit.mixup:
+            images, targets = augment.blend(images, targets, uniform, fit.mixup)
+        logits = self.network(images, training=True)
+        # Not Keras's BinaryCrossentropy: it would smooth the labels after they are blended.
+        entropy = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)[:, 0]
+        loss = tf.reduce_sum(entropy * tf.gather(self._class_weights, labels)) / fit.batch_size
+        return loss + sum(self.network.losses, tf.constant(0.0)) / self.devices.replicas
+
+    def _update_average(self, decay: Any) -> None:
+        # Not by Keras's `use_ema`, which leaves out the statistics of batch normalization and keeps no float32 network.
+        for average, weight in zip(self.average.weights, self.network.weights, strict=True):
+            average.assign(weight + decay * (average - weight))
+
+
+@functools.lru_cache(maxsize=8)  # XLA keeps what it compiled for as long as the process lives, so not once a fit
+def _augmentation(changes: AugmentConfig, size: int) -> Callable[[Any, Any], Any]:
+    """Return the augmentation of images uint8 `[b, S, S, 1]` by uniform numbers, compiled."""
+
+    # Compiled on its own whatever the step is: uncompiled, these gathers are several times slower
+    # (docs/explanation/speed.md).
+    @tf.function(jit_compile=True)
+    def augmented(images: Any, uniform: Any) -> Any:
+        return augment.apply(images, augment.sample(uniform, changes, size))
+
+    return augmented  # type: ignore[no-any-return]
+
+
+def _class_weights(train: Split) -> list[float]:
+    """Return weights by which both classes count equally; scikit-learn's own refuses a split of one class."""
+    counts = np.bincount(train.labels, minlength=2)
+    return [float(count) for count in counts.sum() / (2 * np.maximum(counts, 1))]
+
+
+def _optimizer(config: FitConfig, steps_per_epoch: int, execution: Execution) -> keras.Optimizer:
+    """Return AdamW whose learning rate rises linearly to its peak and falls along a cosine; biases do not decay."""
+    steps = max(1, steps_per_epoch * config.epochs)
+    warmup = int(config.warmup * steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=config.learning_rate * (FINAL_LEARNING_RATE if warmup else 1.0),
+        decay_steps=max(1, steps - warmup),
+        alpha=FINAL_LEARNING_RATE,
+        warmup_target=config.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    if execution.precision == "mixed_float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
