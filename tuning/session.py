@@ -106,7 +106,7 @@ def _check_folder(run: RunFolder, folder: SearchFolder, *, resume: bool) -> None
     """
     if folder.plan.exists():
         if not resume:
-            raise InputError(f"{folder.path} already holds a search; go on with --resume, or name another --run-dir")
+            raise InputError(f"{folder.path} already holds a search; use --resume, or name another --run-dir")
     elif run.config.exists():
         run.read_config()
     elif not _killed_before_it_began(run, folder):

@@ -20,16 +20,7 @@ TRIALS, EPOCHS = 4, 4
 
 def begin(folder, *options, **variables):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | variables
-    command = [
-        sys.executable,
-        stub.__file__,
-        str(folder),
-        "--trials",
-        str(TRIALS),
-        "--epochs",
-        str(EPOCHS),
-        *options,
-    ]
+    command = [sys.executable, stub.__file__, str(folder), "--trials", str(TRIALS), "--epochs", str(EPOCHS), *options]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

@@ -74,7 +74,7 @@ def test_a_search_leaves_leaderboard_page_and_winner(whole):
 
 def test_a_search_that_was_begun_is_not_begun_again_without_resume(whole):
     whole.search(max_trials=2)
-    with pytest.raises(InputError, match="already holds a search; go on with --resume"):
+    with pytest.raises(InputError, match="already holds a search; use --resume"):
         whole.search(max_trials=2)
     said = whole.search(max_trials=4, resume=True)
     assert "2 trials have ended" in said

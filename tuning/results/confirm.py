@@ -181,11 +181,7 @@ def as_json(found: list[Candidate], objective: Objective) -> dict[str, Any]:
 
 
 def _run(
-    config: RunConfig,
-    folder: Path,
-    train: Train,
-    score: Callable[[RunConfig, Fitted], float],
-    description: str,
+    config: RunConfig, folder: Path, train: Train, score: Callable[[RunConfig, Fitted], float], description: str
 ) -> float | None:
     result = folder / "score.json"
     if not result.exists():

@@ -51,7 +51,7 @@ class Attempt:
         return self.journal.outcome != "running"
 
     def fail(self, reason: str) -> FailedTrialError:
-        """Record that the trial failed; return the error that tells KerasTuner to go on with the next."""
+        """Record that the trial failed; return the error that makes KerasTuner take the next one."""
         self.journal.outcome, self.journal.reason = "failed", reason
         self._save()
         return FailedTrialError(reason)

@@ -87,27 +87,23 @@ class ResumableOracle(keras_tuner.Oracle):
     def __init__(
         self, *, first_values: list[dict[str, float]], budget_spent: Callable[[float], bool], **settings: Any
     ) -> None:
-        """Create the oracle.
-
-        Args:
-            first_values: what the first trials draw, before the algorithm chooses.
-            budget_spent: called with the seconds that the search has taken; no trial is begun once it returns True.
-            **settings: of KerasTuner's class.
-        """
         super().__init__(
             allow_new_entries=False,
             tune_new_entries=False,
             max_consecutive_failed_trials=UNLIMITED,  # fault 10
             **settings,
         )
-        self.first_values, self.budget_spent = first_values, budget_spent
+        self.first_values = first_values
+        """What the first trials draw, before the algorithm chooses."""
+        self.budget_spent = budget_spent
+        """Called with the seconds that the search has taken; no trial is begun once it returns True."""
         self.last_heard: dict[str, float] = {}
         """`time.monotonic()` of each worker's last request; workers also send heartbeats while they train."""
         self.started = time.monotonic()
         self.seconds_before = 0.0
         """Seconds that the search had taken before this process resumed it."""
         self.dismissing = False
-        """True once a worker was told that there are no more trials."""
+        """True once a worker was dismissed because there are no more trials."""
         self.verbose = 0
         self._owners_before: Mapping[str, str] = {}
 
@@ -167,7 +163,7 @@ class ResumableOracle(keras_tuner.Oracle):
 
     @synchronized
     def all_dismissed(self) -> bool:
-        """Return whether the search is over and every worker was told so."""
+        """Return whether the search is over and every worker was dismissed."""
         return bool((self.dismissing or self.complete()) and not self.ongoing_trials and not self.tuner_ids)
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:

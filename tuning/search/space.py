@@ -253,21 +253,19 @@ def _from_file(file: Path | None) -> list[Request]:
         content = json.loads(file.read_text(encoding="utf-8"), parse_int=float)
     except OSError as error:
         raise InputError(f"--space {file}: {error.strerror}; give a JSON file") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"--space {file} is not JSON (line {error.lineno}: {error.msg})") from error
     except (RecursionError, ValueError) as error:
         raise InputError(f"--space {file} is not JSON ({error}); give a JSON file") from error
     if not isinstance(content, dict):
         raise InputError(f"--space {file}: expected an object of name to [low, high], a number, or true")
-    requests: list[Request] = []
-    for name, value in content.items():
-        match value:
-            case True:
-                requests.append((f"--space {file}", name, None))
-            case [float() as low, float() as high] if math.isfinite(low) and math.isfinite(high):
-                requests.append((f"--space {file}", name, (low, high)))
-            case float() if math.isfinite(value):
-                requests.append((f"--space {file}", name, value))
-            case _:
-                raise InputError(f"--space {file}: {name} is {value!r}; expected [low, high], a number, or true")
-    return requests
+    return [_from_entry(f"--space {file}", name, value) for name, value in content.items()]
+
+
+def _from_entry(where: str, name: str, value: Any) -> Request:
+    match value:
+        case True:
+            return where, name, None
+        case [float() as low, float() as high] if math.isfinite(low) and math.isfinite(high):
+            return where, name, (low, high)
+        case float() if math.isfinite(value):
+            return where, name, value
+    raise InputError(f"{where}: {name} is {value!r}; expected [low, high], a number, or true")

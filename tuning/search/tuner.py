@@ -27,7 +27,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing, write_json
 from tuning.search import kerastuner_roles
 from tuning.search.attempt import Attempt
-from tuning.search.heartbeat import Heartbeat
+from tuning.search.heartbeat import heartbeat
 from tuning.search.journal import REMEDY, Journal
 from tuning.search.keras_memory import releasing_memory
 from tuning.search.oracles import ResumableOracle
@@ -128,17 +128,11 @@ class SearchTuner(BaseTuner):
         self._idle = self._abandoned = False
 
     def _try_run_and_update_trial(self, trial: Any, *arguments: Any, **keywords: Any) -> None:
-        with releasing_memory(), self._heartbeat(trial):
+        with releasing_memory(), contextlib.ExitStack() as stack:
+            if self._is_worker():
+                beat = heartbeat(self.oracle.create_trial, self.tuner_id, trial.trial_id)
+                self.reassigned = stack.enter_context(beat)
             super()._try_run_and_update_trial(trial, *arguments, **keywords)
-
-    @contextlib.contextmanager
-    def _heartbeat(self, trial: Any) -> Iterator[None]:
-        if not self._is_worker():
-            yield
-            return
-        with Heartbeat(self.oracle.create_trial, self.tuner_id, trial.trial_id) as heartbeat:
-            self.reassigned = heartbeat.reassigned
-            yield
 
     def _run_and_update_trial(self, trial: Any, *arguments: Any, **keywords: Any) -> None:
         try:
@@ -150,7 +144,7 @@ class SearchTuner(BaseTuner):
         """Train one trial; return its objective.
 
         Raises:
-            FailedTrialError: its loss is not finite any more. KerasTuner records it and goes on.
+            FailedTrialError: its loss is not finite any more. KerasTuner records it and takes the next trial.
             InputError: no trial of this search can be trained, or none can be written.
         """
         drawn = trial.hyperparameters.values
@@ -168,11 +162,7 @@ class SearchTuner(BaseTuner):
         description = f"Trial {int(trial.trial_id) + 1}/{self.plan.start.search.max_trials}, epoch"
         try:
             fitted = self.train(
-                config,
-                folder=folder / CHECKPOINT,
-                until=attempt.last_epoch,
-                on_epoch=on_epoch,
-                description=description,
+                config, folder=folder / CHECKPOINT, until=attempt.last_epoch, on_epoch=on_epoch, description=description
             )
             score = self.score(config, fitted)
         except DivergedError as error:
@@ -222,18 +212,16 @@ def _kerastuner_options(*, worker: bool) -> Iterator[None]:
     KerasTuner prints the traceback of every failed trial. The leaderboard has its last line and trial.json the rest;
     only a worker's traceback is nowhere but in its log. And it waits an hour for a chief that does not answer.
     """
-    debug, keras_tuner_config.DEBUG = keras_tuner_config.DEBUG, worker
-    try:
-        if not worker:
-            yield
-            return
+    variables: list[tuple[Any, str, Any]] = [(keras_tuner_config, "DEBUG", worker)]
+    if worker:
         from keras_tuner.src.distribute import oracle_client
 
-        timeout = oracle_client.TIMEOUT
-        oracle_client.TIMEOUT = kerastuner_roles.patience(kerastuner_roles.CHIEF_PATIENCE)
-        try:
-            yield
-        finally:
-            oracle_client.TIMEOUT = timeout
+        variables.append((oracle_client, "TIMEOUT", kerastuner_roles.patience(kerastuner_roles.CHIEF_PATIENCE)))
+    before = [getattr(module, name) for module, name, _ in variables]
+    for module, name, value in variables:
+        setattr(module, name, value)
+    try:
+        yield
     finally:
-        keras_tuner_config.DEBUG = debug
+        for (module, name, _), value in zip(variables, before, strict=True):
+            setattr(module, name, value)

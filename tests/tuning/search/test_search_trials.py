@@ -182,7 +182,7 @@ def test_a_worker_whose_trial_was_given_to_another_writes_and_reports_nothing(pl
 def test_a_heartbeat_hears_whether_the_trial_is_still_its_own(monkeypatch, answer, lost):
     from types import SimpleNamespace
 
-    from tuning.search.heartbeat import Heartbeat
+    from tuning.search.heartbeat import heartbeat
 
     monkeypatch.setattr("tuning.search.kerastuner_roles.heartbeat_seconds", lambda: 0.001)
     asked = threading.Event()
@@ -191,9 +191,9 @@ def test_a_heartbeat_hears_whether_the_trial_is_still_its_own(monkeypatch, answe
         asked.set()
         return SimpleNamespace(trial_id=answer)
 
-    with Heartbeat(ask, "worker1", "7") as heartbeat:
+    with heartbeat(ask, "worker1", "7") as reassigned:
         assert asked.wait(30)
-    assert heartbeat.reassigned() is lost
+    assert reassigned() is lost
 
 
 def test_a_heartbeat_outlives_a_chief_that_is_started_again(monkeypatch):
@@ -201,7 +201,7 @@ def test_a_heartbeat_outlives_a_chief_that_is_started_again(monkeypatch):
 
     import grpc
 
-    from tuning.search.heartbeat import Heartbeat
+    from tuning.search.heartbeat import heartbeat
 
     monkeypatch.setattr("tuning.search.kerastuner_roles.heartbeat_seconds", lambda: 0.001)
     answers, heard = iter([grpc.RpcError(), grpc.RpcError()]), threading.Event()
@@ -212,9 +212,9 @@ def test_a_heartbeat_outlives_a_chief_that_is_started_again(monkeypatch):
         heard.set()
         return SimpleNamespace(trial_id="7")
 
-    with Heartbeat(ask, "worker1", "7") as heartbeat:
+    with heartbeat(ask, "worker1", "7") as reassigned:
         assert heard.wait(30)
-    assert not heartbeat.reassigned()
+    assert not reassigned()
 
 
 def test_a_chief_that_falls_silent_ends_its_worker_with_one_line(plan, search, monkeypatch):
