@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 
 from benchmarks.measuring.harness import Record
-from benchmarks.options import MODULES, Options, Stage
+from benchmarks.options import MODULES, BenchmarkOptions, Stage
 from pneumo_tfds.program.command import run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json, write_text
 from pneumo_tfds.program.quiet import quiet_tensorflow
 
 
-def bench(options: Options) -> None:
+def bench(options: BenchmarkOptions) -> None:
     """Run the stages, print a table as soon as it is complete, and write what was asked for."""
     from rich.console import Console
 
-    from benchmarks.measuring import machine, tables
+    from benchmarks.measuring import chart, machine, tables
 
     console = Console()
     here = machine.describe(options.workers)
     console.print(machine.summary(here), highlight=False)
     records: list[Record] = []
     for stage in options.chosen:
-        if not options.stages and importlib.util.find_spec(MODULES[stage]) is None:
-            console.print(f"{stage}: not part of this installation")
-            continue
         measured = _measure(stage, options)
         tables.show(measured, console)
         records += measured
@@ -36,17 +32,13 @@ def bench(options: Options) -> None:
         if options.markdown:
             write_text(options.markdown, tables.markdown(records, machine.summary(here)))
     if options.chart:
-        from benchmarks.measuring import chart
-
         chart.write(options.chart, records)
 
 
-def _measure(stage: Stage, options: Options) -> list[Record]:
-    if importlib.util.find_spec(MODULES[stage]) is None:
-        raise InputError(f"the stage {stage} is not part of this installation; choose others")
+def _measure(stage: Stage, options: BenchmarkOptions) -> list[Record]:
     try:
         quiet_tensorflow()
-        measured: list[Record] = importlib.import_module(MODULES[stage]).run(options)
+        measured: list[Record] = importlib.import_module(MODULES[stage]).measure_stage(options)
     except ModuleNotFoundError as error:
         raise InputError(f"the stage {stage} needs {error.name}: pip install 'pneumo[train]'") from error
     return measured
@@ -61,4 +53,4 @@ def _report(here: dict[str, object], records: list[Record]) -> dict[str, object]
 
 
 if __name__ == "__main__":
-    run(Options, bench, prog="python -m benchmarks")
+    run(BenchmarkOptions, bench, prog="python -m benchmarks")

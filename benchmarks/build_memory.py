@@ -1,6 +1,6 @@
-"""How much memory a build takes, all its processes together: `python -m benchmarks.build_memory --counts 1000 20000`.
+"""Peak memory of a build, all its processes together: `python -m benchmarks.build_memory --counts 1000 20000`.
 
-Phantoms are drawn as they are built, so no image is read twice and none can lie in a cache.
+Phantoms are drawn as they are built, so no image is read twice or from a cache.
 """
 
 from __future__ import annotations
@@ -24,59 +24,60 @@ POLL_SECONDS = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryOptions(Command):
-    """Build datasets of more and more phantoms, and print the peak memory of each build's whole process tree."""
+    """Build datasets of different sizes from phantoms, and print the peak memory of each build's process tree."""
 
     counts: tuple[int, ...] = (500, 2000)
-    """How many phantoms, one build for each number."""
+    """Numbers of phantoms, one build for each."""
     config: str = "phantom_224"
     """Size of the records."""
     workers: int | None = None
-    """Decoding threads; one per core by default."""
+    """Decoding threads. Default: one per core."""
     json: Path | None = None
     """Write the figures to this file."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a command took."""
+    """Resources that a command used."""
 
     megabytes: float
-    """Most memory that its processes held, 10^6 bytes: the sum of each one's own peak, so never too little on Linux."""
+    """Peak memory, 10^6 bytes: the sum of the peaks of its processes, so never underestimated on Linux."""
     seconds: float
     processes: int
-    """How many there were at once, at most."""
+    """Maximum number of processes at once."""
 
 
 def usage(words: Sequence[str]) -> Usage:
-    """Run a command to its end, and watch it and all its descendants.
+    """Run a command to its end; return what it and all its descendants used.
 
     Raises:
-        InputError: it failed; with the last line it wrote to standard error.
+        InputError: it failed; the message ends with the last line of its standard error.
     """
     start = time.perf_counter()
     peak, most = 0.0, 0
     with tempfile.TemporaryFile() as errors:
         process = psutil.Popen([*words], stdout=subprocess.DEVNULL, stderr=errors)
         while process.poll() is None:
-            tree = [process, *_descendants(process)]
-            peak, most = max(peak, sum(map(_megabytes, tree))), max(most, len(tree))
+            tree = [process, *descendants(process)]
+            peak, most = max(peak, sum(map(megabytes, tree))), max(most, len(tree))
             time.sleep(POLL_SECONDS)
         if process.returncode:
             errors.seek(0)
-            said = errors.read().decode(errors="replace").strip().splitlines() or ["nothing"]
-            raise InputError(f"{' '.join(words)} failed with {process.returncode} and said: {said[-1]}")
+            lines = errors.read().decode(errors="replace").strip().splitlines() or ["no message"]
+            raise InputError(f"{' '.join(words)} failed with exit code {process.returncode}: {lines[-1]}")
     return Usage(peak, time.perf_counter() - start, most)
 
 
 def build_usage(count: int, config: str, workers: int | None = None) -> Usage:
-    """The usage of a build of `count` phantoms, into a folder that is removed after it."""
+    """Return the usage of a build of `count` phantoms, into a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="pneumo-benchmarks-") as folder:
         words = [sys.executable, "-m", "pneumo_tfds", "build", "--config", config, "--count", str(count)]
         words += ["--data-dir", folder, *(() if workers is None else ("--workers", str(workers)))]
         return usage(words)
 
 
-def _descendants(process: psutil.Process) -> list[psutil.Process]:
+def descendants(process: psutil.Process) -> list[psutil.Process]:
+    """Return all running descendants of a process; none if it has ended."""
     try:
         children: list[psutil.Process] = process.children(recursive=True)
     except psutil.NoSuchProcess:
@@ -84,8 +85,8 @@ def _descendants(process: psutil.Process) -> list[psutil.Process]:
     return children
 
 
-def _megabytes(process: psutil.Process) -> float:
-    """A process's own peak where the kernel tells it (VmHWM), else what it holds now; 0 if it has just ended."""
+def megabytes(process: psutil.Process) -> float:
+    """Return a process's peak memory (VmHWM), or its present memory on other systems than Linux; 0 if it has ended."""
     try:
         status = Path(f"/proc/{process.pid}/status")
         if status.exists():
@@ -98,8 +99,8 @@ def _megabytes(process: psutil.Process) -> float:
         return 0.0
 
 
-def measure(options: MemoryOptions) -> None:
-    """Build for each count and print a line for each."""
+def measure_builds(options: MemoryOptions) -> None:
+    """Build and print a line for each count."""
     found = []
     for count in options.counts:
         used = build_usage(count, options.config, options.workers)
@@ -113,4 +114,4 @@ def measure(options: MemoryOptions) -> None:
 
 
 if __name__ == "__main__":
-    run(MemoryOptions, measure, prog="python -m benchmarks.build_memory")
+    run(MemoryOptions, measure_builds, prog="python -m benchmarks.build_memory")

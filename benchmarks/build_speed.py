@@ -1,7 +1,7 @@
 """Building a dataset: ours beside the bare decoder, a plain TFDS builder, and TensorFlow's own decoder.
 
-One piece of work is a whole dataset, from opening the source to the finished folder, so everything that a user waits
-for counts: finding duplicates, splitting, hashing, decoding, writing, and what TFDS adds.
+One piece of work is a whole dataset, from opening the source to the finished folder. It includes everything that a user
+waits for: finding duplicates, splitting, hashing, decoding, writing, and what TFDS adds.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ import cv2
 import numpy as np
 
 from benchmarks import image_folders
-from benchmarks.image_folders import Pictures
-from benchmarks.measuring.harness import Case, Contender, Record, Work, measure
-from benchmarks.options import Options
+from benchmarks.image_folders import JpegFolder
+from benchmarks.measuring.harness import Case, Contender, Record, measure
+from benchmarks.options import BenchmarkOptions
 from pneumo_tfds.decode.headers import read_header
 from pneumo_tfds.prepared import How, build
 from pneumo_tfds.program.parallel import one_thread_per_opencv_call
@@ -29,21 +30,21 @@ from pneumo_tfds.sources.inventory import LABELS, Image, Reader, Source
 
 SIZE = 224
 IMAGES, QUICK_IMAGES = 1024, 256
-"""In one dataset. Files are taken more than once where there are fewer, so that fixed costs do not decide."""
+"""Images in one dataset. Files are repeated if there are fewer, so that fixed costs do not dominate."""
 
-_FLAGS = {
+DECODER_FLAGS = {
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
     4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
     1: cv2.IMREAD_GRAYSCALE,
 }
 
-LIMIT_NAME = "limit: bare OpenCV loop"
+LIMIT = "limit: bare OpenCV loop"
 
 
 @dataclass(frozen=True)
-class Again:
-    """Reads files under several names."""
+class RepeatingReader:
+    """Reads files under several names each."""
 
     reader: Reader
     originals: dict[str, Image]
@@ -53,30 +54,33 @@ class Again:
         return self.reader.read(self.originals[image.name])
 
 
-def run(options: Options) -> list[Record]:
+def measure_stage(options: BenchmarkOptions) -> list[Record]:
     """Measure large and small JPEGs, on one core and on all."""
     found = [image_folders.large(options.quick), image_folders.small(options.source, options.quick)]
     threads = sorted({1, options.workers})
-    return [record for files in found for count in threads for record in _table(files, count, options)]
+    return [record for files in found for count in threads for record in _measure_table(files, count, options)]
 
 
-def _table(found: Pictures, threads: int, options: Options) -> list[Record]:
-    source = _repeated(found.source, QUICK_IMAGES if options.quick else IMAGES)
-    paths = [found.folder / _original(source, image).name for image in source.images]
-    flagged = [(path, _scale_flag(path)) for path in paths]
-    case = Case("build", found.name, SIZE, 1, threads, f"{len(paths):,} images", LIMIT_NAME)
+def _measure_table(found: JpegFolder, threads: int, options: BenchmarkOptions) -> list[Record]:
+    source = repeat_files(found.source, QUICK_IMAGES if options.quick else IMAGES)
+    paths = [found.folder / original(source, image).name for image in source.images]
+    flagged = [(path, decoder_flag(path)) for path in paths]
+    case = Case("build", found.name, SIZE, 1, threads, f"{len(paths):,} images", LIMIT)
     contenders = [
-        Contender(LIMIT_NAME, _repeat(lambda: _bare(flagged, threads))),
-        Contender("ours: build", _repeat(lambda: _ours(source, threads))),
-        Contender("peer: plain TFDS builder, JPEGs kept whole", _repeat(lambda: _plain(source))),
-        Contender("peer: tf.io.decode_jpeg and tf.image.resize", _repeat(lambda: _tensorflow(paths, threads))),
+        Contender(LIMIT, lambda: partial(decode_bare, flagged, threads)),
+        Contender("ours: build", lambda: partial(build_ours, source, threads)),
+        Contender("peer: plain TFDS builder, JPEGs kept whole", lambda: partial(build_plain_tfds, source)),
+        Contender("peer: tf.io.decode_jpeg and tf.image.resize", lambda: partial(decode_by_tensorflow, paths, threads)),
     ]
     return measure(case, contenders, options.pace(seconds=2.0, rounds=5))
 
 
-def _repeated(source: Source, count: int) -> Source:
-    """The files of `source` under as many names as make `count` images; sizes untold, for copies are no finding."""
-    step = max(1, len(source.images) // count)  # evenly out of all, so that both classes are there
+def repeat_files(source: Source, count: int) -> Source:
+    """Return `source` with its files repeated under new names until there are `count` images.
+
+    Their size is -1, so that copies are not reported as duplicates.
+    """
+    step = max(1, len(source.images) // count)  # taken evenly, so that both classes occur
     files = source.images[::step]
     originals: dict[str, Image] = {}
     images = []
@@ -86,32 +90,25 @@ def _repeated(source: Source, count: int) -> Source:
         name = f"{path.parent.as_posix()}/{path.stem}~{number // len(files)}{path.suffix}"
         originals[name] = image
         images.append(replace(image, name=name, size=-1))
-    return replace(source, images=tuple(sorted(images)), reader=Again(source.reader, originals))
+    return replace(source, images=tuple(sorted(images)), reader=RepeatingReader(source.reader, originals))
 
 
-def _original(source: Source, image: Image) -> Image:
+def original(source: Source, image: Image) -> Image:
+    """Return the image whose file `image` stands for."""
     reader = source.reader
-    return reader.originals[image.name] if isinstance(reader, Again) else image
+    return reader.originals[image.name] if isinstance(reader, RepeatingReader) else image
 
 
-def _repeat(work: Callable[[], int]) -> Callable[[], Work]:
-    def prepare() -> Work:
-        while True:
-            yield work()
-
-    return prepare
-
-
-def _scale_flag(path: Path) -> int:
-    """The smallest scale of the decoder that still covers the target, as our decoder chooses it."""
+def decoder_flag(path: Path) -> int:
+    """Return OpenCV's flag for the smallest scale that covers the target size, as our decoder chooses it."""
     header = read_header(path.read_bytes(), path.name)
     return next(
-        flag for scale, flag in _FLAGS.items() if scale == 1 or min(header.width, header.height) >= scale * SIZE
+        flag for scale, flag in DECODER_FLAGS.items() if scale == 1 or min(header.width, header.height) >= scale * SIZE
     )
 
 
-def _bare(files: list[tuple[Path, int]], threads: int) -> int:
-    """Read, decode at the scale of our decoder, average to size: nothing checked, hashed or written."""
+def decode_bare(files: list[tuple[Path, int]], threads: int) -> int:
+    """Read, decode at the scale of our decoder and resize by area; nothing is checked, hashed or written."""
 
     def decode(part: list[tuple[Path, int]]) -> None:
         for path, flag in part:
@@ -128,15 +125,15 @@ def _bare(files: list[tuple[Path, int]], threads: int) -> int:
     return len(files)
 
 
-def _ours(source: Source, threads: int) -> int:
-    """Our build; on one core the caller's thread does everything."""
+def build_ours(source: Source, threads: int) -> int:
+    """Build the dataset with our builder; on one core the caller's thread does everything."""
     with tempfile.TemporaryDirectory(prefix="pneumo-benchmarks-") as folder:
         built = build(source, f"gray_{SIZE}", Path(folder), how=How(workers=threads if threads > 1 else 0))
         return sum(built.examples.values())
 
 
-def _plain(source: Source) -> int:
-    """What TFDS's guide leads to: a generator of files, stored as they are, which leaves decoding to every epoch."""
+def build_plain_tfds(source: Source) -> int:
+    """Build it as in TFDS's guide, from a generator of files stored as they are, to be decoded in every epoch."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import registered
 
@@ -147,7 +144,7 @@ def _plain(source: Source) -> int:
     with registered.skip_registration():
 
         class PlainXrays(tfds.core.GeneratorBasedBuilder):
-            """Files as they are."""
+            """Files stored as they are."""
 
             VERSION = tfds.core.Version("1.0.0")
 
@@ -171,7 +168,7 @@ def _plain(source: Source) -> int:
     return len(source.images)
 
 
-def _tensorflow(paths: list[Path], threads: int) -> int:
+def decode_by_tensorflow(paths: list[Path], threads: int) -> int:
     """Decode whole and resize by area in tf.data; nothing is written."""
     import tensorflow as tf
 

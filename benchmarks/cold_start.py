@@ -1,4 +1,4 @@
-"""From the start of a process to its first probability: what a command, a container or a serverless call waits for."""
+"""Cold starts: the time from the start of a process to its first probability, as a command or a container takes it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.measuring.harness import CannotRunError, Case, Record
 from pneumo_tfds.program.progress import track
 
 ZEROS = "import numpy as np; x = np.zeros((1, {size}, {size}, 1), np.uint8); x[0, 0] = 255;"
-# After the answer, and so off the clock. Linux's VmHWM starts anew at exec; getrusage would count the parent's memory.
+# After the answer, so outside the time. VmHWM of Linux is reset at exec; getrusage would count the parent's memory.
 PEAK = (
     ";import pathlib, resource; p = pathlib.Path('/proc/self/status');"
     "print(int(p.read_text().split('VmHWM:')[1].split()[0]) if p.exists() else "
@@ -41,12 +41,12 @@ WAYS = {
 
 
 def measure_starts(folder: Path, image_size: int, threads: int, rounds: int) -> list[Record]:
-    """A table of one row for each way: images per second is one over the seconds; peak memory beside it.
+    """Return one record for each way: images per second is one over the seconds; peak memory is a detail.
 
     Args:
         folder: with `model.keras`, `saved_model`, `model.onnx` and `model.int8.onnx`.
         image_size: of the model, pixels.
-        threads: for the title; every way takes its own default.
+        threads: for the title; every way has its own default.
         rounds: starts of each way, in turn.
 
     Raises:
@@ -60,7 +60,7 @@ def measure_starts(folder: Path, image_size: int, threads: int, rounds: int) -> 
 
 
 def start_once(code: str) -> tuple[float, float]:
-    """Seconds until a new Python process that runs `code` prints its first line, and its peak memory in MB.
+    """Return the seconds until a new Python process that runs `code` prints its first line, and its peak memory, MB.
 
     Raises:
         CannotRunError: it ended without a line.

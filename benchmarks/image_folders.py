@@ -1,4 +1,4 @@
-"""The image files that the stages read: a temporary folder of JPEGs in Kaggle's layout, kept for the whole call."""
+"""The image files that the stages read: temporary folders of JPEGs in Kaggle's layout, removed at exit."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from pneumo_tfds.sources.opening import Image, Source, open_source
 SMALL = 224
 """Side in pixels of the small JPEGs."""
 FILES, QUICK_FILES = 4096, 1024
-"""How many small JPEGs at most."""
+"""Maximum number of small JPEGs."""
 LARGE_FILES, QUICK_LARGE_FILES = 256, 128
-"""How many phantoms of about 1,400 x 1,000 pixels; a run reads some of them more than once."""
+"""Number of phantoms of about 1,400 x 1,000 pixels; a run reads some of them more than once."""
 QUALITY = 95
 
 
 @dataclass(frozen=True)
-class Pictures:
+class JpegFolder:
     """JPEG files in `folder/train/NORMAL` and `folder/train/PNEUMONIA`."""
 
     name: str
@@ -39,7 +39,7 @@ class Pictures:
 
     @property
     def train(self) -> Path:
-        """The folder with one folder for each class."""
+        """The folder that has one folder for each class."""
         return self.folder / "train"
 
     @property
@@ -54,53 +54,54 @@ class Pictures:
 
 
 @lru_cache(maxsize=2)
-def small(source: Path | None, quick: bool) -> Pictures:
-    """Files of 224 x 224 pixels: those of `source`, copied where they have that size already, else phantoms shrunk.
+def small(source: Path | None, quick: bool) -> JpegFolder:
+    """Return files of 224 x 224 pixels: those of `source`, copied if they have that size already, or shrunk phantoms.
 
-    Each phantom is there up to 16 times, turned, mirrored and inverted: together they do not fit a processor's cache.
+    Each phantom occurs up to 16 times, turned, mirrored and inverted, so that all files together exceed any cache.
     """
     count = QUICK_FILES if quick else FILES
     folder = _temporary()
     if source:
         opened = open_source(source)
-        for image in track(_spread(opened.images, count), "Writing small JPEGs"):
+        for image in track(spread(opened.images, count), "Writing small JPEGs"):
             data = opened.read(image)
             header = read_header(data, image.name)
             if (header.format, header.width, header.height) != ("JPEG", SMALL, SMALL):
-                data = _encode(decode(data, SMALL, image.name), image.name)
+                data = encode_jpeg(decode(data, SMALL, image.name), image.name)
             _write(folder / "train" / image.label / f"{Path(image.name).stem}.jpeg", data)
-        return Pictures(f"{source.name}, {SMALL}² JPEGs", folder)
+        return JpegFolder(f"{source.name}, {SMALL}² JPEGs", folder)
     drawn = large(quick).paths
     for number, path in enumerate(track(drawn, "Writing small JPEGs")):
         grey = decode(Path(path).read_bytes(), SMALL, path)[:, :, 0]
         for view in range(min(16, -(-count // len(drawn)))):
             turned = np.rot90(grey if view < 8 else 255 - grey, view % 4)
             place = folder / "train" / Path(path).parent.name / f"{number}_{view}_{Path(path).name}"
-            _write(place, _encode(np.ascontiguousarray(turned if view % 8 < 4 else turned[:, ::-1]), path))
-    return Pictures(f"phantoms, {SMALL}² JPEGs", folder)
+            _write(place, encode_jpeg(np.ascontiguousarray(turned if view % 8 < 4 else turned[:, ::-1]), path))
+    return JpegFolder(f"phantoms, {SMALL}² JPEGs", folder)
 
 
 @lru_cache(maxsize=2)
-def large(quick: bool) -> Pictures:
-    """Phantoms as they are drawn, about 1,400 x 1,000 pixels."""
+def large(quick: bool) -> JpegFolder:
+    """Return phantoms as they are drawn, about 1,400 x 1,000 pixels."""
     folder = _temporary()
     write_phantoms(folder / "drawn", QUICK_LARGE_FILES if quick else LARGE_FILES)
     for path in sorted((folder / "drawn").glob("*/*/*.jpeg")):
         place = folder / "train" / path.parent.name / f"{path.parent.parent.name}_{path.name}"
         place.parent.mkdir(parents=True, exist_ok=True)
         path.rename(place)
-    return Pictures("phantoms, 1,400 x 1,000 JPEGs", folder)
+    return JpegFolder("phantoms, 1,400 x 1,000 JPEGs", folder)
 
 
 @lru_cache(maxsize=4)
-def dataset(pictures: Pictures, image_size: int) -> Path:
-    """The dataset that we build of them, once a call."""
+def dataset(found: JpegFolder, image_size: int) -> Path:
+    """Return the folder of the dataset built from them; it is built once."""
     from pneumo_tfds.prepared import prepare
 
-    return prepare(pictures.folder, image_size, pictures.folder / "built")
+    return prepare(found.folder, image_size, found.folder / "built")
 
 
-def _encode(grey: npt.NDArray[np.uint8], name: str) -> bytes:
+def encode_jpeg(grey: npt.NDArray[np.uint8], name: str) -> bytes:
+    """Return a grey image uint8 `[h, w]` or `[h, w, 1]` as JPEG."""
     done, encoded = cv2.imencode(".jpeg", grey, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     if not done:
         raise InputError(f"{name}: OpenCV could not encode it")
@@ -112,8 +113,8 @@ def _write(place: Path, data: bytes) -> None:
     place.write_bytes(data)
 
 
-def _spread(images: tuple[Image, ...], count: int) -> list[Image]:
-    """Give about `count` images evenly out of all, so that both classes are there as often as they were."""
+def spread(images: tuple[Image, ...], count: int) -> list[Image]:
+    """Return about `count` images taken evenly, so that the classes keep their proportions."""
     step = max(1.0, len(images) / count)
     return [images[int(place * step)] for place in range(min(count, len(images)))]
 

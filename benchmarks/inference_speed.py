@@ -1,15 +1,17 @@
-"""One trained network, answered by every runtime there is: Keras's ways, SavedModel, TF-Lite, and our ONNX files.
+"""Inference of one network by every runtime: Keras's ways, SavedModel, TF-Lite, and our ONNX files.
 
-Each thread count has a process of its own, because TensorFlow takes it once, at its start; the process may use as many
-cores. Every contender takes a NumPy batch and gives NumPy probabilities. Latencies are of single calls.
+Each number of threads has a process of its own, confined to as many cores, because TensorFlow reads it once when it
+starts. Every runtime takes a NumPy batch and returns NumPy probabilities. Latencies are those of single calls.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +21,7 @@ import numpy.typing as npt
 
 from benchmarks import cold_start
 from benchmarks.measuring.harness import CannotRunError, Case, Contender, Pace, Record, measure
-from benchmarks.options import Options
+from benchmarks.options import BenchmarkOptions
 
 IMAGE_SIZE = 150  # the study's
 BATCHES, QUICK_BATCHES = (1, 8, 32, 128), (1, 8)
@@ -34,16 +36,16 @@ Answer = Callable[[Images], Any]
 Result = TypeVar("Result")
 
 
-def run(options: Options) -> list[Record]:
+def measure_stage(options: BenchmarkOptions) -> list[Record]:
     """Measure every runtime at each batch size, on one thread and on all, and the time from start to first answer."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _apart(make_files, folder)
+        in_new_process(make_files, folder)
         batches = QUICK_BATCHES if options.quick else BATCHES
         pace = options.pace(seconds=0.6, rounds=5)
         records: list[Record] = []
         for threads in sorted({1, options.workers}):
-            records += _apart(measure_runtimes, folder, batches, threads, pace)
+            records += in_new_process(measure_runtimes, folder, batches, threads, pace)
         return records + cold_start.measure_starts(folder, IMAGE_SIZE, options.workers, 2 if options.quick else 5)
 
 
@@ -75,7 +77,7 @@ def make_files(folder: Path) -> None:
 
 
 def images(count: int) -> Images:
-    """Noise of medium roughness, uint8 [count, S, S, 1]: convolutions take as long on it as on an X-ray."""
+    """Return noise of medium roughness, uint8 `[count, S, S, 1]`; convolutions take as long on it as on an X-ray."""
     coarse = np.random.default_rng(SEED).integers(
         0, 256, (count, IMAGE_SIZE // 10, IMAGE_SIZE // 10, 1), dtype=np.uint8
     )
@@ -83,7 +85,7 @@ def images(count: int) -> Images:
 
 
 def measure_runtimes(folder: Path, batches: tuple[int, ...], threads: int, pace: Pace) -> list[Record]:
-    """One table for each batch size. Call it in a process where TensorFlow has not started."""
+    """Measure one table for each batch size. Call it in a process where TensorFlow has not started."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     import tensorflow as tf
@@ -92,33 +94,23 @@ def measure_runtimes(folder: Path, batches: tuple[int, ...], threads: int, pace:
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     records: list[Record] = []
     for size in batches:
-        batch = images(size)
         case = Case("inference", SOURCE, IMAGE_SIZE, size, threads, TITLE)
-        ways: dict[str, tuple[Callable[[], Answer], str]] = {
-            "peer: Keras model.predict": (lambda: _predict(folder), "model.keras"),
-            "peer: Keras model(x)": (lambda: _call(folder), "model.keras"),
-            "peer: Keras in tf.function": (lambda: _function(folder, xla=False), "model.keras"),
-            "peer: Keras in tf.function, XLA": (lambda: _function(folder, xla=True), "model.keras"),
-            "peer: SavedModel": (lambda: _saved_model(folder), "saved_model"),
-            "peer: TF-Lite": (lambda: _lite(folder, threads), "model.tflite"),
-            "ours: onnxruntime float32": (lambda: _ours(folder / FILES["float32"], threads), FILES["float32"]),
-            "ours: onnxruntime float16": (lambda: _ours(folder / FILES["float16"], threads), FILES["float16"]),
-            "ours: onnxruntime int8": (lambda: _ours(folder / FILES["int8"], threads), FILES["int8"]),
-        }
-        contenders = [_contender(name, make, folder / file, batch) for name, (make, file) in ways.items()]
+        contenders = [
+            contender(name, partial(load, folder / file, threads), folder / file, images(size))
+            for name, (load, file) in RUNTIMES.items()
+        ]
         records += measure(case, contenders, pace)
     return records
 
 
-def _contender(name: str, make: Callable[[], Answer], file: Path, batch: Images) -> Contender:
+def contender(name: str, load: Callable[[], Answer], file: Path, batch: Images) -> Contender:
+    """Return a runtime as a contender, with its latencies and the size of its file as details."""
     latencies: list[float] = []
 
     def prepare() -> Callable[[], int]:
-        answer = make()
+        answer = load()
 
         def work() -> int:
-            import time
-
             start = time.perf_counter()
             answer(batch)
             latencies.append(time.perf_counter() - start)
@@ -129,55 +121,60 @@ def _contender(name: str, make: Callable[[], Answer], file: Path, batch: Images)
     def details() -> Mapping[str, float]:
         settled = np.array(latencies[1:] or latencies) * 1000  # the first call compiles
         shares = {f"p{share} ms": round(float(np.percentile(settled, share)), 2) for share in (50, 95, 99)}
-        return {**shares, "MB": round(_bytes(file) / 1e6, 2)}
+        return {**shares, "MB": round(size_in_bytes(file) / 1e6, 2)}
 
     return Contender(name, prepare, keep=True, details=details, extra="train")
 
 
-def _bytes(path: Path) -> int:
+def size_in_bytes(path: Path) -> int:
+    """Return the size of a file, or of all files in a folder."""
     files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
     return sum(file.stat().st_size for file in files)
 
 
-def _keras(folder: Path) -> Any:
+def _keras(path: Path) -> Any:
     from pipeline.run_folder.model_file import load_model
 
-    return load_model(folder / "model.keras")
+    return load_model(path)
 
 
-def _predict(folder: Path) -> Answer:
-    model = _keras(folder)
+def _predict(path: Path, threads: int) -> Answer:
+    model = _keras(path)
     return lambda batch: model.predict(batch, batch_size=len(batch), verbose=0)["probability"]
 
 
-def _call(folder: Path) -> Answer:
-    model = _keras(folder)
+def _call(path: Path, threads: int) -> Answer:
+    model = _keras(path)
     return lambda batch: model(batch, training=False)["probability"].numpy()
 
 
-def _function(folder: Path, *, xla: bool) -> Answer:
+def _function(path: Path, threads: int, *, xla: bool) -> Answer:
     import tensorflow as tf
 
-    model = _keras(folder)
+    model = _keras(path)
     compiled = tf.function(lambda batch: model(batch, training=False), jit_compile=xla)
     return lambda batch: compiled(tf.constant(batch))["probability"].numpy()
 
 
-def _saved_model(folder: Path) -> Answer:
+def _saved_model(path: Path, threads: int) -> Answer:
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(str(folder / "saved_model"))
+    loaded = tf.saved_model.load(str(path))
     return lambda batch: loaded.serve(tf.constant(batch))["probability"].numpy()
 
 
-def _lite(folder: Path, threads: int) -> Answer:
+def tf_lite(path: Path, threads: int) -> Answer:
+    """Return TF-Lite's interpreter of a file.
+
+    Raises:
+        CannotRunError: this TensorFlow has no TF-Lite.
+    """
     import tensorflow as tf
 
-    if not (folder / "model.tflite").is_file():
+    if not path.is_file():
         raise CannotRunError("this TensorFlow has no TF-Lite")
-    interpreter = tf.lite.Interpreter(str(folder / "model.tflite"), num_threads=threads)
+    interpreter = tf.lite.Interpreter(str(path), num_threads=threads)
     place = interpreter.get_input_details()[0]["index"]
-
     allocated: list[tuple[int, ...]] = []
 
     def answer(batch: Images) -> Any:
@@ -199,7 +196,21 @@ def _ours(path: Path, threads: int) -> Answer:
     return lambda batch: classifier.predict_batch(batch)["probability"]
 
 
-def _apart(work: Callable[..., Result], *arguments: Any) -> Result:
-    """Run `work` in a process of its own, so that nothing it starts or sets stays behind."""
+RUNTIMES: dict[str, tuple[Callable[[Path, int], Answer], str]] = {
+    "peer: Keras model.predict": (_predict, "model.keras"),
+    "peer: Keras model(x)": (_call, "model.keras"),
+    "peer: Keras in tf.function": (partial(_function, xla=False), "model.keras"),
+    "peer: Keras in tf.function, XLA": (partial(_function, xla=True), "model.keras"),
+    "peer: SavedModel": (_saved_model, "saved_model"),
+    "peer: TF-Lite": (tf_lite, "model.tflite"),
+    "ours: onnxruntime float32": (_ours, FILES["float32"]),
+    "ours: onnxruntime float16": (_ours, FILES["float16"]),
+    "ours: onnxruntime int8": (_ours, FILES["int8"]),
+}
+"""Name to the function that loads a file for a number of threads, and the file."""
+
+
+def in_new_process(work: Callable[..., Result], *arguments: Any) -> Result:
+    """Run `work` in a new process, so that nothing it starts or sets stays behind."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()

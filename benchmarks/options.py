@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+from annotated_types import Ge, Le
 
 from benchmarks.measuring.harness import Pace
+from pneumo_tfds.program.bounds import Bounded
 from pneumo_tfds.program.command import Command
-from pneumo_tfds.program.errors import InputError, require
+from pneumo_tfds.program.errors import InputError
 
 Stage = Literal["build", "input", "augment", "train", "inference"]
 
 MODULES: dict[Stage, str] = {
-    "build": "benchmarks.build",
+    "build": "benchmarks.build_speed",
     "input": "benchmarks.input_speed",
-    "augment": "benchmarks.augmentation",
-    "train": "benchmarks.training",
-    "inference": "benchmarks.inference",
+    "augment": "benchmarks.augmentation_speed",
+    "train": "benchmarks.training_speed",
+    "inference": "benchmarks.inference_speed",
 }
-"""Each has `run(options: Options) -> list[Record]` and is imported when its turn comes."""
-
-
-def cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""Each has `measure_stage(options: BenchmarkOptions) -> list[Record]` and is imported when its turn comes."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Command):
+class BenchmarkOptions(Command, Bounded):
     """Measure images per second of every stage beside its peers and its limit."""
 
     stages: Annotated[tuple[Stage, ...], tyro.conf.Positional] = ()
@@ -43,27 +39,29 @@ class Options(Command):
     markdown: Path | None = None
     """Write the tables to this file as Markdown."""
     chart: Path | None = None
-    """Write a bar chart of all tables to this file (.png or .svg)."""
-    threads: int = 0
-    """Threads or worker processes each contender may use; 0 means one a core."""
+    """Write a bar chart of all tables to this file (.png, .svg or .pdf)."""
+    threads: Annotated[int | None, Ge(1), Le(1024)] = None
+    """Threads or worker processes that each contender may use. Default: one per core."""
     quick: bool = False
     """Fewer and shorter runs: shows that everything works, the figures are rough."""
 
     def __post_init__(self) -> None:
-        require(0 <= self.threads <= 1024, "threads", self.threads, "from 0 to 1024")
+        super().__post_init__()
         if self.chart and self.chart.suffix not in (".png", ".svg", ".pdf"):
             raise InputError(f"--chart {self.chart} ends in {self.chart.suffix or 'nothing'}; use .png, .svg or .pdf")
 
     @property
     def chosen(self) -> tuple[Stage, ...]:
-        """The stages to run, in the order of the road."""
+        """The stages to run, in the order of `MODULES`."""
         return tuple(stage for stage in MODULES if not self.stages or stage in self.stages)
 
     @property
     def workers(self) -> int:
         """How many threads or processes each contender gets."""
-        return self.threads or cores()
+        from pneumo_tfds.program.parallel import available_cores
 
-    def pace(self, seconds: float = 1.5, rounds: int = 5) -> Pace:
-        """Give how long to measure: as asked, or two short rounds with --quick."""
+        return self.threads or available_cores()
+
+    def pace(self, seconds: float, rounds: int) -> Pace:
+        """Return how long to measure: as given, or two short rounds with --quick."""
         return Pace(2, min(seconds, 0.25)) if self.quick else Pace(rounds, seconds)

@@ -1,10 +1,10 @@
-"""The training step: every precision and compilation that is valid here, and the study's network as Keras trains it."""
+"""The training step in every valid precision, with and without XLA, beside the study's network as Keras trains it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks import image_folders
 from benchmarks.measuring.harness import CannotRunError, Case, Contender, Record, Work, measure
-from benchmarks.options import Options
+from benchmarks.options import BenchmarkOptions
 from benchmarks.peers import keras_peers
 from pipeline.config import DataConfig, FitConfig, ModelConfig, ModelName, Precision, RunConfig, Switch
 from pipeline.data.split import Examples, MemorySplit
@@ -23,30 +23,23 @@ from pipeline.training.step import Training
 from pneumo_tfds.decode import decode
 
 SIZE, BATCH = 150, 32  # the study's
-STEPS, QUICK_STEPS = 4, 2  # of a piece of work: one call of model.fit, one epoch of ours
+STEPS, QUICK_STEPS = 4, 2  # in a piece of work: one call of model.fit, one epoch of ours
 LEARNING_RATE = 1e-3
-AGAINST = "peer: study, Keras's defaults"
+REFERENCE = "peer: study, Keras's defaults"
 
 
-def run(options: Options) -> list[Record]:
+def measure_stage(options: BenchmarkOptions) -> list[Record]:
     """Measure one table: `study` and `compact` in every setting, against the study's own way."""
     found = image_folders.small(options.source, options.quick)
     steps = QUICK_STEPS if options.quick else STEPS
     train = _split(found.paths, steps * BATCH)
     names: tuple[ModelName, ...] = ("study", "compact")
-    settings: tuple[tuple[Precision, Switch], ...] = (
-        ("float32", "off"),
-        ("float32", "on"),
-        ("mixed_bfloat16", "off"),
-        ("mixed_bfloat16", "on"),
-        ("mixed_float16", "off"),
-        ("mixed_float16", "on"),
-    )
-    if options.quick:
-        settings = (("auto", "off"),)
-    contenders = [_ours(name, precision, xla, train) for name in names for precision, xla in settings]
-    contenders.append(Contender(AGAINST, _study(found.train, steps, options.workers), keep=True))
-    case = Case("train", found.name, SIZE, BATCH, options.workers, _chosen(), AGAINST)
+    precisions: tuple[Precision, ...] = ("auto",) if options.quick else ("float32", "mixed_bfloat16", "mixed_float16")
+    switches: tuple[Switch, ...] = ("off",) if options.quick else ("off", "on")
+    settings = product(names, precisions, switches)
+    contenders = [_ours(name, precision, xla, train) for name, precision, xla in settings]
+    contenders.append(Contender(REFERENCE, _study(found.train, steps, options.workers), keep=True))
+    case = Case("train", found.name, SIZE, BATCH, options.workers, _chosen(), REFERENCE)
     return measure(case, contenders, options.pace(seconds=1.0, rounds=3))
 
 
@@ -56,7 +49,7 @@ def _chosen() -> str:
 
 
 def _split(paths: list[str], size: int) -> MemorySplit:
-    """A split that is in memory already; files are taken again if there are too few."""
+    """Return a split of `size` images in memory; files are repeated if there are too few."""
     chosen = [paths[place % len(paths)] for place in range(0, size * 7, 7)]  # sorted by class
     images = np.stack([decode(Path(path).read_bytes(), SIZE, path) for path in chosen])
     labels = np.array([Path(path).parent.name == "PNEUMONIA" for path in chosen], np.int64)
@@ -95,9 +88,9 @@ def _epochs(
 
 
 def _study(folder: Path, steps: int, workers: int) -> Callable[[], Callable[[], int]]:
-    """The same network, `model.compile` and `model.fit` with their defaults, fed by ImageDataGenerator.
+    """Return what prepares the same network in `model.fit` with Keras's defaults, fed by ImageDataGenerator.
 
-    Keras's default is float32, and XLA wherever every layer can be compiled, on a CPU too.
+    The defaults are float32, and XLA if every layer can be compiled, also on a CPU.
     """
 
     def prepare() -> Callable[[], int]:

@@ -1,20 +1,21 @@
-"""`python -m tuning`: search hyper-parameters, print the leaderboard, write down the winner."""
+"""`python -m tuning`: search hyper-parameters, print the leaderboard, write the winner's settings."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from pipeline.config import RunCommand, RunConfig
 from pipeline.config.config_json import read
+from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.command import run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.quiet import quiet_tensorflow
 from tuning.search import kerastuner_roles
-from tuning.search.objective import parse
-from tuning.search.space import space
+from tuning.search.search_plan import check_settings
 
 PROG = "python -m tuning"
 
@@ -26,39 +27,47 @@ class TuneCommand(RunCommand):
     run_dir: Path | None = None
     """Run folder; if it holds a config.json, the search starts from that. Default: a new one under runs/."""
     resume: bool = False
-    """Go on with the search in --run-dir, from the last epoch of the trial that was running."""
+    """Resume the search in --run-dir, from the last epoch of the trial that was running."""
 
 
-def recorded(arguments: list[str]) -> TuneCommand | None:
-    """Give the settings that --run-dir holds as the defaults of all flags; None if it holds none that can be read."""
+def recorded_settings(arguments: list[str]) -> TuneCommand | None:
+    """Return the settings in --run-dir as the defaults of all flags; None if there are none that can be read.
+
+    A search starts from `tuner/start.json` once it has begun, and from `config.json` before.
+    """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--run-dir", "--run_dir", type=Path)
     try:
-        folder = parser.parse_known_args(arguments)[0].run_dir
-        if folder is None:
+        path = parser.parse_known_args(arguments)[0].run_dir
+        if path is None:
             return None
-        begun = folder / "tuner" / "start.json"  # config.json holds the winner once pipeline.train went on
-        settings = read(begun if begun.exists() else folder / "config.json", RunConfig)
+        run_folder = RunFolder(path)
+        begun = run_folder.search_start.exists()
+        settings = read(run_folder.search_start if begun else run_folder.config, RunConfig)
     except (InputError, argparse.ArgumentError):
-        return None  # the search meets the same error and says so
+        return None  # the search meets the same error and reports it
     return TuneCommand(**vars(settings))
 
 
 def tune(command: TuneCommand) -> None:
-    """Run the search. What can be refused at once is, before TensorFlow is imported, which takes seconds."""
-    settings = command.settings()
-    space(settings.search.ranges, settings.search.space, settings)
-    parse(settings.search.objective)
-    role = kerastuner_roles.role()
+    """Run the search, or a worker of it. Settings are checked before TensorFlow is imported, which takes seconds."""
+    settings, role = command.settings(), kerastuner_roles.role()
+    check_settings(settings)
     if role == "chief":
         kerastuner_roles.check_port()
-    elif role == "worker" and command.run_dir:
+    elif role == "worker":
+        if command.run_dir is None:
+            raise InputError("a worker needs --run-dir, the run folder of its chief on a disk that both see")
         kerastuner_roles.await_chief()
     quiet_tensorflow()
-    from tuning.session import search
+    from tuning.session import run_search, run_worker
 
-    search(settings, command.run_dir, resume=command.resume)
+    run_dir = command.run_dir or Path("runs") / f"tuning-{datetime.now():%Y%m%d-%H%M%S}"
+    if role == "worker":
+        run_worker(run_dir)
+    else:
+        run_search(settings, run_dir, resume=command.resume)
 
 
 if __name__ == "__main__":
-    run(TuneCommand, tune, prog=PROG, default=recorded(sys.argv[1:]))
+    run(TuneCommand, tune, prog=PROG, default=recorded_settings(sys.argv[1:]))

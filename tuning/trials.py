@@ -1,140 +1,146 @@
-"""A search while it runs: its trials, in this process or by workers, shown and written down as they end."""
+"""The trials of a search: run in this process or by workers, shown and recorded as they end."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import tensorflow as tf
 from rich.console import Console
 from rich.live import Live
 
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
+from tuning import local_workers
+from tuning.local_workers import LocalWorkers
 from tuning.results import leaderboard
-from tuning.results.leaderboard import Row
-from tuning.search import journal, kerastuner_roles
+from tuning.results.leaderboard import TrialRow
+from tuning.results.tensorboard_log import write_hparams
+from tuning.search import kerastuner_roles
+from tuning.search.journal import read_journals
 from tuning.search.objective import scorer
-from tuning.search.oracles import oracle
-from tuning.search.search_folder import Data, SearchFolder
+from tuning.search.oracles import make_oracle
+from tuning.search.search_folder import SearchData, SearchFolder
 from tuning.search.search_plan import Plan
-from tuning.search.tuner import Search, Train
+from tuning.search.tuner import SearchTuner, Train
 
 
-def run_trials(plan: Plan, data: Data, run: RunFolder, folder: SearchFolder, console: Console) -> None:
-    """Run what is left of a search, in this process or by workers, and show every trial that ends.
+def run_trials(plan: Plan, data: SearchData, run: RunFolder, folder: SearchFolder, console: Console) -> None:
+    """Run the remaining trials of a search, in this process or by workers, and show every trial that ends.
 
     Raises:
         InputError: no trial can be trained, the last ones all failed, or the workers cannot work.
     """
-
-    def show() -> None:
-        found = recorded(plan, folder)
-        if console.is_terminal:
-            console.print(leaderboard.table(found, plan.objective))
-        else:
-            tell(console, leaderboard.line(found, plan.objective))
-
+    printer = TrialPrinter(plan, folder, console)
     count = min(plan.start.search.workers, plan.start.search.max_trials)
-    if kerastuner_roles.role() == "chief" and make_search(plan, data, folder).oracle.complete():
-        return  # resumed to be confirmed, or killed at its end: no worker may be left to say so
-    if count > 1 or kerastuner_roles.role() == "chief":
-        tuner = _with_workers(plan, data, run, folder, count, console)
+    role = kerastuner_roles.role()
+    if role == "chief":
+        tuner = make_tuner(plan, data, folder)
+        if tuner.oracle.complete():
+            return  # resumed to confirm its winner, or killed at its end: there may be no worker left to dismiss
+        _serve(tuner, printer)
+    elif count > 1:
+        tuner = _run_with_local_workers(plan, data, run, folder, count, printer)
     else:
-        tuner = make_search(plan, data, folder, on_trial=show)
+        tuner = make_tuner(plan, data, folder, on_trial=printer.show)
         tuner.search()
-    if tuner.oracle.gave_up():
+    if tuner.oracle.failed_in_a_row():
         last = max(leaderboard.rows(folder.trials, plan.objective), key=lambda row: row.trial)
-        raise InputError(f"the search stopped: its last trials all failed, the last of them because {last.reason}")
+        raise InputError(f"the search stopped because its last trials all failed; the last reason: {last.reason}")
 
 
-def _with_workers(plan: Plan, data: Data, run: RunFolder, folder: SearchFolder, count: int, console: Console) -> Search:
-    import tensorflow as tf
-
-    from tuning.local_workers import Team, command, serve
-
-    team, own = None, {}
-    if kerastuner_roles.role() == "alone":
-        port = kerastuner_roles.free_port()
-        own = kerastuner_roles.environment("chief", port)
-        os.environ.update(own)
-        gpus = len(tf.config.list_physical_devices("GPU"))
-        team = Team(command(run.path), count, port, folder.path / "logs", gpus)
-        tell(console, f"{count} workers; their output is in {folder.path / 'logs'}")
-    tuner = make_search(plan, data, folder)
-    with Live(console=console, auto_refresh=False, transient=True) as live:
-        ended: set[int] = set()
-
-        def tick() -> None:
-            found = leaderboard.rows(folder.trials, plan.objective)
-            if console.is_terminal:
-                live.update(leaderboard.table(found, plan.objective), refresh=True)
-            for row in sorted(found, key=lambda row: row.trial):
-                if row.status != "running" and row.trial not in ended:
-                    ended.add(row.trial)
-                    recorded(plan, folder)
-                    if not console.is_terminal:
-                        tell(console, leaderboard.line(found, plan.objective, row.trial))
-
-        serve(tuner, team, tick, partial(tell, console))
-    for name in own:  # what follows is no chief's work
-        del os.environ[name]
+def _run_with_local_workers(
+    plan: Plan, data: SearchData, run: RunFolder, folder: SearchFolder, count: int, printer: TrialPrinter
+) -> SearchTuner:
+    port, gpus = kerastuner_roles.free_port(), len(tf.config.list_physical_devices("GPU"))
+    workers = LocalWorkers(local_workers.worker_command(run.path), count, port, folder.logs, gpus)
+    print_line(printer.console, f"{count} workers; their output is in {folder.logs}")
+    with kerastuner_roles.as_chief(port):
+        tuner = make_tuner(plan, data, folder)
+        _serve(tuner, printer, workers)
     return tuner
 
 
-def recorded(plan: Plan, folder: SearchFolder) -> list[Row]:
-    """Give the leaderboard as it is now, written down for machines and for TensorBoard."""
-    from tuning.results.tensorboard_log import write_hparams
-
-    found = leaderboard.rows(folder.trials, plan.objective)
-    leaderboard.write_csv(found, plan.objective, folder.leaderboard)
-    write_hparams(folder.tensorboard, folder.trials, plan, found)
-    return found
+def _serve(tuner: SearchTuner, printer: TrialPrinter, workers: LocalWorkers | None = None) -> None:
+    with Live(console=printer.console, auto_refresh=False, transient=True) as printer.live:
+        local_workers.serve(tuner, workers, printer.show, partial(print_line, printer.console))
 
 
-def make_search(
+class TrialPrinter:
+    """Shows the trials that have ended: one line each in a log, the leaderboard in a terminal."""
+
+    def __init__(self, plan: Plan, folder: SearchFolder, console: Console) -> None:
+        self.plan, self.folder, self.console = plan, folder, console
+        self.live: Live | None = None
+        """Where a terminal's leaderboard is redrawn while workers train; without it, it is printed for each trial."""
+        self._shown = {row.trial for row in self._rows() if row.status != "running"}
+
+    def show(self) -> None:
+        """Show and record the trials that have ended since the last call."""
+        rows, terminal = self._rows(), self.console.is_terminal
+        if terminal and self.live:
+            self.live.update(leaderboard.terminal_table(rows, self.plan.objective), refresh=True)
+        ended = {row.trial for row in rows if row.status != "running"} - self._shown
+        for trial in sorted(ended):
+            self._shown.add(trial)
+            record_trials(self.plan, self.folder)
+            if not terminal:
+                print_line(self.console, leaderboard.line(rows, self.plan.objective, trial))
+            elif not self.live:
+                self.console.print(leaderboard.terminal_table(rows, self.plan.objective))
+
+    def _rows(self) -> list[TrialRow]:
+        return leaderboard.rows(self.folder.trials, self.plan.objective)
+
+
+def record_trials(plan: Plan, folder: SearchFolder) -> list[TrialRow]:
+    """Write `leaderboard.csv` and TensorBoard's event files; return the rows of the leaderboard, best first."""
+    rows = leaderboard.rows(folder.trials, plan.objective)
+    leaderboard.write_csv(rows, plan.objective, folder.leaderboard)
+    write_hparams(folder.tensorboard, folder.trials, plan, rows)
+    return rows
+
+
+def make_tuner(
     plan: Plan,
-    data: Data,
+    data: SearchData,
     folder: SearchFolder,
     *,
     train: Train | None = None,
     score: Callable[[Any, Any], float] | None = None,
     on_trial: Callable[[], None] = lambda: None,
-) -> Search:
-    """Make this process's `Search`; both splits are read when its first trial needs them, once for all trials."""
+) -> SearchTuner:
+    """Return this process's tuner; both splits are read when its first trial needs them, once for all trials."""
     from pipeline.training.fit import fit
 
-    made = oracle(plan, _spending(plan, folder))
-    minutes = plan.start.search.minutes
-    tuner = Search(
+    search = plan.start.search
+    oracle = make_oracle(plan, lambda elapsed: _budget_spent(plan, folder, elapsed))
+    tuner = SearchTuner(
         plan,
-        made,
+        oracle,
         folder.path,
         train or partial(fit, train=data.train, validation=data.validation),
         score or scorer(plan.objective, data.validation),
         on_trial=on_trial,
     )
-    if minutes:
-        tuner.deadline = time.time() + minutes * 60 - made.elapsed()
+    if search.minutes:
+        tuner.deadline = time.time() + search.minutes * 60 - oracle.elapsed()
     return tuner
 
 
-def _spending(plan: Plan, folder: SearchFolder) -> Callable[[float], bool]:
+def _budget_spent(plan: Plan, folder: SearchFolder, elapsed: float) -> bool:
+    """Return whether `--minutes` or `--epoch-budget` is used up, so that no further trial may begin."""
     search = plan.start.search
-
-    def spent(elapsed: float) -> bool:
-        if search.minutes and elapsed >= search.minutes * 60:
-            return True
-        accounts = journal.others(folder.trials / "trial_none")
-        return bool(search.epoch_budget) and search.epoch_budget <= sum(
-            len(account.epochs) - account.inherited for account in accounts
-        )
-
-    return spent
+    if search.minutes and elapsed >= search.minutes * 60:
+        return True
+    if not search.epoch_budget:
+        return False
+    journals = read_journals(folder.trials)
+    return search.epoch_budget <= sum(len(journal.epochs) - journal.inherited for journal in journals)
 
 
-def tell(console: Console, text: str) -> None:
-    """Print a line as it is."""
+def print_line(console: Console, text: str) -> None:
+    """Print a line without markup, highlighting or wrapping."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -12,24 +12,28 @@ from pneumo_tfds.program.command import INTERRUPTED, Command, run
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerCommand(Command):
-    """Try trials for the chief that started this process, until it has no more or is gone."""
+    """Train trials for the chief that started this process, until there are no more or the chief has ended."""
 
     run_dir: Path
     """The chief's run folder."""
 
 
 def work(command: WorkerCommand) -> None:
-    """Watch the chief, and work."""
-    threading.Thread(target=_end_with_chief, name="watch", daemon=True).start()
-    from tuning.session import work
+    """Train trials, and end with the chief."""
+    end_with_chief()
+    from tuning.session import run_worker
 
-    work(command.run_dir)
+    run_worker(command.run_dir)
 
 
-def _end_with_chief() -> None:
-    # Nothing is ever written to this pipe. When the chief is gone, however it went, the read ends.
-    os.read(0, 1)
-    os._exit(INTERRUPTED)
+def end_with_chief() -> None:
+    """Start a thread that ends this process when the chief has ended, in whatever way."""
+
+    def watch() -> None:
+        os.read(0, 1)  # nothing is ever written to this pipe; the read returns when the chief's end of it is closed
+        os._exit(INTERRUPTED)
+
+    threading.Thread(target=watch, name="watch", daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Measure: interleaved rounds, medians, tables, charts, and what machine it was."""
+"""Measuring: interleaved rounds, medians, tables, charts, and the description of the machine."""

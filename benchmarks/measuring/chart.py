@@ -1,4 +1,4 @@
-"""Records as one picture: a panel of bars for each table, on a logarithmic axis."""
+"""Records as a chart: one panel of bars for each table, on a logarithmic axis."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROW_INCHES, HEAD_INCHES, WIDTH_INCHES = 0.28, 0.9, 9.0
 
 
 def write(path: Path, records: Sequence[Record]) -> None:
-    """Draw what ran to `path`, whose suffix names the format. The thin line spans the slowest and fastest run."""
+    """Draw the records that ran to `path`, whose suffix gives the format. Thin lines span all runs."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -43,15 +43,9 @@ def write(path: Path, records: Sequence[Record]) -> None:
         axis.set_xlim(right=max(rates) * 6)
         axis.tick_params(labelsize=7)
         axis.set_xlabel("images/s, logarithmic", fontsize=7)
-        words = (
-            case.stage,
-            case.source,
-            case.case,
-            f"{case.image_size}²",
-            f"batch {case.batch_size}",
-            f"{case.threads} threads",
-        )
-        axis.set_title(", ".join(word for word in words if word), fontsize=8, loc="left")
+        size = f"{case.image_size}², batch {case.batch_size}, {case.threads} threads"
+        words = filter(None, (case.stage, case.source, case.case, size))
+        axis.set_title(", ".join(words), fontsize=8, loc="left")
         axis.spines[["top", "right"]].set_visible(False)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150)

@@ -1,8 +1,8 @@
-"""Measuring contenders fairly: warmed up, interleaved, several runs, first batch out of both the count and the clock.
+"""Fair measurement: warm-up, several interleaved runs, and the first batch outside both the count and the time.
 
-A *contender* does one piece of work after another and says how many images each was. All contenders of a table run in
-turn, A B C A B C, so that a machine that slows down slows all of them; the ratio of two is the median of the ratios
-within each round.
+A *contender* does one piece of work after another and yields how many images each had. All contenders of a table run in
+turn, A B C A B C, so that a machine that slows down slows all of them. The ratio of two contenders is the median of
+their ratios within each round.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.progress import track
 
 Work = Iterator[int]
-"""Each `next` does one piece of work, a batch mostly, and gives the number of images it was."""
+"""Each `next` does one piece of work, usually a batch, and returns its number of images."""
 
 OURS, PEER, LIMIT = "ours", "peer", "limit"
 
 
 class CannotRunError(RuntimeError):
-    """A contender cannot run on this machine; the message says why. It is listed with that reason, not dropped."""
+    """Raised by a contender that cannot run on this machine; it is listed with the message as the reason."""
 
 
 def _no_details() -> Mapping[str, float]:
@@ -38,34 +38,34 @@ class Contender:
     name: str
     """`ours: ...`, `peer: ...` or `limit: ...`."""
     prepare: Callable[[], Work | Callable[[], int]]
-    """Sets up outside the clock. Gives an iterator, ended or not, or a function that is called again and again."""
+    """Prepares outside the measured time. Returns an iterator, or a function that is called repeatedly."""
     needs: tuple[str, ...] = ()
-    """Modules that have to be installed."""
+    """Modules that must be installed."""
     extra: str = "peers"
-    """The extra of this project that brings them."""
+    """The extra of this project that installs them."""
     keep: bool = False
-    """Prepare once and go on in later runs: for compiled steps. Without it every run starts afresh."""
+    """Prepare once and continue in later runs, for compiled steps; otherwise every run is prepared anew."""
     details: Callable[[], Mapping[str, float]] = _no_details
-    """Asked after the last run for more figures, such as the share of time spent waiting; each becomes a column."""
+    """Called after the last run for more figures, such as the share of time spent waiting; each becomes a column."""
 
     def __post_init__(self) -> None:
         if self.name.split(":")[0] not in (OURS, PEER, LIMIT):
             raise ValueError(f"contender {self.name!r} must begin with {OURS}:, {PEER}: or {LIMIT}:")
 
     def missing(self) -> str:
-        """Say what has to be installed first; empty if nothing."""
+        """Return what must be installed first; empty if nothing."""
         absent = [name for name in self.needs if not _installed(name)]
         return f"not installed ({', '.join(absent)}): pip install 'pneumo[{self.extra}]'" if absent else ""
 
 
 @dataclass(frozen=True)
 class Case:
-    """What all contenders of one table share."""
+    """Properties that all contenders of one table share."""
 
     stage: str
     """build, input, augment, train or inference."""
     source: str
-    """Which images: the name of a folder, or what was made."""
+    """The images: the name of a folder, or of what was drawn."""
     image_size: int
     """Side in pixels of the images that come out."""
     batch_size: int
@@ -73,14 +73,14 @@ class Case:
     threads: int
     """Threads or worker processes each contender may use."""
     case: str = ""
-    """What else sets this table apart, such as "augmented"."""
+    """What else distinguishes this table, such as "augmented"."""
     against: str = ""
-    """The contender that ratios are against; empty for the fastest peer."""
+    """The contender that ratios refer to; empty for the fastest peer."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What was measured of one contender."""
+    """The measurement of one contender."""
 
     case: Case
     contender: str
@@ -102,16 +102,14 @@ class Record:
         return median(self.runs)
 
     def ratio(self, other: Record) -> float:
-        """Give how many times as fast as `other` this is: the median of the rounds' ratios."""
+        """Return how many times as fast as `other` this is: the median of the rounds' ratios."""
         return median(mine / theirs for mine, theirs in zip(self.runs, other.runs, strict=True))
 
     def to_json(self) -> dict[str, Any]:
-        """Give what the JSON file holds of it."""
+        """Return the record as JSON values."""
+        names = ("stage", "source", "case", "image_size", "batch_size", "threads")
         return {
-            **{
-                name: getattr(self.case, name)
-                for name in ("stage", "source", "case", "image_size", "batch_size", "threads")
-            },
+            **{name: getattr(self.case, name) for name in names},
             "contender": self.contender,
             **({"images_per_second": self.images_per_second, "runs": list(self.runs)} if self.runs else {}),
             **({"details": dict(self.details)} if self.details else {}),
@@ -121,12 +119,12 @@ class Record:
 
 @dataclass(frozen=True)
 class Pace:
-    """How long to measure."""
+    """The duration of a measurement."""
 
     rounds: int
     """Runs of each contender."""
     seconds: float
-    """A run ends with the batch that passes this."""
+    """A run ends with the batch that exceeds this."""
 
     def __post_init__(self) -> None:
         if self.rounds < 1 or self.seconds <= 0:
@@ -134,7 +132,7 @@ class Pace:
 
 
 def measure(case: Case, contenders: Sequence[Contender], pace: Pace) -> list[Record]:
-    """Run each contender `pace.rounds` times in turn, and give a record of each, in their order.
+    """Run each contender `pace.rounds` times in turn; return a record of each, in their order.
 
     Raises:
         InputError: a contender ran out of images before anything could be measured.
@@ -160,22 +158,18 @@ def measure(case: Case, contenders: Sequence[Contender], pace: Pace) -> list[Rec
     details = {contender.name: contender.details() for contender in contenders if runs[contender.name]}
     for work in kept.values():
         _close(work)
-    return [
-        Record(
-            case, contender.name, tuple(runs[contender.name]), notes[contender.name], details.get(contender.name, {})
-        )
-        for contender in contenders
-    ]
+    names = [contender.name for contender in contenders]
+    return [Record(case, name, tuple(runs[name]), notes[name], details.get(name, {})) for name in names]
 
 
 def images_per_second(work: Work, seconds: float, name: str = "a contender") -> float:
-    """Time `work` for `seconds`, after one piece that warms it up and counts for nothing.
+    """Return the rate of `work` over `seconds`, after one piece of warm-up that does not count.
 
     Raises:
         InputError: it ended before a second piece.
     """
     if next(work, None) is None:
-        raise InputError(f"--source is too small for {name}: it gave no batch at all")
+        raise InputError(f"--source is too small for {name}: it yields no batch")
     images, start = 0, time.perf_counter()
     for done in work:
         images += done
@@ -183,7 +177,7 @@ def images_per_second(work: Work, seconds: float, name: str = "a contender") -> 
             break
     elapsed = time.perf_counter() - start
     if not images:
-        raise InputError(f"--source is too small for {name}: it gave one batch, and the first is not counted")
+        raise InputError(f"--source is too small for {name}: it yields one batch, and the first is not counted")
     return images / elapsed
 
 
@@ -198,7 +192,7 @@ def _repeated(work: Callable[[], int]) -> Work:
 
 
 def _close(work: Work) -> None:
-    """Let a generator clean up: stop its worker processes, remove its files."""
+    """Close a generator, so that it stops its worker processes and removes its files."""
     close = getattr(work, "close", None)
     if close:
         close()

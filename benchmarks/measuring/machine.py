@@ -1,4 +1,4 @@
-"""What the figures were taken on, and how fast its memory is."""
+"""The machine that the figures were measured on, and the bandwidth of its memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BANDWIDTH_PASSES = 5
 
 
 def describe(threads: int) -> dict[str, Any]:
-    """Give processor, cores, memory, operating system, Python and package versions, and the time, as JSON values."""
+    """Return processor, cores, memory, operating system, Python and package versions, and the time, as JSON values."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
     return {
         "processor": _processor(),
@@ -35,7 +35,7 @@ def describe(threads: int) -> dict[str, Any]:
 
 
 def summary(machine: dict[str, Any]) -> str:
-    """Say it in one line."""
+    """Return the description of the machine in one line."""
     versions = ", ".join(f"{name} {number}" for name, number in machine["packages"].items())
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
@@ -45,7 +45,7 @@ def summary(machine: dict[str, Any]) -> str:
 
 
 def write_bandwidth() -> float:
-    """Measure how many bytes a second one core copies from memory to memory: the best of a few passes over 256 MiB."""
+    """Return how many bytes a second one core copies from memory to memory: the best of a few passes over 256 MiB."""
     import numpy as np
 
     source, target = np.ones(BANDWIDTH_BYTES, np.uint8), np.zeros(BANDWIDTH_BYTES, np.uint8)

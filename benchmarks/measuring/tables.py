@@ -1,11 +1,10 @@
-"""Records as tables: ratios first, in the terminal and as Markdown."""
+"""Records as tables, ratios first, for the terminal and as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from statistics import median
 
 from rich.console import Console
 from rich.table import Table
@@ -15,7 +14,7 @@ from benchmarks.measuring.harness import LIMIT, OURS, PEER, Case, Record
 
 @dataclass(frozen=True)
 class Sheet:
-    """One table in words."""
+    """One table as text."""
 
     title: str
     columns: tuple[str, ...]
@@ -23,12 +22,12 @@ class Sheet:
 
 
 def sheets(records: Iterable[Record]) -> list[Sheet]:
-    """Give one sheet for each case, in the order of the records."""
+    """Return one sheet for each case, in the order of the records."""
     return [_sheet(case, list(group)) for case, group in groupby(records, key=lambda record: record.case)]
 
 
 def reference(records: Sequence[Record]) -> Record | None:
-    """What ratios are against: whom the case names, else the fastest peer, else the first that is no limit."""
+    """Return the record that ratios refer to: the one the case names, or the fastest peer, or the first non-limit."""
     ran = [record for record in records if record.runs]
     for record in ran:
         if record.contender == record.case.against:
@@ -40,7 +39,7 @@ def reference(records: Sequence[Record]) -> Record | None:
 
 
 def share_of_limit(record: Record, records: Sequence[Record]) -> float | None:
-    """Give how much of the lowest measured limit `record` reaches; None without a limit."""
+    """Return the share of the lowest measured limit that `record` reaches; None without a limit."""
     limits = [other for other in records if other.kind == LIMIT and other.runs]
     if record.kind == LIMIT or not limits:
         return None
@@ -92,7 +91,7 @@ def _figure(value: float | None) -> str:
 
 
 def show(records: Iterable[Record], console: Console) -> None:
-    """Print every sheet; ours in bold."""
+    """Print every sheet; our rows are bold."""
     for sheet in sheets(records):
         table = Table(title=sheet.title, title_justify="left")
         for number, name in enumerate(sheet.columns):
@@ -103,7 +102,7 @@ def show(records: Iterable[Record], console: Console) -> None:
 
 
 def markdown(records: Iterable[Record], machine: str) -> str:
-    """Give every sheet as Markdown, under the machine they were taken on."""
+    """Return every sheet as Markdown, below the description of the machine."""
     parts = [f"Machine: {machine}.\n"]
     for sheet in sheets(records):
         lines = [f"**{sheet.title}**", "", _line(sheet.columns)]
@@ -116,8 +115,3 @@ def markdown(records: Iterable[Record], machine: str) -> str:
 
 def _line(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def spread(record: Record) -> float:
-    """Give the range of the runs over their median."""
-    return (max(record.runs) - min(record.runs)) / median(record.runs)

@@ -1,1 +1,1 @@
-"""The peers that our stages are compared with."""
+"""Other libraries that our stages are compared with."""

@@ -1,4 +1,4 @@
-"""NVIDIA DALI on the CPU: decode, resize, and if asked one warp and a change of contrast and brightness."""
+"""NVIDIA DALI on the CPU: decode, resize, and optionally one warp and a change of contrast and brightness."""
 
 from __future__ import annotations
 
@@ -14,21 +14,15 @@ SEED = 0
 def pipeline(
     paths: Sequence[str], image_size: int, batch_size: int, workers: int, augmented: bool
 ) -> Callable[[], Work]:
-    """DALI's pipeline with `workers` threads, built once and run on."""
+    """Return what prepares DALI's pipeline with `workers` threads."""
 
     def prepare() -> Work:
-        with standard_error_held_back():  # it reports that the decoders of a GPU, which are not used, cannot be loaded
+        with standard_error_held_back():  # it reports that GPU decoders, which are not used, cannot be loaded
             from nvidia.dali import pipeline_def
 
-            built = pipeline_def(_graph)(
-                list(paths),
-                image_size,
-                augmented,
-                batch_size=batch_size,
-                num_threads=workers,
-                device_id=None,
-                seed=SEED,
-            )
+            define = pipeline_def(_graph)
+            threads = {"num_threads": workers, "device_id": None}
+            built = define(list(paths), image_size, augmented, batch_size=batch_size, seed=SEED, **threads)
             built.build()
         return _run(built, batch_size)
 

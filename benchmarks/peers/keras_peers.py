@@ -1,4 +1,4 @@
-"""What Keras brings: ImageDataGenerator, which the study used, image_dataset_from_directory, and five layers."""
+"""Keras's own input pipelines: ImageDataGenerator, which the study used, image_dataset_from_directory, five layers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ import keras
 import tensorflow as tf
 
 from benchmarks.measuring.harness import Work
+from pipeline.config import AugmentConfig
 
 SEED = 0
-ROTATION, SHIFT, ZOOM, SHEAR = 10.0, 0.08, 0.2, 5.0  # degrees, fraction, fraction, degrees: the ranges of ours
+ROTATION, SHIFT, ZOOM, SHEAR = 10.0, 0.08, 0.2, 5.0  # degrees, fraction, fraction, degrees
+CHANGES = AugmentConfig(zoom=ZOOM, aspect=0.1, shift=SHIFT, sharpness=0.0, noise=0.0)
+"""Ours in the same ranges: geometry, and intensities, which only some peers have, without sharpness and grain."""
 
 
 def five_layers() -> keras.Sequential:
-    """Flip, rotation, zoom, shift and shear as Keras's layers; no change of intensities."""
+    """Return flip, rotation, zoom, shift and shear as Keras's layers; intensities stay."""
     return keras.Sequential(
         [
             keras.layers.RandomFlip("horizontal", seed=SEED),
@@ -36,7 +39,7 @@ def five_layers() -> keras.Sequential:
 
 
 def generator(augmented: bool) -> Any:
-    """An ImageDataGenerator with the same ranges."""
+    """Return an ImageDataGenerator with the same ranges."""
     changes = {
         "rotation_range": ROTATION, "width_shift_range": SHIFT, "height_shift_range": SHIFT, "shear_range": SHEAR,
         "zoom_range": ZOOM, "horizontal_flip": True, "fill_mode": "constant",
@@ -45,8 +48,8 @@ def generator(augmented: bool) -> Any:
 
 
 def flow(folder: Path, image_size: int, batch_size: int, augmented: bool) -> Any:
-    """The generator's batches from a folder with one folder for each class, as the study made them."""
-    with redirect_stdout(StringIO()):  # it tells how many images it found
+    """Return the generator's batches from a folder with one folder for each class, as the study made them."""
+    with redirect_stdout(StringIO()):  # it prints how many images it found
         return generator(augmented).flow_from_directory(
             str(folder), target_size=(image_size, image_size), color_mode="grayscale", class_mode="binary",
             batch_size=batch_size, seed=SEED,
@@ -56,7 +59,7 @@ def flow(folder: Path, image_size: int, batch_size: int, augmented: bool) -> Any
 def image_data_generator(
     folder: Path, image_size: int, batch_size: int, workers: int, augmented: bool
 ) -> Callable[[], Work]:
-    """ImageDataGenerator with `workers` threads a few batches ahead, as `model.fit(..., workers)` runs it."""
+    """Return what prepares ImageDataGenerator with `workers` threads, as `model.fit(..., workers)` runs it."""
 
     def prepare() -> Work:
         batches = flow(folder, image_size, batch_size, augmented)
@@ -67,7 +70,7 @@ def image_data_generator(
 
 
 def image_dataset(folder: Path, image_size: int, batch_size: int, workers: int, augmented: bool) -> Callable[[], Work]:
-    """Keras's image_dataset_from_directory with `workers` threads, prefetching, the layers mapped over its batches."""
+    """Return what prepares image_dataset_from_directory with `workers` threads, prefetching, the layers mapped."""
 
     def prepare() -> Work:
         dataset = keras.utils.image_dataset_from_directory(
@@ -85,6 +88,7 @@ def image_dataset(folder: Path, image_size: int, batch_size: int, workers: int, 
 
 
 def _threaded(work: Callable[[int], int], workers: int) -> Work:
+    # Not `ordered_map`: it keeps 16 items a worker in flight, here batches, more than a measurement may find finished.
     with ThreadPoolExecutor(workers) as pool:
         under_way = deque(pool.submit(work, step) for step in range(2 * workers))
         try:

@@ -1,8 +1,8 @@
-"""PyTorch's DataLoader and Grain, each with OpenCV: what a careful user of them writes. No TensorFlow here.
+"""PyTorch's DataLoader and Grain, each with OpenCV, as a careful user would write them, without TensorFlow.
 
-The work of one image is one function that worker processes can import: read grey, bring it to size, and if asked turn,
-scale, shear, shift and flip it in one `warpAffine` and change its contrast and brightness. It does what our
-augmentation does but for gamma, which makes it a little cheaper.
+Worker processes import one function for one image: read it grey, resize it, and optionally turn, scale, shear, shift
+and flip it in one `warpAffine` and change its contrast and brightness. It does what our augmentation does except gamma,
+which makes it slightly cheaper.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CONTRAST, BRIGHTNESS = math.log(1.3), 0.15 * 255
 
 @dataclass(frozen=True)
 class Files:
-    """Random access to prepared images, as PyTorch and Grain want it."""
+    """Random access to prepared images, as PyTorch and Grain require it."""
 
     paths: tuple[str, ...]
     image_size: int
@@ -36,7 +36,7 @@ class Files:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> NDArray[Any]:
-        """Give image `index` as `[S, S, 1]`: float32 if augmented, else uint8."""
+        """Return image `index` as `[S, S, 1]`: float32 if augmented, else uint8."""
         grey = cv2.imread(self.paths[index], cv2.IMREAD_GRAYSCALE)
         if grey is None:
             raise CannotRunError(f"OpenCV could not read {self.paths[index]}")
@@ -48,7 +48,7 @@ class Files:
 
 
 def changed(grey: NDArray[Any], random: np.random.Generator) -> NDArray[np.float32]:
-    """Change one image uint8 `[S, S]` at random; float32 `[S, S]`."""
+    """Return one image uint8 `[S, S]` changed at random, as float32 `[S, S]`."""
     size = grey.shape[0]
     angle, shear = random.uniform(-ROTATION, ROTATION), math.tan(random.uniform(-SHEAR, SHEAR))
     scale, mirror = math.exp(random.uniform(-ZOOM, ZOOM)), random.choice((-1.0, 1.0))
@@ -62,7 +62,7 @@ def changed(grey: NDArray[Any], random: np.random.Generator) -> NDArray[np.float
 
 
 def data_loader(files: Files, batch_size: int, workers: int) -> Callable[[], Work]:
-    """PyTorch's DataLoader with `workers` processes, which live on from run to run."""
+    """Return what prepares PyTorch's DataLoader with `workers` processes, which are kept from run to run."""
     loaders: list[Any] = []
 
     def prepare() -> Work:
@@ -70,20 +70,13 @@ def data_loader(files: Files, batch_size: int, workers: int) -> Callable[[], Wor
 
         if not loaders:
             # Spawned: forking a process in which TensorFlow has threads can hang.
-            loaders.append(
-                DataLoader(
-                    files,
-                    batch_size,
-                    shuffle=True,
-                    num_workers=workers,
-                    drop_last=True,
-                    persistent_workers=True,
-                    multiprocessing_context="spawn",
-                    worker_init_fn=_one_thread,
-                )
-            )
-            started = iter(loaders[0])
-            for _ in range(2 * workers):  # until every process has started; their imports are not what is measured
+            loader = DataLoader(
+                files, batch_size, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=True,
+                multiprocessing_context="spawn", worker_init_fn=_one_thread,
+            )  # fmt: skip
+            loaders.append(loader)
+            started = iter(loader)
+            for _ in range(2 * workers):  # until every process has started: their imports are not measured
                 next(started)
         return (len(batch) for _ in count() for batch in loaders[0])
 
@@ -91,7 +84,7 @@ def data_loader(files: Files, batch_size: int, workers: int) -> Callable[[], Wor
 
 
 def grain_loader(files: Files, batch_size: int, workers: int) -> Callable[[], Work]:
-    """Grain's dataset read by `workers` threads."""
+    """Return what prepares Grain's dataset, read by `workers` threads."""
 
     def prepare() -> Work:
         import grain

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks import build_speed
-from benchmarks.image_folders import Pictures
+from benchmarks.image_folders import JpegFolder
 from benchmarks.measuring.harness import Pace
-from benchmarks.options import Options
+from benchmarks.options import BenchmarkOptions
 from pneumo_tfds.phantoms.phantom_source import write_phantoms
 from pneumo_tfds.sources.opening import open_source
 
@@ -18,20 +18,20 @@ from pneumo_tfds.sources.opening import open_source
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("phantoms")
     write_phantoms(folder / "drawn", 60)
-    return Pictures("phantoms", folder / "drawn")
+    return JpegFolder("phantoms", folder / "drawn")
 
 
 def test_files_are_repeated_under_names_of_their_own(found):
-    source = build_speed._repeated(found.source, 150)
+    source = build_speed.repeat_files(found.source, 150)
     assert len({image.name for image in source.images}) == 150
-    assert source.read(source.images[0]) == found.source.read(build_speed._original(source, source.images[0]))
-    few = build_speed._repeated(found.source, 30)
+    assert source.read(source.images[0]) == found.source.read(build_speed.original(source, source.images[0]))
+    few = build_speed.repeat_files(found.source, 30)
     assert {image.label for image in few.images} == {"NORMAL", "PNEUMONIA"}
 
 
 def test_our_contender_builds_every_image(found):
-    source = build_speed._repeated(found.source, 90)
-    assert build_speed._ours(source, 1) == build_speed._ours(source, 2) == 90
+    source = build_speed.repeat_files(found.source, 90)
+    assert build_speed.build_ours(source, 1) == build_speed.build_ours(source, 2) == 90
 
 
 def test_the_limit_decodes_at_the_scale_that_we_do(found):
@@ -40,18 +40,18 @@ def test_the_limit_decodes_at_the_scale_that_we_do(found):
         from pneumo_tfds.decode import decode_full
         from pneumo_tfds.decode.headers import read_header
 
-        flag = build_speed._scale_flag(path)
-        scale = next(scale for scale, known in build_speed._FLAGS.items() if known == flag)
+        flag = build_speed.decoder_flag(path)
+        scale = next(scale for scale, known in build_speed.DECODER_FLAGS.items() if known == flag)
         header = read_header(path.read_bytes())
         shape = decode_full(path.read_bytes(), cover=build_speed.SIZE).shape
         assert shape == (-(-header.height // scale), -(-header.width // scale))
 
 
 def test_peers_do_the_work_too(found):
-    source = build_speed._repeated(found.source, 60)
-    paths = [found.folder / build_speed._original(source, image).name for image in source.images]
-    assert build_speed._tensorflow(paths[:8], 1) == 8
-    assert build_speed._plain(source) == 60
+    source = build_speed.repeat_files(found.source, 60)
+    paths = [found.folder / build_speed.original(source, image).name for image in source.images]
+    assert build_speed.decode_by_tensorflow(paths[:8], 1) == 8
+    assert build_speed.build_plain_tfds(source) == 60
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def few(tmp_path):
         side = build_speed.SIZE if number < 2 else 500 + 100 * number
         picture = np.random.default_rng(number).integers(0, 256, (side // 4, side // 4), dtype=np.uint8)
         cv2.imwrite(str(place), cv2.resize(picture, (side, side)))
-    return Pictures("few", tmp_path / "few")
+    return JpegFolder("few", tmp_path / "few")
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -72,8 +72,8 @@ def test_the_limit_reads_every_file_and_brings_it_to_size(few, monkeypatch, thre
     resized = []
     resize = cv2.resize
     monkeypatch.setattr(cv2, "resize", lambda *given, **how: resized.append(given[1]) or resize(*given, **how))
-    files = [(Path(path), build_speed._scale_flag(Path(path))) for path in few.paths]
-    assert build_speed._bare(files, threads) == 6
+    files = [(Path(path), build_speed.decoder_flag(Path(path))) for path in few.paths]
+    assert build_speed.decode_bare(files, threads) == 6
     assert resized == [(build_speed.SIZE, build_speed.SIZE)] * 4
 
 
@@ -81,17 +81,17 @@ def test_every_contender_of_a_table_gets_the_same_images(few, monkeypatch):
     work = {}
 
     def measure(case, contenders, pace):
-        work.update({contender.name: next(contender.prepare()) for contender in contenders})
+        work.update({contender.name: contender.prepare()() for contender in contenders})
         return [(case.threads, case.source)]
 
     monkeypatch.setattr(build_speed, "measure", measure)
     monkeypatch.setattr(build_speed, "QUICK_IMAGES", 12)
-    monkeypatch.setattr(build_speed, "_ours", lambda source, threads: len(source.images))
-    monkeypatch.setattr(build_speed, "_plain", lambda source: len(source.images))
-    monkeypatch.setattr(build_speed, "_tensorflow", lambda paths, threads: len(paths))
-    monkeypatch.setattr(Options, "pace", lambda self, **_: Pace(1, 0.01))
+    monkeypatch.setattr(build_speed, "build_ours", lambda source, threads: len(source.images))
+    monkeypatch.setattr(build_speed, "build_plain_tfds", lambda source: len(source.images))
+    monkeypatch.setattr(build_speed, "decode_by_tensorflow", lambda paths, threads: len(paths))
+    monkeypatch.setattr(BenchmarkOptions, "pace", lambda self, **_: Pace(1, 0.01))
     monkeypatch.setattr(build_speed.image_folders, "large", lambda quick: few)
     monkeypatch.setattr(build_speed.image_folders, "small", lambda source, quick: few)
-    assert build_speed.run(Options(quick=True, threads=2)) == [(1, "few"), (2, "few")] * 2
+    assert build_speed.measure_stage(BenchmarkOptions(quick=True, threads=2)) == [(1, "few"), (2, "few")] * 2
     assert set(work.values()) == {12}
     assert [name.split(":")[0] for name in work] == ["limit", "ours", "peer", "peer"]

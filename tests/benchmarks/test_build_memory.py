@@ -23,8 +23,8 @@ def test_memory_of_children_is_counted_too():
     assert used.seconds >= 1
 
 
-def test_a_command_that_fails_is_named_with_what_it_said():
-    with pytest.raises(InputError, match=r"failed with 3 and said: no luck"):
+def test_a_command_that_fails_is_named_with_its_message():
+    with pytest.raises(InputError, match=r"failed with exit code 3: no luck"):
         usage([sys.executable, "-c", "import sys; print('no luck', file=sys.stderr); sys.exit(3)"])
 
 
@@ -36,8 +36,8 @@ def test_each_count_is_a_line_and_an_entry(tmp_path, monkeypatch, capsys):
         return Usage(100.0 + len(asked), 12.0, 3)
 
     monkeypatch.setattr(build_memory, "usage", watched)
-    build_memory.measure(MemoryOptions(counts=(1500, 20), config="phantom_48", json=tmp_path / "memory.json"))
-    build_memory.measure(MemoryOptions(counts=(7,), workers=2))
+    build_memory.measure_builds(MemoryOptions(counts=(1500, 20), config="phantom_48", json=tmp_path / "memory.json"))
+    build_memory.measure_builds(MemoryOptions(counts=(7,), workers=2))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "1,500 phantoms: peak 101 MB in 3 processes, 12 s"
     assert len(lines) == 3
@@ -53,10 +53,10 @@ def test_a_process_that_has_just_ended_holds_nothing():
         raise psutil.NoSuchProcess(0)
 
     ended = SimpleNamespace(pid=2**22 + 1, children=gone, memory_info=gone)  # above the largest process id of Linux
-    assert build_memory._descendants(ended) == []
-    assert build_memory._megabytes(ended) == 0.0
+    assert build_memory.descendants(ended) == []
+    assert build_memory.megabytes(ended) == 0.0
     elsewhere = SimpleNamespace(pid=2**22 + 1, memory_info=lambda: SimpleNamespace(rss=5_000_000))  # no /proc there
-    assert build_memory._megabytes(elsewhere) == 5.0
+    assert build_memory.megabytes(elsewhere) == 5.0
 
 
 @pytest.mark.long

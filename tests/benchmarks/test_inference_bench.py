@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import cold_start, inference_speed
 from benchmarks.measuring.harness import CannotRunError, Pace
-from benchmarks.options import Options
+from benchmarks.options import BenchmarkOptions
 
 
 def test_latencies_leave_out_the_first_call_and_sizes_are_of_the_file(tmp_path):
@@ -18,7 +18,7 @@ def test_latencies_leave_out_the_first_call_and_sizes_are_of_the_file(tmp_path):
         time.sleep(1.0 if not calls else 0.001)  # the first call compiles
         calls.append(len(batch))
 
-    contender = inference_speed._contender(
+    contender = inference_speed.contender(
         "ours: x", lambda: answer, tmp_path / "model", np.zeros((3, 2, 2, 1), np.uint8)
     )
     work = contender.prepare()
@@ -32,7 +32,7 @@ def test_size_of_a_folder_is_that_of_its_files(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "b").write_bytes(bytes(1000))
     (tmp_path / "c").write_bytes(bytes(500))
-    assert inference_speed._bytes(tmp_path) == 1500
+    assert inference_speed.size_in_bytes(tmp_path) == 1500
 
 
 def test_cold_start_times_to_the_first_line_and_reads_the_childs_own_memory():
@@ -62,9 +62,9 @@ def test_each_number_of_threads_has_a_process_of_its_own_after_the_files_are_mad
         apart.append((work, *rest[:2]))
         return [f"{work.__name__}{rest[1]}"] if rest else None
 
-    monkeypatch.setattr(inference_speed, "_apart", separate)
+    monkeypatch.setattr(inference_speed, "in_new_process", separate)
     monkeypatch.setattr(cold_start, "measure_starts", lambda folder, size, workers, starts: [f"{starts} starts"])
-    records = inference_speed.run(Options(quick=True, threads=2))
+    records = inference_speed.measure_stage(BenchmarkOptions(quick=True, threads=2))
     sizes = inference_speed.QUICK_BATCHES
     measured = [(inference_speed.measure_runtimes, sizes, threads) for threads in (1, 2)]
     assert apart == [(inference_speed.make_files,), *measured]
@@ -77,19 +77,19 @@ def test_every_runtime_is_measured_on_its_own_file_at_each_batch_size(tmp_path, 
     cores, tables, made = [], [], []
 
     def runtime(name):
-        def make(path, *_, **how):
-            made.append((name, path.name, *how.values()))
+        def load(path, threads):
+            made.append((name, path.name, threads))
             return lambda batch: None
 
-        return make
+        return load
 
     def measure(case, contenders, pace):
         tables.append((case.batch_size, case.threads))
         assert [contender.prepare()() for contender in contenders] == [case.batch_size] * len(contenders)
         return [contender.name for contender in contenders]
 
-    for name in ("_predict", "_call", "_function", "_saved_model", "_lite", "_ours"):
-        monkeypatch.setattr(inference_speed, name, runtime(name))
+    runtimes = {name: (runtime(name), file) for name, (_, file) in inference_speed.RUNTIMES.items()}
+    monkeypatch.setattr(inference_speed, "RUNTIMES", runtimes)
     monkeypatch.setattr(inference_speed, "measure", measure)
     monkeypatch.setattr(inference_speed.os, "sched_setaffinity", lambda process, chosen: cores.append(len(chosen)))
     for name in ("set_intra_op_parallelism_threads", "set_inter_op_parallelism_threads"):
@@ -98,13 +98,13 @@ def test_every_runtime_is_measured_on_its_own_file_at_each_batch_size(tmp_path, 
     assert tables == [(1, 1), (3, 1)]
     assert cores == [1, 1, 1]
     assert len(records) == 2 * len(made[: len(made) // 2]) == 18
-    assert [file for name, file, *_ in made[:9] if name == "_ours"] == list(inference_speed.FILES.values())
-    assert [how for name, _, *how in made[:9] if name == "_function"] == [[False], [True]]
+    assert [file for name, file, _ in made[:9] if name.startswith("ours")] == list(inference_speed.FILES.values())
+    assert {threads for _, _, threads in made} == {1}
 
 
 def test_a_tensorflow_without_tf_lite_is_told(tmp_path):
     with pytest.raises(CannotRunError, match="no TF-Lite"):
-        inference_speed._lite(tmp_path, 1)
+        inference_speed.tf_lite(tmp_path / "model.tflite", 1)
 
 
 def test_starts_take_turns_and_the_first_of_each_is_left_out(tmp_path, monkeypatch):

@@ -98,11 +98,11 @@ def test_phantoms_are_shrunk_turned_mirrored_and_inverted(monkeypatch):
 
 def test_a_source_with_more_files_than_wanted_is_thinned_evenly():
     images = tuple(range(100))
-    assert image_folders._spread(images, 10) == [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]
-    assert image_folders._spread(images, 200) == list(images)
+    assert image_folders.spread(images, 10) == [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]
+    assert image_folders.spread(images, 200) == list(images)
 
 
 def test_a_picture_that_cannot_be_encoded_is_named(monkeypatch):
     monkeypatch.setattr(cv2, "imencode", lambda *_: (False, None))
     with pytest.raises(InputError, match="a chest: OpenCV could not encode it"):
-        image_folders._encode(np.zeros((4, 4), np.uint8), "a chest")
+        image_folders.encode_jpeg(np.zeros((4, 4), np.uint8), "a chest")

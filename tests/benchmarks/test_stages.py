@@ -5,15 +5,14 @@ import numpy as np
 import pytest
 
 from benchmarks import augmentation_speed, image_folders, input_speed, training_speed
-from benchmarks.image_folders import Pictures
+from benchmarks.image_folders import JpegFolder
 from benchmarks.measuring.harness import Pace
-from benchmarks.options import Options
+from benchmarks.options import BenchmarkOptions
 
 COUNT = 60
 ALWAYS = (
     "ours: records, cached in memory",
     "ours: records, first epoch",
-    "ours: JPEGs read each epoch",
     "peer: ImageDataGenerator",
     "peer: image_dataset_from_directory",
     "limit: memory bandwidth",
@@ -38,8 +37,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def options(folder, monkeypatch):
-    monkeypatch.setattr(Options, "pace", lambda self, **_: Pace(1, 0.01))
-    return Options(source=folder, quick=True, threads=2)
+    monkeypatch.setattr(BenchmarkOptions, "pace", lambda self, **_: Pace(1, 0.01))
+    return BenchmarkOptions(source=folder, quick=True, threads=2)
 
 
 def by_name(records):
@@ -65,8 +64,8 @@ def test_small_pictures_of_other_sizes_are_brought_to_it(tmp_path):
 @pytest.mark.parametrize("augmented", [False, True])
 def test_input_table_has_ours_peers_and_limits(folder, options, monkeypatch, augmented):
     monkeypatch.setattr(input_speed, "BATCH", 8)
-    found = Pictures("made up", folder)
-    records = by_name(input_speed._table(found, 32, augmented, options, built=True))
+    found = JpegFolder("made up", folder)
+    records = by_name(input_speed.measure_table(found, 32, augmented, options, built=True))
     assert {name.split(":")[0] for name in records} == {"ours", "peer", "limit"}
     for name in ALWAYS:
         assert records[name].images_per_second > 0
@@ -77,7 +76,7 @@ def test_input_table_has_ours_peers_and_limits(folder, options, monkeypatch, aug
 
 def test_augment_tables_have_each_shape(options, monkeypatch):
     monkeypatch.setattr(augmentation_speed, "SHAPES", ((4, 32), (2, 40)))
-    records = augmentation_speed.run(options)
+    records = augmentation_speed.measure_stage(options)
     assert {(record.case.batch_size, record.case.image_size) for record in records} == {(4, 32), (2, 40)}
     assert all(record.images_per_second > 0 for record in records)
 
@@ -86,8 +85,8 @@ def test_augment_tables_have_each_shape(options, monkeypatch):
 def test_train_table_measures_the_steps_share_of_waiting(options, monkeypatch):
     monkeypatch.setattr(training_speed, "SIZE", 48)
     monkeypatch.setattr(training_speed, "BATCH", 4)
-    records = by_name(training_speed.run(options))
-    assert records[training_speed.AGAINST].images_per_second > 0
+    records = by_name(training_speed.measure_stage(options))
+    assert records[training_speed.REFERENCE].images_per_second > 0
     ours = [record for name, record in records.items() if name.startswith("ours: ")]
     assert {name.split()[1].rstrip(",") for name in records if name.startswith("ours: ")} == {"study", "compact"}
     assert all(0 <= record.details["waiting for input, %"] <= 100 for record in ours if record.runs)

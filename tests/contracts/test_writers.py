@@ -144,9 +144,11 @@ def journal(path):
 
 
 def leaderboard(path):
-    from tuning.results.leaderboard import Row, write_csv
+    from tuning.results.leaderboard import TrialRow, write_csv
 
-    write_csv([Row(1, "finished", 0.9, 3, 1.0, {"dropout": 0.1}, (0.9,), "")] * 20, SimpleNamespace(name="auroc"), path)
+    write_csv(
+        [TrialRow(1, "finished", 0.9, 3, 1.0, {"dropout": 0.1}, (0.9,), "")] * 20, SimpleNamespace(name="auroc"), path
+    )
 
 
 def ladder(path):
@@ -156,9 +158,11 @@ def ladder(path):
 
 
 def events(path):
-    from tuning.results.tensorboard_log import _event, _write
+    from tensorboard.compat.proto.summary_pb2 import Summary
 
-    _write(path, [_event(float(number)) for number in range(50)])
+    from tuning.results.tensorboard_log import write_events
+
+    write_events(path, [(float(number), number, Summary()) for number in range(50)])
 
 
 def model(path):

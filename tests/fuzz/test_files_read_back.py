@@ -181,16 +181,16 @@ JOURNAL = {
 @given(data=st.data())
 def test_trials(data, folder, mutated, changed, input_error_only):
     from tuning.results.leaderboard import line, rows
-    from tuning.search.objective import parse
+    from tuning.search.objective import parse_objective
 
     trial = folder / "trials" / "trial_0"
     trial.mkdir(parents=True, exist_ok=True)
     (trial / "journal.json").write_bytes(data.draw(texts(JOURNAL)(mutated, changed)))
     (trial / "trial.json").write_bytes(data.draw(st.just(text(TRIAL).encode()) | texts(TRIAL)(mutated, changed)))
-    objective = parse("validation_auroc")
+    objective = parse_objective("validation_auroc")
     with input_error_only():
         if found := rows(folder / "trials", objective):
-            assert line(found, objective)
+            assert line(found, objective, found[0].trial)
 
 
 SPACE = {"dropout": [0.1, 0.5], "learning_rate": 0.001, "weight_decay": True}
@@ -201,12 +201,12 @@ SPACE = {"dropout": [0.1, 0.5], "learning_rate": 0.001, "weight_decay": True}
 @example(data=DEEP)
 def test_space(data, folder, mutated, changed, input_error_only):
     from pipeline.config import RunConfig
-    from tuning.search.space import space
+    from tuning.search.space import build_space
 
     path = folder / "space.json"
     path.write_bytes(data.encode() if isinstance(data, str) else data.draw(texts(SPACE)(mutated, changed)))
     with input_error_only():
-        parameters, _ = space((), path, RunConfig())
+        parameters, _ = build_space((), path, RunConfig())
         assert all(parameter.low < parameter.high for parameter in parameters)
 
 

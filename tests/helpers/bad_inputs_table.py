@@ -412,7 +412,7 @@ CASES = (
     Bad("space-cut", f"{TUNE} --space space.json", "a space that is no JSON", "is not JSON",
         lambda place: place.write("space.json", '{"dropout": [0.1,')),
     Bad("objective", f"{TUNE} --objective beauty", "an objective that does not exist", "beauty"),
-    Bad("search-nothing", "tuning --run-dir out --resume", "a folder without a search", "holds no run to resume"),
+    Bad("search-nothing", "tuning --run-dir out --resume", "a folder without a search", "holds no search to resume"),
     Bad("search-cut", "tuning --run-dir run --resume", "a search whose plan was cut off", "search.json",
         _taking("data", "run", then=lambda place: place.write("run/tuner/search.json", '{"settings": '))),
     Bad("search-variables", "tuning --run-dir out", "half of a cluster's variables", "set all three",

@@ -36,7 +36,7 @@ def auroc(config, epoch):
 
 
 def training(seconds=0.0):
-    """Give a stand-in for `pipeline.training.fit.fit` with its checkpoint, which notes every epoch it trains."""
+    """Return a stand-in for `pipeline.training.fit.fit` with its checkpoint, which notes every epoch it trains."""
     from pipeline.devices.precision import Execution
     from pipeline.run_folder.history import Epoch
     from pipeline.training.fit import DivergedError, Fitted
@@ -63,15 +63,34 @@ def training(seconds=0.0):
     return train
 
 
+def plan(**search):
+    from tuning.search.search_plan import Plan
+
+    return Plan(start(**search), DATA)
+
+
+def score(config, fitted):
+    return fitted.best.validation_auroc
+
+
+def tuner(run_dir, plan, train=None, **options):
+    """Return the tuner of a search that trains nothing; made again in the same folder, it resumes."""
+    from pipeline.run_folder.folder import RunFolder
+    from tuning.search.search_folder import SearchFolder
+    from tuning.trials import make_tuner
+
+    folder = SearchFolder(RunFolder(run_dir))
+    return make_tuner(plan, None, folder, train=train or training(), score=score, **options)
+
+
 def main():
     from rich.console import Console
 
     from pipeline.run_folder.folder import RunFolder
     from pneumo_tfds.program.files import write_json
-    from tuning import local_workers, trials
+    from tuning import local_workers
     from tuning.search import kerastuner_roles
     from tuning.search.search_folder import SearchFolder
-    from tuning.search.search_plan import Plan, write
 
     parser = argparse.ArgumentParser()
     parser.add_argument("run_dir", type=Path)
@@ -82,36 +101,33 @@ def main():
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--tuner", default="random")
     given = parser.parse_args()
-    plan = Plan(start(tuner=given.tuner, max_trials=given.trials, trial_epochs=given.epochs), DATA)
-    folder = SearchFolder(RunFolder(given.run_dir).tuner)
+    search = plan(tuner=given.tuner, max_trials=given.trials, trial_epochs=given.epochs)
+    folder = SearchFolder(RunFolder(given.run_dir))
 
     def make():
-        return trials.make_search(
-            plan, None, folder, train=training(given.seconds), score=lambda config, fitted: fitted.best.validation_auroc
-        )
+        return tuner(given.run_dir, search, training(given.seconds))
 
     if given.worker:
-        import threading
+        from tuning.worker import end_with_chief
 
-        from tuning.worker import _end_with_chief
-
-        threading.Thread(target=_end_with_chief, daemon=True).start()
+        end_with_chief()
     if kerastuner_roles.role() == "worker":
         kerastuner_roles.await_chief()
         make().search()
         return
     folder.path.mkdir(parents=True, exist_ok=True)
-    write(plan, folder.plan)
-    say = Console(width=200).print
+    search.write(folder.plan)
+    report = Console(width=200).print
     if kerastuner_roles.role() == "chief":
-        local_workers.serve(make(), None, say=say)
+        local_workers.serve(make(), None, report=report)
     elif given.workers == 1:
         make().search()
     else:
         port = kerastuner_roles.free_port()
         os.environ.update(kerastuner_roles.environment("chief", port))
         command = [sys.executable, __file__, *sys.argv[1:], "--worker"]
-        local_workers.serve(make(), local_workers.Team(command, given.workers, port, folder.path / "logs"), say=say)
+        workers = local_workers.LocalWorkers(command, given.workers, port, folder.logs)
+        local_workers.serve(make(), workers, report=report)
     write_json(folder.path / "done.json", True)
 
 

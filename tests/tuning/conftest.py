@@ -10,29 +10,23 @@ import stub_search as stub
 
 
 @pytest.fixture(autouse=True)
-def nothing_to_give_back(monkeypatch):
+def no_memory_to_release(monkeypatch):
     """Stubbed trials leave nothing behind, and collecting garbage takes half a second each."""
-    monkeypatch.setattr("tuning.search.tuner.given_back", nullcontext)
+    monkeypatch.setattr("tuning.search.tuner.releasing_memory", nullcontext)
 
 
 @pytest.fixture
 def plan():
-    """Make a plan: what the search may spend, by keyword."""
-    from tuning.search.search_plan import Plan
-
-    return lambda **search: Plan(stub.start(**search), stub.DATA)
+    """Return a function that makes a plan; what the search may spend is given by keyword."""
+    return stub.plan
 
 
 @pytest.fixture
 def search(tmp_path):
-    """Make a search that trains nothing, in one folder: made again, it resumes."""
-    from tuning.search.search_folder import SearchFolder
-    from tuning.trials import make_search
+    """Return a function that makes a search without training, in one folder: called again, it resumes."""
 
     def make(plan, train=None, **options):
-        folder = SearchFolder(tmp_path / "run" / "tuner")
-        judge = lambda config, fitted: fitted.best.validation_auroc  # noqa: E731
-        return make_search(plan, None, folder, train=train or stub.training(), score=judge, **options)
+        return stub.tuner(tmp_path / "run", plan, train, **options)
 
     make.trials = tmp_path / "run" / "tuner" / "trials"
     return make

@@ -6,7 +6,7 @@ import pytest
 
 from pneumo_tfds.program.errors import InputError
 from tuning.results import leaderboard
-from tuning.search import journal
+from tuning.search.journal import FILE
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_state_that_cannot_be_read_is_one_line(ended, search, plan, name):
 
 
 def test_journal_that_cannot_be_read_is_one_line(ended, plan):
-    path = ended / "trial_0" / journal.FILE
+    path = ended / "trial_0" / FILE
     for damage in [*damages(path), b'{"values": 7}', b"{}"]:
         path.write_bytes(damage)
         with pytest.raises(InputError, match=rf"{path}.*; take it from a copy, or begin a new search"):

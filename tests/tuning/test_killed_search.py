@@ -20,16 +20,7 @@ TRIALS, EPOCHS = 4, 4
 
 def begin(folder, *options, **variables):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | variables
-    command = [
-        sys.executable,
-        stub.__file__,
-        str(folder),
-        "--trials",
-        str(TRIALS),
-        "--epochs",
-        str(EPOCHS),
-        *options,
-    ]
+    command = [sys.executable, stub.__file__, str(folder), "--trials", str(TRIALS), "--epochs", str(EPOCHS), *options]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -76,7 +67,7 @@ def test_a_killed_workers_trial_is_given_out_again_and_no_process_is_left(tmp_pa
     workers = psutil.Process(process.pid).children()
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
-    assert "by signal 9 in trial 1, which is given out again" in output
+    assert "by signal 9 in trial 1, which another attempt continues" in output
     found = trained(tmp_path)
     assert len(found) == TRIALS
     for name, epochs in found.items():
@@ -134,7 +125,7 @@ def test_a_cluster_gives_the_trial_of_a_worker_that_never_comes_back_to_another(
     assert survivor.wait(timeout=240) == 0
     output, _ = chief.communicate(timeout=60)
     assert chief.returncode == 0, output
-    assert "worker1 was not heard of for 6 s in trial" in output
+    assert "worker1 was not heard from for 6 s in trial" in output
     found = trained(tmp_path)
     assert len(found) == TRIALS
     for name, epochs in found.items():
@@ -156,7 +147,7 @@ def test_workers_go_on_with_their_trials_when_a_killed_chief_is_started_again(cl
     assert [member.wait(timeout=240) for member in members] == [0, 0]
     output, _ = chief.communicate(timeout=60)
     assert chief.returncode == 0, output
-    assert "given out again" not in output
+    assert "another attempt" not in output
     for name, epochs in trained(tmp_path).items():
         assert [epoch for epoch, _ in epochs] == list(range(1, EPOCHS + 1)), name
     assert len(trained(tmp_path)) == TRIALS

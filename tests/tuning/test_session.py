@@ -22,7 +22,7 @@ import stub_search as stub
 from pipeline.config import RunConfig
 from pipeline.config.config_json import read, to_dict
 from pneumo_tfds.program.errors import InputError
-from tuning.__main__ import TuneCommand, recorded
+from tuning.__main__ import TuneCommand, recorded_settings, tune
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def whole(tmp_path, monkeypatch):
     data = SimpleNamespace(train=None, validation=None, identity=lambda: stub.DATA)
     monkeypatch.setattr(session, "with_dataset", lambda settings: settings)
     monkeypatch.setattr(session, "open_data", lambda settings: data)
-    monkeypatch.setattr("tuning.results.confirm.given_back", nullcontext)
+    monkeypatch.setattr("tuning.results.confirm.releasing_memory", nullcontext)
     whole = SimpleNamespace(folder=tmp_path / "run", train=stub.training())
 
     def fit(config, train, validation, **keywords):
@@ -44,7 +44,7 @@ def whole(tmp_path, monkeypatch):
     def search(resume=False, folder=None, **options):
         text = io.StringIO()
         console = Console(file=text, width=120)
-        session.search(stub.start(**options), folder or whole.folder, resume=resume, console=console)
+        session.run_search(stub.start(**options), folder or whole.folder, resume=resume, console=console)
         return text.getvalue()
 
     whole.search = search
@@ -74,7 +74,7 @@ def test_a_search_leaves_leaderboard_page_and_winner(whole):
 
 def test_a_search_that_was_begun_is_not_begun_again_without_resume(whole):
     whole.search(max_trials=2)
-    with pytest.raises(InputError, match="already holds a search; go on with --resume"):
+    with pytest.raises(InputError, match="already holds a search; use --resume"):
         whole.search(max_trials=2)
     said = whole.search(max_trials=4, resume=True)
     assert "2 trials have ended" in said
@@ -87,15 +87,61 @@ def test_another_search_is_refused_on_resume(whole):
         whole.search(max_trials=2, trial_epochs=2, resume=True)
 
 
-def test_train_may_ask_to_resume_a_search_that_was_never_begun(whole):
+def test_a_search_writes_what_it_starts_from_but_no_config_of_a_network(whole):
+    whole.search(max_trials=2)
+    assert read(whole.folder / "tuner" / "start.json", RunConfig) == stub.start(max_trials=2)
+    assert [path.name for path in whole.folder.iterdir()] == ["tuner"]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_search_may_begin_beside_a_config_and_leaves_it_as_it_is(whole, resume):
     whole.folder.mkdir()
-    (whole.folder / "config.json").write_text(json.dumps(to_dict(stub.start(max_trials=2))))
-    whole.search(max_trials=2, resume=True)
+    config = whole.folder / "config.json"
+    config.write_text(json.dumps(to_dict(stub.start(max_trials=2))))
+    before = config.read_bytes()
+    whole.search(max_trials=2, resume=resume)
     assert (whole.folder / "tuner" / "best.json").exists()
+    whole.search(max_trials=3, resume=True)
+    assert config.read_bytes() == before
+    assert len(leaderboard(whole)) == 3
 
 
-def test_a_folder_without_a_run_is_not_resumed_and_one_with_other_things_not_used(whole, tmp_path):
-    with pytest.raises(InputError, match="holds no run to resume"):
+def test_a_damaged_config_is_refused_before_a_search_begins(whole):
+    whole.folder.mkdir()
+    (whole.folder / "config.json").write_text('{"fit": ')
+    with pytest.raises(InputError, match=r"config\.json"):
+        whole.search(max_trials=2)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_search_killed_before_its_plan_was_written_begins_again(whole, resume):
+    (whole.folder / "tuner").mkdir(parents=True)
+    (whole.folder / "tuner" / "start.json").write_text(json.dumps(to_dict(stub.start(max_trials=9))))
+    whole.search(max_trials=2, resume=resume)
+    assert len(leaderboard(whole)) == 2
+
+
+def test_without_tensorboard_no_logs_are_written_and_the_search_says_so_once(whole, monkeypatch):
+    monkeypatch.setattr("tuning.results.tensorboard_log.AVAILABLE", False)
+    assert whole.search(max_trials=2).count("pneumo[tensorboard]") == 1
+    assert not (whole.folder / "tuner" / "tensorboard").exists()
+
+
+def test_other_libraries_are_left_as_they_were(whole):
+    import logging
+    import warnings
+
+    from keras_tuner.src import config
+
+    logging.getLogger("tensorflow").setLevel(logging.INFO)
+    before = config.DEBUG, list(warnings.filters)
+    whole.search(max_trials=2)
+    assert (config.DEBUG, list(warnings.filters)) == before
+    assert logging.getLogger("tensorflow").level == logging.INFO
+
+
+def test_a_folder_without_a_search_is_not_resumed_and_one_with_other_things_not_used(whole, tmp_path):
+    with pytest.raises(InputError, match="holds no search to resume"):
         whole.search(resume=True)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpeg").touch()
@@ -132,7 +178,7 @@ def test_ctrl_c_says_how_to_go_on(whole, capsys):
     from tuning import session
 
     with pytest.raises(KeyboardInterrupt):
-        session.search(session.RunConfig(), whole.folder, resume=False, console=Console(file=text, width=200))
+        session.run_search(RunConfig(), whole.folder, resume=False, console=Console(file=text, width=200))
     assert f"--run-dir {whole.folder} --resume" in text.getvalue()
 
 
@@ -162,18 +208,18 @@ def test_the_confirmed_winner_is_the_best_over_new_seeds_not_the_luckiest_trial(
     assert "Confirmed over seeds" in (whole.folder / "tuner" / "search.html").read_text()
 
 
-def test_the_verdict_admits_what_seeds_alone_could_explain():
-    from tuning.results.confirm import Candidate, interval, verdict
-    from tuning.search.objective import parse
+def test_the_conclusion_admits_what_seeds_alone_could_explain():
+    from tuning.results.confirm import Candidate, conclusion, interval
+    from tuning.search.objective import parse_objective
 
     def candidate(trial, *scores):
         return Candidate(trial, {}, 0.9, tuple(range(len(scores))), scores, *interval(scores))
 
-    auroc = parse("validation_auroc")
+    auroc = parse_objective("validation_auroc")
     start, close = candidate(1, 0.9, 0.91, 0.904), candidate(1, 0.9, 0.93, 0.91)
-    assert "beats the starting values" in verdict([candidate(4, 0.95, 0.96, 0.955), start], auroc)
-    assert "seeds alone could explain" in verdict([candidate(4, 0.99, 0.90, 0.93), close], auroc)
-    kept = verdict([candidate(1, 0.95, 0.96), candidate(3, 0.9, 0.92)], auroc)
+    assert "beats the starting values" in conclusion([candidate(4, 0.95, 0.96, 0.955), start], auroc)
+    assert "seeds alone could explain" in conclusion([candidate(4, 0.99, 0.90, 0.93), close], auroc)
+    kept = conclusion([candidate(1, 0.95, 0.96), candidate(3, 0.9, 0.92)], auroc)
     assert "they are kept. The next best: trial 3 has -0.0450 (95 % interval" in kept
     assert "One setting varies by 0.0112 (standard deviation) from seed to seed" in kept
 
@@ -196,7 +242,7 @@ def test_winners_are_confirmed_unless_their_figures_mean_nothing(plan, monkeypat
     monkeypatch.setattr(confirm.kerastuner_roles, "role", lambda: role)
     made = plan(confirm_top=asked)
     data = DataConfig(dataset=Path("data") / dataset / "1.0.0")
-    assert confirm.count(replace(made, start=replace(made.start, data=data))) == expected
+    assert confirm.candidate_count(replace(made, start=replace(made.start, data=data))) == expected
 
 
 def test_importance_finds_the_parameter_that_matters_and_says_nothing_of_few_trials():
@@ -217,7 +263,7 @@ def test_importance_finds_the_parameter_that_matters_and_says_nothing_of_few_tri
 
 def test_the_leaderboard_shows_the_best_first_and_the_failed_last(plan, search):
     from tuning.results import leaderboard
-    from tuning.search.objective import parse
+    from tuning.search.objective import parse_objective
 
     def train(config, *, description, **keywords):
         if "2/" in description:
@@ -225,12 +271,12 @@ def test_the_leaderboard_shows_the_best_first_and_the_failed_last(plan, search):
         return stub.training()(config, description=description, **keywords)
 
     search(plan(max_trials=4), train).search()
-    objective = parse("validation_auroc")
+    objective = parse_objective("validation_auroc")
     rows = leaderboard.rows(search.trials, objective)
     assert rows[-1].status == "failed"
     assert rows[0].score == max(row.score for row in rows[:-1])
     text = io.StringIO()
-    Console(file=text, width=80).print(leaderboard.table(rows, objective))
+    Console(file=text, width=80).print(leaderboard.terminal_table(rows, objective))
     lines = text.getvalue().splitlines()
     assert all(len(line) <= 80 for line in lines)
     assert sum("start" in line for line in lines) == 1
@@ -242,24 +288,24 @@ def test_each_change_of_the_shifted_objective_meets_its_share_of_the_images():
     import numpy as np
 
     from pipeline.evaluation.shifts import SHIFTS
-    from tuning.search.objective import through_changes
+    from tuning.search.objective import shift_in_turn
 
     images = np.random.default_rng(0).integers(0, 256, (2 * len(SHIFTS), 32, 32, 1), dtype=np.uint8)
-    changed = through_changes(images)
+    changed = shift_in_turn(images)
     assert changed.shape == images.shape
     assert changed.dtype == np.uint8
     assert all((one != other).any() for one, other in zip(images, changed, strict=True))
-    np.testing.assert_array_equal(changed, through_changes(images))
+    np.testing.assert_array_equal(changed, shift_in_turn(images))
 
 
 def test_what_a_run_folder_holds_is_the_default_of_every_flag(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(to_dict(stub.start(max_trials=3))))
-    assert recorded(["--run-dir", str(tmp_path), "--resume"]) == TuneCommand(**vars(stub.start(max_trials=3)))
+    assert recorded_settings(["--run-dir", str(tmp_path), "--resume"]) == TuneCommand(**vars(stub.start(max_trials=3)))
     (tmp_path / "tuner").mkdir()
     (tmp_path / "tuner" / "start.json").write_text(json.dumps(to_dict(stub.start(max_trials=7))))
-    assert recorded([f"--run-dir={tmp_path}"]).search.max_trials == 7  # config.json may hold the winner by now
-    assert recorded(["--run-dir", str(tmp_path / "none")]) is None
-    assert recorded([]) is None
+    assert recorded_settings([f"--run-dir={tmp_path}"]).search.max_trials == 7  # config.json may hold the winner by now
+    assert recorded_settings(["--run-dir", str(tmp_path / "none")]) is None
+    assert recorded_settings([]) is None
 
 
 def test_help_takes_less_than_a_second_of_work():
@@ -317,10 +363,9 @@ def test_a_worker_that_cannot_reach_its_chief_says_so_in_one_line(tmp_path):
 
 
 def test_a_worker_needs_the_run_folder_of_its_chief(monkeypatch):
-    from tuning import session
-
+    monkeypatch.setattr("tuning.search.kerastuner_roles.role", lambda: "worker")
     with pytest.raises(InputError, match="a worker needs --run-dir"):
-        session.work(None)
+        tune(TuneCommand())
 
 
 def test_a_chief_that_is_started_again_goes_on_without_being_told(whole, monkeypatch):

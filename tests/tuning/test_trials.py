@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+import stub_search as stub
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 from tuning import trials
@@ -28,17 +29,18 @@ def alone():
 
 
 @pytest.fixture
-def shown(tmp_path, search, monkeypatch):
+def shown(tmp_path, monkeypatch):
     """Run the trials of a plan in searches that train nothing; give what was printed."""
+    make_tuner = trials.make_tuner
 
     def run(plan, *, terminal=False, train=None):
         def make(plan, data, folder, **how):
             with alone():
-                return search(plan, train=train, **how)
+                return make_tuner(plan, data, folder, train=train or stub.training(), score=stub.score, **how)
 
-        monkeypatch.setattr(trials, "make_search", make)
+        monkeypatch.setattr(trials, "make_tuner", make)
         console = Console(file=io.StringIO(), width=200, force_terminal=terminal)
-        trials.run_trials(plan, None, RunFolder(tmp_path / "run"), SearchFolder(tmp_path / "run" / "tuner"), console)
+        trials.run_trials(plan, None, RunFolder(tmp_path / "run"), SearchFolder(RunFolder(tmp_path / "run")), console)
         return console.file.getvalue()
 
     return run
@@ -47,16 +49,16 @@ def shown(tmp_path, search, monkeypatch):
 @pytest.fixture
 def served(monkeypatch):
     """A chief that tries the trials itself; give what it was asked for."""
-    asked = SimpleNamespace(team="not asked")
+    asked = SimpleNamespace(workers="not asked")
 
-    def serve(tuner, team, on_tick, say):
-        asked.team, asked.role, asked.environment = team, kerastuner_roles.role(), dict(os.environ)
+    def serve(tuner, workers, on_tick, report):
+        asked.workers, asked.role, asked.environment = workers, kerastuner_roles.role(), dict(os.environ)
         on_tick()
         with alone():
             tuner.search()
         on_tick()
         on_tick()
-        say("worker2 ended by signal 9")
+        report("worker2 ended by signal 9")
 
     monkeypatch.setattr("tuning.local_workers.serve", serve)
     return asked
@@ -85,19 +87,19 @@ def test_a_search_whose_trials_all_fail_ends_with_the_last_reason(plan, shown):
     def train(config, **_):
         raise DivergedError("the loss is no longer finite")
 
-    with pytest.raises(InputError, match="its last trials all failed, the last of them because the loss is no longer"):
+    with pytest.raises(InputError, match=r"its last trials all failed.*the loss is no longer"):
         shown(plan(max_trials=9), train=train)
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_workers_are_started_under_a_chief_and_each_trial_is_told_once(plan, shown, served, tmp_path, terminal):
+def test_workers_are_started_under_a_chief_and_each_trial_is_shown_once(plan, shown, served, tmp_path, terminal):
     before = dict(os.environ)
     text = shown(plan(max_trials=3, workers=2), terminal=terminal)
-    team = served.team
-    assert (team.count, team.logs, team.gpus) == (2, tmp_path / "run" / "tuner" / "logs", 0)
-    assert team.command[1:] == ["-m", "tuning.worker", "--run-dir", str(tmp_path / "run")]
+    workers = served.workers
+    assert (workers.count, workers.logs, workers.gpus) == (2, tmp_path / "run" / "tuner" / "logs", 0)
+    assert workers.command[1:] == ["-m", "tuning.worker", "--run-dir", str(tmp_path / "run")]
     assert served.role == "chief"
-    assert served.environment[kerastuner_roles.PORT] == str(team.port)
+    assert served.environment[kerastuner_roles.PORT] == str(workers.port)
     assert dict(os.environ) == before  # what follows is no chief's work
     assert text.count("2 workers; their output is in ") == 1
     assert text.count("worker2 ended by signal 9") == 1
@@ -108,16 +110,16 @@ def test_workers_are_started_under_a_chief_and_each_trial_is_told_once(plan, sho
 
 def test_there_are_never_more_workers_than_trials(plan, shown, served):
     shown(plan(max_trials=2, workers=5))
-    assert served.team.count == 2
-    served.team = "not asked"
+    assert served.workers.count == 2
+    served.workers = "not asked"
     shown(plan(max_trials=1, workers=5))
-    assert served.team == "not asked"
+    assert served.workers == "not asked"
 
 
 def test_a_clusters_chief_starts_no_workers_and_a_complete_search_asks_for_none(plan, shown, served, monkeypatch):
     monkeypatch.setattr(kerastuner_roles, "role", lambda: "chief")
     assert shown(plan(max_trials=2)).count("best so far") == 2
-    assert served.team is None
-    served.team = "not asked"
+    assert served.workers is None
+    served.workers = "not asked"
     assert shown(plan(max_trials=2)) == ""  # resumed when all was done
-    assert served.team == "not asked"
+    assert served.workers == "not asked"

@@ -1,1 +1,1 @@
-"""What a search found: leaderboard, confirmation, importance, plots, page."""
+"""Results of a search: leaderboard, confirmed candidates, importance, plots, page and TensorBoard logs."""

@@ -1,7 +1,7 @@
-"""An honest winner: the best few trials trained again from other seeds, beside the starting values.
+"""Confirming the winner: the best trials and the starting values are trained again from other seeds.
 
-The best of many noisy trials is partly the luckiest. Its own score is therefore not used again: every candidate is
-trained from seeds that the search has not seen, and the best mean wins.
+The best of many noisy trials is partly the luckiest, so its score in the search is not used: every candidate is trained
+from seeds that the search has not used, and the best mean wins.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from typing import Any
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from scipy.stats import t
+from scipy.stats import sem, t
 
 from pipeline.config import RunConfig
 from pipeline.training.fit import DivergedError, Fitted
 from pneumo_tfds.program.files import write_json
-from tuning.results.leaderboard import Row
+from tuning.results.leaderboard import TrialRow
 from tuning.search import kerastuner_roles
-from tuning.search.keras_memory import given_back
+from tuning.search.keras_memory import releasing_memory
 from tuning.search.objective import Objective
 from tuning.search.search_plan import Plan
 from tuning.search.tuner import CHECKPOINT, Train
 
 LEVEL = 0.95
-BY_DEFAULT = 2  # with the starting values three candidates, of three seeds each: as many epochs again as eight trials
+DEFAULT_COUNT = 2  # and the starting values, from three seeds each: about as many epochs as eight more trials
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One setting, over seeds."""
+    """One setting, trained from several seeds."""
 
     trial: int
     values: dict[str, float]
     searched: float
-    """What its trial had scored in the search."""
+    """The score of its trial in the search."""
     seeds: tuple[int, ...]
-    """The new seeds; one whose run diverged is left out."""
+    """The new seeds, without those whose run diverged."""
     scores: tuple[float, ...]
     """The objective for each of them."""
     mean: float
@@ -50,37 +50,37 @@ class Candidate:
 
     @property
     def start(self) -> bool:
-        """Say whether these are the starting values."""
+        """True if these are the starting values."""
         return self.trial == 1
 
 
 def confirm(
     plan: Plan,
-    ranked: list[Row],
+    ranked: list[TrialRow],
     folder: Path,
     train: Train,
     score: Callable[[RunConfig, Fitted], float],
-    say: Callable[[str], None] = lambda text: None,
+    report: Callable[[str], None] = lambda text: None,
 ) -> list[Candidate]:
     """Train the best trials and the starting values from `--confirm-seeds` other seeds each; return them best first.
 
-    A run that is there already is not repeated, one that was interrupted goes on from its last epoch.
+    A run that has ended is not repeated; one that was interrupted resumes from its last epoch.
 
     Args:
         plan: what was searched.
         ranked: finished trials, best first.
-        folder: where the runs are kept.
-        train: how one is trained.
-        score: its objective.
-        say: told how each run ended.
+        folder: for the runs.
+        train: trains one run.
+        score: returns the objective of a trained run.
+        report: called with a line about each run.
     """
     search = plan.start.search
-    rows = ranked[: count(plan)]
+    rows = ranked[: candidate_count(plan)]
     rows += [row for row in ranked if row.trial == 1 and row not in rows]
     seeds = [plan.start.fit.seed + 1 + number for number in range(search.confirm_seeds)]
     found = []
     for row in rows:
-        drawn = {parameter.name: parameter.drawn(row.values[parameter.name]) for parameter in plan.parameters}
+        drawn = {parameter.name: parameter.to_drawn(row.values[parameter.name]) for parameter in plan.parameters}
         scores: dict[int, float] = {}
         for number, seed in enumerate(seeds, start=1):
             description = f"Confirming trial {row.trial}, seed {number}/{len(seeds)}, epoch"
@@ -90,7 +90,7 @@ def confirm(
             if value is not None:
                 scores[seed] = value
             ended = "diverged" if value is None else f"{plan.objective.name} {value:.4f}"
-            say(f"confirming trial {row.trial}, seed {number} of {len(seeds)}: {ended}")
+            report(f"confirming trial {row.trial}, seed {number} of {len(seeds)}: {ended}")
         if scores:
             searched, reached = float(row.score or 0.0), tuple(scores.values())
             found.append(Candidate(row.trial, row.values, searched, tuple(scores), reached, *interval(reached)))
@@ -98,25 +98,26 @@ def confirm(
     return sorted(found, key=lambda candidate: (sign * candidate.mean, not candidate.start))
 
 
-def count(plan: Plan) -> int:
+def candidate_count(plan: Plan) -> int:
     """Return how many of the best trials to train again: `--confirm-top`, or its default for these images and role."""
     search = plan.start.search
     if search.confirm_top is not None:
         return search.confirm_top
-    return 0 if plan.start.data.built.phantom or kerastuner_roles.role() == "chief" else BY_DEFAULT
+    return 0 if plan.start.data.built.phantom or kerastuner_roles.role() == "chief" else DEFAULT_COUNT
 
 
 def interval(scores: Sequence[float]) -> tuple[float, float, float]:
-    """Give mean, low and high of the 95 % interval of the mean (Student's t); of fewer than two, -inf to inf."""
+    """Return mean, low and high of the 95 % interval of the mean (Student's t); -inf to inf for fewer than two."""
     mean = float(np.mean(scores)) if scores else np.nan
     if len(scores) < 2:
         return mean, -np.inf, np.inf
-    reach = float(t.ppf((1 + LEVEL) / 2, len(scores) - 1) * np.std(scores, ddof=1) / np.sqrt(len(scores)))
-    return mean, mean - reach, mean + reach
+    scale = max(sem(scores), np.finfo(float).tiny)  # of equal scores SciPy would return NaN
+    low, high = t.interval(LEVEL, len(scores) - 1, loc=mean, scale=scale)
+    return mean, float(low), float(high)
 
 
-def verdict(found: list[Candidate], objective: Objective) -> str:
-    """Say in a sentence or two whether the search has found something better than the starting values, and how sure."""
+def conclusion(found: list[Candidate], objective: Objective) -> str:
+    """Return one or two sentences: whether the search found better values than the starting ones, and how surely."""
     best, start = found[0], next((candidate for candidate in found if candidate.start), None)
     if start is None:
         return "The starting values did not train, so there is nothing to compare the winner with."
@@ -133,7 +134,7 @@ def verdict(found: list[Candidate], objective: Objective) -> str:
 
 
 def _differences(one: Candidate, start: Candidate) -> list[float]:
-    """Seed by seed, where both trained: the same seed gives both the same data order and augmentation."""
+    """Return the differences by seed, where both trained: a seed gives both the same data order and augmentation."""
     theirs = dict(zip(start.seeds, start.scores, strict=True))
     return [mine - theirs[seed] for seed, mine in zip(one.seeds, one.scores, strict=True) if seed in theirs]
 
@@ -141,22 +142,24 @@ def _differences(one: Candidate, start: Candidate) -> list[float]:
 def _beside(one: Candidate, start: Candidate) -> str:
     pairs = _differences(one, start)
     if not pairs:
-        return f"trial {one.trial} trained from other seeds than they"
+        return f"trial {one.trial} and they have no seed in common that trained"
     mean, low, high = interval(pairs)
     return f"trial {one.trial} has {mean:+.4f} (95 % interval {low:+.4f} to {high:+.4f} over {len(pairs)} seeds)"
 
 
 def _spread(found: list[Candidate]) -> str:
-    """Say how much one setting's scores vary, which is why a difference of that size cannot be told."""
+    """Return a sentence about how much the scores of one setting vary from seed to seed."""
     several = [candidate.scores for candidate in found if len(candidate.scores) > 1]
     if not several:
-        return "One seed each cannot tell."
+        return "One seed each is not enough to decide."
     deviation = np.sqrt(np.mean([np.var(scores, ddof=1) for scores in several]))
-    return f"One setting varies by {deviation:.4f} (standard deviation) from seed to seed; more seeds would tell more."
+    return (
+        f"One setting varies by {deviation:.4f} (standard deviation) from seed to seed; more seeds give a surer answer."
+    )
 
 
-def table(found: list[Candidate], objective: Objective) -> Table:
-    """Draw the candidates for a terminal."""
+def candidates_table(found: list[Candidate], objective: Objective) -> Table:
+    """Return the candidates as a table for a terminal."""
     drawn = Table(title="Confirmed over seeds", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("#", "trial", f"mean {objective.name}", "95 % interval", "seeds", "in the search", ""):
         drawn.add_column(heading, justify="right" if heading else "left")
@@ -169,24 +172,20 @@ def table(found: list[Candidate], objective: Objective) -> Table:
 
 
 def as_json(found: list[Candidate], objective: Objective) -> dict[str, Any]:
-    """Give what `confirmed.json` holds."""
+    """Return the content of `confirmed.json`."""
     rows = [
         {name: (None if isinstance(value, float) and not np.isfinite(value) else value) for name, value in row.items()}
         for row in map(asdict, found)
     ]
-    return {"objective": objective.name, "verdict": verdict(found, objective), "candidates": rows}
+    return {"objective": objective.name, "verdict": conclusion(found, objective), "candidates": rows}
 
 
 def _run(
-    config: RunConfig,
-    folder: Path,
-    train: Train,
-    score: Callable[[RunConfig, Fitted], float],
-    description: str,
+    config: RunConfig, folder: Path, train: Train, score: Callable[[RunConfig, Fitted], float], description: str
 ) -> float | None:
     result = folder / "score.json"
     if not result.exists():
-        with given_back():
+        with releasing_memory():
             try:
                 fitted = train(
                     config,

@@ -1,4 +1,4 @@
-"""Which hyper-parameters mattered, and how sure that is."""
+"""Importance of each hyper-parameter for the objective, with its uncertainty."""
 
 from __future__ import annotations
 
@@ -7,39 +7,40 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
+from sklearn.inspection import permutation_importance
 
-TREES = 64
+TREES = 16
 RESAMPLES = 40
-ENOUGH = 6  # trials; a forest of fewer only repeats them
+MINIMUM_TRIALS = 6  # a forest fitted to fewer only repeats them
 
 
 @dataclass(frozen=True)
 class Importance:
-    """Of one hyper-parameter."""
+    """The importance of one hyper-parameter."""
 
     name: str
     mean: float
-    """The forest's R2 falls by so much when the parameter's values are shuffled among trials; 0: it does not matter."""
+    """Decrease of the forest's R2 when the parameter's values are shuffled among trials; 0 if it does not matter."""
     low: float
     high: float
-    """90 % of the bootstrap resamples of trials."""
+    """`low` to `high` spans 90 % of the bootstrap resamples of trials."""
 
 
 def importance(
     units: NDArray[np.float64], scores: NDArray[np.float64], names: list[str], seed: int = 0
 ) -> list[Importance]:
-    """Estimate importance by permutation (Breiman 2001, "Random Forests", 10), resampling the trials for uncertainty.
+    """Estimate permutation importance (Breiman 2001, "Random Forests", 10), resampling the trials for its uncertainty.
 
     Args:
-        units: `[n, p]`, hyper-parameters from 0 to 1 on their own scales.
+        units: `[n, p]`, the hyper-parameters' positions on their own scales, from 0 to 1.
         scores: `[n]`, the objective.
-        names: of the p parameters.
+        names: of the p hyper-parameters.
         seed: of forest, resamples and permutations.
 
     Returns:
-        Most important first; empty for fewer than six trials or if all score alike.
+        The most important first; empty for fewer than six trials or if all scores are equal.
     """
-    if len(scores) < ENOUGH or np.ptp(scores) == 0:
+    if len(scores) < MINIMUM_TRIALS or np.ptp(scores) == 0:
         return []
     random = np.random.default_rng(seed)
     drops = np.zeros((RESAMPLES, len(names)))
@@ -48,14 +49,12 @@ def importance(
         x, y = units[rows], scores[rows]
         if np.ptp(y) == 0:
             continue
-        forest = RandomForestRegressor(TREES // 4, min_samples_leaf=2, random_state=int(random.integers(2**31)))
+        forest = RandomForestRegressor(TREES, min_samples_leaf=2, random_state=int(random.integers(2**31)))
         forest.fit(x, y)
-        variance = np.var(y)
-        base = 1 - np.mean((forest.predict(x) - y) ** 2) / variance
-        for column in range(len(names)):
-            shuffled = x.copy()
-            shuffled[:, column] = random.permutation(shuffled[:, column])
-            drops[resample, column] = base - (1 - np.mean((forest.predict(shuffled) - y) ** 2) / variance)
+        shuffled = permutation_importance(
+            forest, x, y, scoring="r2", n_repeats=1, random_state=int(random.integers(2**31))
+        )
+        drops[resample] = shuffled.importances_mean
     found = [
         Importance(name, float(column.mean()), *map(float, np.quantile(column, (0.05, 0.95))))
         for name, column in zip(names, drops.T, strict=True)

@@ -1,4 +1,4 @@
-"""Which trial is best: rows from a search's folder, a table for people, `leaderboard.csv` for machines."""
+"""The leaderboard: rows from a search's folder, a table for the terminal, and `leaderboard.csv`."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from rich.table import Table
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json, write_text
-from tuning.search import journal
+from tuning.search.journal import REMEDY, Journal
 from tuning.search.objective import Objective
 
-FIGURE = {"#": 2, "trial": 5, "epochs": 6, "time": 5}  # narrower than the 7 characters of a figure
-SHOWN = 12  # rows of the table in a terminal; the CSV has all
+NARROW = {"#": 2, "trial": 5, "epochs": 6, "time": 5}  # columns narrower than the 7 characters of a figure
+SHOWN_ROWS = 12  # in a terminal; the CSV file has all
 
 
 @dataclass(frozen=True)
-class Row:
+class TrialRow:
     """One trial."""
 
     trial: int
-    """Counted from 1, in the order they were begun. The first has the starting values."""
+    """Counted from 1 in the order in which trials begin. The first has the starting values."""
     status: str
-    """finished, hopeless, out of time, failed, or running."""
+    """finished, stopped early (by the median rule), out of time, failed, or running."""
     score: float | None
-    """The objective; None while it runs and if it failed."""
+    """The objective; None while the trial runs and if it failed."""
     epochs: int
-    """It has behind it, with those it went on from."""
+    """Epochs trained, including those that it continued from."""
     seconds: float
     values: dict[str, float]
     """Searched hyper-parameters."""
@@ -40,37 +40,43 @@ class Row:
     reason: str
 
 
-def rows(trials: Path, objective: Objective) -> list[Row]:
-    """Read the trials of a search, best first; those that failed or still run come last."""
+def rows(trials: Path, objective: Objective) -> list[TrialRow]:
+    """Read the trials of a search, best first; those that failed or still run come last.
+
+    Raises:
+        InputError: a file of a trial is damaged.
+    """
     found = []
     for folder in sorted(trials.glob("trial_*")):
-        account, record = journal.read(folder), folder / "trial.json"
-        if account is None or not record.exists():
+        journal, record = Journal.read(folder), folder / "trial.json"
+        if journal is None or not record.exists():
             continue
-        state = read_json(record, journal.REMEDY)
+        state = read_json(record, REMEDY)
         try:
             ended = state["status"] in ("COMPLETED", "FAILED")
-            outcome = "failed" if state["status"] == "FAILED" else account.outcome if ended else "running"
-            reason = account.reason or (_last_line(state["message"]) if outcome == "failed" else "")
+            outcome = "failed" if state["status"] == "FAILED" else journal.outcome if ended else "running"
+            reason = journal.reason or (_last_line(state["message"]) if outcome == "failed" else "")
             # Not KerasTuner's score: over gRPC it becomes a 32-bit float.
-            score = account.score if state["status"] == "COMPLETED" else None
-            curve = tuple(epoch["validation_auroc"] for epoch in account.epochs)
+            score = journal.score if state["status"] == "COMPLETED" else None
+            curve = tuple(epoch["validation_auroc"] for epoch in journal.epochs)
             number = int(folder.name.removeprefix("trial_")) + 1
         except JSON_SHAPE_ERRORS as error:
-            raise InputError(f"{record} is not what a search writes ({error}); {journal.REMEDY}") from error
-        found.append(Row(number, outcome, score, len(account.epochs), account.seconds, account.values, curve, reason))
+            raise InputError(f"{record} is not the record of a trial ({error}); {REMEDY}") from error
+        found.append(
+            TrialRow(number, outcome, score, len(journal.epochs), journal.seconds, journal.values, curve, reason)
+        )
     sign = -1 if objective.direction == "max" else 1
     return sorted(found, key=lambda row: (row.score is None, sign * (row.score or 0.0), row.trial))
 
 
-def table(found: list[Row], objective: Objective, limit: int = SHOWN) -> Table:
-    """Draw the table."""
+def terminal_table(found: list[TrialRow], objective: Objective, limit: int = SHOWN_ROWS) -> Table:
+    """Return the table for a terminal, with the best `limit` trials."""
     drawn = Table(title="Leaderboard", title_justify="left", box=SIMPLE_HEAD, padding=0, pad_edge=False)
     names = list(found[0].values) if found else []
     headings = ["#", "trial", objective.name.replace("_", " "), *(name.replace("_", " ") for name in names)]
     for heading in [*headings, "epochs", "time", ""]:
         # Figures stay whole on a narrow terminal; headings break at their spaces.
-        width = FIGURE.get(heading) or max((7, *map(len, heading.split()))) if heading else 0
+        width = NARROW.get(heading) or max((7, *map(len, heading.split()))) if heading else 0
         drawn.add_column(heading, justify="right" if heading else "left", min_width=width)
     for place, row in enumerate(found[:limit], start=1):
         note = "start" if row.trial == 1 else ""
@@ -89,10 +95,9 @@ def table(found: list[Row], objective: Objective, limit: int = SHOWN) -> Table:
     return drawn
 
 
-def line(found: list[Row], objective: Objective, trial: int | None = None) -> str:
-    """Say in one line how a trial (None: the one begun last) ended, for logs."""
-    last, best = max(found, key=lambda row: row.trial), found[0]
-    last = next((row for row in found if row.trial == trial), last)
+def line(found: list[TrialRow], objective: Objective, trial: int) -> str:
+    """Return one line for a log: how a trial ended, and the best one so far."""
+    last, best = next(row for row in found if row.trial == trial), found[0]
     values = ", ".join(f"{name} {value:.3g}" for name, value in last.values.items())
     result = f"failed: {last.reason}" if last.score is None else f"{objective.name} {last.score:.4f}"
     note = f" ({last.status})" if last.status not in ("finished", "failed") else ""
@@ -100,8 +105,8 @@ def line(found: list[Row], objective: Objective, trial: int | None = None) -> st
     return f"trial {last.trial}: {result}{note}, {last.epochs} epochs, {last.seconds:.0f} s; {values}{so_far}"
 
 
-def write_csv(found: list[Row], objective: Objective, path: Path) -> None:
-    """Write `leaderboard.csv`, best first: place, trial, status, objective, hyper-parameters, the rest."""
+def write_csv(found: list[TrialRow], objective: Objective, path: Path) -> None:
+    """Write `leaderboard.csv`, best trial first."""
     names = list(found[0].values) if found else []
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""`search.html`: the search as one self-contained page."""
+"""`search.html`: a report of the search as one self-contained page."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pneumo_tfds.program.files import write_text
 from tuning.results import search_plots
-from tuning.results.confirm import Candidate, verdict
-from tuning.results.importance import ENOUGH, importance
-from tuning.results.leaderboard import Row
+from tuning.results.confirm import Candidate, conclusion
+from tuning.results.importance import MINIMUM_TRIALS, importance
+from tuning.results.leaderboard import TrialRow
 from tuning.search.search_plan import Plan
 
 
-def write_page(path: Path, plan: Plan, rows: Sequence[Row], confirmed: Sequence[Candidate] = ()) -> None:
-    """Write the page.
+def write_page(path: Path, plan: Plan, rows: Sequence[TrialRow], confirmed: Sequence[Candidate] = ()) -> None:
+    """Write the report.
 
     Args:
         path: of the HTML file.
         plan: what was searched.
         rows: the leaderboard, best first; at least one trial has a score.
-        confirmed: the candidates that were trained over seeds, best first; empty if none were.
+        confirmed: the candidates that were trained from several seeds, best first; empty if there are none.
     """
     ranked = [row for row in rows if row.score is not None]
     units = np.array([[p.unit(row.values[p.name]) for p in plan.parameters] for row in ranked])
     found = importance(units, np.array([row.score for row in ranked]), [p.name for p in plan.parameters])
-    pictures = {
-        "best": _picture(lambda path: search_plots.best_so_far(path, plan, rows)),
-        "parameters": _picture(lambda path: search_plots.by_parameter(path, plan, rows)),
-        "parallel": _picture(lambda path: search_plots.parallel_coordinates(path, plan, rows)),
+    plots = {
+        "best": _png(lambda path: search_plots.best_so_far(path, plan, rows)),
+        "parameters": _png(lambda path: search_plots.by_parameter(path, plan, rows)),
+        "parallel": _png(lambda path: search_plots.parallel_coordinates(path, plan, rows)),
     }
     if found:
-        pictures["importance"] = _picture(lambda path: search_plots.importances(path, found))
+        plots["importance"] = _png(lambda path: search_plots.importances(path, found))
     environment = Environment(loader=PackageLoader("tuning.results", "."), autoescape=True, undefined=StrictUndefined)
     text = environment.get_template("search_page.html").render(
         plan=plan,
@@ -45,17 +45,17 @@ def write_page(path: Path, plan: Plan, rows: Sequence[Row], confirmed: Sequence[
         ranked=ranked,
         names=[parameter.name for parameter in plan.parameters],
         start=next((row for row in ranked if row.trial == 1), None),
-        pictures=pictures,
-        enough=ENOUGH,
+        plots=plots,
+        minimum=MINIMUM_TRIALS,
         confirmed=confirmed,
-        verdict=verdict(list(confirmed), plan.objective) if confirmed else "",
+        conclusion=conclusion(list(confirmed), plan.objective) if confirmed else "",
         seconds=sum(row.seconds for row in rows),
         made=f"{datetime.now():%Y-%m-%d %H:%M}",
     )
     write_text(path, text)
 
 
-def _picture(draw: Callable[[Path], None]) -> str:
+def _png(draw: Callable[[Path], None]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "figure.png"
         draw(path)

@@ -1,4 +1,4 @@
-"""The figures of a search: best so far, each parameter against the objective, parallel coordinates, importance."""
+"""Plots of a search: best so far, objective against each parameter, parallel coordinates, importance."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from matplotlib import colormaps
 
 from pipeline.report.plot_style import GREEN, GREY, INK, NORMAL, PNEUMONIA, canvas
 from tuning.results.importance import Importance
-from tuning.results.leaderboard import Row
+from tuning.results.leaderboard import TrialRow
 from tuning.search.search_plan import Plan
 from tuning.search.space import Parameter
 
 
-def best_so_far(path: Path, plan: Plan, rows: Sequence[Row]) -> None:
-    """Every trial's score in the order they were begun, and the best until then."""
+def best_so_far(path: Path, plan: Plan, rows: Sequence[TrialRow]) -> None:
+    """Plot every trial's score in the order in which they began, and the best so far."""
     ordered = sorted((row for row in rows if row.score is not None), key=lambda row: row.trial)
     scores = np.array([row.score for row in ordered], float)
     trials = [row.trial for row in ordered]
@@ -40,8 +40,8 @@ def best_so_far(path: Path, plan: Plan, rows: Sequence[Row]) -> None:
         axis.legend()
 
 
-def by_parameter(path: Path, plan: Plan, rows: Sequence[Row]) -> None:
-    """The objective against each hyper-parameter on its own scale; the winner and the start are marked."""
+def by_parameter(path: Path, plan: Plan, rows: Sequence[TrialRow]) -> None:
+    """Plot the objective against each hyper-parameter on its own scale; mark the best trial and the starting values."""
     ranked = [row for row in rows if row.score is not None]
     columns = min(4, len(plan.parameters))
     lines = -(-len(plan.parameters) // columns)
@@ -50,9 +50,8 @@ def by_parameter(path: Path, plan: Plan, rows: Sequence[Row]) -> None:
             units = [parameter.unit(row.values[parameter.name]) for row in ranked]
             axis.scatter(units, [row.score for row in ranked], s=24, color=GREY)
             start = [(unit, row.score) for unit, row in zip(units, ranked, strict=True) if row.trial == 1]
-            axis.scatter(
-                *zip(*start, strict=True), s=60, color=PNEUMONIA, marker="D", label="start", zorder=3
-            ) if start else None
+            if start:
+                axis.scatter(*start[0], s=60, color=PNEUMONIA, marker="D", label="start", zorder=3)
             axis.scatter(units[:1], [ranked[0].score], s=90, color=GREEN, marker="*", label="best", zorder=4)
             _scale(axis, parameter)
             axis.set_title(_label(parameter.name))
@@ -62,8 +61,8 @@ def by_parameter(path: Path, plan: Plan, rows: Sequence[Row]) -> None:
             axis.set_visible(False)
 
 
-def parallel_coordinates(path: Path, plan: Plan, rows: Sequence[Row]) -> None:
-    """A line a trial through its values; the better, the stronger its colour, the best in green."""
+def parallel_coordinates(path: Path, plan: Plan, rows: Sequence[TrialRow]) -> None:
+    """Plot each trial as a line through its values; better trials have a stronger colour, and the best is green."""
     ranked = [row for row in rows if row.score is not None]
     scores = np.array([row.score for row in ranked], float)
     span = np.ptp(scores) or 1.0
@@ -95,13 +94,13 @@ def parallel_coordinates(path: Path, plan: Plan, rows: Sequence[Row]) -> None:
 
 
 def importances(path: Path, found: Sequence[Importance]) -> None:
-    """Bars with the spread over resamples."""
+    """Plot importance as bars, with the spread over resamples as lines."""
     with canvas(path, 9, 0.7 + 0.5 * len(found)) as axis:
         for place, one in enumerate(reversed(found)):
             axis.barh(place, max(0.0, one.mean), color=NORMAL, height=0.55)
             axis.plot([one.low, one.high], [place, place], color=INK, linewidth=1.5)
         axis.set_yticks(range(len(found)), [_label(one.name) for one in reversed(found)])
-        axis.set_xlabel("Fall of R² when shuffled; the line spans 90 % of resamples of the trials")
+        axis.set_xlabel("Decrease of R² when shuffled; the line spans 90 % of the resamples of the trials")
         axis.set_title("Importance")
 
 

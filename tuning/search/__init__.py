@@ -1,1 +1,1 @@
-"""The search itself: plan, space, oracles, trials, and the files that make it resumable."""
+"""The search: its plan and space, KerasTuner's oracles and loop, and the files that make it resumable."""

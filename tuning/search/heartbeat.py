@@ -1,14 +1,15 @@
-"""A worker's sign of life: while it trains, it asks the chief every few seconds which trial it has.
+"""A worker's heartbeat: while it trains, it asks the chief every few seconds for its trial.
 
-To KerasTuner's chief that is the question for the next trial, which it answers with the one the worker has; ours notes
-when each worker asked last (`tuning.search.oracles`). A worker that is stopped for so long that its trial was given to
-another learns it from the answer.
+KerasTuner's chief answers a repeated request with the trial that the worker already has. Our chief also notes when each
+worker asked last (`tuning.search.oracles`). A worker that was suspended for so long that its trial went to another
+worker learns this from the answer.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -16,38 +17,29 @@ import grpc  # type: ignore[import-untyped]
 from tuning.search import kerastuner_roles
 
 
-class Heartbeat:
-    """Asks in a thread of its own, as long as it is entered."""
+@contextmanager
+def heartbeat(ask: Callable[[str], Any], worker: str, trial: str) -> Iterator[Callable[[], bool]]:
+    """Send heartbeats from a thread; yield a function that returns whether the trial went to another worker.
 
-    def __init__(self, ask: Callable[[str], Any], worker: str, trial: str) -> None:
-        """Do not ask yet.
+    Args:
+        ask: the chief's `create_trial`, which takes the worker's name and returns the worker's trial.
+        worker: its name.
+        trial: id of the trial it trains.
+    """
+    reassigned, stopped = threading.Event(), threading.Event()
 
-        Args:
-            ask: the chief's `create_trial`; called with the worker's name, it gives the worker's trial.
-            worker: its name.
-            trial: id of the trial it trains.
-        """
-        self._ask, self._worker, self._trial = ask, worker, trial
-        self._lost, self._stopped = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-
-    def lost(self) -> bool:
-        """Say whether the trial is another's now."""
-        return self._lost.is_set()
-
-    def __enter__(self) -> Heartbeat:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stopped.set()
-        self._thread.join()  # an answer under way would otherwise be the worker's next trial
-
-    def _beat(self) -> None:
-        while not self._stopped.wait(kerastuner_roles.heartbeat_seconds()):
+    def beat() -> None:
+        while not (stopped.wait(kerastuner_roles.heartbeat_seconds()) or reassigned.is_set()):
             try:
-                if self._ask(self._worker).trial_id != self._trial:
-                    self._lost.set()
-                    return
+                if ask(worker).trial_id != trial:
+                    reassigned.set()
             except grpc.RpcError:
-                continue  # the chief may be started again; reporting the trial's end will tell
+                continue  # the chief may be restarting; if it is gone, reporting the end of the trial fails
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield reassigned.is_set
+    finally:
+        stopped.set()
+        thread.join()  # a request still under way would otherwise be answered with the worker's next trial

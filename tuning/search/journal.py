@@ -1,7 +1,7 @@
-"""What a trial wrote of itself, epoch by epoch: `journal.json` in its folder.
+"""The journal of one trial: `journal.json` in its folder, replaced after every epoch.
 
-KerasTuner's `trial.json` has the score; this has the rest, is written by whichever process trains the trial, and is
-what the leaderboard, the stopping rule and the page read. So one machine and a cluster look the same to them.
+KerasTuner's own `trial.json` holds the score. The journal holds everything else. The process that trains the trial
+writes it; the leaderboard, the median rule and the page read it, whether that process is this one or a worker.
 """
 
 from __future__ import annotations
@@ -19,32 +19,51 @@ from pneumo_tfds.program.files import read_json, write_json
 
 FILE = "journal.json"
 REMEDY = "take it from a copy, or begin a new search in another --run-dir"
-Outcome = Literal["running", "finished", "hopeless", "out of time", "failed"]
+Outcome = Literal["running", "finished", "stopped early", "out of time", "failed"]
 
 
 @dataclass
 class Journal:
-    """One trial's own account."""
+    """What one trial has done so far."""
 
     values: dict[str, float]
     """Searched hyper-parameters."""
     epochs: list[dict[str, float]] = field(default_factory=list)
     """Fields of `pipeline.run_folder.history.Epoch`, oldest first."""
     seconds: float = 0.0
-    """From the trial's begin to its end, over all attempts."""
+    """Duration of the trial, over all attempts."""
     training_seconds: float = 0.0
     """The part of it spent inside `pipeline.training.fit`."""
     outcome: Outcome = "running"
     score: float | None = None
     """The objective."""
     reason: str = ""
-    """Why it failed, in one line."""
+    """Why the trial failed, in one line."""
     inherited: int = 0
     """Epochs that an earlier trial of the bracket trained (hyperband)."""
 
     def write(self, folder: Path) -> None:
-        """Write it to the trial's folder, at once."""
+        """Replace the journal in the trial's folder."""
         write_json(folder / FILE, asdict(self))
+
+    @staticmethod
+    def read(folder: Path) -> Journal | None:
+        """Read the journal in a trial's folder; return None if the trial has not begun.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        path = folder / FILE
+        if not path.exists():
+            return None
+        content = read_json(path, REMEDY)
+        if isinstance(content, dict) and content.get("outcome") == "hopeless":
+            content["outcome"] = "stopped early"  # renamed in version 0.1.0
+        try:
+            return _adapter().validate_python(content)
+        except ValueError as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{path} is not the journal of a trial ({reason:.200}); {REMEDY}") from error
 
 
 @functools.cache
@@ -52,21 +71,8 @@ def _adapter() -> TypeAdapter[Journal]:
     return TypeAdapter(Journal)
 
 
-def read(folder: Path) -> Journal | None:
-    """Read a trial's journal; None if it has not begun."""
-    path = folder / FILE
-    if not path.exists():
-        return None
-    content = read_json(path, REMEDY)
-    try:
-        return _adapter().validate_python(content)
-    except ValueError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} is no trial's journal ({reason:.200}); {REMEDY}") from error
-
-
-def others(folder: Path) -> Iterator[Journal]:
-    """Read the journals of all trials beside the one in `folder`."""
-    for neighbour in sorted(folder.parent.glob("trial_*")):
-        if neighbour != folder and (journal := read(neighbour)):
+def read_journals(trials: Path, other_than: Path | None = None) -> Iterator[Journal]:
+    """Read the journals of all trials in a folder of trials, but for the one in the folder `other_than`."""
+    for folder in sorted(trials.glob("trial_*")):
+        if folder != other_than and (journal := Journal.read(folder)):
             yield journal

@@ -1,10 +1,10 @@
-"""Why memory grows over the trials of a search, and what gives it back.
+"""Releasing the memory that Keras and TensorFlow keep of the networks of finished trials.
 
-Keras's `Optimizer.apply` reduces gradients over replicas (there is one) through `tf.custom_gradient`. Inside a compiled
-step that registers a gradient under a fresh name in a registry of the whole process, and what is registered holds the
-graph and with it every variable: 55 MiB a trial for `compact`, out of reach of `clear_session` and of the garbage
-collector. This is the growth that KerasTuner's issues 395, 873 and 1031 report. Nothing differentiates through the
-graph of a finished trial, so the names that a trial added can go.
+Keras's `Optimizer.apply` reduces gradients over replicas (here a single one) through `tf.custom_gradient`. Inside a
+compiled step this registers a gradient under a new name in a registry of the whole process. The entry refers to the
+graph and so to every variable: 55 MiB a trial for `compact`, which neither `clear_session` nor the garbage collector
+can free. KerasTuner's issues 395, 873 and 1031 report this growth. Nothing differentiates through the graph of a
+finished trial, so the names that the trial added can be removed.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from contextlib import contextmanager
 import keras
 from tensorflow.python.framework import ops
 
-PREFIX = "CustomGradient-"  # how tf.custom_gradient names what it registers
+PREFIX = "CustomGradient-"  # of the names that tf.custom_gradient registers
 
 
 @contextmanager
-def given_back() -> Iterator[None]:
-    """Give back what TensorFlow and Keras keep of the networks trained inside the block."""
+def releasing_memory() -> Iterator[None]:
+    """Release, at the end of the block, what TensorFlow and Keras keep of the networks trained inside it."""
     before = _registered()
     try:
         yield
@@ -33,13 +33,13 @@ def given_back() -> Iterator[None]:
 
 
 def _registered() -> set[str]:
-    # TensorFlow has no public way to this. Where a later version keeps it elsewhere, memory grows and nothing breaks.
+    # TensorFlow has no public access to this registry. If a later version moves it, memory grows and nothing breaks.
     registry = getattr(ops.gradient_registry, "_registry", {})
     return {name for name in registry if name.startswith(PREFIX)}
 
 
 def _trim() -> None:
-    """Let the C library return freed pages; what is left of a trial otherwise lies between those of the next."""
+    """Return freed pages to the system; otherwise the remains of a trial lie between those of the next."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except AttributeError:

@@ -1,11 +1,12 @@
-"""KerasTuner's environment variables: whether this process is a search's chief, one of its workers, or alone."""
+"""KerasTuner's environment variables: whether this process is the chief of a search, a worker, or searches alone."""
 
 from __future__ import annotations
 
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Literal
 
 from pneumo_tfds.program.errors import InputError
@@ -13,7 +14,7 @@ from pneumo_tfds.program.errors import InputError
 TUNER, ADDRESS, PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
 CHIEF_PATIENCE, WORKER_PATIENCE = "PNEUMO_CHIEF_PATIENCE", "PNEUMO_WORKER_PATIENCE"
 # Pods and jobs of one search may start minutes apart. A worker asks every few seconds, but loading TensorFlow or
-# compiling can keep a busy machine's threads from it for a while.
+# compiling can delay its heartbeat on a busy machine.
 SECONDS = {CHIEF_PATIENCE: 300.0, WORKER_PATIENCE: 120.0}
 HEARTBEAT_SECONDS = 10.0
 
@@ -21,10 +22,10 @@ Role = Literal["alone", "chief", "worker"]
 
 
 def role(environment: Mapping[str, str] = os.environ) -> Role:
-    """Say what the variables make of this process; `chief` in the id makes the chief, as KerasTuner has it.
+    """Return the role of this process; as in KerasTuner, an id that contains `chief` makes it the chief.
 
     Raises:
-        InputError: only some of the three are set.
+        InputError: only some of the three variables are set, or the port is not valid.
     """
     if ADDRESS not in environment:
         return "alone"
@@ -36,12 +37,24 @@ def role(environment: Mapping[str, str] = os.environ) -> Role:
 
 
 def environment(tuner: str, port: int, address: str = "127.0.0.1") -> dict[str, str]:
-    """Give the variables of one process."""
+    """Return the variables that make a process the tuner of that name."""
     return {TUNER: tuner, ADDRESS: address, PORT: str(port)}
 
 
+@contextmanager
+def as_chief(port: int) -> Iterator[None]:
+    """Make this process a chief on `port` for the duration of the block."""
+    variables = environment("chief", port)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            del os.environ[name]
+
+
 def free_port() -> int:
-    """Give a port of the loopback address that nobody listens on."""
+    """Return a port of the loopback address that no process listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -51,7 +64,7 @@ def check_port() -> None:
     """Check that the chief can listen. gRPC itself would share the port with another chief and mix their trials.
 
     Raises:
-        InputError: somebody else does, or the address is not this machine's.
+        InputError: another process listens there, or the address is not this machine's.
     """
     address, port = os.environ[ADDRESS], int(os.environ[PORT])
     try:
@@ -66,10 +79,10 @@ def check_port() -> None:
 
 
 def patience(name: str) -> float:
-    """Give how many seconds to wait for the chief (`CHIEF_PATIENCE`) or for a worker (`WORKER_PATIENCE`).
+    """Return how many seconds to wait for the chief (`CHIEF_PATIENCE`) or for a worker (`WORKER_PATIENCE`).
 
     Raises:
-        InputError: the variable of that name is set to something else than a positive number.
+        InputError: the variable of that name is not a positive number.
     """
     text = os.environ.get(name, str(SECONDS[name]))
     try:
@@ -82,15 +95,15 @@ def patience(name: str) -> float:
 
 
 def heartbeat_seconds() -> float:
-    """Give how often a worker is to be heard of."""
+    """Return the time between two heartbeats of a worker."""
     return min(HEARTBEAT_SECONDS, patience(WORKER_PATIENCE) / 4)
 
 
-def silence() -> InputError:
-    """Give the error of a worker whose chief does not answer any more."""
+def chief_unreachable() -> InputError:
+    """Return the error of a worker whose chief stopped answering."""
     return InputError(
         f"the chief at {os.environ[ADDRESS]}:{os.environ[PORT]} has not answered for {patience(CHIEF_PATIENCE):g} s; "
-        "start it again, then its workers: the search goes on where it was"
+        "start it again, then its workers: the search resumes where it stopped"
     )
 
 

@@ -1,4 +1,4 @@
-"""When a trial need not be finished: the median rule."""
+"""The median rule, which stops a trial that is unlikely to become the best."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from statistics import median
 from tuning.search.journal import Journal
 from tuning.search.objective import Objective
 
-ENOUGH = 4  # trials that went the whole way, before the first may be stopped; a median of fewer says little
+MINIMUM_FINISHED = 4  # trials trained to their end before the first one is stopped: a median of fewer means little
 
 
-def hopeless(curve: list[float], finished: list[Journal], objective: Objective) -> bool:
-    """Say whether a trial is to be stopped: its best so far is worse than the median of the others' at the same epoch.
+def below_median(curve: list[float], others: list[Journal], objective: Objective) -> bool:
+    """Return whether a trial's best value so far is worse than the median of the other trials' at the same epoch.
 
-    The median stopping rule (Golovin et al. 2017, "Google Vizier", 3.2.2), with best-so-far on both sides: it assumes
-    nothing about the form of the curves. Only trials that ran to the end count, else a median of stopped trials would
-    sink with every stop.
+    This is the median stopping rule (Golovin et al. 2017, "Google Vizier", 3.2.2), with the best value so far on both
+    sides, so that nothing is assumed about the shape of the curves. Only trials that were trained to their end count:
+    a median over stopped trials would sink with every stop.
 
     Args:
         curve: the objective's `curve` after each epoch of the trial so far.
-        finished: journals of other trials.
-        objective: what is followed, and which way is better.
+        others: journals of the other trials.
+        objective: what is followed, and which direction is better.
     """
-    depth = len(curve)
+    epochs = len(curve)
     peers = [
-        objective.best([epoch[objective.curve] for epoch in journal.epochs[:depth]])
-        for journal in finished
-        if journal.outcome == "finished" and len(journal.epochs) > depth
+        objective.best([epoch[objective.curve] for epoch in journal.epochs[:epochs]])
+        for journal in others
+        if journal.outcome == "finished" and len(journal.epochs) > epochs
     ]
-    return len(peers) >= ENOUGH and objective.better(median(peers), objective.best(curve))
+    return len(peers) >= MINIMUM_FINISHED and objective.better(median(peers), objective.best(curve))

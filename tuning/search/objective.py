@@ -1,4 +1,4 @@
-"""What a trial is judged by, and which way is better."""
+"""The objective: the figure that trials are compared by, and which direction is better."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.run_folder.history import Epoch
     from pipeline.training.fit import Fitted
 
-SHIFT_SEED = 20_180_222  # any fixed number: all trials must meet the same shifts
+SHIFT_SEED = 20_180_222  # an arbitrary constant, so that all trials meet the same shifts
 
 
 @dataclass(frozen=True)
@@ -28,29 +28,29 @@ class Objective:
     name: str
     direction: Literal["max", "min"]
     by_epoch: bool
-    """`pipeline.training.fit` reports it after every epoch; else it is computed from the network when a trial ends."""
+    """`pipeline.training.fit` reports it after every epoch; otherwise it is computed when a trial ends."""
     specificity: float = 0.0
-    """For sensitivity@X: the X."""
+    """The X of sensitivity@X."""
 
     @property
     def curve(self) -> str:
-        """The field of `pipeline.run_folder.history.Epoch` that says after each epoch how a trial fares.
+        """The field of `pipeline.run_folder.history.Epoch` that the median rule follows.
 
-        An objective that is computed when a trial ends has none of its own. The validation AUROC stands in for it:
-        both are to be maximized, and a trial that is behind the median in the one is hardly the best in the other.
+        An objective that is computed when a trial ends has no field. The validation AUROC stands in for it: both are
+        maximized, and a trial below the median in one is unlikely to be the best in the other.
         """
         return self.name if self.by_epoch else "validation_auroc"
 
     def better(self, one: float, other: float) -> bool:
-        """Say whether `one` is strictly better than `other`."""
+        """Return whether `one` is strictly better than `other`."""
         return one > other if self.direction == "max" else one < other
 
     def of_epoch(self, epoch: Epoch) -> float:
-        """Give `curve` of one epoch."""
+        """Return `curve` of one epoch."""
         return float(getattr(epoch, self.curve))
 
     def best(self, values: list[float]) -> float:
-        """Give the best of `values`."""
+        """Return the best of `values`."""
         return max(values) if self.direction == "max" else min(values)
 
 
@@ -61,11 +61,11 @@ BY_EPOCH: dict[str, Literal["max", "min"]] = {
 }
 
 
-def parse(text: str) -> Objective:
-    """Give the objective of that name.
+def parse_objective(text: str) -> Objective:
+    """Return the objective of that name.
 
     Raises:
-        InputError: no run reports it.
+        InputError: there is no such objective.
     """
     if text in BY_EPOCH:
         return Objective(text, BY_EPOCH[text], by_epoch=True)
@@ -78,21 +78,21 @@ def parse(text: str) -> Objective:
 
 
 def sensitivity_at(labels: NDArray[np.int64], scores: NDArray[np.float64], specificity: float) -> float:
-    """Give the largest sensitivity among thresholds whose specificity is at least `specificity`."""
+    """Return the largest sensitivity among thresholds whose specificity is at least `specificity`."""
     from sklearn.metrics import roc_curve
 
-    false_alarms, sensitivity, _ = roc_curve(labels, scores, drop_intermediate=False)
-    return float(sensitivity[1 - false_alarms >= specificity - 1e-12].max())
+    false_positive_rate, sensitivity, _ = roc_curve(labels, scores, drop_intermediate=False)
+    return float(sensitivity[1 - false_positive_rate >= specificity - 1e-12].max())
 
 
 def scorer(objective: Objective, validation: Split) -> Callable[[RunConfig, Fitted], float]:
-    """Give a function that judges a finished trial by the epoch whose weights were kept.
+    """Return a function that scores a finished trial by the epoch whose weights were kept.
 
-    `shifted_auroc` judges on validation images as other clinics might have made them (`pipeline.evaluation.shifts`):
-    each image goes through one of its changes, so that one pass tells how the network fares when exposure, sharpness
-    and framing differ from patient to patient. The images are made once and are the same for every trial.
+    `shifted_auroc` scores on validation images as other clinics might have made them (`pipeline.evaluation.shifts`):
+    each image goes through one of the changes, so one pass measures how the network copes when exposure, sharpness and
+    framing differ from patient to patient. The images are made once and are the same for every trial.
     """
-    shifted: list[NDArray[np.uint8]] = []
+    shifted_images: list[NDArray[np.uint8]] = []
 
     def score(config: RunConfig, fitted: Fitted) -> float:
         from sklearn.metrics import roc_auc_score
@@ -104,15 +104,15 @@ def scorer(objective: Objective, validation: Split) -> Callable[[RunConfig, Fitt
         examples, network = validation.examples, LogitsFn(fitted.network)
         if objective.specificity:
             return sensitivity_at(examples.labels, network.probabilities(examples.images), objective.specificity)
-        if not shifted:
-            shifted.append(through_changes(examples.images))
-        return float(roc_auc_score(examples.labels, network.probabilities(shifted[0])))
+        if not shifted_images:
+            shifted_images.append(shift_in_turn(examples.images))
+        return float(roc_auc_score(examples.labels, network.probabilities(shifted_images[0])))
 
     return score
 
 
-def through_changes(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Give each image uint8 `[n, S, S, 1]` through one of the changes of `pipeline.evaluation.shifts`, in turn."""
+def shift_in_turn(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Apply the changes of `pipeline.evaluation.shifts` to images uint8 `[n, S, S, 1]` in turn, one to each image."""
     from pipeline.evaluation.shifts import SHIFTS, shifted
 
     changed = np.empty_like(images)

@@ -1,4 +1,4 @@
-"""What a search stands on: its folder and its images."""
+"""The folder of a search, and the images that it trains on."""
 
 from __future__ import annotations
 
@@ -9,31 +9,33 @@ from typing import Any
 from pipeline.config import RunConfig
 from pipeline.data.group_holdout import splits_of
 from pipeline.data.split import Split
+from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
-from tuning.search.search_plan import identity
+from tuning.search.search_plan import dataset_identity
 from tuning.search.tuner import TRIALS
 
 NEEDED = ("train", "validation")
 
 
 class SearchFolder:
-    """The paths of a search, `R/tuner/`."""
+    """The paths of a search, `RUN/tuner/`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.start = path / "start.json"
-        self.plan = path / "search.json"
-        self.trials = path / TRIALS
-        self.leaderboard = path / "leaderboard.csv"
-        self.page = path / "search.html"
-        self.tensorboard = path / "tensorboard"
-        self.confirm = path / "confirm"
-        self.confirmed = path / "confirmed.json"
-        self.best = path / "best.json"
+    def __init__(self, run: RunFolder) -> None:
+        self.path = run.tuner
+        self.start = run.search_start
+        self.plan = self.path / "search.json"
+        self.trials = self.path / TRIALS
+        self.logs = self.path / "logs"
+        self.leaderboard = self.path / "leaderboard.csv"
+        self.page = self.path / "search.html"
+        self.tensorboard = self.path / "tensorboard"
+        self.confirm = self.path / "confirm"
+        self.confirmed = self.path / "confirmed.json"
+        self.best = run.search_winner
 
 
 @dataclass(frozen=True)
-class Data:
+class SearchData:
     """The images of a search."""
 
     dataset: Path
@@ -41,13 +43,13 @@ class Data:
     validation: Split
 
     def identity(self) -> dict[str, Any]:
-        """Give what identifies them wherever they lie."""
+        """Return what identifies the images, wherever the dataset lies."""
         counts = {"train": self.train.count, "validation": self.validation.count}
-        return identity(self.dataset, counts, self.train.image_size)
+        return dataset_identity(self.dataset, counts, self.train.image_size)
 
 
-def open_data(settings: RunConfig) -> Data:
-    """Open the two splits that a search sees.
+def open_data(settings: RunConfig) -> SearchData:
+    """Open the training and validation splits; a search sees no other.
 
     Raises:
         InputError: the dataset has no training or no validation images.
@@ -56,4 +58,4 @@ def open_data(settings: RunConfig) -> Data:
     splits = splits_of(settings.data)
     if missing := [name for name in NEEDED if name not in splits]:
         raise InputError(f"{dataset} has no images in {' and '.join(missing)}; build it from more patients")
-    return Data(dataset, splits["train"], splits["validation"])
+    return SearchData(dataset, splits["train"], splits["validation"])

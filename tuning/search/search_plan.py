@@ -1,4 +1,4 @@
-"""What a search is: the values it starts from, its space, its objective and its data; written down, and held to."""
+"""The plan of a search: starting values, space, objective and data. It is recorded, and a resumed search must match."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from typing import Any
 
 from pipeline.config import RunConfig
 from pipeline.config.config_json import to_dict, with_current_names
+from pipeline.devices.tf_config import read_cluster
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import read_json, write_json
-from tuning.search.objective import Objective, parse
-from tuning.search.space import Parameter, space, to_config
+from tuning.search.journal import REMEDY
+from tuning.search.objective import Objective, parse_objective
+from tuning.search.space import Parameter, build_space, to_config
 
-# Settings that change neither what a trial learns nor how it is judged; a resumed search may have others.
+# Settings that change neither what a trial learns nor how it is scored; a resumed search may have others.
 FREE = (
     "data.source", "data.dataset", "data.data_dir", "data.cache", "data.data_service", "fit.epochs", "evaluation.",
     "fit.ensemble_size", "search.tune", "search.max_trials", "search.minutes", "search.epoch_budget",
     "search.median_stopping", "search.confirm_top", "search.confirm_seeds", "search.workers", "search.ranges",
     "search.space",
 )  # fmt: skip
+SHOWN_DIFFERENCES = 3
 
 
 @dataclass(frozen=True)
@@ -36,77 +39,90 @@ class Plan:
 
     @cached_property
     def objective(self) -> Objective:
-        """What trials are judged by."""
-        return parse(self.start.search.objective)
+        """The figure that trials are compared by."""
+        return parse_objective(self.start.search.objective)
 
     @cached_property
     def _space(self) -> tuple[tuple[Parameter, ...], RunConfig]:
-        return space(self.start.search.ranges, self.start.search.space, self.start)
+        return build_space(self.start.search.ranges, self.start.search.space, self.start)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """What is searched."""
+        """The searched hyper-parameters."""
         return self._space[0]
 
     @property
     def base(self) -> RunConfig:
-        """The values of the first trial, with those that --ranges fixed."""
+        """The values of the first trial, including those that --ranges fixed."""
         return self._space[1]
 
     def trial(self, drawn: Mapping[str, Any], seed: int | None = None) -> RunConfig:
-        """Give the settings of a trial that drew these numbers; it trains for `trial_epochs`."""
+        """Return the settings of a trial that drew these numbers; it trains for `trial_epochs`."""
         config = to_config(self.base, self.parameters, drawn)
         fit = replace(config.fit, epochs=config.search.trial_epochs)
         return replace(config, fit=fit if seed is None else replace(fit, seed=seed))
 
     def values(self, config: RunConfig) -> dict[str, float]:
-        """Give what `config` has for each searched parameter."""
+        """Return the value of each searched parameter in `config`."""
         return {parameter.name: parameter.read(config) for parameter in self.parameters}
 
     def drawn_values(self, drawn: Mapping[str, Any]) -> dict[str, float]:
-        """Give the values that the numbers KerasTuner drew stand for."""
-        return {parameter.name: parameter.meant(drawn[parameter.name]) for parameter in self.parameters}
+        """Return the values that the numbers drawn by KerasTuner stand for."""
+        return {parameter.name: parameter.from_drawn(drawn[parameter.name]) for parameter in self.parameters}
 
     def winner(self, values: Mapping[str, float]) -> RunConfig:
-        """Give the starting settings, epochs and all, with these values."""
+        """Return the starting settings with these values; the number of epochs is the run's own."""
         config = self.base
         for parameter in self.parameters:
             config = parameter.write(config, values[parameter.name])
         return config
 
     def as_json(self) -> dict[str, Any]:
-        """Give what `search.json` holds."""
+        """Return the content of `search.json`."""
         searched = {p.name: {"low": p.low, "high": p.high, "scale": p.scale} for p in self.parameters}
         return {"settings": to_dict(self.base), "space": searched, "data": dict(self.data)}
 
+    def write(self, path: Path) -> None:
+        """Write `search.json`."""
+        write_json(path, self.as_json())
 
-def write(plan: Plan, path: Path) -> None:
-    """Write `search.json`."""
-    write_json(path, plan.as_json())
+    def check_same_as(self, path: Path) -> None:
+        """Check that this is the search that `search.json` at `path` records.
+
+        Raises:
+            InputError: it is another search; the message names the first differences.
+        """
+        recorded = read_json(path, REMEDY)
+        if isinstance(recorded, dict):
+            recorded = {**recorded, "settings": with_current_names(recorded.get("settings"))}
+        differences = [
+            f"{name} was {before}, is now {now}" for name, before, now in _differences(recorded, self.as_json(), "")
+        ]
+        if differences:
+            more = len(differences) - SHOWN_DIFFERENCES
+            shown = "; ".join(differences[:SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
+            raise InputError(
+                f"{path.parent.parent} holds another search ({shown}); resume with the settings it began with, "
+                "or start a new one with another --run-dir"
+            )
 
 
-def hold_to(plan: Plan, path: Path) -> None:
-    """Check that `plan` goes on with the search that `path` records.
+def check_settings(settings: RunConfig) -> None:
+    """Check the search settings before anything slow is done.
 
     Raises:
-        InputError: it is another search; the message names the first differences.
+        InputError: a range or the objective is not valid, or TF_CONFIG describes several machines.
     """
-    recorded = read_json(path, "take it from a copy, or begin a new search in another --run-dir")
-    if isinstance(recorded, dict):
-        recorded = {**recorded, "settings": with_current_names(recorded.get("settings"))}
-    differences = [
-        f"{name} was {before}, is now {now}" for name, before, now in _differences(recorded, plan.as_json(), "")
-    ]
-    if differences:
-        shown = "; ".join(differences[:3]) + (f"; and {len(differences) - 3} more" if len(differences) > 3 else "")
+    if read_cluster().workers > 1:
         raise InputError(
-            f"{path.parent.parent} holds another search ({shown}); resume with what it began with, "
-            "or start a new one with another --run-dir"
+            "TF_CONFIG names several workers, but a search runs on one machine: unset it, or see --workers"
         )
+    build_space(settings.search.ranges, settings.search.space, settings)
+    parse_objective(settings.search.objective)
 
 
-def identity(dataset: Path, counts: Mapping[str, int], image_size: int) -> dict[str, Any]:
-    """Give what identifies the images of a built dataset wherever it lies: sizes, and a hash of its metadata."""
+def dataset_identity(dataset: Path, counts: Mapping[str, int], image_size: int) -> dict[str, Any]:
+    """Return what identifies the images of a built dataset wherever it lies: sizes, and a hash of its metadata."""
     metadata = dataset / "metadata.json"
     content = hashlib.sha256(metadata.read_bytes()).hexdigest()[:16] if metadata.exists() else None
     return {"images": dict(sorted(counts.items())), "image_size": image_size, "metadata": content}

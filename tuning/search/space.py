@@ -1,7 +1,7 @@
-"""What is searched: every hyper-parameter, its range and its scale, in one table.
+"""The search space: every hyper-parameter with its range and scale, in one table.
 
-The values a run starts with are always inside the space and are the first trial, so a search can only improve on them.
-The original study's fixed values are the second, unless they are the first.
+The values that a run starts with are always inside the space and are the first trial, so a search can only improve on
+them. The original study's fixed values are the second trial, unless they are the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Scale = Literal["linear", "log", "log_or_zero"]
 
-ZERO_BAND = 10.0  # a log_or_zero parameter is drawn from one decade further down, and is zero there
+ZERO_BAND = 10.0  # a log_or_zero parameter is drawn from one more decade below its range, where it means zero
 MAGNITUDES = {  # of AugmentConfig, with the largest value each may have
     "rotation": 180, "zoom": 1, "aspect": 1, "shift": 1, "shear": 45, "brightness": 1, "contrast": 1, "gamma": 1,
     "sharpness": 1, "noise": 64,
@@ -33,22 +33,22 @@ class Parameter:
     """One searched hyper-parameter."""
 
     name: str
-    """As its flag, without dashes; `augmentation` has no flag and multiplies all magnitudes of the run's own."""
+    """The name of its flag, without dashes; `augmentation` has no flag and multiplies all magnitudes of the run."""
     low: float
     high: float
     scale: Scale
-    """log_or_zero: log from low to high, and zero besides."""
+    """log_or_zero: logarithmic from low to high, or zero."""
     whole: bool = False
-    """Only whole numbers."""
+    """True for whole numbers."""
     default: bool = True
     """Searched unless the user says otherwise."""
 
     def read(self, config: RunConfig) -> float:
-        """Give its value in `config`."""
+        """Return its value in `config`."""
         return 1.0 if self.name == "augmentation" else float(getattr(getattr(config, SECTION[self.name]), self.name))
 
     def write(self, config: RunConfig, value: float) -> RunConfig:
-        """Give `config` with this value."""
+        """Return `config` with this value."""
         section = SECTION[self.name]
         part: Any = getattr(config, section)
         if self.name == "augmentation":
@@ -58,31 +58,31 @@ class Parameter:
         changed: dict[str, Any] = {section: replace(part, **changes)}
         return replace(config, **changed)
 
-    def drawn(self, value: float) -> float:
-        """Give the number KerasTuner draws for `value`: zero lies at the bottom of its own decade."""
+    def to_drawn(self, value: float) -> float:
+        """Return the number that KerasTuner draws for `value`: zero is the bottom of its own decade."""
         return max(value, self.low / ZERO_BAND) if self.scale == "log_or_zero" else value
 
-    def meant(self, drawn: float) -> float:
-        """Give the value that a number drawn by KerasTuner stands for."""
+    def from_drawn(self, drawn: float) -> float:
+        """Return the value that a number drawn by KerasTuner stands for."""
         if self.scale == "log_or_zero" and drawn < self.low * (1 - 1e-9):
             return 0.0
         return float(round(drawn)) if self.whole else float(drawn)
 
-    def holds(self, value: float) -> bool:
-        """Say whether `value` may be drawn."""
+    def contains(self, value: float) -> bool:
+        """Return whether `value` may be drawn."""
         return self.low <= value <= self.high or (self.scale == "log_or_zero" and value == 0)
 
     def unit(self, value: float) -> float:
-        """Place `value` between 0 and 1 on the parameter's own scale."""
+        """Return the position of `value` on the parameter's scale, from 0 to 1."""
         bottom = self.low / ZERO_BAND if self.scale == "log_or_zero" else self.low
         if self.high == bottom:
             return 0.5
         if self.scale == "linear":
             return (value - bottom) / (self.high - bottom)
-        return math.log(self.drawn(value) / bottom) / math.log(self.high / bottom)
+        return math.log(self.to_drawn(value) / bottom) / math.log(self.high / bottom)
 
     def levels(self, start: float, count: int) -> list[float]:
-        """Give `count` values of its scale from end to end, and `start`, in order: what a grid tries."""
+        """Return what a grid tries: `count` values evenly over the scale, and `start`, in order."""
         steps = count - 1 if self.scale == "log_or_zero" else count
         spread = [index / max(1, steps - 1) for index in range(steps)]
         if self.scale == "linear":
@@ -101,8 +101,8 @@ SECTION = {
     "dropout": "model", "l1": "model", "l2": "model", "augmentation": "augment",
 }  # fmt: skip
 
-# Why these ranges. learning_rate: a decade to each side of AdamW's usual 1e-3, on a log scale, for it is the one that
-# matters most (Bengio 2012, "Practical recommendations for gradient-based training of deep architectures", 3.1.1).
+# Why these ranges. learning_rate: a decade to each side of AdamW's usual 1e-3, on a log scale, because it matters most
+# (Bengio 2012, "Practical recommendations for gradient-based training of deep architectures", 3.1.1).
 # dropout: around the 0.5 of Srivastava et al. 2014. l1, l2: over its kernels a fresh `compact` has sum |w| = 44,000 and
 # sum w^2 = 3,050 (`study`: 47,000 and 1,200; `efficientnet_lite0` from ImageNet: 187,000 and 21,000), so that at the
 # upper ends the penalty is 6 and 4 (27 and 30) times the cross-entropy of a coin (0.69 nats), and at the lower ends
@@ -120,80 +120,81 @@ PARAMETERS = (
     Parameter("mixup", 0.0, 0.4, "linear", default=False),
 )
 
-# What the original study fixed without a search: Keras's usual learning rate, dropout 20 %. Its rows with L1 and L2
-# stayed without figures.
+# The values that the original study fixed without a search: Keras's usual learning rate, dropout 20 %. Its rows with
+# L1 and L2 have no figures.
 STUDY = {"learning_rate": 1e-3, "dropout": 0.2, "l1": 0.0, "l2": 0.0}
 
 
-def space(ranges: Iterable[str], file: Path | None, start: RunConfig) -> tuple[tuple[Parameter, ...], RunConfig]:
-    """Give what is searched, and `start` with the values that the user fixed.
+def build_space(ranges: Iterable[str], file: Path | None, start: RunConfig) -> tuple[tuple[Parameter, ...], RunConfig]:
+    """Return the searched parameters, and `start` with the values that the user fixed.
 
     Args:
-        ranges: `name=low:high`, `name=value` (fixed, not searched), or `name` (searched in its usual range). These win
-            over the file.
+        ranges: `name=low:high`, `name=value` (fixed, not searched), or `name` (searched in its usual range). These
+            override the file.
         file: JSON, name to `[low, high]`, a number, or true, meaning the same.
-        start: the values that the search begins with. A range is widened to hold its own.
+        start: the values that the search begins with. Each range is widened to contain them.
 
     Raises:
-        InputError: an unknown name, no number, a range upside down or outside what the setting may be, or nothing left.
+        InputError: a name is unknown, a value is not a number, a range is reversed or out of bounds, or no parameter is
+            left to search.
     """
     known = {parameter.name: parameter for parameter in PARAMETERS}
     chosen = {parameter.name: parameter for parameter in PARAMETERS if parameter.default}
-    for where, name, wish in [*_from_file(file), *map(_from_flag, ranges)]:
+    for where, name, request in [*_from_file(file), *map(_from_flag, ranges)]:
         if name not in known:
             raise InputError(f"{where}: {name!r} cannot be searched; choose from {', '.join(known)}")
-        if isinstance(wish, float):
+        if isinstance(request, float):
             chosen.pop(name, None)
-            start = known[name].write(start, wish)
+            start = known[name].write(start, request)
         else:
-            chosen[name] = replace(known[name], low=wish[0], high=wish[1]) if wish else known[name]
+            chosen[name] = replace(known[name], low=request[0], high=request[1]) if request else known[name]
             _check(where, chosen[name], start)
     if not chosen:
         raise InputError("--ranges leave nothing to search; give at least one as name=low:high")
     ordered = [chosen[name] for name in known if name in chosen]
-    return tuple(_holding(parameter, parameter.read(start)) for parameter in ordered), start
+    return tuple(_widened(parameter, parameter.read(start)) for parameter in ordered), start
 
 
 def to_config(start: RunConfig, parameters: Iterable[Parameter], drawn: Mapping[str, Any]) -> RunConfig:
-    """Give `start` with the values that a trial drew; what is not searched stays."""
+    """Return `start` with the values that a trial drew."""
     for parameter in parameters:
-        start = parameter.write(start, parameter.meant(drawn[parameter.name]))
+        start = parameter.write(start, parameter.from_drawn(drawn[parameter.name]))
     return start
 
 
 def first_values(parameters: Iterable[Parameter], start: RunConfig) -> list[dict[str, float]]:
-    """Give what the first trials draw, whatever the tuner: the values of `start`, and the study's where they differ.
+    """Return what the first trials draw with every tuner: the values of `start`, and the study's if they differ.
 
-    The study's are left out where a range that the user chose does not hold them.
+    The study's values are left out if a range that the user chose does not contain them.
     """
     searched = tuple(parameters)
     own = {parameter.name: parameter.read(start) for parameter in searched}
     study = {name: STUDY.get(name, value) for name, value in own.items()}
     found = [own]
-    if study != own and all(parameter.holds(study[parameter.name]) for parameter in searched):
+    if study != own and all(parameter.contains(study[parameter.name]) for parameter in searched):
         found.append(study)
-    return [{parameter.name: parameter.drawn(values[parameter.name]) for parameter in searched} for values in found]
+    return [{parameter.name: parameter.to_drawn(values[parameter.name]) for parameter in searched} for values in found]
 
 
 def hyperparameters(
     parameters: Iterable[Parameter], start: RunConfig, levels: int | None = None
 ) -> keras_tuner.HyperParameters:
-    """Declare the space to KerasTuner, with the values of `start` as the defaults.
+    """Return the space as KerasTuner declares it, with the values of `start` as the defaults.
 
     Args:
         parameters: what is searched.
         start: where it starts.
-        levels: give each parameter only so many values, for a grid; the first parameter then changes fastest.
+        levels: for a grid, the number of values of each parameter; the first parameter then changes fastest.
     """
     import keras_tuner
 
     declared = keras_tuner.HyperParameters()
     if levels:
-        # KerasTuner's grid changes the last one first; we want the one that matters most to change first.
+        # KerasTuner's grid changes the last parameter first; the one that matters most should change first.
         for parameter in reversed(tuple(parameters)):
             own = parameter.read(start)
-            values = [parameter.drawn(value) for value in parameter.levels(own, levels)]
-            declared.Choice(parameter.name, values, ordered=True, default=parameter.drawn(own))
+            values = [parameter.to_drawn(value) for value in parameter.levels(own, levels)]
+            declared.Choice(parameter.name, values, ordered=True, default=parameter.to_drawn(own))
         return declared
     for parameter in parameters:
         declared.Float(
@@ -201,7 +202,7 @@ def hyperparameters(
             parameter.low / ZERO_BAND if parameter.scale == "log_or_zero" else parameter.low,
             parameter.high,
             sampling="linear" if parameter.scale == "linear" else "log",
-            default=parameter.drawn(parameter.read(start)),
+            default=parameter.to_drawn(parameter.read(start)),
         )
     return declared
 
@@ -220,7 +221,7 @@ def _check(where: str, parameter: Parameter, start: RunConfig) -> None:
             raise InputError(f"{where}: {name} cannot be {end:g}: {error}") from error
 
 
-def _holding(parameter: Parameter, own: float) -> Parameter:
+def _widened(parameter: Parameter, own: float) -> Parameter:
     if parameter.scale == "log_or_zero" and own == 0:
         return parameter
     if parameter.scale == "log" and own <= 0:
@@ -228,10 +229,10 @@ def _holding(parameter: Parameter, own: float) -> Parameter:
     return replace(parameter, low=min(parameter.low, own), high=max(parameter.high, own))
 
 
-Wish = tuple[str, str, "float | tuple[float, float] | None"]
+Request = tuple[str, str, "float | tuple[float, float] | None"]
 
 
-def _from_flag(text: str) -> Wish:
+def _from_flag(text: str) -> Request:
     name, given, value = text.partition("=")
     name = name.strip().replace("-", "_")
     if not given:
@@ -245,28 +246,26 @@ def _from_flag(text: str) -> Wish:
     return "--ranges", name, numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
 
 
-def _from_file(file: Path | None) -> list[Wish]:
+def _from_file(file: Path | None) -> list[Request]:
     if file is None:
         return []
     try:
         content = json.loads(file.read_text(encoding="utf-8"), parse_int=float)
     except OSError as error:
         raise InputError(f"--space {file}: {error.strerror}; give a JSON file") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"--space {file} is not JSON (line {error.lineno}: {error.msg})") from error
     except (RecursionError, ValueError) as error:
-        raise InputError(f"--space {file} is no JSON text ({error}); give a JSON file") from error
+        raise InputError(f"--space {file} is not JSON ({error}); give a JSON file") from error
     if not isinstance(content, dict):
         raise InputError(f"--space {file}: expected an object of name to [low, high], a number, or true")
-    wishes: list[Wish] = []
-    for name, value in content.items():
-        match value:
-            case True:
-                wishes.append((f"--space {file}", name, None))
-            case [float() as low, float() as high] if math.isfinite(low) and math.isfinite(high):
-                wishes.append((f"--space {file}", name, (low, high)))
-            case float() if math.isfinite(value):
-                wishes.append((f"--space {file}", name, value))
-            case _:
-                raise InputError(f"--space {file}: {name} is {value!r}; expected [low, high], a number, or true")
-    return wishes
+    return [_from_entry(f"--space {file}", name, value) for name, value in content.items()]
+
+
+def _from_entry(where: str, name: str, value: Any) -> Request:
+    match value:
+        case True:
+            return where, name, None
+        case [float() as low, float() as high] if math.isfinite(low) and math.isfinite(high):
+            return where, name, (low, high)
+        case float() if math.isfinite(value):
+            return where, name, value
+    raise InputError(f"{where}: {name} is {value!r}; expected [low, high], a number, or true")

@@ -1,4 +1,4 @@
-"""Candidates over seeds: what a run that diverges leaves, what is not trained twice, and what the verdict compares."""
+"""Candidates over seeds: runs that diverge, runs that are not repeated, and what the conclusion compares."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from pipeline.training.fit import DivergedError
-from tuning.results.confirm import Candidate, as_json, confirm, interval, verdict
-from tuning.results.leaderboard import Row
-from tuning.search.objective import parse
+from tuning.results.confirm import Candidate, as_json, conclusion, confirm, interval
+from tuning.results.leaderboard import TrialRow
+from tuning.search.objective import parse_objective
 
-AUROC = parse("validation_auroc")
+AUROC = parse_objective("validation_auroc")
 
 
 @pytest.fixture(autouse=True)
-def nothing_to_collect(monkeypatch):
+def no_memory_to_release(monkeypatch):
     from contextlib import nullcontext
 
-    monkeypatch.setattr("tuning.results.confirm.given_back", nullcontext)
+    monkeypatch.setattr("tuning.results.confirm.releasing_memory", nullcontext)
 
 
 def candidate(trial, scores):
@@ -27,11 +27,14 @@ def candidate(trial, scores):
 
 def rows(plan, count):
     """A leaderboard of so many trials, the last begun on top; the first has the starting values."""
-    return [Row(n, "finished", 0.5 + n / 100, 3, 1.0, plan.values(plan.start), (), "") for n in range(count, 0, -1)]
+    return [
+        TrialRow(n, "finished", 0.5 + n / 100, 3, 1.0, plan.values(plan.start), (), "") for n in range(count, 0, -1)
+    ]
 
 
 def test_an_interval_is_students_and_of_one_score_endless():
     assert interval([0.9]) == (0.9, -np.inf, np.inf)
+    assert interval([0.5, 0.5, 0.5]) == (0.5, 0.5, 0.5)
     mean, low, high = interval([0.90, 0.92, 0.94])
     assert (mean, high - mean, mean - low) == pytest.approx((0.92, 4.30265 * 0.02 / 3**0.5, 4.30265 * 0.02 / 3**0.5))
 
@@ -40,18 +43,18 @@ def test_differences_are_of_the_same_seed_even_if_a_run_diverged():
     """Seed 1 was bad for both; the winner diverged on it, which must not set its seed 2 against their seed 1."""
     start = candidate(1, {1: 0.70, 2: 0.90, 3: 0.91})
     best = candidate(4, {2: 0.93, 3: 0.94})
-    assert "trial 4 has +0.0300 (95 % interval +0.0300 to +0.0300 over 2 seeds)" in verdict([best, start], AUROC)
+    assert "trial 4 has +0.0300 (95 % interval +0.0300 to +0.0300 over 2 seeds)" in conclusion([best, start], AUROC)
 
 
 def test_without_a_seed_in_common_nothing_is_claimed():
-    said = verdict([candidate(4, {2: 0.99}), candidate(1, {1: 0.70})], AUROC)
-    assert "seeds alone could explain it: trial 4 trained from other seeds than they." in said
-    assert "One seed each cannot tell." in said
+    said = conclusion([candidate(4, {2: 0.99}), candidate(1, {1: 0.70})], AUROC)
+    assert "seeds alone could explain it: trial 4 and they have no seed in common that trained." in said
+    assert "One seed each is not enough to decide." in said
 
 
 def test_starting_values_that_did_not_train_or_stand_alone_are_told():
-    assert verdict([candidate(4, {1: 0.9})], AUROC).startswith("The starting values did not train")
-    alone = verdict([candidate(1, {1: 0.9, 2: 0.91})], AUROC)
+    assert conclusion([candidate(4, {1: 0.9})], AUROC).startswith("The starting values did not train")
+    alone = conclusion([candidate(1, {1: 0.9, 2: 0.91})], AUROC)
     assert alone == "None of the candidates beats the starting values over 2 seeds; they are kept."
 
 

@@ -9,7 +9,7 @@ import pytest
 import stub_search as stub
 from tuning.results import leaderboard
 from tuning.results.tensorboard_log import EVENTS, write_hparams
-from tuning.search.objective import parse
+from tuning.search.objective import parse_objective
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def written(plan, search, tmp_path):
 
     made = plan(max_trials=4)
     search(made, train).search()
-    rows = leaderboard.rows(search.trials, parse("validation_auroc"))
+    rows = leaderboard.rows(search.trials, parse_objective("validation_auroc"))
     write_hparams(tmp_path / "tensorboard", search.trials, made, rows)
     return tmp_path / "tensorboard", made, rows
 

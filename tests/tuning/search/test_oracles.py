@@ -1,4 +1,4 @@
-"""KerasTuner's algorithms as we mended them: nothing lost, repeated or stalled."""
+"""KerasTuner's algorithms with our corrections: nothing lost, repeated or stalled."""
 
 from __future__ import annotations
 
@@ -170,12 +170,12 @@ def test_bayes_begins_to_model_before_a_short_search_is_over(plan, search, monke
     assert fits == [3, 4, 5, 6, 7]
 
 
-def test_the_quick_regressor_predicts_what_scikit_learn_does():
+def test_the_fast_gaussian_process_predicts_what_scikit_learn_does():
     import numpy as np
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import Matern
 
-    from tuning.search.oracles import _QuickRegressor
+    from tuning.search.oracles import FastMaternGP
 
     random = np.random.default_rng(0)
     x, y, new = random.random((9, 3)), random.random(9), random.random((5, 3))
@@ -183,7 +183,7 @@ def test_the_quick_regressor_predicts_what_scikit_learn_does():
         kind(kernel=Matern(nu=2.5), normalize_y=True, alpha=1e-2, random_state=1)
         .fit(x, y)
         .predict(new, return_std=True)
-        for kind in (GaussianProcessRegressor, _QuickRegressor)
+        for kind in (GaussianProcessRegressor, FastMaternGP)
     ]
     np.testing.assert_allclose(both[0], both[1], rtol=1e-9)
 
@@ -202,9 +202,9 @@ def test_too_many_failures_in_a_row_end_the_search(plan, search):
 
         raise DivergedError("the loss is no longer finite")
 
-    tuner._train = failing
+    tuner.train = failing
     tuner.search()
-    assert tuner.oracle.gave_up()
+    assert tuner.oracle.failed_in_a_row()
     assert len(list(search.trials.glob("trial_*"))) == FAILURES_IN_A_ROW
 
 
@@ -212,24 +212,24 @@ def test_a_budget_in_epochs_or_minutes_begins_no_trial_beyond_it(plan, search):
     search(plan(max_trials=50, epoch_budget=7)).search()
     assert len(list(search.trials.glob("trial_*"))) == 3  # 3 + 3 epochs are below 7, 9 are not
     tuner = search(plan(max_trials=50, minutes=1.0))
-    tuner.oracle._earlier_seconds = 59.999
-    tuner.oracle.begun -= 1
+    tuner.oracle.seconds_before = 59.999
+    tuner.oracle.started -= 1
     tuner.search()
     assert len(list(search.trials.glob("trial_*"))) == 3
 
 
 def lost_after(oracle, worker, seconds):
     """Pretend that a worker was last heard of so long ago."""
-    oracle.heard[worker] -= seconds
+    oracle.last_heard[worker] -= seconds
 
 
 def test_a_silent_workers_trial_goes_to_the_next_that_asks(plan, search):
     oracle = search(plan(max_trials=3)).oracle
     first, other = oracle.create_trial("worker1"), oracle.create_trial("worker2")
-    assert oracle.lost(60) == []
+    assert oracle.reclaim(60) == []
     lost_after(oracle, "worker1", 61)
-    assert oracle.lost(60) == [("worker1", first)]
-    assert oracle.lost(60) == []
+    assert oracle.reclaim(60) == [("worker1", first)]
+    assert oracle.reclaim(60) == []
     assert oracle.create_trial("worker3").trial_id == first.trial_id
     assert oracle.create_trial("worker2") is other
     # The silent one was only slow: it learns that the trial is another's, from being given the next.
@@ -247,7 +247,7 @@ def test_an_end_that_two_workers_report_counts_once(plan, search):
     oracle = search(plan(max_trials=2)).oracle
     trial = oracle.create_trial("worker1")
     lost_after(oracle, "worker1", 61)
-    oracle.lost(60)
+    oracle.reclaim(60)
     oracle.create_trial("worker2")
     oracle.end_trial(ended(trial))
     oracle.end_trial(trial)
@@ -259,14 +259,14 @@ def test_no_worker_goes_home_while_anothers_trial_may_have_to_be_given_out_again
     oracle = search(plan(max_trials=1)).oracle
     trial = oracle.create_trial("worker1")
     assert oracle.create_trial("worker2").status == "IDLE"
-    assert not oracle.deserted()
+    assert not oracle.all_dismissed()
     lost_after(oracle, "worker1", 61)
-    oracle.lost(60)
+    oracle.reclaim(60)
     assert oracle.create_trial("worker2").trial_id == trial.trial_id
     oracle.end_trial(ended(trial))
-    assert not oracle.deserted()
+    assert not oracle.all_dismissed()
     assert oracle.create_trial("worker2").status == "STOPPED"
-    assert oracle.deserted()
+    assert oracle.all_dismissed()
 
 
 def test_after_a_chiefs_restart_each_worker_keeps_its_own_trial(plan, search):
@@ -278,19 +278,19 @@ def test_after_a_chiefs_restart_each_worker_keeps_its_own_trial(plan, search):
 
 
 def test_a_trial_that_costs_three_workers_counts_as_failed(plan, search):
-    from tuning.local_workers import DEATHS, Deaths
-    from tuning.search import journal
+    from tuning.local_workers import MAXIMUM_LOSSES, WorkerLosses
+    from tuning.search.journal import Journal
 
     said = []
     tuner = search(plan(max_trials=2))
-    deaths = Deaths(tuner, said.append)
-    for number in range(DEATHS):
+    losses = WorkerLosses(tuner, said.append)
+    for number in range(MAXIMUM_LOSSES):
         worker = f"worker{number}"
         trial = tuner.oracle.create_trial(worker)
         assert trial.trial_id == "0"
         lost_after(tuner.oracle, worker, 61)
-        for name, lost in tuner.oracle.lost(60):
-            deaths.lost(name, "was not heard of", lost)
+        for name, lost in tuner.oracle.reclaim(60):
+            losses.add(name, "was not heard from", lost)
     assert said[-1] == "trial 1 has cost 3 workers; it counts as failed"
-    assert journal.read(search.trials / "trial_0").outcome == "failed"
+    assert Journal.read(search.trials / "trial_0").outcome == "failed"
     assert tuner.oracle.create_trial("worker9").trial_id == "1"

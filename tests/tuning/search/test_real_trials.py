@@ -11,7 +11,8 @@ import pytest
 
 from pipeline.config import DataConfig, FitConfig, ModelConfig, RunConfig, SearchConfig
 from pipeline.config.config_json import read
-from tuning.search import journal
+from pipeline.run_folder.folder import RunFolder
+from tuning.search.journal import Journal
 from tuning.search.search_plan import Plan
 
 
@@ -41,14 +42,14 @@ def opened(dataset):
 
 
 def journals(folder):
-    return [journal.read(trial) for trial in sorted((folder / "trials").glob("trial_*"))]
+    return [Journal.read(trial) for trial in sorted((folder / "trials").glob("trial_*"))]
 
 
 @pytest.mark.slow
 def test_a_loss_that_is_no_number_fails_its_trial_and_the_search_goes_on(opened, tmp_path):
     from pipeline.training.fit import fit
     from tuning.search.search_folder import SearchFolder
-    from tuning.trials import make_search
+    from tuning.trials import make_tuner
 
     plan, data = opened(tuner="random", max_trials=2, trial_epochs=1)
 
@@ -57,7 +58,7 @@ def test_a_loss_that_is_no_number_fails_its_trial_and_the_search_goes_on(opened,
             object.__setattr__(config.fit, "learning_rate", 1e30)  # past the check: it allows none this wild
         return fit(config, data.train, data.validation, **keywords)
 
-    make_search(plan, data, SearchFolder(tmp_path / "tuner"), train=train).search()
+    make_tuner(plan, data, SearchFolder(RunFolder(tmp_path)), train=train).search()
     found = journals(tmp_path / "tuner")
     assert [account.outcome for account in found] == ["failed", "finished"]
     assert "the loss is not finite in epoch 1; lower --learning-rate" in found[0].reason
@@ -67,10 +68,10 @@ def test_a_loss_that_is_no_number_fails_its_trial_and_the_search_goes_on(opened,
 def test_a_promoted_trial_of_hyperband_learns_as_if_it_had_never_stopped(opened, tmp_path):
     from pipeline.training.fit import fit
     from tuning.search.search_folder import SearchFolder
-    from tuning.trials import make_search
+    from tuning.trials import make_tuner
 
     plan, data = opened(tuner="hyperband", max_trials=4, trial_epochs=3)
-    tuner = make_search(plan, data, SearchFolder(tmp_path / "tuner"))
+    tuner = make_tuner(plan, data, SearchFolder(RunFolder(tmp_path)))
     tuner.search()
     promoted = journals(tmp_path / "tuner")[3]
     assert promoted.inherited == 1

@@ -13,27 +13,32 @@ from pipeline.config import DataConfig, ModelConfig, RunConfig, SearchConfig
 from pneumo_tfds.program.errors import InputError
 from tuning.search import kerastuner_roles
 from tuning.search.journal import Journal
-from tuning.search.median_rule import hopeless
-from tuning.search.objective import parse, sensitivity_at
-from tuning.search.search_plan import Plan, hold_to, identity, write
-from tuning.session import search
+from tuning.search.median_rule import below_median
+from tuning.search.objective import parse_objective, sensitivity_at
+from tuning.search.search_plan import Plan, dataset_identity
+from tuning.session import run_search
 
 
 def finished(*values):
     return Journal({}, epochs=[{"validation_auroc": value} for value in values], outcome="finished")
 
 
+def test_a_journal_of_before_the_median_rule_was_renamed_is_read(tmp_path):
+    replace(finished(0.8), outcome="hopeless").write(tmp_path)
+    assert Journal.read(tmp_path).outcome == "stopped early"
+
+
 def test_objectives_have_their_direction():
-    assert parse("validation_auroc").direction == "max"
-    assert parse("validation_loss").direction == "min"
-    assert parse("validation_loss").better(0.1, 0.2)
-    assert parse("sensitivity@0.95").specificity == 0.95
+    assert parse_objective("validation_auroc").direction == "max"
+    assert parse_objective("validation_loss").direction == "min"
+    assert parse_objective("validation_loss").better(0.1, 0.2)
+    assert parse_objective("sensitivity@0.95").specificity == 0.95
 
 
 @pytest.mark.parametrize("name", ["val_loss", "sensitivity@1.5", "sensitivity@", ""])
 def test_an_objective_no_run_reports_is_refused(name):
     with pytest.raises(InputError, match=r"--objective .* choose from shifted_auroc"):
-        parse(name)
+        parse_objective(name)
 
 
 def test_sensitivity_at_a_specificity_is_read_off_the_roc_curve():
@@ -44,32 +49,32 @@ def test_sensitivity_at_a_specificity_is_read_off_the_roc_curve():
     assert sensitivity_at(labels, scores, 0.5) == 1.0
 
 
-def test_a_trial_behind_the_median_is_hopeless_and_one_ahead_is_not():
+def test_a_trial_below_the_median_is_told_from_one_above():
     peers = [finished(0.8, 0.9, 0.95) for _ in range(4)]
-    auroc = parse("validation_auroc")
-    assert hopeless([0.7], peers, auroc)
-    assert not hopeless([0.8], peers, auroc)
-    assert not hopeless([0.7, 0.95], peers, auroc)  # its best so far counts
-    assert not hopeless([0.1, 0.1, 0.1], peers, auroc)  # the last epoch is behind it anyway
+    auroc = parse_objective("validation_auroc")
+    assert below_median([0.7], peers, auroc)
+    assert not below_median([0.8], peers, auroc)
+    assert not below_median([0.7, 0.95], peers, auroc)  # its best so far counts
+    assert not below_median([0.1, 0.1, 0.1], peers, auroc)  # the last epoch is behind it anyway
 
 
 def test_too_few_or_unfinished_peers_stop_nobody():
-    auroc = parse("validation_auroc")
-    assert not hopeless([0.1], [finished(0.8, 0.9)] * 3, auroc)
-    assert not hopeless([0.1], [replace(finished(0.8, 0.9), outcome="hopeless")] * 9, auroc)
+    auroc = parse_objective("validation_auroc")
+    assert not below_median([0.1], [finished(0.8, 0.9)] * 3, auroc)
+    assert not below_median([0.1], [replace(finished(0.8, 0.9), outcome="stopped early")] * 9, auroc)
 
 
-def test_a_loss_is_hopeless_when_it_is_above():
+def test_a_loss_is_worse_when_it_is_higher():
     peers = [
         Journal({}, epochs=[{"validation_loss": 0.4}, {"validation_loss": 0.3}], outcome="finished") for _ in range(4)
     ]
-    assert hopeless([0.5], peers, parse("validation_loss"))
-    assert not hopeless([0.3], peers, parse("validation_loss"))
+    assert below_median([0.5], peers, parse_objective("validation_loss"))
+    assert not below_median([0.3], peers, parse_objective("validation_loss"))
 
 
 def test_a_resumed_search_may_have_another_budget(plan, tmp_path):
-    write(plan(max_trials=4), tmp_path / "search.json")
-    hold_to(plan(max_trials=40, minutes=5.0, workers=2, epoch_budget=9), tmp_path / "search.json")
+    plan(max_trials=4).write(tmp_path / "search.json")
+    plan(max_trials=40, minutes=5.0, workers=2, epoch_budget=9).check_same_as(tmp_path / "search.json")
 
 
 @pytest.mark.parametrize(
@@ -83,15 +88,15 @@ def test_a_resumed_search_may_have_another_budget(plan, tmp_path):
     ],
 )
 def test_another_space_or_objective_is_refused_and_the_difference_named(plan, tmp_path, options, message):
-    write(plan(), tmp_path / "tuner" / "search.json")
+    plan().write(tmp_path / "tuner" / "search.json")
     with pytest.raises(InputError, match="holds another search") as caught:
-        hold_to(plan(**options), tmp_path / "tuner" / "search.json")
+        plan(**options).check_same_as(tmp_path / "tuner" / "search.json")
     assert message in str(caught.value)
 
 
 def test_another_model_or_other_images_are_refused_and_the_difference_named(plan, tmp_path):
     made = plan()
-    write(made, tmp_path / "tuner" / "search.json")
+    made.write(tmp_path / "tuner" / "search.json")
     study = replace(made.start, model=ModelConfig(model="study", dropout=0.1))
     for other, message in (
         (replace(made, start=study), "model.model was compact, is now study"),
@@ -99,7 +104,7 @@ def test_another_model_or_other_images_are_refused_and_the_difference_named(plan
         (replace(made, data={**made.data, "images": {"train": 81, "validation": 20}}), "data.images.train was 80"),
     ):
         with pytest.raises(InputError, match="holds another search") as caught:
-            hold_to(other, tmp_path / "tuner" / "search.json")
+            other.check_same_as(tmp_path / "tuner" / "search.json")
         assert message in str(caught.value)
 
 
@@ -108,12 +113,12 @@ def test_where_the_data_lie_does_not_matter_but_what_they_are_does(plan, tmp_pat
         (tmp_path / name).mkdir()
         (tmp_path / name / "metadata.json").write_text(content)
     counts = {"train": 8, "validation": 2}
-    assert identity(tmp_path / "a", counts, 32) == identity(tmp_path / "b", counts, 32)
-    assert identity(tmp_path / "a", counts, 32) != identity(tmp_path / "c", counts, 32)
+    assert dataset_identity(tmp_path / "a", counts, 32) == dataset_identity(tmp_path / "b", counts, 32)
+    assert dataset_identity(tmp_path / "a", counts, 32) != dataset_identity(tmp_path / "c", counts, 32)
     made = plan()
-    write(made, tmp_path / "search.json")
+    made.write(tmp_path / "search.json")
     moved = replace(made.start, data=DataConfig(dataset=tmp_path / "b"))
-    hold_to(Plan(moved, made.data), tmp_path / "search.json")
+    Plan(moved, made.data).check_same_as(tmp_path / "search.json")
 
 
 def test_the_winner_keeps_the_runs_epochs_and_takes_the_trials_values(plan):
@@ -182,14 +187,14 @@ def test_a_worker_is_heard_of_several_times_before_it_counts_as_lost(monkeypatch
 
 def test_trials_are_judged_on_shifted_validation_unless_asked_otherwise():
     assert SearchConfig().objective == "shifted_auroc"
-    assert parse(SearchConfig().objective).direction == "max"
-    assert parse("shifted_auroc").curve == parse("sensitivity@0.90").curve == "validation_auroc"
-    assert parse("validation_loss").curve == "validation_loss"
+    assert parse_objective(SearchConfig().objective).direction == "max"
+    assert parse_objective("shifted_auroc").curve == parse_objective("sensitivity@0.90").curve == "validation_auroc"
+    assert parse_objective("validation_loss").curve == "validation_loss"
 
 
 def test_a_search_on_the_machines_of_one_training_is_refused_before_anything_is_written(monkeypatch, tmp_path):
     machines = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(machines))
     with pytest.raises(InputError, match="TF_CONFIG"):
-        search(RunConfig(), tmp_path / "run", resume=False)
+        run_search(RunConfig(), tmp_path / "run", resume=False)
     assert not (tmp_path / "run").exists()

@@ -9,11 +9,11 @@ import pytest
 
 import stub_search as stub
 from pneumo_tfds.program.errors import InputError
-from tuning.search import journal
+from tuning.search.journal import Journal
 
 
 def journals(search):
-    return [journal.read(folder) for folder in sorted(search.trials.glob("trial_*"))]
+    return [Journal.read(folder) for folder in sorted(search.trials.glob("trial_*"))]
 
 
 def test_the_search_finds_more_than_it_started_with(plan, search):
@@ -83,18 +83,18 @@ def test_ctrl_c_ends_the_search_at_once(plan, search):
         search(plan(max_trials=4), train).search()
 
 
-def test_hopeless_trials_are_stopped_and_the_best_is_not(plan, search):
+def test_trials_below_the_median_are_stopped_and_the_best_is_not(plan, search):
     tuner = search(plan(max_trials=20, median_stopping=True, trial_epochs=4))
     tuner.search()
     found = journals(search)
-    stopped = [account for account in found if account.outcome == "hopeless"]
+    stopped = [account for account in found if account.outcome == "stopped early"]
     assert stopped
     assert all(len(account.epochs) < 4 for account in stopped)
     assert max(found, key=lambda account: account.score).outcome == "finished"
     assert {account.outcome for account in found[:4]} == {"finished"}
 
 
-def test_a_trial_killed_after_it_was_found_hopeless_trains_no_epoch_more(plan, search):
+def test_a_trial_killed_after_it_was_stopped_early_trains_no_epoch_more(plan, search):
     class Killed(BaseException):
         pass
 
@@ -102,8 +102,8 @@ def test_a_trial_killed_after_it_was_found_hopeless_trains_no_epoch_more(plan, s
 
     def train(config, *, folder, **keywords):
         fitted = stub.training()(config, folder=folder, **keywords)
-        account = journal.read(folder.parent)
-        if account.outcome == "hopeless":
+        account = Journal.read(folder.parent)
+        if account.outcome == "stopped early":
             ended.append((folder.parent, account))
             raise Killed
         return fitted
@@ -113,8 +113,8 @@ def test_a_trial_killed_after_it_was_found_hopeless_trains_no_epoch_more(plan, s
         search(made, train).search()
     search(made).search()
     [(folder, before)] = ended
-    after = journal.read(folder)
-    assert (after.outcome, after.epochs) == ("hopeless", before.epochs)
+    after = Journal.read(folder)
+    assert (after.outcome, after.epochs) == ("stopped early", before.epochs)
     assert after.score is not None
 
 
@@ -170,7 +170,7 @@ def test_a_worker_whose_trial_was_given_to_another_writes_and_reports_nothing(pl
     reported, taken = [], iter([True])
     monkeypatch.setattr(tuner.oracle, "end_trial", lambda trial: reported.append(trial.status) or end(trial))
     end = type(tuner.oracle).end_trial.__get__(tuner.oracle)
-    tuner._lost = lambda: next(taken, False)
+    tuner.reassigned = lambda: next(taken, False)
     tuner.search()
     # Asked again, the oracle gave the same trial here; its first attempt left no trace but its checkpoint.
     assert reported == ["COMPLETED"]
@@ -182,7 +182,7 @@ def test_a_worker_whose_trial_was_given_to_another_writes_and_reports_nothing(pl
 def test_a_heartbeat_hears_whether_the_trial_is_still_its_own(monkeypatch, answer, lost):
     from types import SimpleNamespace
 
-    from tuning.search.heartbeat import Heartbeat
+    from tuning.search.heartbeat import heartbeat
 
     monkeypatch.setattr("tuning.search.kerastuner_roles.heartbeat_seconds", lambda: 0.001)
     asked = threading.Event()
@@ -191,9 +191,9 @@ def test_a_heartbeat_hears_whether_the_trial_is_still_its_own(monkeypatch, answe
         asked.set()
         return SimpleNamespace(trial_id=answer)
 
-    with Heartbeat(ask, "worker1", "7") as heartbeat:
+    with heartbeat(ask, "worker1", "7") as reassigned:
         assert asked.wait(30)
-    assert heartbeat.lost() is lost
+    assert reassigned() is lost
 
 
 def test_a_heartbeat_outlives_a_chief_that_is_started_again(monkeypatch):
@@ -201,7 +201,7 @@ def test_a_heartbeat_outlives_a_chief_that_is_started_again(monkeypatch):
 
     import grpc
 
-    from tuning.search.heartbeat import Heartbeat
+    from tuning.search.heartbeat import heartbeat
 
     monkeypatch.setattr("tuning.search.kerastuner_roles.heartbeat_seconds", lambda: 0.001)
     answers, heard = iter([grpc.RpcError(), grpc.RpcError()]), threading.Event()
@@ -212,9 +212,9 @@ def test_a_heartbeat_outlives_a_chief_that_is_started_again(monkeypatch):
         heard.set()
         return SimpleNamespace(trial_id="7")
 
-    with Heartbeat(ask, "worker1", "7") as heartbeat:
+    with heartbeat(ask, "worker1", "7") as reassigned:
         assert heard.wait(30)
-    assert not heartbeat.lost()
+    assert not reassigned()
 
 
 def test_a_chief_that_falls_silent_ends_its_worker_with_one_line(plan, search, monkeypatch):
@@ -234,6 +234,6 @@ def test_a_chief_that_falls_silent_ends_its_worker_with_one_line(plan, search, m
         tuner.search()
 
 
-def test_hopeless_trials_are_stopped_under_an_objective_that_is_computed_at_the_end(plan, search):
+def test_trials_below_the_median_are_stopped_under_an_objective_that_is_computed_at_the_end(plan, search):
     search(plan(max_trials=20, median_stopping=True, trial_epochs=4, objective="shifted_auroc")).search()
-    assert any(account.outcome == "hopeless" for account in journals(search))
+    assert any(account.outcome == "stopped early" for account in journals(search))

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.config import AugmentConfig, FitConfig, ModelConfig, RunConfig
 from pneumo_tfds.program.errors import InputError
-from tuning.search.space import PARAMETERS, STUDY, first_values, hyperparameters, space, to_config
+from tuning.search.space import PARAMETERS, STUDY, build_space, first_values, hyperparameters, to_config
 
 START = RunConfig(fit=FitConfig(learning_rate=1e-3), model=ModelConfig(model="compact", dropout=0.2))
 
@@ -18,7 +18,7 @@ def names(parameters):
 
 
 def test_learning_rate_dropout_l1_and_l2_are_searched():
-    parameters, _ = space([], None, START)
+    parameters, _ = build_space([], None, START)
     assert names(parameters) == ["learning_rate", "dropout", "l1", "l2"]
 
 
@@ -26,7 +26,7 @@ def test_every_parameter_reads_back_what_it_writes():
     for parameter in PARAMETERS:
         if parameter.name == "augmentation":
             continue
-        value = parameter.meant(parameter.high)
+        value = parameter.from_drawn(parameter.high)
         assert parameter.read(parameter.write(RunConfig(), value)) == value, parameter.name
 
 
@@ -40,7 +40,7 @@ def test_augmentation_multiplies_the_magnitudes_and_nothing_else():
 
 def test_the_start_is_inside_the_space_to_the_last_bit():
     start = RunConfig(fit=FitConfig(learning_rate=3e-5), model=ModelConfig(dropout=0.7, l1=0.0, l2=3e-2))
-    parameters, base = space([], None, start)
+    parameters, base = build_space([], None, start)
     drawn = {hp.name: hp.default for hp in hyperparameters(parameters, base).space}
     assert to_config(base, parameters, drawn) == start
     for parameter, hp in zip(parameters, hyperparameters(parameters, base).space, strict=True):
@@ -49,37 +49,37 @@ def test_the_start_is_inside_the_space_to_the_last_bit():
 
 def test_the_studys_values_come_second_unless_they_are_the_first():
     study = RunConfig(fit=FitConfig(learning_rate=STUDY["learning_rate"]), model=ModelConfig(dropout=STUDY["dropout"]))
-    parameters, base = space([], None, study)
+    parameters, base = build_space([], None, study)
     assert len(first_values(parameters, base)) == 1
-    parameters, base = space([], None, RunConfig(fit=FitConfig(learning_rate=3e-4)))
+    parameters, base = build_space([], None, RunConfig(fit=FitConfig(learning_rate=3e-4)))
     own, second = first_values(parameters, base)
     assert own["learning_rate"] == 3e-4
-    assert {parameter.name: parameter.meant(second[parameter.name]) for parameter in parameters} == STUDY
-    parameters, base = space(["weight_decay", "learning_rate=1e-4:5e-4"], None, base)
+    assert {parameter.name: parameter.from_drawn(second[parameter.name]) for parameter in parameters} == STUDY
+    parameters, base = build_space(["weight_decay", "learning_rate=1e-4:5e-4"], None, base)
     assert len(first_values(parameters, base)) == 1  # 1e-3 lies outside
 
 
 def test_zero_has_a_decade_of_its_own():
-    l2 = next(parameter for parameter in space([], None, START)[0] if parameter.name == "l2")
-    assert l2.meant(l2.low / 2) == 0
-    assert l2.meant(l2.low) == l2.low
-    assert l2.meant(l2.drawn(0.0)) == 0
+    l2 = next(parameter for parameter in build_space([], None, START)[0] if parameter.name == "l2")
+    assert l2.from_drawn(l2.low / 2) == 0
+    assert l2.from_drawn(l2.low) == l2.low
+    assert l2.from_drawn(l2.to_drawn(0.0)) == 0
     assert l2.unit(0.0) == 0
     assert l2.unit(l2.high) == pytest.approx(1)
 
 
 def test_random_draws_reach_zero_and_both_ends():
-    parameters, base = space([], None, START)
+    parameters, base = build_space([], None, START)
     l1 = next(parameter for parameter in parameters if parameter.name == "l1")
     hp = next(hp for hp in hyperparameters(parameters, base).space if hp.name == "l1")
-    values = [l1.meant(hp.random_sample(seed)) for seed in range(400)]
+    values = [l1.from_drawn(hp.random_sample(seed)) for seed in range(400)]
     assert 0.15 < sum(value == 0 for value in values) / 400 < 0.35  # one decade of four
     assert min(value for value in values if value) < 2e-7
     assert max(values) > 5e-5
 
 
 def test_ranges_change_fix_and_add():
-    parameters, base = space(["learning_rate=1e-3:1e-2", "dropout=0.3", "weight-decay"], None, START)
+    parameters, base = build_space(["learning_rate=1e-3:1e-2", "dropout=0.3", "weight-decay"], None, START)
     assert names(parameters) == ["learning_rate", "l1", "l2", "weight_decay"]
     assert (parameters[0].low, parameters[0].high) == (1e-3, 1e-2)
     assert base.model.dropout == 0.3
@@ -88,7 +88,7 @@ def test_ranges_change_fix_and_add():
 def test_a_file_says_the_same_and_flags_win(tmp_path):
     file = tmp_path / "space.json"
     file.write_text(json.dumps({"learning_rate": [1e-4, 1e-3], "dropout": 0.3, "batch_size": True}))
-    parameters, base = space(["learning_rate=1e-3:2e-3"], file, START)
+    parameters, base = build_space(["learning_rate=1e-3:2e-3"], file, START)
     assert names(parameters) == ["learning_rate", "l1", "l2", "batch_size"]
     assert (parameters[0].low, parameters[0].high) == (1e-3, 2e-3)
     assert base.model.dropout == 0.3
@@ -109,7 +109,7 @@ def test_a_file_says_the_same_and_flags_win(tmp_path):
 )
 def test_what_cannot_be_searched_is_refused_by_name(ranges, message):
     with pytest.raises(InputError, match="--ranges") as caught:
-        space(ranges, None, START)
+        build_space(ranges, None, START)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -119,23 +119,23 @@ def test_a_bad_file_is_named(tmp_path, content):
     file = tmp_path / "space.json"
     file.write_text(content)
     with pytest.raises(InputError, match=r"space\.json"):
-        space([], file, START)
+        build_space([], file, START)
     with pytest.raises(InputError, match="give a JSON file"):
-        space([], tmp_path / "none.json", START)
+        build_space([], tmp_path / "none.json", START)
 
 
 def test_a_grid_has_the_start_zero_and_both_ends():
-    parameters, base = space([], None, START)
+    parameters, base = build_space([], None, START)
     declared = {hp.name: hp for hp in hyperparameters(parameters, base, levels=3).space}
     rates = declared["learning_rate"].values
     assert rates == pytest.approx([1e-4, 1e-3, 1e-2])
     l2 = next(parameter for parameter in parameters if parameter.name == "l2")
-    assert [l2.meant(value) for value in declared["l2"].values] == pytest.approx([0, 1e-6, 1e-3])
+    assert [l2.from_drawn(value) for value in declared["l2"].values] == pytest.approx([0, 1e-6, 1e-3])
     assert next(iter(reversed(list(declared)))) == "learning_rate"  # KerasTuner changes the last one first
 
 
 def test_batch_sizes_are_whole_numbers():
-    parameters, base = space(["batch_size=8:64"], None, START)
+    parameters, base = build_space(["batch_size=8:64"], None, START)
     drawn = {hp.name: hp.default for hp in hyperparameters(parameters, base).space}
     changed = to_config(base, parameters, {**drawn, "batch_size": 20.6})
     assert changed.fit.batch_size == 21

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -16,20 +16,27 @@ from benchmarks import search_cost
 from pneumo_tfds.program.errors import InputError
 
 
-def test_every_trial_is_paired_with_a_bare_fit_of_its_own_values_but_the_first(plan, search):
+@pytest.fixture
+def tuner(tmp_path, monkeypatch):
+    """Return a function that makes the tuner of a search of so many stubbed trials."""
+    monkeypatch.setattr("tuning.search.tuner.releasing_memory", nullcontext)
+    return lambda trials, **options: stub.tuner(tmp_path / "run", stub.plan(max_trials=trials), **options)
+
+
+def test_every_trial_is_paired_with_a_bare_fit_of_its_own_values_but_the_first(tuner):
     fitted = []
-    made = plan(max_trials=4)
-    tuner = search(made)
-    pairs = list(search_cost.pairs_of(tuner, made, fitted.append))
+    made = tuner(4)
+    plan, oracle = made.plan, made.oracle
+    pairs = list(search_cost.pairs_of(made, plan, fitted.append))
     assert len(pairs) == 3
     assert all(bare >= 0 and trial > 0 for bare, trial, _, _ in pairs)
-    begun = [tuner.oracle.trials[name].hyperparameters.values for name in tuner.oracle.start_order]
-    assert [made.values(config) for config in fitted] == [made.drawn_values(drawn) for drawn in begun]
+    begun = [oracle.trials[name].hyperparameters.values for name in oracle.start_order]
+    assert [plan.values(config) for config in fitted] == [plan.drawn_values(drawn) for drawn in begun]
     assert {config.fit.epochs for config in fitted} == {3}
 
 
-def test_memory_is_noted_after_every_trial(plan, search):
-    found = search_cost.after_each_trial(lambda note: search(plan(max_trials=3), on_trial=note))
+def test_memory_is_noted_after_every_trial(tuner):
+    found = search_cost.after_each_trial(lambda note: tuner(3, on_trial=note))
     assert len(found) == 3
     assert all(one > 10 for one in found)
 
@@ -39,16 +46,16 @@ def dataset(tmp_path, monkeypatch):
     """Stand in for a built dataset, its search and its training; give the folder."""
     from tuning import trials
 
-    make = trials.make_search
+    make = trials.make_tuner
     data = SimpleNamespace(train=None, validation=None, identity=lambda: stub.DATA)
-    judge = lambda config, fitted: fitted.best.validation_auroc  # noqa: E731
+    score = lambda config, fitted: fitted.best.validation_auroc  # noqa: E731
 
     def stubbed(plan, data, folder, **options):
-        return make(plan, None, folder, train=stub.training(), score=judge, **options)
+        return make(plan, None, folder, train=stub.training(), score=score, **options)
 
     monkeypatch.setattr("pneumo_tfds.prepared.is_built", lambda folder: True)
     monkeypatch.setattr("tuning.search.search_folder.open_data", lambda settings: data)
-    monkeypatch.setattr("tuning.trials.make_search", stubbed)
+    monkeypatch.setattr("tuning.trials.make_tuner", stubbed)
     monkeypatch.setattr("pipeline.training.fit.fit", lambda config, *, train, validation: None)
     return tmp_path / "gray_32" / "1.0.0"
 
@@ -85,8 +92,8 @@ def test_one_worker_and_two_take_turns_at_going_first(dataset, tmp_path, monkeyp
         return 12.0 if searches[-1] == 1 else 8.0
 
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 7})
-    monkeypatch.setattr(search_cost, "_confined_to", note)
-    monkeypatch.setattr(search_cost, "_search", search)
+    monkeypatch.setattr(search_cost, "confined_to", note)
+    monkeypatch.setattr(search_cost, "search_seconds", search)
     search_cost.workers(search_cost.Workers(dataset=dataset, rounds=2, json=tmp_path / "cost.json"))
     assert searches == [1, 2, 2, 1]
     assert confined == [{3}, {3, 5}, {3, 5}, {3}]
@@ -109,15 +116,15 @@ def test_a_search_is_timed_and_one_that_fails_has_no_time(tmp_path, monkeypatch)
         return SimpleNamespace(returncode=len(begun) - 1)
 
     monkeypatch.setattr(subprocess, "run", run)
-    assert 0 < search_cost._search(tmp_path) < 60
+    assert 0 < search_cost.search_seconds(tmp_path) < 60
     assert begun == [([sys.executable, "-m", "tuning", "--run-dir", str(tmp_path)], "1")]
-    with pytest.raises(InputError, match="the search did not end well"):
-        search_cost._search(tmp_path)
+    with pytest.raises(InputError, match="the search failed"):
+        search_cost.search_seconds(tmp_path)
 
 
 def test_workers_are_confined_to_cores_and_set_free_again():
     before = os.sched_getaffinity(0)
-    with search_cost._confined_to({min(before)}):
+    with search_cost.confined_to({min(before)}):
         code = "import os; print(len(os.sched_getaffinity(0)))"
         assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
     assert os.sched_getaffinity(0) == before
