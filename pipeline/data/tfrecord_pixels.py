@@ -2,7 +2,7 @@
 
 `tf.data` copies a record four times on its way to NumPy: reader, parser, `decode_raw`, `as_numpy`. Here one system call
 puts the pixels of a record into their row and the rest of it, some hundred bytes, into a buffer that TensorFlow parses.
-Whatever is unexpected makes this reader give up; `tf.data` then reads the files, or reports what is wrong with them.
+This reader gives up at anything unexpected; `tf.data` then reads the files, or reports what is wrong with them.
 
 A TFRecord file is a sequence of frames, all numbers little-endian:
 

@@ -1,4 +1,4 @@
-"""Layers by which replicas, each with its rows of a batch, compute together what one device would compute of all rows.
+"""Layers of a network on several devices: each computes some rows of a batch, and the result is that of one device.
 
 Two kinds of layer depend on more than one row. Batch normalization takes its mean and variance over the batch: here
 over all replicas. Dropout draws its mask by the position in the batch: here each replica draws the mask of the whole

@@ -209,7 +209,7 @@ class _Machine:
         _of_kind(self.stack[-1], dict)
 
 
-# Every opcode that is allowed, with what it does to the machine.
+# The allowed opcodes and their effect on the machine.
 OPCODES: dict[str, Callable[[_Machine, Any], None]] = {
     "PROTO": lambda machine, _: None,  # later protocols have other opcodes
     **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1", "BINUNICODE"), _Machine.push),

@@ -1,4 +1,4 @@
-"""Record files that are damaged, or made by somebody else with right checksums: the images, or one line."""
+"""Record files that are damaged, or malformed with correct checksums: the images are read, or the error is one line."""
 
 import struct
 
@@ -67,7 +67,7 @@ def test_the_original_is_valid(path, split_of):
 
 @pytest.fixture(scope="module")
 def read_pixels():
-    """Our own reader alone: the arrays, or None where TensorFlow is to find out why."""
+    """Return the fast reader alone: the arrays, or None where it leaves the file to TensorFlow."""
     from pipeline.data import aligned_arrays, tfrecord_pixels
     from pipeline.data.split import FEATURES
 

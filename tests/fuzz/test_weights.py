@@ -1,4 +1,4 @@
-"""PyTorch files with bytes and programs that nobody saved: the tensors, or one line; nothing runs, nothing grows."""
+"""PyTorch files with random bytes and opcodes: tensors or one line of error; no code runs, memory does not grow."""
 
 import functools
 import io
@@ -111,7 +111,7 @@ def test_programs(parts, layout, cut, file, input_error_only):
 
 
 def test_a_key_of_nested_tuples_is_not_hashed(file):
-    """Python's tuples hash one another without end in sight of the stack: the process would be gone."""
+    """Hashing them would overflow the stack and end the process."""
     deep = b"\x80\x02](" + b")" + b"\x85" * 300_000 + b"e."
     head = b"".join(pickle.dumps(part, 2) for part in (LEGACY_MAGIC, LEGACY_PROTOCOL, {"little_endian": True}))
     file.write_bytes(head + program(True) + deep)

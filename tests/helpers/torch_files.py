@@ -1,4 +1,4 @@
-"""PyTorch files as `torch.save` writes them, and as nobody should: made without PyTorch."""
+"""PyTorch files as `torch.save` writes them, and malformed ones, made without PyTorch."""
 
 import io
 import pickle

@@ -1,4 +1,4 @@
-"""Records from a tf.data service: what a trainer would have read itself, or a clear line."""
+"""Records from a tf.data service: the batches that a trainer would have read itself, or one line of error."""
 
 import socket
 

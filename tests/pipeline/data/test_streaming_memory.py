@@ -1,4 +1,4 @@
-"""A dataset ten times what memory may hold passes through it without staying there."""
+"""A dataset ten times as large as the allowed memory is streamed without being kept."""
 
 import json
 import subprocess
@@ -58,4 +58,4 @@ def test_memory_stays_flat_while_ten_times_the_limit_is_streamed(tmp_path):
             for number in np.array_split(np.arange(COUNT), FILES)[part]:
                 writer.write(serialise(Image(f"{number}.jpeg", "NORMAL", f"person{number}", "normal", ""), picture))
     assert growth(files, "auto") < LIMIT
-    assert growth(files, "on") > 5 * LIMIT, "the measure sees what is kept"
+    assert growth(files, "on") > 5 * LIMIT, "the measurement includes what is kept"

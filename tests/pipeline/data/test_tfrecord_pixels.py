@@ -1,4 +1,4 @@
-"""Pixels read past tf.data: the same arrays, and nothing damaged gets through."""
+"""Pixels read without tf.data: the same arrays, and no damage passes unnoticed."""
 
 import numpy as np
 import pytest
@@ -17,15 +17,15 @@ def picture(number):
     return np.random.default_rng(number).integers(0, 256, (SIZE, SIZE, 1), dtype=np.uint8)
 
 
-def ours(number):
-    """A record as a build writes it."""
+def record(number):
+    """Return a record as a build writes it."""
     label = "PNEUMONIA" if number % 2 else "NORMAL"
     return serialise(Image(f"train/é{number}.jpeg", label, f"person{number}", "virus", "train"), picture(number))
 
 
 @pytest.fixture
 def split(tmp_path):
-    return written(tmp_path, [ours(number) for number in range(COUNT)])
+    return written(tmp_path, [record(number) for number in range(COUNT)])
 
 
 def written(folder, records, files=2):
@@ -103,7 +103,7 @@ def test_more_or_fewer_records_are_left_to_tf_data(split):
 
 
 def test_record_that_lacks_a_feature_is_left_to_tf_data(tmp_path):
-    example = tf.train.Example.FromString(ours(0))
+    example = tf.train.Example.FromString(record(0))
     del example.features.feature["patient"]
     split = written(tmp_path, [example.SerializeToString()], files=1)
     assert tfrecord_pixels.read(split.files, empty(split), FEATURES) is None
@@ -112,7 +112,7 @@ def test_record_that_lacks_a_feature_is_left_to_tf_data(tmp_path):
 
 
 def test_record_whose_features_do_not_fill_it_is_left_to_tf_data(tmp_path):
-    split = written(tmp_path, [ours(0) + tf.train.Example().SerializeToString() + b"\x12\x00"], files=1)
+    split = written(tmp_path, [record(0) + tf.train.Example().SerializeToString() + b"\x12\x00"], files=1)
     assert tfrecord_pixels.read(split.files, empty(split), FEATURES) is None
 
 
@@ -123,7 +123,7 @@ def test_a_system_that_cannot_scatter_leaves_it_to_tf_data(split, monkeypatch):
 
 def test_pixels_that_begin_late_are_left_to_tf_data(tmp_path):
     late = serialise(Image("é" * tfrecord_pixels.PEEK, "NORMAL", "p", "", "train"), picture(0))
-    split = written(tmp_path, [ours(1), late], files=1)
+    split = written(tmp_path, [record(1), late], files=1)
     assert tfrecord_pixels.read(split.files, empty(split), FEATURES) is None
     assert np.array_equal(split.examples.images[1], picture(0))
 

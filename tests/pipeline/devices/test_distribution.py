@@ -1,4 +1,4 @@
-"""Several devices, of one machine or of several: the curve of one device, and one process that writes."""
+"""Several devices, of one machine or of several: the loss follows that of one device, and one process writes."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def start(settings, folder=None, cluster=None):
 
 
 def together(settings, folders):
-    """Train in as many processes as there are folders; give exit code, output and errors of each."""
+    """Train in as many processes as there are folders; return exit code, output and errors of each."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in folders]
         for one in sockets:
@@ -75,8 +75,8 @@ def together(settings, folders):
         for folder, task in zip(folders, tasks, strict=True)
     ]
     try:
-        told = [one.communicate(timeout=900) for one in running]
-        return [(one.returncode, *texts) for one, texts in zip(running, told, strict=True)]
+        outputs = [one.communicate(timeout=900) for one in running]
+        return [(one.returncode, *texts) for one, texts in zip(running, outputs, strict=True)]
     finally:
         for one in running:
             one.kill()
@@ -103,10 +103,10 @@ def test_two_devices_sum_up_to_the_loss_and_gradients_of_one():
     line = [sys.executable, "-c", SMALL]
     ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    told = json.loads(ended.stdout.splitlines()[-1])
-    assert told["replicas"] == 2
-    assert max(told["apart"]) < 1e-3
-    assert max(told["moving"]) < 1e-5
+    printed = json.loads(ended.stdout.splitlines()[-1])
+    assert printed["replicas"] == 2
+    assert max(printed["apart"]) < 1e-3
+    assert max(printed["moving"]) < 1e-5
 
 
 @pytest.mark.long
@@ -126,7 +126,7 @@ def test_two_processes_follow_the_curve_of_one_and_only_the_chief_writes(alone, 
         same(json.loads(output.splitlines()[-1]), alone)
     assert [sorted(path.name for path in folder.iterdir()) for folder in folders] == [[FILE], []]
 
-    # The other one has no checkpoint to go on from: neither may wait for the other for ever.
+    # The other one has no checkpoint to go on from: neither may wait for the other forever.
     ended = together({"epochs": 3}, folders)
     assert [code for code, *_ in ended] == [2, 2], ended
     for _, _, errors in ended:

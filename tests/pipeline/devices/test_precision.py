@@ -1,4 +1,4 @@
-"""Precision and XLA: what auto means on which device, and what a person is told."""
+"""Precision and XLA: the choice of `auto` on each kind of device, and the warnings about it."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""TF_CONFIG: who is the chief, and what is refused."""
+"""TF_CONFIG: which process is the chief, and what is refused."""
 
 import json
 

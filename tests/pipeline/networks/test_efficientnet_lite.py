@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: its weights find their places, and its answers are those of the reference implementation."""
+"""EfficientNet-Lite0: weights are loaded into the right layers, and outputs equal the reference implementation's."""
 
 import importlib.util
 import struct
@@ -226,7 +226,7 @@ def test_float32_copy_of_a_mixed_precision_network_has_its_weights(weights, imag
 def test_weights_of_another_network_are_refused(state, tmp_path, change, complaint):
     path = tmp_path / "other.pth"
     write(path, {name: value for name, value in (state | change).items() if value is not None})
-    if complaint is None:  # a network that was trained on grey images has the stem that ours has
+    if complaint is None:  # a network trained on grey images has the same stem
         configured(path)
         return
     with pytest.raises(InputError, match=f"other.pth holds no EfficientNet-Lite0 weights: {complaint}"):
@@ -257,7 +257,7 @@ def test_more_blocks_than_there_are_are_refused(model, blocks):
 def test_exported_file_answers_as_keras(network, images):
     ort = pytest.importorskip("onnxruntime")
     convert = pytest.importorskip("export.graph.convert")
-    model = inference_model(network, temperature=40.0)  # random weights say 0 or 1 at once otherwise
+    model = inference_model(network, temperature=40.0)  # else random weights give probabilities of 0 and 1
     file = convert.to_onnx(model, {}).SerializeToString()
     session = ort.InferenceSession(file, providers=["CPUExecutionProvider"])
     grey = images.astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Fused batch normalization says and learns what Keras's own does."""
+"""Fused batch normalization has the outputs, gradients and statistics of Keras's own layer."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ from pipeline.networks.models import build
 
 
 def trained(kind, x, frozen=False):
-    """Answer, gradients and moving statistics of one training step."""
+    """Return output, gradients and moving statistics of one training step."""
     layer = kind(epsilon=1e-3, momentum=0.9)
     layer.build(x.shape)
     for number, weight in enumerate(layer.weights):

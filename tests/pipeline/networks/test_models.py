@@ -1,4 +1,4 @@
-"""Networks: what goes in and out, what the heat map means, and what a file must not hold."""
+"""Networks: inputs and outputs, the meaning of the heat map, and what a saved file must not contain."""
 
 import json
 import zipfile

@@ -1,4 +1,4 @@
-"""PyTorch files: what is in them comes out, and nothing in them runs."""
+"""PyTorch files: their tensors are read, and no code in them runs."""
 
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""A killed training is a paused one: it goes on where it was, and ends as if nothing had happened."""
+"""A killed training is resumed where it was, and ends as if it had not been interrupted."""
 
 from __future__ import annotations
 

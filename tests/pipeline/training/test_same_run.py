@@ -1,4 +1,4 @@
-"""The same run twice is the same run: of processes with one seed, to the last bit where that is promised."""
+"""Two runs with one seed are the same, to the last bit with --deterministic."""
 
 from __future__ import annotations
 
