@@ -21,7 +21,7 @@ from pipeline.augmentation import augment, on_host
 from pipeline.config import AugmentConfig
 from pneumo_tfds.decode import decode_full, resize
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.sources.opening import LABELS, Image, Source
+from pneumo_tfds.sources.inventory import LABELS, Image, Source
 
 AHEAD = 3  # batches that may be under way at once; more only takes memory
 CHUNK = 16  # images a thread takes at once, so that handing over costs little

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 
 import cv2
 import numpy as np
 import pytest
 
-from pneumo_tfds.audit.audit import LEAK, audit, report, run
+from pneumo_tfds.audit.audit import LEAK, audit, run
 from pneumo_tfds.audit.perceptual_hash import MAX_DISTANCE, perceptual_hash
+from pneumo_tfds.audit.report import report, summary
 from pneumo_tfds.prepared import build
+from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.opening import open_source
 
 
@@ -118,9 +122,11 @@ def test_page_shows_leaks_first_and_stands_alone(xrays, tmp_path):
     run(xrays, None, tmp_path / "page.html", 0.2, None)
     page = (tmp_path / "page.html").read_text()
     assert page.index("test/NORMAL/IM-0098-0001.jpeg") < page.index("train/NORMAL/IM-0002-0009.jpeg")
-    assert "1 leaks" in page
+    assert "1 leak:" in page
+    assert "Leak across official test and training." in page
     assert page.count("data:image/jpeg;base64,") == 4
-    assert "http" not in page
+    assert not {"http:", "https:"} & set(re.findall(r"https?:", page))
+    assert "Unreadable files" not in page, "there are none"
 
 
 def test_names_cannot_write_html(tmp_path, write_images, names):
@@ -133,3 +139,34 @@ def test_names_cannot_write_html(tmp_path, write_images, names):
 def test_conflicting_labels_are_reported_where_a_build_would_stop(xrays):
     copy(xrays, "train/NORMAL/IM-0001-0001.jpeg", "train/PNEUMONIA/person99_virus_9.jpeg")
     assert report(audit(open_source(xrays)))["leaks"][0]["values"] == ["NORMAL", "PNEUMONIA"]
+
+
+def test_table_with_patients_is_not_read_by_numbers(xrays, tmp_path):
+    rows = [f"{path.relative_to(xrays)},{path.parent.name}" for path in sorted(xrays.rglob("*.jpeg"))]
+    table = xrays / "table.csv"
+    table.write_text("path,label,patient\n" + "".join(f"{row},p{number // 4}\n" for number, row in enumerate(rows)))
+    result = report(audit(open_source(table)))
+    text = "\n".join(summary(result))
+    assert "\n12 patients\n" in text
+    assert "bacteria" not in text
+    run(table, None, tmp_path / "page.html", 0.2, None)
+    page = (tmp_path / "page.html").read_text()
+    assert "disputed" not in page
+    assert "uses all images and no splits" in page, "a source without a test folder may be meant for evaluation only"
+    table.write_text("path,label,patient\n" + "".join(f"{row},p{number % 12}\n" for number, row in enumerate(rows)))
+    assert "12 patients with images of both labels" in "\n".join(summary(report(audit(open_source(table)))))
+
+
+def test_files_without_patients_are_said_to_be_so(tmp_path, write_images):
+    names = [f"{label}/{number}.jpeg" for label in ("NORMAL", "PNEUMONIA") for number in range(8)]
+    lines = summary(report(audit(open_source(write_images(tmp_path / "s", names)))))
+    assert any(line.startswith("patients are unknown") for line in lines)
+
+
+def test_page_without_its_libraries_says_what_to_install(xrays, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "pneumo_tfds.audit.audit_page", raising=False)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.delitem(sys.modules, "pneumo_tfds.program.html_page", raising=False)
+    with pytest.raises(InputError, match=r"--html needs jinja2; install it with: pip install 'pneumo\[train\]'"):
+        run(xrays, None, tmp_path / "page.html", 0.2, None)
+    assert run(xrays, tmp_path / "a.json", None, 0.2, None) == 0
