@@ -9,21 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Le
 
 from pneumo_tfds.program.bounds import Bounded
 from pneumo_tfds.program.command import Command, run_one_of
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.splits.assignment import TEST_FRACTION, VALIDATION_FRACTION
+from pneumo_tfds.splits.options import Fraction, SplitOptions
+from pneumo_tfds.writing.build_options import BuildOptions
 
-Fraction = Annotated[float, Gt(0), Lt(1)]
 Seed = Annotated[int, Ge(0), Le(2**31 - 1)]
 Workers = Annotated[int, Ge(1), Le(1024)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuildConfig(Command, Bounded):
-    """Decode a source once and write it as sharded TFRecords that TensorFlow Datasets loads."""
+class _Dataset(Command):
+    """What to build and where; apart from `BuildConfig` only because `--help` lists the flags of base classes first."""
 
     source: Path | None = None
     """Folder or zip in Kaggle's layout, or a CSV of path,label[,patient]. Default: TFDS's manual folder."""
@@ -31,26 +31,18 @@ class BuildConfig(Command, Bounded):
     """gray_SIZE for X-rays, phantom_SIZE for drawn images, with any SIZE from 16 to 2048 pixels."""
     data_dir: Path | None = None
     """Root folder of datasets. Default: TFDS's own, ~/tensorflow_datasets."""
-    validation_fraction: Fraction = VALIDATION_FRACTION
-    """Fraction of the training patients held out for validation."""
-    test_fraction: Fraction = TEST_FRACTION
-    """Fraction of all patients held out for test, if the source has no test folder."""
-    workers: Workers | None = None
-    """Number of decoding threads, which does not change the result. Default: one per core."""
     count: int = 1000
     """Number of phantoms, for phantom configs."""
     seed: Seed = 0
     """Seed of the phantoms."""
-    download: bool = False
-    """Download the published archive (1.2 GB) if no source is given and TFDS's manual folder has none."""
-    register_checksums: bool = False
-    """Record the checksum of what is downloaded; later downloads are checked against it."""
-    overwrite: bool = False
-    """Replace a dataset of the same name that was built from another source or with other splits."""
-    beam_runner: str | None = None
-    """Build on this Apache Beam runner, for example DirectRunner (needs the beam extra)."""
-    beam_options: tuple[str, ...] = ()
-    """Pipeline options for Beam, such as direct_num_workers=4 direct_running_mode=multi_processing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildConfig(BuildOptions, SplitOptions, _Dataset):
+    """Decode a source once and write it as sharded TFRecords that TensorFlow Datasets loads."""
+
+    workers: Workers | None = None
+    """Number of decoding threads, which does not change the result. Default: one per core."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +55,7 @@ class AuditConfig(Command, Bounded):
     """Write the findings to this JSON file."""
     html: Path | None = None
     """Write a page with charts and pictures to this file (needs the train extra)."""
-    validation_fraction: Fraction = VALIDATION_FRACTION
+    validation_fraction: Fraction = SplitOptions.validation_fraction
     """Fraction of the training patients that a build would hold out for validation."""
     workers: Workers | None = None
     """Number of decoding threads. Default: one per core."""
@@ -77,7 +69,7 @@ class ShowConfig(Command, Bounded):
     """Folder for classes.png and examples.png."""
     source: Path | None = None
     """Folder, zip or CSV of X-rays. Default: phantoms."""
-    validation_fraction: Fraction = VALIDATION_FRACTION
+    validation_fraction: Fraction = SplitOptions.validation_fraction
     """Fraction of the training patients held out for validation."""
     seed: Seed = 0
     """Seed that chooses the examples."""
@@ -100,7 +92,6 @@ def build(config: BuildConfig) -> None:
     from pneumo_tfds import prepared
     from pneumo_tfds.phantoms.phantom_source import phantom_source
     from pneumo_tfds.sources.opening import open_source
-    from pneumo_tfds.splits.shard_plan import SplitOptions
     from pneumo_tfds.writing.build_summary import summary
 
     phantom = config.config.startswith("phantom_")
@@ -109,20 +100,8 @@ def build(config: BuildConfig) -> None:
     source = phantom_source(config.count, config.seed) if phantom else None
     if config.source is not None:
         source = open_source(config.source)
-    built = prepared.build(
-        source,
-        config.config,
-        (config.data_dir or prepared.default_data_dir()).expanduser(),
-        SplitOptions(config.validation_fraction, config.test_fraction),
-        prepared.BuildOptions(
-            config.workers,
-            config.overwrite,
-            config.download,
-            config.register_checksums,
-            config.beam_runner,
-            config.beam_options,
-        ),
-    )
+    data_dir = (config.data_dir or prepared.default_data_dir()).expanduser()
+    built = prepared.build(source, config.config, data_dir, splits=config, options=config)
     print("\n".join(summary(built)))
 
 
@@ -130,14 +109,15 @@ def audit(config: AuditConfig) -> int:
     """Audit the source, print a summary, and return 1 if there is a leak."""
     from pneumo_tfds.audit import audit as auditing
 
-    return auditing.run(config.source, config.json, config.html, config.validation_fraction, config.workers)
+    splits = SplitOptions(config.validation_fraction)
+    return auditing.run(config.source, config.json, config.html, splits, config.workers)
 
 
 def show(config: ShowConfig) -> None:
     """Draw the pictures and print their paths."""
     from pneumo_tfds.audit.contact_sheet import draw
 
-    for path in draw(config.source, config.out, config.validation_fraction, config.seed):
+    for path in draw(config.source, config.out, SplitOptions(config.validation_fraction), config.seed):
         print(path)
 
 

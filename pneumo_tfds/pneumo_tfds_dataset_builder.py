@@ -23,7 +23,8 @@ from pneumo_tfds.program.progress import track
 from pneumo_tfds.sources.inventory import LABELS, Source
 from pneumo_tfds.sources.opening import open_source
 from pneumo_tfds.sources.published import MANUAL_NAMES, fetch, in_manual_folder
-from pneumo_tfds.splits.shard_plan import SplitOptions, make_plan
+from pneumo_tfds.splits.options import SplitOptions
+from pneumo_tfds.splits.shard_plan import make_plan
 from pneumo_tfds.writing import build_summary
 from pneumo_tfds.writing.dataset_metadata import describe
 from pneumo_tfds.writing.examples import BuildLog, stream

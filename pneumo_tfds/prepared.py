@@ -11,7 +11,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,8 @@ from pneumo_tfds.program.locks import exclusive
 from pneumo_tfds.program.quiet import quiet_tensorflow, quiet_tfds
 from pneumo_tfds.sources.inventory import Source
 from pneumo_tfds.sources.opening import open_source
-from pneumo_tfds.splits.assignment import VALIDATION_FRACTION
-from pneumo_tfds.splits.shard_plan import SplitOptions
+from pneumo_tfds.splits.options import SplitOptions
+from pneumo_tfds.writing.build_options import BuildOptions
 from pneumo_tfds.writing.build_summary import NAME, VERSION, BuildSummary, inspect, is_built
 from pneumo_tfds.writing.dataset_metadata import read_metadata
 
@@ -31,24 +30,6 @@ __all__ = [
     "VERSION", "BuildOptions", "BuildSummary", "build", "default_data_dir", "inspect", "is_built", "prepare",
     "read_metadata",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class BuildOptions:
-    """Build options that affect speed and side effects but not the resulting files."""
-
-    workers: int | None = None
-    """Number of decoding threads; None for one per core."""
-    overwrite: bool = False
-    """Replace a dataset of another source or other split options; the old one stays until the new one is complete."""
-    download: bool = False
-    """Download the published archive if no source is given and TFDS's manual folder has none."""
-    register_checksums: bool = False
-    """Record size and SHA-256 of what is downloaded; later downloads are checked against them."""
-    beam_runner: str | None = None
-    """Apache Beam runner to build on, such as `DirectRunner`; needs the `beam` extra."""
-    beam_options: tuple[str, ...] = ()
-    """Options of Beam's pipeline, such as `direct_num_workers=4`."""
 
 
 def default_data_dir() -> Path:
@@ -60,7 +41,7 @@ def prepare(
     source: str | os.PathLike[str] | None,
     image_size: int = 224,
     data_dir: str | os.PathLike[str] | None = None,
-    validation_fraction: float = VALIDATION_FRACTION,
+    validation_fraction: float = SplitOptions.validation_fraction,
     *,
     workers: int | None = None,
     phantoms: int = DEFAULT_COUNT,
@@ -124,7 +105,7 @@ def build(
     started = time.perf_counter()
 
     def run_builder(root: Path) -> None:
-        _run_builder(root, source, config, splits, options, downloads=data_dir / "downloads")
+        _run_builder(root, source, config, splits, options, data_dir / "downloads")
 
     try:
         if folder.exists():

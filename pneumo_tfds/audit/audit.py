@@ -19,14 +19,15 @@ from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.program.progress import track
 from pneumo_tfds.sources.inventory import Image, Source
 from pneumo_tfds.sources.opening import open_source
-from pneumo_tfds.splits.assignment import VALIDATION_FRACTION, assign
+from pneumo_tfds.splits.assignment import assign
 from pneumo_tfds.splits.duplicates import group_by_digest
+from pneumo_tfds.splits.options import SplitOptions
 
 LEAK = 1
 """Exit code if images leak between splits or labels."""
 
 
-def audit(source: Source, validation_fraction: float = VALIDATION_FRACTION, workers: int | None = None) -> Findings:
+def audit(source: Source, options: SplitOptions | None = None, workers: int | None = None) -> Findings:
     """Examine every image of `source`.
 
     A leak is a group of identical images with different labels, or of identical or near-identical ones that an official
@@ -40,7 +41,7 @@ def audit(source: Source, validation_fraction: float = VALIDATION_FRACTION, work
     near = near_groups([(fact.image, fact.hash) for fact in readable if fact.image.name not in copies])
     assignment, problem = None, ""
     try:
-        assignment = assign(source.images, identical, validation_fraction)
+        assignment = assign(source.images, identical, options)
     except InputError as error:
         problem = str(error)
     return Findings(source, facts, assignment, problem, tuple(identical), tuple(near))
@@ -69,7 +70,7 @@ def examine(source: Source, image: Image) -> ImageFacts:
 
 
 def run(
-    path: Path, json_path: Path | None, page_path: Path | None, validation_fraction: float, workers: int | None
+    path: Path, json_path: Path | None, page_path: Path | None, options: SplitOptions, workers: int | None = None
 ) -> int:
     """Audit `path`, print a summary, write the files that are asked for, and return the exit code.
 
@@ -81,7 +82,7 @@ def run(
             from pneumo_tfds.audit.audit_page import write_page
         except ModuleNotFoundError as error:
             raise InputError(f"--html needs {error.name}; install it with: pip install 'pneumo[train]'") from error
-    findings = audit(open_source(path), validation_fraction, workers)
+    findings = audit(open_source(path), options, workers)
     result = report(findings)
     print("\n".join(summary(result)))
     if json_path is not None:

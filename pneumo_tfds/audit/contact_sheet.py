@@ -16,25 +16,26 @@ from pneumo_tfds.sources.inventory import LABELS, SUBTYPES, Image, Source
 from pneumo_tfds.sources.opening import open_source
 from pneumo_tfds.splits.assignment import SPLITS, assign
 from pneumo_tfds.splits.duplicates import identical_groups
+from pneumo_tfds.splits.options import SplitOptions
 
 _COLUMNS = 6
 _TILE = 224
 
 
-def draw(path: Path | None, out: Path, validation_fraction: float, seed: int) -> list[Path]:
+def draw(path: Path | None, out: Path, options: SplitOptions, seed: int) -> list[Path]:
     """Write `classes.png` and `examples.png` to `out` and return their paths."""
     source = phantom_source() if path is None else open_source(path)
     classes, examples = out / "classes.png", out / "examples.png"
-    draw_classes(source, classes, validation_fraction)
+    draw_classes(source, classes, options)
     draw_examples(source, examples, seed)
     return [classes, examples]
 
 
-def draw_classes(source: Source, path: Path, validation_fraction: float) -> None:
+def draw_classes(source: Source, path: Path, options: SplitOptions) -> None:
     """Draw bars of the number of images by split and class, with PNEUMONIA stacked by subtype."""
     from matplotlib.figure import Figure
 
-    split = assign(source.images, identical_groups(source), validation_fraction).split
+    split = assign(source.images, identical_groups(source), options).split
     figure = Figure(figsize=(7.0, 4.0), layout="constrained")
     axes = figure.subplots()
     for column, name in enumerate(SPLITS):

@@ -15,8 +15,6 @@ from pneumo_tfds.decode.dicom import decode_dicom
 from pneumo_tfds.decode.headers import DecodeError, Header, read_header
 from pneumo_tfds.program.errors import reason_of
 
-__all__ = ["DecodeError", "Grey", "decode", "decode_full", "resize", "to_eight_bits"]
-
 Grey = npt.NDArray[np.uint8]
 
 STRIP = 256

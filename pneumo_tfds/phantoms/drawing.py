@@ -30,21 +30,22 @@ MATCHED = 0.4
 1 hides the class completely from the mean grey level, 0 leaves it fully visible."""
 
 
-@dataclass(frozen=True)
-class _Anatomy:
-    """Properties that are the same in all images of one patient. Lengths are in half widths of the chest."""
+Anatomy = dict[str, float]
 
-    lung_width: float
-    lung_height: float
-    gap: float
-    heart: float
-    ribs: float
-    rib_slope: float
-    rib_contrast: float
-    spine: float
-    shoulder: float
-    vessels: float
-    tissue: float
+ANATOMY_BOUNDS = {
+    "lung_width": (0.36, 0.44),
+    "lung_height": (0.74, 0.92),
+    "gap": (0.46, 0.53),
+    "heart": (0.24, 0.36),
+    "ribs": (0.155, 0.19),
+    "rib_slope": (0.20, 0.42),
+    "rib_contrast": (0.03, 0.08),
+    "spine": (0.06, 0.14),
+    "shoulder": (0.9, 1.1),
+    "vessels": (0.04, 0.12),
+    "tissue": (0.42, 0.56),
+}
+"""Bounds of the properties that are the same in all images of one patient. Lengths are in half widths of the chest."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def render(seed: int, patient: str, name: str, subtype: str) -> npt.NDArray[np.u
     Returns:
         uint8 `[height, width]`, about 1,000 x 1,400. The same arguments give the same image.
     """
-    anatomy = _sample_anatomy(_generator(seed, patient))
+    random = _generator(seed, patient)
+    anatomy = {name: random.uniform(*bounds) for name, bounds in ANATOMY_BOUNDS.items()}
     random = _generator(seed, patient, name)
     pose = _sample_pose(random)
     density, lungs = _draw(anatomy, pose, random)
@@ -84,22 +86,6 @@ def render(seed: int, patient: str, name: str, subtype: str) -> npt.NDArray[np.u
 def _generator(*key: object) -> np.random.Generator:
     digest = hashlib.sha256(repr((VERSION, *key)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
-
-
-def _sample_anatomy(random: np.random.Generator) -> _Anatomy:
-    return _Anatomy(
-        lung_width=random.uniform(0.36, 0.44),
-        lung_height=random.uniform(0.74, 0.92),
-        gap=random.uniform(0.46, 0.53),
-        heart=random.uniform(0.24, 0.36),
-        ribs=random.uniform(0.155, 0.19),
-        rib_slope=random.uniform(0.20, 0.42),
-        rib_contrast=random.uniform(0.03, 0.08),
-        spine=random.uniform(0.06, 0.14),
-        shoulder=random.uniform(0.9, 1.1),
-        vessels=random.uniform(0.04, 0.12),
-        tissue=random.uniform(0.42, 0.56),
-    )
 
 
 def _sample_pose(random: np.random.Generator) -> _Pose:
@@ -137,42 +123,42 @@ def _bump(value: Field, width: float) -> Field:
     return np.asarray(np.exp(-np.square(value * np.float32(1.0 / width))), dtype=np.float32)
 
 
-def _draw(anatomy: _Anatomy, pose: _Pose, random: np.random.Generator) -> tuple[Field, Field]:
+def _draw(anatomy: Anatomy, pose: _Pose, random: np.random.Generator) -> tuple[Field, Field]:
     """Draw a healthy chest; return its density and how much of each pixel is lung (0 to 1)."""
     x, y = _grid(pose)
     side = np.where(x < pose.rotation, np.float32(-1.0), np.float32(1.0))
     across = np.abs(x - np.float32(pose.rotation))
-    body = _step(1.02 * anatomy.shoulder - across - 0.25 * np.maximum(-y - 0.55, 0.0) ** 2 * 6.0, 0.05)
+    body = _step(1.02 * anatomy["shoulder"] - across - 0.25 * np.maximum(-y - 0.55, 0.0) ** 2 * 6.0, 0.05)
     neck = _bump(across, 0.30) * _step(-y - 0.75, 0.12)
     # Lungs: half ellipses, narrow at the top, cut below by the domes of the diaphragm (the right one higher).
-    middle = np.float32(anatomy.gap) + 0.05 * y
-    wide = anatomy.lung_width * (1.0 - 0.34 * np.clip(-y, 0.0, 1.0) ** 1.5) * (1.0 + 0.25 * pose.rotation * side)
-    radius = ((across - middle) / wide) ** 2 + ((y + 0.10) / anatomy.lung_height) ** 4
+    middle = np.float32(anatomy["gap"]) + 0.05 * y
+    wide = anatomy["lung_width"] * (1.0 - 0.34 * np.clip(-y, 0.0, 1.0) ** 1.5) * (1.0 + 0.25 * pose.rotation * side)
+    radius = ((across - middle) / wide) ** 2 + ((y + 0.10) / anatomy["lung_height"]) ** 4
     dome = 0.60 + pose.breath - 0.10 * _bump(across - middle, 0.30) + 0.03 * side
     lungs = _step(1.0 - radius, 0.16) * _step(dome - y, 0.035)
     shadow_x, shadow_y = x - np.float32(pose.rotation + 0.16), y - np.float32(0.26 + 0.5 * pose.breath)
-    heart = _step(1.0 - (shadow_x / (anatomy.heart + 0.14)) ** 2 - (shadow_y / 0.42) ** 2, 0.22)
+    heart = _step(1.0 - (shadow_x / (anatomy["heart"] + 0.14)) ** 2 - (shadow_y / 0.42) ** 2, 0.22)
     mediastinum = _step(0.13 + 0.05 * np.sin(2.5 * y) - across, 0.05)
-    density = anatomy.tissue * np.maximum(body, neck)
-    density -= (anatomy.tissue - 0.12) * lungs * (1.0 - 0.85 * heart)
+    density = anatomy["tissue"] * np.maximum(body, neck)
+    density -= (anatomy["tissue"] - 0.12) * lungs * (1.0 - 0.85 * heart)
     density += 0.16 * heart * body + 0.16 * mediastinum + 0.10 * _step(y - dome, 0.08) * body
-    density += anatomy.spine * _bump(across, 0.10) * (0.75 + 0.25 * np.cos(y * np.float32(2 * np.pi / 0.135)))
+    density += anatomy["spine"] * _bump(across, 0.10) * (0.75 + 0.25 * np.cos(y * np.float32(2 * np.pi / 0.135)))
     density += _ribs(anatomy, across, y, body * _step(dome + 0.25 - y, 0.1))
     density += 0.13 * _bump(y + 0.70 + 0.16 * (across - 0.45), 0.035) * _step(across - 0.12, 0.04) * body
     blade = ((across - 0.93) / 0.16) ** 2 + ((y + 0.42) / 0.34) ** 2
     density += 0.09 * _step(1.0 - blade, 0.3) * body
-    density += anatomy.vessels * _vessels(pose, lungs, random)
+    density += anatomy["vessels"] * _vessels(pose, lungs, random)
     return density.astype(np.float32), lungs * (1.0 - 0.7 * heart)
 
 
-def _ribs(anatomy: _Anatomy, across: Field, y: Field, inside: Field) -> Field:
+def _ribs(anatomy: Anatomy, across: Field, y: Field, inside: Field) -> Field:
     """Draw rows of soft bands: posterior ribs, which descend from the spine, and anterior ribs, which ascend to it."""
-    posterior = y - anatomy.rib_slope * across**1.5
-    anterior = y + 0.55 * anatomy.rib_slope * (1.0 - across) - 0.30 * (1.0 - across) ** 2
-    turns = np.float32(2 * np.pi / anatomy.ribs)
+    posterior = y - anatomy["rib_slope"] * across**1.5
+    anterior = y + 0.55 * anatomy["rib_slope"] * (1.0 - across) - 0.30 * (1.0 - across) ** 2
+    turns = np.float32(2 * np.pi / anatomy["ribs"])
     bands = np.maximum(np.cos(posterior * turns), 0.0) ** 1.5 + 0.45 * np.maximum(np.cos(anterior * turns), 0.0) ** 2
     reach = _step(across - 0.10, 0.05) * _step(0.97 - across, 0.06)
-    return np.asarray(anatomy.rib_contrast * bands * reach * inside, dtype=np.float32)
+    return np.asarray(anatomy["rib_contrast"] * bands * reach * inside, dtype=np.float32)
 
 
 def _vessels(pose: _Pose, lungs: Field, random: np.random.Generator) -> Field:
@@ -268,8 +254,5 @@ def _expose(density: Field, pose: _Pose, random: np.random.Generator) -> npt.NDA
     top, left = random.integers(0, 2048 - pose.height), random.integers(0, 2560 - pose.width)
     grain = _grain()[top : top + pose.height, left : left + pose.width]
     strength = float(random.uniform(2.0, 7.0) / 32.0)
-    return np.asarray(cv2.add(grey, _scaled(grain, strength), dtype=cv2.CV_8U), dtype=np.uint8)
-
-
-def _scaled(grain: npt.NDArray[np.int8], strength: float) -> npt.NDArray[np.int16]:
-    return np.asarray(cv2.multiply(grain, strength, dtype=cv2.CV_16S), dtype=np.int16)
+    scaled = cv2.multiply(grain, strength, dtype=cv2.CV_16S)
+    return np.asarray(cv2.add(grey, scaled, dtype=cv2.CV_8U), dtype=np.uint8)

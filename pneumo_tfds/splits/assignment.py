@@ -19,14 +19,9 @@ from dataclasses import dataclass
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inventory import LABELS, Image
 from pneumo_tfds.splits.components import merge_overlapping
+from pneumo_tfds.splits.options import SplitOptions
 
 SPLITS = ("train", "validation", "test")
-
-VALIDATION_FRACTION = 0.2
-"""Default share of the training patients that are held out for validation."""
-
-TEST_FRACTION = 0.15
-"""Default share of all patients that are held out for test, if the source has no test folder."""
 
 Groups = Mapping[str, Sequence[Image]]
 """Images of patients that must stay together, by the name of the group's first patient."""
@@ -45,27 +40,19 @@ class Assignment:
 
 
 def assign(
-    images: Sequence[Image],
-    identical: Sequence[Sequence[Image]] = (),
-    validation_fraction: float = VALIDATION_FRACTION,
-    test_fraction: float = TEST_FRACTION,
+    images: Sequence[Image], identical: Sequence[Sequence[Image]] = (), options: SplitOptions | None = None
 ) -> Assignment:
     """Assign every image to a split.
 
     Args:
         images: the images of one source.
         identical: groups of byte-identical images; their patients stay on one side.
-        validation_fraction: share of the training patients held out for validation, in (0, 1).
-        test_fraction: share of all patients held out for test, in (0, 1); used only if no image has the official split
-            `test`.
+        options: the fractions; None for the defaults.
 
     Raises:
-        InputError: a fraction is outside (0, 1), a patient is in the official test and outside it, or a split has no
-            image of one of the classes.
+        InputError: a patient is in the official test and outside it, or a split has no image of one of the classes.
     """
-    for name, fraction in (("validation_fraction", validation_fraction), ("test_fraction", test_fraction)):
-        if not 0.0 < fraction < 1.0:
-            raise InputError(f"{name} is {fraction}; give a number between 0 and 1, such as 0.2")
+    options = options or SplitOptions()
     official = {image.name for image in images if image.official_split == "test"}
     _check_patients(images)
     dropped: dict[str, str] = {}
@@ -74,9 +61,9 @@ def assign(
         if inside:
             dropped.update({i.name: f"identical to {inside[0]} of test" for i in copies if i.name not in official})
     groups = _group_by_patient([i for i in images if i.name not in official and i.name not in dropped], identical)
-    testing = set() if official else _held_out(groups, "test", test_fraction)
+    testing = set() if official else _held_out(groups, "test", options.test_fraction)
     rest = {name: members for name, members in groups.items() if name not in testing}
-    validating = _held_out(rest, "validation", validation_fraction)
+    validating = _held_out(rest, "validation", options.validation_fraction)
     split = dict.fromkeys(official, "test")
     for name, members in groups.items():
         side = "test" if name in testing else "validation" if name in validating else "train"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.sources.inventory import Image, Source
 
 
@@ -29,8 +29,7 @@ def identical_groups(source: Source, workers: int | None = None) -> list[tuple[I
         except InputError:
             return None
 
-    with ThreadPoolExecutor(workers) as pool:
-        return group_by_digest(zip(suspects, pool.map(digest, suspects), strict=True))
+    return group_by_digest(zip(suspects, ordered_map(digest, suspects, workers), strict=True))
 
 
 def group_by_digest(images: Iterable[tuple[Image, bytes | str | None]]) -> list[tuple[Image, ...]]:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from pneumo_tfds.sources.inventory import Image, Source
-from pneumo_tfds.splits.assignment import SPLITS, TEST_FRACTION, VALIDATION_FRACTION, assign
+from pneumo_tfds.splits.assignment import SPLITS, assign
 from pneumo_tfds.splits.duplicates import check_labels, identical_groups
+from pneumo_tfds.splits.options import SplitOptions
 
 MIN_SHARD_BYTES = 32 << 20
 """Small enough that a few thousand images make several shards, which are read in parallel."""
@@ -24,20 +25,6 @@ MAX_SHARD_BYTES = 256 << 20
 USUAL_SHARDS = 1024
 
 _RECORD_OVERHEAD = 400
-
-
-@dataclass(frozen=True)
-class SplitOptions:
-    """What a user can choose about the splits of a source."""
-
-    validation_fraction: float = VALIDATION_FRACTION
-    """Share of the training patients that are held out for validation."""
-    test_fraction: float = TEST_FRACTION
-    """Share of all patients that are held out for test, used only if the source has no test folder."""
-
-    def as_text(self) -> str:
-        """Return the options as hashed by `Source.fingerprint`. The text must not change, or datasets are not found."""
-        return f"Options(validation_fraction={self.validation_fraction!r}, test_fraction={self.test_fraction!r})"
 
 
 @dataclass(frozen=True)
@@ -77,7 +64,7 @@ def make_plan(source: Source, image_size: int, options: SplitOptions, max_per_sp
     """
     groups = identical_groups(source)
     check_labels(groups)
-    assignment = assign(source.images, groups, options.validation_fraction, options.test_fraction)
+    assignment = assign(source.images, groups, options)
     members: dict[str, list[Image]] = {name: [] for name in SPLITS}
     for image in source.images:
         if image.name in assignment.split:

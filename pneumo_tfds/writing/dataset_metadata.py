@@ -10,7 +10,8 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import read_json
 from pneumo_tfds.sources.inventory import Source
 from pneumo_tfds.sources.patients import UNKNOWN_PATIENT
-from pneumo_tfds.splits.shard_plan import Plan, SplitOptions, count_by
+from pneumo_tfds.splits.options import SplitOptions
+from pneumo_tfds.splits.shard_plan import Plan, count_by
 from pneumo_tfds.writing.examples import BuildLog
 
 REMEDY = "build the dataset again with --overwrite"

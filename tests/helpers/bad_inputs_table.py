@@ -205,7 +205,7 @@ CASES = (
         "are the same image with different labels", _two_labels),
     Bad("source-corrupt", f"{BUILD} xrays", "more than 5 % truncated JPEGs", "3 of 48 images cannot be read",
         _spoiled(4, files.xray(1)[:300])),
-    Bad("source-one-corrupt", f"{BUILD} xrays", "one truncated JPEG of 48", "skipped: 1 images",
+    Bad("source-one-corrupt", f"{BUILD} xrays", "one truncated JPEG of 48", "skipped: 1 image",
         _spoiled(1, files.xray(1)[:300]), skipped=True),
     Bad("source-too-large", f"{BUILD} xrays", "PNGs that declare 2,500 million pixels", "declares 50000 x 50000 pixels",
         _spoiled(4, png(50_000, 50_000))),

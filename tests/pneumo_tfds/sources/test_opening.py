@@ -13,7 +13,7 @@ import pytest
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inventory import Image, Source
 from pneumo_tfds.sources.opening import FolderReader, open_source
-from pneumo_tfds.splits.shard_plan import SplitOptions
+from pneumo_tfds.splits.options import SplitOptions
 
 
 def zipped(folder, path, prefix=""):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pneumo_tfds.phantoms.phantom_source import phantom_source
-from pneumo_tfds.splits.shard_plan import MAX_SHARD_BYTES, SplitOptions, make_plan, number_of_shards
+from pneumo_tfds.splits.options import SplitOptions
+from pneumo_tfds.splits.shard_plan import MAX_SHARD_BYTES, make_plan, number_of_shards
 
 
 def test_shards_stay_within_their_bounds():

@@ -16,7 +16,8 @@ import tensorflow_datasets as tfds
 from pneumo_tfds.phantoms.phantom_source import PhantomReader, phantom_source, write_phantoms
 from pneumo_tfds.pneumo_tfds_dataset_builder import Builder, make_config
 from pneumo_tfds.sources.inventory import LABELS
-from pneumo_tfds.splits.shard_plan import SplitOptions, make_plan
+from pneumo_tfds.splits.options import SplitOptions
+from pneumo_tfds.splits.shard_plan import make_plan
 from pneumo_tfds.writing.examples import serialise
 
 COUNT = 60
