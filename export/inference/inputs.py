@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pneumo_tfds.program.errors import InputError, plain
+from pneumo_tfds.program.errors import InputError, plain, reason_of
+from pneumo_tfds.program.limits import MAX_FILE_BYTES
+from pneumo_tfds.sources.layout import IMAGE_SUFFIXES
 from pneumo_tfds.sources.zip_archive import ZipReader, list_members
 
-IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".dcm", ".dicom"})
 STANDARD_INPUT = "-"
-LARGEST_FILE = 256 * 1024 * 1024  # bytes; a file beyond this is no radiograph, and is not read
 
 
 class UnreadableError(InputError):
@@ -83,11 +83,11 @@ def _is_image(name: str) -> bool:
 def _file_reader(path: Path) -> Callable[[], bytes]:
     def read() -> bytes:
         try:
-            if path.stat().st_size > LARGEST_FILE:
-                raise UnreadableError(f"{path}: over {LARGEST_FILE >> 20} MB; no radiograph is that large")
+            if path.stat().st_size > MAX_FILE_BYTES:
+                raise UnreadableError(f"{path}: over {MAX_FILE_BYTES >> 20} MiB, the limit for one image")
             return path.read_bytes()
         except OSError as error:
-            raise UnreadableError(f"{path}: {error.strerror or error}") from error
+            raise UnreadableError(f"{path}: {reason_of(error)}") from error
 
     return read
 
@@ -103,9 +103,9 @@ def _member_reader(archive: ZipReader, member: str) -> Callable[[], bytes]:
 
 
 def _read_stdin() -> bytes:
-    data = sys.stdin.buffer.read(LARGEST_FILE + 1)
+    data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
     if not data:
         raise UnreadableError("<stdin>: nothing arrived on standard input")
-    if len(data) > LARGEST_FILE:
-        raise UnreadableError(f"<stdin>: over {LARGEST_FILE >> 20} MB; no radiograph is that large")
+    if len(data) > MAX_FILE_BYTES:
+        raise UnreadableError(f"<stdin>: over {MAX_FILE_BYTES >> 20} MiB, the limit for one image")
     return data

@@ -12,6 +12,7 @@ import pytest
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inventory import Image, Source
+from pneumo_tfds.sources.layout import IMAGE_SUFFIXES
 from pneumo_tfds.sources.opening import FolderReader, open_source
 from pneumo_tfds.splits.options import SplitOptions
 
@@ -240,3 +241,13 @@ def test_fingerprint_follows_content_and_options(xrays, picture, jpeg):
     assert open_source(xrays).fingerprint("b") != before
     (xrays / "train/NORMAL/IM-0099-0001.jpeg").write_bytes(jpeg(picture(77)))
     assert open_source(xrays).fingerprint("a") != before
+
+
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES))
+def test_every_suffix_that_prediction_reads_is_read(tmp_path, suffix):
+    for label in ("NORMAL", "PNEUMONIA"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / f"1{suffix.upper()}").write_bytes(b"x")
+    assert [image.name for image in open_source(tmp_path).images] == [
+        f"{n}/1{suffix.upper()}" for n in ("NORMAL", "PNEUMONIA")
+    ]
