@@ -147,5 +147,5 @@ def patient_sentences(result: dict[str, Any]) -> list[str]:
     if both:
         sentences.append(f"{counted(both, 'patient')} with images of both labels")
     if unknown:
-        sentences.append(f"{counted(unknown, 'image')} without a known patient, each counted as one")
+        sentences.append(f"{counted(unknown, 'image')} whose name tells no patient")
     return sentences
