@@ -24,7 +24,7 @@ from benchmarks.image_folders import JpegFolder
 from benchmarks.measuring.harness import Case, Contender, Record, measure
 from benchmarks.options import BenchmarkOptions
 from pneumo_tfds.decode.headers import read_header
-from pneumo_tfds.prepared import How, build
+from pneumo_tfds.prepared import BuildOptions, build
 from pneumo_tfds.program.parallel import one_thread_per_opencv_call
 from pneumo_tfds.sources.inventory import LABELS, Image, Reader, Source
 
@@ -128,7 +128,7 @@ def decode_bare(files: list[tuple[Path, int]], threads: int) -> int:
 def build_ours(source: Source, threads: int) -> int:
     """Build the dataset with our builder; on one core the caller's thread does everything."""
     with tempfile.TemporaryDirectory(prefix="pneumo-benchmarks-") as folder:
-        built = build(source, f"gray_{SIZE}", Path(folder), how=How(workers=threads if threads > 1 else 0))
+        built = build(source, f"gray_{SIZE}", Path(folder), options=BuildOptions(workers=threads if threads > 1 else 0))
         return sum(built.examples.values())
 
 

@@ -18,7 +18,8 @@ from pneumo_tfds.decode.headers import read_header
 from pneumo_tfds.phantoms.phantom_source import write_phantoms
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.progress import track
-from pneumo_tfds.sources.opening import Image, Source, open_source
+from pneumo_tfds.sources.inventory import Image, Source
+from pneumo_tfds.sources.opening import open_source
 
 SMALL = 224
 """Side in pixels of the small JPEGs."""

@@ -1,7 +1,7 @@
 """Paediatric chest X-rays as a TensorFlow dataset: find, audit, decode once, split by patient.
 
-Importing this package makes `tfds.load("pneumo_tfds/gray_224")` work, whichever of the two is imported first, yet
-imports neither TensorFlow nor TensorFlow Datasets: the builder is registered when TFDS is imported.
+Importing this package makes `tfds.load("pneumo_tfds/gray_224")` work, before or after TFDS is imported. It imports
+neither TensorFlow nor TFDS itself: the builder is registered when TFDS is imported.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def _register(_: ModuleType) -> None:
 
 try:
     import wrapt
-except ModuleNotFoundError:  # an installation for prediction only has no TFDS, which is what brings wrapt
+except ModuleNotFoundError:  # an installation for prediction only has no TFDS to register with
     pass
 else:
     wrapt.register_post_import_hook(_register, "tensorflow_datasets")

@@ -1,4 +1,4 @@
-"""The dataset as TensorFlow Datasets knows it: `tfds.load("pneumo_tfds/gray_224")`, `tfds build`, or this project.
+"""The builder for TensorFlow Datasets, used by `tfds.load("pneumo_tfds/gray_224")`, `tfds build` and this project.
 
 `import pneumo_tfds` registers it. X-rays come from `source` or from TFDS's manual folder; phantoms are drawn.
 """
@@ -21,40 +21,41 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.locks import exclusive
 from pneumo_tfds.program.progress import track
 from pneumo_tfds.sources.inventory import LABELS, Source
-from pneumo_tfds.sources.manual_folder import NAMES, in_manual_folder
 from pneumo_tfds.sources.opening import open_source
-from pneumo_tfds.sources.published import fetch
-from pneumo_tfds.splits.shard_plan import Options, make_plan
+from pneumo_tfds.sources.published import MANUAL_NAMES, fetch, in_manual_folder
+from pneumo_tfds.splits.options import SplitOptions
+from pneumo_tfds.splits.shard_plan import make_plan
+from pneumo_tfds.writing import build_summary
 from pneumo_tfds.writing.dataset_metadata import describe
-from pneumo_tfds.writing.examples import Notes, stream
-from pneumo_tfds.writing.shard_files import Shard, Written, write_here, write_on_beam
+from pneumo_tfds.writing.examples import BuildLog, stream
+from pneumo_tfds.writing.shard_files import Shard, ShardInfo, write_here, write_on_beam
 
 MANIFEST = "manifest.sha256"
 
 MIN_SIZE, MAX_SIZE = 16, 2048
-"""Pixels a side that a config may have."""
+"""Bounds of the image size of a config, in pixels."""
 
 
 @dataclasses.dataclass
 class PneumoConfig(tfds.core.BuilderConfig):
-    """A size, and where the images come from."""
+    """The image size, and whether images are X-rays or phantoms."""
 
     image_size: int = 224
-    """Pixels a side."""
+    """Side of the square images, in pixels."""
     phantom: bool = False
-    """Drawn images in place of a source."""
+    """Draw phantoms instead of reading a source."""
 
 
 _CONFIGS: dict[str, PneumoConfig] = {}
 
 
 def make_config(name: str) -> PneumoConfig:
-    """The config of a name such as `gray_224` or `phantom_96`; any size from 16 to 2,048 will do.
+    """Return the config of a name such as `gray_224` or `phantom_96`, with any size from 16 to 2,048.
 
     Raises:
-        InputError: no such name.
+        InputError: there is no such config.
     """
-    if name in _CONFIGS:  # TFDS wants the very object of the class where there is one of that name
+    if name in _CONFIGS:  # TFDS requires the object in BUILDER_CONFIGS if that has one of this name
         return _CONFIGS[name]
     kind, _, digits = name.partition("_")
     if kind not in ("gray", "phantom") or not digits.isdecimal() or not MIN_SIZE <= int(digits) <= MAX_SIZE:
@@ -74,17 +75,19 @@ _CONFIGS.update(
 class Builder(dataset_builder.FileReaderBuilder):
     """Paediatric chest X-rays as raw grey squares, split by patient.
 
-    TFDS's base of all builders that write files, and not its usual one: the plan already knows every shard and the
-    order in it, so records go straight to their file, nothing is shuffled, and Beam writes the same bytes.
+    Derived from the base of TFDS's builders that write files, not from the usual `GeneratorBasedBuilder`: the plan
+    already knows every shard and its order, so records go straight to their file, nothing is shuffled, and Beam writes
+    the same bytes. This overrides or calls methods that TFDS keeps private (`_download_and_prepare`,
+    `_get_filename_template`, `_original_state`, `_log_download_*`); a new version of TFDS may need changes here.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
+    VERSION = tfds.core.Version(build_summary.VERSION)
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {build_summary.VERSION: "First release."}
     BUILDER_CONFIGS: ClassVar[list[PneumoConfig]] = list(_CONFIGS.values())
     DEFAULT_BUILDER_CONFIG_NAME = "gray_224"
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"""
     Put the chest X-rays (Kaggle's "Chest X-Ray Images (Pneumonia)" or Mendeley Data 10.17632/rscbjbr9sj) into this
-    folder as one of {", ".join(NAMES)}. Or name the source:
+    folder as one of {", ".join(MANUAL_NAMES)}. Or name the source:
     `tfds.load("pneumo_tfds", builder_kwargs={{"source": PATH}})` or `python -m pneumo_tfds build --source PATH`.
     """
 
@@ -92,23 +95,23 @@ class Builder(dataset_builder.FileReaderBuilder):
         self,
         *,
         source: str | os.PathLike[str] | Source | None = None,
-        options: Options | None = None,
+        options: SplitOptions | None = None,
         workers: int | None = None,
         download: bool = False,
         **kwargs: Any,
     ) -> None:
-        """Make a builder.
+        """Create a builder.
 
         Args:
-            source: folder, zip or CSV of X-rays, or an opened source; None looks into TFDS's manual folder, and for
-                phantom configs draws the default phantoms.
+            source: folder, zip or CSV of X-rays, or an opened source; None for TFDS's manual folder, or for the default
+                phantoms in phantom configs.
             options: how to split.
-            workers: decoding threads, None for one per core. Does not change a byte of the result.
-            download: fetch the published archive if there is no source in the manual folder either.
-            **kwargs: `data_dir`, `config`, `version`, as for every builder.
+            workers: number of decoding threads; None for one per core. Does not change the resulting files.
+            download: download the published archive if the manual folder has no source either.
+            **kwargs: `data_dir`, `config` and `version`, as for every builder.
         """
         self._source = source
-        self._options = options or Options()
+        self._options = options or SplitOptions()
         self._workers = workers
         self._download = download
         super().__init__(**kwargs)
@@ -133,7 +136,7 @@ class Builder(dataset_builder.FileReaderBuilder):
         )
 
     def download_and_prepare(self, **kwargs: Any) -> None:
-        """Build unless it is built. One process at a time; what a killed build left behind is cleared first."""
+        """Build the dataset unless it exists, one process at a time, and first remove what a killed build left."""
         with exclusive(self.data_dir):
             super().download_and_prepare(**kwargs)
 
@@ -149,22 +152,22 @@ class Builder(dataset_builder.FileReaderBuilder):
             for template in (self._get_filename_template(split_name=split),)
             for index, images in enumerate(parts)
         ]
-        notes, file_format = Notes(), self.info.file_format
+        log, file_format = BuildLog(), self.info.file_format
         if config.beam_runner is None:
             images = [image for shard in shards for image in shard.images]
             records = stream(source.reader, images, size, self._workers)
             shown = iter(track(records, f"Building {self.builder_config.name}", len(images)))
-            written = write_here(shards, shown, notes, file_format)
+            written = write_here(shards, shown, log, file_format)
         else:
             beam = config.beam_runner, config.beam_options
-            written = write_on_beam(shards, source.reader, size, notes, file_format, *beam)
-        notes.check(plan)
+            written = write_on_beam(shards, source.reader, size, log, file_format, *beam)
+        log.check(plan)
         self.info.set_splits(tfds.core.SplitDict(self._split_infos(shards, written)))
-        (self.data_path / MANIFEST).write_text(notes.manifest())
-        self.info.metadata.update(describe(source, plan, self._options, notes))
+        (self.data_path / MANIFEST).write_text(log.manifest())
+        self.info.metadata.update(describe(source, plan, self._options, log))
 
-    def _split_infos(self, shards: Sequence[Shard], written: Sequence[Written]) -> Iterator[tfds.core.SplitInfo]:
-        """What TFDS keeps of each split; shards come in order, split after split."""
+    def _split_infos(self, shards: Sequence[Shard], written: Sequence[ShardInfo]) -> Iterator[tfds.core.SplitInfo]:
+        """Yield TFDS's description of each split; shards come in order, split after split."""
         for split, pairs in groupby(zip(shards, written, strict=True), lambda pair: pair[0].split):
             files = [file for _, file in pairs]
             yield tfds.core.SplitInfo(
@@ -186,20 +189,21 @@ class Builder(dataset_builder.FileReaderBuilder):
         if found is None and self._download:
             found = fetch(dl_manager, self.url_infos or {})
         if found is None:
+            where = "TFDS's manual folder" if manual is None else f"TFDS's manual folder {manual}"
             raise InputError(
-                f"no X-rays in TFDS's manual folder{'' if manual is None else f' {manual}'} (as {', '.join(NAMES)}); "
-                "pass --source PATH, or --download to fetch the published archive"
+                f"no X-rays in {where} (as {', '.join(MANUAL_NAMES)}); "
+                "pass --source PATH, or --download to download the published archive"
             )
         return open_source(found)
 
     def _manual_dir(self, dl_manager: tfds.download.DownloadManager) -> Path | None:
         try:
             return Path(dl_manager.manual_dir)
-        except AssertionError:  # how TFDS says that the folder is missing or empty
+        except AssertionError:  # raised by TFDS if the folder is missing or empty
             return None
 
     def _log_download_bytes(self) -> None:
-        """Say nothing: our commands print what a user wants to know."""
+        """Print nothing; our commands print what a user needs."""
 
     def _log_download_done(self) -> None:
-        """Say nothing."""
+        """Print nothing."""

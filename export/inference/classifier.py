@@ -14,7 +14,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from export.inference.onnx_metadata import Metadata, ModelFileError
 from pneumo_tfds.decode import decode
-from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.errors import InputError, reason_of
 
 # onnxruntime's errors have no common base class.
 ORT_ERRORS = (
@@ -151,7 +151,7 @@ class Classifier:
         try:
             data = Path(path).read_bytes()
         except OSError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror or error}; give an image file") from error
+            raise InputError(f"{path} cannot be read: {reason_of(error)}; give an image file") from error
         return self.predict_bytes(data, str(path))
 
     def _decide(self, probability: float, heat: np.ndarray | None) -> Prediction:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from pneumo_tfds.program.errors import InputError, plain
-from pneumo_tfds.sources.zip_archive import MAX_MEMBER_BYTES, ZipReader, list_members
+from pneumo_tfds.program.errors import InputError, plain, reason_of
+from pneumo_tfds.program.limits import MAX_FILE_BYTES
+from pneumo_tfds.sources.layout import IMAGE_SUFFIXES
+from pneumo_tfds.sources.zip_archive import ZipReader, list_members
 
-IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".dcm", ".dicom"})
 STANDARD_INPUT = "-"
 
 
@@ -76,7 +77,7 @@ def _read_file(path: Path) -> bytes:
         _check_size(path.stat().st_size, str(path))
         return path.read_bytes()
     except OSError as error:
-        raise UnreadableError(f"{path}: {error.strerror or error}") from error
+        raise UnreadableError(f"{path}: {reason_of(error)}") from error
 
 
 def _read_member(archive: ZipReader, member: str) -> bytes:
@@ -87,7 +88,7 @@ def _read_member(archive: ZipReader, member: str) -> bytes:
 
 
 def _read_stdin() -> bytes:
-    data = sys.stdin.buffer.read(MAX_MEMBER_BYTES + 1)
+    data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
     if not data:
         raise UnreadableError("<stdin>: standard input is empty")
     _check_size(len(data), "<stdin>")
@@ -95,5 +96,5 @@ def _read_stdin() -> bytes:
 
 
 def _check_size(size: int, name: str) -> None:
-    if size > MAX_MEMBER_BYTES:
-        raise UnreadableError(f"{name}: larger than {MAX_MEMBER_BYTES >> 20} MiB, the limit for one image")
+    if size > MAX_FILE_BYTES:
+        raise UnreadableError(f"{name}: larger than {MAX_FILE_BYTES >> 20} MiB, the limit for one image")

@@ -13,7 +13,7 @@ from annotated_types import Ge, Le, Unit
 from export.options import Threads
 from pneumo_tfds.program.bounds import Bounded
 from pneumo_tfds.program.command import Command, run
-from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.errors import InputError, reason_of
 
 MAX_CONNECTIONS = 512
 BACKLOG = 2048  # connections waiting to be accepted; uvicorn's default
@@ -77,7 +77,7 @@ def listening(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        reason = error.strerror or error
+        reason = reason_of(error)
         raise InputError(f"--host {host} --port {port} cannot be used ({reason}); choose another") from error
 
 

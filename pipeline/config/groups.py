@@ -18,6 +18,7 @@ from pipeline.config.threshold_rule import Rule
 from pneumo_tfds.program.bounds import Bounded
 from pneumo_tfds.program.command import Command
 from pneumo_tfds.program.errors import InputError, require
+from pneumo_tfds.splits.options import SplitOptions
 
 ModelName = Literal["compact", "study", "inception_v3", "efficientnet_lite0"]
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
@@ -51,7 +52,7 @@ class DataConfig(Bounded):
     """Where built datasets are kept. Default: TFDS's own folder, ~/tensorflow_datasets."""
     image_size: Annotated[int, Ge(32), Le(1024), Unit("pixels")] = 192
     """Side of the square images, in pixels."""
-    validation_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2
+    validation_fraction: Annotated[float, Gt(0), Lt(1)] = SplitOptions.validation_fraction
     """Fraction of the training patients held out for validation."""
     hold_out: HoldOut = "none"
     """Keep a group of images out of training and score it as the split held_out: NORMAL images named IM- or NORMAL2-IM-

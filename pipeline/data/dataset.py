@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.config import ModelConfig, RunConfig
 from pneumo_tfds.prepared import default_data_dir, is_built, prepare
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.sources.manual_folder import in_manual_folder
+from pneumo_tfds.sources.published import in_manual_folder
 
 
 def with_dataset(config: RunConfig) -> RunConfig:

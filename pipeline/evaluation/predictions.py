@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing
+from pneumo_tfds.sources.inventory import LABELS
 
-CLASSES = ("NORMAL", "PNEUMONIA")
+CLASSES = LABELS
 POSITIVE = 1
 COLUMNS = ("split", "filename", "patient", "subtype", "label", "probability")
 

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.errors import InputError, reason_of
 
 LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 ORDERED_DICT, REBUILD_TENSOR = "collections OrderedDict", "torch._utils _rebuild_tensor_v2"
@@ -79,7 +79,7 @@ def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
         content = path.read_bytes()
         return _from_zip(content) if content.startswith(b"PK\x03\x04") else _from_legacy(content)
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}; give a .pth file of weights") from error
+        raise InputError(f"{path} cannot be read: {reason_of(error)}; give a .pth file of weights") from error
     except DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         hint = "give a file that torch.save(model.state_dict(), PATH) wrote"

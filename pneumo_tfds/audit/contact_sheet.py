@@ -1,13 +1,14 @@
-"""Two pictures of a source, as the original study had them: classes by split, and a labelled contact sheet."""
+"""Draw the two pictures that the original study had: the classes by split, and a labelled contact sheet."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from pneumo_tfds.decode import decode
+from pneumo_tfds.decode import Grey, decode
 from pneumo_tfds.phantoms.phantom_source import phantom_source
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing
@@ -15,25 +16,26 @@ from pneumo_tfds.sources.inventory import LABELS, SUBTYPES, Image, Source
 from pneumo_tfds.sources.opening import open_source
 from pneumo_tfds.splits.assignment import SPLITS, assign
 from pneumo_tfds.splits.duplicates import identical_groups
+from pneumo_tfds.splits.options import SplitOptions
 
 _COLUMNS = 6
 _TILE = 224
 
 
-def draw(path: Path | None, out: Path, validation_fraction: float, seed: int) -> list[Path]:
+def draw(path: Path | None, out: Path, options: SplitOptions, seed: int) -> list[Path]:
     """Write `classes.png` and `examples.png` to `out` and return their paths."""
     source = phantom_source() if path is None else open_source(path)
     classes, examples = out / "classes.png", out / "examples.png"
-    draw_classes(source, classes, validation_fraction)
+    draw_classes(source, classes, options)
     draw_examples(source, examples, seed)
     return [classes, examples]
 
 
-def draw_classes(source: Source, path: Path, validation_fraction: float) -> None:
-    """Bars of images by split and class, the pneumonias stacked by subtype."""
+def draw_classes(source: Source, path: Path, options: SplitOptions) -> None:
+    """Draw bars of the number of images by split and class, with PNEUMONIA stacked by subtype."""
     from matplotlib.figure import Figure
 
-    split = assign(source.images, identical_groups(source), validation_fraction).split
+    split = assign(source.images, identical_groups(source), options).split
     figure = Figure(figsize=(7.0, 4.0), layout="constrained")
     axes = figure.subplots()
     for column, name in enumerate(SPLITS):
@@ -59,7 +61,7 @@ def draw_classes(source: Source, path: Path, validation_fraction: float) -> None
 
 
 def draw_examples(source: Source, path: Path, seed: int) -> None:
-    """A row of randomly chosen examples of each subtype."""
+    """Draw a row of randomly chosen examples of each subtype."""
     from matplotlib.figure import Figure
 
     rows = [name for name in SUBTYPES if any(image.subtype == name for image in source.images)]
@@ -67,8 +69,7 @@ def draw_examples(source: Source, path: Path, seed: int) -> None:
     grid = figure.subplots(len(rows), _COLUMNS, squeeze=False)
     for axes, subtype in zip(grid, rows, strict=True):
         images = [image for image in source.images if image.subtype == subtype]
-        for axis, picture in zip(axes, _readable(source, images, seed), strict=False):
-            image, pixels = picture
+        for axis, (image, pixels) in zip(axes, _readable(source, images, seed), strict=False):
             axis.imshow(pixels[:, :, 0], cmap="gray", vmin=0, vmax=255)
             axis.set_title(f"{image.label} ({subtype})\n{Path(image.name).name}", fontsize=7)
         for axis in axes:
@@ -77,15 +78,9 @@ def draw_examples(source: Source, path: Path, seed: int) -> None:
         figure.savefig(temporary, dpi=150)
 
 
-def _readable(
-    source: Source, images: Sequence[Image], seed: int
-) -> list[tuple[Image, np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]]:
-    found = []
+def _readable(source: Source, images: Sequence[Image], seed: int) -> Iterator[tuple[Image, Grey]]:
+    """Yield the readable images in random order."""
     for index in np.random.default_rng(seed).permutation(len(images)):
-        try:
-            found.append((images[index], decode(source.read(images[index]), _TILE, images[index].name)))
-        except InputError:
-            continue
-        if len(found) == _COLUMNS:
-            break
-    return found
+        image = images[index]
+        with suppress(InputError):
+            yield image, decode(source.read(image), _TILE, image.name)

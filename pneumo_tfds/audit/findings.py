@@ -1,8 +1,10 @@
-"""What an audit knows: each image as it was seen, and what the whole source amounts to."""
+"""The findings of an audit: facts about each image, duplicates, and leaks between splits or labels."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pneumo_tfds.sources.inventory import Image, Source
@@ -10,38 +12,57 @@ from pneumo_tfds.splits.assignment import Assignment
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One image after it was looked at."""
+class ImageFacts:
+    """What reading and decoding one image showed."""
 
     image: Image
     error: str = ""
+    """Why the image cannot be read; empty if it can."""
     sha256: str = ""
     hash: int = 0
-    """Perceptual hash, 64 bits."""
+    """Perceptual hash, 256 bits."""
     width: int = 0
     height: int = 0
     bits: int = 0
     mean: float = 0.0
     """Mean grey level, 0 to 255: the exposure."""
     spread: float = 0.0
-    """Standard deviation of the grey levels."""
+    """Standard deviation of the grey levels: the contrast."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """The answer of an audit, before it is written."""
+    """The result of an audit."""
 
     source: Source
-    seen: tuple[Seen, ...]
+    facts: tuple[ImageFacts, ...]
     assignment: Assignment | None
-    """None where no split can be made; `problem` says why."""
+    """The splits that a build would make; None if it could not, and `problem` is the reason."""
     problem: str
     byte_identical: tuple[tuple[Image, ...], ...]
     near_identical: tuple[tuple[Image, ...], ...]
-    leaks: tuple[dict[str, Any], ...] = field(default=())
 
     def split_of(self, image: Image) -> str:
-        """The split a build would give; the official one where none can be made."""
+        """Return the split that a build would assign; the official one if no build is possible."""
         if self.assignment is None:
             return image.official_split or "none"
         return self.assignment.split.get(image.name, "dropped")
+
+    @functools.cached_property
+    def leaks(self) -> tuple[dict[str, Any], ...]:
+        """Groups of identical or near-identical images that are in different splits or have different labels."""
+        kinds = {"byte-identical": self.byte_identical, "near-identical": self.near_identical}
+        return tuple(leak for kind, groups in kinds.items() for leak in self._leaks(kind, groups))
+
+    def _leaks(self, kind: str, groups: Iterable[Sequence[Image]]) -> Iterator[dict[str, Any]]:
+        for group in groups:
+            labels = sorted({image.label for image in group})
+            splits = sorted({self.split_of(image) for image in group} - {"dropped"})
+            official = {image.official_split == "test" for image in group}
+            names = [image.name for image in group]
+            if len(labels) > 1 and kind == "byte-identical":
+                yield {"kind": kind, "across": "labels", "values": labels, "names": names}
+            if len(official) > 1:
+                yield {"kind": kind, "across": "official test and training", "values": splits, "names": names}
+            elif len(splits) > 1:
+                yield {"kind": kind, "across": "splits", "values": splits, "names": names}

@@ -15,8 +15,6 @@ from pneumo_tfds.decode.dicom import decode_dicom
 from pneumo_tfds.decode.headers import DecodeError, Header, read_header
 from pneumo_tfds.program.errors import reason_of
 
-__all__ = ["DecodeError", "Grey", "decode", "decode_full", "resize", "to_eight_bits"]
-
 Grey = npt.NDArray[np.uint8]
 
 STRIP = 256
@@ -50,8 +48,10 @@ def decode(data: bytes, size: int, name: str = "image") -> Grey:
     return resize(decode_full(data, name, cover=size), size)
 
 
-def decode_full(data: bytes, name: str = "image", cover: int | None = None) -> Grey:
+def decode_full(data: bytes, name: str = "image", cover: int | None = None, header: Header | None = None) -> Grey:
     """Decode an image file to grey levels at its own size; a JPEG at the smallest scale that covers `cover` pixels.
+
+    `header` is what `read_header` returned for the file, if that was called already.
 
     Returns:
         uint8 `[height, width]`.
@@ -59,7 +59,7 @@ def decode_full(data: bytes, name: str = "image", cover: int | None = None) -> G
     Raises:
         DecodeError: see `decode`.
     """
-    header = read_header(data, name)
+    header = header or read_header(data, name)
     if header.format == "DICOM":
         grey = decode_dicom(data, name)
     elif header.format == "JPEG":

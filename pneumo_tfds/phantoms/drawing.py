@@ -1,9 +1,9 @@
-"""Phantoms: drawn chest radiographs, for runs, tests and benchmarks without patient data. Not medical images.
+"""Draw phantoms: chest radiographs for runs, tests and benchmarks without patient data. Not medical images.
 
 A phantom is a sum of smooth densities (soft tissue, lungs, ribs, spine, heart, diaphragm, clavicles, vessels) drawn
 on a coarse grid, then enlarged, exposed, collimated and given grain at full size. The positive class gets opacities: a
-ragged lobar consolidation (`bacteria`) or patchy, reticular shadows in both lungs (`virus`). What would be a shortcut
-is made useless: normals get smooth haze of the same mean density, and exposure varies more than any opacity.
+ragged lobar consolidation (`bacteria`) or patchy, reticular shadows in both lungs (`virus`). Shortcuts are blocked:
+normals get smooth haze of the same mean density, and exposure varies more than any opacity.
 """
 
 from __future__ import annotations
@@ -20,36 +20,37 @@ import numpy.typing as npt
 Field = npt.NDArray[np.floating[Any]]
 
 VERSION = 1
-"""Raised when the same seed draws another picture, so that datasets of the old drawing are not reused."""
+"""Version of the drawing; raised when the same seed draws another picture, so that old datasets are not reused."""
 
 _COARSE = 4
-"""Full pixels per drawn pixel, each way."""
-
+"""Pixels of the image per pixel of the coarse grid, in each direction."""
 
 MATCHED = 0.4
-"""Share of an opacity's mean density that normals get as haze. At 1 the class has no mean at all; at 0 it has all."""
+"""Share of an opacity's mean density that is taken out of its haze, so that all classes have similar mean densities:
+1 hides the class completely from the mean grey level, 0 leaves it fully visible."""
 
 
-@dataclass(frozen=True)
-class _Anatomy:
-    """What stays the same over the images of one patient. Lengths in half widths of the chest."""
+Anatomy = dict[str, float]
 
-    lung_width: float
-    lung_height: float
-    gap: float
-    heart: float
-    ribs: float
-    rib_slope: float
-    rib_contrast: float
-    spine: float
-    shoulder: float
-    vessels: float
-    tissue: float
+ANATOMY_BOUNDS = {
+    "lung_width": (0.36, 0.44),
+    "lung_height": (0.74, 0.92),
+    "gap": (0.46, 0.53),
+    "heart": (0.24, 0.36),
+    "ribs": (0.155, 0.19),
+    "rib_slope": (0.20, 0.42),
+    "rib_contrast": (0.03, 0.08),
+    "spine": (0.06, 0.14),
+    "shoulder": (0.9, 1.1),
+    "vessels": (0.04, 0.12),
+    "tissue": (0.42, 0.56),
+}
+"""Bounds of the properties that are the same in all images of one patient. Lengths are in half widths of the chest."""
 
 
 @dataclass(frozen=True)
 class _Pose:
-    """What differs between two images of one patient."""
+    """Properties that differ between the images of one patient."""
 
     width: int
     height: int
@@ -65,15 +66,16 @@ def render(seed: int, patient: str, name: str, subtype: str) -> npt.NDArray[np.u
     """Draw a phantom.
 
     Args:
-        seed: of the whole collection.
-        patient: decides the anatomy.
-        name: decides pose, exposure, grain and opacities.
+        seed: seed of the whole collection.
+        patient: determines the anatomy.
+        name: determines pose, exposure, grain and opacities.
         subtype: `normal`, `bacteria` or `virus`.
 
     Returns:
-        uint8 `[height, width]`, about 1,000 x 1,400, the same for the same arguments.
+        uint8 `[height, width]`, about 1,000 x 1,400. The same arguments give the same image.
     """
-    anatomy = _sample_anatomy(_generator(seed, patient))
+    random = _generator(seed, patient)
+    anatomy = {name: random.uniform(*bounds) for name, bounds in ANATOMY_BOUNDS.items()}
     random = _generator(seed, patient, name)
     pose = _sample_pose(random)
     density, lungs = _draw(anatomy, pose, random)
@@ -84,22 +86,6 @@ def render(seed: int, patient: str, name: str, subtype: str) -> npt.NDArray[np.u
 def _generator(*key: object) -> np.random.Generator:
     digest = hashlib.sha256(repr((VERSION, *key)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
-
-
-def _sample_anatomy(random: np.random.Generator) -> _Anatomy:
-    return _Anatomy(
-        lung_width=random.uniform(0.36, 0.44),
-        lung_height=random.uniform(0.74, 0.92),
-        gap=random.uniform(0.46, 0.53),
-        heart=random.uniform(0.24, 0.36),
-        ribs=random.uniform(0.155, 0.19),
-        rib_slope=random.uniform(0.20, 0.42),
-        rib_contrast=random.uniform(0.03, 0.08),
-        spine=random.uniform(0.06, 0.14),
-        shoulder=random.uniform(0.9, 1.1),
-        vessels=random.uniform(0.04, 0.12),
-        tissue=random.uniform(0.42, 0.56),
-    )
 
 
 def _sample_pose(random: np.random.Generator) -> _Pose:
@@ -117,7 +103,7 @@ def _sample_pose(random: np.random.Generator) -> _Pose:
 
 
 def _grid(pose: _Pose) -> tuple[Field, Field]:
-    """Coordinates of the chest for every drawn pixel: x from -1 to 1 over its width, y over its height."""
+    """Return coordinates of the chest for every grid pixel: x from -1 to 1 over its width, y over its height."""
     width, height = pose.width // _COARSE, pose.height // _COARSE
     x, y = np.meshgrid(
         np.linspace(-1.12, 1.12, width, dtype=np.float32), np.linspace(-1.12, 1.12, height, dtype=np.float32)
@@ -129,7 +115,7 @@ def _grid(pose: _Pose) -> tuple[Field, Field]:
 
 
 def _step(value: Field, softness: float) -> Field:
-    """A smooth step from 0 to 1 at value 0."""
+    """Return a smooth step from 0 to 1 at value 0."""
     return np.asarray(0.5 + 0.5 * np.tanh(value * np.float32(1.0 / softness)), dtype=np.float32)
 
 
@@ -137,46 +123,46 @@ def _bump(value: Field, width: float) -> Field:
     return np.asarray(np.exp(-np.square(value * np.float32(1.0 / width))), dtype=np.float32)
 
 
-def _draw(anatomy: _Anatomy, pose: _Pose, random: np.random.Generator) -> tuple[Field, Field]:
-    """The healthy chest: density, and how much of each pixel is lung (0 to 1)."""
+def _draw(anatomy: Anatomy, pose: _Pose, random: np.random.Generator) -> tuple[Field, Field]:
+    """Draw a healthy chest; return its density and how much of each pixel is lung (0 to 1)."""
     x, y = _grid(pose)
     side = np.where(x < pose.rotation, np.float32(-1.0), np.float32(1.0))
     across = np.abs(x - np.float32(pose.rotation))
-    body = _step(1.02 * anatomy.shoulder - across - 0.25 * np.maximum(-y - 0.55, 0.0) ** 2 * 6.0, 0.05)
+    body = _step(1.02 * anatomy["shoulder"] - across - 0.25 * np.maximum(-y - 0.55, 0.0) ** 2 * 6.0, 0.05)
     neck = _bump(across, 0.30) * _step(-y - 0.75, 0.12)
     # Lungs: half ellipses, narrow at the top, cut below by the domes of the diaphragm (the right one higher).
-    middle = np.float32(anatomy.gap) + 0.05 * y
-    wide = anatomy.lung_width * (1.0 - 0.34 * np.clip(-y, 0.0, 1.0) ** 1.5) * (1.0 + 0.25 * pose.rotation * side)
-    radius = ((across - middle) / wide) ** 2 + ((y + 0.10) / anatomy.lung_height) ** 4
+    middle = np.float32(anatomy["gap"]) + 0.05 * y
+    wide = anatomy["lung_width"] * (1.0 - 0.34 * np.clip(-y, 0.0, 1.0) ** 1.5) * (1.0 + 0.25 * pose.rotation * side)
+    radius = ((across - middle) / wide) ** 2 + ((y + 0.10) / anatomy["lung_height"]) ** 4
     dome = 0.60 + pose.breath - 0.10 * _bump(across - middle, 0.30) + 0.03 * side
     lungs = _step(1.0 - radius, 0.16) * _step(dome - y, 0.035)
     shadow_x, shadow_y = x - np.float32(pose.rotation + 0.16), y - np.float32(0.26 + 0.5 * pose.breath)
-    heart = _step(1.0 - (shadow_x / (anatomy.heart + 0.14)) ** 2 - (shadow_y / 0.42) ** 2, 0.22)
+    heart = _step(1.0 - (shadow_x / (anatomy["heart"] + 0.14)) ** 2 - (shadow_y / 0.42) ** 2, 0.22)
     mediastinum = _step(0.13 + 0.05 * np.sin(2.5 * y) - across, 0.05)
-    density = anatomy.tissue * np.maximum(body, neck)
-    density -= (anatomy.tissue - 0.12) * lungs * (1.0 - 0.85 * heart)
+    density = anatomy["tissue"] * np.maximum(body, neck)
+    density -= (anatomy["tissue"] - 0.12) * lungs * (1.0 - 0.85 * heart)
     density += 0.16 * heart * body + 0.16 * mediastinum + 0.10 * _step(y - dome, 0.08) * body
-    density += anatomy.spine * _bump(across, 0.10) * (0.75 + 0.25 * np.cos(y * np.float32(2 * np.pi / 0.135)))
+    density += anatomy["spine"] * _bump(across, 0.10) * (0.75 + 0.25 * np.cos(y * np.float32(2 * np.pi / 0.135)))
     density += _ribs(anatomy, across, y, body * _step(dome + 0.25 - y, 0.1))
     density += 0.13 * _bump(y + 0.70 + 0.16 * (across - 0.45), 0.035) * _step(across - 0.12, 0.04) * body
     blade = ((across - 0.93) / 0.16) ** 2 + ((y + 0.42) / 0.34) ** 2
     density += 0.09 * _step(1.0 - blade, 0.3) * body
-    density += anatomy.vessels * _vessels(pose, lungs, random)
+    density += anatomy["vessels"] * _vessels(pose, lungs, random)
     return density.astype(np.float32), lungs * (1.0 - 0.7 * heart)
 
 
-def _ribs(anatomy: _Anatomy, across: Field, y: Field, inside: Field) -> Field:
-    """Posterior ribs fall away from the spine, anterior ribs rise towards it; each a row of soft bands."""
-    posterior = y - anatomy.rib_slope * across**1.5
-    anterior = y + 0.55 * anatomy.rib_slope * (1.0 - across) - 0.30 * (1.0 - across) ** 2
-    turns = np.float32(2 * np.pi / anatomy.ribs)
+def _ribs(anatomy: Anatomy, across: Field, y: Field, inside: Field) -> Field:
+    """Draw rows of soft bands: posterior ribs, which descend from the spine, and anterior ribs, which ascend to it."""
+    posterior = y - anatomy["rib_slope"] * across**1.5
+    anterior = y + 0.55 * anatomy["rib_slope"] * (1.0 - across) - 0.30 * (1.0 - across) ** 2
+    turns = np.float32(2 * np.pi / anatomy["ribs"])
     bands = np.maximum(np.cos(posterior * turns), 0.0) ** 1.5 + 0.45 * np.maximum(np.cos(anterior * turns), 0.0) ** 2
     reach = _step(across - 0.10, 0.05) * _step(0.97 - across, 0.06)
-    return np.asarray(anatomy.rib_contrast * bands * reach * inside, dtype=np.float32)
+    return np.asarray(anatomy["rib_contrast"] * bands * reach * inside, dtype=np.float32)
 
 
 def _vessels(pose: _Pose, lungs: Field, random: np.random.Generator) -> Field:
-    """Branches from each hilum, thinner outwards."""
+    """Draw branches from each hilum that get thinner outwards."""
     height, width = lungs.shape
     canvas = np.zeros((height, width), np.uint8)
     for side in (-1.0, 1.0):
@@ -194,7 +180,7 @@ def _vessels(pose: _Pose, lungs: Field, random: np.random.Generator) -> Field:
 
 
 def noise(shape: tuple[int, int], cells: float, random: np.random.Generator) -> Field:
-    """Smooth noise of mean 0 and deviation 1 with about `cells` hills over the longer side, float32 `shape`."""
+    """Return float32 smooth noise of `shape`, mean 0 and deviation 1, with about `cells` hills over the longer side."""
     height, width = shape
     unit = max(height, width) / cells
     small = random.standard_normal((int(height / unit) + 3, int(width / unit) + 3), dtype=np.float32)
@@ -203,7 +189,7 @@ def noise(shape: tuple[int, int], cells: float, random: np.random.Generator) -> 
 
 
 def _opacity(subtype: str, lungs: Field, random: np.random.Generator) -> Field:
-    """Shadows over the lungs. Every class draws its mean density from one distribution; the pattern tells it apart."""
+    """Draw shadows over the lungs. Their mean density has one distribution for all classes; the pattern differs."""
     mass = random.uniform(0.025, 0.06)
     haze = lungs * np.exp(0.5 * noise(lungs.shape, 2.5, random))
     if subtype == "bacteria":
@@ -218,7 +204,7 @@ def _opacity(subtype: str, lungs: Field, random: np.random.Generator) -> Field:
 
 
 def _lobar(lungs: Field, random: np.random.Generator) -> Field:
-    """One ragged, dense region somewhere in one lung, mottled inside. Peak about 1."""
+    """Draw one ragged, dense region somewhere in one lung, mottled inside. Its peak is about 1."""
     height, width = lungs.shape
     candidates = np.argwhere(lungs > 0.75)
     row, column = candidates[random.integers(len(candidates))]
@@ -232,7 +218,7 @@ def _lobar(lungs: Field, random: np.random.Generator) -> Field:
 
 
 def _interstitial(lungs: Field, random: np.random.Generator) -> Field:
-    """A net of lines and small patches over both lungs, denser in some zones. Peak about 1."""
+    """Draw a net of lines and small patches over both lungs, denser in some zones. Its peak is about 1."""
     shape = (lungs.shape[0], lungs.shape[1])
     net = np.exp(-np.square(1.1 * noise(shape, random.uniform(20.0, 30.0), random)))
     patches = np.clip(noise(shape, random.uniform(12.0, 20.0), random), 0.0, 2.0)
@@ -242,13 +228,13 @@ def _interstitial(lungs: Field, random: np.random.Generator) -> Field:
 
 @lru_cache(maxsize=1)
 def _grain() -> npt.NDArray[np.int8]:
-    """A tile of white noise, deviation 32, larger than any phantom by the offsets at which it is read."""
+    """Return a tile of white noise, deviation 32, larger than any phantom so that it is read at random offsets."""
     tile = np.random.default_rng(20180222).standard_normal((2048, 2560), dtype=np.float32)
     return np.asarray(np.clip(np.rint(32.0 * tile), -127, 127), dtype=np.int8)
 
 
 def _expose(density: Field, pose: _Pose, random: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Density to grey at full size: uneven beam, gain, gamma, collimator, marker, grain."""
+    """Convert density to grey levels at full size, with uneven beam, gain, gamma, collimator, marker and grain."""
     beam = np.float32(1.0) + random.uniform(0.02, 0.09) * noise((density.shape[0], density.shape[1]), 1.2, random)
     film = np.clip(density * beam, 0.0, None)
     film = film / float(np.quantile(film, 0.98))
@@ -268,8 +254,5 @@ def _expose(density: Field, pose: _Pose, random: np.random.Generator) -> npt.NDA
     top, left = random.integers(0, 2048 - pose.height), random.integers(0, 2560 - pose.width)
     grain = _grain()[top : top + pose.height, left : left + pose.width]
     strength = float(random.uniform(2.0, 7.0) / 32.0)
-    return np.asarray(cv2.add(grey, _scaled(grain, strength), dtype=cv2.CV_8U), dtype=np.uint8)
-
-
-def _scaled(grain: npt.NDArray[np.int8], strength: float) -> npt.NDArray[np.int16]:
-    return np.asarray(cv2.multiply(grain, strength, dtype=cv2.CV_16S), dtype=np.int16)
+    scaled = cv2.multiply(grain, strength, dtype=cv2.CV_16S)
+    return np.asarray(cv2.add(grey, scaled, dtype=cv2.CV_8U), dtype=np.uint8)

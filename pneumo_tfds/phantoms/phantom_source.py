@@ -1,4 +1,4 @@
-"""A source made of phantoms: names, patients and folders like Kaggle's, bytes drawn when they are read."""
+"""A source of phantoms with names, patients and folders like Kaggle's; images are drawn when they are read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT_COUNT = 1000
 DEFAULT_SEED = 0
 
 QUALITY = 84
-"""JPEG quality; gives about 190 kB a file, as the published archive has on average."""
+"""JPEG quality that gives about 190 kB a file, the average of the published archive."""
 
 _SHARES = {"normal": 0.40, "bacteria": 0.36, "virus": 0.24}
 _FOLDERS = {"train": 0.78, "val": 0.02, "test": 0.20}
@@ -31,7 +31,7 @@ _MIN_COUNT = 60
 
 @dataclass(frozen=True)
 class PhantomReader:
-    """Draws and encodes an image when it is read; the same bytes for the same seed and name."""
+    """Draws and encodes an image when it is read. The same seed and name give the same bytes."""
 
     seed: int
 
@@ -45,13 +45,15 @@ class PhantomReader:
 
 
 def phantom_source(count: int = DEFAULT_COUNT, seed: int = DEFAULT_SEED) -> Source:
-    """A source of `count` phantoms, 40 % normal, with Kaggle's folders and one to six images a patient.
+    """Return a source of `count` phantoms, 40 % normal, in Kaggle's folders, with one to six images per patient.
 
     Raises:
-        InputError: `count` is too small to give every split both classes.
+        InputError: `count` is too small for every split to have both classes.
     """
     if count < _MIN_COUNT:
-        raise InputError(f"{count} phantoms are too few, every split needs both classes; ask for {_MIN_COUNT} or more")
+        raise InputError(
+            f"--count is {count}, but every split needs both classes; ask for {_MIN_COUNT} or more phantoms"
+        )
     images, _ = arrange(File(name, -1) for name in _names(count, seed))
     return Source(
         f"phantoms(count={count}, seed={seed}, drawing={drawing.VERSION})", "phantom", images, PhantomReader(seed)
@@ -73,7 +75,7 @@ def _names(count: int, seed: int) -> Iterable[str]:
 
 
 def _number(split: str, patient: int) -> int:
-    """Validation patients continue behind the training ones; the test folder starts again at 1, as in Kaggle's."""
+    """Return the number in the names: val continues after train, test starts again at 1, as in Kaggle's folders."""
     return patient + 50_000 if split == "val" else patient
 
 
@@ -86,7 +88,7 @@ def _file_name(subtype: str, patient: int, serial: int, view: int) -> str:
 
 
 def _divide(count: int, shares: dict[str, float]) -> dict[str, int]:
-    """Whole parts in about these shares that sum to `count`."""
+    """Return whole numbers that sum to `count`, in about these shares."""
     edges = [0, *(round(count * share) for share in accumulate(shares.values()))]
     return {name: end - start for name, (start, end) in zip(shares, pairwise(edges), strict=True)}
 
@@ -95,7 +97,7 @@ def write_phantoms(folder: Path, count: int, seed: int = DEFAULT_SEED) -> list[P
     """Write phantoms as JPEG files in Kaggle's layout below `folder` and return their paths.
 
     Raises:
-        InputError: the folder exists and is not empty, or cannot be written.
+        InputError: the folder is not empty or cannot be written.
     """
     source = phantom_source(count, seed)
     paths = [folder / image.name for image in source.images]

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from filelock import lock_descriptor
 
@@ -51,6 +52,14 @@ def _warn(folder: Path) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def _opened(folder: Path, name: str, elsewhere: str = "another folder") -> IO[str]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / name).open("a")
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {reason_and_remedy(error, elsewhere)}") from error
+
+
 @contextmanager
 def held(folder: Path, name: str = ".lock") -> Iterator[None]:
     """Hold the lock file `name` in `folder`, which is created if need be, while the block runs.
@@ -58,12 +67,7 @@ def held(folder: Path, name: str = ".lock") -> Iterator[None]:
     Raises:
         InputError: another process holds it, or the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / name).open("a")
-    except OSError as error:
-        raise InputError(f"cannot write {folder}: {reason_and_remedy(error)}") from error
-    with file:
+    with _opened(folder, name) as file:
         try:
             lock(file.fileno(), folder)
         except BlockingIOError as error:
@@ -85,12 +89,7 @@ def exclusive(dataset_dir: str | os.PathLike[str]) -> Iterator[None]:
         yield
         return
     target = Path(dataset_dir)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        file = (target.parent / f".{target.name}.lock").open("a")
-    except OSError as error:
-        raise InputError(f"cannot write {target.parent}: {reason_and_remedy(error, 'another --data-dir')}") from error
-    with file:
+    with _opened(target.parent, f".{target.name}.lock", "another --data-dir") as file:
         try:
             locked = lock(file.fileno(), target.parent)
         except BlockingIOError:
@@ -127,8 +126,12 @@ def filled(folder: str | os.PathLike[str]) -> Iterator[None]:
             _warn(target)
         if any(target.iterdir()):
             raise InputError(f"{folder}: is not empty; name a new folder")
-        with _emptied_on_error(target):
+        try:
             yield
+        except BaseException:
+            for entry in target.iterdir():
+                shutil.rmtree(entry, ignore_errors=True)
+            raise
     except BlockingIOError as error:
         raise InputError(f"{folder} is in use by another process; wait, or name a new folder") from error
     except OSError as error:
@@ -136,13 +139,3 @@ def filled(folder: str | os.PathLike[str]) -> Iterator[None]:
     finally:
         if descriptor is not None:
             os.close(descriptor)
-
-
-@contextmanager
-def _emptied_on_error(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        for entry in folder.iterdir():
-            shutil.rmtree(entry, ignore_errors=True)
-        raise

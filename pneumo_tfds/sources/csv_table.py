@@ -1,4 +1,4 @@
-"""Other data sets: a CSV that says which file has which label, and whose it is."""
+"""Read a table of images: a CSV that lists path and label, and perhaps patient, subtype and split."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import csv
 from pathlib import Path
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.sources.inventory import LABELS, SUBTYPES, Image
-from pneumo_tfds.sources.layout import writable
+from pneumo_tfds.sources.inventory import LABELS, SPLIT_WORDS, SUBTYPES, Image
+from pneumo_tfds.sources.layout import is_printable
 from pneumo_tfds.sources.patients import identify
 
-_LABELS = {**{label: label for label in LABELS}, "0": LABELS[0], "1": LABELS[1]}
-_SPLITS = {"": "", "train": "train", "val": "val", "validation": "val", "test": "test"}
+_LABEL_WORDS = {**{label: label for label in LABELS}, "0": LABELS[0], "1": LABELS[1]}
 
 
 def read_table(path: Path) -> tuple[Image, ...]:
-    """Read a CSV with columns `path,label[,patient][,subtype][,split]`.
+    """Read a CSV with the columns `path,label[,patient][,subtype][,split]`.
 
-    Paths are relative to the CSV's folder, labels `NORMAL` or `PNEUMONIA` in any letter case (or 0 and 1). Without a
-    patient the file name decides, and a name that tells none makes the file a patient of its own.
+    Paths are relative to the CSV's folder. Labels are `NORMAL` or `PNEUMONIA` in any letter case, or 0 and 1. Without a
+    patient the file name decides, and a file whose name tells none is a patient of its own.
 
     Raises:
-        InputError: no such columns, an unknown label, subtype or split, a path listed twice, or a missing file; the
-            message names the line.
+        InputError: a column is missing, a label, subtype or split is unknown, a path is listed twice, or a file does
+            not exist. The message names the line.
     """
     images: dict[str, Image] = {}
     try:
@@ -33,34 +32,35 @@ def read_table(path: Path) -> tuple[Image, ...]:
                 raise InputError(f"{path}: needs a first line with the columns path,label[,patient]; found {columns}")
             rows.fieldnames = columns
             for row in rows:
-                image = _image(row, path, rows.line_num)
-                if image.name in images:
-                    raise InputError(f"{path}, line {rows.line_num}: {image.name} is listed twice; keep one line")
+                try:
+                    image = _image(
+                        {column: (cell or "").strip() for column, cell in row.items() if column}, path.parent
+                    )
+                    if image.name in images:
+                        raise InputError(f"{image.name} is listed twice; keep one line")
+                except InputError as error:
+                    raise InputError(f"{path}, line {rows.line_num}: {error}") from error
                 images[image.name] = image
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as a UTF-8 CSV ({error})") from error
     return tuple(sorted(images.values()))
 
 
-def _image(row: dict[str, str | None], table: Path, line: int) -> Image:
-    def cell(column: str) -> str:
-        return (row.get(column) or "").strip()
-
-    name, label = cell("path"), _LABELS.get(cell("label").upper())
+def _image(row: dict[str, str], folder: Path) -> Image:
+    name, label, split = row["path"], _LABEL_WORDS.get(row["label"].upper()), row.get("split", "").lower()
     if label is None:
-        raise InputError(f"{table}, line {line}: unknown label {cell('label')!r}; use NORMAL or PNEUMONIA")
-    if cell("split").lower() not in _SPLITS:
-        raise InputError(
-            f"{table}, line {line}: unknown split {cell('split')!r}; use train, val, test or leave it empty"
-        )
-    if not writable(name + cell("patient")):
-        raise InputError(f"{table}, line {line}: has control characters in {name!r} or the patient; remove them")
-    file = table.parent / name
+        raise InputError(f"unknown label {row['label']!r}; use NORMAL or PNEUMONIA")
+    if split and split not in SPLIT_WORDS:
+        raise InputError(f"unknown split {row['split']!r}; use train, val, test or leave it empty")
+    if not is_printable(name + row.get("patient", "")):
+        raise InputError(f"has control characters in {name!r} or the patient; remove them")
+    file = folder / name
     if not name or not file.is_file():
-        raise InputError(f"{table}, line {line}: there is no file {file}; mend the path (relative to the CSV)")
-    identity = identify(Path(name).as_posix(), label)
-    subtype = cell("subtype").lower() or identity.subtype
+        raise InputError(f"there is no file {file}; correct the path (relative to the CSV)")
+    name = Path(name).as_posix()
+    identity = identify(name, label)
+    subtype = row.get("subtype", "").lower() or identity.subtype
     if subtype not in SUBTYPES:
-        raise InputError(f"{table}, line {line}: unknown subtype {subtype!r}; use one of {', '.join(SUBTYPES)}")
-    patient = cell("patient") or identity.patient
-    return Image(Path(name).as_posix(), label, patient, subtype, _SPLITS[cell("split").lower()], file.stat().st_size)
+        raise InputError(f"unknown subtype {subtype!r}; use one of {', '.join(SUBTYPES)}")
+    patient = row.get("patient") or identity.patient
+    return Image(name, label, patient, subtype, SPLIT_WORDS.get(split, ""), file.stat().st_size)

@@ -1,16 +1,20 @@
-"""What a source of X-rays holds: its images, where their bytes are read from, and what was left out."""
+"""The images of a source, the reader that fetches their bytes, and how many files were left out."""
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 LABELS = ("NORMAL", "PNEUMONIA")
-"""In the order of their numbers: PNEUMONIA is 1, the positive class."""
+"""The classes in the order of their numbers. PNEUMONIA is 1, the positive class."""
 
 SUBTYPES = ("normal", "bacteria", "virus", "unknown")
+
+SPLIT_WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""Words for a split, in folder names and tables, and the official split that they mean."""
 
 
 @dataclass(frozen=True, order=True)
@@ -22,15 +26,15 @@ class Image:
     label: str = field(compare=False)
     """`NORMAL` or `PNEUMONIA`."""
     patient: str = field(compare=False)
-    """Images of one patient have the same text; see `pneumo_tfds.sources.patients`."""
+    """The same text for all images of one patient; see `pneumo_tfds.sources.patients`."""
     subtype: str = field(compare=False)
     """One of `SUBTYPES`."""
     official_split: str = field(default="", compare=False)
-    """`train`, `val` or `test` as the folder says; empty if the source has no such folders."""
+    """`train`, `val` or `test` by the folder or table; empty if the source has no splits."""
     size: int = field(default=-1, compare=False)
     """Bytes of the file; -1 if unknown before it is read. Images of different size cannot be identical."""
     checksum: int = field(default=-1, compare=False)
-    """CRC-32 where an archive tells it for free; -1 elsewhere."""
+    """CRC-32 if an archive lists it; else -1."""
 
 
 class Reader(Protocol):
@@ -49,23 +53,26 @@ class Source:
     """Images in order of their names, and the reader that fetches their bytes."""
 
     where: str
-    """The path, as errors and metadata name it."""
+    """The path, for messages and metadata."""
     kind: str
     """`folder`, `zip`, `csv` or `phantom`."""
     images: tuple[Image, ...]
     reader: Reader
     ignored: dict[str, int] = field(default_factory=dict)
-    """Files that are no images of this data set: reason to count."""
+    """Reason to number of files that were left out."""
 
     def read(self, image: Image) -> bytes:
         """Return the bytes of the file of `image`."""
         return self.reader.read(image)
 
-    def fingerprint(self, *options: object) -> str:
-        """Twelve hexadecimal digits over names, sizes, labels and `options`; reads no image."""
+    def fingerprint(self, options: str) -> str:
+        """Return 12 hexadecimal digits of a hash over names, sizes, labels and `options`, without reading an image.
+
+        Datasets are found by it, so the hashed text must never change; `options` is `SplitOptions.as_text()`.
+        """
         # Phantoms have no files to tell drawings and seeds apart; a folder may move and stay the same source.
         made = self.where if self.kind == "phantom" else ""
-        digest = hashlib.sha256(repr((self.kind, made, options)).encode())
+        digest = hashlib.sha256(f"({self.kind!r}, {made!r}, ({options},))".encode())
         for image in self.images:
             line = (image.name, image.label, image.patient, image.subtype, image.official_split)
             digest.update(repr((*line, image.size, image.checksum)).encode())
@@ -73,8 +80,6 @@ class Source:
 
 
 def count_by_label(images: Iterable[Image]) -> dict[str, int]:
-    """Number of images of each label, in the order of `LABELS`; labels without images included."""
-    counts = dict.fromkeys(LABELS, 0)
-    for image in images:
-        counts[image.label] += 1
-    return counts
+    """Return the number of images of each label, in the order of `LABELS`; labels without images included."""
+    counts = Counter(image.label for image in images)
+    return {label: counts[label] for label in LABELS}

@@ -1,26 +1,27 @@
-"""From the path of a file to its label and official split, in the layouts that this data set is found in.
+"""Find label and official split of a file from its path, in the layouts in which this data set is distributed.
 
-Kaggle's and Mendeley's folders `train|val|test / NORMAL|PNEUMONIA / file`, in any letter case and at any depth; the
-two label folders alone; and what archives bring along: a second nested copy, `__MACOSX`, `.DS_Store`.
+These are the folders of Kaggle and Mendeley, `train|val|test / NORMAL|PNEUMONIA / file`, in any letter case and at any
+depth, or the two label folders alone. Archives bring along files to ignore: a second nested copy, `__MACOSX`,
+`.DS_Store`.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from pneumo_tfds.sources.inventory import LABELS, Image
+from pneumo_tfds.sources.inventory import LABELS, SPLIT_WORDS, Image
 from pneumo_tfds.sources.patients import identify
 
-EXTENSIONS = frozenset({".jpeg", ".jpg", ".png", ".dcm"})
+DICOM_SUFFIXES = (".dcm", ".dicom")
+IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", *DICOM_SUFFIXES})
+"""In lower case. Builds and predictions take these files from folders and archives."""
 
 TEST_PATIENT = "test:"
-"""Before the patient of an image in an official test folder: its numbers are read as those of other children."""
-
-_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""Prefix of patients in an official test folder, because the same numbers there are other children."""
 
 
 @dataclass(frozen=True)
@@ -36,70 +37,73 @@ class File:
 
 
 @dataclass(frozen=True)
-class _Place:
-    above: tuple[str, ...]
-    key: tuple[str, str, str]
+class _Found:
+    """An image, and where the layout's folders are in its path."""
+
     image: Image
+    above: tuple[str, ...]
+    """The folders above those of the split and the label."""
+    below: tuple[str, ...]
+    """The folders below that of the label, and the file name."""
+
+    def is_second_copy_of(self, first: _Found) -> bool:
+        """Return whether this is the same file nested deeper: Kaggle's zip holds everything twice."""
+        nested = len(self.above) > len(first.above) and self.above[: len(first.above)] == first.above
+        return nested and (self.image.size, self.image.checksum) == (first.image.size, first.image.checksum)
 
 
 def arrange(files: Iterable[File]) -> tuple[tuple[Image, ...], dict[str, int]]:
-    """Sort files into images and what is ignored.
+    """Sort files into images and ignored files.
 
     Returns:
-        The images in order of their names, and reason to count for the files that were left out.
+        The images in order of their names, and reason to number of ignored files.
     """
     ignored: Counter[str] = Counter()
-    places: dict[tuple[str, str, str], list[_Place]] = {}
-    for file in sorted(files, key=lambda file: (file.name.count("/"), file.name)):
-        place = _place(file, ignored)
-        if place is None:
+    kept: dict[tuple[object, ...], list[_Found]] = defaultdict(list)
+    for file in sorted(files, key=lambda file: (file.name.count("/"), file.name)):  # a nested copy comes second
+        found = _classify(file)
+        if isinstance(found, str):
+            ignored[found] += 1
             continue
-        known = places.setdefault(place.key, [])
-        if any(_is_second_copy(first, place) for first in known):
+        alike = kept[found.image.official_split, found.image.label, found.below]
+        if any(found.is_second_copy_of(first) for first in alike):
             ignored["second nested copy"] += 1
         else:
-            known.append(place)
-    images = sorted(place.image for group in places.values() for place in group)
+            alike.append(found)
+    images = sorted(found.image for alike in kept.values() for found in alike)
     return tuple(images), dict(sorted(ignored.items()))
 
 
-def _place(file: File, ignored: Counter[str]) -> _Place | None:
+def _classify(file: File) -> _Found | str:
+    """Return the image that a file is, or the reason why it is ignored."""
     path = PurePosixPath(file.name)
-    if path.name.startswith("._") or "__MACOSX" in path.parts or path.name in (".DS_Store", "Thumbs.db"):
-        ignored["left by an operating system"] += 1
-        return None
-    if any(part.startswith(".") for part in path.parts):
-        ignored["hidden"] += 1
-        return None
-    if not writable(file.name):
-        ignored["control characters or no Unicode in its name"] += 1
-        return None
-    if path.suffix.lower() not in EXTENSIONS:
-        ignored["not an image by its name"] += 1
-        return None
     folders = path.parts[:-1]
-    at = next((i for i in reversed(range(len(folders))) if folders[i].upper() in LABELS), None)
-    if at is None:
-        ignored["not in a NORMAL or PNEUMONIA folder"] += 1
-        return None
-    label = folders[at].upper()
-    split_at = next((i for i in reversed(range(at)) if folders[i].lower() in _SPLITS), None)
-    split = "" if split_at is None else _SPLITS[folders[split_at].lower()]
-    above = folders[: at if split_at is None else split_at]
-    identity = identify(file.name, label)
+    if path.name.startswith("._") or "__MACOSX" in path.parts or path.name in (".DS_Store", "Thumbs.db"):
+        return "left by an operating system"
+    if any(part.startswith(".") for part in path.parts):
+        return "hidden"
+    if not is_printable(file.name):
+        return "control characters or no Unicode in its name"
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        return "not an image by its name"
+    label_at = _last(folder.upper() in LABELS for folder in folders)
+    if label_at is None:
+        return "not in a NORMAL or PNEUMONIA folder"
+    label = folders[label_at].upper()
+    split_at = _last(folder.lower() in SPLIT_WORDS for folder in folders[:label_at])
+    split = "" if split_at is None else SPLIT_WORDS[folders[split_at].lower()]
+    patient, subtype = identify(file.name, label)
     # The official test set is of other children (Kermany et al.), though its numbers start at 1 again.
-    patient = f"{TEST_PATIENT}{identity.patient}" if split == "test" else identity.patient
-    image = Image(file.name, label, patient, identity.subtype, split, file.size, file.checksum)
-    return _Place(above, (split, label, "/".join((*folders[at + 1 :], path.name))), image)
+    patient = f"{TEST_PATIENT}{patient}" if split == "test" else patient
+    image = Image(file.name, label, patient, subtype, split, file.size, file.checksum)
+    return _Found(image, folders[: label_at if split_at is None else split_at], (*folders[label_at + 1 :], path.name))
 
 
-def writable(name: str) -> bool:
-    """Whether a name can stand in records, tables and lists: Unicode, without line breaks and control characters."""
+def _last(matches: Iterable[bool]) -> int | None:
+    """Return the position of the last match, None if there is none."""
+    return max((position for position, match in enumerate(matches) if match), default=None)
+
+
+def is_printable(name: str) -> bool:
+    """Return whether a name can be written to records and tables: Unicode without line breaks or control characters."""
     return name.isprintable() or not {"Cc", "Cs", "Zl", "Zp"} & set(map(unicodedata.category, name))
-
-
-def _is_second_copy(first: _Place, other: _Place) -> bool:
-    """Kaggle's zip has everything twice, once one folder deeper. Siblings with equal file names are no copies."""
-    nested = len(other.above) > len(first.above) and other.above[: len(first.above)] == first.above
-    same = (first.image.size, first.image.checksum) == (other.image.size, other.image.checksum)
-    return nested and same

@@ -1,4 +1,4 @@
-"""Open whatever people have: a folder, a zip as downloaded, or a CSV. Nothing is decoded or copied here."""
+"""Open a source of X-rays: a folder, a zip as downloaded, or a CSV. Nothing is decoded or copied here."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pneumo_tfds.decode.dicom import patient_of
-from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.errors import InputError, reason_of
+from pneumo_tfds.program.limits import MAX_FILE_BYTES
+from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.csv_table import read_table
 from pneumo_tfds.sources.inventory import LABELS, Image, Reader, Source, count_by_label
-from pneumo_tfds.sources.layout import File, arrange
-from pneumo_tfds.sources.zip_archive import MAX_MEMBER_BYTES as MAX_FILE_BYTES
+from pneumo_tfds.sources.layout import DICOM_SUFFIXES, File, arrange
+from pneumo_tfds.sources.patients import UNKNOWN_PATIENT
 from pneumo_tfds.sources.zip_archive import ZipReader, list_members
-
-__all__ = ["LABELS", "FolderReader", "Image", "Reader", "Source", "open_source"]
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,18 @@ class FolderReader:
         """Return the bytes of a file.
 
         Raises:
-            InputError: it vanished, cannot be read, or is absurdly large.
+            InputError: the file was removed, cannot be read, or is larger than `MAX_FILE_BYTES`.
         """
         try:
-            # Unbuffered, and the path not taken apart: threads that read small files wait for Python, not for the disk.
+            # Unbuffered and without pathlib: threads that read small files wait for Python, not for the disk.
             with open(os.path.join(self.root, image.name), "rb", buffering=0) as file:
                 if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
-                    raise InputError(f"{image.name}: over {MAX_FILE_BYTES >> 20} MiB, as no radiograph is; remove it")
+                    raise InputError(
+                        f"{image.name}: over {MAX_FILE_BYTES >> 20} MiB, the limit for one image; remove it"
+                    )
                 return file.read()
         except OSError as error:
-            raise InputError(f"{image.name}: cannot be read ({error.strerror}); check {self.root}") from error
+            raise InputError(f"{image.name}: cannot be read ({reason_of(error)}); check {self.root}") from error
 
 
 def open_source(path: str | os.PathLike[str]) -> Source:
@@ -49,7 +51,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
             folders), or a CSV with the columns `path,label[,patient]`.
 
     Raises:
-        InputError: missing, unreadable, no images, or one class only; the message names the path and the way out.
+        InputError: the source does not exist, cannot be read, or has no images of one of the classes.
     """
     path = Path(path).expanduser()
     ignored: dict[str, int] = {}
@@ -62,39 +64,35 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     elif path.suffix.lower() == ".csv":
         kind, reader = "csv", FolderReader(path.parent)
         images = read_table(path)
-    elif path.suffix.lower() == ".zip" or _starts_like_zip(path):
+    elif path.suffix.lower() == ".zip" or _has_zip_signature(path):
         kind, reader = "zip", ZipReader(path)
         images, ignored = arrange(list_members(path))
     else:
-        raise InputError(f"{path}: neither a folder nor a zip nor a CSV; pass the folder or zip with the X-rays")
+        raise InputError(f"{path}: neither a folder nor a zip nor a CSV; pass one of these with the X-rays")
     _check(path, images, ignored)
-    images = tuple(_ask_dicom(image, reader) if _nameless_dicom(image) else image for image in images)
-    return Source(str(path), kind, images, reader, ignored)
+    return Source(str(path), kind, tuple(_with_dicom_patient(image, reader) for image in images), reader, ignored)
 
 
 def _check(path: Path, images: tuple[Image, ...], ignored: dict[str, int]) -> None:
     if not images:
-        seen = ", ".join(f"{count} {reason}" for reason, count in ignored.items()) or "it is empty"
+        found = ", ".join(f"{count} {reason}" for reason, count in ignored.items()) or "it is empty"
         raise InputError(
-            f"{path}: no images found ({seen}); expected NORMAL and PNEUMONIA with .jpeg, .png or .dcm files"
+            f"{path}: no images found ({found}); expected folders NORMAL and PNEUMONIA with .jpeg, .png or .dcm files"
         )
     counts = count_by_label(images)
     for label, other in (LABELS, LABELS[::-1]):
         if not counts[label]:
-            raise InputError(
-                f"{path}: {counts[other]} {other} images but no {label} ones; add a {label} folder beside it"
-            )
+            found = counted(counts[other], f"{other} image")
+            raise InputError(f"{path}: {found} but no {label} images; add a {label} folder beside it")
 
 
-def _nameless_dicom(image: Image) -> bool:
-    return image.name.lower().endswith(".dcm") and "file:" in image.patient
-
-
-def _ask_dicom(image: Image, reader: Reader) -> Image:
-    """Where the name tells no patient, the DICOM header may; its id is hashed, so that no dataset carries it."""
+def _with_dicom_patient(image: Image, reader: Reader) -> Image:
+    """Return a DICOM image whose name tells no patient with a hash of the patient id in its header, if it has one."""
+    if not (image.name.lower().endswith(DICOM_SUFFIXES) and UNKNOWN_PATIENT in image.patient):
+        return image
     try:
         patient = patient_of(reader.read(image))
-    except InputError:  # the build will count it among those that cannot be read
+    except InputError:  # the build reports it among the unreadable images
         return image
     if not patient:
         return image
@@ -102,7 +100,7 @@ def _ask_dicom(image: Image, reader: Reader) -> Image:
 
 
 def _walk(root: Path) -> Iterator[File]:
-    """Files below `root`, symbolic links followed, a folder that links back to its own ancestor entered once."""
+    """Yield the files below `root`. Symbolic links are followed, but no folder is entered twice."""
     entered: set[tuple[int, int]] = set()
     for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_raise):
         status = os.stat(folder)
@@ -118,12 +116,12 @@ def _walk(root: Path) -> Iterator[File]:
 
 
 def _raise(error: OSError) -> None:
-    raise InputError(f"{error.filename}: cannot be listed ({error.strerror}); check its permissions") from error
+    raise InputError(f"{error.filename}: cannot be listed ({reason_of(error)}); check its permissions") from error
 
 
-def _starts_like_zip(path: Path) -> bool:
+def _has_zip_signature(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return file.read(4) == b"PK\x03\x04"
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+        raise InputError(f"{path}: cannot be read ({reason_of(error)}); check its permissions") from error

@@ -1,4 +1,4 @@
-"""The archive as its authors published it, fetched by TFDS's download manager."""
+"""Where the archive that the authors published is found: in TFDS's manual folder, or on the network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.errors import InputError, reason_of
+
+MANUAL_NAMES = ("chest_xray", "chest_xray.zip", "archive.zip", "ChestXRay2017.zip")
+"""Names under which the X-rays are published, in the order in which they are looked for."""
 
 ARCHIVE_URL = (
     "https://data.mendeley.com/public-files/datasets/rscbjbr9sj/files/"
@@ -17,19 +20,24 @@ ARCHIVE_URL = (
 """ChestXRay2017.zip, 1.2 GB: Mendeley Data, doi 10.17632/rscbjbr9sj, version 2, CC BY 4.0."""
 
 
+def in_manual_folder(manual_dir: Path) -> Path | None:
+    """Return the X-rays in TFDS's manual folder, which is for what `tfds.load` must not download; None if none."""
+    return next((manual_dir / name for name in MANUAL_NAMES if (manual_dir / name).exists()), None)
+
+
 def fetch(dl_manager: Any, recorded: Collection[str]) -> Path:
     """Download the archive, or find it among earlier downloads, and return the path of the zip.
 
-    TFDS checks its size and SHA-256 against `checksums.tsv` beside the builder. An archive that is not recorded there
-    is not taken on trust: it is fetched only by a build that records it (`--register-checksums`). The built dataset's
-    `manifest.sha256` has a digest of every image in it.
+    TFDS checks its size and SHA-256 against `checksums.tsv` beside the builder. An archive without a record there is
+    fetched only by a build that makes one (`--register-checksums`). The built dataset's `manifest.sha256` has a digest
+    of every image in it.
 
     Args:
-        dl_manager: of TFDS.
+        dl_manager: TFDS's download manager.
         recorded: addresses in `checksums.tsv`.
 
     Raises:
-        InputError: no network, the server refuses, or the archive is not recorded, or not the one that was.
+        InputError: there is no network, the server refuses, or the archive is not recorded or has another checksum.
     """
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
     from tensorflow_datasets.core.download.util import DownloadError
@@ -39,21 +47,21 @@ def fetch(dl_manager: Any, recorded: Collection[str]) -> Path:
             f"{ARCHIVE_URL}: checksums.tsv has no record to check it by; if you trust it, pass --register-checksums"
         )
     try:
-        _knock(ARCHIVE_URL)
+        _check_reachable(ARCHIVE_URL)
         return Path(dl_manager.download(ARCHIVE_URL))
     except NonMatchingChecksumError as error:
         raise InputError(
             f"{ARCHIVE_URL}: is not the archive that was recorded; try again, or fetch it by hand and pass --source"
         ) from error
     except (DownloadError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = f"{reason_of(error):.200}"
         raise InputError(f"{ARCHIVE_URL}: cannot be fetched ({reason}); fetch it by hand and pass --source") from error
 
 
-def _knock(url: str) -> None:
-    """Fail at once where there is no network: TFDS would try again and again for minutes."""
+def _check_reachable(url: str) -> None:
+    """Send a HEAD request first, because TFDS retries for minutes where there is no network."""
     try:
         with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=20):
             pass
     except urllib.error.HTTPError:
-        pass  # somebody is there; whether it can be fetched is TFDS's to find out
+        pass  # the server answers; whether the file can be fetched, TFDS finds out

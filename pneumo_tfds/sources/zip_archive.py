@@ -1,4 +1,4 @@
-"""A zip of X-rays, read where it lies: nothing is unpacked, and nothing in it is trusted."""
+"""Read X-rays from a zip without unpacking it, and refuse what an untrusted zip may contain."""
 
 from __future__ import annotations
 
@@ -8,23 +8,16 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.limits import MAX_FILE_BYTES, MAX_RATIO, RATIO_FLOOR_BYTES
 from pneumo_tfds.program.npz import DAMAGE, METHODS
 from pneumo_tfds.sources.inventory import Image
 from pneumo_tfds.sources.layout import File
-
-MAX_MEMBER_BYTES = 256 << 20
-"""An uncompressed 16-bit radiograph of 120 million pixels just fits."""
-
-MAX_RATIO = 100
-"""Declared over packed size. Image files hardly shrink; beyond this, and `RATIO_FLOOR_BYTES`, it is a bomb."""
-
-RATIO_FLOOR_BYTES = 4 << 20
 
 _ENCRYPTED = 0x1
 
 
 class ZipReader:
-    """Reads members of a zip. Each thread has its own handle, so that threads do not wait for one another."""
+    """Reads members of a zip. Each thread has a handle of its own, so that threads do not wait for one another."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -44,21 +37,21 @@ class ZipReader:
         """Return the bytes of a member, checked against its CRC-32.
 
         Raises:
-            InputError: the member is damaged, larger than it declares, or packed by a method that is not read.
+            InputError: the member is damaged, larger than it declares, or compressed by a method that is not read.
         """
         try:
             archive = self._archive()
             method = archive.getinfo(name).compress_type
             if method not in METHODS:
-                raise InputError(f"{name}: is packed by method {method} inside {self.path}; pack it again as usual")
+                raise InputError(f"{name}: is compressed by method {method} inside {self.path}; use deflate, as usual")
             with archive.open(name) as member:
-                data = member.read(MAX_MEMBER_BYTES + 1)
+                data = member.read(MAX_FILE_BYTES + 1)
         except InputError:
             raise
         except DAMAGE as error:
             raise InputError(f"{name}: damaged inside {self.path} ({error}); fetch the archive again") from error
-        if len(data) > MAX_MEMBER_BYTES:
-            raise InputError(f"{name}: unpacks to more than {MAX_MEMBER_BYTES >> 20} MiB; remove it from the zip")
+        if len(data) > MAX_FILE_BYTES:
+            raise InputError(f"{name}: unpacks to more than {MAX_FILE_BYTES >> 20} MiB; remove it from the zip")
         return data
 
     def _archive(self) -> zipfile.ZipFile:
@@ -69,10 +62,10 @@ class ZipReader:
 
 
 def list_members(path: Path) -> list[File]:
-    """List the files of a zip; of two by one name the later one, which is the one that is read.
+    """List the files of a zip; of two members with the same name the later one, which is the one that is read.
 
     Raises:
-        InputError: no zip, damaged, password-protected, or with a member that escapes the archive or is a bomb.
+        InputError: the file is not a zip, damaged or password-protected, or a member is a bomb or points outside.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -90,7 +83,7 @@ def _check(member: zipfile.ZipInfo, path: Path) -> None:
         raise InputError(f"{path}: member {name!r} points outside the archive; do not trust this zip, fetch it again")
     if member.flag_bits & _ENCRYPTED:
         raise InputError(f"{path}: is password-protected; unpack it and pass the folder")
-    if member.file_size > MAX_MEMBER_BYTES:
+    if member.file_size > MAX_FILE_BYTES:
         raise InputError(f"{path}: member {name!r} declares {member.file_size:,} bytes; remove it from the zip")
     if member.file_size > RATIO_FLOOR_BYTES and member.file_size > MAX_RATIO * max(1, member.compress_size):
         raise InputError(f"{path}: member {name!r} unpacks to over {MAX_RATIO} times its size; do not trust this zip")

@@ -1,21 +1,21 @@
-"""Byte-identical images, found by reading as little as possible."""
+"""Find byte-identical images, reading as little as possible."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.sources.inventory import Image, Source
 
 
 def identical_groups(source: Source, workers: int | None = None) -> list[tuple[Image, ...]]:
-    """Groups of two or more images whose files are the same, byte for byte.
+    """Return groups of two or more images whose files are equal byte for byte.
 
-    Only files of equal size (and CRC-32, where an archive tells it) can be the same, so only those are read and
-    hashed with SHA-256. A file that cannot be read is in no group: the build names it later.
+    Only files of equal size (and CRC-32, if an archive lists it) can be equal, so only those are read and hashed with
+    SHA-256. A file that cannot be read is in no group; the build reports it later.
     """
     candidates: dict[tuple[int, int], list[Image]] = defaultdict(list)
     for image in source.images:
@@ -29,12 +29,11 @@ def identical_groups(source: Source, workers: int | None = None) -> list[tuple[I
         except InputError:
             return None
 
-    with ThreadPoolExecutor(workers) as pool:
-        return group_by_digest(zip(suspects, pool.map(digest, suspects), strict=True))
+    return group_by_digest(zip(suspects, ordered_map(digest, suspects, workers), strict=True))
 
 
 def group_by_digest(images: Iterable[tuple[Image, bytes | str | None]]) -> list[tuple[Image, ...]]:
-    """Images with equal digests, groups of two or more, in order of names."""
+    """Return groups of two or more images with equal digests, in order of names."""
     groups: dict[bytes | str, list[Image]] = defaultdict(list)
     for image, key in images:
         if key is not None:

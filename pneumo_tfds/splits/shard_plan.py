@@ -1,7 +1,7 @@
-"""What a build will write, decided before the first image is decoded: splits, shards, and the order within them.
+"""Plan what a build writes before the first image is decoded: splits, shards, and the order within them.
 
-Because the order is a hash of the names, records need no shuffling on their way to disk, shards can be written one
-after the other or on many machines, and the bytes come out the same.
+The order is by a hash of the names. So records need no shuffling on their way to disk, and shards come out the same
+byte for byte whether they are written one after the other or on many machines.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from pneumo_tfds.sources.inventory import Image, Source
-from pneumo_tfds.splits.assignment import SPLITS, TEST_FRACTION, assign
+from pneumo_tfds.splits.assignment import SPLITS, assign
 from pneumo_tfds.splits.duplicates import check_labels, identical_groups
+from pneumo_tfds.splits.options import SplitOptions
 
 MIN_SHARD_BYTES = 32 << 20
-"""Small enough that a few thousand images already make several shards to read in parallel."""
+"""Small enough that a few thousand images make several shards, which are read in parallel."""
 
 MAX_SHARD_BYTES = 256 << 20
 """TFDS's shard writer holds the examples of one shard until it is closed, so this bounds a worker's memory."""
@@ -27,72 +28,66 @@ _RECORD_OVERHEAD = 400
 
 
 @dataclass(frozen=True)
-class Options:
-    """What a user may choose about the splits of a source."""
-
-    validation_fraction: float = 0.2
-    """Share of the training patients that validate."""
-    test_fraction: float = TEST_FRACTION
-    """Share of all patients that test, used only where the source has no test folder."""
-
-
-@dataclass(frozen=True)
 class Plan:
-    """The answer: which image goes where."""
+    """Which image is written to which shard."""
 
     shards: dict[str, tuple[tuple[Image, ...], ...]]
-    """Split to its shards, each with its images in the order of their records."""
+    """Split to its shards; each shard is its images in the order of their records."""
     dropped: dict[str, str]
-    """Image name to the reason why it is left out."""
+    """Image name to the reason why it is in no split."""
     identical: tuple[tuple[str, ...], ...]
     """Names of byte-identical images, in groups."""
     test_origin: str
-    """`official` or `carved`."""
+    """`official` or `carved`, as in `Assignment`."""
+
+    def images(self, split: str) -> list[Image]:
+        """Return the images of a split in the order of their records."""
+        return [image for shard in self.shards[split] for image in shard]
 
     @property
     def total(self) -> int:
         """Number of images to decode."""
-        return sum(len(shard) for shards in self.shards.values() for shard in shards)
+        return sum(len(self.images(split)) for split in self.shards)
 
 
-def make_plan(source: Source, image_size: int, options: Options, limit: int | None = None) -> Plan:
+def make_plan(source: Source, image_size: int, options: SplitOptions, max_per_split: int | None = None) -> Plan:
     """Assign every image of `source` to a split and a shard.
 
     Args:
         source: what `open_source` found.
         image_size: pixels a side, from which the number of shards follows.
-        options: of the splits.
-        limit: at most so many images of each split, for trials.
+        options: how to split.
+        max_per_split: largest number of images in a split; None for all.
 
     Raises:
-        InputError: identical images with different labels, or a split without one of the classes.
+        InputError: identical images have different labels, or a split has no image of one of the classes.
     """
     groups = identical_groups(source)
     check_labels(groups)
-    assignment = assign(source.images, groups, options.validation_fraction, options.test_fraction)
+    assignment = assign(source.images, groups, options)
     members: dict[str, list[Image]] = {name: [] for name in SPLITS}
     for image in source.images:
         if image.name in assignment.split:
             members[assignment.split[image.name]].append(image)
     shards = {}
     for name, images in members.items():
-        ordered = sorted(images, key=_order)[:limit]
+        ordered = sorted(images, key=_order)[:max_per_split]
         shards[name] = _cut(ordered, number_of_shards(len(ordered), image_size))
     identical = tuple(tuple(image.name for image in group) for group in groups)
     return Plan(shards, assignment.dropped, identical, assignment.test_origin)
 
 
 def number_of_shards(images: int, image_size: int) -> int:
-    """Shards of 32 to 256 MiB: one more for every 32 MiB up to 1,024, beyond that one for every 256 MiB."""
+    """Return how many shards hold so many images: one for every 32 MiB up to 1,024, then one for every 256 MiB."""
     size = images * (image_size * image_size + _RECORD_OVERHEAD)
     return max(1, min(size // MIN_SHARD_BYTES, USUAL_SHARDS), -(-size // MAX_SHARD_BYTES))
 
 
 def count_by(plan: Plan, attribute: str) -> dict[str, dict[str, int]]:
-    """Number of planned images by split and by `label` or `subtype`."""
+    """Return the number of planned images by split and by `label` or `subtype`."""
     return {
-        split: dict(sorted(Counter(getattr(image, attribute) for shard in shards for image in shard).items()))
-        for split, shards in plan.shards.items()
+        split: dict(sorted(Counter(getattr(image, attribute) for image in plan.images(split)).items()))
+        for split in plan.shards
     }
 
 

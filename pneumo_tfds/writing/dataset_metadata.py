@@ -1,17 +1,25 @@
-"""What a built dataset says about where it comes from: the text of its `metadata.json`."""
+"""The `metadata.json` of a built dataset: where it comes from, how it was split, and what was left out."""
 
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import read_json
 from pneumo_tfds.sources.inventory import Source
-from pneumo_tfds.splits.shard_plan import Options, Plan, count_by
-from pneumo_tfds.writing.examples import Notes
+from pneumo_tfds.sources.patients import UNKNOWN_PATIENT
+from pneumo_tfds.splits.options import SplitOptions
+from pneumo_tfds.splits.shard_plan import Plan, count_by
+from pneumo_tfds.writing.examples import BuildLog
+
+REMEDY = "build the dataset again with --overwrite"
+_KINDS = {"ignored": dict, "skipped": dict, "dropped": dict, "byte_identical": list}
 
 
-def split_rule(test_origin: str, options: Options) -> str:
-    """One sentence for metadata and reports."""
+def split_rule(test_origin: str, options: SplitOptions) -> str:
+    """Return one sentence about the splits, for metadata and reports."""
     test = "test is the official test folder"
     if test_origin == "carved":
         test = f"{options.test_fraction:.0%} of the patients test, because the source has no test folder"
@@ -19,27 +27,40 @@ def split_rule(test_origin: str, options: Options) -> str:
     return f"by patient, drawn by a hash of the patient, stratified by label and subtype: {share}; {test}"
 
 
-def describe(source: Source, plan: Plan, options: Options, notes: Notes) -> dict[str, Any]:
-    """What `metadata.json` of a built dataset says about where it comes from."""
+def describe(source: Source, plan: Plan, options: SplitOptions, log: BuildLog) -> dict[str, Any]:
+    """Return the content of `metadata.json` for a dataset that was built by `plan`."""
     return {
         "source": source.where,
         "source_kind": source.kind,
-        "fingerprint": source.fingerprint(options),
-        "manifest_sha256": hashlib.sha256(notes.manifest().encode()).hexdigest(),
-        "source_bytes": notes.source_bytes,
+        "fingerprint": source.fingerprint(options.as_text()),
+        "manifest_sha256": hashlib.sha256(log.manifest().encode()).hexdigest(),
+        "source_bytes": log.source_bytes,
         "test_origin": plan.test_origin,
         "split_rule": split_rule(plan.test_origin, options),
         "validation_fraction": options.validation_fraction,
         "planned": count_by(plan, "label"),
         "planned_subtypes": count_by(plan, "subtype"),
-        "patients": {
-            split: len({image.patient for shard in shards for image in shard}) for split, shards in plan.shards.items()
-        },
+        "patients": {split: len({image.patient for image in plan.images(split)}) for split in plan.shards},
         "patients_unknown": sum(
-            image.patient.startswith("file:") for shards in plan.shards.values() for shard in shards for image in shard
+            image.patient.startswith(UNKNOWN_PATIENT) for split in plan.shards for image in plan.images(split)
         ),
-        "skipped": dict(sorted(notes.skipped.items())),
+        "skipped": dict(sorted(log.skipped.items())),
         "dropped": dict(sorted(plan.dropped.items())),
         "ignored": source.ignored,
         "byte_identical": [list(group) for group in plan.identical],
     }
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """Read the `metadata.json` of a built dataset; empty if it has none.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = folder / "metadata.json"
+    metadata: dict[str, Any] = read_json(path, REMEDY) if path.is_file() else {}
+    if not isinstance(metadata, dict) or any(
+        not isinstance(metadata.get(key, kind()), kind) for key, kind in _KINDS.items()
+    ):
+        raise InputError(f"{path} is not what a build writes; {REMEDY}")
+    return metadata

@@ -1,4 +1,4 @@
-"""From images to records: read, hash, decode and serialise each image in one step, and note what had to be skipped.
+"""Turn images into records: read, hash, decode and serialise each image in one step, and log what is skipped.
 
 The same step runs in threads on one machine and on Beam's workers.
 """
@@ -13,53 +13,54 @@ from pneumo_tfds.decode import Grey, decode
 from pneumo_tfds.program import wire
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.parallel import ordered_map
+from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.inventory import LABELS, Image, Reader
 from pneumo_tfds.splits.shard_plan import Plan
 
 MAX_SKIPPED_SHARE = 0.05
-"""More unreadable images than this and something is wrong with the source, not with a few files."""
+"""With more unreadable images than this, something is wrong with the source and not with a few files."""
 
 
 @dataclass(frozen=True)
-class Record:
-    """One image after the work of a thread: its record, or why there is none."""
+class ExampleRecord:
+    """The record of one image, or the reason why there is none."""
 
     image: Image
     sha256: str
-    """Of the file; empty if it could not be read."""
+    """SHA-256 of the file; empty if it could not be read."""
     size: int
     """Bytes of the file."""
     data: bytes | None
-    """A serialised `tf.train.Example`."""
+    """A serialised `tf.train.Example`; None if the image is skipped."""
     error: str = ""
 
 
 @dataclass
-class Notes:
-    """What building left to say about its images."""
+class BuildLog:
+    """What a build read and skipped."""
 
     skipped: dict[str, str] = field(default_factory=dict)
-    """Name to reason."""
+    """Image name to the reason."""
     sha256: dict[str, str] = field(default_factory=dict)
-    """Name to digest of the file, the source's manifest."""
+    """Image name to the SHA-256 of its file."""
     source_bytes: int = 0
 
-    def add(self, record: Record) -> None:
-        """Note one image."""
+    def add(self, record: ExampleRecord) -> None:
+        """Log one image."""
         if record.sha256:
             self.sha256[record.image.name] = record.sha256
             self.source_bytes += record.size
         if record.data is None:
             self.skipped[record.image.name] = record.error
 
-    def merge(self, other: Notes) -> None:
-        """Add the notes of another shard."""
+    def merge(self, other: BuildLog) -> None:
+        """Add the log of another shard."""
         self.skipped.update(other.skipped)
         self.sha256.update(other.sha256)
         self.source_bytes += other.source_bytes
 
     def manifest(self) -> str:
-        """Lines as `sha256sum` writes and checks them, in order of names."""
+        """Return the digests as lines that `sha256sum` checks, in order of names."""
         return "".join(f"{digest}  {name}\n" for name, digest in sorted(self.sha256.items()))
 
     def check_share(self, total: int) -> None:
@@ -67,27 +68,27 @@ class Notes:
         if len(self.skipped) > MAX_SKIPPED_SHARE * total:
             name = min(self.skipped)
             raise InputError(
-                f"{len(self.skipped)} of {total} images cannot be read, more than {MAX_SKIPPED_SHARE:.0%}; "
-                f"mend the source. The first: {self.skipped[name]}"
+                f"{len(self.skipped)} of {counted(total, 'image')} cannot be read, more than {MAX_SKIPPED_SHARE:.0%}; "
+                f"correct the source. The first: {self.skipped[name]}"
             )
 
     def check(self, plan: Plan) -> None:
-        """Raise InputError if too much was skipped, or a split lost all images of a class by it."""
+        """Raise InputError if too many images were skipped, or all images of a class in a split."""
         self.check_share(plan.total)
-        for split, shards in plan.shards.items():
-            planned = {image.label for shard in shards for image in shard}
-            present = {image.label for shard in shards for image in shard if image.name not in self.skipped}
+        for split in plan.shards:
+            planned = {image.label for image in plan.images(split)}
+            present = {image.label for image in plan.images(split) if image.name not in self.skipped}
             if planned - present:
                 label = min(planned - present)
-                raise InputError(f"no {label} image of the {split} split can be read; mend the source")
+                raise InputError(f"no {label} image of the {split} split can be read; correct the source")
 
 
 def serialise(image: Image, pixels: Grey) -> bytes:
-    """The record of an image: a `tf.train.Example`, the same bytes in every run.
+    """Return the record of an image: a serialised `tf.train.Example`, the same bytes in every run.
 
-    Written by hand, because it is six features and much of what a build adds to decoding: TFDS's serialiser takes 200
-    microseconds for such a record and orders its features by chance, this takes 20. A test holds that it is what
-    protobuf's deterministic serialisation of TFDS's own example gives.
+    Written by hand, because serialising takes much of the time that a build adds to decoding: TFDS's serialiser takes
+    200 microseconds for such a record, in random order of the features; this takes 20. A test compares it with
+    protobuf's deterministic serialisation of TFDS's example.
     """
     features = {
         b"filename": _bytes_list(image.name.encode()),
@@ -105,19 +106,19 @@ def _bytes_list(value: bytes) -> bytes:
     return wire.field(1, wire.field(1, value))
 
 
-def process(reader: Reader, image: Image, image_size: int) -> Record:
-    """Make the record of one image; an image that cannot be read gives an error, not an exception."""
+def process(reader: Reader, image: Image, image_size: int) -> ExampleRecord:
+    """Make the record of one image; if it cannot be read, the record holds the reason, and nothing is raised."""
     try:
         data = reader.read(image)
     except InputError as error:
-        return Record(image, "", 0, None, str(error))
+        return ExampleRecord(image, "", 0, None, str(error))
     digest = hashlib.sha256(data).hexdigest()
     try:
-        return Record(image, digest, len(data), serialise(image, decode(data, image_size, image.name)))
+        return ExampleRecord(image, digest, len(data), serialise(image, decode(data, image_size, image.name)))
     except InputError as error:
-        return Record(image, digest, len(data), None, str(error))
+        return ExampleRecord(image, digest, len(data), None, str(error))
 
 
-def stream(reader: Reader, images: Sequence[Image], image_size: int, workers: int | None) -> Iterator[Record]:
-    """`process` for each image, in order, in `workers` threads (None: one per core; 0: in the caller's)."""
+def stream(reader: Reader, images: Sequence[Image], image_size: int, workers: int | None) -> Iterator[ExampleRecord]:
+    """Yield the record of each image, in order, made in `workers` threads (None: one per core; 0: in the caller's)."""
     return ordered_map(lambda image: process(reader, image, image_size), images, workers)

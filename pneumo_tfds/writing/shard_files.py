@@ -1,8 +1,8 @@
-"""Records to files, one shard after the other or as pieces of work on Apache Beam. Both write the same bytes.
+"""Write records to files, one shard after the other or in parallel on Apache Beam. Both write the same bytes.
 
-TFDS writes the files (so every format it knows will do) but not through its writers: the usual one keeps up to a
-gigabyte in memory to shuffle what is already in order, the shard-based one keeps a whole shard, and its Beam path, in
-4.9.10, runs once more for every split, adds a step to the graph per shard, and sorts shards as text (10 before 2).
+TFDS writes the files, so all its formats work, but not with its writers: the usual one keeps up to a gigabyte in memory
+to shuffle records that are already in order, the shard-based one keeps a whole shard, and its Beam path, in 4.9.10,
+runs once more for every split, adds a step to the graph per shard, and sorts shards as text (10 before 2).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inventory import Image, Reader
-from pneumo_tfds.writing.examples import Notes, Record, stream
+from pneumo_tfds.writing.examples import BuildLog, ExampleRecord, stream
 
 
 @dataclass(frozen=True)
@@ -26,43 +26,45 @@ class Shard:
 
     split: str
     path: str
-    """In the folder of the unfinished dataset; may be in the cloud."""
+    """Its path in the folder of the unfinished dataset, which may be in the cloud."""
     images: tuple[Image, ...]
 
 
 @dataclass(frozen=True)
-class Written:
+class ShardInfo:
     """A file that was written."""
 
     count: int
-    """Records in it; fewer than images if some could not be read."""
+    """Number of its records; fewer than images if some could not be read."""
     bytes: int
 
 
-def write_here(shards: Sequence[Shard], records: Iterator[Record], notes: Notes, file_format: Any) -> list[Written]:
+def write_here(
+    shards: Sequence[Shard], records: Iterator[ExampleRecord], log: BuildLog, file_format: Any
+) -> list[ShardInfo]:
     """Write shards one after the other from one stream of records, so that no thread waits while a file is closed."""
     total = sum(len(shard.images) for shard in shards)
-    return [_write(shard, islice(records, len(shard.images)), notes, file_format, total) for shard in shards]
+    return [_write(shard, islice(records, len(shard.images)), log, file_format, total) for shard in shards]
 
 
 def write_on_beam(
-    shards: Sequence[Shard], reader: Reader, image_size: int, notes: Notes, file_format: Any, runner: Any, options: Any
-) -> list[Written]:
-    """Write shards in one pipeline, each by whichever worker gets it.
+    shards: Sequence[Shard], reader: Reader, image_size: int, log: BuildLog, file_format: Any, runner: Any, options: Any
+) -> list[ShardInfo]:
+    """Write shards in one pipeline, each on any of its workers.
 
     Args:
-        shards: of all splits.
+        shards: the shards of all splits.
         reader: must be able to read where the workers run.
         image_size: pixels a side.
-        notes: gets the notes of all shards.
-        file_format: of TFDS.
+        log: receives the logs of all shards.
+        file_format: one of TFDS's formats.
         runner: name or instance of a Beam runner.
         options: Beam's pipeline options, or None.
     """
     import apache_beam as beam
 
     write = WriteShard(reader, image_size, file_format)
-    for shard in shards:  # as files and not in the graph, which runners limit to a few megabytes
+    for shard in shards:  # in files, because runners limit the graph to a few megabytes
         _beside(shard.path, "todo").write_text(json.dumps([astuple(image) for image in shard.images]))
     paths = [(shard.split, shard.path) for shard in shards]
     with beam.Pipeline(runner=runner, options=options) as pipeline:
@@ -70,9 +72,9 @@ def write_on_beam(
     written = []
     for shard in shards:
         done = _beside(shard.path, "done")
-        told: Mapping[str, Any] = json.loads(done.read_text())
-        written.append(Written(**told["written"]))
-        notes.merge(Notes(**told["notes"]))
+        report: Mapping[str, Any] = json.loads(done.read_text())
+        written.append(ShardInfo(**report["written"]))
+        log.merge(BuildLog(**report["log"]))
         done.unlink()
         _beside(shard.path, "todo").unlink()
     return written
@@ -80,27 +82,27 @@ def write_on_beam(
 
 @dataclass(frozen=True)
 class WriteShard:
-    """What a Beam worker does with a shard: write it, and leave its notes beside it. A second attempt overwrites."""
+    """The work of a Beam worker on a shard: write it, and its log beside it. A second attempt overwrites the first."""
 
     reader: Reader
     image_size: int
     file_format: Any
 
     def __call__(self, split: str, path: str) -> str:
-        """Return the path of the file."""
+        """Write the shard and return the path of its file."""
         images = tuple(Image(*values) for values in json.loads(_beside(path, "todo").read_text()))
-        notes = Notes()
+        log = BuildLog()
         records = stream(self.reader, images, self.image_size, workers=0)
-        written = _write(Shard(split, path, images), records, notes, self.file_format)
+        written = _write(Shard(split, path, images), records, log, self.file_format)
         done = _beside(path, "done")
         partial = done.with_name(f"{done.name}.{os.getpid()}")
-        partial.write_text(json.dumps({"written": vars(written), "notes": vars(notes)}))
+        partial.write_text(json.dumps({"written": vars(written), "log": vars(log)}))
         partial.replace(done)
         return path
 
 
 def _beside(shard_path: str, what: str) -> Any:
-    """A small file beside a shard, until the dataset is whole."""
+    """Return the path of a small file beside a shard, which is removed before the dataset is complete."""
     import tensorflow_datasets as tfds
 
     path = tfds.core.Path(shard_path)
@@ -108,27 +110,27 @@ def _beside(shard_path: str, what: str) -> Any:
 
 
 def _write(
-    shard: Shard, records: Iterable[Record], notes: Notes, file_format: Any, total: int | None = None
-) -> Written:
+    shard: Shard, records: Iterable[ExampleRecord], log: BuildLog, file_format: Any, total: int | None = None
+) -> ShardInfo:
     import tensorflow as tf
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import file_adapters
 
     count = 0
 
-    def kept() -> Iterator[tuple[str, bytes]]:
+    def readable() -> Iterator[tuple[str, bytes]]:
         nonlocal count
         for record in records:
-            notes.add(record)
+            log.add(record)
             if record.data is not None:
                 count += 1
                 yield record.image.name, record.data
             elif total is not None:
-                notes.check_share(total)
+                log.check_share(total)
 
     try:
-        file_adapters.ADAPTER_FOR_FORMAT[file_format].write_examples(shard.path, kept())
-        return Written(count, tfds.core.Path(shard.path).stat().length)
+        file_adapters.ADAPTER_FOR_FORMAT[file_format].write_examples(shard.path, readable())
+        return ShardInfo(count, tfds.core.Path(shard.path).stat().length)
     except tf.errors.ResourceExhaustedError as error:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), shard.path) from error
     except tf.errors.OpError as error:

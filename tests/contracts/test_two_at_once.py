@@ -8,7 +8,7 @@ import pytest
 
 from bad_inputs_files import xray
 from pneumo_tfds import prepared
-from pneumo_tfds.prepared import How, build
+from pneumo_tfds.prepared import BuildOptions, build
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.opening import open_source
 
@@ -138,9 +138,9 @@ def test_build_that_waited_for_another_source_says_so(tmp_path, monkeypatch, ove
 
     monkeypatch.setattr(prepared, "_run_builder", after_the_other)
     with pytest.raises(InputError, match=f"holds gray_32 built from {tmp_path / 'one'}; pass --overwrite or another"):
-        build(sources[1], "gray_32", tmp_path / "d", how=How(overwrite=overwrite))
+        build(sources[1], "gray_32", tmp_path / "d", options=BuildOptions(overwrite=overwrite))
     assert build(sources[0], "gray_32", tmp_path / "d").seconds == 0
-    assert build(sources[1], "gray_32", tmp_path / "d", how=How(overwrite=True)).seconds > 0
+    assert build(sources[1], "gray_32", tmp_path / "d", options=BuildOptions(overwrite=True)).seconds > 0
 
 
 def test_two_that_fill_one_new_folder_leave_what_one_of_them_wrote(tmp_path, other):

@@ -287,7 +287,7 @@ def test_arrays_that_grow_are_refused(folder):
 
     path = folder / "bomb.npz"
     path.write_bytes(saved(np.savez_compressed, x=np.zeros(20 << 20, np.uint8)))
-    with pytest.raises(ValueError, match="unpacks to over 100 times its size"):
+    with pytest.raises(ValueError, match="100 times its size"):
         read_arrays(path, "give another")
 
 

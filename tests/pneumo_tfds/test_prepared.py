@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pneumo_tfds import prepared
-from pneumo_tfds.prepared import How, build, inspect, prepare, read_metadata
+from pneumo_tfds.prepared import BuildOptions, build, inspect, prepare, read_metadata
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.opening import open_source
 
@@ -59,8 +59,8 @@ def test_returning_a_built_dataset_imports_no_tensorflow(xrays, tmp_path):
 
 
 def test_same_bytes_from_one_thread_and_many(xrays, tmp_path):
-    one = build(open_source(xrays), "gray_40", tmp_path / "one", how=How(workers=1))
-    many = build(open_source(xrays), "gray_40", tmp_path / "many", how=How(workers=7))
+    one = build(open_source(xrays), "gray_40", tmp_path / "one", options=BuildOptions(workers=1))
+    many = build(open_source(xrays), "gray_40", tmp_path / "many", options=BuildOptions(workers=7))
     assert files(one.folder) == files(many.folder)
 
 
@@ -104,7 +104,7 @@ def test_another_source_is_refused_and_overwrites_only_when_told(xrays, tmp_path
     with pytest.raises(InputError, match=f"holds gray_32 built from {xrays}; pass --overwrite"):
         build(other, "gray_32", tmp_path / "d")
     assert build(open_source(xrays), "gray_32", tmp_path / "d").seconds == 0
-    second = build(other, "gray_32", tmp_path / "d", how=How(overwrite=True))
+    second = build(other, "gray_32", tmp_path / "d", options=BuildOptions(overwrite=True))
     assert second.folder == first.folder
     assert second.metadata["source"] == str(tmp_path / "other")
     assert sorted(path.name for path in first.folder.parent.iterdir()) == [".1.0.0.lock", "1.0.0"]
@@ -117,7 +117,7 @@ def test_a_failing_overwrite_leaves_the_old_dataset(xrays, tmp_path, write_image
     for path in bad.rglob("*.jpeg"):
         path.write_bytes(b"")
     with pytest.raises(InputError, match="cannot be read"):
-        build(open_source(bad), "gray_32", tmp_path / "d", how=How(overwrite=True))
+        build(open_source(bad), "gray_32", tmp_path / "d", options=BuildOptions(overwrite=True))
     assert files(first.folder) == before
 
 
@@ -132,7 +132,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_dataset(xrays, tmp_path, mon
         shard_files, "_write", lambda shard, *rest: real(shard_files.Shard("train", "/dev/full", shard.images), *rest)
     )
     with pytest.raises(InputError, match=r"cannot write .*No space left on device; make room"):
-        build(open_source(xrays), "gray_32", tmp_path / "d", how=How(overwrite=True))
+        build(open_source(xrays), "gray_32", tmp_path / "d", options=BuildOptions(overwrite=True))
     assert files(first.folder) == before
     assert inspect(first.folder).examples == first.examples
 
@@ -148,7 +148,7 @@ def test_an_overwrite_that_fails_at_its_last_step_puts_the_old_dataset_back(xray
 
     monkeypatch.setattr(Path, "rename", refuse)
     with pytest.raises(InputError, match=r"cannot write .*No space left on device; make room"):
-        build(open_source(xrays), "gray_32", tmp_path / "d", how=How(overwrite=True))
+        build(open_source(xrays), "gray_32", tmp_path / "d", options=BuildOptions(overwrite=True))
     assert files(first.folder) == before
     assert sorted(path.name for path in first.folder.parent.iterdir()) == [".1.0.0.lock", "1.0.0"]
 
@@ -198,7 +198,7 @@ def test_without_a_source_the_manual_folder_is_used_and_its_absence_explained(xr
 def test_beam_without_the_extra_says_what_to_install(xrays, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam.options.pipeline_options", None)
     with pytest.raises(InputError, match=r"pip install 'pneumo\[beam\]'"):
-        build(open_source(xrays), "gray_32", tmp_path, how=How(beam_runner="DirectRunner"))
+        build(open_source(xrays), "gray_32", tmp_path, options=BuildOptions(beam_runner="DirectRunner"))
 
 
 SEVERAL = ("direct_num_workers=3", "direct_running_mode=multi_processing")
@@ -213,8 +213,8 @@ def test_beam_writes_the_same_bytes(xrays, tmp_path, kind, options):
     if kind == "zip":
         source = Path(shutil.make_archive(str(tmp_path / "xrays"), "zip", xrays))
     here = build(open_source(source), "gray_32", tmp_path / "here")
-    how = How(beam_runner="DirectRunner", beam_options=options)
-    beam = build(open_source(source), "gray_32", tmp_path / "beam", how=how)
+    options = BuildOptions(beam_runner="DirectRunner", beam_options=options)
+    beam = build(open_source(source), "gray_32", tmp_path / "beam", options=options)
     assert filecmp.dircmp(here.folder, beam.folder).diff_files == []
     assert files(here.folder) == files(beam.folder)
     assert list(beam.metadata["skipped"]) == ["train/NORMAL/IM-0003-0001.jpeg"]

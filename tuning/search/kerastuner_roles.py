@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
 
-from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.errors import InputError, reason_of
 
 TUNER, ADDRESS, PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
 CHIEF_PATIENCE, WORKER_PATIENCE = "PNEUMO_CHIEF_PATIENCE", "PNEUMO_WORKER_PATIENCE"
@@ -123,7 +123,7 @@ def await_chief() -> None:
         except OSError as error:
             if time.monotonic() > end:
                 raise InputError(
-                    f"no chief answers at {address}:{port} after {seconds:g} s ({error.strerror or error}); "
+                    f"no chief answers at {address}:{port} after {seconds:g} s ({reason_of(error)}); "
                     f"start it first, or check {ADDRESS} and {PORT}"
                 ) from error
         time.sleep(min(1.0, seconds / 10))

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 
 import cv2
 import numpy as np
 import pytest
 
-from pneumo_tfds.audit.audit import LEAK, audit, report, run
+from pneumo_tfds.audit.audit import LEAK, audit, run
 from pneumo_tfds.audit.perceptual_hash import MAX_DISTANCE, perceptual_hash
+from pneumo_tfds.audit.report import report, summary
 from pneumo_tfds.prepared import build
+from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.opening import open_source
+from pneumo_tfds.splits.options import SplitOptions
 
 
 def copy(xrays, name, to):
@@ -20,7 +25,7 @@ def copy(xrays, name, to):
 
 
 def test_clean_source(xrays, capsys):
-    assert run(xrays, None, None, 0.2, None) == 0
+    assert run(xrays, None, None, SplitOptions()) == 0
     out = capsys.readouterr().out
     assert "byte-identical: 0 groups; near-identical: 0 groups" in out
     assert "leaks: 0" in out
@@ -55,7 +60,7 @@ def test_identical_images_inside_training_are_listed_but_no_leak(xrays):
 )
 def test_identical_images_across_sides_are_leaks(xrays, tmp_path, to, across):
     copy(xrays, "train/NORMAL/IM-0001-0001.jpeg", to)
-    assert run(xrays, tmp_path / "a.json", None, 0.2, None) == LEAK
+    assert run(xrays, tmp_path / "a.json", None, SplitOptions()) == LEAK
     answer = json.loads((tmp_path / "a.json").read_text())
     assert [(leak["kind"], leak["across"]) for leak in answer["leaks"]] == [("byte-identical", across)]
     assert sorted(answer["leaks"][0]["names"]) == sorted(["train/NORMAL/IM-0001-0001.jpeg", to])
@@ -115,21 +120,54 @@ def test_manifest_is_the_one_a_build_keeps(xrays, tmp_path):
 def test_page_shows_leaks_first_and_stands_alone(xrays, tmp_path):
     copy(xrays, "train/NORMAL/IM-0001-0001.jpeg", "train/NORMAL/IM-0002-0009.jpeg")
     copy(xrays, "train/NORMAL/IM-0005-0001.jpeg", "test/NORMAL/IM-0098-0001.jpeg")
-    run(xrays, None, tmp_path / "page.html", 0.2, None)
+    run(xrays, None, tmp_path / "page.html", SplitOptions())
     page = (tmp_path / "page.html").read_text()
     assert page.index("test/NORMAL/IM-0098-0001.jpeg") < page.index("train/NORMAL/IM-0002-0009.jpeg")
-    assert "1 leaks" in page
+    assert "1 leak:" in page
+    assert "Leak across official test and training." in page
     assert page.count("data:image/jpeg;base64,") == 4
-    assert "http" not in page
+    assert not {"http:", "https:"} & set(re.findall(r"https?:", page))
+    assert "Unreadable files" not in page, "there are none"
 
 
 def test_names_cannot_write_html(tmp_path, write_images, names):
     folder = write_images(tmp_path / "s", [*names(6, 3, 3), "train/NORMAL/<script>x.jpeg"])
     (folder / "train/NORMAL/<script>x.jpeg").write_bytes(b"")
-    run(folder, None, tmp_path / "page.html", 0.2, None)
+    run(folder, None, tmp_path / "page.html", SplitOptions())
     assert "<script>" not in (tmp_path / "page.html").read_text()
 
 
 def test_conflicting_labels_are_reported_where_a_build_would_stop(xrays):
     copy(xrays, "train/NORMAL/IM-0001-0001.jpeg", "train/PNEUMONIA/person99_virus_9.jpeg")
     assert report(audit(open_source(xrays)))["leaks"][0]["values"] == ["NORMAL", "PNEUMONIA"]
+
+
+def test_table_with_patients_is_not_read_by_numbers(xrays, tmp_path):
+    rows = [f"{path.relative_to(xrays)},{path.parent.name}" for path in sorted(xrays.rglob("*.jpeg"))]
+    table = xrays / "table.csv"
+    table.write_text("path,label,patient\n" + "".join(f"{row},p{number // 4}\n" for number, row in enumerate(rows)))
+    result = report(audit(open_source(table)))
+    text = "\n".join(summary(result))
+    assert "\n12 patients\n" in text
+    assert "bacteria" not in text
+    run(table, None, tmp_path / "page.html", SplitOptions())
+    page = (tmp_path / "page.html").read_text()
+    assert "disputed" not in page
+    assert "uses all images and no splits" in page, "a source without a test folder may be meant for evaluation only"
+    table.write_text("path,label,patient\n" + "".join(f"{row},p{number % 12}\n" for number, row in enumerate(rows)))
+    assert "12 patients with images of both labels" in "\n".join(summary(report(audit(open_source(table)))))
+
+
+def test_files_without_patients_are_said_to_be_so(tmp_path, write_images):
+    names = [f"{label}/{number}.jpeg" for label in ("NORMAL", "PNEUMONIA") for number in range(8)]
+    lines = summary(report(audit(open_source(write_images(tmp_path / "s", names)))))
+    assert any(line.startswith("patients are unknown") for line in lines)
+
+
+def test_page_without_its_libraries_says_what_to_install(xrays, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "pneumo_tfds.audit.audit_page", raising=False)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.delitem(sys.modules, "pneumo_tfds.program.html_page", raising=False)
+    with pytest.raises(InputError, match=r"--html needs jinja2; install it with: pip install 'pneumo\[train\]'"):
+        run(xrays, None, tmp_path / "page.html", SplitOptions())
+    assert run(xrays, tmp_path / "a.json", None, SplitOptions()) == 0

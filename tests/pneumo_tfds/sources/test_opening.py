@@ -5,11 +5,16 @@ from __future__ import annotations
 import pickle
 import shutil
 import zipfile
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.sources.opening import open_source
+from pneumo_tfds.sources.inventory import Image, Source
+from pneumo_tfds.sources.layout import IMAGE_SUFFIXES
+from pneumo_tfds.sources.opening import FolderReader, open_source
+from pneumo_tfds.splits.options import SplitOptions
 
 
 def zipped(folder, path, prefix=""):
@@ -102,7 +107,7 @@ def test_zip_bomb_is_refused_before_it_unpacks(tmp_path):
 
 
 def test_zip_that_declares_too_much_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("pneumo_tfds.sources.zip_archive.MAX_MEMBER_BYTES", 1000)
+    monkeypatch.setattr("pneumo_tfds.sources.zip_archive.MAX_FILE_BYTES", 1000)
     with zipfile.ZipFile(tmp_path / "big.zip", "w") as archive:
         archive.writestr("train/NORMAL/x.jpeg", bytes(range(256)) * 8)
     with pytest.raises(InputError, match="declares 2,048 bytes"):
@@ -191,7 +196,7 @@ def test_csv(xrays, tmp_path):
         ("path,label\ntrain/NORMAL/IM-0001-0001.jpeg,0\ntrain/NORMAL/IM-0001-0001.jpeg,1\n", "listed twice"),
         ("path,label,split\ntrain/NORMAL/IM-0001-0001.jpeg,0,exam\n", "line 2: unknown split 'exam'"),
         ("path,label\n", "no images found"),
-        ("path,label\ntrain/NORMAL/IM-0001-0001.jpeg,0\n", "1 NORMAL images but no PNEUMONIA ones"),
+        ("path,label\ntrain/NORMAL/IM-0001-0001.jpeg,0\n", "1 NORMAL image but no PNEUMONIA images"),
     ],
 )
 def test_csv_mistakes_name_the_line(xrays, text, says):
@@ -209,12 +214,25 @@ def test_missing_empty_one_class_and_other_files(tmp_path, write_images, names):
         ("missing", "no such file or folder"),
         ("empty", "no images found"),
         ("words.txt", "neither a folder nor a zip nor a CSV"),
-        ("normal_only", "3 NORMAL images but no PNEUMONIA ones"),
+        ("normal_only", "3 NORMAL images but no PNEUMONIA images"),
         ("no_labels", "2 not in a NORMAL or PNEUMONIA folder"),
     ):
         with pytest.raises(InputError, match=says) as caught:
             open_source(tmp_path / name)
         assert str(caught.value).startswith(str(tmp_path / name))
+
+
+def test_fingerprint_is_the_one_of_datasets_built_before():
+    """Computed by the first version: the folders of built datasets are named by it."""
+    images = (
+        Image("train/NORMAL/IM-0001-0001.jpeg", "NORMAL", "IM-1", "normal", "train", 1234, -1),
+        Image("train/PNEUMONIA/person1_virus_1.jpeg", "PNEUMONIA", "person1", "virus", "train", 99, 7),
+    )
+    folder = Source("/anywhere", "folder", images, FolderReader(Path("/anywhere")))
+    assert folder.fingerprint(SplitOptions().as_text()) == "a0ecea51611c"
+    assert folder.fingerprint(SplitOptions(0.25, 0.3).as_text()) == "5ea95fd4cbe2"
+    phantoms = replace(folder, where="phantoms(count=60, seed=0, drawing=1)", kind="phantom")
+    assert phantoms.fingerprint(SplitOptions(0.2).as_text()) == "66d4e06718f0"
 
 
 def test_fingerprint_follows_content_and_options(xrays, picture, jpeg):
@@ -223,3 +241,13 @@ def test_fingerprint_follows_content_and_options(xrays, picture, jpeg):
     assert open_source(xrays).fingerprint("b") != before
     (xrays / "train/NORMAL/IM-0099-0001.jpeg").write_bytes(jpeg(picture(77)))
     assert open_source(xrays).fingerprint("a") != before
+
+
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES))
+def test_every_suffix_that_prediction_reads_is_read(tmp_path, suffix):
+    for label in ("NORMAL", "PNEUMONIA"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / f"1{suffix.upper()}").write_bytes(b"x")
+    assert [image.name for image in open_source(tmp_path).images] == [
+        f"{n}/1{suffix.upper()}" for n in ("NORMAL", "PNEUMONIA")
+    ]

@@ -26,4 +26,3 @@ from pneumo_tfds.sources.patients import identify
 def test_names(name, label, patient, subtype):
     identity = identify(name, label)
     assert (identity.patient, identity.subtype) == (patient, subtype)
-    assert identity.known is not patient.startswith("file:")

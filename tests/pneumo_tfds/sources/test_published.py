@@ -10,7 +10,7 @@ import zipfile
 import pytest
 
 from pneumo_tfds.pneumo_tfds_dataset_builder import Builder
-from pneumo_tfds.prepared import How, build
+from pneumo_tfds.prepared import BuildOptions, build
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources import published
 
@@ -58,18 +58,18 @@ def test_the_published_archive_is_recorded_beside_the_builder():
 def test_a_download_without_a_record_is_not_taken_on_trust(archive, tmp_path):
     url, _ = archive
     with pytest.raises(InputError, match=f"{url}: checksums.tsv has no record .*pass --register-checksums"):
-        build(None, "gray_32", tmp_path / "d", how=How(download=True))
+        build(None, "gray_32", tmp_path / "d", options=BuildOptions(download=True))
     assert not list((tmp_path / "d/downloads").rglob("*file_downloaded*"))
 
 
 def test_download_that_matches_its_record(archive, tmp_path, monkeypatch):
     url, content = archive
     monkeypatch.setattr(Builder, "url_infos", recorded(url, content["data"]))
-    built = build(None, "gray_32", tmp_path / "d", how=How(download=True))
+    built = build(None, "gray_32", tmp_path / "d", options=BuildOptions(download=True))
     assert sum(built.examples.values()) == 48
     assert built.metadata["source_kind"] == "zip"
     content["data"] = b""  # what was fetched once is not fetched again
-    assert sum(build(None, "gray_40", tmp_path / "d", how=How(download=True)).examples.values()) == 48
+    assert sum(build(None, "gray_40", tmp_path / "d", options=BuildOptions(download=True)).examples.values()) == 48
 
 
 def test_download_that_does_not_is_refused(archive, tmp_path, monkeypatch):
@@ -77,7 +77,7 @@ def test_download_that_does_not_is_refused(archive, tmp_path, monkeypatch):
     monkeypatch.setattr(Builder, "url_infos", recorded(url, content["data"]))
     content["data"] = content["data"][:-10] + bytes(10)
     with pytest.raises(InputError, match=f"{url}: is not the archive that was recorded"):
-        build(None, "gray_32", tmp_path / "d", how=How(download=True))
+        build(None, "gray_32", tmp_path / "d", options=BuildOptions(download=True))
 
 
 def test_checksums_are_recorded_when_asked(archive, tmp_path, monkeypatch):
@@ -85,7 +85,7 @@ def test_checksums_are_recorded_when_asked(archive, tmp_path, monkeypatch):
     table = tmp_path / "checksums.tsv"
     table.touch()
     monkeypatch.setattr(Builder, "_checksums_path", table)
-    build(None, "gray_32", tmp_path / "d", how=How(download=True, register_checksums=True))
+    build(None, "gray_32", tmp_path / "d", options=BuildOptions(download=True, register_checksums=True))
     assert table.read_text().split("\t")[:3] == [
         url,
         str(len(content["data"])),
@@ -100,5 +100,5 @@ def test_no_network_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(
         InputError, match=r"127\.0\.0\.1:9/file_downloaded: cannot be fetched .*pass --source"
     ) as caught:
-        build(None, "gray_32", tmp_path / "d", how=How(download=True))
+        build(None, "gray_32", tmp_path / "d", options=BuildOptions(download=True))
     assert "\n" not in str(caught.value)

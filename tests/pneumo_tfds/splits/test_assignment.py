@@ -13,6 +13,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inventory import Image
 from pneumo_tfds.splits.assignment import SPLITS, assign
 from pneumo_tfds.splits.duplicates import check_labels, group_by_digest
+from pneumo_tfds.splits.options import SplitOptions
 
 
 def make(patient: str, subtype: str, index: int, official: str = "") -> Image:
@@ -51,7 +52,7 @@ def sources(draw):
 @pytest.mark.parametrize("fraction", [0.1, 0.2, 0.4])
 def test_fractions_are_met_in_every_stratum(fraction):
     images = cohort(6000)
-    split = assign(images, validation_fraction=fraction, test_fraction=0.15).split
+    split = assign(images, options=SplitOptions(fraction, 0.15)).split
     for subtype in ("normal", "bacteria", "virus"):
         members = [image for image in images if image.subtype == subtype]
         share = {name: sum(split[image.name] == name for image in members) / len(members) for name in SPLITS}
@@ -65,7 +66,7 @@ def test_adding_patients_moves_nobody():
 
 
 def test_a_larger_validation_fraction_contains_the_smaller():
-    small, large = (assign(cohort(600), validation_fraction=fraction).split for fraction in (0.1, 0.3))
+    small, large = (assign(cohort(600), options=SplitOptions(fraction)).split for fraction in (0.1, 0.3))
     assert {n for n, s in small.items() if s == "validation"} < {n for n, s in large.items() if s == "validation"}
     assert {n for n, s in small.items() if s == "test"} == {n for n, s in large.items() if s == "test"}
 
@@ -125,8 +126,8 @@ def test_identical_images_with_different_labels_are_an_error():
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 2.0])
 def test_impossible_fractions(name, fraction):
     with pytest.raises(InputError) as refused:
-        assign(cohort(30), **{name: fraction})
-    assert str(refused.value) == f"{name} is {fraction}; give a number between 0 and 1, such as 0.2"
+        SplitOptions(**{name: fraction})
+    assert str(refused.value).startswith(f"--{name.replace('_', '-')} is {fraction}; it must be above 0")
 
 
 def test_three_patients_of_a_class_are_enough_and_two_are_not():
@@ -144,7 +145,7 @@ def test_three_patients_of_a_class_are_enough_and_two_are_not():
 def test_a_patients_side_follows_from_the_name_alone():
     """By SHA-256, whatever the machine or the version: a model trained last year has not seen this year's test."""
     images = cohort(900)
-    split = assign(images, validation_fraction=0.25, test_fraction=0.2).split
+    split = assign(images, options=SplitOptions(0.25, 0.2)).split
     for image in images:
         side = "train"
         if place("test", image.patient) < 0.2:
@@ -166,7 +167,7 @@ def test_a_rare_kind_sends_the_patient_who_is_nearest_to_the_side_that_has_none(
     assert {place("validation", name) < fraction for name in viruses} == {fraction > 0.5}
     others = [make(f"p{i}", kind, 0) for i in range(400) for kind in ("normal", "bacteria")[i % 2 :][:1]]
     test = [make(f"test{i}", kind, 0, "test") for i, kind in enumerate(("normal", "virus"))]
-    split = assign([*others, *test, *(make(name, "virus", 0) for name in viruses)], (), fraction).split
+    split = assign([*others, *test, *(make(name, "virus", 0) for name in viruses)], (), SplitOptions(fraction)).split
     sides = {name: split[make(name, "virus", 0).name] for name in viruses}
     assert [name for name in viruses if sides[name] == to] == [moved(viruses, key=lambda n: place("validation", n))]
 
@@ -230,8 +231,8 @@ def test_where_the_test_split_comes_from_is_on_record():
 @given(sources(), st.sampled_from([0.1, 0.2, 0.5]))
 def test_no_patient_and_no_identical_image_in_two_splits(source, fraction):
     images, groups = source
-    assignment = assign(images, groups, fraction)
-    assert assignment == assign(list(reversed(images)), list(reversed(groups)), fraction)
+    assignment = assign(images, groups, SplitOptions(fraction))
+    assert assignment == assign(list(reversed(images)), list(reversed(groups)), SplitOptions(fraction))
     sides = defaultdict(set)
     for image in images:
         if image.name in assignment.split:

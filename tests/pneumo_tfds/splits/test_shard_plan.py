@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pneumo_tfds.phantoms.phantom_source import phantom_source
-from pneumo_tfds.splits.shard_plan import MAX_SHARD_BYTES, Options, make_plan, number_of_shards
+from pneumo_tfds.splits.options import SplitOptions
+from pneumo_tfds.splits.shard_plan import MAX_SHARD_BYTES, make_plan, number_of_shards
 
 
 def test_shards_stay_within_their_bounds():
@@ -16,7 +17,7 @@ def test_shards_stay_within_their_bounds():
 
 def test_every_image_is_planned_once_and_order_mixes_classes():
     source = phantom_source(300)
-    plan = make_plan(source, 64, Options())
+    plan = make_plan(source, 64, SplitOptions())
     planned = [image for shards in plan.shards.values() for shard in shards for image in shard]
     assert sorted(planned) == list(source.images)
     assert plan.total == 300
@@ -25,6 +26,9 @@ def test_every_image_is_planned_once_and_order_mixes_classes():
 
 
 def test_limit_takes_the_first_of_each_split():
-    whole, few = make_plan(phantom_source(100), 64, Options()), make_plan(phantom_source(100), 64, Options(), 3)
+    whole, few = (
+        make_plan(phantom_source(100), 64, SplitOptions()),
+        make_plan(phantom_source(100), 64, SplitOptions(), 3),
+    )
     for split, shards in few.shards.items():
         assert [i for shard in shards for i in shard] == [i for shard in whole.shards[split] for i in shard][:3]

@@ -16,7 +16,8 @@ import tensorflow_datasets as tfds
 from pneumo_tfds.phantoms.phantom_source import PhantomReader, phantom_source, write_phantoms
 from pneumo_tfds.pneumo_tfds_dataset_builder import Builder, make_config
 from pneumo_tfds.sources.inventory import LABELS
-from pneumo_tfds.splits.shard_plan import Options, make_plan
+from pneumo_tfds.splits.options import SplitOptions
+from pneumo_tfds.splits.shard_plan import make_plan
 from pneumo_tfds.writing.examples import serialise
 
 COUNT = 60
@@ -33,7 +34,7 @@ class PneumoTest(tfds.testing.DatasetBuilderTestCase):
     def setUpClass(cls):
         cls.EXAMPLE_DIR = tempfile.mkdtemp()
         write_phantoms(Path(cls.EXAMPLE_DIR, "chest_xray"), COUNT)
-        plan = make_plan(phantom_source(COUNT), 150, Options())
+        plan = make_plan(phantom_source(COUNT), 150, SplitOptions())
         cls.SPLITS = {split: sum(map(len, shards)) for split, shards in plan.shards.items()}
         super().setUpClass()
 
@@ -155,7 +156,7 @@ def test_the_tfds_command_builds_it_from_a_manual_folder(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     builder = tfds.builder_from_directory(tmp_path / "data/pneumo_tfds/gray_150/1.0.0")
     assert sum(split.num_examples for split in builder.info.splits.values()) == COUNT
-    plan = make_plan(phantom_source(COUNT), 150, Options())
+    plan = make_plan(phantom_source(COUNT), 150, SplitOptions())
     assert {split: info.num_examples for split, info in builder.info.splits.items()} == {
         split: sum(map(len, shards)) for split, shards in plan.shards.items()
     }

@@ -11,7 +11,7 @@ import time
 import pytest
 
 import killing
-from pneumo_tfds.prepared import How, build, is_built
+from pneumo_tfds.prepared import BuildOptions, build, is_built
 from pneumo_tfds.sources.opening import open_source
 
 
@@ -86,7 +86,7 @@ def test_a_killed_overwrite_leaves_the_old_dataset_or_none_and_never_half(tmp_pa
         time.sleep(0.01)
     kill_after(process, 0)
     assert {path.name: path.read_bytes() for path in before.folder.iterdir()} == files
-    build(open_source(xrays), "gray_64", tmp_path / "d", how=How(overwrite=True))
+    build(open_source(xrays), "gray_64", tmp_path / "d", options=BuildOptions(overwrite=True))
     assert not list(before.folder.parent.glob("incomplete.*"))
 
 
@@ -107,6 +107,6 @@ def test_a_dataset_killed_between_the_two_renames_that_replace_it_is_the_new_one
     whole.rename(aside / "pneumo_tfds" / "gray_64" / "1.0.0")
     files = {path.name: path.read_bytes() for path in (aside / "pneumo_tfds" / "gray_64" / "1.0.0").iterdir()}
 
-    build(new, "gray_64", tmp_path / "d", how=How(overwrite=True))
+    build(new, "gray_64", tmp_path / "d", options=BuildOptions(overwrite=True))
     assert {path.name: path.read_bytes() for path in target.iterdir()} == files
     assert not aside.exists()

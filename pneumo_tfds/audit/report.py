@@ -1,0 +1,151 @@
+"""The findings of an audit as JSON and as lines of text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pneumo_tfds.audit.findings import Findings, ImageFacts
+from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.inventory import Image
+from pneumo_tfds.sources.layout import TEST_PATIENT
+from pneumo_tfds.sources.patients import UNKNOWN_PATIENT
+
+QUANTILES = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
+MEASURES: dict[str, Callable[[ImageFacts], float]] = {
+    "width": lambda fact: float(fact.width),
+    "height": lambda fact: float(fact.height),
+    "aspect": lambda fact: fact.width / fact.height,
+    "mean_grey": lambda fact: fact.mean,
+    "grey_deviation": lambda fact: fact.spread,
+}
+"""Properties of images that are not disease. If classes or splits differ in them, a model can take shortcuts."""
+
+
+def report(findings: Findings) -> dict[str, Any]:
+    """Return the findings as an object for JSON."""
+    images = findings.source.images
+    groups: dict[str, list[ImageFacts]] = defaultdict(list)
+    for fact in findings.facts:
+        if not fact.error:
+            groups[f"{findings.split_of(fact.image)}/{fact.image.label}"].append(fact)
+    return {
+        "source": findings.source.where,
+        "source_kind": findings.source.kind,
+        "images": len(images),
+        "test_origin": findings.assignment.test_origin if findings.assignment else "none",
+        "by_split_and_class": _count(images, lambda image: (findings.split_of(image), image.label)),
+        "by_official_split_and_class": _count(images, lambda image: (image.official_split or "none", image.label)),
+        "by_split_and_subtype": _count(images, lambda image: (findings.split_of(image), image.subtype)),
+        "patients": _patients(findings),
+        "corrupt": [fact.image.name for fact in findings.facts if fact.error],
+        "corrupt_reasons": [fact.error for fact in findings.facts if fact.error],
+        "ignored": findings.source.ignored,
+        "byte_identical": [[image.name for image in group] for group in findings.byte_identical],
+        "near_identical": [[image.name for image in group] for group in findings.near_identical],
+        "leaks": list(findings.leaks),
+        "problem": findings.problem,
+        "distributions": {name: _distribution(members) for name, members in sorted(groups.items())},
+        "manifest_sha256": hashlib.sha256(manifest(findings).encode()).hexdigest(),
+    }
+
+
+def manifest(findings: Findings) -> str:
+    """Return the digests as lines that `sha256sum` checks; a build of the source keeps the same text."""
+    return "".join(f"{fact.sha256}  {fact.image.name}\n" for fact in findings.facts if fact.sha256)
+
+
+def _count(images: Iterable[Image], key: Callable[[Image], tuple[str, str]]) -> dict[str, dict[str, int]]:
+    table: dict[str, Counter[str]] = defaultdict(Counter)
+    for image in images:
+        row, column = key(image)
+        table[row][column] += 1
+    return {row: dict(sorted(counts.items())) for row, counts in sorted(table.items())}
+
+
+def _patients(findings: Findings) -> dict[str, Any]:
+    """Count patients. It is disputed whether the numbers in names restart by subtype and folder; both are counted."""
+    images = findings.source.images
+    per_split: dict[str, set[str]] = defaultdict(set)
+    subtypes: dict[str, set[str]] = defaultdict(set)
+    labels: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        per_split[findings.split_of(image)].add(image.patient)
+        subtypes[image.patient].add(image.subtype)
+        labels[image.patient].add(image.label)
+    testing = {image.patient.removeprefix(TEST_PATIENT) for image in images if image.official_split == "test"}
+    training = {image.patient for image in images if image.official_split != "test"}
+    restarting = {(image.official_split == "test", image.patient, image.subtype) for image in images}
+    return {
+        "by_split": {split: len(patients) for split, patients in sorted(per_split.items())},
+        "if_numbers_are_unique": len({image.patient.removeprefix(TEST_PATIENT) for image in images}),
+        "if_numbers_restart_by_subtype_and_test_folder": len(restarting),
+        "numbers_under_bacteria_and_virus": sum({"bacteria", "virus"} <= found for found in subtypes.values()),
+        "numbers_in_test_and_in_training": len(testing & training),
+        "names_that_tell_no_patient": sum(UNKNOWN_PATIENT in image.patient for image in images),
+        "with_images_of_both_labels": sum(len(found) > 1 for found in labels.values()),
+    }
+
+
+def _distribution(members: Sequence[ImageFacts]) -> dict[str, Any]:
+    return {
+        "images": len(members),
+        "bits": dict(sorted(Counter(str(fact.bits) for fact in members).items())),
+        **{name: _quantiles([measure(fact) for fact in members]) for name, measure in MEASURES.items()},
+    }
+
+
+def _quantiles(values: Sequence[float]) -> dict[str, float]:
+    found = np.quantile(values, list(QUANTILES.values()), method="nearest")
+    return {name: round(float(value), 4) for name, value in zip(QUANTILES, found, strict=True)}
+
+
+def summary(result: dict[str, Any]) -> list[str]:
+    """Return the lines that the command prints."""
+    lines = [f"{result['source']}: {counted(result['images'], 'image')}"]
+    if result["test_origin"] == "carved":
+        lines.append("splits that a build would make, by patient:")
+    for split, counts in result["by_split_and_class"].items():
+        lines.append(f"  {split}: " + ", ".join(f"{count:,} {label}" for label, count in counts.items()))
+    lines.append("; ".join(patient_sentences(result)))
+    lines.extend(f"ignored: {counted(count, 'file')} ({reason})" for reason, count in result["ignored"].items())
+    lines.append(f"unreadable: {len(result['corrupt'])}")
+    lines.extend(f"  {reason}" for reason in result["corrupt_reasons"])
+    lines.append(
+        f"byte-identical: {counted(len(result['byte_identical']), 'group')}; "
+        f"near-identical: {counted(len(result['near_identical']), 'group')}"
+    )
+    if result["problem"]:
+        lines.append(f"no dataset can be built: {result['problem']}")
+    lines.append(f"leaks: {len(result['leaks'])}")
+    for leak in result["leaks"]:
+        lines.append(
+            f"  {leak['kind']} across {leak['across']} ({', '.join(leak['values'])}): {', '.join(leak['names'])}"
+        )
+    return lines
+
+
+def patient_sentences(result: dict[str, Any]) -> list[str]:
+    """Return what is known about patients: as a table lists them, or in both readings of the numbers in file names."""
+    patients = result["patients"]
+    unknown, both = patients["names_that_tell_no_patient"], patients["with_images_of_both_labels"]
+    if unknown == result["images"]:
+        return ["patients are unknown, because no file name tells one; every image counts as a patient of its own"]
+    sentences = [counted(patients["if_numbers_are_unique"], "patient")]
+    if result["source_kind"] != "csv":
+        sentences = [
+            f"{sentences[0]} if every number is one child, "
+            f"{patients['if_numbers_restart_by_subtype_and_test_folder']:,} if numbers restart by subtype and in the "
+            "test folder",
+            f"{counted(patients['numbers_under_bacteria_and_virus'], 'number')} under both bacteria and virus, "
+            f"{patients['numbers_in_test_and_in_training']:,} in both test and training",
+        ]
+    if both:
+        sentences.append(f"{counted(both, 'patient')} with images of both labels")
+    if unknown:
+        sentences.append(f"{counted(unknown, 'image')} whose name tells no patient")
+    return sentences
