@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 
+from benchmarks.benchmark_options import MODULES, BenchmarkOptions, Stage
 from benchmarks.measuring.harness import Record
-from benchmarks.options import MODULES, BenchmarkOptions, Stage
 from pneumo_tfds.program.command import run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json, write_text

@@ -13,8 +13,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from benchmarks import image_folders
+from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.measuring.harness import Case, Contender, Record, Work, measure
-from benchmarks.options import BenchmarkOptions
 from benchmarks.peers import keras_peers, opencv_peers
 from benchmarks.peers.keras_peers import CHANGES
 from pipeline.augmentation import augment, on_host

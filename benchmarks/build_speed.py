@@ -20,9 +20,9 @@ import cv2
 import numpy as np
 
 from benchmarks import image_folders
+from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.image_folders import JpegFolder
 from benchmarks.measuring.harness import Case, Contender, Record, measure
-from benchmarks.options import BenchmarkOptions
 from pneumo_tfds.decode.headers import read_header
 from pneumo_tfds.prepared import BuildOptions, build
 from pneumo_tfds.program.parallel import one_thread_per_opencv_call

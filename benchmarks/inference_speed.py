@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import cold_start
+from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.measuring.harness import CannotRunError, Case, Contender, Pace, Record, measure
-from benchmarks.options import BenchmarkOptions
 
 IMAGE_SIZE = 150  # the study's
 BATCHES, QUICK_BATCHES = (1, 8, 32, 128), (1, 8)

@@ -15,10 +15,10 @@ import cv2
 import tensorflow as tf
 
 from benchmarks import image_folders
+from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.image_folders import JpegFolder
 from benchmarks.measuring.harness import Case, Contender, Record, Work, measure
 from benchmarks.measuring.machine import write_bandwidth
-from benchmarks.options import BenchmarkOptions
 from benchmarks.peers import dali_peer, keras_peers, opencv_peers
 from benchmarks.peers.keras_peers import CHANGES
 from pipeline.augmentation import augment

@@ -12,8 +12,8 @@ import keras
 import numpy as np
 
 from benchmarks import image_folders
+from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.measuring.harness import CannotRunError, Case, Contender, Record, Work, measure
-from benchmarks.options import BenchmarkOptions
 from benchmarks.peers import keras_peers
 from pipeline.config import DataConfig, FitConfig, ModelConfig, ModelName, Precision, RunConfig, Switch
 from pipeline.data.split import Examples, MemorySplit

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from export.options import ExportOptions
+from export.export_options import ExportOptions
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.quiet import quiet_tensorflow
 

@@ -11,8 +11,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from export.options import Threads
-from pneumo_tfds.program.bounds import Bounded
+from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.quiet import quiet_tensorflow
@@ -35,7 +34,7 @@ class Check(Bounded, Command):
     """Where built datasets are kept. Default: TFDS's own folder, ~/tensorflow_datasets."""
     split: Literal["train", "validation", "test", "all"] = "all"
     """Split whose images are compared."""
-    threads: Threads | None = None
+    threads: Count | None = None
     """Threads of onnxruntime. Default: one per core."""
     json: Path | None = None
     """Also write the results to this file."""

@@ -13,11 +13,11 @@ from typing import Any
 
 import onnx
 
+from export.export_options import ExportOptions
 from export.graph import convert
 from export.inference import golden
 from export.inference.classifier import Classifier
 from export.inference.onnx_metadata import metadata_of_run
-from export.options import ExportOptions
 from export.parity import comparison, parity_sample
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError

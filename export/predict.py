@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from annotated_types import Ge, Le
 
-from export.options import Threads
-from pneumo_tfds.program.bounds import Bounded
+from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import BAD_INPUT, Command, give_up_output, run
 from pneumo_tfds.program.errors import InputError
 
@@ -42,7 +41,7 @@ class Predict(Bounded, Command):
     """Decide PNEUMONIA from this probability on. Default: the model's own threshold."""
     batch_size: Annotated[int, Ge(1)] = 16
     """Images per call of the model."""
-    threads: Threads | None = None
+    threads: Count | None = None
     """Threads for decoding and for the model. Default: one per core."""
     golden: Path | None = None
     """First check decoder, runtime and model against this golden.npz."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from export.options import ExportOptions
+from export.export_options import ExportOptions
 from pipeline.config import RunCommand, RunConfig
 from pipeline.config.config_json import read, to_dict
 from pipeline.data.dataset import with_dataset

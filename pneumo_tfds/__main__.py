@@ -7,18 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from annotated_types import Ge, Le
-
-from pneumo_tfds.program.bounds import Bounded
+from pneumo_tfds.program.bounds import Bounded, Count, Seed
 from pneumo_tfds.program.command import Command, run_one_of
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.splits.options import Fraction, SplitOptions
 from pneumo_tfds.writing.build_options import BuildOptions
-
-Seed = Annotated[int, Ge(0), Le(2**31 - 1)]
-Workers = Annotated[int, Ge(1), Le(1024)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +35,7 @@ class _Dataset(Command):
 class BuildConfig(BuildOptions, SplitOptions, _Dataset):
     """Decode a source once and write it as sharded TFRecords that TensorFlow Datasets loads."""
 
-    workers: Workers | None = None
+    workers: Count | None = None
     """Number of decoding threads, which does not change the result. Default: one per core."""
 
 
@@ -57,7 +51,7 @@ class AuditConfig(Command, Bounded):
     """Write a page with charts and pictures to this file (needs the train extra)."""
     validation_fraction: Fraction = SplitOptions.validation_fraction
     """Fraction of the training patients that a build would hold out for validation."""
-    workers: Workers | None = None
+    workers: Count | None = None
     """Number of decoding threads. Default: one per core."""
 
 

@@ -10,8 +10,7 @@ from typing import Annotated
 import tyro
 from annotated_types import Ge, Le, Unit
 
-from export.options import Threads
-from pneumo_tfds.program.bounds import Bounded
+from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError, reason_of
 
@@ -37,7 +36,7 @@ class Serve(Bounded, Command):
     """Milliseconds to wait for further images that can share a call of the model."""
     queue: Annotated[int, Ge(1), Le(100_000)] = 256
     """Largest number of waiting images; requests beyond it are answered with status 503."""
-    threads: Threads | None = None
+    threads: Count | None = None
     """Threads of the model. Default: one per core."""
     threshold: Annotated[float, Ge(0), Le(1)] | None = None
     """Decide PNEUMONIA from this probability on. Default: the model's own threshold."""

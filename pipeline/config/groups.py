@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt, Le, Lt, Unit
 
 from pipeline.config.built_dataset import BuiltDataset
 from pipeline.config.threshold_rule import Rule
-from pneumo_tfds.program.bounds import Bounded
+from pneumo_tfds.program.bounds import Bounded, Count, Seed
 from pneumo_tfds.program.command import Command
 from pneumo_tfds.program.errors import InputError, require
 from pneumo_tfds.splits.options import SplitOptions
@@ -27,7 +27,6 @@ HoldOut = Literal["none", "im", "normal2-im", "low-numbers", "bright"]
 Fraction = Annotated[float, Ge(0), Le(1)]
 
 ADDRESS = re.compile(r"[^\s/:]+:[0-9]{1,5}")
-LAST_SEED = 2**31 - 1
 
 # Pixels a side; and of the pretrained networks, how many blocks --fine-tune-blocks counts.
 SMALLEST_IMAGE: dict[ModelName, int] = {"compact": 32, "study": 46, "inception_v3": 75, "efficientnet_lite0": 32}
@@ -192,11 +191,11 @@ class FitConfig(Bounded):
     """Arithmetic of the layers. auto picks the fastest valid one for the device. Weights and loss stay float32."""
     xla: Switch = "auto"
     """Compile the training step with XLA. auto picks the faster choice for the device."""
-    seed: Annotated[int, Ge(0), Le(LAST_SEED)] = 0
+    seed: Seed = 0
     """Seed of initial weights, data order, augmentation and dropout."""
     deterministic: bool = False
     """Use deterministic kernels only, so that two runs on one machine give identical weights. Slower."""
-    devices: Annotated[int, Ge(1), Le(1024)] = 1
+    devices: Count = 1
     """Devices of this machine that share each batch: GPUs, or parts of the CPU if there is no GPU."""
 
 
@@ -213,7 +212,7 @@ class EvaluationConfig(Bounded):
     """Average the answers for every image and its mirror image. Twice the work, also after export."""
     resamples: Annotated[int, Ge(100), Le(100_000)] = 2000
     """Bootstrap resamples of patients behind every 95 % interval."""
-    evaluation_seed: Annotated[int, Ge(0), Le(LAST_SEED)] = 0
+    evaluation_seed: Seed = 0
     """Seed of the changes under shift, of the bootstrap, and of the images picked for the report. It does not depend on
     --seed, so runs from different training seeds are evaluated alike."""
 
@@ -257,7 +256,7 @@ class SearchConfig(Bounded):
     (0 on phantoms, and at the chief of a cluster)."""
     confirm_seeds: Annotated[int, Ge(2), Le(100)] = 3
     """Number of seeds of --confirm-top; an interval needs at least two."""
-    workers: Annotated[int, Ge(1), Le(1024)] = 1
+    workers: Count = 1
     """Processes on this machine that run trials side by side."""
 
 

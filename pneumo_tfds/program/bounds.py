@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt, Unit
 
@@ -21,6 +21,10 @@ HOLDS: dict[type, Callable[[Any, Any], bool]] = {
     Le: lambda value, most: value <= most,
     Lt: lambda value, most: value < most,
 }
+Count = Annotated[int, Ge(1), Le(1024)]
+"""Threads, worker processes, devices: `Count | None = None` means one per core."""
+Seed = Annotated[int, Ge(0), Le(2**31 - 1)]
+
 WORDS = {Ge: "from {}", Gt: "above {}", Le: "to {}", Lt: "to below {}"}
 
 

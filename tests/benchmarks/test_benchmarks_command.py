@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import options as flags
+from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.measuring.harness import Case, Record
-from benchmarks.options import BenchmarkOptions
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.parallel import available_cores
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks import build_speed
+from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.image_folders import JpegFolder
 from benchmarks.measuring.harness import Pace
-from benchmarks.options import BenchmarkOptions
 from pneumo_tfds.phantoms.phantom_source import write_phantoms
 from pneumo_tfds.sources.opening import open_source
 

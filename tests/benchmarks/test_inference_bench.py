@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks import cold_start, inference_speed
+from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.measuring.harness import CannotRunError, Pace
-from benchmarks.options import BenchmarkOptions
 
 
 def test_latencies_leave_out_the_first_call_and_sizes_are_of_the_file(tmp_path):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from benchmarks import augmentation_speed, image_folders, input_speed, training_speed
+from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.image_folders import JpegFolder
 from benchmarks.measuring.harness import Pace
-from benchmarks.options import BenchmarkOptions
 
 COUNT = 60
 ALWAYS = (

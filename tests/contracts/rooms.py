@@ -16,35 +16,34 @@ MAY_USE = {
     "pneumo_tfds.writing": "program decode sources splits",
     "pneumo_tfds": "program sources phantoms splits audit writing",
     # Training and evaluation.
-    "pipeline.config": "pneumo_tfds.program",
+    "pipeline.config": "pneumo_tfds.program pneumo_tfds.splits",
     "pipeline.run_folder": "pneumo_tfds.program config",
     "pipeline.devices": "pneumo_tfds.program config",
-    "pipeline.augmentation": "pneumo_tfds.program config",
+    "pipeline.augmentation": "config",
     "pipeline.data": "pneumo_tfds pneumo_tfds.program pneumo_tfds.sources config",
-    "pipeline.networks": "pneumo_tfds.program config devices",
+    "pipeline.networks": "pneumo_tfds.program config",
     "pipeline.training": "pneumo_tfds.program config run_folder devices augmentation data networks",
-    "pipeline.evaluation": "pneumo_tfds.program config run_folder",
+    "pipeline.evaluation": "pneumo_tfds.program pneumo_tfds.sources config run_folder",
     "pipeline.report": "pneumo_tfds.program config run_folder evaluation",
     "pipeline.stages": (
         "pneumo_tfds pneumo_tfds.program config run_folder devices data networks training evaluation report"
     ),
     "pipeline": (
-        "pneumo_tfds pneumo_tfds.program config run_folder devices data networks evaluation report stages "
+        "pneumo_tfds.program config run_folder devices data evaluation report stages "
         "tuning export"  # pipeline/train.py alone, see APPLICATION
     ),
     # The search.
     "tuning.search": (
-        "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.data pipeline.networks pipeline.training "
-        "pipeline.evaluation"
+        "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.devices pipeline.data pipeline.networks "
+        "pipeline.training pipeline.evaluation"
     ),
     "tuning.results": "pneumo_tfds.program pipeline.config pipeline.training pipeline.report search",
     "tuning": (
-        "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.devices pipeline.data pipeline.training "
-        "search results"
+        "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.data pipeline.training search results"
     ),
     # The ONNX file. `export.inference`, `export.serve` and `export.web` must work without TensorFlow.
     "export.inference": "pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pneumo_tfds.phantoms",
-    "export.graph": "pneumo_tfds.program pipeline.run_folder",
+    "export.graph": "pneumo_tfds.program pipeline.run_folder inference",
     "export.parity": "pneumo_tfds.program pipeline.data inference",
     "export.serve": "pneumo_tfds.program pneumo_tfds.decode inference",
     "export.web": "pneumo_tfds.program inference",
@@ -53,7 +52,7 @@ MAY_USE = {
     ),
     # The measurements.
     "benchmarks.measuring": "pneumo_tfds.program",
-    "benchmarks.peers": "pneumo_tfds.program pneumo_tfds.decode measuring",
+    "benchmarks.peers": "pneumo_tfds.program pipeline.config measuring",
     "benchmarks": (
         "pneumo_tfds pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pneumo_tfds.phantoms pipeline.config "
         "pipeline.run_folder pipeline.devices pipeline.augmentation pipeline.data pipeline.networks pipeline.training "

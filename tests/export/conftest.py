@@ -108,8 +108,8 @@ def sample_images():
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory, sample_images) -> Path:
     """A run folder with model.onnx, parity.json and golden.npz. Read only: copy before changing."""
+    from export.export_options import ExportOptions
     from export.export_run import export_run
-    from export.options import ExportOptions
 
     folder = make_run(tmp_path_factory.mktemp("runs") / "tiny", make_tiny_model())
     list(export_run(folder, ExportOptions(threads=1)))

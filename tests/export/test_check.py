@@ -11,8 +11,8 @@ import onnx
 import pytest
 
 from export.check import DIFFERS, Check, check
+from export.export_options import ExportOptions
 from export.export_run import export_run
-from export.options import ExportOptions
 from export.parity import parity_sample
 from pneumo_tfds.program.errors import InputError
 

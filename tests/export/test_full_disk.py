@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
+from export.export_options import ExportOptions
 from export.export_run import export_run
-from export.options import ExportOptions
 from pneumo_tfds.program.errors import InputError
 
 OPTIONS = ExportOptions(int8=True, threads=1)

@@ -64,8 +64,8 @@ def stage(name):
 
 @pytest.mark.long
 def test_twenty_kills_of_an_export_of_all_variants_over_an_older_one(make_run, sample_images, tmp_path):
+    from export.export_options import ExportOptions
     from export.export_run import export_run
-    from export.options import ExportOptions
 
     variants = {"model.fp16.onnx", "model.int8.onnx"}
 

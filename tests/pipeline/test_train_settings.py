@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from export.options import ExportOptions
+from export.export_options import ExportOptions
 from pipeline import train as module
 from pipeline.config import FitConfig, RunConfig, SearchConfig
 from pipeline.config.config_json import read, to_dict

@@ -10,9 +10,9 @@ import onnx
 import pytest
 
 from export import Classifier, export_run
+from export.export_options import ExportOptions
 from export.graph import quantize
 from export.inference.onnx_metadata import KEYS
-from export.options import ExportOptions
 from export.parity import comparison
 
 FP16, INT8 = "model.fp16.onnx", "model.int8.onnx"

@@ -8,9 +8,9 @@ import onnx
 import pytest
 
 from export import export_run
+from export.export_options import ExportOptions
 from export.graph import convert
 from export.inference.golden import EDGES
-from export.options import ExportOptions
 from export.parity import comparison
 from pneumo_tfds.program.errors import InputError
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge, Le
+from annotated_types import Ge
 
-from pneumo_tfds.program.bounds import Bounded
-
-Threads = Annotated[int, Ge(1), Le(1024)]
+from pneumo_tfds.program.bounds import Bounded, Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,5 +22,5 @@ class ExportOptions(Bounded):
     """Validation images on which the ONNX files are compared with Keras; 0 takes all of them."""
     calibration_images: Annotated[int, Ge(1)] = 128
     """Training images that set the value ranges of the int8 file."""
-    threads: Threads | None = None
+    threads: Count | None = None
     """Threads of onnxruntime during the comparison. Default: one per core."""
