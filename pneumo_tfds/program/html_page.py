@@ -1,0 +1,37 @@
+"""HTML pages that need nothing beside them, made from jinja2 templates (the `train` extra) with one style sheet."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+
+def render(package: str, template: str, **values: Any) -> str:
+    """Return a page as text. All values are escaped, and a value that is missing is an error.
+
+    A template that starts with `{% extends "page.html" %}` gets the head and the style sheet of `page.html` beside this
+    module, and fills its blocks `title`, `style` and `content`.
+
+    Args:
+        package: the package that holds the template, such as `pneumo_tfds.audit`.
+        template: its file name there.
+        **values: what the template shows; functions among them can be called as `{{ number(x) }}`.
+
+    Raises:
+        jinja2.UndefinedError: the template uses a name, or an entry of a value, that is not there.
+    """
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("pneumo_tfds.program", ".")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(values)
+
+
+def data_uri(data: bytes, kind: str = "image/png") -> str:
+    """Return an image file as the text of a `src` attribute, so that the page holds it."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
