@@ -41,7 +41,7 @@ def evaluate(command: Evaluate) -> None:
     from pipeline.data.group_holdout import splits_of
     from pipeline.data.split import open_splits
     from pipeline.evaluation.predictions import as_written, read_csv
-    from pipeline.evaluation.scoring import choice_from_json
+    from pipeline.evaluation.scoring import Decision
     from pipeline.networks.forward_pass import Answers
     from pipeline.report.terminal import show
     from pipeline.run_folder.folder import RunFolder
@@ -50,7 +50,7 @@ def evaluate(command: Evaluate) -> None:
     from pipeline.stages.judge import predictions_of, write_scores
 
     trained = RunFolder(command.run_folder)
-    config, choice = trained.read_config(), choice_from_json(trained.read_json(trained.metrics))
+    config, decision = trained.read_config(), Decision.from_json(trained.read_json(trained.metrics))
     model = load_model(trained.model)
     ask = Answers(model)
     if command.source:
@@ -70,7 +70,7 @@ def evaluate(command: Evaluate) -> None:
             tables[name] = predictions_of(examples, as_written(ask.probabilities(examples.images)))
         if target is not trained:
             target.write_config(config)
-        write_scores(target, config, tables, choice)
+        write_scores(target, config, tables, decision)
         illustrate(target, model, splits, config.evaluation.evaluation_seed, show_names=command.show_names)
     show(target)
 

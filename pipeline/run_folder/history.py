@@ -39,11 +39,11 @@ class Epoch:
 COLUMNS = [field.name for field in dataclasses.fields(Epoch)]
 
 
-def read(path: Path) -> list[dict[str, str]]:
-    """Read the rows as text; empty if the file is not there.
+def read(path: Path) -> list[Epoch]:
+    """Read the epochs; empty if the file does not exist.
 
     Raises:
-        InputError: it is no table of epochs.
+        InputError: the file is not a valid table of epochs.
     """
     if not path.exists():
         return []
@@ -53,18 +53,19 @@ def read(path: Path) -> list[dict[str, str]]:
         for row in rows:
             if set(row) != set(COLUMNS) or int(row["epoch"]) < 1:
                 raise ValueError(f"a line needs {', '.join(COLUMNS)}")
-            _ = [float(value) for value in row.values()]
+        return [Epoch(int(row["epoch"]), *(float(row[name]) for name in COLUMNS[1:])) for row in rows]
     except (*UNFIT, OSError, csv.Error) as error:
-        raise InputError(f"{path} is no table of epochs ({error}); remove it, or take it from a copy") from error
-    return rows
+        raise InputError(
+            f"{path} is not a valid table of epochs ({error}); remove it, or take it from a copy"
+        ) from error
 
 
 def append(path: Path, epoch: Epoch) -> None:
     """Add one epoch; it and later rows of an earlier attempt are replaced."""
-    rows = [row for row in read(path) if int(row["epoch"]) < epoch.epoch]
+    rows = [row for row in read(path) if row.epoch < epoch.epoch]
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
-    writer.writerow({name: round(value, 7) for name, value in vars(epoch).items()})
+    for row in (*rows, epoch):
+        writer.writerow({name: round(value, 7) for name, value in vars(row).items()})
     write_text(path, text.getvalue())

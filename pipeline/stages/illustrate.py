@@ -8,10 +8,10 @@ import keras
 import numpy as np
 
 from pipeline.data.split import Split
-from pipeline.evaluation.metrics import worst_mistakes
+from pipeline.evaluation.metrics import most_confident_errors
 from pipeline.evaluation.occlusion import occlusion_check
 from pipeline.evaluation.predictions import POSITIVE, Predictions, read_csv
-from pipeline.evaluation.shortcuts import audit
+from pipeline.evaluation.shortcuts import shortcut_audit
 from pipeline.networks.forward_pass import Answers
 from pipeline.report import plots, xray_grids
 from pipeline.report.report_page import write_report
@@ -39,22 +39,22 @@ def illustrate(
     metrics = folder.read_json(folder.metrics)
     threshold = metrics["operating_point"]["threshold"]
     tables, ask = read_csv(folder.predictions), Answers(model)
-    if rows := history.read(folder.history):
-        plots.training_curves(folder.plots / "training_curves.png", rows)
-    counts = {name: plots.kinds_of(split.examples) for name, split in splits.items()}
+    if epochs := history.read(folder.history):
+        plots.training_curves(folder.plots / "training_curves.png", epochs)
+    counts = {name: plots.count_kinds(split.examples.labels, split.examples.subtypes) for name, split in splits.items()}
     plots.class_distribution(folder.plots / "class_distribution.png", counts)
     shown = next(iter(splits.values())).examples
     xray_grids.examples(folder.plots / "examples.png", shown.images, shown.labels, seed)
     for name, table in tables.items():
         plots.draw_split(folder.plots, name, table, metrics["splits"][name], threshold)
-        worst = worst_mistakes(table.labels, table.probabilities, threshold, MISTAKES)
+        worst = most_confident_errors(table.labels, table.probabilities, threshold, MISTAKES)
         if len(worst):
             images = splits[name].examples.images[worst]
-            titles = xray_grids.mistake_titles(tables, name, worst)
-            xray_grids.mistakes(folder.plots / f"mistakes_{name}.png", images, ask(images).get("heatmap"), titles)
+            titles = xray_grids.error_titles(tables, name, worst)
+            xray_grids.errors(folder.plots / f"mistakes_{name}.png", images, ask(images).get("heatmap"), titles)
     if "validation" in tables:
         _check(folder, ask, splits, tables["validation"], threshold, seed)
-    write_report(folder.path, show_names=show_names)
+    write_report(folder, show_names=show_names)
 
 
 def _check(
@@ -73,10 +73,10 @@ def _check(
         train = splits["train"].examples
         every = max(1, len(train) // KNOWN)
         known = train.images[::every], train.labels[::every]
-    found = audit(ask.probabilities, images, some, threshold, split="validation", train=known, seed=seed)
-    write_json(folder.path / "shortcuts.json", found)
+    found = shortcut_audit(ask.probabilities, images, some, threshold, split="validation", train=known, seed=seed)
+    write_json(folder.shortcuts, found)
     called = np.flatnonzero((some.probabilities >= threshold) & (some.labels == POSITIVE))
     heatmaps = ask(images[called]).get("heatmap") if len(called) else None
     if heatmaps is not None:
         checked = occlusion_check(ask.probabilities, images[called], heatmaps, some.patients[called], seed=seed)
-        write_json(folder.path / "explanation.json", checked)
+        write_json(folder.explanation, checked)

@@ -14,7 +14,7 @@ from pipeline.data.split import Examples, Split
 from pipeline.evaluation.evaluation_lock import write_lock
 from pipeline.evaluation.predictions import Predictions, write_csv
 from pipeline.evaluation.robustness import UNCHANGED, pooled, summary, views
-from pipeline.evaluation.scoring import Choice, calibrated, decide, score_splits
+from pipeline.evaluation.scoring import Decision, calibrated, decide, score_splits
 from pipeline.networks.forward_pass import Scorer
 from pipeline.networks.models import inference_model
 from pipeline.run_folder.folder import RunFolder
@@ -52,19 +52,19 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
         )
     # Class weights teach the network that both classes are equally common; the bias takes that back.
     rule, with_bias = config.evaluation.threshold_rule, config.fit.class_weights
-    choice = decide(tables[UNCHANGED], rule, with_bias=with_bias, views=pooled(tables))
-    save_model(folder.model, inference_model(network, choice.temperature, choice.bias))
-    point = choice.operating_point
-    write_lock(folder.path, choice.temperature, point.threshold, point.rule, choice.bias)
+    decision = decide(tables[UNCHANGED], rule, with_bias=with_bias, views=pooled(tables))
+    save_model(folder.model, inference_model(network, decision.temperature, decision.bias))
+    point = decision.operating_point
+    write_lock(folder, decision)
 
     def final(table: Predictions) -> Predictions:
-        return calibrated(table, choice.temperature, choice.bias)
+        return calibrated(table, decision)
 
     if config.evaluation.threshold_under_shift:
         write_json(folder.robustness, summary({name: final(view) for name, view in tables.items()}, point.threshold))
     scored = {"validation": final(tables[UNCHANGED])}
     scored |= {name: final(raw(split)) for name, split in splits.items() if name not in ("train", "validation")}
-    write_scores(folder, config, scored, choice)
+    write_scores(folder, config, scored, decision)
 
 
 def predictions_of(examples: Examples, probabilities: NDArray[np.float64]) -> Predictions:
@@ -78,9 +78,9 @@ def predictions_of(examples: Examples, probabilities: NDArray[np.float64]) -> Pr
     )
 
 
-def write_scores(folder: RunFolder, config: RunConfig, tables: Mapping[str, Predictions], choice: Choice) -> None:
+def write_scores(folder: RunFolder, config: RunConfig, tables: Mapping[str, Predictions], decision: Decision) -> None:
     """Score the tables by a choice that is made; write `predictions.csv` and `metrics.json`."""
-    figures = score_splits(tables, choice, config.evaluation.evaluation_seed, config.evaluation.resamples)
+    figures = score_splits(tables, decision, config.evaluation.evaluation_seed, config.evaluation.resamples)
     write_csv(folder.predictions, tables)
     write_json(folder.metrics, {"dataset": describe(config.data.built), **figures})
 

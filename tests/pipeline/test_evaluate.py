@@ -6,7 +6,7 @@ The model is a stand-in that says an image's mean grey level; what Keras and the
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -69,14 +69,14 @@ def world(tmp_path, monkeypatch):
     config = RunConfig(
         data=DataConfig(dataset=made.dataset, image_size=32),
         fit=FitConfig(seed=SEED),
-        evaluation=EvaluationConfig(resamples=100),
+        evaluation=EvaluationConfig(resamples=100, evaluation_seed=SEED),
     )
     made.run.path.mkdir()
     made.run.write_config(config)
     part = made.splits["validation"].examples
-    choice = decide(forward_pass.table(part, told(part)), "sensitivity>=0.9")
-    point = {"operating_point": choice.operating_point.as_json(), "temperature": choice.temperature, "bias": 0.25}
-    calibration = {"fitted_on": "validation", **choice.calibration}
+    decision = decide(judge.predictions_of(part, told(part)), "sensitivity>=0.9")
+    point = {"operating_point": asdict(decision.operating_point), "temperature": decision.temperature, "bias": 0.25}
+    calibration = {"fitted_on": "validation", **decision.calibration}
     made.run.metrics.write_text(json.dumps({**point, "calibration": calibration, "splits": {}}))
     made.point = point
     old = [np.array([name]) for name in ("old.jpeg", "old", "virus")]
@@ -97,7 +97,7 @@ def world(tmp_path, monkeypatch):
     monkeypatch.setattr(split, "open_splits", lambda path: made.other if path == tmp_path / "other" else None)
     monkeypatch.setattr(dataset, "with_dataset", with_dataset)
     monkeypatch.setattr(prepared, "inspect", inspect)
-    monkeypatch.setattr(judge, "describe", lambda dataset: {"name": str(dataset)})
+    monkeypatch.setattr(judge, "describe", lambda dataset: {"name": str(dataset.folder)})
     monkeypatch.setattr(illustrate, "illustrate", lambda *what, **how: made.drawn.append((*what, how)))
     monkeypatch.setenv("COLUMNS", "200")
     return made
