@@ -236,14 +236,15 @@ def test_lock_explanation_and_shortcuts_appear_once_they_are_there(run):
     run.metrics.touch()
     run.shortcuts.write_text(json.dumps({"split": "validation", "images": 60, "rows": [row]}))
     explanation = {"drop_at_peak": 0.3, "drop_elsewhere": 0.1, "difference": 0.2, "interval": [0.15, 0.25]}
-    explanation |= {"log_odds_difference": 1.5, "log_odds_interval": [1.2, 1.8]}
+    explanation |= {"log_odds_difference": 1.5, "log_odds_interval": [0.2, 0.999]}
     run.explanation.write_text(json.dumps(explanation | {"images": 100, "peak_wins": 0.93}))
     text = text_of(page(run))
     assert "Evaluation lock: kept." in text
     assert "only the border 0.910 0.880 to 0.940 0.500 \u2013" in text
     assert "a difference of 0.200 (0.150 to 0.250), over 100 images called PNEUMONIA" in text
+    assert "the difference is 1.50 (0.20 to 1.00)" in text  # no proportion, so it may be rounded up to 1
     assert "poor guide" not in text
-    assert "Validation images with parts removed: 60 images picked at random" in text
+    assert "Validation images with parts removed: 60 images of 90, picked at random" in text
     run.explanation.write_text(json.dumps(explanation | {"images": 9, "peak_wins": 0.4, "interval": [-1, 1]}))
     run.model.write_bytes(b"other weights")
     text = text_of(page(run))
