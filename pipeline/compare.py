@@ -112,7 +112,7 @@ def load(folder: RunFolder, split: str) -> ScoredRun:
     import numpy as np
 
     from pipeline.evaluation.predictions import read_csv
-    from pneumo_tfds.program.files import UNFIT
+    from pipeline.evaluation.scoring import Decision
 
     if not folder.path.is_dir():
         raise InputError(f"{folder.path} is not a folder; give run folders, such as runs/first")
@@ -120,13 +120,7 @@ def load(folder: RunFolder, split: str) -> ScoredRun:
     if split not in tables:
         available = ", ".join(tables)
         raise InputError(f"{folder.path} has predictions for {available}, not for {split}; choose another --split")
-    metrics = folder.read_json(folder.metrics)
-    try:
-        threshold = float(metrics["operating_point"]["threshold"])
-        if not 0 <= threshold <= 1:
-            raise ValueError(f"{threshold} is not in 0 to 1")
-    except UNFIT as error:
-        raise InputError(f"{folder.metrics} has no valid threshold ({error}); evaluate the run again") from error
+    threshold = Decision.from_json(folder.read_json(folder.metrics), folder.metrics).operating_point.threshold
     table = tables[split]
     return ScoredRun(str(folder.path), table.take(np.argsort(table.filenames, kind="stable")), threshold)
 

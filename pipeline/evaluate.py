@@ -50,7 +50,7 @@ def evaluate(command: Evaluate) -> None:
     from pipeline.stages.judge import predictions_of, write_scores
 
     trained = RunFolder(command.run_folder)
-    config, decision = trained.read_config(), Decision.from_json(trained.read_json(trained.metrics))
+    config, decision = trained.read_config(), Decision.from_json(trained.read_json(trained.metrics), trained.metrics)
     model = load_model(trained.model)
     ask = Answers(model)
     if command.source:

@@ -18,7 +18,7 @@ NOTICED = (1, 3, *TIMED_OUT)
 
 
 def count(path):
-    """Return the number of a module's mutants: in all, noticed, timed out (which counts as noticed), survived, not reached."""
+    """Return the number of a module's mutants: all, noticed, timed out (noticed too), survived, not reached."""
     codes = list(json.loads(path.read_text())["exit_code_by_key"].values())
     kinds = {"noticed": NOTICED, "timed out": TIMED_OUT, "survived": SURVIVED, "not reached": NOT_REACHED}
     return Counter(

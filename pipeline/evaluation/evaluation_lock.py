@@ -47,13 +47,7 @@ def write_lock(folder: RunFolder, decision: Decision) -> None:
     Raises:
         InputError: the model or the configuration does not exist.
     """
-    path, point = folder.evaluation_lock, decision.operating_point
-    locked = _hashes(folder) | {
-        "temperature": decision.temperature,
-        "bias": decision.bias,
-        "threshold": point.threshold,
-        "rule": point.rule,
-    }
+    path, locked = folder.evaluation_lock, _final_state(folder, decision)
     earlier: list[Any] = []
     if path.exists():
         before = _read_lock(folder)
@@ -73,21 +67,14 @@ def verify(folder: RunFolder) -> LockCheck | None:
     path = folder.evaluation_lock
     if not path.exists():
         return None
-    lock, metrics = _read_lock(folder), folder.read_json(folder.metrics)
+    lock = _read_lock(folder)
+    found = _final_state(folder, Decision.from_json(folder.read_json(folder.metrics), folder.metrics))
     try:
-        found = _hashes(folder) | {
-            "temperature": metrics["temperature"],
-            "bias": metrics.get("bias", 0.0),  # runs made before there was a bias
-            "threshold": metrics["operating_point"]["threshold"],
-            "rule": metrics["operating_point"]["rule"],
-        }
         changed = ", ".join(words for name, words in NAMES.items() if found[name] != lock["locked"][name])
         locked_at, times = lock["locked_at"], len(lock["earlier"])
         too_late = folder.metrics.stat().st_mtime < datetime.fromisoformat(locked_at).timestamp()
-    except InputError:
-        raise
     except UNFIT as error:
-        raise InputError(f"{path} or metrics.json is not complete ({error}); evaluate the run again") from error
+        raise InputError(f"{path} is not complete ({error}); evaluate the run again") from error
     if changed:
         return LockCheck(False, f"broken. What was scored is not what was locked: {changed} changed since.")
     if too_late:
@@ -98,8 +85,15 @@ def verify(folder: RunFolder) -> LockCheck | None:
     return LockCheck(True, f"{text}, before test was scored.")
 
 
-def _hashes(folder: RunFolder) -> dict[str, Any]:
-    return {"weights": _sha256(folder.model), "configuration": _sha256(folder.config)}
+def _final_state(folder: RunFolder, decision: Decision) -> dict[str, Any]:
+    return {
+        "weights": _sha256(folder.model),
+        "configuration": _sha256(folder.config),
+        "temperature": decision.temperature,
+        "bias": decision.bias,
+        "threshold": decision.operating_point.threshold,
+        "rule": decision.operating_point.rule,
+    }
 
 
 def _sha256(path: Path) -> str:

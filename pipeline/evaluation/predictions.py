@@ -127,32 +127,24 @@ def read_csv(path: Path) -> dict[str, Predictions]:
             if missing:
                 raise InputError(f"{path} lacks the column {missing[0]}; evaluate the run again to rewrite it")
             for row in reader:
-                rows.setdefault(row["split"], []).append(_values(row, f"{path}, line {reader.line_num}"))
+                where = f"{path}, line {reader.line_num}"
+                if None in row.values() or row["label"] not in CLASSES:
+                    labels = ", ".join(CLASSES)
+                    raise InputError(f"{where}: the label must be one of {labels}, and no column may be empty")
+                try:
+                    probability = float(row["probability"])
+                except ValueError as error:
+                    raise InputError(f"{where}: the probability {row['probability']!r} is not a number") from error
+                values = row["filename"], row["patient"], row["subtype"], CLASSES.index(row["label"]), probability
+                rows.setdefault(row["split"], []).append(values)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; evaluate the run first") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} is not a CSV file in UTF-8; evaluate the run again to rewrite it") from error
     if not rows:
         raise InputError(f"{path} has no rows; evaluate the run again")
-    return {split: _table(values) for split, values in rows.items()}
+    return {split: Predictions(*map(np.array, zip(*values, strict=True))) for split, values in rows.items()}
 
 
 def _text(probability: float) -> str:
     return f"{probability:.9g}"
-
-
-def _values(row: dict[str, str], where: str) -> tuple[str, str, str, int, float]:
-    if None in row.values() or row["label"] not in CLASSES:
-        raise InputError(f"{where}: the label must be one of {', '.join(CLASSES)}, and no column may be empty")
-    try:
-        probability = float(row["probability"])
-    except ValueError as error:
-        raise InputError(f"{where}: the probability {row['probability']!r} is not a number") from error
-    return row["filename"], row["patient"], row["subtype"], CLASSES.index(row["label"]), probability
-
-
-def _table(values: list[tuple[str, str, str, int, float]]) -> Predictions:
-    filenames, patients, subtypes, labels, probabilities = zip(*values, strict=True)
-    return Predictions(
-        np.array(filenames), np.array(patients), np.array(subtypes), np.array(labels), np.array(probabilities)
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,12 @@ class Decision:
     """It is added to the divided logits; 0 for temperature scaling alone."""
 
     @classmethod
-    def from_json(cls, metrics: Mapping[str, Any]) -> Decision:
+    def from_json(cls, metrics: Mapping[str, Any], path: Path) -> Decision:
         """Read the decision that `metrics.json` records, to score more images with it unchanged.
+
+        Args:
+            metrics: the content of the file.
+            path: of the file, for messages.
 
         Raises:
             InputError: the record is not complete, is out of range, or was made on another split than validation.
@@ -56,10 +61,10 @@ class Decision:
                 )
         except UNFIT as error:
             raise InputError(
-                f"metrics.json lacks a full operating point or temperature ({error}); evaluate again"
+                f"{path} lacks a full operating point or temperature ({error}); evaluate the run again"
             ) from error
         if point.chosen_on != CHOSEN_ON:
-            raise InputError(f"metrics.json has an operating point chosen on {point.chosen_on}, not on {CHOSEN_ON}")
+            raise InputError(f"{path} has an operating point chosen on {point.chosen_on}, not on {CHOSEN_ON}")
         return decision
 
 

@@ -96,7 +96,7 @@ def test_metrics(data, folder, mutated, changed, input_error_only):
         made = metadata_of_run(run.read_json(run.metrics), {}, 8, str(folder))
         Metadata.from_props(made.to_props(), "m.onnx metrics.json")
     with input_error_only("metrics.json"):
-        decision = Decision.from_json(run.read_json(run.metrics))
+        decision = Decision.from_json(run.read_json(run.metrics), run.metrics)
         assert decision.temperature > 0
         assert 0 <= decision.operating_point.threshold <= 1
 
@@ -111,7 +111,7 @@ def test_lock(data, folder, mutated, changed, input_error_only):
     run.evaluation_lock.unlink(missing_ok=True)
     for path, content in ((run.model, "x"), (run.config, "{}"), (run.metrics, text(METRICS))):
         path.write_text(content)
-    write_lock(run, Decision.from_json(METRICS))
+    write_lock(run, Decision.from_json(METRICS, run.metrics))
     lock = json.loads(run.evaluation_lock.read_text())
     run.evaluation_lock.write_bytes(data.draw(texts(lock)(mutated, changed)))
     with input_error_only("lock.json"):

@@ -27,8 +27,14 @@ def table(noise, seed=0, n=120):
 def write_run(folder, test, threshold=0.5):
     run = RunFolder(folder)
     write_csv(run.predictions, {"validation": table(1.0, 9), "test": test})
-    point = {"threshold": threshold, "rule": "youden", "chosen_on": "validation"}
-    run.metrics.write_text(json.dumps({"operating_point": point}))
+    point = {
+        "threshold": threshold,
+        "rule": "youden",
+        "chosen_on": "validation",
+        "sensitivity": 0.9,
+        "specificity": 0.9,
+    }
+    run.metrics.write_text(json.dumps({"operating_point": point, "temperature": 1.0, "calibration": {}}))
     return run
 
 
@@ -101,7 +107,7 @@ def test_runs_that_cannot_be_compared_are_one_clear_error(runs, tmp_path):
     with pytest.raises(InputError, match="two images or more of each class"):
         compare(single, 100, 0)
     runs[0].metrics.write_text("{}")
-    with pytest.raises(InputError, match=r"metrics\.json has no valid threshold"):
+    with pytest.raises(InputError, match=r"metrics\.json lacks a full operating point"):
         load(runs[0], "test")
 
 

@@ -36,10 +36,10 @@ def lock(run, **changes):
 
 def scored(run, **changes):
     used = CHOICE | changes
-    point = {"threshold": used["threshold"], "rule": used["rule"]}
-    run.metrics.write_text(
-        json.dumps({"temperature": used["temperature"], "bias": used["bias"], "operating_point": point})
-    )
+    point = {"threshold": used["threshold"], "rule": used["rule"], "chosen_on": "validation"}
+    point |= {"sensitivity": 0.9, "specificity": 0.8}
+    content = {"temperature": used["temperature"], "bias": used["bias"], "operating_point": point, "calibration": {}}
+    run.metrics.write_text(json.dumps(content))
 
 
 def locked(run):
@@ -148,9 +148,7 @@ def test_a_run_without_a_lock_has_nothing_to_check(tmp_path):
 def test_missing_and_broken_files_are_one_clear_error(run):
     whole = run.metrics.read_text()
     run.metrics.write_text("{}")
-    with pytest.raises(
-        InputError, match=r"lock\.json or metrics\.json is not complete \('temperature'\); evaluate the run"
-    ):
+    with pytest.raises(InputError, match=r"metrics\.json lacks .* \('operating_point'\); evaluate the run"):
         verify(run)
     for broken in ("no JSON", "[]"):
         run.metrics.write_text(broken)

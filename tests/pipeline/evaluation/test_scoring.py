@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from pipeline.evaluation.predictions import Predictions, read_csv, write_csv
 from pipeline.evaluation.scoring import Decision, calibrated, decide, score_split, score_splits
 from pneumo_tfds.program.errors import InputError
 
+PATH = Path("metrics.json")
 NAMES = {
     *("n", "prevalence", "accuracy", "auroc", "average_precision", "sensitivity", "specificity", "precision", "f1"),
     *("brier", "ece", "balanced_accuracy", "npv", "confusion_matrix", "intervals", "by_subtype", "predictive_values"),
@@ -109,13 +111,15 @@ def test_figures_can_be_recomputed_from_the_file(tables, tmp_path, with_bias):
 
 
 def test_a_recorded_decision_is_read_back_unchanged(tables, found):
-    assert Decision.from_json(json.loads(json.dumps(found))) == decide(tables["validation"], "youden", with_bias=True)
+    assert Decision.from_json(json.loads(json.dumps(found)), PATH) == decide(
+        tables["validation"], "youden", with_bias=True
+    )
     del found["bias"]
-    assert Decision.from_json(found).bias == 0.0
-    with pytest.raises(InputError, match="evaluate again"):
-        Decision.from_json({"operating_point": {"threshold": 0.5}})
+    assert Decision.from_json(found, PATH).bias == 0.0
+    with pytest.raises(InputError, match="evaluate the run again"):
+        Decision.from_json({"operating_point": {"threshold": 0.5}}, PATH)
     with pytest.raises(InputError, match="chosen on test"):
-        Decision.from_json({**found, "operating_point": {**found["operating_point"], "chosen_on": "test"}})
+        Decision.from_json({**found, "operating_point": {**found["operating_point"], "chosen_on": "test"}}, PATH)
 
 
 @pytest.mark.parametrize("part", ["threshold", "rule", "sensitivity"])
@@ -125,7 +129,7 @@ def test_a_decision_that_lacks_a_part_or_has_a_broken_one_is_refused(found, part
     broken += [{**found, "bias": []}, {name: value for name, value in found.items() if name != "temperature"}]
     for content in broken:
         with pytest.raises(InputError, match=r"metrics\.json lacks a full operating point or temperature \(.+\)"):
-            Decision.from_json(content)
+            Decision.from_json(content, PATH)
 
 
 @pytest.mark.parametrize(
@@ -144,11 +148,11 @@ def test_a_decision_out_of_range_is_refused_and_one_at_the_edge_is_not(found, na
 
     for value in values:
         with pytest.raises(InputError, match="lacks a full operating point or temperature") as refused:
-            Decision.from_json(changed(value))
+            Decision.from_json(changed(value), PATH)
         if isinstance(value, float):
             assert f"{name} {value}" in str(refused.value)
     for value in (0.0, 1.0) if name == "threshold" else (1e-3, 40.0):
-        decision = Decision.from_json(changed(value))
+        decision = Decision.from_json(changed(value), PATH)
         assert value in (decision.operating_point.threshold, decision.temperature, decision.bias)
 
 

@@ -231,7 +231,7 @@ def test_figures_under_shift_appear_once_they_are_there(run):
 def test_lock_explanation_and_shortcuts_appear_once_they_are_there(run):
     assert "Evaluation lock" not in page(run)
     run.model.write_bytes(b"weights")
-    write_lock(run, Decision.from_json(json.loads(run.metrics.read_text())))
+    write_lock(run, Decision.from_json(json.loads(run.metrics.read_text()), run.metrics))
     row = {"name": "only the border", "auroc": 0.91, "interval": [0.88, 0.94], "sensitivity": 0.5, "specificity": None}
     run.metrics.touch()
     run.shortcuts.write_text(json.dumps({"split": "validation", "images": 60, "rows": [row]}))

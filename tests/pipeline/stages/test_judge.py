@@ -112,7 +112,7 @@ def test_the_decision_that_scores_test_is_that_of_validation(judged, config, net
     seen = pooled(views(validation, images.images, score, 3)) if config.evaluation.threshold_under_shift else None
     expected = decide(validation, "sensitivity>=0.8", with_bias=config.fit.class_weights, views=seen)
     metrics, point = read(folder.metrics), expected.operating_point
-    assert Decision.from_json(metrics) == expected
+    assert Decision.from_json(metrics, folder.metrics) == expected
     locked = read(folder.evaluation_lock)["locked"]
     assert (locked["temperature"], locked["bias"]) == (expected.temperature, expected.bias)
     assert (locked["threshold"], locked["rule"]) == (point.threshold, point.rule)
