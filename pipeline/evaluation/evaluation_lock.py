@@ -17,15 +17,6 @@ from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import UNFIT, write_json
 
-NAMES = {
-    "weights": "the weights",
-    "configuration": "the configuration",
-    "temperature": "the temperature",
-    "bias": "the bias",
-    "threshold": "the threshold",
-    "rule": "the threshold rule",
-}
-
 
 @dataclass(frozen=True)
 class LockCheck:
@@ -70,12 +61,13 @@ def verify(folder: RunFolder) -> LockCheck | None:
     lock = _read_lock(folder)
     found = _final_state(folder, Decision.from_json(folder.read_json(folder.metrics), folder.metrics))
     try:
-        changed = ", ".join(words for name, words in NAMES.items() if found[name] != lock["locked"][name])
+        names = [name for name, value in found.items() if value != lock["locked"][name]]
         locked_at, times = lock["locked_at"], len(lock["earlier"])
         too_late = folder.metrics.stat().st_mtime < datetime.fromisoformat(locked_at).timestamp()
     except UNFIT as error:
         raise InputError(f"{path} is not complete ({error}); evaluate the run again") from error
-    if changed:
+    if names:
+        changed = ", ".join("the threshold rule" if name == "rule" else f"the {name}" for name in names)
         return LockCheck(False, f"broken. What was scored is not what was locked: {changed} changed since.")
     if too_late:
         return LockCheck(False, f"too late. It was written at {locked_at}, after the figures of this report.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,8 @@ import numpy.typing as npt
 
 from pipeline.evaluation.calibration import logits
 from pipeline.evaluation.intervals import percentile, weights
-from pipeline.evaluation.predictions import Floats, Images, Names
+from pipeline.evaluation.predictions import Floats, Images, Names, Predict
 from pneumo_tfds.program.errors import InputError
-
-Predict = Callable[[Images], Floats]
-"""A function from uint8 [n, S, S, 1] to P(PNEUMONIA), float [n]."""
 
 FLOAT32_EDGE = 1e-7
 """Closest to 0 or 1 that a float32 sigmoid can distinguish."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,8 @@ Labels = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Names = npt.NDArray[np.str_]
 Images = npt.NDArray[np.uint8]
+Predict = Callable[[Images], Floats]
+"""A function from uint8 [n, S, S, 1] to P(PNEUMONIA), float [n]."""
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 POSITIVE = 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from pipeline.evaluation.metrics import figures
-from pipeline.evaluation.predictions import Floats, Images, Predictions
+from pipeline.evaluation.predictions import Images, Predict, Predictions
 from pipeline.evaluation.shifts import SHIFTS, shifted
 
 UNCHANGED = "as they are"
@@ -19,7 +19,7 @@ ALONE = {"auroc_normal_changed": 0, "auroc_pneumonia_changed": 1}  # the label o
 def views(
     validation: Predictions,
     images: Images,
-    probabilities: Callable[[Images], Floats],
+    probabilities: Predict,
     seed: int,
 ) -> dict[str, Predictions]:
     """Score the validation images through every change.

@@ -15,8 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pipeline.evaluation.occlusion import Predict
-from pipeline.evaluation.predictions import Floats, Images, Labels, Mask, Predictions
+from pipeline.evaluation.predictions import Floats, Images, Labels, Mask, Predict, Predictions
 from pipeline.evaluation.scoring import score_split
 
 LUNGS = (0.15, 0.85, 0.10, 0.90)

@@ -14,6 +14,7 @@ from jinja2 import UndefinedError
 
 from pipeline.config.config_json import with_current_names
 from pipeline.evaluation.evaluation_lock import verify
+from pipeline.evaluation.metrics import most_confident_errors
 from pipeline.evaluation.predictions import Predictions, read_csv
 from pipeline.evaluation.shifts import SHIFTS
 from pipeline.report import report_tables
@@ -93,14 +94,19 @@ def _evaluation(
     if not shown:
         raise InputError(f"{folder.path} has no predictions for the splits of its metrics; evaluate the run again")
     plots = _plots(folder)
+    errors = {
+        split: most_confident_errors(
+            tables[split].labels, tables[split].probabilities, point["threshold"], ERRORS_LISTED
+        )
+        for split in shown
+    }
     splits = [
         {
             "name": split,
             "figures": metrics["splits"][split],
             "classification": report_tables.classification_rows(tables[split], point["threshold"]),
             "thousand": report_tables.per_thousand(metrics["splits"][split]),
-            "subtypes": report_tables.subtype_rows(metrics["splits"][split]),
-            "errors": report_tables.error_rows(tables, split, point["threshold"], ERRORS_LISTED, files=show_names),
+            "errors": report_tables.error_rows(tables, split, errors[split], files=show_names),
             "plots": [plot for plot in plots if plot["name"] == f"{plot['kind']}_{split}"],
         }
         for split in shown
@@ -118,7 +124,7 @@ def _evaluation(
         "point": point,
         "views": 1 + len(SHIFTS) if under_shift else 1,
         "splits": splits,
-        "comparison": report_tables.figure_rows(metrics, shown),
+        "figures": report_tables.FIGURES,
         "other_plots": [plot for plot in plots if not any(plot in split["plots"] for split in splits)],
         "configuration": report_tables.setting_rows(configuration, private),
         "data_summary": report_tables.setting_rows(report_tables.without_lists(dataset), private),

@@ -12,8 +12,8 @@ import numpy as np
 from sklearn.metrics import classification_report
 
 from pipeline.config import RunConfig
-from pipeline.evaluation.metrics import decisions, most_confident_errors
-from pipeline.evaluation.predictions import CLASSES, POSITIVE, Predictions, row_numbers
+from pipeline.evaluation.metrics import decisions
+from pipeline.evaluation.predictions import CLASSES, POSITIVE, Labels, Predictions, row_numbers
 
 DASH = "\u2013"
 FIGURES = (
@@ -118,19 +118,6 @@ def warnings(metrics: Mapping[str, Any], split: str) -> list[str]:
     return found
 
 
-def figure_rows(metrics: Mapping[str, Any], splits: list[str]) -> list[dict[str, Any]]:
-    """Return a row for each figure: `label`, `meaning`, and for each split its `value` and `interval` as text."""
-    columns = [metrics["splits"][split] for split in splits]
-    return [
-        {
-            "label": label,
-            "meaning": meaning,
-            "cells": [{"value": number(of[name]), "interval": span(of["intervals"].get(name))} for of in columns],
-        }
-        for name, label, meaning in FIGURES
-    ]
-
-
 def per_thousand(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return predictive values at other prevalences, and the outcomes that they mean for 1,000 images."""
     rows = []
@@ -139,16 +126,6 @@ def per_thousand(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
         found, alarms = figures["sensitivity"] * ill, (1 - figures["specificity"]) * (1000 - ill)
         rows.append({**entry, "found": found, "missed": ill - found, "alarms": alarms})
     return rows
-
-
-def subtype_rows(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a row for each kind of pneumonia: `kind`, `n`, `sensitivity` and `interval` as text."""
-    kinds = figures.get("by_subtype", {})
-    return [
-        {"kind": kind, "n": kinds[kind]["n"], "sensitivity": number(kinds[kind]["sensitivity"])}
-        | {"interval": span(kinds[kind].get("interval"))}
-        for kind in sorted(kinds)
-    ]
 
 
 def classification_rows(table: Predictions, threshold: float) -> list[dict[str, Any]]:
@@ -162,15 +139,19 @@ def classification_rows(table: Predictions, threshold: float) -> list[dict[str, 
 
 
 def error_rows(
-    tables: Mapping[str, Predictions], split: str, threshold: float, most: int, *, files: bool = False
+    tables: Mapping[str, Predictions], split: str, chosen: Labels, *, files: bool = False
 ) -> list[dict[str, Any]]:
-    """Return the most confident errors as rows.
+    """Return a row for each error: `row` (in predictions.csv), `label`, `called`, `kind` and `probability` as text.
 
-    A row has `row` (in predictions.csv), `label`, `called`, `kind`, `probability`, and with `files` also `file`.
+    Args:
+        tables: every split of predictions.csv, in its order.
+        split: the one that `chosen` indexes.
+        chosen: int64 [k], such as from `pipeline.evaluation.metrics.most_confident_errors`.
+        files: add the file name as `file`.
     """
     table, rows = tables[split], row_numbers(tables, split)
     found = []
-    for index in most_confident_errors(table.labels, table.probabilities, threshold, most):
+    for index in chosen:
         label = int(table.labels[index])
         names = {"label": CLASSES[label], "called": CLASSES[1 - label], "kind": str(table.subtypes[index])}
         found.append({"row": int(rows[index]), **names, "probability": number(float(table.probabilities[index]))})

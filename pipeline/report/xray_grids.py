@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.colors import LinearSegmentedColormap
 
-from pipeline.evaluation.predictions import CLASSES, Floats, Images, Labels, Predictions, row_numbers
+from pipeline.evaluation.predictions import CLASSES, Floats, Images, Labels
 from pipeline.report.plot_style import BY_CLASS, INK, NORMAL, PNEUMONIA, canvas
-from pipeline.report.report_tables import number
 
 SIGNED = LinearSegmentedColormap.from_list("normal_to_pneumonia", [NORMAL, "#FFFFFF", PNEUMONIA])
 MOST_OPAQUE = 0.5
@@ -41,7 +40,9 @@ def examples(path: Path, images: Images, labels: Labels, seed: int = 0, columns:
             row[0].set_title(name, color=colour, pad=5)
 
 
-def errors(path: Path, images: Images, heatmaps: npt.NDArray[np.float32] | None, titles: Sequence[str]) -> None:
+def errors(
+    path: Path, images: Images, heatmaps: npt.NDArray[np.float32] | None, rows: Sequence[Mapping[str, Any]]
+) -> None:
     """Draw misclassified images, each beside a copy under its heat map: orange for PNEUMONIA, blue against.
 
     All heat maps share one scale, so a pale one had little influence.
@@ -50,41 +51,26 @@ def errors(path: Path, images: Images, heatmaps: npt.NDArray[np.float32] | None,
         path: of the PNG. Without images it is removed, if it exists.
         images: uint8 [n, S, S, 1], up to about 12.
         heatmaps: float32 [n, h, w] in logit units, or None for a network without heat maps.
-        titles: [n], shown above the images; without file names and patients.
+        rows: [n], from `pipeline.report.report_tables.error_rows`; the titles, without file names and patients.
     """
     if not len(images):
         path.unlink(missing_ok=True)
         return
     width = 1 if heatmaps is None else 2
     columns = min(len(images), 3 if width == 2 else 4)
-    rows = -(-len(images) // columns)
+    lines = -(-len(images) // columns)
     limit = 1.0 if heatmaps is None else float(max(np.abs(heatmaps).max(), 1e-6))
-    with canvas(path, 1.65 * width * columns, 2.05 * rows, rows, columns * width, squeeze=False) as axes:
+    with canvas(path, 1.65 * width * columns, 2.05 * lines, lines, columns * width, squeeze=False) as axes:
         for axis in axes.ravel():
             axis.axis("off")
-        for i, (image, title) in enumerate(zip(images, titles, strict=True)):
+        for i, (image, of) in enumerate(zip(images, rows, strict=True)):
             row, column = divmod(i, columns)
+            title = f"row {of['row']}: {of['label']}\ncalled {of['called']}, {of['probability']}"
             _show(axes[row, column * width], image)
             axes[row, column * width].set_title(title, fontsize=8.5, weight="normal", color=INK, pad=4)
             if heatmaps is not None:
                 _show(axes[row, column * width + 1], image)
                 axes[row, column * width + 1].imshow(heatmap_colours(heatmaps[i], limit, image.shape[0]))
-
-
-def error_titles(tables: Mapping[str, Predictions], split: str, chosen: Labels) -> list[str]:
-    """Return titles for `errors`: the row in predictions.csv, the label, the decision and P(PNEUMONIA).
-
-    Args:
-        tables: every split of predictions.csv, in its order.
-        split: the one that `chosen` indexes.
-        chosen: int64 [k], such as from `pipeline.evaluation.metrics.most_confident_errors`.
-    """
-    table, rows = tables[split], row_numbers(tables, split)
-    titles = []
-    for i in chosen:
-        label, probability = int(table.labels[i]), float(table.probabilities[i])
-        titles.append(f"row {rows[i]}: {CLASSES[label]}\ncalled {CLASSES[1 - label]}, {number(probability)}")
-    return titles
 
 
 def heatmap_colours(heatmap: npt.NDArray[np.float32], limit: float, size: int) -> Floats:

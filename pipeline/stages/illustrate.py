@@ -15,6 +15,7 @@ from pipeline.evaluation.shortcuts import shortcut_audit
 from pipeline.networks.forward_pass import Answers
 from pipeline.report import plots, xray_grids
 from pipeline.report.report_page import write_report
+from pipeline.report.report_tables import error_rows
 from pipeline.run_folder import history
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.files import write_json
@@ -50,8 +51,8 @@ def illustrate(
         worst = most_confident_errors(table.labels, table.probabilities, threshold, MISTAKES)
         if len(worst):
             images = splits[name].examples.images[worst]
-            titles = xray_grids.error_titles(tables, name, worst)
-            xray_grids.errors(folder.plots / f"mistakes_{name}.png", images, ask(images).get("heatmap"), titles)
+            rows = error_rows(tables, name, worst)
+            xray_grids.errors(folder.plots / f"mistakes_{name}.png", images, ask(images).get("heatmap"), rows)
     if "validation" in tables:
         _check(folder, ask, splits, tables["validation"], threshold, seed)
     write_report(folder, show_names=show_names)

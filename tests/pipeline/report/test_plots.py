@@ -14,7 +14,7 @@ from pipeline.evaluation.metrics import most_confident_errors
 from pipeline.evaluation.predictions import Predictions
 from pipeline.evaluation.scoring import score_split
 from pipeline.report import plots, xray_grids
-from pipeline.report.report_tables import counted, number, span
+from pipeline.report.report_tables import counted, error_rows, number, span
 from pipeline.run_folder.history import Epoch
 
 
@@ -31,6 +31,7 @@ def looks_drawn(path):
     return image is not None and image.shape[0] > 300 and image.std() > 5
 
 
+ROW = {"row": 14, "label": "NORMAL", "called": "PNEUMONIA", "probability": "0.812"}
 EPOCHS = [Epoch(1, 0.5, 1e-3, 0.6, 0.8, 0.7, 9.0, 50.0, 0.1), Epoch(2, 0.3, 5e-4, 0.5, 0.9, 0.8, 9.0, 50.0, 0.1)]
 
 
@@ -82,8 +83,8 @@ def test_grids_of_x_rays(tmp_path):
     images = generator.integers(0, 256, (7, 32, 32, 1), dtype=np.uint8)
     xray_grids.examples(tmp_path / "e.png", images, np.array([0, 0, 1, 1, 1, 1, 1]))
     heatmaps = generator.normal(size=(7, 4, 4)).astype(np.float32)
-    xray_grids.errors(tmp_path / "m.png", images, heatmaps, ["one"] * 7)
-    xray_grids.errors(tmp_path / "n.png", images[:1], None, ["one"])
+    xray_grids.errors(tmp_path / "m.png", images, heatmaps, [ROW] * 7)
+    xray_grids.errors(tmp_path / "n.png", images[:1], None, [ROW])
     assert all(looks_drawn(tmp_path / f"{name}.png") for name in "emn")
     xray_grids.errors(tmp_path / "m.png", images[:0], None, [])  # a model without errors has no picture of them
     assert not (tmp_path / "m.png").exists()
@@ -107,10 +108,13 @@ def test_the_most_confident_errors_are_of_both_kinds():
     assert most_confident_errors(labels[2:3], scores[2:3], 0.5, 4).tolist() == []
 
 
-def test_titles_name_a_row_and_no_file():
+def test_errors_name_a_row_and_no_file_unless_asked_to():
     tables = {"validation": table(10), "test": table()}
-    (title,) = xray_grids.error_titles(tables, "test", np.array([3]))
-    assert title.startswith("row 14: NORMAL\ncalled PNEUMONIA, 0.")
+    (row,) = error_rows(tables, "test", np.array([3]))
+    assert (row["row"], row["label"], row["called"]) == (14, "NORMAL", "PNEUMONIA")
+    assert row["probability"].startswith("0.")
+    assert "file" not in row
+    assert error_rows(tables, "test", np.array([3]), files=True)[0]["file"] == "3"
 
 
 def test_figures_for_people_never_round_up_to_certainty():
