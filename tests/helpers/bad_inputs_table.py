@@ -401,7 +401,7 @@ CASES = (
         "cannot write runs", _taking("runs")),
     # Experiments.
     Bad("ladder-row", "pipeline.ladder --rows magic", "an experiment that does not exist", "there is no such row"),
-    Bad("ladder-seeds", "pipeline.ladder --seeds 0", "no seeds", "--seeds and --epochs must be 1 or more"),
+    Bad("ladder-seeds", "pipeline.ladder --seeds 0", "no seeds", "--seeds is 0; it must be 1 or more"),
     Bad("ladder-source", "pipeline.ladder --rows base --out out --source none", "a source that is not there",
         "none: no such file or folder"),
     # Searches.
