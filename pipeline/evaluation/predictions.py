@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing
+from pneumo_tfds.sources.inventory import LABELS
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -21,7 +22,7 @@ Images = npt.NDArray[np.uint8]
 Predict = Callable[[Images], Floats]
 """A function from uint8 [n, S, S, 1] to P(PNEUMONIA), float [n]."""
 
-CLASSES = ("NORMAL", "PNEUMONIA")
+CLASSES = LABELS
 POSITIVE = 1
 COLUMNS = ("split", "filename", "patient", "subtype", "label", "probability")
 

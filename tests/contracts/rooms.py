@@ -23,7 +23,7 @@ MAY_USE = {
     "pipeline.data": "pneumo_tfds pneumo_tfds.program pneumo_tfds.sources config",
     "pipeline.networks": "pneumo_tfds.program config",
     "pipeline.training": "pneumo_tfds.program config run_folder devices augmentation data networks",
-    "pipeline.evaluation": "pneumo_tfds.program config run_folder",
+    "pipeline.evaluation": "pneumo_tfds.program pneumo_tfds.sources config run_folder",
     "pipeline.report": "pneumo_tfds.program config run_folder evaluation",
     "pipeline.stages": (
         "pneumo_tfds pneumo_tfds.program config run_folder devices data networks training evaluation report"
