@@ -128,7 +128,7 @@ def _finish(folder: RunFolder) -> None:
     from pipeline.report.report_page import write_report
     from pipeline.report.terminal import show
 
-    write_report(folder.path)  # once more, now with the parity of the ONNX file
+    write_report(folder)  # once more, now with the parity of the ONNX file
     show(folder)
     print(f"ONNX file: {folder.onnx}; use it: python -m export.predict {folder.onnx} IMAGE_OR_FOLDER")
 

@@ -1,4 +1,4 @@
-"""How many mutants the tests noticed, module by module; `make mutants` runs it after `mutmut run`.
+"""Count of the mutants that the tests noticed, by module; `make mutants` runs it after `mutmut run`.
 
 A mutant is noticed when a test fails or runs out of time. One that no test reaches counts as unnoticed.
 """
@@ -18,7 +18,7 @@ NOTICED = (1, 3, *TIMED_OUT)
 
 
 def count(path):
-    """How one module's mutants fared: how many in all, noticed, timed out (noticed too), survived, not reached."""
+    """Return the number of a module's mutants: all, noticed, timed out (noticed too), survived, not reached."""
     codes = list(json.loads(path.read_text())["exit_code_by_key"].values())
     kinds = {"noticed": NOTICED, "timed out": TIMED_OUT, "survived": SURVIVED, "not reached": NOT_REACHED}
     return Counter(
@@ -27,7 +27,7 @@ def count(path):
 
 
 def main():
-    """Print the table; exit with 1 if a group is under `LEAST`."""
+    """Print the table; return 1 if a group is below `LEAST`, else 0."""
     modules = {path.relative_to(MUTANTS).with_suffix(""): count(path) for path in sorted(MUTANTS.rglob("*.py.meta"))}
     modules = {module: counts for module, counts in modules.items() if counts["mutants"]}
     columns = ("mutants", "noticed", "timed out", "survived", "not reached")

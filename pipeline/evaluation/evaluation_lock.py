@@ -1,7 +1,7 @@
-"""The evaluation lock: what is about to be judged, written down before `test` is opened, and checked afterwards.
+"""The evaluation lock: a record, written before `test` is scored, of everything that was decided by then.
 
-It shows that weights, temperature, threshold and settings were final when test was scored. It is a record for honest
-people, not a proof against others: whoever can write the run folder can write `lock.json`.
+It shows that weights, temperature, bias, threshold and settings were final when test was scored. It is a record for
+honest people, not a proof against others: anyone who can write to the run folder can write `lock.json`.
 """
 
 from __future__ import annotations
@@ -12,97 +12,80 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipeline.evaluation.scoring import Decision
+from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json, write_json
-
-FILE = "lock.json"
-NAMES = {
-    "weights": "the weights",
-    "configuration": "the configuration",
-    "temperature": "the temperature",
-    "bias": "the bias",
-    "threshold": "the threshold",
-    "rule": "the threshold rule",
-}
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, write_json
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Whether what was scored is what was locked."""
+class LockCheck:
+    """Result of comparing a run with its lock."""
 
     kept: bool
-    verdict: str
+    """True if what was scored is what was locked."""
+    summary: str
     """One sentence for the report."""
 
 
-def write_lock(run_dir: Path, temperature: float, threshold: float, rule: str, bias: float = 0.0) -> Path:
-    """Lock a run: `model.keras` and `config.json` by their hashes, and the choice made on validation.
+def write_lock(folder: RunFolder, decision: Decision) -> None:
+    """Lock a run: `model.keras` and `config.json` by their hashes, and the decision made on validation.
 
-    Call it when the model is saved and the choice is made, before any image of `test` is scored. Locking the same
+    Call it when the model is saved and the decision is made, before any image of `test` is scored. Locking the same
     things again changes nothing. Locking others keeps the earlier lock in the file, so that it cannot be hidden that
     test may have been seen before.
 
     Raises:
-        InputError: the model or the configuration is not there.
+        InputError: the model or the configuration does not exist.
     """
-    path = run_dir / FILE
-    locked = {
-        "weights": _sha256(run_dir / "model.keras"),
-        "configuration": _sha256(run_dir / "config.json"),
-        "temperature": temperature,
-        "bias": bias,
-        "threshold": threshold,
-        "rule": rule,
-    }
+    path, locked = folder.evaluation_lock, _final_state(folder, decision)
     earlier: list[Any] = []
     if path.exists():
-        before = _read(path)
+        before = _read_lock(folder)
         if before["locked"] == locked:
-            return path
+            return
         earlier = [*before["earlier"], {"locked_at": before["locked_at"], "locked": before["locked"]}]
     now = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(path, {"locked_at": now, "locked": locked, "earlier": earlier})
-    return path
 
 
-def verify(run_dir: Path) -> Verdict | None:
-    """Compare the run folder as it is, and what `metrics.json` says was used, with the lock; None without a lock.
+def verify(folder: RunFolder) -> LockCheck | None:
+    """Compare the run folder, and the decision that `metrics.json` records, with the lock; None without a lock.
 
     Raises:
         InputError: a file that the lock is about cannot be read.
     """
-    path = run_dir / FILE
+    path = folder.evaluation_lock
     if not path.exists():
         return None
-    lock, metrics = _read(path), _read(run_dir / "metrics.json")
+    lock = _read_lock(folder)
+    found = _final_state(folder, Decision.from_json(folder.read_json(folder.metrics), folder.metrics))
     try:
-        found = {
-            "weights": _sha256(run_dir / "model.keras"),
-            "configuration": _sha256(run_dir / "config.json"),
-            "temperature": metrics["temperature"],
-            "bias": metrics.get("bias", 0.0),
-            "threshold": metrics["operating_point"]["threshold"],
-            "rule": metrics["operating_point"]["rule"],
-        }
-        changed = [words for name, words in NAMES.items() if found[name] != lock["locked"][name]]
-        if changed:
-            return Verdict(
-                False, f"broken. What was scored is not what was locked: {', '.join(changed)} changed since."
-            )
-        text = f"kept. Weights, configuration, temperature and threshold are those locked at {lock['locked_at']}"
-        locked_at = datetime.fromisoformat(lock["locked_at"]).timestamp()
-        if (run_dir / "metrics.json").stat().st_mtime < locked_at:
-            return Verdict(False, f"too late. It was written at {lock['locked_at']}, after the figures of this report.")
-        if lock["earlier"]:
-            times = len(lock["earlier"])
-            return Verdict(
-                False, f"{text}, but this run was locked {times} time{'s' * (times > 1)} before with others."
-            )
-        return Verdict(True, f"{text}, before test was scored.")
-    except InputError:
-        raise
+        names = [name for name, value in found.items() if value != lock["locked"][name]]
+        locked_at, times = lock["locked_at"], len(lock["earlier"])
+        too_late = folder.metrics.stat().st_mtime < datetime.fromisoformat(locked_at).timestamp()
     except JSON_SHAPE_ERRORS as error:
-        raise InputError(f"{path} or metrics.json is not complete ({error}); evaluate the run again") from error
+        raise InputError(f"{path} is not complete ({error}); evaluate the run again") from error
+    if names:
+        changed = ", ".join("the threshold rule" if name == "rule" else f"the {name}" for name in names)
+        return LockCheck(False, f"broken. What was scored is not what was locked: {changed} changed since.")
+    if too_late:
+        return LockCheck(False, f"too late. It was written at {locked_at}, after the figures of this report.")
+    text = f"kept. Weights, configuration, temperature and threshold are those locked at {locked_at}"
+    if times:
+        return LockCheck(False, f"{text}, but this run was locked {times} time{'s' * (times > 1)} before with others.")
+    return LockCheck(True, f"{text}, before test was scored.")
+
+
+def _final_state(folder: RunFolder, decision: Decision) -> dict[str, Any]:
+    return {
+        "weights": _sha256(folder.model),
+        "configuration": _sha256(folder.config),
+        "temperature": decision.temperature,
+        "bias": decision.bias,
+        "threshold": decision.operating_point.threshold,
+        "rule": decision.operating_point.rule,
+    }
 
 
 def _sha256(path: Path) -> str:
@@ -113,8 +96,8 @@ def _sha256(path: Path) -> str:
         raise InputError(f"cannot read {path}: {error.strerror}; the evaluation lock needs it") from error
 
 
-def _read(path: Path) -> dict[str, Any]:
-    content = read_json(path, "evaluate the run again")
-    if isinstance(content, dict) and (path.name != FILE or {"locked", "locked_at", "earlier"} <= set(content)):
-        return content
-    raise InputError(f"{path} is not what pipeline wrote; remove it and evaluate the run again")
+def _read_lock(folder: RunFolder) -> dict[str, Any]:
+    content = folder.read_json(folder.evaluation_lock)
+    if not {"locked", "locked_at", "earlier"} <= set(content):
+        raise InputError(f"{folder.evaluation_lock} is not a valid lock; remove it and evaluate the run again")
+    return content

@@ -1,7 +1,7 @@
-"""95 % confidence intervals by a bootstrap that resamples patients, since images of one patient are alike.
+"""95 % confidence intervals by a bootstrap that resamples patients, because images of one patient are alike.
 
 Percentile bootstrap over clusters: Field and Welsh, J. R. Stat. Soc. B 2007. A resample is a vector of how often each
-image counts, so one sort of the scores serves all resamples and nothing is computed 2,000 times over.
+image counts, so one sort of the scores serves all resamples.
 """
 
 from __future__ import annotations
@@ -9,23 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.evaluation.calibration import bins
+from pipeline.evaluation.calibration import assign_bins
 from pipeline.evaluation.metrics import decisions, predictive_values
-from pipeline.evaluation.predictions import POSITIVE, Predictions
+from pipeline.evaluation.predictions import POSITIVE, Floats, Labels, Names, Predictions
 
-Floats = npt.NDArray[np.float64]
 Interval = list[float] | None
 
 LEVEL = 0.95
+ENDS = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
+"""Both ends of an interval, as percentiles of the resamples."""
 BLOCK = 100
-"""Resamples held at once, which keeps a block of weights in a processor's cache."""
-PROPORTIONS = ("accuracy", "sensitivity", "specificity", "precision", "npv")
+"""Resamples computed at once. A block of this many weights stays in a processor's cache."""
 
 
-def weights(patients: npt.NDArray[np.str_], resamples: int, seed: int) -> Iterator[Floats]:
-    """Yield blocks [b, n] of how often each image counts in each resample; all images of a patient count alike."""
+def weights(patients: Names, resamples: int, seed: int) -> Iterator[Floats]:
+    """Yield blocks [b, n] of how often each image counts in each resample: as often as its patient was drawn."""
     names, patient = np.unique(patients, return_inverse=True)
     generator = np.random.default_rng(seed)
     for start in range(0, resamples, BLOCK):
@@ -36,18 +35,13 @@ def weights(patients: npt.NDArray[np.str_], resamples: int, seed: int) -> Iterat
         yield counts[:, patient].astype(np.float64)
 
 
-def ranking_figures(labels: npt.NDArray[np.int64], probabilities: Floats, block: Floats) -> tuple[Floats, Floats]:
-    """AUROC and average precision of each row of weights [b, n], each [b]; NaN where a class has no weight.
+def ranking_figures(labels: Labels, probabilities: Floats, block: Floats) -> tuple[Floats, Floats]:
+    """Return AUROC and average precision for each row of weights [b, n], each [b]; NaN where a class has no weight.
 
     AUROC is the trapezoid area with ties as half, average precision the sum over scores of (step in recall) x
     precision: scikit-learn's definitions with `sample_weight`.
     """
-    order = np.argsort(-probabilities, kind="stable")
-    scores = probabilities[order]
-    ends = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
-    ordered = block[:, order]
-    hits = np.cumsum(ordered * (labels[order] == POSITIVE), axis=1)[:, ends]
-    alarms = np.cumsum(ordered, axis=1)[:, ends] - hits
+    hits, alarms = _hits_and_alarms(labels, probabilities, block)
     hits, alarms = np.pad(hits, ((0, 0), (1, 0))), np.pad(alarms, ((0, 0), (1, 0)))
     step, called = np.diff(hits, axis=1), hits[:, 1:] + alarms[:, 1:]
     with np.errstate(invalid="ignore"):
@@ -59,25 +53,32 @@ def ranking_figures(labels: npt.NDArray[np.int64], probabilities: Floats, block:
 
 
 def replicates(table: Predictions, threshold: float, resamples: int, seed: int) -> dict[str, Floats]:
-    """Every figure of `pipeline.evaluation.metrics.figures` on each resample: figure to float64 [resamples], NaN where
-    undefined.
+    """Compute every figure of `pipeline.evaluation.metrics.figures` on each resample.
 
-    `sensitivity:bacteria` and the like stand for each kind of pneumonia.
+    Returns:
+        Figure to float64 [resamples], NaN where undefined. `sensitivity:bacteria` and the like are the sensitivity for
+        each kind of pneumonia. ECE keeps the bins of the whole table.
     """
     positive, called = table.labels == POSITIVE, decisions(table.probabilities, threshold)
-    kinds = [str(kind) for kind in np.unique(table.subtypes[positive])]
-    error = table.probabilities - table.labels
-    place = bins(table.probabilities)
-    columns = [positive & called, positive & ~called, ~positive & called, ~positive & ~called, error**2]
-    for kind in kinds:
-        columns += [positive & (table.subtypes == kind) & called, positive & (table.subtypes == kind)]
-    sums = np.column_stack([*columns, error[:, None] * (place[:, None] == np.arange(place.max() + 1))]).astype(
-        np.float64
-    )
+    error, bin_of = table.probabilities - table.labels, assign_bins(table.probabilities)
+    kinds = {str(kind): positive & (table.subtypes == kind) for kind in np.unique(table.subtypes[positive])}
+    # Every figure but those of ranking follows from sums over the images. One matrix product makes all of them.
+    columns = {
+        "tp": positive & called,
+        "fn": positive & ~called,
+        "fp": ~positive & called,
+        "tn": ~positive & ~called,
+        "squared error": error**2,
+    }
+    for kind, images in kinds.items():
+        columns |= {f"found {kind}": images & called, f"all {kind}": images}
+    error_by_bin = error[:, None] * (bin_of[:, None] == np.arange(bin_of.max() + 1))
+    matrix = np.column_stack([*columns.values(), error_by_bin]).astype(np.float64)
     found: list[dict[str, Floats]] = []
     for block in weights(table.patients, resamples, seed):
-        total, added = block.sum(axis=1), block @ sums
-        tp, fn, fp, tn, squared = added[:, :5].T
+        total, sums = block.sum(axis=1), block @ matrix
+        by_name, sum_by_bin = dict(zip(columns, sums.T, strict=False)), sums[:, len(columns) :]
+        tp, fn, fp, tn = (by_name[name] for name in ("tp", "fn", "fp", "tn"))
         with np.errstate(invalid="ignore"):
             sensitivity, specificity = tp / (tp + fn), tn / (tn + fp)
             figures = {
@@ -89,90 +90,94 @@ def replicates(table: Predictions, threshold: float, resamples: int, seed: int) 
                 "precision": tp / (tp + fp),
                 "npv": tn / (tn + fn),
                 "f1": np.where(tp + fn > 0, 2 * tp / (2 * tp + fp + fn), np.nan),
-                "brier": squared / total,
-                "ece": np.abs(added[:, len(columns) :]).sum(axis=1) / total,
+                "brier": by_name["squared error"] / total,
+                "ece": np.abs(sum_by_bin).sum(axis=1) / total,
+                **{f"sensitivity:{kind}": by_name[f"found {kind}"] / by_name[f"all {kind}"] for kind in kinds},
             }
-            for i, kind in enumerate(kinds):
-                figures[f"sensitivity:{kind}"] = added[:, 5 + 2 * i] / added[:, 6 + 2 * i]
         figures["auroc"], figures["average_precision"] = ranking_figures(table.labels, table.probabilities, block)
         found.append(figures)
     return {name: np.concatenate([figures[name] for figures in found]) for name in found[0]}
 
 
 def percentile(values: Floats) -> Interval:
-    """[low, high] that hold the middle 95 % of the resamples where the figure is defined; None if it is nowhere."""
+    """Return [low, high] around the middle 95 % of the resamples that define the figure; None if none does."""
     defined = values[~np.isnan(values)]
     if not defined.size:
         return None
-    low, high = np.percentile(defined, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    low, high = np.percentile(defined, ENDS)
     return [float(low), float(high)]
 
 
-def without_errors(proportion: float | None, units: int, interval: Interval) -> Interval:
-    """The interval of a proportion that is exactly 0 or 1, where every resample agrees and the bootstrap says nothing.
+def without_errors(proportion: float | None, patients: int, interval: Interval) -> Interval:
+    """Return the exact interval of a proportion of 0 or 1, for which every resample agrees and the bootstrap fails.
 
-    It becomes Clopper and Pearson's (Biometrika 1934), with the number of patients as the number of trials: if no error
-    was seen in m patients, the proportion may still be as low as 0.025^(1/m).
+    It is Clopper and Pearson's (Biometrika 1934), with the number of patients as the number of trials: if no error was
+    seen in m patients, the proportion may still be as low as 0.025^(1/m). Other intervals are returned unchanged. The
+    closed form is exact; `scipy.stats.binomtest` searches for the same root to 12 digits.
     """
-    if proportion not in (0.0, 1.0) or interval is None or not units:
+    if proportion not in (0.0, 1.0) or interval is None or not patients:
         return interval
-    edge = ((1 - LEVEL) / 2) ** (1 / units)
+    edge = ((1 - LEVEL) / 2) ** (1 / patients)
     return [edge, 1.0] if proportion == 1.0 else [0.0, 1 - edge]
 
 
 def intervals(
     table: Predictions, threshold: float, point: dict[str, float | None], resamples: int, seed: int
 ) -> tuple[dict[str, Interval], dict[str, Floats]]:
-    """The 95 % interval of every figure, and the resampled values they come from.
+    """Return the 95 % interval of every figure, and the resampled values behind it.
 
     Args:
         table: one split.
-        threshold: at or above it an image is called PNEUMONIA.
+        threshold: an image at or above it is called PNEUMONIA.
         point: the figures themselves, to know which proportions are 0 or 1; a figure that is None gets None.
-        resamples: how many; 2,000 make the ends steady to about the third digit.
+        resamples: how many; with 2,000 the ends are stable to about the third digit.
         seed: of the resampling; the same seed gives the same intervals.
     """
     values = replicates(table, threshold, resamples, seed)
     positive, called = table.labels == POSITIVE, decisions(table.probabilities, threshold)
-    among = {
+    images_of = {  # the images that each proportion is about
         "accuracy": np.full(len(table), True),
         "sensitivity": positive,
         "specificity": ~positive,
         "precision": called,
         "npv": ~called,
-    }
-    among |= {
-        f"sensitivity:{kind}": positive & (table.subtypes == kind) for kind in np.unique(table.subtypes[positive])
+        **{f"sensitivity:{kind}": positive & (table.subtypes == kind) for kind in np.unique(table.subtypes[positive])},
     }
     found: dict[str, Interval] = {}
     for name, sample in values.items():
         interval = None if point.get(name) is None else percentile(sample)
-        if name in among:
-            interval = without_errors(point.get(name), len(np.unique(table.patients[among[name]])), interval)
+        if name in images_of:
+            interval = without_errors(point.get(name), len(np.unique(table.patients[images_of[name]])), interval)
         found[name] = interval
     return found, values
 
 
 def predictive_intervals(values: dict[str, Floats], prevalence: float) -> tuple[Interval, Interval]:
-    """The intervals of precision and negative predictive value at a prevalence, from resampled values."""
+    """Return the intervals of precision and negative predictive value at a prevalence, from resampled values."""
     precision, npv = predictive_values(values["sensitivity"], values["specificity"], prevalence)
     return percentile(precision), percentile(npv)
 
 
 def roc_band(table: Predictions, grid: Floats, resamples: int, seed: int) -> tuple[Floats, Floats]:
-    """The 95 % band of the ROC curve: lowest and highest sensitivity at each false-positive rate of `grid` [g], 0 to 1.
+    """Return the 95 % band of the ROC curve: lowest and highest sensitivity at each false-positive rate of `grid` [g].
 
-    Pointwise, by vertical averaging over resamples of patients; a resample without both classes is left out.
+    Pointwise, by vertical averaging over resamples of patients. A resample without both classes is left out.
     """
-    order = np.argsort(-table.probabilities, kind="stable")
-    scores, positive = table.probabilities[order], table.labels[order] == POSITIVE
-    ends = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
     curves = []
     for block in weights(table.patients, resamples, seed):
-        hits = np.cumsum(block[:, order] * positive, axis=1)[:, ends]
-        alarms = np.cumsum(block[:, order], axis=1)[:, ends] - hits
-        for hit, alarm in zip(hits, alarms, strict=True):
-            if hit[-1] and alarm[-1]:
-                curves.append(np.interp(grid, np.append(0, alarm / alarm[-1]), np.append(0, hit / hit[-1])))
-    low, high = np.percentile(curves, [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=0)
+        for hits, alarms in zip(*_hits_and_alarms(table.labels, table.probabilities, block), strict=True):
+            if hits[-1] and alarms[-1]:
+                curves.append(np.interp(grid, np.append(0, alarms / alarms[-1]), np.append(0, hits / hits[-1])))
+    low, high = np.percentile(curves, ENDS, axis=0)
     return low, high
+
+
+def _hits_and_alarms(labels: Labels, probabilities: Floats, block: Floats) -> tuple[Floats, Floats]:
+    """Return the weight of the PNEUMONIA and of the NORMAL images at or above each distinct score, highest first."""
+    order = np.argsort(-probabilities, kind="stable")
+    scores = probabilities[order]
+    ends = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
+    ordered = block[:, order]
+    hits = np.cumsum(ordered * (labels[order] == POSITIVE), axis=1)[:, ends]
+    alarms = np.cumsum(ordered, axis=1)[:, ends] - hits
+    return hits, alarms

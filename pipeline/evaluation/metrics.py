@@ -1,53 +1,43 @@
-"""The figures of one split, from arrays. PNEUMONIA (1) is the positive class; a figure with no meaning is None."""
+"""Metrics of one split, from arrays. PNEUMONIA (1) is the positive class; an undefined figure is None."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.metrics import average_precision_score, brier_score_loss, confusion_matrix, roc_auc_score
 
 from pipeline.evaluation.calibration import expected_calibration_error
-from pipeline.evaluation.predictions import POSITIVE
+from pipeline.evaluation.predictions import POSITIVE, Floats, Labels, Mask, Names
 from pneumo_tfds.program.errors import InputError
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
-
 PREVALENCES = (0.01, 0.05, 0.10, 0.20, 0.50)
-"""Where predictive values are also given; a hospital's own is rarely the data set's."""
+"""Prevalences for which predictive values are also reported; that of a hospital is rarely that of the data set."""
 
 
-def decisions(probabilities: Floats, threshold: float) -> npt.NDArray[np.bool_]:
-    """Which images are called PNEUMONIA, bool [n]: those whose probability is at or above the threshold."""
+def decisions(probabilities: Floats, threshold: float) -> Mask:
+    """Return which images are called PNEUMONIA, bool [n]: those with a probability at or above the threshold."""
     return np.asarray(probabilities, dtype=np.float64) >= threshold
 
 
-def confusion(labels: Labels, called: npt.NDArray[np.bool_]) -> dict[str, int]:
-    """Counts `tn, fp, fn, tp` with PNEUMONIA positive: fp is a NORMAL image called PNEUMONIA."""
-    counts = confusion_matrix(labels, called.astype(np.int64), labels=[0, POSITIVE]).ravel()
-    return dict(zip(("tn", "fp", "fn", "tp"), map(int, counts), strict=True))
-
-
 def figures(labels: Labels, probabilities: Floats, threshold: float) -> dict[str, Any]:
-    """Every figure of a split that is one number, and its confusion matrix.
+    """Compute every figure of a split that is one number, and its confusion matrix.
 
     Args:
         labels: int64 [n], 0 NORMAL or 1 PNEUMONIA.
         probabilities: float [n], P(PNEUMONIA).
-        threshold: at or above it an image is called PNEUMONIA.
+        threshold: an image at or above it is called PNEUMONIA.
 
     Returns:
         `n`, `prevalence`, `accuracy`, `balanced_accuracy`, `auroc`, `average_precision`, `sensitivity`, `specificity`,
         `precision`, `npv`, `f1`, `brier`, `ece`, each a float (0 to 1) or None where undefined (AUROC of one class,
-        precision with nothing called PNEUMONIA), and `confusion_matrix`.
+        precision with nothing called PNEUMONIA), and `confusion_matrix` with the counts `tn, fp, fn, tp`.
     """
     labels, probabilities = np.asarray(labels, dtype=np.int64), np.asarray(probabilities, dtype=np.float64)
     if labels.shape != probabilities.shape or labels.ndim != 1 or not len(labels):
         raise InputError(f"figures need labels and probabilities [n], not {labels.shape} and {probabilities.shape}")
-    counts = confusion(labels, decisions(probabilities, threshold))
-    tn, fp, fn, tp = counts["tn"], counts["fp"], counts["fn"], counts["tp"]
+    called = decisions(probabilities, threshold)
+    tn, fp, fn, tp = map(int, confusion_matrix(labels, called, labels=[0, POSITIVE]).ravel())
     both, positives = 0 < tp + fn < len(labels), tp + fn > 0
     sensitivity, specificity = _ratio(tp, tp + fn), _ratio(tn, tn + fp)
     balanced = None if sensitivity is None or specificity is None else (sensitivity + specificity) / 2
@@ -65,14 +55,12 @@ def figures(labels: Labels, probabilities: Floats, threshold: float) -> dict[str
         "f1": _ratio(2 * tp, 2 * tp + fp + fn) if positives else None,
         "brier": float(brier_score_loss(labels, probabilities, pos_label=POSITIVE)),
         "ece": expected_calibration_error(labels, probabilities),
-        "confusion_matrix": counts,
+        "confusion_matrix": {"tn": tn, "fp": fp, "fn": fn, "tp": tp},
     }
 
 
-def by_subtype(
-    labels: Labels, probabilities: Floats, subtypes: npt.NDArray[np.str_], threshold: float
-) -> dict[str, dict[str, Any]]:
-    """The sensitivity for each kind of pneumonia (bacteria, virus, unknown): `n` images and `sensitivity`, by name."""
+def by_subtype(labels: Labels, probabilities: Floats, subtypes: Names, threshold: float) -> dict[str, dict[str, Any]]:
+    """Return `n` images and `sensitivity` for each kind of pneumonia (bacteria, virus, unknown), by name."""
     called, positive = decisions(probabilities, threshold), labels == POSITIVE
     found: dict[str, dict[str, Any]] = {}
     for subtype in np.unique(subtypes[positive]):
@@ -82,7 +70,7 @@ def by_subtype(
 
 
 def predictive_values(sensitivity: Floats, specificity: Floats, prevalence: float) -> tuple[Floats, Floats]:
-    """Precision and negative predictive value at a prevalence, by Bayes' rule; NaN where nothing is so called.
+    """Compute precision and negative predictive value at a prevalence, by Bayes' rule; NaN where nothing is so called.
 
     Args:
         sensitivity: float array of any shape, 0 to 1.
@@ -95,11 +83,11 @@ def predictive_values(sensitivity: Floats, specificity: Floats, prevalence: floa
         return hits / (hits + alarms), clears / (clears + misses)
 
 
-def worst_mistakes(labels: Labels, probabilities: Floats, threshold: float, most: int) -> npt.NDArray[np.int64]:
-    """The surest mistakes: indices int64 [k], k at most `most`; missed pneumonias first, then false alarms.
+def most_confident_errors(labels: Labels, probabilities: Floats, threshold: float, most: int) -> Labels:
+    """Return the most confident errors as indices int64 [k], k at most `most`: missed pneumonias, then false alarms.
 
-    Each kind gets half of the places and what the other leaves over. Within a kind the surest come first: the lowest
-    probability of PNEUMONIA, the highest of NORMAL.
+    Each of the two gets half of the places, and those that the other does not need. The most confident come first: the
+    lowest probability among the missed pneumonias, the highest among the false alarms.
     """
     called = decisions(probabilities, threshold)
     missed = np.flatnonzero(~called & (labels == POSITIVE))

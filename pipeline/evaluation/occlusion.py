@@ -1,8 +1,7 @@
-"""Whether heat maps point at what moves the network: cover their peak, cover elsewhere, and compare."""
+"""Occlusion check of the heat maps: cover the peak, cover other places, and compare the change of P(PNEUMONIA)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,51 +9,49 @@ import numpy.typing as npt
 
 from pipeline.evaluation.calibration import logits
 from pipeline.evaluation.intervals import percentile, weights
+from pipeline.evaluation.predictions import Floats, Images, Names, Predict
 from pneumo_tfds.program.errors import InputError
 
-Images = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float64]
-Predict = Callable[[Images], Floats]
-"""uint8 [n, S, S, 1] to P(PNEUMONIA), float [n]."""
-
 FLOAT32_EDGE = 1e-7
-ELSEWHERE = 8
-"""Places tried besides the peak."""
+"""Closest to 0 or 1 that a float32 sigmoid can distinguish."""
+OTHER_PLACES = 8
+"""Number of random places that are covered for comparison with the peak."""
 
 
 def occlusion_check(
     predict: Predict,
     images: Images,
     heatmaps: npt.NDArray[np.float32],
-    patients: npt.NDArray[np.str_],
+    patients: Names,
     *,
     side: float = 0.25,
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Cover the peak of each map by a square of the image's mean grey, then as much elsewhere, and see what P does.
+    """Compare covering the peak of each heat map with covering other places of the image.
 
-    Occlusion is by Zeiler and Fergus (ECCV 2014). The other places are drawn at random, clear of the peak's square. An
-    image counts as won if covering the peak lowers the log-odds of P more than covering elsewhere does on average;
-    log-odds, because a P near 1 hardly moves whatever is covered. A grey square is nothing that the network has seen,
-    so a drop may partly be surprise; that holds for every place, and only the difference is read.
+    The cover is a square of the image's mean grey, as in the occlusion method of Zeiler and Fergus (ECCV 2014). The
+    other places are drawn at random and do not overlap the peak's square. The peak wins an image if covering it lowers
+    the log-odds of P more than covering elsewhere does on average; log-odds, because a P near 1 hardly changes
+    whatever is covered. The network has never seen a grey square, so a drop may partly be due to that. This holds for
+    every place, which is why only the difference is interpreted.
 
     Args:
         predict: the model.
-        images: uint8 [n, S, S, 1]; images called PNEUMONIA, since what is measured is what PNEUMONIA rests on.
-        heatmaps: float32 [n, h, w], larger where the network saw more of PNEUMONIA.
+        images: uint8 [n, S, S, 1], all called PNEUMONIA: the check measures what such a decision rests on.
+        heatmaps: float32 [n, h, w], larger where the image spoke more for PNEUMONIA.
         patients: [n], for the interval.
-        side: of the square, as a part of the image's.
+        side: of the square, as a fraction of the image side.
         resamples: of the bootstrap over patients.
         seed: of the places and the bootstrap.
 
     Returns:
         `images`, `side`, `drop_at_peak`, `drop_elsewhere` (means of P before minus P after, in probability), their
         `difference` with its 95 % `interval`, `log_odds_difference` with its `log_odds_interval` (the same in logits),
-        and `peak_wins`, the part of images won.
+        and `peak_wins`, the fraction of images that the peak wins.
 
     Raises:
-        InputError: no images, or a square that leaves no room elsewhere.
+        InputError: there are no images, or the square leaves no room elsewhere.
     """
     if not len(images) or len(images) != len(heatmaps) or len(images) != len(patients):
         raise InputError(f"the occlusion check needs images with a heat map and a patient each, not {len(images)}")
@@ -64,12 +61,12 @@ def occlusion_check(
     square = max(1, round(side * size))
     peaks = _corners(heatmaps, size, square)
     generator = np.random.default_rng(seed)
-    before = _both(predict(images))
-    at_peak = before - _both(predict(_covered(images, peaks, square)))
+    before = _with_log_odds(predict(images))
+    at_peak = before - _with_log_odds(predict(_covered(images, peaks, square)))
     elsewhere = np.zeros_like(before)
-    for _ in range(ELSEWHERE):
+    for _ in range(OTHER_PLACES):
         corners = _clear_of(peaks, size, square, generator)
-        elsewhere += (before - _both(predict(_covered(images, corners, square)))) / ELSEWHERE
+        elsewhere += (before - _with_log_odds(predict(_covered(images, corners, square)))) / OTHER_PLACES
     gain = at_peak - elsewhere
     blocks = [gain @ block.T / block.sum(axis=1) for block in weights(patients, resamples, seed)]
     means = np.concatenate(blocks, axis=1)
@@ -86,14 +83,14 @@ def occlusion_check(
     }
 
 
-def _both(probabilities: Floats) -> Floats:
-    """Probabilities and their log-odds, [2, n]; the latter end where a float32 sigmoid does."""
+def _with_log_odds(probabilities: Floats) -> Floats:
+    """Return probabilities and their log-odds, [2, n]; the log-odds are limited to the range of a float32 sigmoid."""
     p = np.asarray(probabilities, dtype=np.float64)
     return np.stack([p, logits(np.clip(p, FLOAT32_EDGE, 1 - FLOAT32_EDGE))])
 
 
 def _corners(heatmaps: npt.NDArray[np.float32], size: int, square: int) -> npt.NDArray[np.int64]:
-    """Upper left corner (row, column) of the square around each map's peak, kept inside the image, int64 [n, 2]."""
+    """Return the upper left corner (row, column) of the square around each peak, inside the image, int64 [n, 2]."""
     rows, columns = heatmaps.shape[1:]
     peak = np.stack(np.unravel_index(heatmaps.reshape(len(heatmaps), -1).argmax(axis=1), (rows, columns)), axis=1)
     centre = (peak + 0.5) * size / np.array([rows, columns])
@@ -104,7 +101,7 @@ def _corners(heatmaps: npt.NDArray[np.float32], size: int, square: int) -> npt.N
 def _clear_of(
     peaks: npt.NDArray[np.int64], size: int, square: int, generator: np.random.Generator
 ) -> npt.NDArray[np.int64]:
-    """A random corner for each image whose square does not touch that of its peak, int64 [n, 2]."""
+    """Draw a corner for each image whose square does not overlap that of its peak, int64 [n, 2]."""
     corners = np.empty_like(peaks)
     waiting = np.arange(len(peaks))
     while len(waiting):

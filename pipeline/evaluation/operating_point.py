@@ -1,43 +1,37 @@
-"""The threshold at which an image is called PNEUMONIA: chosen by a rule, from the labels and scores of one split."""
+"""The operating point: the threshold from which on an image is called PNEUMONIA, chosen by a rule on one split."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from sklearn.metrics import roc_curve
 
 from pipeline.config.threshold_rule import Rule
+from pipeline.evaluation.predictions import Floats, Labels
 from pneumo_tfds.program.errors import InputError
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A threshold, the rule that chose it, and what it reached where it was chosen."""
+    """A threshold, the rule that chose it, and the figures it reached where it was chosen."""
 
     threshold: float
-    """At or above it an image is called PNEUMONIA."""
+    """An image is called PNEUMONIA if its probability is at or above it."""
     rule: str
     chosen_on: str
-    """The split that the rule saw."""
+    """The split on which the rule was applied."""
     sensitivity: float
     specificity: float
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields as `metrics.json` holds them."""
-        return asdict(self)
 
-
-def choose(labels: npt.NDArray[np.int64], probabilities: Floats, rule: str, chosen_on: str) -> OperatingPoint:
-    """The operating point that `rule` picks.
+def choose_operating_point(labels: Labels, probabilities: Floats, rule: str, chosen_on: str) -> OperatingPoint:
+    """Choose the operating point by `rule`.
 
     `youden` takes the largest sensitivity + specificity - 1 (Youden, Cancer 1950). A rule for one figure takes, among
     the thresholds that reach it, the one with the largest other figure. Ties go to the higher sensitivity: a missed
-    pneumonia costs more than a second look. The threshold lies between two scores, not on one, at the shortest decimal
-    there, so that rounding in another runtime does not turn a decision.
+    pneumonia costs more than a second look. The threshold lies between two scores, not on one, and has as few decimals
+    as fit there, so that rounding in another runtime does not change a decision.
 
     Args:
         labels: int64 [n], 1 PNEUMONIA.
@@ -46,34 +40,31 @@ def choose(labels: npt.NDArray[np.int64], probabilities: Floats, rule: str, chos
         chosen_on: the name of the split, for the record.
 
     Raises:
-        InputError: no rule; one class only; or the rule is reached only by thresholds no better than chance, such as
-            calling every image PNEUMONIA. The message names the best that can be reached.
+        InputError: the rule is not valid; the split has one class only; or only thresholds no better than chance reach
+            the rule, such as calling every image PNEUMONIA. The message names the best that can be reached.
     """
-    from sklearn.metrics import roc_curve  # here, so that a configuration can check a rule in no time
-
-    wanted = Rule.parse(rule)
+    parsed = Rule.parse(rule)
     if len(np.unique(labels)) < 2:
         raise InputError(f"the split {chosen_on} has images of one class only; an operating point needs both")
-    false_alarms, sensitivity, cuts = roc_curve(labels, probabilities, drop_intermediate=False)
-    sensitivity, specificity, cuts = (
-        sensitivity[1:],
-        1 - false_alarms[1:],
-        cuts[1:],
-    )  # the first calls nothing PNEUMONIA
+    # Without the first point of the curve, whose threshold is infinite: it calls no image PNEUMONIA.
+    false_alarms, sensitivity, cuts = (part[1:] for part in roc_curve(labels, probabilities, drop_intermediate=False))
+    specificity = 1 - false_alarms
     youden = sensitivity + specificity - 1
-    if wanted.figure == "youden":
-        merit, allowed = youden, np.full(len(cuts), True)
+    if parsed.figure == "youden":
+        maximized, allowed = youden, np.full(len(cuts), True)
     else:
-        figure, merit = (sensitivity, specificity) if wanted.figure == "sensitivity" else (specificity, sensitivity)
+        figures = {"sensitivity": sensitivity, "specificity": specificity}
+        required = figures.pop(parsed.figure)
+        (maximized,) = figures.values()
         useful = youden > 1e-9
-        allowed = useful & (figure >= wanted.least - 1e-12)
+        allowed = useful & (required >= parsed.least - 1e-12)
         if not allowed.any():
-            raise InputError(_unreachable(wanted, chosen_on, figure[useful]))
-    best = max(np.flatnonzero(allowed), key=lambda k: (round(merit[k], 12), sensitivity[k]))
-    below = cuts[best + 1] if best + 1 < len(cuts) else 0.0
+            raise InputError(_unreachable(parsed, chosen_on, required[useful]))
+    best = max(np.flatnonzero(allowed), key=lambda k: (round(maximized[k], 12), sensitivity[k]))
+    next_lower = cuts[best + 1] if best + 1 < len(cuts) else 0.0
     return OperatingPoint(
-        threshold=_between(float(below), float(cuts[best])),
-        rule=str(wanted),
+        threshold=_between(float(next_lower), float(cuts[best])),
+        rule=str(parsed),
         chosen_on=chosen_on,
         sensitivity=float(sensitivity[best]),
         specificity=float(specificity[best]),
@@ -81,7 +72,7 @@ def choose(labels: npt.NDArray[np.int64], probabilities: Floats, rule: str, chos
 
 
 def _between(low: float, high: float) -> float:
-    """The shortest decimal (3 digits or more) in (low, high] near the middle."""
+    """Return the shortest decimal (3 digits or more) in (low, high] near the middle."""
     middle = (low + high) / 2
     for digits in range(3, 17):
         if low < round(middle, digits) <= high:

@@ -1,4 +1,7 @@
-"""Whether two models differ on the same images: McNemar, DeLong, paired bootstrap over patients, Holm's correction."""
+"""Tests of two models on the same images: McNemar, DeLong, paired bootstrap over patients, Holm's correction.
+
+They are written out here, in 5 to 20 lines each: a dependency such as statsmodels would be larger than its use.
+"""
 
 from __future__ import annotations
 
@@ -6,35 +9,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import binomtest, norm, rankdata
 
 from pipeline.evaluation.intervals import Interval, percentile, ranking_figures, weights
-from pipeline.evaluation.predictions import POSITIVE
-
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
-Decisions = npt.NDArray[np.bool_]
+from pipeline.evaluation.predictions import POSITIVE, Floats, Labels, Mask, Names
 
 
 @dataclass(frozen=True)
 class McNemar:
-    """Images on which exactly one of two models is right, and how surprising their imbalance is."""
+    """Number of images on which only one of two models is right, and the p-value of their imbalance."""
 
     only_first: int
-    """Images that only the first model calls rightly."""
+    """Images that only the first model classifies correctly."""
     only_second: int
     p_value: float
     """Two-sided, exact."""
 
 
-def mcnemar(labels: Labels, first: Decisions, second: Decisions) -> McNemar:
-    """McNemar's test (Psychometrika 1947) in its exact form: a binomial test of the discordant images against one half.
+def mcnemar(labels: Labels, first: Mask, second: Mask) -> McNemar:
+    """Compute the exact McNemar test (Psychometrika 1947): a binomial test of the discordant images against one half.
 
     Args:
         labels: int64 [n].
         first: bool [n], the images that the first model calls PNEUMONIA.
-        second: the same of the second.
+        second: the same for the second model.
     """
     right_first, right_second = first == (labels == POSITIVE), second == (labels == POSITIVE)
     only_first = int(np.sum(right_first & ~right_second))
@@ -53,22 +51,22 @@ class DeLong:
     difference: float
     """First minus second."""
     standard_error: float
-    """Of the difference; 0 if the two rank every pair alike."""
+    """Of the difference; 0 if the two models rank every pair alike."""
     p_value: float
     """Two-sided, from a normal distribution."""
 
 
 def delong(labels: Labels, first: Floats, second: Floats) -> DeLong:
-    """DeLong's test of two AUROCs on the same images (Biometrics 1988), by the fast algorithm of Sun and Xu (2014).
+    """Compute DeLong's test of two AUROCs on the same images (Biometrics 1988) by the algorithm of Sun and Xu (2014).
 
     Sun and Xu (IEEE Signal Processing Letters 21, 1389) get DeLong's placements from mid-ranks, in O(n log n), without
-    comparing every positive with every negative. Images count as independent, as the test defines it; the bootstrap of
-    `difference_intervals` is the one that knows of patients.
+    comparing every positive with every negative. The test counts images as independent; the bootstrap of
+    `difference_intervals` takes patients into account.
 
     Args:
         labels: int64 [n] with both classes, two images or more of each.
         first: float [n], the first model's P(PNEUMONIA).
-        second: the same of the second.
+        second: the same for the second model.
     """
     areas, covariance = placements_covariance(labels, np.stack([first, second]))
     difference = float(areas[0] - areas[1])
@@ -82,14 +80,14 @@ def delong(labels: Labels, first: Floats, second: Floats) -> DeLong:
 
 
 def placements_covariance(labels: Labels, scores: Floats) -> tuple[Floats, Floats]:
-    """The AUROCs [k] of k score vectors [k, n] and their covariance matrix [k, k], by mid-ranks."""
+    """Return the AUROCs [k] of k score vectors [k, n] and their covariance matrix [k, k], by mid-ranks."""
     positive = labels == POSITIVE
     positives, negatives = int(positive.sum()), int((~positive).sum())
     ranks = rankdata(scores, axis=1)
     among_positives = rankdata(scores[:, positive], axis=1)
     among_negatives = rankdata(scores[:, ~positive], axis=1)
-    above = (ranks[:, positive] - among_positives) / negatives  # part of the negatives below each positive
-    below = (ranks[:, ~positive] - among_negatives) / positives  # part of the positives below each negative
+    above = (ranks[:, positive] - among_positives) / negatives  # fraction of the negatives below each positive
+    below = (ranks[:, ~positive] - among_negatives) / positives  # fraction of the positives below each negative
     areas: Floats = above.mean(axis=1)
     covariance: Floats = np.cov(above) / positives + np.cov(below) / negatives
     return areas, covariance
@@ -97,15 +95,15 @@ def placements_covariance(labels: Labels, scores: Floats) -> tuple[Floats, Float
 
 def difference_intervals(
     labels: Labels,
-    patients: npt.NDArray[np.str_],
+    patients: Names,
     scores: tuple[Floats, Floats],
-    called: tuple[Decisions, Decisions],
+    called: tuple[Mask, Mask],
     resamples: int,
     seed: int,
 ) -> dict[str, Interval]:
-    """95 % intervals of the differences (first minus second) of AUROC and accuracy, from resamples of patients.
+    """Return 95 % intervals of the differences (first minus second) of AUROC and accuracy, from resamples of patients.
 
-    The same resamples are used for both models, so what they share cancels.
+    Both models are scored on the same resamples, so the variation they share cancels out.
     """
     auroc, accuracy = [], []
     gain = (called[0] == (labels == POSITIVE)).astype(np.float64) - (called[1] == (labels == POSITIVE))
@@ -117,7 +115,7 @@ def difference_intervals(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values (Scand. J. Statist. 1979), in the order given; they keep the family-wise error."""
+    """Return Holm's adjusted p-values (Scand. J. Statist. 1979) in the order given: they control family-wise error."""
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(np.minimum(p[order] * np.arange(len(p), 0, -1), 1.0))

@@ -1,9 +1,9 @@
-"""The table of predictions: what a model said about each image of a split, on disk as `predictions.csv`."""
+"""Table of predictions: the probability that a model gave each image of a split, on disk as `predictions.csv`."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,14 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing
 from pneumo_tfds.sources.inventory import LABELS
 
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+Names = npt.NDArray[np.str_]
+Images = npt.NDArray[np.uint8]
+Predict = Callable[[Images], Floats]
+"""A function from uint8 [n, S, S, 1] to P(PNEUMONIA), float [n]."""
+
 CLASSES = LABELS
 POSITIVE = 1
 COLUMNS = ("split", "filename", "patient", "subtype", "label", "probability")
@@ -21,24 +29,25 @@ COLUMNS = ("split", "filename", "patient", "subtype", "label", "probability")
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """One split's images and what the model said about them; row i of every array is the same image."""
+    """The images of one split and their predictions; row i of every array is the same image."""
 
-    filenames: npt.NDArray[np.str_]
-    """[n], each once."""
-    patients: npt.NDArray[np.str_]
-    """[n], the patient each image is of; images of one patient are not independent of each other."""
-    subtypes: npt.NDArray[np.str_]
+    filenames: Names
+    """[n], all different."""
+    patients: Names
+    """[n], the patient of each image; images of one patient are not independent of each other."""
+    subtypes: Names
     """[n], `normal`, `bacteria`, `virus` or `unknown`."""
-    labels: npt.NDArray[np.int64]
+    labels: Labels
     """[n], 0 NORMAL or 1 PNEUMONIA."""
-    probabilities: npt.NDArray[np.float64]
-    """[n], P(PNEUMONIA), 0 to 1. Sigmoids taken in float64 keep apart what float32 rounds to 1."""
+    probabilities: Floats
+    """[n], P(PNEUMONIA), 0 to 1. A float64 sigmoid distinguishes values that float32 rounds to 1."""
 
     def __post_init__(self) -> None:
-        """Bring the arrays to their dtypes and refuse a table that figures cannot be computed from.
+        """Convert the arrays to their dtypes and check that figures can be computed from them.
 
         Raises:
-            InputError: no images, arrays of different lengths, a file name twice, a label or probability out of range.
+            InputError: there are no images, the arrays differ in length, a file name occurs twice, or a label or
+                probability is out of range.
         """
         for name in ("filenames", "patients", "subtypes"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.str_))
@@ -64,28 +73,27 @@ class Predictions:
         object.__setattr__(self, "probabilities", probabilities)
 
     def __len__(self) -> int:
-        """How many images."""
+        """Return the number of images."""
         return len(self.labels)
 
     def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Predictions:
-        """The images at `rows`, indices or a mask [n]."""
-        columns = self.filenames[rows], self.patients[rows], self.subtypes[rows]
-        return Predictions(*columns, self.labels[rows], self.probabilities[rows])
+        """Return the images at `rows`, which are indices or a mask [n]."""
+        return Predictions(**{name: column[rows] for name, column in vars(self).items()})
 
     def with_probabilities(self, probabilities: npt.ArrayLike) -> Predictions:
-        """The same images with other probabilities [n]."""
+        """Return the same images with other probabilities [n]."""
         return replace(self, probabilities=np.asarray(probabilities, dtype=np.float64))
 
 
-def as_written(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The probabilities as `predictions.csv` holds them, so that figures can be recomputed from the file exactly."""
+def as_written(probabilities: Floats) -> Floats:
+    """Round probabilities as `predictions.csv` does, so that figures can be recomputed from the file exactly."""
     return np.array([float(_text(p)) for p in probabilities], dtype=np.float64)
 
 
 def row_numbers(predictions: Mapping[str, Predictions], split: str) -> npt.NDArray[np.int64]:
-    """The row of each image of `split` in `predictions.csv`, int64 [n]; the first row under the header is 1.
+    """Return the row of each image of `split` in `predictions.csv`, int64 [n]; the first row below the header is 1.
 
-    Rows name images where patients' file names must not be shown.
+    The report names images by these rows, because file names may name patients.
     """
     before = 0
     for name, table in predictions.items():
@@ -98,7 +106,7 @@ def row_numbers(predictions: Mapping[str, Predictions], split: str) -> npt.NDArr
 
 
 def write_csv(path: Path, predictions: Mapping[str, Predictions]) -> None:
-    """Replace `path` by the table of all splits, in their order, probabilities with 9 significant digits."""
+    """Write the table of all splits, in their order, to `path`; probabilities have 9 significant digits."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -109,10 +117,10 @@ def write_csv(path: Path, predictions: Mapping[str, Predictions]) -> None:
 
 
 def read_csv(path: Path) -> dict[str, Predictions]:
-    """Read what `write_csv` wrote, splits in the order of their first row.
+    """Read the tables that `write_csv` wrote, splits in the order of their first row.
 
     Raises:
-        InputError: the file is missing, or a column or value is not what a predictions table holds.
+        InputError: the file is missing, or a column or value is not valid.
     """
     rows: dict[str, list[tuple[str, str, str, int, float]]] = {}
     try:
@@ -122,32 +130,24 @@ def read_csv(path: Path) -> dict[str, Predictions]:
             if missing:
                 raise InputError(f"{path} lacks the column {missing[0]}; evaluate the run again to rewrite it")
             for row in reader:
-                rows.setdefault(row["split"], []).append(_values(row, f"{path}, line {reader.line_num}"))
+                where = f"{path}, line {reader.line_num}"
+                if None in row.values() or row["label"] not in CLASSES:
+                    labels = ", ".join(CLASSES)
+                    raise InputError(f"{where}: the label must be one of {labels}, and no column may be empty")
+                try:
+                    probability = float(row["probability"])
+                except ValueError as error:
+                    raise InputError(f"{where}: the probability {row['probability']!r} is not a number") from error
+                values = row["filename"], row["patient"], row["subtype"], CLASSES.index(row["label"]), probability
+                rows.setdefault(row["split"], []).append(values)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; evaluate the run first") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} is not a CSV file in UTF-8; evaluate the run again to rewrite it") from error
     if not rows:
         raise InputError(f"{path} has no rows; evaluate the run again")
-    return {split: _table(values) for split, values in rows.items()}
+    return {split: Predictions(*map(np.array, zip(*values, strict=True))) for split, values in rows.items()}
 
 
 def _text(probability: float) -> str:
     return f"{probability:.9g}"
-
-
-def _values(row: dict[str, str], where: str) -> tuple[str, str, str, int, float]:
-    if None in row.values() or row["label"] not in CLASSES:
-        raise InputError(f"{where}: the label must be one of {', '.join(CLASSES)}, and no column may be empty")
-    try:
-        probability = float(row["probability"])
-    except ValueError as error:
-        raise InputError(f"{where}: the probability {row['probability']!r} is not a number") from error
-    return row["filename"], row["patient"], row["subtype"], CLASSES.index(row["label"]), probability
-
-
-def _table(values: list[tuple[str, str, str, int, float]]) -> Predictions:
-    filenames, patients, subtypes, labels, probabilities = zip(*values, strict=True)
-    return Predictions(
-        np.array(filenames), np.array(patients), np.array(subtypes), np.array(labels), np.array(probabilities)
-    )

@@ -1,15 +1,14 @@
-"""How a model holds under shift: the validation patients through every change of `pipeline.evaluation.shifts`."""
+"""Robustness under shift: validation figures through every change of `pipeline.evaluation.shifts`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.evaluation.metrics import figures
-from pipeline.evaluation.predictions import Predictions
+from pipeline.evaluation.predictions import Images, Predict, Predictions
 from pipeline.evaluation.shifts import SHIFTS, shifted
 
 UNCHANGED = "as they are"
@@ -19,46 +18,40 @@ ALONE = {"auroc_normal_changed": 0, "auroc_pneumonia_changed": 1}  # the label o
 
 def views(
     validation: Predictions,
-    images: NDArray[np.uint8],
-    probabilities: Callable[[NDArray[np.uint8]], NDArray[np.float64]],
+    images: Images,
+    probabilities: Predict,
     seed: int,
 ) -> dict[str, Predictions]:
     """Score the validation images through every change.
 
     Args:
-        validation: their table as they are.
-        images: uint8 `[n, S, S, 1]`, row by row those of the table.
-        probabilities: what gives P(PNEUMONIA) `[n]` for images.
+        validation: the table of the images as they are.
+        images: uint8 [n, S, S, 1], row by row those of the table.
+        probabilities: a function from images to P(PNEUMONIA) [n].
         seed: of the changes.
 
     Returns:
-        Name of the view to its table; the first is the images as they are.
+        Name of each view to its table; the first view is the images as they are.
     """
     changed = {name: validation.with_probabilities(probabilities(shifted(images, name, seed))) for name in SHIFTS}
     return {UNCHANGED: validation, **changed}
 
 
 def pooled(tables: Mapping[str, Predictions]) -> Predictions:
-    """Join the views into one table, each image once for every view: what a threshold meant for all should see.
+    """Join the views into one table, in which each image occurs once for every view.
 
-    Patients stay who they are; `filenames` become `VIEW/NAME`.
+    A threshold that should suit all views is chosen on it. `patients` stay the same; `filenames` become `VIEW/NAME`.
     """
-    every = list(tables.values())
-    return Predictions(
-        filenames=np.concatenate([np.char.add(f"{name}/", table.filenames) for name, table in tables.items()]),
-        patients=np.concatenate([table.patients for table in every]),
-        subtypes=np.concatenate([table.subtypes for table in every]),
-        labels=np.concatenate([table.labels for table in every]),
-        probabilities=np.concatenate([table.probabilities for table in every]),
-    )
+    named = [vars(table) | {"filenames": np.char.add(f"{name}/", table.filenames)} for name, table in tables.items()]
+    return Predictions(**{column: np.concatenate([view[column] for view in named]) for column in named[0]})
 
 
 def summary(tables: Mapping[str, Predictions], threshold: float) -> dict[str, Any]:
-    """Give the figures of each view at one threshold, and their mean and worst over the changes.
+    """Return the figures of each view at one threshold, and their mean and worst over the changes.
 
-    A change that comes with one class alone is worse than one that comes with both: if NORMAL children were imaged on
-    another machine, a model that reads the machine calls them PNEUMONIA, however well it ranks the images of each
-    machine. So each view has two more figures, in which only one class is seen through the change.
+    A change of one class alone does more harm than a change of both. If NORMAL children were imaged on another machine,
+    a model that reads the machine calls them PNEUMONIA, however well it ranks the images of each machine. So each view
+    has two more figures, for which only one class is seen through the change.
 
     Args:
         tables: from `views`, calibrated.
@@ -67,8 +60,8 @@ def summary(tables: Mapping[str, Predictions], threshold: float) -> dict[str, An
     Returns:
         `views` (name to `auroc`, `balanced_accuracy`, `sensitivity`, `specificity`, `auroc_normal_changed` and
         `auroc_pneumonia_changed`), `mean` and `worst` of each figure over all views but the unchanged one, and
-        `auroc_pooled`: of all views together, that is of each NORMAL through each change against each PNEUMONIA
-        through each other.
+        `auroc_pooled`: AUROC of all views together, each NORMAL through each change against each PNEUMONIA through each
+        change.
     """
     found = {}
     plain = tables[UNCHANGED]

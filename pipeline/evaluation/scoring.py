@@ -1,9 +1,10 @@
-"""From predictions to the content of `metrics.json`: choose on validation, then score every split by that choice."""
+"""From predictions to the content of `metrics.json`: decide on validation, then score every split."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from pipeline.evaluation.calibration import (
 )
 from pipeline.evaluation.intervals import LEVEL, intervals, predictive_intervals
 from pipeline.evaluation.metrics import PREVALENCES, by_subtype, figures, predictive_values
-from pipeline.evaluation.operating_point import OperatingPoint, choose
+from pipeline.evaluation.operating_point import OperatingPoint, choose_operating_point
 from pipeline.evaluation.predictions import Predictions, as_written
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
@@ -27,31 +28,61 @@ CHOSEN_ON = "validation"
 
 
 @dataclass(frozen=True)
-class Choice:
-    """All that is decided after training: decided from validation, then applied to every split unchanged."""
+class Decision:
+    """Everything that is decided after training: on validation, then applied to every split unchanged."""
 
     temperature: float
-    """What the logits are divided by."""
+    """The logits are divided by it."""
     operating_point: OperatingPoint
-    """Its threshold is for probabilities after the temperature."""
+    """Its threshold applies to calibrated probabilities."""
     calibration: dict[str, float]
-    """Negative log-likelihood (nats) and ECE on validation before and after."""
+    """Negative log-likelihood (nats) and ECE on validation, before and after calibration."""
     bias: float = 0.0
-    """What is added to the logits after that; 0 for temperature scaling alone."""
+    """It is added to the divided logits; 0 for temperature scaling alone."""
+
+    @classmethod
+    def from_json(cls, metrics: Mapping[str, Any], path: Path) -> Decision:
+        """Read the decision that `metrics.json` records, to score more images with it unchanged.
+
+        Args:
+            metrics: the content of the file.
+            path: of the file, for messages.
+
+        Raises:
+            InputError: the record is not complete, is out of range, or was made on another split than validation.
+        """
+        try:
+            point = OperatingPoint(**metrics["operating_point"])
+            calibration = {name: value for name, value in metrics["calibration"].items() if name != "fitted_on"}
+            decision = cls(float(metrics["temperature"]), point, calibration, float(metrics.get("bias", 0.0)))
+            if not (0 <= point.threshold <= 1 and 0 < decision.temperature < np.inf and np.isfinite(decision.bias)):
+                raise ValueError(
+                    f"threshold {point.threshold}, temperature {decision.temperature}, bias {decision.bias}"
+                )
+        except JSON_SHAPE_ERRORS as error:
+            raise InputError(
+                f"{path} lacks a full operating point or temperature ({error}); evaluate the run again"
+            ) from error
+        if point.chosen_on != CHOSEN_ON:
+            raise InputError(f"{path} has an operating point chosen on {point.chosen_on}, not on {CHOSEN_ON}")
+        return decision
 
 
-def decide(validation: Predictions, rule: str, *, with_bias: bool = False, views: Predictions | None = None) -> Choice:
-    """Fit the temperature (and bias, if wanted) and choose the threshold. No other split can be seen from here.
+def decide(
+    validation: Predictions, rule: str, *, with_bias: bool = False, views: Predictions | None = None
+) -> Decision:
+    """Fit the calibration and choose the threshold. The function sees no other split than validation.
 
     Args:
         validation: with the network's own probabilities (temperature 1).
-        rule: see `pipeline.evaluation.operating_point.Rule.parse`.
+        rule: see `pipeline.config.threshold_rule.Rule.parse`.
         with_bias: fit a bias as well, for networks trained as if both classes were equally common.
-        views: what the threshold is chosen on, such as the validation images seen through several changes (with the
-            network's own probabilities); the validation images as they are if None. Calibration is always for these.
+        views: the table on which the threshold is chosen, such as the validation images seen through several changes
+            (with the network's own probabilities); None for the validation images as they are. Calibration is always
+            fitted on the validation images as they are.
 
     Raises:
-        InputError: validation has one class, or cannot satisfy the rule.
+        InputError: validation has one class only, or cannot satisfy the rule.
     """
     if len(np.unique(validation.labels)) < 2:
         raise InputError("the validation split has images of one class only; calibration and threshold need both")
@@ -63,10 +94,10 @@ def decide(validation: Predictions, rule: str, *, with_bias: bool = False, views
     after = as_written(probabilities_at(scores, temperature, bias))
     seen = validation if views is None else views
     seen_after = as_written(probabilities_at(logits(seen.probabilities), temperature, bias))
-    return Choice(
+    return Decision(
         temperature=temperature,
         bias=bias,
-        operating_point=choose(seen.labels, seen_after, rule, CHOSEN_ON),
+        operating_point=choose_operating_point(seen.labels, seen_after, rule, CHOSEN_ON),
         calibration={
             "log_loss_before": negative_log_likelihood(validation.labels, scores),
             "log_loss_after": negative_log_likelihood(validation.labels, scores, temperature, bias),
@@ -76,34 +107,14 @@ def decide(validation: Predictions, rule: str, *, with_bias: bool = False, views
     )
 
 
-def choice_from_json(metrics: Mapping[str, Any]) -> Choice:
-    """The choice that `metrics.json` records, to score more images with it unchanged.
-
-    Raises:
-        InputError: the record is not one of ours, or is of a choice made on another split than validation.
-    """
-    try:
-        point = OperatingPoint(**metrics["operating_point"])
-        calibration = {name: value for name, value in metrics["calibration"].items() if name != "fitted_on"}
-        choice = Choice(float(metrics["temperature"]), point, calibration, float(metrics.get("bias", 0.0)))
-        if not (0 <= point.threshold <= 1 and 0 < choice.temperature < np.inf and np.isfinite(choice.bias)):
-            raise ValueError(f"threshold {point.threshold}, temperature {choice.temperature}, bias {choice.bias}")
-    except JSON_SHAPE_ERRORS as error:
-        raise InputError(
-            f"metrics.json lacks a full operating point or temperature ({error}); evaluate again"
-        ) from error
-    if point.chosen_on != CHOSEN_ON:
-        raise InputError(f"metrics.json has an operating point chosen on {point.chosen_on}, not on {CHOSEN_ON}")
-    return choice
+def calibrated(table: Predictions, decision: Decision) -> Predictions:
+    """Return the images with calibrated probabilities, rounded to the 9 digits of `predictions.csv`."""
+    scores = logits(table.probabilities)
+    return table.with_probabilities(as_written(probabilities_at(scores, decision.temperature, decision.bias)))
 
 
-def calibrated(table: Predictions, temperature: float, bias: float = 0.0) -> Predictions:
-    """The same images with sigmoid(logit / temperature + bias), to the 9 digits that `predictions.csv` has."""
-    return table.with_probabilities(as_written(probabilities_at(logits(table.probabilities), temperature, bias)))
-
-
-def score(table: Predictions, threshold: float, seed: int, resamples: int) -> dict[str, Any]:
-    """The figures of one split at a threshold that is given, their intervals, and what hangs on them.
+def score_split(table: Predictions, threshold: float, seed: int, resamples: int) -> dict[str, Any]:
+    """Compute the figures of one split at a given threshold, with their intervals.
 
     Returns:
         The figures of `pipeline.evaluation.metrics.figures`, `patients`, `intervals` (figure to [low, high] or None),
@@ -116,7 +127,7 @@ def score(table: Predictions, threshold: float, seed: int, resamples: int) -> di
     limits, values = intervals(table, threshold, point, resamples, seed)
     for kind, entry in kinds.items():
         entry["interval"] = limits.pop(f"sensitivity:{kind}")
-    elsewhere = []
+    at_prevalences = []
     if found["sensitivity"] is not None and found["specificity"] is not None:
         both = np.array(found["sensitivity"]), np.array(found["specificity"])
         for prevalence in PREVALENCES:
@@ -124,53 +135,33 @@ def score(table: Predictions, threshold: float, seed: int, resamples: int) -> di
                 None if np.isnan(value) else float(value) for value in predictive_values(*both, prevalence)
             )
             limit = dict(zip(("precision", "npv"), predictive_intervals(values, prevalence), strict=True))
-            elsewhere.append({"prevalence": prevalence, "precision": precision, "npv": npv, "intervals": limit})
+            at_prevalences.append({"prevalence": prevalence, "precision": precision, "npv": npv, "intervals": limit})
     return {
         **found,
         "patients": len(np.unique(table.patients)),
         "intervals": limits,
         "by_subtype": kinds,
-        "predictive_values": elsewhere,
+        "predictive_values": at_prevalences,
     }
 
 
-def score_splits(tables: Mapping[str, Predictions], choice: Choice, seed: int, resamples: int) -> dict[str, Any]:
-    """The content of `metrics.json` for tables whose probabilities already have the temperature in them.
+def score_splits(tables: Mapping[str, Predictions], decision: Decision, seed: int, resamples: int) -> dict[str, Any]:
+    """Compute the content of `metrics.json`, all but its description of the data, from calibrated tables.
 
-    `pipeline.evaluate` uses it to score a saved model with the choice it was saved with.
+    Args:
+        tables: split to its table of calibrated probabilities.
+        decision: made on validation; recorded and applied, not changed.
+        seed: of the bootstrap.
+        resamples: of the bootstrap; 2,000 for a report.
     """
     if resamples < 1:
         raise InputError(f"the number of bootstrap resamples must be 1 or more, not {resamples}")
-    point = choice.operating_point
+    point = decision.operating_point
     return {
-        "splits": {split: score(table, point.threshold, seed, resamples) for split, table in tables.items()},
-        "operating_point": point.as_json(),
-        "temperature": choice.temperature,
-        "bias": choice.bias,
-        "calibration": {"fitted_on": CHOSEN_ON, **choice.calibration},
+        "splits": {split: score_split(table, point.threshold, seed, resamples) for split, table in tables.items()},
+        "operating_point": asdict(point),
+        "temperature": decision.temperature,
+        "bias": decision.bias,
+        "calibration": {"fitted_on": CHOSEN_ON, **decision.calibration},
         "bootstrap": {"resamples": resamples, "seed": seed, "level": LEVEL, "unit": "patient", "method": "percentile"},
     }
-
-
-def evaluate_splits(
-    predictions: Mapping[str, Predictions], rule: str, seed: int, resamples: int, *, with_bias: bool = False
-) -> dict[str, Any]:
-    """Decide on `validation`, then score every split: the content of `metrics.json`, all but what it says of the data.
-
-    Args:
-        predictions: split to its table, with the network's own probabilities (temperature 1).
-        rule: see `pipeline.evaluation.operating_point.Rule.parse`.
-        seed: of the bootstrap.
-        resamples: of the bootstrap; 2,000 for a report.
-        with_bias: see `decide`.
-
-    Raises:
-        InputError: there is no validation split, or it cannot satisfy the rule.
-    """
-    if CHOSEN_ON not in predictions:
-        raise InputError(
-            f"the operating point is chosen on validation, but there are predictions only for {list(predictions)}"
-        )
-    choice = decide(predictions[CHOSEN_ON], rule, with_bias=with_bias)
-    tables = {split: calibrated(table, choice.temperature, choice.bias) for split, table in predictions.items()}
-    return score_splits(tables, choice, seed, resamples)

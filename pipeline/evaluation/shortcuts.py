@@ -1,7 +1,7 @@
-"""What a model could be reading besides lungs: how well it does with parts of the image taken away.
+"""Shortcut audit: figures with parts of the image removed, to find out what a model reads besides lungs.
 
-The lung fields are a fixed box, not a segmentation: on frontal chest X-rays in this data set's framing it holds both
-lungs and the heart, and it takes some chest wall with them.
+The lung fields are a fixed box, not a segmentation. On frontal chest X-rays in this data set's framing it contains both
+lungs and the heart, and some of the chest wall.
 """
 
 from __future__ import annotations
@@ -11,63 +11,51 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pipeline.evaluation.occlusion import Predict
-from pipeline.evaluation.predictions import Predictions
-from pipeline.evaluation.scoring import score
-
-Images = npt.NDArray[np.uint8]
+from pipeline.evaluation.predictions import Floats, Images, Labels, Mask, Predict, Predictions
+from pipeline.evaluation.scoring import score_split
 
 LUNGS = (0.15, 0.85, 0.10, 0.90)
-"""Top, bottom, left and right of the box, as parts of the image's side."""
+"""Top, bottom, left and right of the box, as fractions of the image side."""
 BORDER = 0.10
-"""Width of the border that is left, as a part of the image's side."""
+"""Width of the border that is kept, as a fraction of the image side."""
 MARKER_CONTRAST = 60
-"""Grey levels by which a letter stands out of its surroundings."""
+"""Grey levels by which a letter is brighter than its surroundings."""
 MARKER_AREA = 0.01
-"""Largest letter, as a part of the image."""
+"""Area of the largest letter, as a fraction of the image."""
 
 
 def without_lungs(images: Images) -> Images:
-    """The images with the box of the lung fields black, uint8 [n, S, S, 1]."""
-    changed = images.copy()
-    changed[_box(images.shape[1])] = 0
-    return changed
+    """Return the images with the box of the lung fields black, uint8 [n, S, S, 1]."""
+    return images * ~_lungs(images.shape[1])
 
 
 def only_lungs(images: Images) -> Images:
-    """The images with all but the box of the lung fields black."""
-    changed = np.zeros_like(images)
-    box = _box(images.shape[1])
-    changed[box] = images[box]
-    return changed
+    """Return the images with everything outside the box of the lung fields black."""
+    return images * _lungs(images.shape[1])
 
 
 def only_border(images: Images) -> Images:
-    """The images with all but a border black."""
-    edge = max(1, round(BORDER * images.shape[1]))
-    changed = images.copy()
-    changed[:, edge:-edge, edge:-edge] = 0
-    return changed
+    """Return the images with everything but a border black."""
+    return images * _border(images.shape[1])
 
 
 def without_markers(images: Images) -> Images:
-    """The images with letters and markers painted over from around them.
+    """Return the images with letters and markers inpainted from their surroundings.
 
     A marker is a small spot, much brighter than its surroundings, that touches the outer fifth of the image. Bright
-    ends of bones may be painted over with it.
+    ends of bones may be painted over as well.
     """
     size = images.shape[1]
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (max(3, size // 12) | 1,) * 2)
     edge = size // 5
     changed = images.copy()
     for image in changed:
-        tall = cv2.morphologyEx(image[..., 0], cv2.MORPH_TOPHAT, kernel) > MARKER_CONTRAST
-        count, place, stats, _ = cv2.connectedComponentsWithStats(tall.astype(np.uint8), connectivity=8)
+        bright = cv2.morphologyEx(image[..., 0], cv2.MORPH_TOPHAT, kernel) > MARKER_CONTRAST
+        count, place, stats, _ = cv2.connectedComponentsWithStats(bright.astype(np.uint8), connectivity=8)
         mask = np.zeros((size, size), np.uint8)
         for spot in range(1, count):
             left, top, width, height, area = (int(value) for value in stats[spot])
@@ -80,23 +68,22 @@ def without_markers(images: Images) -> Images:
     return changed
 
 
-def exposure_features(images: Images) -> npt.NDArray[np.float64]:
-    """What is known of images without looking at anatomy, float64 [n, 11].
+def exposure_features(images: Images) -> Floats:
+    """Compute features of images that know nothing of anatomy, float64 [n, 11].
 
     Mean, deviation, the 1st, 5th, 25th, 50th, 75th, 95th and 99th percentile of grey, the mean of the border, and
     sharpness (logarithm of the variance of the Laplacian).
     """
-    edge = max(1, round(BORDER * images.shape[1]))
-    frame = np.ones(images.shape[1:3], bool)
-    frame[edge:-edge, edge:-edge] = False
+    border = _border(images.shape[1])[..., 0]
     rows = []
     for image in images[..., 0]:
         sharpness = np.log1p(float(cv2.Laplacian(image, cv2.CV_64F).var()))
         parts = np.percentile(image, (1, 5, 25, 50, 75, 95, 99))
-        rows.append([image.mean(), image.std(), *parts, image[frame].mean(), sharpness])
+        rows.append([image.mean(), image.std(), *parts, image[border].mean(), sharpness])
     return np.asarray(rows, dtype=np.float64)
 
 
+EXPOSURE_ALONE = "exposure and sharpness alone (logistic regression)"
 CHANGES: tuple[tuple[str, Callable[[Images], Images]], ...] = (
     ("the whole image", lambda images: images),
     ("letters and markers painted over", without_markers),
@@ -106,26 +93,26 @@ CHANGES: tuple[tuple[str, Callable[[Images], Images]], ...] = (
 )
 
 
-def audit(
+def shortcut_audit(
     predict: Predict,
     images: Images,
     table: Predictions,
     threshold: float,
     *,
     split: str,
-    train: tuple[Images, npt.NDArray[np.int64]] | None = None,
+    train: tuple[Images, Labels] | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Score a model on images with parts taken away, and a classifier that knows exposure alone.
+    """Score a model on images with parts removed, and a classifier that knows exposure alone.
 
-    What the model makes of a mutilated image is what this model reads, not all that can be read: a model trained on
-    borders alone may do better on them.
+    The figures on such an image say what this model reads, not all that can be read: a model trained on borders alone
+    may do better on them.
 
     Args:
-        predict: uint8 [n, S, S, 1] to P(PNEUMONIA) [n].
-        images: uint8 [n, S, S, 1] of one split; validation, since choices may follow from what is found.
-        table: who and what they are, row by row.
+        predict: a function from uint8 [n, S, S, 1] to P(PNEUMONIA) [n].
+        images: uint8 [n, S, S, 1] of one split; validation, because decisions may follow from the result.
+        table: the predictions on them, row by row.
         threshold: of the operating point.
         split: its name, for the record.
         train: images and labels to fit the exposure classifier on; without them it is left out.
@@ -133,35 +120,37 @@ def audit(
         seed: of the bootstrap.
 
     Returns:
-        `split` and `rows`, each with `name`, `auroc`, its `interval`, `sensitivity` and `specificity`, as the report
-        reads them.
+        `split`, `images` (their number) and `rows`, each with `name`, `auroc`, its `interval`, `sensitivity` and
+        `specificity`, as the report reads them.
     """
-    rows = []
-    for name, change in CHANGES:
-        seen = table.with_probabilities(np.clip(predict(change(images)).astype(np.float64), 0, 1))
-        rows.append(_row(name, seen, threshold, resamples, seed))
+    tables = {
+        name: (table.with_probabilities(np.clip(predict(change(images)).astype(np.float64), 0, 1)), threshold)
+        for name, change in CHANGES
+    }
     if train is not None:
         classifier = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
         classifier.fit(exposure_features(train[0]), train[1])
-        said = classifier.predict_proba(exposure_features(images))[:, 1]
-        rows.append(
-            _row(
-                "exposure and sharpness alone (logistic regression)",
-                table.with_probabilities(said),
-                0.5,
-                resamples,
-                seed,
-            )
-        )
-    return {"split": split, "rows": rows}
+        by_exposure = classifier.predict_proba(exposure_features(images))[:, 1]
+        tables[EXPOSURE_ALONE] = table.with_probabilities(by_exposure), 0.5
+    rows = []
+    for name, (changed, cut) in tables.items():
+        figures = score_split(changed, cut, seed, resamples)
+        kept = {figure: figures[figure] for figure in ("auroc", "sensitivity", "specificity")}
+        rows.append({"name": name, **kept, "interval": figures["intervals"]["auroc"]})
+    return {"split": split, "images": len(images), "rows": rows}
 
 
-def _row(name: str, table: Predictions, threshold: float, resamples: int, seed: int) -> dict[str, Any]:
-    found = score(table, threshold, seed, resamples)
-    kept = {figure: found[figure] for figure in ("auroc", "sensitivity", "specificity")}
-    return {"name": name, **kept, "interval": found["intervals"]["auroc"]}
-
-
-def _box(size: int) -> tuple[slice, slice, slice]:
+def _lungs(size: int) -> Mask:
+    """Return True inside the box of the lung fields, [size, size, 1]."""
     top, bottom, left, right = (round(part * size) for part in LUNGS)
-    return slice(None), slice(top, bottom), slice(left, right)
+    box = np.zeros((size, size, 1), bool)
+    box[top:bottom, left:right] = True
+    return box
+
+
+def _border(size: int) -> Mask:
+    """Return True on the border, [size, size, 1]."""
+    edge = max(1, round(BORDER * size))
+    border = np.ones((size, size, 1), bool)
+    border[edge:-edge, edge:-edge] = False
+    return border

@@ -1,4 +1,4 @@
-"""What every plot shares: size, type, colours that colour-blind readers tell apart, and how it is saved."""
+"""Style of all plots: size, font, colours that colour-blind readers can distinguish, and how they are saved."""
 
 from __future__ import annotations
 
@@ -16,14 +16,7 @@ from pneumo_tfds.program.files import replacing
 # Okabe and Ito, Color Universal Design, 2008.
 NORMAL, PNEUMONIA, VIRUS, GREEN, GREY, INK = "#0072B2", "#D55E00", "#E69F00", "#009E73", "#8C8C8C", "#222222"
 BY_CLASS = (NORMAL, PNEUMONIA)
-BY_KIND = {
-    "normal": NORMAL,
-    "NORMAL": NORMAL,
-    "bacteria": PNEUMONIA,
-    "virus": VIRUS,
-    "unknown": GREY,
-    "PNEUMONIA": PNEUMONIA,
-}
+BY_KIND = {"normal": NORMAL, "bacteria": PNEUMONIA, "virus": VIRUS, "unknown": GREY}
 
 DOTS_PER_INCH = 160
 STYLE = {
@@ -54,7 +47,7 @@ STYLE = {
 
 @contextmanager
 def canvas(path: Path, width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> Iterator[Any]:
-    """Yield a figure's axes (one, or an array [rows, columns]); save it to `path` as PNG when the block ends well.
+    """Yield the axes of a figure (one, or an array [rows, columns]); save it to `path` as PNG if the block succeeds.
 
     Args:
         path: of the PNG; replaced at once, never half written.
@@ -70,17 +63,3 @@ def canvas(path: Path, width: float, height: float, rows: int = 1, columns: int 
         yield figure.subplots(rows, columns, **options)
         with replacing(path) as temporary:
             figure.savefig(temporary, metadata={"Software": None})
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A figure for people: rounded, never up to 1 when it is below; a dash for None."""
-    if value is None:
-        return "\u2013"
-    text = f"{value:.{digits}f}"
-    nearly_one = float(text) == 1.0 and value < 1.0
-    return f">{1 - 10**-digits:.{digits}f}" if nearly_one else text
-
-
-def span(limits: list[float] | None, digits: int = 3) -> str:
-    """An interval for people, such as `0.912 to 0.953`; empty for None."""
-    return "" if limits is None else f"{number(limits[0], digits)} to {number(limits[1], digits)}"

@@ -1,120 +1,109 @@
-"""The plots of a run: training curves, and for each split what the predictions are worth."""
+"""Plots of a run: training curves, the images of each split, and the predictions on each split."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-from scipy.stats import beta
+from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from pipeline.evaluation.calibration import reliability
 from pipeline.evaluation.intervals import roc_band
-from pipeline.evaluation.predictions import CLASSES, POSITIVE, Predictions
-from pipeline.report.plot_style import BY_CLASS, BY_KIND, GREEN, GREY, INK, PNEUMONIA, canvas, number, span
-
-if TYPE_CHECKING:
-    from pipeline.data.split import Examples
+from pipeline.evaluation.predictions import CLASSES, POSITIVE, Labels, Names, Predictions
+from pipeline.report.plot_style import BY_CLASS, BY_KIND, GREEN, GREY, INK, PNEUMONIA, canvas
+from pipeline.report.report_tables import number, span
+from pipeline.run_folder.history import Epoch
 
 BAND_RESAMPLES = 1000
 BAND_GRID = np.linspace(0, 1, 201)
 SQUARE = (5.6, 5.2)
+CHANCE = {"color": GREY, "linestyle": "--", "linewidth": 1}
+POINT = {"marker": "o", "linestyle": "none", "color": INK, "zorder": 5}
 ZOOM_ABOVE, ZOOM = 0.9, 0.2
-"""A ROC curve with more area than this also has its upper left corner enlarged, which is this wide."""
+"""A ROC curve with a larger area than this gets an enlargement of its upper left corner, which is this wide."""
 
 
-def training_curves(path: Path, history: Sequence[Mapping[str, str]]) -> None:
-    """Loss, validation AUROC and accuracy, and learning rate by epoch; the epoch with the best AUROC is marked.
+def training_curves(path: Path, epochs: Sequence[Epoch]) -> None:
+    """Draw loss, validation AUROC, validation accuracy and learning rate by epoch; the best AUROC is marked.
 
     Args:
         path: of the PNG.
-        history: rows of `history.csv`; columns that are missing or empty are left out of the plot.
+        epochs: rows of `history.csv`, one or more.
     """
-
-    def column(name: str) -> tuple[list[float], list[float]]:
-        pairs = [(float(row["epoch"]), float(row[name])) for row in history if row.get("epoch") and row.get(name)]
-        return [x for x, _ in pairs], [y for _, y in pairs]
-
-    epochs, auroc = column("validation_auroc")
-    best = epochs[int(np.argmax(auroc))] if auroc else None
-    mark = None if best is None else f"epoch {best:g}, the best AUROC"
+    best = max(epochs, key=lambda epoch: epoch.validation_auroc)
     panels = (
         ("Loss", (("loss", "training", GREY), ("validation_loss", "validation", PNEUMONIA))),
         ("Validation AUROC", (("validation_auroc", "", PNEUMONIA),)),
-        ("Validation accuracy at 0.5", (("validation_accuracy", "", PNEUMONIA),)),
+        ("Validation accuracy at threshold 0.5", (("validation_accuracy", "", PNEUMONIA),)),
         ("Learning rate", (("learning_rate", "", GREY),)),
     )
     with canvas(path, 9, 5.6, 2, 2) as axes:
         for axis, (title, lines) in zip(axes.ravel(), panels, strict=True):
             for name, label, colour in lines:
-                axis.plot(*column(name), color=colour, marker="o", markersize=3.5, label=label)
-            if best is not None:
-                axis.axvline(best, color=GREEN, linestyle=":", linewidth=1.6, label=mark)
+                values = [getattr(epoch, name) for epoch in epochs]
+                axis.plot([epoch.epoch for epoch in epochs], values, "o-", color=colour, markersize=3.5, label=label)
+            mark = f"best AUROC: epoch {best.epoch}"
+            axis.axvline(best.epoch, color=GREEN, linestyle=":", linewidth=1.6, label=mark)
             axis.set_title(title)
             axis.set_xlabel("Epoch")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         for axis in axes[0]:
-            if axis.get_legend_handles_labels()[1]:
-                axis.legend()
+            axis.legend()
         axes[1, 1].yaxis.set_major_formatter("{x:g}")
 
 
 def confusion_matrix(path: Path, counts: Mapping[str, int], title: str) -> None:
-    """Counts `tn, fp, fn, tp` with PNEUMONIA positive; a cell's shade and percentage are its part of the true class."""
+    """Draw the counts `tn, fp, fn, tp`; shade and percentage of a cell are its fraction of the true class."""
     cells = np.array([[counts["tn"], counts["fp"]], [counts["fn"], counts["tp"]]], dtype=float)
     parts = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
     names = (("cleared", "false alarms"), ("missed", "found"))
     with canvas(path, 5.0, 4.3) as axis:
         axis.imshow(parts, cmap="Blues", vmin=0, vmax=1.25)
-        for row in range(2):
-            for column in range(2):
-                colour = "white" if parts[row, column] > 0.75 else INK
-                text = f"{cells[row, column]:,.0f}"
-                axis.text(column, row - 0.1, text, ha="center", va="center", color=colour, fontsize=22, weight="bold")
-                note = f"{names[row][column]}, {parts[row, column]:.1%}"
-                axis.text(column, row + 0.18, note, ha="center", va="center", color=colour)
+        for (row, column), part in np.ndenumerate(parts):
+            style = {"ha": "center", "va": "center", "color": "white" if part > 0.75 else INK}
+            axis.text(column, row - 0.1, f"{cells[row, column]:,.0f}", fontsize=22, weight="bold", **style)
+            axis.text(column, row + 0.18, f"{names[row][column]}, {part:.1%}", **style)
         axis.set_xticks((0, 1), CLASSES)
         axis.set_yticks((0, 1), CLASSES, rotation=90, va="center")
-        axis.set_xlabel("The model says")
-        axis.set_ylabel("The label says")
-        axis.set_title(title)
+        axis.set(xlabel="Decision of the model", ylabel="Label", title=title)
         axis.grid(False)
         axis.spines[:].set_visible(False)
         axis.tick_params(length=0)
 
 
 def roc(path: Path, table: Predictions, figures: Mapping[str, Any], title: str, seed: int = 0) -> None:
-    """The ROC curve with its pointwise 95 % band over patients, and the operating point.
+    """Draw the ROC curve with its pointwise 95 % band over patients, and the operating point.
 
     Args:
         path: of the PNG.
         table: one split with both classes.
-        figures: the split's part of `metrics.json`.
+        figures: the part of `metrics.json` about the split.
         title: of the plot.
         seed: of the band's resampling.
     """
     false_alarms, hits, _ = roc_curve(table.labels, table.probabilities)
     low, high = roc_band(table, BAND_GRID, BAND_RESAMPLES, seed)
+    point = (1 - figures["specificity"], figures["sensitivity"])
     with canvas(path, *SQUARE) as axis:
-        axis.plot((0, 1), (0, 1), color=GREY, linestyle="--", linewidth=1, label="chance")
+        axis.plot((0, 1), (0, 1), label="chance", **CHANCE)
         axis.fill_between(BAND_GRID, low, high, color=PNEUMONIA, alpha=0.2, linewidth=0, label="95 % band")
         limits = span(figures["intervals"]["auroc"])
         axis.plot(false_alarms, hits, color=PNEUMONIA, label=f"AUROC {number(figures['auroc'])} ({limits})")
-        point = (1 - figures["specificity"], figures["sensitivity"])
         text = f"operating point: sensitivity {number(point[1])}, specificity {number(figures['specificity'])}"
-        axis.plot(*point, "o", color=INK, markersize=9, label=text, zorder=5)
+        axis.plot(*point, markersize=9, label=text, **POINT)
         _unit_square(axis, "False-positive rate (1 \u2212 specificity)", "Sensitivity", title)
         axis.legend(loc="lower right")
         if figures["auroc"] > ZOOM_ABOVE:
             corner = axis.inset_axes((0.42, 0.36, 0.52, 0.45), xlim=(-0.003, ZOOM), ylim=(1 - ZOOM, 1.003))
             corner.fill_between(BAND_GRID, low, high, color=PNEUMONIA, alpha=0.2, linewidth=0)
             corner.plot(false_alarms, hits, color=PNEUMONIA)
-            corner.plot(*point, "o", color=INK, markersize=7)
-            corner.set_title("the corner, enlarged", fontsize=9, weight="normal", pad=4)
+            corner.plot(*point, markersize=7, **POINT)
+            corner.set_title("upper left corner, enlarged", fontsize=9, weight="normal", pad=4)
             corner.tick_params(labelsize=8)
             corner.spines[:].set_visible(True)
             for side in (corner.xaxis, corner.yaxis):
@@ -122,44 +111,42 @@ def roc(path: Path, table: Predictions, figures: Mapping[str, Any], title: str, 
 
 
 def precision_recall(path: Path, table: Predictions, figures: Mapping[str, Any], title: str) -> None:
-    """Precision by sensitivity (recall) with the operating point; chance is the prevalence. Arguments as for `roc`."""
+    """Draw precision over sensitivity (recall) with the operating point. Arguments as for `roc`."""
     precision, recall, _ = precision_recall_curve(table.labels, table.probabilities)
     with canvas(path, *SQUARE) as axis:
         prevalence = figures["prevalence"]
-        axis.axhline(prevalence, color=GREY, linestyle="--", linewidth=1, label=f"chance: prevalence {prevalence:.2f}")
+        axis.axhline(prevalence, label=f"chance: prevalence {prevalence:.2f}", **CHANCE)
         limits = span(figures["intervals"]["average_precision"])
         label = f"average precision {number(figures['average_precision'])} ({limits})"
         axis.step(recall, precision, where="post", color=PNEUMONIA, label=label)
         if figures["precision"] is not None:
             text = f"operating point: precision {number(figures['precision'])}"
-            axis.plot(figures["sensitivity"], figures["precision"], "o", color=INK, markersize=9, label=text, zorder=5)
+            axis.plot(figures["sensitivity"], figures["precision"], markersize=9, label=text, **POINT)
         _unit_square(axis, "Sensitivity (recall)", "Precision (positive predictive value)", title)
         axis.legend(loc="lower left")
 
 
 def calibration(path: Path, table: Predictions, figures: Mapping[str, Any], title: str) -> None:
-    """How often images given a probability are PNEUMONIA, with exact 95 % intervals, over where the images lie.
+    """Draw the observed frequency of PNEUMONIA over the predicted probability, above a histogram of the predictions.
 
-    The intervals are Clopper and Pearson's for the images of a bin. Arguments as for `roc`.
+    The 95 % intervals are Clopper and Pearson's for the images of a bin. Arguments as for `roc`.
     """
-    said, seen, counts = reliability(table.labels, table.probabilities)
-    hits = np.round(seen * counts)
-    low = np.nan_to_num(beta.ppf(0.025, hits, counts - hits + 1), nan=0.0)
-    high = np.nan_to_num(beta.ppf(0.975, hits + 1, counts - hits), nan=1.0)
+    predicted, observed, counts = reliability(table.labels, table.probabilities)
+    tests = [binomtest(round(part * n), int(n)) for part, n in zip(observed, counts, strict=True)]
+    low, high = np.transpose([test.proportion_ci(method="exact") for test in tests])
     with canvas(path, 5.6, 6.2, 2, 1, sharex=True, height_ratios=(3.6, 1)) as (axis, below):
-        axis.plot((0, 1), (0, 1), color=GREY, linestyle="--", linewidth=1, label="what is said is what is seen")
+        axis.plot((0, 1), (0, 1), label="perfect calibration", **CHANCE)
         label = f"ECE {number(figures['ece'])}, Brier score {number(figures['brier'])}"
-        axis.errorbar(
-            said, seen, yerr=(seen - low, high - seen), color=PNEUMONIA, fmt="o-", capsize=3, lw=1.4, label=label
-        )
+        style = {"color": PNEUMONIA, "fmt": "o-", "capsize": 3, "lw": 1.4}
+        axis.errorbar(predicted, observed, yerr=(observed - low, high - observed), label=label, **style)
         axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="Fraction that is PNEUMONIA", title=title)
         axis.legend(loc="best")
         below.hist(table.probabilities, bins=np.linspace(0, 1, 41), color=GREY)
-        below.set(yscale="log", xlabel="P(PNEUMONIA) that the model says", ylabel="Images")
+        below.set(yscale="log", xlabel="Predicted P(PNEUMONIA)", ylabel="Images")
 
 
 def scores(path: Path, table: Predictions, threshold: float, title: str) -> None:
-    """Histogram of P(PNEUMONIA) for each class (counts on a logarithmic scale), and the threshold."""
+    """Draw the histogram of P(PNEUMONIA) for each class (counts on a logarithmic scale), and the threshold."""
     edges = np.linspace(0, 1, 41)
     with canvas(path, 6.4, 4.2) as axis:
         for label, (name, colour) in enumerate(zip(CLASSES, BY_CLASS, strict=True)):
@@ -168,29 +155,27 @@ def scores(path: Path, table: Predictions, threshold: float, title: str) -> None
             axis.hist(chosen, bins=edges, label=f"{name} ({len(chosen):,})", hatch=("", "///")[label], **style)
         axis.axvline(threshold, color=INK, linewidth=1.6, linestyle=":", label=f"threshold {threshold:g}")
         axis.set(yscale="log", ylim=(0.8, None), xlim=(-0.01, 1.01), title=title)
-        axis.set(xlabel="P(PNEUMONIA) that the model says", ylabel="Images (log scale)")
+        axis.set(xlabel="Predicted P(PNEUMONIA)", ylabel="Images (log scale)")
         axis.legend(loc="upper center", ncols=1)
 
 
 def class_distribution(path: Path, counts: Mapping[str, Mapping[str, int]]) -> None:
-    """How many images of each kind each split has.
+    """Draw the number of images of each kind in each split.
 
     Args:
         path: of the PNG.
-        counts: split to kind (`normal`, `bacteria`, `virus`, `unknown`, or the classes' own names) to images.
+        counts: split to kind (`normal`, `bacteria`, `virus`, `unknown`) to images, as from `count_kinds`.
     """
     splits = list(counts)
     kinds = [kind for kind in BY_KIND if any(counts[split].get(kind) for split in splits)]
+    totals = [sum(counts[split].values()) for split in splits]
     with canvas(path, 6.8, 0.9 + 0.75 * len(splits)) as axis:
-        totals = [sum(counts[split].values()) for split in splits]
         left = np.zeros(len(splits))
         for kind in kinds:
             widths = np.array([counts[split].get(kind, 0) for split in splits])
-            axis.barh(splits, widths, left=left, color=BY_KIND[kind], height=0.62, label=kind, edgecolor="white")
-            for row, width in enumerate(widths):
-                if width > 0.06 * max(totals):
-                    middle = left[row] + width / 2
-                    axis.text(middle, row, f"{width:,}", ha="center", va="center", color="white", weight="bold")
+            texts = [f"{width:,}" if width > 0.06 * max(totals) else "" for width in widths]
+            bars = axis.barh(splits, widths, 0.62, left, color=BY_KIND[kind], label=kind, edgecolor="white")
+            axis.bar_label(bars, texts, label_type="center", color="white", weight="bold")
             left += widths
         for row, total in enumerate(totals):
             axis.text(total + 0.015 * max(totals), row, f"{total:,}", va="center", color=INK)
@@ -204,7 +189,7 @@ def class_distribution(path: Path, counts: Mapping[str, Mapping[str, int]]) -> N
 def draw_split(folder: Path, split: str, table: Predictions, figures: Mapping[str, Any], threshold: float) -> None:
     """Draw every plot of one split into `folder` as `KIND_SPLIT.png`; curves need both classes."""
     confusion_matrix(folder / f"confusion_matrix_{split}.png", figures["confusion_matrix"], f"Decisions, {split}")
-    scores(folder / f"scores_{split}.png", table, threshold, f"Scores, {split}")
+    scores(folder / f"scores_{split}.png", table, threshold, f"Predicted probabilities, {split}")
     if figures["auroc"] is None:
         return
     roc(folder / f"roc_{split}.png", table, figures, f"ROC, {split}")
@@ -212,10 +197,10 @@ def draw_split(folder: Path, split: str, table: Predictions, figures: Mapping[st
     calibration(folder / f"calibration_{split}.png", table, figures, f"Calibration, {split}")
 
 
-def kinds_of(table: Predictions | Examples) -> dict[str, int]:
-    """How many images of each kind a table or a split has, for `class_distribution`."""
-    positive = table.labels == POSITIVE
-    return {"normal": int(np.sum(~positive)), **Counter(map(str, table.subtypes[positive]))}
+def count_kinds(labels: Labels, subtypes: Names) -> dict[str, int]:
+    """Return the number of images of each kind, for `class_distribution`; labels and subtypes are [n]."""
+    positive = labels == POSITIVE
+    return {"normal": int(np.sum(~positive)), **Counter(map(str, subtypes[positive]))}
 
 
 def _unit_square(axis: Any, across: str, up: str, title: str) -> None:

@@ -1,217 +1,162 @@
-"""One page about one run, `report.html`: everything embedded, nothing fetched, rebuilt from the run folder at any time.
+"""The report of a run, `report.html`: one page with everything embedded, rebuilt from the run folder at any time.
 
-The page names no patient, file or folder unless asked to: images are told by their row in `predictions.csv`.
+The page names no patient, file or folder unless asked to: images are identified by their row in `predictions.csv`.
 """
 
 from __future__ import annotations
 
-import base64
-import csv
-from collections.abc import Mapping
-from dataclasses import dataclass
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
+from jinja2 import UndefinedError
 
+from pipeline.config.config_json import with_current_names
 from pipeline.evaluation.evaluation_lock import verify
+from pipeline.evaluation.metrics import most_confident_errors
 from pipeline.evaluation.predictions import Predictions, read_csv
-from pipeline.report.plot_style import number, span
-from pipeline.report.report_tables import (
-    classification,
-    counted,
-    figure_rows,
-    flat,
-    mistake_rows,
-    per_thousand,
-    subtype_rows,
-    verdict,
-    warnings,
-)
+from pipeline.evaluation.shifts import SHIFTS
+from pipeline.report import report_tables
+from pipeline.run_folder import history
+from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json, write_text
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, write_text
+from pneumo_tfds.program.html_page import data_uri, render
 
-TEMPLATE = Path(__file__).with_name("template.html")
-MISTAKES_LISTED = 12
+ERRORS_LISTED = 12
 EVALUATION = "evaluation-"
 CAPTIONS = {
-    "confusion_matrix": "Each row is what the label says; percentages are of the row.",
-    "roc": "Every threshold at once. The band holds 95 % of resamples of patients at each false-positive rate; the dot "
-    "is the threshold in use.",
-    "precision_recall": "How many of the images called PNEUMONIA are. It depends on the prevalence of this split.",
-    "calibration": "Points on the diagonal mean what they say. Below it the model says PNEUMONIA too surely, "
-    "above it too timidly. "
-    "Bars are 95 % intervals, counting images as independent.",
-    "scores": "What the model says of each class. Bars right of the threshold are called PNEUMONIA.",
-    "mistakes": "The surest mistakes. Where there is a second picture: orange spoke for PNEUMONIA, blue against, on "
-    "one scale. A heat map shows what moved this network, not where disease is.",
+    "confusion_matrix": "Each row is one label; the percentages are of the row.",
+    "roc": "All thresholds at once. At each false-positive rate, the band contains 95 % of the resamples of patients. "
+    "The dot is the threshold in use.",
+    "precision_recall": "Precision is the fraction of images called PNEUMONIA that are PNEUMONIA. It depends on the "
+    "prevalence of this split.",
+    "calibration": "On the diagonal, predicted probabilities equal observed frequencies. Below it the model predicts "
+    "too high a probability of PNEUMONIA, above it too low a one. The bars are 95 % intervals that count images as "
+    "independent.",
+    "scores": "Predicted probabilities by label. Images to the right of the threshold are called PNEUMONIA.",
+    "mistakes": "The most confident errors. If there is a second picture, it is the heat map: orange areas spoke for "
+    "PNEUMONIA, blue ones against it, all on one scale. A heat map shows what influenced this network, not where "
+    "disease is.",
     "class_distribution": "",
-    "examples": "Drawn at random from what the model was given, at the size that it sees.",
-    "training_curves": "Validation figures are of the weights that would be kept.",
+    "examples": "A random selection of the model's input, at the size that the model sees.",
+    "training_curves": "The validation figures are of the weights that would be kept after that epoch.",
 }
-ORDER = tuple(CAPTIONS)
 
 
-@dataclass(frozen=True)
-class Plot:
-    """A PNG of the run folder, ready to embed."""
-
-    name: str
-    caption: str
-    data: str
-    """base64."""
-
-    @property
-    def kind(self) -> str:
-        """The part of the name before the split."""
-        return next((kind for kind in ORDER if self.name.startswith(kind)), self.name)
-
-    @property
-    def title(self) -> str:
-        """For readers who cannot see the picture."""
-        return self.name.replace("_", " ")
-
-
-def write_report(run_dir: Path, *, show_names: bool = False) -> Path:
+def write_report(folder: RunFolder, *, show_names: bool = False) -> None:
     """Build `report.html` from the files of a run folder, and replace the one that is there.
 
-    With `show_names` it names the files of the mistakes and the folders of the settings.
+    Only splits that are in both `metrics.json` and `predictions.csv` are shown, `test` first. Plots and the files of
+    later stages are shown if they exist.
 
-    It reads `config.json`, `metrics.json`, `predictions.csv`, and, where they are, `history.csv`, `parity.json`,
-    `shortcuts.json`, `explanation.json`, `lock.json` and `plots/*.png`. Only splits that are in both `metrics.json`
-    and `predictions.csv` are shown; `test` first.
-
-    Returns:
-        The path of the page.
+    Args:
+        folder: of the run; `metrics.json` and `predictions.csv` must exist.
+        show_names: name the files of the errors, and the folders in the settings.
 
     Raises:
         InputError: the run has no metrics or predictions yet, or one of its files cannot be read.
     """
-    metrics = _json(run_dir / "metrics.json", needed=True)
-    tables = read_csv(run_dir / "predictions.csv")
-    page = render(_title(run_dir.resolve(), show_names), metrics, tables, run_dir, show_names=show_names)
-    report = run_dir / "report.html"
-    write_text(report, page)
-    return report
-
-
-def _title(run_dir: Path, show_names: bool) -> str:
-    """The folder's name; that of a run evaluated on other images has the name of their folder in it."""
-    other = run_dir.name.startswith(EVALUATION) and not show_names
-    return f"{run_dir.parent.name}, on other images" if other else run_dir.name
-
-
-def render(
-    name: str,
-    metrics: Mapping[str, Any],
-    tables: Mapping[str, Predictions],
-    run_dir: Path,
-    *,
-    show_names: bool = False,
-) -> str:
-    """The page as text; arguments are what `write_report` read."""
+    metrics, tables = folder.read_json(folder.metrics), read_csv(folder.predictions)
+    path = folder.path.resolve()
+    other = path.name.startswith(EVALUATION) and not show_names  # then its name is that of the folder of other images
+    texts = (report_tables.number, report_tables.span, report_tables.percent, report_tables.counted)
     try:
-        point, dataset = metrics["operating_point"], metrics.get("dataset") or {}
-        shown = [split for split in sorted(metrics["splits"], key=_test_first) if split in tables]
-        if not shown:
-            raise InputError(f"{run_dir} has no predictions for the splits of its metrics; evaluate the run again")
-        named = {str(value) for table in tables.values() for value in (*table.filenames, *table.patients)}
-        private = None if show_names else named
-        plots = _plots(run_dir / "plots")
-        splits = []
-        for split in shown:
-            figures = metrics["splits"][split]
-            splits.append(
-                {
-                    "name": split,
-                    "figures": figures,
-                    "classification": classification(tables[split], point["threshold"]),
-                    "thousand": per_thousand(figures),
-                    "subtypes": subtype_rows(figures),
-                    "mistakes": mistake_rows(tables, split, point["threshold"], MISTAKES_LISTED, files=show_names),
-                    "plots": [plot for plot in plots if plot.name == f"{plot.kind}_{split}"],
-                }
-            )
-        used = {plot.name for split in splits for plot in split["plots"]}
-        environment = Environment(
-            loader=FileSystemLoader(TEMPLATE.parent),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters |= {"number": number, "span": span, "percent": _percent}
-        return environment.get_template(TEMPLATE.name).render(
-            name=name,
+        page = render(
+            "pipeline.report",
+            "template.html",
+            name=f"{path.parent.name}, on other images" if other else path.name,
             show_names=show_names,
-            phantom=bool(dataset.get("phantom") or dataset.get("phantoms"))
-            or "phantom" in str(dataset.get("name", "")),
-            verdict=verdict(metrics, shown[0]),
-            warnings=warnings(metrics, shown[0]),
-            dataset=dataset,
-            test_origin=dataset.get("test_origin"),
-            point=point,
-            metrics=metrics,
-            splits=splits,
-            comparison=figure_rows(metrics, shown),
-            other_plots=[plot for plot in plots if plot.name not in used],
-            configuration=flat(_json(run_dir / "config.json"), private),
-            data_summary=flat(counted(dataset), private),
-            training=_training(run_dir / "history.csv"),
-            parity=_json(run_dir / "parity.json"),
-            robustness=_json(run_dir / "robustness.json"),
-            shortcuts=_json(run_dir / "shortcuts.json"),
-            explanation=_json(run_dir / "explanation.json"),
-            lock=verify(run_dir),
+            training=_training(history.read(folder.history)),
+            parity=_optional(folder, folder.parity),
+            robustness=_optional(folder, folder.robustness),
+            shortcuts=_optional(folder, folder.shortcuts),
+            explanation=_optional(folder, folder.explanation),
+            lock=verify(folder),
+            **_evaluation(folder, metrics, tables, show_names),
+            **{function.__name__: function for function in texts},
         )
     except InputError:
         raise
     except (*JSON_SHAPE_ERRORS, UndefinedError) as error:
-        raise InputError(f"a JSON file in {run_dir} is not complete ({error}); evaluate the run again") from error
+        reason = f"a JSON file in {folder.path} is not complete ({error})"
+        raise InputError(f"{reason}; evaluate the run again") from error
+    write_text(folder.report, page)
+
+
+def _evaluation(
+    folder: RunFolder, metrics: Mapping[str, Any], tables: Mapping[str, Predictions], show_names: bool
+) -> dict[str, Any]:
+    """Return what the template shows of the figures, the predictions, the plots and the settings."""
+    point, dataset = metrics["operating_point"], metrics.get("dataset") or {}
+    shown = [split for split in sorted(metrics["splits"], key=_test_first) if split in tables]
+    if not shown:
+        raise InputError(f"{folder.path} has no predictions for the splits of its metrics; evaluate the run again")
+    plots = _plots(folder)
+    errors = {
+        split: most_confident_errors(
+            tables[split].labels, tables[split].probabilities, point["threshold"], ERRORS_LISTED
+        )
+        for split in shown
+    }
+    splits = [
+        {
+            "name": split,
+            "figures": metrics["splits"][split],
+            "classification": report_tables.classification_rows(tables[split], point["threshold"]),
+            "thousand": report_tables.per_thousand(metrics["splits"][split]),
+            "errors": report_tables.error_rows(tables, split, errors[split], files=show_names),
+            "plots": [plot for plot in plots if plot["name"] == f"{plot['kind']}_{split}"],
+        }
+        for split in shown
+    ]
+    names = {str(value) for table in tables.values() for value in (*table.filenames, *table.patients)}
+    private = None if show_names else names
+    configuration = with_current_names(_optional(folder, folder.config))
+    under_shift = folder.robustness.exists() or configuration.get("evaluation", {}).get("threshold_under_shift", False)
+    return {
+        "headline": report_tables.headline(metrics, shown[0]),
+        "warnings": report_tables.warnings(metrics, shown[0]),
+        "metrics": metrics,
+        "dataset": dataset,
+        "phantom": bool(dataset.get("phantom")),
+        "point": point,
+        "views": 1 + len(SHIFTS) if under_shift else 1,
+        "splits": splits,
+        "figures": report_tables.FIGURES,
+        "other_plots": [plot for plot in plots if not any(plot in split["plots"] for split in splits)],
+        "configuration": report_tables.setting_rows(configuration, private),
+        "data_summary": report_tables.setting_rows(report_tables.without_lists(dataset), private),
+    }
+
+
+def _plots(folder: RunFolder) -> list[dict[str, str]]:
+    """Return the PNGs of the run, in the order of `CAPTIONS`, ready to be embedded."""
+    found = []
+    for path in sorted(folder.plots.glob("[!.]*.png")):
+        kind = next((kind for kind in CAPTIONS if path.stem.startswith(kind)), path.stem)
+        text = {"title": path.stem.replace("_", " "), "caption": CAPTIONS.get(kind, "")}
+        found.append({"name": path.stem, "kind": kind, "source": data_uri(path.read_bytes()), **text})
+    order = [*CAPTIONS, *(plot["kind"] for plot in found)]
+    return sorted(found, key=lambda plot: order.index(plot["kind"]))
+
+
+def _optional(folder: RunFolder, path: Path) -> dict[str, Any]:
+    return folder.read_json(path) if path.exists() else {}
 
 
 def _test_first(split: str) -> tuple[int, str]:
     return ({"test": 0, "validation": 1}.get(split, 2), split)
 
 
-def _percent(value: float | None, digits: int = 1) -> str:
-    return "\u2013" if value is None else f"{100 * value:.{digits}f} %"
-
-
-def _json(path: Path, needed: bool = False) -> dict[str, Any]:
-    if not path.exists() and not needed:
+def _training(epochs: Sequence[history.Epoch]) -> dict[str, Any]:
+    """Return the number of epochs, the best one, the minutes in all and the median of images a second."""
+    if not epochs:
         return {}
-    content = read_json(path, "evaluate the run first")
-    if not isinstance(content, dict):
-        raise InputError(f"{path} holds no object; evaluate the run again")
-    return content
-
-
-def _plots(folder: Path) -> list[Plot]:
-    found = []
-    for path in sorted(folder.glob("[!.]*.png")):
-        plot = Plot(path.stem, "", base64.b64encode(path.read_bytes()).decode("ascii"))
-        found.append(Plot(plot.name, CAPTIONS.get(plot.kind, ""), plot.data))
-    return sorted(found, key=lambda plot: (ORDER.index(plot.kind) if plot.kind in ORDER else len(ORDER), plot.name))
-
-
-def _training(path: Path) -> dict[str, Any]:
-    """Epochs, the best validation AUROC and its epoch, minutes, images a second, from `history.csv` if it is there."""
-    if not path.exists():
-        return {}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        aurocs = [(float(row["validation_auroc"]), row["epoch"]) for row in rows if row.get("validation_auroc")]
-        seconds = [float(row["seconds"]) for row in rows if row.get("seconds")]
-        speeds = sorted(float(row["images_per_second"]) for row in rows if row.get("images_per_second"))
-    except (*JSON_SHAPE_ERRORS, OSError, csv.Error) as error:
-        raise InputError(f"{path} is no table of epochs ({error}); remove it, or take it from a copy") from error
-    best = max(aurocs, key=lambda pair: pair[0]) if aurocs else (None, "")
     return {
-        "epochs": len(rows),
-        "best_auroc": best[0],
-        "best_epoch": best[1],
-        "minutes": sum(seconds) / 60 if seconds else None,
-        "images_per_second": speeds[len(speeds) // 2] if speeds else None,
+        "epochs": len(epochs),
+        "best": max(epochs, key=lambda epoch: epoch.validation_auroc),
+        "minutes": sum(epoch.seconds for epoch in epochs) / 60,
+        "images_per_second": statistics.median_high(epoch.images_per_second for epoch in epochs),
     }

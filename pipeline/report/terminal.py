@@ -1,4 +1,4 @@
-"""The figures of a run on the terminal."""
+"""Summary of a run's figures on the terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FIGURES = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision
 
 
 def show(folder: RunFolder) -> None:
-    """Print the figures of every split, and where the report is."""
+    """Print the figures of every split, and the path of the report."""
     metrics = folder.read_json(folder.metrics)
     table = Table(title="95 % intervals by bootstrap over patients; PNEUMONIA is positive")
     table.add_column("")
@@ -21,8 +21,8 @@ def show(folder: RunFolder) -> None:
         cells = []
         for figures in metrics["splits"].values():
             value, limits = figures[name], figures["intervals"].get(name)
-            span = f"  [{limits[0]:.3f}, {limits[1]:.3f}]" if limits else ""
-            cells.append("undefined" if value is None else f"{value:.3f}{span}")
+            interval = f"  [{limits[0]:.3f}, {limits[1]:.3f}]" if limits else ""
+            cells.append("undefined" if value is None else f"{value:.3f}{interval}")
         table.add_row(name.replace("_", " "), *cells)
     Console().print(table)
     point = metrics["operating_point"]

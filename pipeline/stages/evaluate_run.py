@@ -9,7 +9,7 @@ from pipeline.data.dataset import with_dataset
 from pipeline.data.group_holdout import splits_of
 from pipeline.data.split import Split, StoredSplit, open_splits
 from pipeline.evaluation.predictions import as_written, read_csv
-from pipeline.evaluation.scoring import choice_from_json
+from pipeline.evaluation.scoring import Decision
 from pipeline.networks.forward_pass import OutputsFn
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
@@ -37,7 +37,7 @@ def evaluate_run(
         InputError: the run is not finished, or there is nothing to score.
     """
     run = RunFolder(run_dir)
-    config, choice = run.read_config(), choice_from_json(run.read_json(run.metrics))
+    config, decision = run.read_config(), Decision.from_json(run.read_json(run.metrics), run.metrics)
     model = load_model(run.model)
     outputs = OutputsFn(model)
     if source:
@@ -56,7 +56,7 @@ def evaluate_run(
             tables[name] = predictions_of(examples, as_written(outputs.probabilities(examples.images)))
         if target is not run:
             target.write_config(config)
-        write_scores(target, config, tables, choice)
+        write_scores(target, config, tables, decision)
         illustrate(target, model, splits, config.evaluation.evaluation_seed, show_names=show_names)
     return target
 

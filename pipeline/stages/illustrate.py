@@ -8,13 +8,14 @@ import keras
 import numpy as np
 
 from pipeline.data.split import Split
-from pipeline.evaluation.metrics import worst_mistakes
+from pipeline.evaluation.metrics import most_confident_errors
 from pipeline.evaluation.occlusion import occlusion_check
 from pipeline.evaluation.predictions import POSITIVE, Predictions, read_csv
-from pipeline.evaluation.shortcuts import audit
+from pipeline.evaluation.shortcuts import shortcut_audit
 from pipeline.networks.forward_pass import OutputsFn
 from pipeline.report import plots, xray_grids
 from pipeline.report.report_page import write_report
+from pipeline.report.report_tables import error_rows
 from pipeline.run_folder import history
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.files import write_json
@@ -39,23 +40,22 @@ def illustrate(
     metrics = folder.read_json(folder.metrics)
     threshold = metrics["operating_point"]["threshold"]
     tables, ask = read_csv(folder.predictions), OutputsFn(model)
-    if rows := history.read(folder.history):
-        texts = [{name: str(value) for name, value in vars(row).items()} for row in rows]
-        plots.training_curves(folder.plots / "training_curves.png", texts)
-    counts = {name: plots.kinds_of(split.examples) for name, split in splits.items()}
+    if epochs := history.read(folder.history):
+        plots.training_curves(folder.plots / "training_curves.png", epochs)
+    counts = {name: plots.count_kinds(split.examples.labels, split.examples.subtypes) for name, split in splits.items()}
     plots.class_distribution(folder.plots / "class_distribution.png", counts)
     shown = next(iter(splits.values())).examples
     xray_grids.examples(folder.plots / "examples.png", shown.images, shown.labels, seed)
     for name, table in tables.items():
         plots.draw_split(folder.plots, name, table, metrics["splits"][name], threshold)
-        worst = worst_mistakes(table.labels, table.probabilities, threshold, ERRORS_SHOWN)
+        worst = most_confident_errors(table.labels, table.probabilities, threshold, ERRORS_SHOWN)
         if len(worst):
             images = splits[name].examples.images[worst]
-            titles = xray_grids.mistake_titles(tables, name, worst)
-            xray_grids.mistakes(folder.plots / f"mistakes_{name}.png", images, ask(images).get("heatmap"), titles)
+            rows = error_rows(tables, name, worst)
+            xray_grids.errors(folder.plots / f"mistakes_{name}.png", images, ask(images).get("heatmap"), rows)
     if "validation" in tables:
         _check(folder, ask, splits, tables["validation"], threshold, seed)
-    write_report(folder.path, show_names=show_names)
+    write_report(folder, show_names=show_names)
 
 
 def _check(
@@ -74,7 +74,9 @@ def _check(
         train = splits["train"].examples
         every = max(1, len(train) // SHORTCUT_TRAINING_IMAGES)
         learned_from = train.images[::every], train.labels[::every]
-    found = audit(ask.probabilities, images, some, threshold, split="validation", train=learned_from, seed=seed)
+    found = shortcut_audit(
+        ask.probabilities, images, some, threshold, split="validation", train=learned_from, seed=seed
+    )
     write_json(folder.shortcuts, found)
     called = np.flatnonzero((some.probabilities >= threshold) & (some.labels == POSITIVE))
     heatmaps = ask(images[called]).get("heatmap") if len(called) else None

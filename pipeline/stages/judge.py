@@ -15,7 +15,7 @@ from pipeline.evaluation.evaluation_lock import write_lock
 from pipeline.evaluation.predictions import Predictions, write_csv
 from pipeline.evaluation.robustness import UNCHANGED, pooled, summary
 from pipeline.evaluation.robustness import views as score_views
-from pipeline.evaluation.scoring import Choice, calibrated, decide, score_splits
+from pipeline.evaluation.scoring import Decision, calibrated, decide, score_splits
 from pipeline.networks.forward_pass import LogitsFn
 from pipeline.networks.models import inference_model
 from pipeline.run_folder.folder import RunFolder
@@ -52,13 +52,13 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
         views = score_views(views[UNCHANGED], validation.examples.images, logits.probabilities, seed)
     # Class weights make the network believe that both classes are equally common; the bias corrects that.
     rule, with_bias = config.evaluation.threshold_rule, config.fit.class_weights
-    choice = decide(views[UNCHANGED], rule, with_bias=with_bias, views=pooled(views))
-    save_model(folder.model, inference_model(network, choice.temperature, choice.bias))
-    point = choice.operating_point
-    write_lock(folder.path, choice.temperature, point.threshold, point.rule, choice.bias)
+    decision = decide(views[UNCHANGED], rule, with_bias=with_bias, views=pooled(views))
+    save_model(folder.model, inference_model(network, decision.temperature, decision.bias))
+    point = decision.operating_point
+    write_lock(folder, decision)
 
     def final(table: Predictions) -> Predictions:
-        return calibrated(table, choice.temperature, choice.bias)
+        return calibrated(table, decision)
 
     if config.evaluation.threshold_under_shift:
         write_json(folder.robustness, summary({name: final(view) for name, view in views.items()}, point.threshold))
@@ -66,7 +66,7 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
     tables |= {
         name: final(uncalibrated(split)) for name, split in splits.items() if name not in ("train", "validation")
     }
-    write_scores(folder, config, tables, choice)
+    write_scores(folder, config, tables, decision)
 
 
 def predictions_of(examples: Examples, probabilities: NDArray[np.float64]) -> Predictions:
@@ -80,9 +80,9 @@ def predictions_of(examples: Examples, probabilities: NDArray[np.float64]) -> Pr
     )
 
 
-def write_scores(folder: RunFolder, config: RunConfig, tables: Mapping[str, Predictions], choice: Choice) -> None:
+def write_scores(folder: RunFolder, config: RunConfig, tables: Mapping[str, Predictions], decision: Decision) -> None:
     """Score tables of calibrated predictions at the chosen threshold; write `predictions.csv` and `metrics.json`."""
-    figures = score_splits(tables, choice, config.evaluation.evaluation_seed, config.evaluation.resamples)
+    figures = score_splits(tables, decision, config.evaluation.evaluation_seed, config.evaluation.resamples)
     write_csv(folder.predictions, tables)
     write_json(folder.metrics, {"dataset": describe(config.data.built), **figures})
 

@@ -152,9 +152,9 @@ def leaderboard(path):
 
 
 def ladder(path):
-    from pipeline.ladder import Ladder, _write
+    from pipeline.ladder import Ladder, write_tables
 
-    _write(Ladder(out=path.parent), {"base": "not run"})
+    write_tables(Ladder(out=path.parent), {"base": "not run"})
 
 
 def events(path):

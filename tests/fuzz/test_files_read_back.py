@@ -84,34 +84,38 @@ def test_metrics(data, folder, mutated, changed, input_error_only):
     """What evaluation, export and comparison take from metrics.json."""
     from export.inference.onnx_metadata import Metadata, metadata_of_run
     from pipeline.compare import load
-    from pipeline.evaluation.scoring import choice_from_json
+    from pipeline.evaluation.scoring import Decision
     from pipeline.run_folder.folder import RunFolder
 
     run = RunFolder(folder)
     run.metrics.write_bytes(data.draw(texts(METRICS)(mutated, changed)))
     run.predictions.write_text("split,filename,patient,subtype,label,probability\ntest,a,p,virus,PNEUMONIA,0.5\n")
     with input_error_only("metrics.json"):
-        assert 0 <= load(folder, "test").threshold <= 1
+        assert 0 <= load(run, "test").threshold <= 1
     with input_error_only("metrics.json"):
         made = metadata_of_run(run.read_json(run.metrics), 8, str(folder))
         Metadata.from_props(made.to_props(), "m.onnx metrics.json")
     with input_error_only("metrics.json"):
-        choice = choice_from_json(run.read_json(run.metrics))
-        assert choice.temperature > 0
-        assert 0 <= choice.operating_point.threshold <= 1
+        decision = Decision.from_json(run.read_json(run.metrics), run.metrics)
+        assert decision.temperature > 0
+        assert 0 <= decision.operating_point.threshold <= 1
 
 
 @given(data=st.data())
 def test_lock(data, folder, mutated, changed, input_error_only):
     from pipeline.evaluation.evaluation_lock import verify, write_lock
+    from pipeline.evaluation.scoring import Decision
+    from pipeline.run_folder.folder import RunFolder
 
-    (folder / "lock.json").unlink(missing_ok=True)
-    for name, content in (("model.keras", "x"), ("config.json", "{}"), ("metrics.json", text(METRICS))):
-        (folder / name).write_text(content)
-    path = write_lock(folder, 1.1, 0.4, "youden", 0.1)
-    path.write_bytes(data.draw(texts(json.loads(path.read_text()))(mutated, changed)))
+    run = RunFolder(folder)
+    run.evaluation_lock.unlink(missing_ok=True)
+    for path, content in ((run.model, "x"), (run.config, "{}"), (run.metrics, text(METRICS))):
+        path.write_text(content)
+    write_lock(run, Decision.from_json(METRICS, run.metrics))
+    lock = json.loads(run.evaluation_lock.read_text())
+    run.evaluation_lock.write_bytes(data.draw(texts(lock)(mutated, changed)))
     with input_error_only("lock.json"):
-        assert verify(folder).verdict
+        assert verify(run).summary
 
 
 TABLE = "split,filename,patient,subtype,label,probability\n" + "".join(
@@ -141,15 +145,12 @@ HISTORY = (
 
 @given(data=st.data())
 def test_history(data, folder, mutated, input_error_only):
-    from pipeline.report.report_page import _training
     from pipeline.run_folder import history
 
     path = folder / "history.csv"
     path.write_bytes(data.draw(mutated([HISTORY.encode()])))
     with input_error_only("history.csv"):
         history.read(path)
-    with input_error_only("history.csv"):
-        _training(path)
 
 
 BUILT = {
@@ -320,6 +321,7 @@ def test_checkpoint(data, folder, mutated, input_error_only):
 def test_report(data, tmp_path_factory, changed, input_error_only):
     """The page is made of six files; each may be wrong."""
     from pipeline.report.report_page import write_report
+    from pipeline.run_folder.folder import RunFolder
 
     run = tmp_path_factory.mktemp("report")
     files = {"metrics.json": METRICS, "config.json": settings_of_a_run(), "parity.json": {"files": {}}}
@@ -328,4 +330,5 @@ def test_report(data, tmp_path_factory, changed, input_error_only):
         (run / each).write_text(text(data.draw(changed(content)) if each == name else content))
     (run / "predictions.csv").write_text(TABLE)
     with input_error_only():
-        assert write_report(run).stat().st_size > 1000
+        write_report(RunFolder(run))
+        assert (run / "report.html").stat().st_size > 1000

@@ -394,14 +394,15 @@ CASES = (
         _taking("runs", then=_one_class)),
     Bad("compare-split", "pipeline.compare runs/one runs/two --split train", "a split without predictions",
         "not for train", _taking("runs")),
-    Bad("compare-threshold", "pipeline.compare runs/one runs/two", "a threshold that is a word", "gives no threshold",
+    Bad("compare-threshold", "pipeline.compare runs/one runs/two", "a threshold that is a word",
+        "lacks a full operating point",
         _metrics(lambda value: value["operating_point"].update(threshold="high"), "runs/two")),
     Bad("compare-resamples", "pipeline.compare a b --resamples 5", "too few resamples", "--resamples is 5"),
     Bad("compare-json", "pipeline.compare runs/one runs/two --resamples 100 --json runs", "a folder for the JSON",
         "cannot write runs", _taking("runs")),
     # Experiments.
     Bad("ladder-row", "pipeline.ladder --rows magic", "an experiment that does not exist", "there is no such row"),
-    Bad("ladder-seeds", "pipeline.ladder --seeds 0", "no seeds", "--seeds and --epochs must be 1 or more"),
+    Bad("ladder-seeds", "pipeline.ladder --seeds 0", "no seeds", "--seeds is 0; it must be 1 or more"),
     Bad("ladder-source", "pipeline.ladder --rows base --out out --source none", "a source that is not there",
         "none: no such file or folder"),
     # Searches.

@@ -9,8 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from pipeline.compare import CompareConfig, compare, load, main
+from pipeline.compare import Compare, compare, load, main
 from pipeline.evaluation.predictions import Predictions, read_csv, write_csv
+from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 
 
@@ -24,10 +25,17 @@ def table(noise, seed=0, n=120):
 
 
 def write_run(folder, test, threshold=0.5):
-    write_csv(folder / "predictions.csv", {"validation": table(1.0, 9), "test": test})
-    point = {"threshold": threshold, "rule": "youden", "chosen_on": "validation"}
-    (folder / "metrics.json").write_text(json.dumps({"operating_point": point}))
-    return folder
+    run = RunFolder(folder)
+    write_csv(run.predictions, {"validation": table(1.0, 9), "test": test})
+    point = {
+        "threshold": threshold,
+        "rule": "youden",
+        "chosen_on": "validation",
+        "sensitivity": 0.9,
+        "specificity": 0.9,
+    }
+    run.metrics.write_text(json.dumps({"operating_point": point, "temperature": 1.0, "calibration": {}}))
+    return run
 
 
 @pytest.fixture
@@ -35,11 +43,11 @@ def runs(tmp_path):
     return [write_run(tmp_path / name, table(noise, seed)) for name, noise, seed in (("a", 1.0, 1), ("b", 4.0, 2))]
 
 
-def test_a_better_run_is_told_from_a_worse_one_whatever_the_order_of_rows(runs, capsys, tmp_path):
-    worse = read_csv(runs[1] / "predictions.csv")
+def test_a_better_run_is_distinguished_from_a_worse_one_whatever_the_order_of_rows(runs, capsys, tmp_path):
+    worse = read_csv(runs[1].predictions)
     shuffled = np.random.default_rng(0).permutation(120)
-    write_csv(runs[1] / "predictions.csv", {**worse, "test": worse["test"].take(shuffled)})
-    main(CompareConfig(runs=tuple(runs), json=tmp_path / "out.json"))
+    write_csv(runs[1].predictions, {**worse, "test": worse["test"].take(shuffled)})
+    main(Compare(runs=tuple(run.path for run in runs), json=tmp_path / "out.json"))
     content = json.loads((tmp_path / "out.json").read_text())
     (pair,) = content["pairs"]
     assert (content["images"], content["patients"], content["split"]) == (120, 60, "test")
@@ -53,7 +61,7 @@ def test_a_better_run_is_told_from_a_worse_one_whatever_the_order_of_rows(runs, 
     assert "\u2026" not in printed  # nothing cut off at 80 columns
 
 
-def test_each_run_is_judged_at_its_own_threshold(tmp_path):
+def test_each_run_has_its_own_threshold(tmp_path):
     same = table(2.0)
     runs = [load(write_run(tmp_path / str(cut), same, cut), "test") for cut in (0.5, 0.999)]
     (pair,) = compare(runs, 100, 0)
@@ -64,7 +72,7 @@ def test_each_run_is_judged_at_its_own_threshold(tmp_path):
 
 def test_several_runs_are_corrected_over_all_pairs(runs, tmp_path):
     third = write_run(tmp_path / "c", table(2.0, 3))
-    pairs = compare([load(folder, "test") for folder in (*runs, third)], 100, 0)
+    pairs = compare([load(run, "test") for run in (*runs, third)], 100, 0)
     assert [[name[-1] for name in pair["runs"]] for pair in pairs] == [["a", "b"], ["a", "c"], ["b", "c"]]
     least = min(pairs, key=lambda pair: pair["delong"]["p_value"])
     assert least["delong"]["p_holm"] == pytest.approx(3 * least["delong"]["p_value"])
@@ -74,16 +82,16 @@ def test_several_runs_are_corrected_over_all_pairs(runs, tmp_path):
 def test_json_on_standard_output_is_json_alone(runs, capsys):
     from pathlib import Path
 
-    main(CompareConfig(runs=tuple(runs), json=Path("-"), split="validation"))
+    main(Compare(runs=tuple(run.path for run in runs), json=Path("-"), split="validation"))
     assert json.loads(capsys.readouterr().out)["split"] == "validation"
 
 
 def test_runs_that_cannot_be_compared_are_one_clear_error(runs, tmp_path):
     with pytest.raises(InputError, match="is not a folder"):
-        load(tmp_path / "none", "test")
+        load(RunFolder(tmp_path / "none"), "test")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"predictions\.csv.*evaluate the run first"):
-        load(tmp_path / "empty", "test")
+        load(RunFolder(tmp_path / "empty"), "test")
     with pytest.raises(InputError, match="not for train"):
         load(runs[0], "train")
     fewer = load(write_run(tmp_path / "fewer", table(1.0, n=90)), "test")
@@ -98,8 +106,8 @@ def test_runs_that_cannot_be_compared_are_one_clear_error(runs, tmp_path):
     single = [load(write_run(tmp_path / name, one_class), "test") for name in ("s", "t")]
     with pytest.raises(InputError, match="two images or more of each class"):
         compare(single, 100, 0)
-    (runs[0] / "metrics.json").write_text("{}")
-    with pytest.raises(InputError, match="gives no threshold"):
+    runs[0].metrics.write_text("{}")
+    with pytest.raises(InputError, match=r"metrics\.json lacks a full operating point"):
         load(runs[0], "test")
 
 

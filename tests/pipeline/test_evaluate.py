@@ -6,7 +6,7 @@ The model is a stand-in that says an image's mean grey level; what Keras and the
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -68,9 +68,9 @@ def world(tmp_path, monkeypatch):
     made.run.path.mkdir()
     made.run.write_config(config)
     part = made.splits["validation"].examples
-    choice = decide(judge.predictions_of(part, told(part)), "sensitivity>=0.9")
-    point = {"operating_point": choice.operating_point.as_json(), "temperature": choice.temperature, "bias": 0.25}
-    calibration = {"fitted_on": "validation", **choice.calibration}
+    decision = decide(judge.predictions_of(part, told(part)), "sensitivity>=0.9")
+    point = {"operating_point": asdict(decision.operating_point), "temperature": decision.temperature, "bias": 0.25}
+    calibration = {"fitted_on": "validation", **decision.calibration}
     made.run.metrics.write_text(json.dumps({**point, "calibration": calibration, "splits": {}}))
     made.point = point
     old = [np.array([name]) for name in ("old.jpeg", "old", "virus")]

@@ -1,4 +1,4 @@
-"""The study's experiments: each row changes what it says and nothing else, and the ladder goes on where it was."""
+"""Ladders: each experiment changes what it names and nothing else, and what is trained is not trained again."""
 
 import csv
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.config import RunConfig, WeightsError
 from pipeline.config.config_json import to_dict
-from pipeline.ladder import FIGURES, STUDY_BEST, Ladder, climb, settings
+from pipeline.ladder import FIGURES, STUDY_BEST, Ladder, run_ladder, settings
 from pipeline.ladder_rows import RECIPE, STUDY
 from pneumo_tfds.phantoms.phantom_source import write_phantoms
 from pneumo_tfds.program.errors import InputError
@@ -63,23 +63,23 @@ def test_unknown_row_is_refused_with_those_there_are():
 
 
 def test_counts_below_one_are_refused():
-    for wrong in ({"seeds": 0}, {"epochs": 0}):
-        with pytest.raises(InputError, match="--seeds and --epochs must be 1 or more"):
-            Ladder(**wrong)
+    for name in ("seeds", "epochs"):
+        with pytest.raises(InputError, match=f"--{name} is 0; it must be 1 or more"):
+            Ladder(**{name: 0})
 
 
 @pytest.fixture
-def climbed(tmp_path, monkeypatch):
-    """Climb rows without training; every figure is half a seed's number. Gives the table's lines by row and split."""
+def table_of(tmp_path, monkeypatch):
+    """Run experiments without training, figures following from the seed; return the table's lines by row and split."""
 
     def fit_and_judge(folder, config):
         if config.model.start != "none":
-            raise WeightsError("the weights cannot be had")
+            raise WeightsError("the weights are not there")
         figures = dict.fromkeys(FIGURES, 0.1 + 0.2 * config.fit.seed)
         write_json(folder.metrics, {"splits": {"validation": figures}})
 
     def run(**how):
-        climb(Ladder(out=tmp_path / "ladder", **how))
+        run_ladder(Ladder(out=tmp_path / "ladder", **how))
         with (tmp_path / "ladder" / "ladder.csv").open(newline="") as file:
             return {(line["row"], line["split"]): line for line in csv.DictReader(file)}
 
@@ -88,37 +88,37 @@ def climbed(tmp_path, monkeypatch):
     return run
 
 
-def test_a_row_is_the_mean_and_spread_of_its_seeds(climbed, capsys):
-    lines = climbed(rows=("base", "l1"), seeds=3)
+def test_a_row_is_the_mean_and_spread_of_its_seeds(table_of, capsys):
+    lines = table_of(rows=("base", "l1"), seeds=3)
     for row in ("base", "l1"):
         assert {lines[row, "validation"][figure] for figure in FIGURES} == {"0.300 ± 0.200"}
         assert {lines[row, "test"][figure] for figure in FIGURES} == {""}  # these runs have none
     assert lines["l1", "test"]["what it is"] == "split + L1 1e-5"
     assert lines["study's best", "official test"]["accuracy"] == "0.915"
     assert "Mean over seeds" in capsys.readouterr().out
-    assert climbed(rows=("base",), seeds=1)["base", "validation"]["auroc"] == "0.100"
+    assert table_of(rows=("base",), seeds=1)["base", "validation"]["auroc"] == "0.100"
 
 
-def test_a_row_whose_weights_cannot_be_had_says_so_and_the_others_are_trained(climbed):
-    lines = climbed(rows=("transfer", "base"), seeds=2)
-    assert lines["transfer", "validation"]["accuracy"] == "not run: the weights cannot be had"
+def test_a_row_whose_weights_are_missing_says_so_and_the_others_are_trained(table_of):
+    lines = table_of(rows=("transfer", "base"), seeds=2)
+    assert lines["transfer", "validation"]["accuracy"] == "not run: the weights are not there"
     assert lines["base", "validation"]["accuracy"] == "0.200 ± 0.141"
 
 
 @pytest.mark.parametrize("row", ["base", "transfer"])
-def test_a_row_that_fails_for_another_reason_stops_the_ladder(row, climbed, monkeypatch):
+def test_a_row_that_fails_for_another_reason_stops_the_ladder(row, table_of, monkeypatch):
     def fail(folder, config):
         raise InputError("the disk is full")
 
     monkeypatch.setattr("pipeline.stages.fit_and_judge.fit_and_judge", fail)
     with pytest.raises(InputError, match="the disk is full"):
-        climbed(rows=(row,))
+        table_of(rows=(row,))
 
 
-def test_runs_of_other_settings_are_not_mixed_in(climbed):
-    climbed(rows=("base",), seeds=1)
+def test_runs_of_other_settings_are_not_mixed_in(table_of):
+    table_of(rows=("base",), seeds=1)
     with pytest.raises(InputError, match="seed0 holds a run of other settings; remove it, or name another --out"):
-        climbed(rows=("base",), seeds=1, epochs=3)
+        table_of(rows=("base",), seeds=1, epochs=3)
 
 
 def test_own_weights_replace_the_downloaded_ones_in_the_rows_that_transfer():

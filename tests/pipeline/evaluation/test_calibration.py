@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 
 from pipeline.evaluation.calibration import (
-    bins,
+    assign_bins,
     expected_calibration_error,
     fit_temperature,
     fit_temperature_and_bias,
@@ -47,7 +50,7 @@ def test_perfectly_separated_scores_do_not_become_certainties():
     assert float(probabilities_at(np.array(4.0), temperature)) == pytest.approx(51 / 52, abs=1e-4)
 
 
-def test_a_bias_mends_what_class_weights_did_and_a_temperature_cannot():
+def test_a_bias_corrects_what_class_weights_did_and_a_temperature_cannot():
     """Scores as of a network that was trained as if PNEUMONIA were e^2 times rarer than it is."""
     labels, scores = sample(20_000)
     spoiled = (scores - 2.0) * 1.5
@@ -135,27 +138,27 @@ def test_what_is_fitted_is_likelier_than_what_lies_beside_it(seed):
 
 def test_bins_hold_equal_numbers_of_images_and_keep_ties_together():
     p = np.random.default_rng(1).random(300)
-    assert np.bincount(bins(p)).tolist() == [20] * 15
-    assert np.bincount(bins(p[:100])).tolist() == [20] * 5
-    assert len(np.unique(bins(np.full(200, 0.7)))) == 1
+    assert np.bincount(assign_bins(p)).tolist() == [20] * 15
+    assert np.bincount(assign_bins(p[:100])).tolist() == [20] * 5
+    assert len(np.unique(assign_bins(np.full(200, 0.7)))) == 1
     tied = np.concatenate([np.zeros(90), np.linspace(0.1, 0.9, 60)])
-    assert len(np.unique(bins(tied)[:90])) == 1
-    assert bins(p[:39]).tolist() == [0] * 39  # under twenty in each of two
-    assert np.bincount(bins(p[:40])).tolist() == [20, 20]
-    assert np.bincount(bins(np.linspace(0, 1, 3000))).tolist() == [200] * 15  # 15 are the most
-    assert bins(p[:5]).tolist() == [0] * 5
-    ordered = bins(np.sort(p))
+    assert len(np.unique(assign_bins(tied)[:90])) == 1
+    assert assign_bins(p[:39]).tolist() == [0] * 39  # under twenty in each of two
+    assert np.bincount(assign_bins(p[:40])).tolist() == [20, 20]
+    assert np.bincount(assign_bins(np.linspace(0, 1, 3000))).tolist() == [200] * 15  # 15 are the most
+    assert assign_bins(p[:5]).tolist() == [0] * 5
+    ordered = assign_bins(np.sort(p))
     assert (np.diff(ordered) >= 0).all()
     assert ordered[0] == 0
-    assert bins(p).dtype == np.int64
+    assert assign_bins(p).dtype == np.int64
 
 
 def test_bins_that_do_not_come_out_even_differ_by_one_and_a_tie_at_an_edge_goes_up():
-    assert np.bincount(bins(np.linspace(0, 1, 50))).tolist() == [25, 25]
-    assert np.bincount(bins(np.linspace(0, 1, 70))).tolist() == [23, 24, 23]
+    assert np.bincount(assign_bins(np.linspace(0, 1, 50))).tolist() == [25, 25]
+    assert np.bincount(assign_bins(np.linspace(0, 1, 70))).tolist() == [23, 24, 23]
     tied = np.concatenate([np.linspace(0, 0.4, 15), np.full(10, 0.5), np.linspace(0.6, 1, 15)])
-    assert np.bincount(bins(tied)).tolist() == [15, 25]  # the edge between 20 and 20 falls among equals
-    assert bins(tied)[15:25].tolist() == [1] * 10
+    assert np.bincount(assign_bins(tied)).tolist() == [15, 25]  # the edge between 20 and 20 falls among equals
+    assert assign_bins(tied)[15:25].tolist() == [1] * 10
 
 
 def test_ece_is_what_one_works_out_by_hand():
@@ -176,3 +179,15 @@ def test_ece_agrees_with_a_plain_loop_over_sorted_images():
     pieces = np.array_split(order, 15)
     expected = sum(len(i) / 600 * abs(labels[i].mean() - p[i].mean()) for i in pieces)
     assert expected_calibration_error(labels, p) == pytest.approx(expected)
+
+
+def test_platt_scaling_is_scikit_learns():
+    """Its `method="sigmoid"` fits the same two numbers to the same targets."""
+    labels, scores = sample(2000)
+    temperature, bias = fit_temperature_and_bias(labels, 2.5 * scores - 1.0)
+    network = LogisticRegression()
+    network.classes_, network.coef_, network.intercept_ = np.array([0, 1]), np.ones((1, 1)), 0.0  # hands on its input
+    inputs = (2.5 * scores - 1.0)[:, None]
+    oracle = CalibratedClassifierCV(FrozenEstimator(network), method="sigmoid").fit(inputs, labels)
+    expected = oracle.predict_proba(inputs)[:, 1]
+    np.testing.assert_allclose(probabilities_at(inputs[:, 0], temperature, bias), expected, atol=1e-4)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from pipeline.evaluation.calibration import bins
+from pipeline.evaluation.calibration import assign_bins
 from pipeline.evaluation.intervals import (
     intervals,
     percentile,
@@ -52,8 +52,8 @@ def test_each_resample_has_the_figures_of_the_images_it_drew():
             if ":" in name:
                 kind = name.partition(":")[2]
                 want = by_subtype(labels, scores, table.subtypes[rows], THRESHOLD)[kind]["sensitivity"]
-            elif name == "ece":  # its bins stay those of the split
-                place = bins(table.probabilities)[rows]
+            elif name == "ece":  # its assign_bins stay those of the split
+                place = assign_bins(table.probabilities)[rows]
                 want = sum(abs((scores - labels)[place == i].sum()) for i in np.unique(place)) / len(rows)
             else:
                 want = expected[name]

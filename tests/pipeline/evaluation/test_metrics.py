@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.evaluation.metrics import by_subtype, decisions, figures, predictive_values, worst_mistakes
+from pipeline.evaluation.metrics import by_subtype, decisions, figures, most_confident_errors, predictive_values
 from pneumo_tfds.program.errors import InputError
 
 # Five NORMAL, five PNEUMONIA. At 0.5: NORMAL 0.6 is a false alarm, PNEUMONIA 0.2 and 0.4 are missed.
@@ -111,8 +111,8 @@ def test_plain_lists_will_do():
     assert figures(LABELS.tolist(), SCORES.tolist(), 0.5) == figures(LABELS, SCORES, 0.5)
 
 
-# Four missed pneumonias (at 0, 2, 4, 6; the surest is 4), three false alarms (1, 3, 5; the surest is 3), one right (7).
-MISTAKES = np.array([1, 0, 1, 0, 1, 0, 1, 0]), np.array([0.3, 0.6, 0.2, 0.9, 0.1, 0.7, 0.4, 0.1])
+# Four missed pneumonias (0, 2, 4, 6; most confident: 4), three false alarms (1, 3, 5; most confident: 3), one right.
+ERRORS = np.array([1, 0, 1, 0, 1, 0, 1, 0]), np.array([0.3, 0.6, 0.2, 0.9, 0.1, 0.7, 0.4, 0.1])
 
 
 @pytest.mark.parametrize(
@@ -127,27 +127,27 @@ MISTAKES = np.array([1, 0, 1, 0, 1, 0, 1, 0]), np.array([0.3, 0.6, 0.2, 0.9, 0.1
         (0, []),
     ],
 )
-def test_the_surest_mistakes_share_the_places(most, shown):
-    found = worst_mistakes(*MISTAKES, 0.5, most)
+def test_the_most_confident_errors_share_the_places(most, shown):
+    found = most_confident_errors(*ERRORS, 0.5, most)
     assert (found.tolist(), found.dtype) == (shown, np.int64)
 
 
-def test_a_kind_of_mistake_leaves_the_places_it_does_not_need_to_the_other():
-    labels, probabilities = MISTAKES
+def test_a_kind_of_error_leaves_the_places_it_does_not_need_to_the_other():
+    labels, probabilities = ERRORS
     one_alarm = np.where(labels == 1, probabilities, [0, 0.6, 0, 0.2, 0, 0.2, 0, 0.1])
-    assert worst_mistakes(labels, one_alarm, 0.5, 4).tolist() == [4, 2, 0, 1]
+    assert most_confident_errors(labels, one_alarm, 0.5, 4).tolist() == [4, 2, 0, 1]
     one_missed = np.where(labels == 0, probabilities, [0.8, 0, 0.2, 0, 0.9, 0, 0.9, 0])
-    assert worst_mistakes(labels, one_missed, 0.5, 4).tolist() == [2, 3, 5, 1]
-    assert worst_mistakes(labels, labels * 0.8 + 0.1, 0.5, 4).tolist() == []
+    assert most_confident_errors(labels, one_missed, 0.5, 4).tolist() == [2, 3, 5, 1]
+    assert most_confident_errors(labels, labels * 0.8 + 0.1, 0.5, 4).tolist() == []
 
 
-def test_a_pneumonia_at_the_threshold_is_no_mistake_and_a_normal_image_there_is():
-    assert worst_mistakes(np.array([1, 0]), np.array([0.5, 0.5]), 0.5, 4).tolist() == [1]
+def test_a_pneumonia_at_the_threshold_is_no_error_and_a_normal_image_there_is():
+    assert most_confident_errors(np.array([1, 0]), np.array([0.5, 0.5]), 0.5, 4).tolist() == [1]
 
 
-def test_equal_mistakes_stay_in_the_order_of_the_table():
+def test_equal_errors_stay_in_the_order_of_the_table():
     labels = np.array([1, 1, 1, 0, 0, 0] * 100)
     probabilities = np.where(labels == 1, 0.2, 0.8)
-    probabilities[::100] = np.where(labels[::100] == 1, 0.1, 0.9)  # surer than the others
+    probabilities[::100] = np.where(labels[::100] == 1, 0.1, 0.9)  # more confident than the others
     order = sorted(range(600), key=lambda i: (labels[i] == 0, i % 100 != 0, i))
-    assert worst_mistakes(labels, probabilities, 0.5, 600).tolist() == order
+    assert most_confident_errors(labels, probabilities, 0.5, 600).tolist() == order

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
 from pipeline.config.threshold_rule import Rule
 from pipeline.evaluation.metrics import figures
-from pipeline.evaluation.operating_point import OperatingPoint, choose
+from pipeline.evaluation.operating_point import OperatingPoint, choose_operating_point
 from pneumo_tfds.program.errors import InputError
 
 LABELS = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
@@ -22,7 +24,7 @@ def every_threshold(labels, scores):
 
 
 def test_youden_takes_the_largest_sum():
-    point = choose(LABELS, SCORES, "youden", "validation")
+    point = choose_operating_point(LABELS, SCORES, "youden", "validation")
     # 0.45 to 0.6: sensitivity 4/5, specificity 4/5; at 0.7 they are 3/5 and 1. Ties go to the sensitivity.
     assert (point.sensitivity, point.specificity) == (0.8, 0.8)
     assert 0.4 < point.threshold <= 0.45
@@ -35,7 +37,7 @@ def test_the_choice_is_the_best_of_all_thresholds(rule, seed):
     generator = np.random.default_rng(seed)
     labels = np.repeat([0, 1], [40, 70])
     scores = np.round(1 / (1 + np.exp(-generator.normal(labels * 2.0, 1.0))), 2)  # rounded, so that there are ties
-    point = choose(labels, scores, rule, "validation")
+    point = choose_operating_point(labels, scores, rule, "validation")
     found = figures(labels, scores, point.threshold)
     assert (found["sensitivity"], found["specificity"]) == pytest.approx((point.sensitivity, point.specificity))
     candidates = list(every_threshold(labels, scores))
@@ -51,18 +53,20 @@ def test_the_choice_is_the_best_of_all_thresholds(rule, seed):
 
 
 def test_the_threshold_is_a_short_number_between_two_scores_not_on_one():
-    point = choose(np.array([0, 0, 1, 1]), np.array([0.1, 0.41234567, 0.43456789, 0.9]), "youden", "validation")
-    assert point.threshold == 0.423
-    assert choose(np.array([0, 1]), np.array([0.4230001, 0.4230002]), "youden", "v").threshold == pytest.approx(
-        0.42300015
+    point = choose_operating_point(
+        np.array([0, 0, 1, 1]), np.array([0.1, 0.41234567, 0.43456789, 0.9]), "youden", "validation"
     )
+    assert point.threshold == 0.423
+    assert choose_operating_point(
+        np.array([0, 1]), np.array([0.4230001, 0.4230002]), "youden", "v"
+    ).threshold == pytest.approx(0.42300015)
 
 
 def test_the_threshold_may_be_the_upper_score_but_not_the_lower():
     """At or above it is PNEUMONIA: 0.423 calls 0.423; a threshold of 0.422 would call 0.422 too."""
 
     def threshold(low, high):
-        return choose(np.array([0, 1]), np.array([low, high]), "youden", "v").threshold
+        return choose_operating_point(np.array([0, 1]), np.array([low, high]), "youden", "v").threshold
 
     assert threshold(0.4224, 0.423) == 0.423
     assert threshold(0.422, 0.4224) == 0.4222
@@ -72,20 +76,20 @@ def test_the_threshold_may_be_the_upper_score_but_not_the_lower():
 
 
 def test_the_lowest_score_is_called_by_a_threshold_between_it_and_0():
-    assert choose(np.array([0, 1, 1]), np.full(3, 0.6), "youden", "v").threshold == 0.3
+    assert choose_operating_point(np.array([0, 1, 1]), np.full(3, 0.6), "youden", "v").threshold == 0.3
 
 
 def test_between_equals_the_higher_sensitivity_wins():
     """Scores P N P N from the top: after the first and after the third, Youden's index is 0.5."""
     labels, scores = np.array([1, 0, 1, 0]), np.array([0.9, 0.8, 0.7, 0.6])
-    point = choose(labels, scores, "youden", "v")
+    point = choose_operating_point(labels, scores, "youden", "v")
     assert (point.sensitivity, point.specificity) == (1.0, 0.5)
     # P N P P N N: after the third and after the fourth, specificity is 2/3.
     labels, scores = np.array([1, 0, 1, 1, 0, 0]), np.array([0.9, 0.85, 0.8, 0.7, 0.6, 0.5])
-    point = choose(labels, scores, "sensitivity>=0.6", "v")
+    point = choose_operating_point(labels, scores, "sensitivity>=0.6", "v")
     assert (point.sensitivity, point.specificity) == pytest.approx((1.0, 2 / 3))
     # Of thresholds with one sensitivity the one with the fewest false alarms.
-    point = choose(np.array([1, 0, 0, 0]), np.array([0.9, 0.8, 0.7, 0.6]), "specificity>=0.3", "v")
+    point = choose_operating_point(np.array([1, 0, 0, 0]), np.array([0.9, 0.8, 0.7, 0.6]), "specificity>=0.3", "v")
     assert (point.sensitivity, point.specificity, point.threshold) == (1.0, 1.0, 0.85)
 
 
@@ -93,20 +97,20 @@ def test_a_figure_that_reaches_the_rule_but_for_rounding_counts():
     """One of ten NORMAL images is below the last pneumonia: specificity 0.1, which floats call 0.09999999999999998."""
     labels = np.array([1] * 3 + [0] * 8 + [1, 0] + [1] + [0])
     scores = np.linspace(0.95, 0.2, len(labels))
-    point = choose(labels, scores, "specificity>=0.1", "v")
+    point = choose_operating_point(labels, scores, "specificity>=0.1", "v")
     assert (point.sensitivity, point.specificity) == pytest.approx((1.0, 0.1))
 
 
 def test_the_record_is_what_metrics_json_holds():
-    point = choose(LABELS, SCORES, " Specificity >= .8", "validation")
-    assert point.as_json() == {
+    point = choose_operating_point(LABELS, SCORES, " Specificity >= .8", "validation")
+    assert asdict(point) == {
         "threshold": point.threshold,
         "rule": "specificity>=0.8",
         "chosen_on": "validation",
         "sensitivity": 0.8,
         "specificity": 0.8,
     }
-    assert OperatingPoint(**point.as_json()) == point
+    assert OperatingPoint(**asdict(point)) == point
 
 
 @pytest.mark.parametrize("text", ["youden", "sensitivity>=0.95", "specificity>=0.9", "specificity>=1"])
@@ -133,7 +137,7 @@ def test_a_rule_is_read_into_its_parts():
         ("specificity>=0", "'specificity>=0' asks for 0, but it must be over 0 and at most 1"),
     ],
 )
-def test_a_rule_that_is_none_is_one_clear_error(text, message):
+def test_an_invalid_rule_is_one_clear_error(text, message):
     with pytest.raises(InputError) as refused:
         Rule.parse(text)
     assert str(refused.value).startswith("the threshold rule ")
@@ -145,23 +149,23 @@ def test_a_rule_that_only_a_useless_threshold_reaches_names_the_best():
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
     scores = np.array([0.05, 0.2, 0.3, 0.4, 0.01, 0.7, 0.8, 0.9])
     with pytest.raises(InputError) as refused:
-        choose(labels, scores, "sensitivity>=0.95", "validation")
+        choose_operating_point(labels, scores, "sensitivity>=0.95", "validation")
     assert str(refused.value) == (
         "the threshold rule sensitivity>=0.95 cannot be met usefully on validation: the best is 0.7500; "
         "ask for less, or train longer"
     )
     with pytest.raises(InputError, match="on validation: no threshold on it is better than chance; ask for less"):
-        choose(labels, np.full(8, 0.5), "specificity>=0.9", "validation")
+        choose_operating_point(labels, np.full(8, 0.5), "specificity>=0.9", "validation")
     backwards = 1 - scores
     with pytest.raises(InputError, match=r"the best is 0\.2500"):  # what is worse than chance is not named as the best
-        choose(labels, backwards, "sensitivity>=0.95", "validation")
+        choose_operating_point(labels, backwards, "sensitivity>=0.95", "validation")
 
 
-def test_youden_on_a_model_that_says_nothing_still_gives_a_point():
-    point = choose(np.array([0, 1, 1]), np.full(3, 0.6), "youden", "validation")
+def test_youden_on_a_model_that_knows_nothing_still_returns_a_point():
+    point = choose_operating_point(np.array([0, 1, 1]), np.full(3, 0.6), "youden", "validation")
     assert (point.sensitivity, point.specificity) == (1.0, 0.0)
 
 
 def test_one_class_has_no_operating_point():
     with pytest.raises(InputError, match="validation has images of one class only"):
-        choose(np.ones(5, int), SCORES[:5], "youden", "validation")
+        choose_operating_point(np.ones(5, int), SCORES[:5], "youden", "validation")

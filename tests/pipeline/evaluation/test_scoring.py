@@ -1,8 +1,13 @@
-"""From predictions to metrics.json: what is chosen, on what, and that test is never looked at."""
+"""From predictions to metrics.json: what is decided on validation, and what every split is scored by.
+
+That test is not opened before the decision is locked is proven in tests/pipeline/stages/test_judge.py.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +21,10 @@ from pipeline.evaluation.calibration import (
 from pipeline.evaluation.intervals import intervals, predictive_intervals
 from pipeline.evaluation.metrics import by_subtype, figures, predictive_values
 from pipeline.evaluation.predictions import Predictions, read_csv, write_csv
-from pipeline.evaluation.scoring import calibrated, choice_from_json, decide, evaluate_splits, score, score_splits
+from pipeline.evaluation.scoring import Decision, calibrated, decide, score_split, score_splits
 from pneumo_tfds.program.errors import InputError
 
+PATH = Path("metrics.json")
 NAMES = {
     *("n", "prevalence", "accuracy", "auroc", "average_precision", "sensitivity", "specificity", "precision", "f1"),
     *("brier", "ece", "balanced_accuracy", "npv", "confusion_matrix", "intervals", "by_subtype", "predictive_values"),
@@ -40,8 +46,20 @@ def tables():
     return {"validation": split(200, 0, prefix="v"), "test": split(120, 1, shift=2.0, prefix="t")}
 
 
+def scored(tables, decision, resamples=20, seed=0):
+    """The content of metrics.json for tables of the network's own probabilities."""
+    return score_splits(
+        {name: calibrated(table, decision) for name, table in tables.items()}, decision, seed, resamples
+    )
+
+
+@pytest.fixture
+def found(tables):
+    return scored(tables, decide(tables["validation"], "youden", with_bias=True))
+
+
 def test_metrics_json_has_every_figure_of_both_splits(tables):
-    found = evaluate_splits(tables, "youden", seed=0, resamples=50)
+    found = scored(tables, decide(tables["validation"], "youden"), resamples=50)
     assert set(found["splits"]) == {"validation", "test"}
     for part in found["splits"].values():
         assert set(part) >= NAMES
@@ -54,76 +72,64 @@ def test_metrics_json_has_every_figure_of_both_splits(tables):
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
-def test_changing_test_changes_neither_threshold_nor_temperature_nor_validation(tables):
-    before = evaluate_splits(tables, "sensitivity>=0.9", seed=0, resamples=20)
-    generator = np.random.default_rng(9)
-    changed = Predictions(
-        tables["test"].filenames,
-        tables["test"].patients,
-        tables["test"].subtypes,
-        1 - tables["test"].labels,
-        generator.random(len(tables["test"])),
+def test_another_test_split_changes_the_figures_of_test_alone(tables):
+    decision = decide(tables["validation"], "sensitivity>=0.9")
+    before = scored(tables, decision)
+    test = tables["test"]
+    other = Predictions(
+        test.filenames, test.patients, test.subtypes, 1 - test.labels, np.random.default_rng(9).random(len(test))
     )
-    after = evaluate_splits({**tables, "test": changed}, "sensitivity>=0.9", seed=0, resamples=20)
-    without = evaluate_splits({"validation": tables["validation"]}, "sensitivity>=0.9", seed=0, resamples=20)
-    for other in (after, without):
-        for name in ("operating_point", "temperature", "calibration"):
-            assert other[name] == before[name]
-        assert other["splits"]["validation"] == before["splits"]["validation"]
-    assert after["splits"]["test"] != before["splits"]["test"]
+    after = scored({**tables, "test": other}, decision)
+    assert after["splits"].pop("test") != before["splits"].pop("test")
+    assert after == before == scored({"validation": tables["validation"]}, decision)
 
 
-def test_changing_validation_does_change_the_choice(tables):
-    """The other half of the proof above: the choice is not a constant."""
-    before = decide(tables["validation"], "youden")
-    after = decide(split(200, 0, shift=3.0), "youden")
+def test_another_validation_split_changes_the_decision(tables):
+    before, after = decide(tables["validation"], "youden"), decide(split(200, 0, shift=3.0), "youden")
     assert before.operating_point.threshold != after.operating_point.threshold
     assert before.temperature != after.temperature
 
 
 def test_the_threshold_is_for_probabilities_after_the_temperature(tables):
-    found = evaluate_splits(tables, "sensitivity>=0.95", seed=0, resamples=20)
-    table, point = tables["validation"], found["operating_point"]
-    after = probabilities_at(logits(table.probabilities), found["temperature"])
-    called = after >= point["threshold"]
-    assert called[table.labels == 1].mean() == pytest.approx(point["sensitivity"])
-    assert found["splits"]["validation"]["sensitivity"] == pytest.approx(point["sensitivity"])
-    assert point["sensitivity"] >= 0.95
-    assert found["temperature"] > 1.2  # the scores were made three times too sure
-    assert found["calibration"]["log_loss_after"] < found["calibration"]["log_loss_before"]
+    table = tables["validation"]
+    decision = decide(table, "sensitivity>=0.95")
+    found, point = scored(tables, decision), decision.operating_point
+    called = probabilities_at(logits(table.probabilities), decision.temperature) >= point.threshold
+    assert called[table.labels == 1].mean() == pytest.approx(point.sensitivity)
+    assert found["splits"]["validation"]["sensitivity"] == pytest.approx(point.sensitivity)
+    assert point.sensitivity >= 0.95
+    assert decision.temperature > 1.2  # the scores were made three times too confident
+    assert decision.calibration["log_loss_after"] < decision.calibration["log_loss_before"]
 
 
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_figures_can_be_recomputed_from_the_file(tables, tmp_path, with_bias):
-    found = evaluate_splits(tables, "youden", seed=3, resamples=30, with_bias=with_bias)
-    choice = decide(tables["validation"], "youden", with_bias=with_bias)
-    assert bool(choice.bias) == with_bias
-    write_csv(tmp_path / "p.csv", {name: calibrated(t, choice.temperature, choice.bias) for name, t in tables.items()})
-    assert score_splits(read_csv(tmp_path / "p.csv"), choice, seed=3, resamples=30) == found
+    decision = decide(tables["validation"], "youden", with_bias=with_bias)
+    assert bool(decision.bias) == with_bias
+    write_csv(tmp_path / "p.csv", {name: calibrated(table, decision) for name, table in tables.items()})
+    assert score_splits(read_csv(tmp_path / "p.csv"), decision, seed=3, resamples=30) == scored(tables, decision, 30, 3)
 
 
-def test_a_recorded_choice_is_taken_up_unchanged(tables):
-    found = evaluate_splits(tables, "youden", seed=3, resamples=30, with_bias=True)
-    assert choice_from_json(json.loads(json.dumps(found))) == decide(tables["validation"], "youden", with_bias=True)
+def test_a_recorded_decision_is_read_back_unchanged(tables, found):
+    assert Decision.from_json(json.loads(json.dumps(found)), PATH) == decide(
+        tables["validation"], "youden", with_bias=True
+    )
     del found["bias"]
-    assert choice_from_json(found).bias == 0.0
-    with pytest.raises(InputError, match="evaluate again"):
-        choice_from_json({"operating_point": {"threshold": 0.5}})
+    assert Decision.from_json(found, PATH).bias == 0.0
+    with pytest.raises(InputError, match="evaluate the run again"):
+        Decision.from_json({"operating_point": {"threshold": 0.5}}, PATH)
     with pytest.raises(InputError, match="chosen on test"):
-        choice_from_json({**found, "operating_point": {**found["operating_point"], "chosen_on": "test"}})
+        Decision.from_json({**found, "operating_point": {**found["operating_point"], "chosen_on": "test"}}, PATH)
 
 
 @pytest.mark.parametrize("part", ["threshold", "rule", "sensitivity"])
-def test_a_choice_that_lacks_a_part_or_has_a_broken_one_is_refused(tables, part):
-    found = evaluate_splits(tables, "youden", seed=3, resamples=5)
+def test_a_decision_that_lacks_a_part_or_has_a_broken_one_is_refused(found, part):
     point = {name: value for name, value in found["operating_point"].items() if name != part}
     broken = [{**found, "operating_point": point}, {**found, "temperature": "warm"}, {**found, "calibration": None}]
     broken += [{**found, "bias": []}, {name: value for name, value in found.items() if name != "temperature"}]
     for content in broken:
-        with pytest.raises(
-            InputError, match=r"metrics\.json lacks a full operating point or temperature \(.+\); evaluate"
-        ):
-            choice_from_json(content)
+        with pytest.raises(InputError, match=r"metrics\.json lacks a full operating point or temperature \(.+\)"):
+            Decision.from_json(content, PATH)
 
 
 @pytest.mark.parametrize(
@@ -134,9 +140,7 @@ def test_a_choice_that_lacks_a_part_or_has_a_broken_one_is_refused(tables, part)
         ("bias", (float("nan"), float("inf"), -float("inf"))),
     ],
 )
-def test_a_choice_out_of_range_is_refused_and_one_at_the_edge_is_not(tables, name, values):
-    found = evaluate_splits(tables, "youden", seed=3, resamples=5)
-
+def test_a_decision_out_of_range_is_refused_and_one_at_the_edge_is_not(found, name, values):
     def changed(value):
         if name == "threshold":
             return {**found, "operating_point": {**found["operating_point"], name: value}}
@@ -144,35 +148,35 @@ def test_a_choice_out_of_range_is_refused_and_one_at_the_edge_is_not(tables, nam
 
     for value in values:
         with pytest.raises(InputError, match="lacks a full operating point or temperature") as refused:
-            choice_from_json(changed(value))
+            Decision.from_json(changed(value), PATH)
         if isinstance(value, float):
             assert f"{name} {value}" in str(refused.value)
     for value in (0.0, 1.0) if name == "threshold" else (1e-3, 40.0):
-        choice = choice_from_json(changed(value))
-        assert value in (choice.operating_point.threshold, choice.temperature, choice.bias)
+        decision = Decision.from_json(changed(value), PATH)
+        assert value in (decision.operating_point.threshold, decision.temperature, decision.bias)
 
 
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_calibration_is_reported_before_and_after(tables, with_bias):
     table = tables["validation"]
-    choice = decide(table, "youden", with_bias=with_bias)
-    scores, after = logits(table.probabilities), calibrated(table, choice.temperature, choice.bias)
-    assert choice.calibration == pytest.approx(
+    decision = decide(table, "youden", with_bias=with_bias)
+    scores, after = logits(table.probabilities), calibrated(table, decision)
+    assert decision.calibration == pytest.approx(
         {
             "log_loss_before": negative_log_likelihood(table.labels, scores),
-            "log_loss_after": negative_log_likelihood(table.labels, scores, choice.temperature, choice.bias),
+            "log_loss_after": negative_log_likelihood(table.labels, scores, decision.temperature, decision.bias),
             "ece_before": expected_calibration_error(table.labels, table.probabilities),
             "ece_after": expected_calibration_error(table.labels, after.probabilities),
         }
     )
     np.testing.assert_allclose(
-        after.probabilities, probabilities_at(scores, choice.temperature, choice.bias), rtol=1e-8
+        after.probabilities, probabilities_at(scores, decision.temperature, decision.bias), rtol=1e-8
     )
 
 
-def test_a_splits_score_is_put_together_from_its_figures_and_intervals(tables):
+def test_the_score_of_a_split_is_made_of_its_figures_and_intervals(tables):
     table = tables["test"]
-    found = score(table, 0.4, seed=7, resamples=40)
+    found = score_split(table, 0.4, seed=7, resamples=40)
     expected = figures(table.labels, table.probabilities, 0.4)
     assert {name: found[name] for name in expected} == expected
     assert found["patients"] == 60  # of two images each
@@ -196,7 +200,7 @@ def test_a_predictive_value_of_nothing_is_none(threshold, undefined):
     names = np.array([f"{i}" for i in range(20)])
     labels = np.arange(20) % 2
     table = Predictions(names, names, np.where(labels, "virus", "normal"), labels, np.linspace(0.01, 0.99, 20))
-    rows = score(table, threshold, seed=0, resamples=20)["predictive_values"]
+    rows = score_split(table, threshold, seed=0, resamples=20)["predictive_values"]
     assert [row[undefined] for row in rows] == [None] * 5
     assert [row["intervals"][undefined] for row in rows] == [None] * 5
     (other,) = {"precision", "npv"} - {undefined}
@@ -204,22 +208,22 @@ def test_a_predictive_value_of_nothing_is_none(threshold, undefined):
     assert [row[other] for row in rows] == pytest.approx(right)
 
 
-def test_how_the_intervals_were_made_and_on_what_is_on_record(tables):
-    found = evaluate_splits(tables, "youden", seed=5, resamples=7)
+def test_the_record_says_how_the_intervals_were_made_and_on_which_split(tables):
+    decision = decide(tables["validation"], "youden")
+    found = scored(tables, decision, resamples=7, seed=5)
     assert found["bootstrap"] == {
         "resamples": 7, "seed": 5, "level": 0.95, "unit": "patient", "method": "percentile",
     }  # fmt: skip
     assert found["calibration"]["fitted_on"] == "validation"
     assert found["bias"] == 0.0
-    choice = decide(tables["validation"], "youden")
-    assert (found["temperature"], found["operating_point"]) == (choice.temperature, choice.operating_point.as_json())
+    point = decision.operating_point
+    assert (found["temperature"], found["operating_point"]) == (decision.temperature, asdict(point))
     for name, table in tables.items():
-        point = choice.operating_point
-        assert found["splits"][name] == score(calibrated(table, choice.temperature), point.threshold, 5, 7)
+        assert found["splits"][name] == score_split(calibrated(table, decision), point.threshold, 5, 7)
 
 
-def test_predictive_values_fall_with_prevalence(tables):
-    rows = evaluate_splits(tables, "youden", seed=0, resamples=30)["splits"]["test"]["predictive_values"]
+def test_predictive_values_fall_with_prevalence(found):
+    rows = found["splits"]["test"]["predictive_values"]
     assert [row["prevalence"] for row in rows] == [0.01, 0.05, 0.1, 0.2, 0.5]
     precisions = [row["precision"] for row in rows]
     assert precisions == sorted(precisions)
@@ -227,27 +231,20 @@ def test_predictive_values_fall_with_prevalence(tables):
 
 
 def test_a_test_split_of_one_class_is_scored_but_a_validation_of_one_class_is_refused(tables):
-    table = tables["test"]
-    rows = np.flatnonzero(table.labels == 1)
-    columns = (table.filenames, table.patients, table.subtypes, table.labels, table.probabilities)
-    single = Predictions(*[column[rows] for column in columns])
-    found = evaluate_splits({**tables, "test": single}, "youden", seed=0, resamples=20)["splits"]["test"]
+    single = tables["test"].take(tables["test"].labels == 1)
+    found = scored({"test": single}, decide(tables["validation"], "youden"))["splits"]["test"]
     assert found["auroc"] is None
     assert found["intervals"]["auroc"] is None
     assert found["predictive_values"] == []
-    with pytest.raises(InputError) as refused:
-        evaluate_splits({"validation": single}, "youden", seed=0, resamples=20)
-    assert str(refused.value) == (
-        "the validation split has images of one class only; calibration and threshold need both"
-    )
+    with pytest.raises(InputError, match="the validation split has images of one class only"):
+        decide(single, "youden")
 
 
-def test_without_validation_nothing_can_be_chosen(tables):
-    with pytest.raises(InputError, match=r"chosen on validation, but there are predictions only for \['test'\]"):
-        evaluate_splits({"test": tables["test"]}, "youden", seed=0, resamples=20)
+def test_a_bootstrap_needs_a_resample(tables):
+    decision = decide(tables["validation"], "youden")
     with pytest.raises(InputError, match="the number of bootstrap resamples must be 1 or more, not 0"):
-        evaluate_splits(tables, "youden", seed=0, resamples=0)
-    assert evaluate_splits(tables, "youden", seed=0, resamples=1)["bootstrap"]["resamples"] == 1
+        scored(tables, decision, resamples=0)
+    assert scored(tables, decision, resamples=1)["bootstrap"]["resamples"] == 1
 
 
 def test_threshold_is_chosen_on_the_views_and_calibration_on_validation_alone():
@@ -265,8 +262,8 @@ def test_threshold_is_chosen_on_the_views_and_calibration_on_validation_alone():
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_the_threshold_of_views_is_for_probabilities_after_temperature_and_bias(tables, with_bias):
     views = tables["test"]  # any other table
-    choice = decide(tables["validation"], "sensitivity>=0.9", with_bias=with_bias, views=views)
-    point, after = choice.operating_point, calibrated(views, choice.temperature, choice.bias)
+    decision = decide(tables["validation"], "sensitivity>=0.9", with_bias=with_bias, views=views)
+    point, after = decision.operating_point, calibrated(views, decision)
     found = figures(after.labels, after.probabilities, point.threshold)
     assert (found["sensitivity"], found["specificity"]) == pytest.approx((point.sensitivity, point.specificity))
     assert point.sensitivity >= 0.9

@@ -1,4 +1,4 @@
-"""The page about a run: verdict first, nothing fetched, no patient named, rebuilt from the folder."""
+"""The page about a run: headline first, nothing fetched, no patient named, rebuilt from the folder."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pytest
 
 from pipeline.evaluation.evaluation_lock import write_lock
 from pipeline.evaluation.predictions import Predictions, write_csv
-from pipeline.evaluation.scoring import calibrated, decide, score_splits
+from pipeline.evaluation.scoring import Decision, calibrated, decide, score_splits
 from pipeline.report import plots
 from pipeline.report.report_page import write_report
+from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 
 
@@ -28,11 +29,11 @@ def split(n, seed, prefix):
 
 @pytest.fixture
 def run(tmp_path):
-    folder = tmp_path / "run <b>one"
+    folder = RunFolder(tmp_path / "run <b>one")
     raw = {"validation": split(90, 0, "v"), "test": split(120, 1, "t")}
-    choice = decide(raw["validation"], "sensitivity>=0.9")
-    tables = {name: calibrated(table, choice.temperature) for name, table in raw.items()}
-    write_csv(folder / "predictions.csv", tables)
+    decision = decide(raw["validation"], "sensitivity>=0.9")
+    tables = {name: calibrated(table, decision) for name, table in raw.items()}
+    write_csv(folder.predictions, tables)
     dataset = {
         "name": "pneumo_tfds/gray_224",
         "version": "1.0.0",
@@ -43,28 +44,29 @@ def run(tmp_path):
         "note": "left out SECRETFILE7.png, which is empty",
         "rule": "by patient",
     }
-    metrics = {"dataset": dataset, **score_splits(tables, choice, seed=0, resamples=50)}
-    (folder / "metrics.json").write_text(json.dumps(metrics))
-    (folder / "config.json").write_text(json.dumps({"data": {"source": "/home/somebody/xrays"}, "fit": {"epochs": 3}}))
+    metrics = {"dataset": dataset, **score_splits(tables, decision, seed=0, resamples=50)}
+    folder.metrics.write_text(json.dumps(metrics))
+    folder.config.write_text(json.dumps({"data": {"source": "/home/somebody/xrays"}, "fit": {"epochs": 3}}))
     return folder
 
 
-def page(folder):
-    return write_report(folder).read_text(encoding="utf-8")
+def page(folder, **options):
+    write_report(folder, **options)
+    return folder.report.read_text(encoding="utf-8")
 
 
-def change(folder, edit, name="metrics.json"):
-    content = json.loads((folder / name).read_text())
+def change(folder, edit):
+    content = json.loads(folder.metrics.read_text())
     edit(content)
-    (folder / name).write_text(json.dumps(content))
+    folder.metrics.write_text(json.dumps(content))
 
 
 def text_of(html):
     return " ".join(re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL).replace("\u00a0", " ").split())
 
 
-def test_the_verdict_comes_first_with_numbers_intervals_and_where_the_threshold_is_from(run):
-    metrics = json.loads((run / "metrics.json").read_text())
+def test_the_headline_comes_first_with_numbers_intervals_and_the_origin_of_the_threshold(run):
+    metrics = json.loads(run.metrics.read_text())
     figures, text = metrics["splits"]["test"], text_of(page(run))
     low, high = figures["intervals"]["sensitivity"]
     said = (
@@ -75,9 +77,25 @@ def test_the_verdict_comes_first_with_numbers_intervals_and_where_the_threshold_
     assert f"AUROC {figures['auroc']:.3f}" in text
     assert "On 120 test images of 60 patients" in text
     assert text.index(said) < text.index("Figures") < text.index("Model card")
-    assert f"from a probability of {metrics['operating_point']['threshold']} on" in text
-    assert "sensitivity>=0.9 chose this operating point on validation".replace(">", "&gt;") in text
+    assert f"if its probability is {metrics['operating_point']['threshold']} or higher" in text
+    assert "sensitivity>=0.9 chose this threshold on validation".replace(">", "&gt;") in text
     assert "official test folder" in text
+
+
+def test_what_the_model_is_not_for_stands_above_the_figures(run):
+    text = text_of(page(run))
+    for words in ("For research and teaching only", "children", "one hospital", "not for adults, lateral views"):
+        assert text.index(words) < text.index("Figures"), words
+
+
+@pytest.mark.parametrize("settings", [None, "threshold_under_shift", "under_shift"])
+def test_figures_of_the_threshold_that_differ_from_the_table_are_explained(run, settings):
+    """The rule may have seen validation through 15 changes as well; the table never does."""
+    if settings:
+        run.config.write_text(json.dumps({"evaluation": {settings: True}}))
+    explained = "Over all 16 views it reached sensitivity" in text_of(page(run))
+    assert explained == bool(settings)
+    assert ("so their figures differ" in page(run)) == bool(settings)
 
 
 def test_no_patient_no_file_and_no_folder_is_named(run):
@@ -89,27 +107,28 @@ def test_no_patient_no_file_and_no_folder_is_named(run):
 
 
 def test_names_are_shown_when_they_are_asked_for(run):
-    html = write_report(run, show_names=True).read_text(encoding="utf-8")
+    html = page(run, show_names=True)
     assert re.search(r"<td>t/SECRETFILE\d+\.jpeg</td>", html)
     assert "/home/somebody/xrays" in html
     assert "no patient or file is named here" not in html
 
 
 def test_the_folder_of_other_images_is_not_in_the_title(run):
-    other = run.rename(run.with_name("evaluation-SECRETCLINIC"))
+    other = RunFolder(run.path.rename(run.path.with_name("evaluation-SECRETCLINIC")))
     assert "SECRETCLINIC" not in page(other)
     assert "on other images" in page(other)
 
 
 def test_nothing_is_fetched_and_pictures_are_inside(run):
-    plots.class_distribution(run / "plots" / "class_distribution.png", {"train": {"normal": 3, "virus": 4}})
+    plots.class_distribution(run.plots / "class_distribution.png", {"train": {"normal": 3, "virus": 4}})
     html = page(run)
     sources = []
 
     class Links(HTMLParser):
         def handle_starttag(self, tag, attrs):
             assert tag not in ("script", "link", "iframe", "object")
-            sources.extend(value for key, value in attrs if key in ("src", "href", "srcset"))
+            links = (value for key, value in attrs if key in ("src", "href", "srcset"))
+            sources.extend(link for link in links if link != "#model-card")
 
     Links().feed(html)
     assert len(sources) == 1
@@ -125,15 +144,15 @@ def test_names_are_escaped(run):
 
 
 def test_pneumonia_is_the_positive_class_in_the_classification_report(run):
-    figures = json.loads((run / "metrics.json").read_text())["splits"]["test"]
+    figures = json.loads(run.metrics.read_text())["splits"]["test"]
     row = f"PNEUMONIA {figures['precision']:.3f} {figures['sensitivity']:.3f} {figures['f1']:.3f} 80"
     assert row in text_of(page(run))
     counts = figures["confusion_matrix"]
-    assert f"{counts['fn']} of 80 PNEUMONIA images were called NORMAL" in text_of(page(run))
+    assert f"Called NORMAL: {counts['fn']} of 80 PNEUMONIA images" in text_of(page(run))
 
 
-def test_mistakes_are_told_by_their_row_of_the_table(run):
-    lines = (run / "predictions.csv").read_text().splitlines()
+def test_errors_are_identified_by_their_row_of_the_table(run):
+    lines = run.predictions.read_text().splitlines()
     text = text_of(page(run))
     rows = re.findall(r"(\d+) (NORMAL|PNEUMONIA) (\w+) (NORMAL|PNEUMONIA) (>?[01]\.\d{3})", text)
     assert rows
@@ -145,19 +164,19 @@ def test_mistakes_are_told_by_their_row_of_the_table(run):
 
 
 def test_phantoms_are_called_phantoms(run):
-    assert "not X-rays" not in page(run)
-    change(run, lambda metrics: metrics["dataset"].update(name="pneumo_tfds/phantom_150"))
+    assert "These are phantoms" not in page(run)
+    change(run, lambda metrics: metrics["dataset"].update(phantom=True))
     assert text_of(page(run)).index("drawings made by a program, not X-rays") < text_of(page(run)).index(
         "the model finds"
     )
 
 
-def test_a_carved_test_split_is_named_and_warned_of(run):
+def test_a_test_split_of_the_same_source_is_named_and_warned_of(run):
     change(run, lambda metrics: metrics["dataset"].update(test_origin="carved"))
     text = text_of(page(run))
-    assert "test images were carved from the source by patient" in text
+    assert "They were split off by patient" in text
     assert "official test folder" not in text
-    assert "expect less in use" in text
+    assert "expect lower figures in use" in text
 
 
 def test_a_shift_between_validation_and_test_is_warned_of(run):
@@ -178,72 +197,88 @@ def test_a_shift_between_validation_and_test_is_warned_of(run):
     assert "specificity 0.500 on test" in text_of(page(run))
 
 
+HISTORY = (
+    "epoch,loss,learning_rate,validation_loss,validation_auroc,validation_accuracy,seconds,images_per_second,waiting\n"
+    "1,0.5,0.001,0.4,0.7,0.9,60,100.0,0.1\n2,0.4,0.0005,0.3,0.9,0.9,60,120.0,0.1\n3,0.4,0.0001,0.3,0.8,0.9,60,130,0.1\n"
+)
+
+
 def test_the_files_of_later_stages_appear_once_they_are_there(run):
     assert "exported files" not in page(run)
     found = {"passed": True, "images": 70, "max_abs_probability": 3e-7, "decision_flips": 0}
     found |= {"auroc_keras": 0.99, "auroc_file": None}
-    (run / "parity.json").write_text(json.dumps({"split": "validation", "files": {"model.onnx": found}}))
-    (run / "history.csv").write_text("epoch,validation_auroc,seconds\n1,0.7,60\n2,0.9,60\n3,0.8,60\n")
+    run.parity.write_text(json.dumps({"split": "validation", "files": {"model.onnx": found}}))
+    run.history.write_text(HISTORY)
     text = text_of(page(run))
     assert "model.onnx yes 70 3.0e-07 0 0.9900 –" in text
-    assert "3 epochs in 3.0 minutes; the best validation AUROC was 0.9000, at epoch 2" in text
+    assert "3 epochs in 3.0 minutes, 120 images a second. The best validation AUROC was 0.9000, at epoch 2." in text
 
 
 def test_figures_under_shift_appear_once_they_are_there(run):
-    assert "look different" not in write_report(run).read_text(encoding="utf-8")
+    assert "look different" not in page(run)
     row = {"auroc": 0.9123, "balanced_accuracy": 0.8, "sensitivity": 0.7, "specificity": 0.9}
     row |= {"auroc_normal_changed": 0.8765, "auroc_pneumonia_changed": 0.95}
     found = {"views": {"as they are": row, "darker": row}, "mean": row, "worst": {**row, "auroc": 0.6543}}
-    (run / "robustness.json").write_text(json.dumps(found))
-    page = write_report(run).read_text(encoding="utf-8")
-    assert "look different" in page
-    assert "darker" in page
-    assert "0.654" in page
-    assert "0.876" in page or "0.877" in page
+    run.robustness.write_text(json.dumps(found))
+    html = page(run)
+    assert "look different" in html
+    assert "darker" in html
+    assert "0.654" in html
+    assert "0.876" in html or "0.877" in html
+    assert "Over all 16 views" in html
 
 
 def test_lock_explanation_and_shortcuts_appear_once_they_are_there(run):
     assert "Evaluation lock" not in page(run)
-    point = json.loads((run / "metrics.json").read_text())
-    (run / "model.keras").write_bytes(b"weights")
-    write_lock(run, point["temperature"], point["operating_point"]["threshold"], point["operating_point"]["rule"])
+    run.model.write_bytes(b"weights")
+    write_lock(run, Decision.from_json(json.loads(run.metrics.read_text()), run.metrics))
     row = {"name": "only the border", "auroc": 0.91, "interval": [0.88, 0.94], "sensitivity": 0.5, "specificity": None}
-    (run / "metrics.json").touch()
-    (run / "shortcuts.json").write_text(json.dumps({"split": "validation", "rows": [row]}))
+    run.metrics.touch()
+    run.shortcuts.write_text(json.dumps({"split": "validation", "images": 60, "rows": [row]}))
     explanation = {"drop_at_peak": 0.3, "drop_elsewhere": 0.1, "difference": 0.2, "interval": [0.15, 0.25]}
-    explanation |= {"log_odds_difference": 1.5, "log_odds_interval": [1.2, 1.8]}
-    (run / "explanation.json").write_text(json.dumps(explanation | {"images": 100, "peak_wins": 0.93}))
+    explanation |= {"log_odds_difference": 1.5, "log_odds_interval": [0.2, 0.999]}
+    run.explanation.write_text(json.dumps(explanation | {"images": 100, "peak_wins": 0.93}))
     text = text_of(page(run))
     assert "Evaluation lock: kept." in text
     assert "only the border 0.910 0.880 to 0.940 0.500 \u2013" in text
     assert "a difference of 0.200 (0.150 to 0.250), over 100 images called PNEUMONIA" in text
+    assert "the difference is 1.50 (0.20 to 1.00)" in text  # no proportion, so it may be rounded up to 1
     assert "poor guide" not in text
-    (run / "explanation.json").write_text(
-        json.dumps(explanation | {"images": 9, "peak_wins": 0.4, "interval": [-1, 1]})
-    )
-    (run / "model.keras").write_bytes(b"other weights")
+    assert "Validation images with parts removed: 60 images of 90, picked at random" in text
+    run.explanation.write_text(json.dumps(explanation | {"images": 9, "peak_wins": 0.4, "interval": [-1, 1]}))
+    run.model.write_bytes(b"other weights")
     text = text_of(page(run))
     assert "Evaluation lock: broken. What was scored is not what was locked: the weights changed since." in text
     assert "poor guide" in text
 
 
-def test_one_class_in_test_is_said_and_breaks_nothing(run):
+def test_one_class_in_test_is_reported_and_breaks_nothing(run):
     raw = split(90, 0, "v")
     single = split(60, 1, "t")
     rows = np.flatnonzero(single.labels == 1)
     columns = (single.filenames, single.patients, single.subtypes, single.labels, single.probabilities)
     tables = {"validation": raw, "test": Predictions(*[column[rows] for column in columns])}
-    write_csv(run / "predictions.csv", tables)
-    (run / "metrics.json").write_text(json.dumps(score_splits(tables, decide(raw, "youden"), 0, 20)))
+    write_csv(run.predictions, tables)
+    run.metrics.write_text(json.dumps(score_splits(tables, decide(raw, "youden"), 0, 20)))
     assert "of one class" in text_of(page(run))
 
 
+@pytest.mark.parametrize(("shown", "warned"), [("validation", True), ("held_out", False)])
+def test_figures_are_called_too_optimistic_only_where_the_threshold_was_chosen_on_them(run, shown, warned):
+    tables = {shown: split(90, 0, "v")}
+    write_csv(run.predictions, tables)
+    run.metrics.write_text(json.dumps(score_splits(tables, decide(tables[shown], "youden"), 0, 20)))
+    text = text_of(page(run))
+    assert ("these figures are too optimistic" in text) == warned
+    assert "test images" not in text
+
+
 def test_a_run_that_was_not_evaluated_is_one_clear_error(run, tmp_path):
-    with pytest.raises(InputError, match="evaluate the run first"):
-        write_report(tmp_path / "nothing")
-    (run / "metrics.json").write_text(json.dumps({"splits": {"test": {}}}))
+    with pytest.raises(InputError, match=r"metrics\.json is not there"):
+        write_report(RunFolder(tmp_path / "nothing"))
+    run.metrics.write_text(json.dumps({"splits": {"test": {}}}))
     with pytest.raises(InputError, match="not complete"):
         write_report(run)
-    (run / "metrics.json").write_text("{half")
+    run.metrics.write_text("{half")
     with pytest.raises(InputError, match=r"metrics\.json"):
         write_report(run)
