@@ -10,7 +10,7 @@ from pipeline.data import group_holdout
 from pipeline.data.split import Examples, MemorySplit
 from pipeline.run_folder import checkpoint
 from pipeline.run_folder.folder import RunFolder
-from pipeline.stages.fit_and_judge import take_part
+from pipeline.stages.fit_and_judge import train_as_worker
 from pipeline.training.fit import DivergedError, fit
 
 SIZE = 48
@@ -117,7 +117,7 @@ def test_training_reads_train_and_validation_and_never_test(splits, tmp_path, mo
     monkeypatch.setattr(group_holdout, "splits_of", lambda data: every)
     once = dataclasses.replace(SETTINGS, fit=dataclasses.replace(SETTINGS.fit, epochs=1))
     folder = RunFolder(tmp_path)
-    take_part(folder, once)
+    train_as_worker(folder, once)
     assert (folder.checkpoint / checkpoint.FILE).exists(), "it was trained"
 
 
