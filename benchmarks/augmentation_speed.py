@@ -17,7 +17,7 @@ from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.measuring.harness import Case, Contender, Record, Work, measure
 from benchmarks.peers import keras_peers, opencv_peers
 from benchmarks.peers.keras_peers import CHANGES
-from pipeline.augmentation import augment
+from pipeline.augmentation import augment, on_host
 from pipeline.config import AugmentConfig
 from pneumo_tfds.decode import decode
 from pneumo_tfds.program.parallel import one_thread_per_opencv_call
@@ -45,6 +45,7 @@ def _contenders(images: Batch, workers: int) -> list[Contender]:
         Contender("ours: one warp, compiled alone by XLA", lambda: _fused(images, True), keep=True),
         Contender("ours: one warp, not compiled", lambda: _fused(images, False), keep=True),
         Contender("ours: the same with sharpness and grain", lambda: _fused(images, True, AugmentConfig()), keep=True),
+        Contender("ours: one warp, OpenCV on the host", lambda: _host(images), keep=True),
         Contender(REFERENCE, lambda: _layers(images), keep=True),
         Contender("peer: ImageDataGenerator", lambda: _generator(images, workers), keep=True),
         Contender("peer: OpenCV, image by image", lambda: _opencv(images, workers)),
@@ -63,6 +64,17 @@ def _fused(images: Batch, compiled: bool, config: AugmentConfig = CHANGES) -> Ca
     def work() -> int:
         changed(pixels, augment.draw(SEED, next(steps), batch))
         _finish()
+        return batch
+
+    return work
+
+
+def _host(images: Batch) -> Callable[[], int]:
+    batch, steps = len(images), count()
+    sample = on_host.sampler(CHANGES, images.shape[1])
+
+    def work() -> int:
+        on_host.apply(images, sample(augment.draw(SEED, next(steps), batch)))
         return batch
 
     return work

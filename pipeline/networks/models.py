@@ -115,7 +115,7 @@ def inference_model(network: keras.Model, temperature: float = 1.0, bias: float 
     """
     inner = network if isinstance(network.output, dict) else committee([network])
     image = keras.Input(inner.input_shape[1:], dtype="uint8", name="image")
-    output = inner(ops.cast(image, "float32"))
+    output = inner(image)  # which casts it to the dtype of its own input, float32
     calibrated = layers.Rescaling(1 / temperature, offset=bias, dtype="float32", name="calibrate")(output[LOGIT])
     outputs = {"probability": layers.Activation("sigmoid", dtype="float32", name="probability")(calibrated)}
     if HEATMAP in output:

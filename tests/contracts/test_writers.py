@@ -27,6 +27,7 @@ ELSEWHERE = {
     "pneumo_tfds/pneumo_tfds_dataset_builder.py": "the same folder",
     "pneumo_tfds/phantoms/phantom_source.py": "a folder that was empty, and is again if it fails",
     "pneumo_tfds/program/locks.py": "locks",
+    "pneumo_tfds/audit/audit_page.py": "memory",
     "pipeline/run_folder/model_file.py": "the temporary file of the function above it",
     "export/export_run.py": "candidates, in a temporary folder",
     "export/inference/outputs.py": "a file that `replacing` holds open",

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.augmentation import augment, sharpness_and_grain
+from pipeline.augmentation import augment, on_host, sharpness_and_grain
 from pipeline.augmentation.augment import Changes, Draw
 from pipeline.config import AugmentConfig
 
@@ -210,6 +210,25 @@ def test_erasing_hits_as_often_as_asked_and_within_its_area():
     assert area.max() <= 0.2 + 1e-4
     assert hit.min() >= 0
     assert hit.max() <= 1 + 1e-6
+
+
+def test_opencv_kernel_does_what_the_device_does():
+    images, config = pictures(16), AugmentConfig(random_erasing=0.5, sharpness=0, noise=0)
+    uniform = augment.draw(0, 5, 16)
+    host = on_host.apply(images, on_host.sampler(config, SIZE)(uniform))
+    device = np.asarray(augment.apply(images, augment.sample(tf.constant(uniform), config, SIZE)))
+    assert np.abs(host - device).mean() < 0.5
+    assert host.shape == device.shape
+    assert host.dtype == np.float32
+
+
+def test_opencv_kernel_scales_in_the_same_warp():
+    large = pictures(1, 2 * SIZE)[0, :, :, 0]
+    drawn = sampled(STILL, 1)
+    out = np.empty((SIZE, SIZE, 1), np.float32)
+    on_host.changer(drawn, SIZE)(0, large, out)
+    expected = cv2.resize(large, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
+    assert np.abs(out[:, :, 0] - expected).max() < 1.01
 
 
 def test_sharpness_reaches_from_full_blur_to_twice_the_detail():
