@@ -38,5 +38,5 @@ class Rule:
         return cls(match[1], least)
 
     def __str__(self) -> str:
-        """The text that `parse` reads."""
+        """Return the text that `parse` reads."""
         return self.figure if self.figure == "youden" else f"{self.figure}>={self.least:g}"
