@@ -41,7 +41,7 @@ lint: $(READY)  ## Only lint and type-check
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(READY)  ## Format the code and mend what can be mended by itself
+format: $(READY)  ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
