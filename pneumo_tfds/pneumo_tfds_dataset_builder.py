@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +20,7 @@ from pneumo_tfds.phantoms.phantom_source import phantom_source
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.locks import exclusive
 from pneumo_tfds.program.progress import track
-from pneumo_tfds.sources.inventory import LABELS, Source
+from pneumo_tfds.sources.inventory import LABELS, Source, manifest
 from pneumo_tfds.sources.opening import open_source
 from pneumo_tfds.sources.published import MANUAL_NAMES, fetch, in_manual_folder
 from pneumo_tfds.splits.options import SplitOptions
@@ -28,9 +28,7 @@ from pneumo_tfds.splits.shard_plan import make_plan
 from pneumo_tfds.writing import build_summary
 from pneumo_tfds.writing.dataset_metadata import describe
 from pneumo_tfds.writing.examples import BuildLog, stream
-from pneumo_tfds.writing.shard_files import Shard, ShardInfo, write_here, write_on_beam
-
-MANIFEST = "manifest.sha256"
+from pneumo_tfds.writing.shard_files import Shard, write_here, write_on_beam
 
 MIN_SIZE, MAX_SIZE = 16, 2048
 """Bounds of the image size of a config, in pixels."""
@@ -46,17 +44,13 @@ class PneumoConfig(tfds.core.BuilderConfig):
     """Draw phantoms instead of reading a source."""
 
 
-_CONFIGS: dict[str, PneumoConfig] = {}
-
-
+@functools.cache  # because TFDS requires the object in BUILDER_CONFIGS if that has one of this name
 def make_config(name: str) -> PneumoConfig:
     """Return the config of a name such as `gray_224` or `phantom_96`, with any size from 16 to 2,048.
 
     Raises:
         InputError: there is no such config.
     """
-    if name in _CONFIGS:  # TFDS requires the object in BUILDER_CONFIGS if that has one of this name
-        return _CONFIGS[name]
     kind, _, digits = name.partition("_")
     if kind not in ("gray", "phantom") or not digits.isdecimal() or not MIN_SIZE <= int(digits) <= MAX_SIZE:
         raise InputError(
@@ -65,11 +59,6 @@ def make_config(name: str) -> PneumoConfig:
     size, what = int(digits), "X-rays" if kind == "gray" else "Drawn phantoms (not medical images)"
     description = f"{what}, grey, {size} x {size} pixels."
     return PneumoConfig(name=name, description=description, image_size=size, phantom=kind == "phantom")
-
-
-_CONFIGS.update(
-    {name: make_config(name) for name in ("gray_150", "gray_224", "gray_256", "phantom_150", "phantom_224")}
-)
 
 
 class Builder(dataset_builder.FileReaderBuilder):
@@ -83,7 +72,9 @@ class Builder(dataset_builder.FileReaderBuilder):
 
     VERSION = tfds.core.Version(build_summary.VERSION)
     RELEASE_NOTES: ClassVar[dict[str, str]] = {build_summary.VERSION: "First release."}
-    BUILDER_CONFIGS: ClassVar[list[PneumoConfig]] = list(_CONFIGS.values())
+    BUILDER_CONFIGS: ClassVar[list[PneumoConfig]] = [
+        *map(make_config, ("gray_150", "gray_224", "gray_256", "phantom_150", "phantom_224"))
+    ]
     DEFAULT_BUILDER_CONFIG_NAME = "gray_224"
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"""
     Put the chest X-rays (Kaggle's "Chest X-Ray Images (Pneumonia)" or Mendeley Data 10.17632/rscbjbr9sj) into this
@@ -146,36 +137,29 @@ class Builder(dataset_builder.FileReaderBuilder):
         config = download_config or tfds.download.DownloadConfig()
         source, size = self._open_source(dl_manager), self.builder_config.image_size
         plan = make_plan(source, size, self._options, config.max_examples_per_split)
+        templates = {split: self._get_filename_template(split_name=split) for split in plan.shards}
         shards = [
-            Shard(split, os.fspath(template.sharded_filepath(shard_index=index, num_shards=len(parts))), images)
+            Shard(os.fspath(templates[split].sharded_filepath(shard_index=index, num_shards=len(parts))), images)
             for split, parts in plan.shards.items()
-            for template in (self._get_filename_template(split_name=split),)
             for index, images in enumerate(parts)
         ]
         log, file_format = BuildLog(), self.info.file_format
         if config.beam_runner is None:
-            images = [image for shard in shards for image in shard.images]
-            records = stream(source.reader, images, size, self._workers)
-            shown = iter(track(records, f"Building {self.builder_config.name}", len(images)))
+            records = stream(source.reader, plan.images(), size, self._workers)
+            shown = track(records, f"Building {self.builder_config.name}", len(plan.images()))
             written = write_here(shards, shown, log, file_format)
         else:
             beam = config.beam_runner, config.beam_options
             written = write_on_beam(shards, source.reader, size, log, file_format, *beam)
         log.check(plan)
-        self.info.set_splits(tfds.core.SplitDict(self._split_infos(shards, written)))
-        (self.data_path / MANIFEST).write_text(log.manifest())
+        infos, files = [], iter(written)  # in the order of the shards, split after split
+        for split, parts in plan.shards.items():
+            own = list(islice(files, len(parts)))
+            counts, size = [file.count for file in own], sum(file.bytes for file in own)
+            infos.append(tfds.core.SplitInfo(split, counts, size, templates[split]))
+        self.info.set_splits(tfds.core.SplitDict(infos))
+        (self.data_path / "manifest.sha256").write_text(manifest(log.sha256))
         self.info.metadata.update(describe(source, plan, self._options, log))
-
-    def _split_infos(self, shards: Sequence[Shard], written: Sequence[ShardInfo]) -> Iterator[tfds.core.SplitInfo]:
-        """Yield TFDS's description of each split; shards come in order, split after split."""
-        for split, pairs in groupby(zip(shards, written, strict=True), lambda pair: pair[0].split):
-            files = [file for _, file in pairs]
-            yield tfds.core.SplitInfo(
-                name=split,
-                shard_lengths=[file.count for file in files],
-                num_bytes=sum(file.bytes for file in files),
-                filename_template=self._get_filename_template(split_name=split),
-            )
 
     def _open_source(self, dl_manager: tfds.download.DownloadManager) -> Source:
         if isinstance(self._source, Source):
@@ -184,7 +168,10 @@ class Builder(dataset_builder.FileReaderBuilder):
             return phantom_source()
         if self._source is not None:
             return open_source(self._source)
-        manual = self._manual_dir(dl_manager)
+        try:
+            manual = Path(dl_manager.manual_dir)
+        except AssertionError:  # raised by TFDS if the folder is missing or empty
+            manual = None
         found = None if manual is None else in_manual_folder(manual)
         if found is None and self._download:
             found = fetch(dl_manager, self.url_infos or {})
@@ -195,12 +182,6 @@ class Builder(dataset_builder.FileReaderBuilder):
                 "pass --source PATH, or --download to download the published archive"
             )
         return open_source(found)
-
-    def _manual_dir(self, dl_manager: tfds.download.DownloadManager) -> Path | None:
-        try:
-            return Path(dl_manager.manual_dir)
-        except AssertionError:  # raised by TFDS if the folder is missing or empty
-            return None
 
     def _log_download_bytes(self) -> None:
         """Print nothing; our commands print what a user needs."""

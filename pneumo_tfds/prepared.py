@@ -10,12 +10,11 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
-from pneumo_tfds.phantoms.phantom_source import DEFAULT_COUNT, DEFAULT_SEED, phantom_source
+from pneumo_tfds.phantoms.phantom_source import DEFAULT_COUNT, phantom_source
 from pneumo_tfds.program.errors import InputError, reason_and_remedy
 from pneumo_tfds.program.locks import exclusive
 from pneumo_tfds.program.quiet import quiet_tensorflow, quiet_tfds
@@ -45,7 +44,6 @@ def prepare(
     *,
     workers: int | None = None,
     phantoms: int = DEFAULT_COUNT,
-    seed: int = DEFAULT_SEED,
 ) -> Path:
     """Build the dataset of a source unless it exists, and return its folder.
 
@@ -56,7 +54,6 @@ def prepare(
         validation_fraction: share of the training patients that are held out for validation.
         workers: number of decoding threads; None for one per core.
         phantoms: number of phantoms to draw, if `source` is None.
-        seed: seed of the phantoms.
 
     Returns:
         A folder `.../pneumo_tfds/gray_<size>/1.0.0` (or `phantom_<size>`), for `tfds.builder_from_directory`.
@@ -64,16 +61,16 @@ def prepare(
     Raises:
         InputError: nothing can be built from this source; see `open_source`.
     """
-    options = SplitOptions(validation_fraction)
-    opened = phantom_source(phantoms, seed) if source is None else open_source(source)
+    splits = SplitOptions(validation_fraction)
+    opened = phantom_source(phantoms) if source is None else open_source(source)
     config = f"{'phantom' if source is None else 'gray'}_{image_size}"
-    fingerprint = opened.fingerprint(options.as_text())
+    fingerprint = opened.fingerprint(splits.as_text())
     root = Path(data_dir).expanduser() if data_dir is not None else default_data_dir()
     for place in (root, root / f"{NAME}-{fingerprint}"):
         folder = place / NAME / config / VERSION
-        if is_built(folder) and read_metadata(folder).get("fingerprint") == fingerprint:
+        if is_built(folder) and _is_from(folder, fingerprint):
             return folder
-    return build(opened, config, root / f"{NAME}-{fingerprint}", options, BuildOptions(workers)).folder
+    return build(opened, config, root / f"{NAME}-{fingerprint}", splits, BuildOptions(workers)).folder
 
 
 def build(
@@ -96,31 +93,26 @@ def build(
         InputError: another dataset is there, the disk is full, or the source cannot be built.
     """
     splits, options = splits or SplitOptions(), options or BuildOptions()
+    fingerprint = source and source.fingerprint(splits.as_text())
     folder = data_dir / NAME / config / VERSION
     if is_built(folder) and not options.overwrite:
-        if source is not None and _is_from(folder, source, splits):
+        if fingerprint and _is_from(folder, fingerprint):
             return inspect(folder)
         raise _holds_another(folder)
     quiet_tensorflow()
     started = time.perf_counter()
-
-    def run_builder(root: Path) -> None:
-        _run_builder(root, source, config, splits, options, data_dir / "downloads")
-
     try:
-        if folder.exists():
-            _replace(folder, run_builder)
-        else:
-            run_builder(data_dir)
+        with _replaced(folder) if folder.exists() else nullcontext(data_dir) as root:
+            _run_builder(root, source, config, splits, options, data_dir / "downloads")
     except OSError as error:
         raise InputError(f"cannot write {folder}: {reason_and_remedy(error, 'another --data-dir')}") from error
-    if source is not None and not _is_from(folder, source, splits):
+    if fingerprint and not _is_from(folder, fingerprint):
         raise _holds_another(folder)  # another process built it while this one waited for the lock
     return inspect(folder, time.perf_counter() - started)
 
 
-def _is_from(folder: Path, source: Source, splits: SplitOptions) -> bool:
-    return bool(read_metadata(folder).get("fingerprint") == source.fingerprint(splits.as_text()))
+def _is_from(folder: Path, fingerprint: str) -> bool:
+    return bool(read_metadata(folder).get("fingerprint") == fingerprint)
 
 
 def _holds_another(folder: Path) -> InputError:
@@ -130,11 +122,12 @@ def _holds_another(folder: Path) -> InputError:
     )
 
 
-def _replace(folder: Path, run_builder: Callable[[Path], None]) -> None:
-    """Build beside the old dataset, then swap the two; if that fails, the old one is put back."""
-    beside = partial(tempfile.TemporaryDirectory, prefix="incomplete.", suffix=f"_{VERSION}", dir=folder.parent)
-    with exclusive(folder), beside() as place:  # in this order, because taking the lock removes folders of that name
-        run_builder(Path(place))
+@contextmanager
+def _replaced(folder: Path) -> Iterator[Path]:
+    """Yield a root to build in, then swap the dataset there and the old one; if that fails, the old one is put back."""
+    # The lock comes first, because taking it removes folders of this name.
+    with exclusive(folder), tempfile.TemporaryDirectory(f"_{VERSION}", "incomplete.", folder.parent) as place:
+        yield Path(place)
         old = folder.rename(Path(place) / "old")
         try:
             Path(place).joinpath(*folder.parts[-3:]).rename(folder)
@@ -150,28 +143,24 @@ def _run_builder(
 
     from pneumo_tfds.pneumo_tfds_dataset_builder import Builder, make_config
 
+    quiet_tfds()
     download_config = tfds.download.DownloadConfig(
         register_checksums=options.register_checksums,
         try_download_gcs=False,  # TFDS would look for our datasets in Google's bucket of built ones
     )
     if options.beam_runner is not None:
-        flags = _pipeline_options(options.beam_options)
-        download_config = download_config.replace(beam_runner=options.beam_runner, beam_options=flags)
-    with quiet_tfds():
-        builder = Builder(
-            source=source,
-            options=splits,
-            workers=options.workers,
-            download=options.download,
-            data_dir=root,
-            config=make_config(config),
-        )
-        builder.download_and_prepare(download_dir=downloads, download_config=download_config)
-
-
-def _pipeline_options(flags: Sequence[str]) -> Any:
-    try:
-        from apache_beam.options.pipeline_options import PipelineOptions
-    except ModuleNotFoundError as error:
-        raise InputError("--beam-runner needs Apache Beam; install it with: pip install 'pneumo[beam]'") from error
-    return PipelineOptions([flag if flag.startswith("-") else f"--{flag}" for flag in flags])
+        try:
+            from apache_beam.options.pipeline_options import PipelineOptions
+        except ModuleNotFoundError as error:
+            raise InputError("--beam-runner needs Apache Beam; install it with: pip install 'pneumo[beam]'") from error
+        flags = [flag if flag.startswith("-") else f"--{flag}" for flag in options.beam_options]
+        download_config = download_config.replace(beam_runner=options.beam_runner, beam_options=PipelineOptions(flags))
+    builder = Builder(
+        source=source,
+        options=splits,
+        workers=options.workers,
+        download=options.download,
+        data_dir=root,
+        config=make_config(config),
+    )
+    builder.download_and_prepare(download_dir=downloads, download_config=download_config)

@@ -11,7 +11,7 @@ import numpy as np
 
 from pneumo_tfds.audit.findings import Findings, ImageFacts
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources.inventory import Image
+from pneumo_tfds.sources.inventory import Image, manifest
 from pneumo_tfds.sources.layout import TEST_PATIENT
 from pneumo_tfds.sources.patients import UNKNOWN_PATIENT
 
@@ -29,6 +29,7 @@ MEASURES: dict[str, Callable[[ImageFacts], float]] = {
 def report(findings: Findings) -> dict[str, Any]:
     """Return the findings as an object for JSON."""
     images = findings.source.images
+    digests = {fact.image.name: fact.sha256 for fact in findings.facts if fact.sha256}
     groups: dict[str, list[ImageFacts]] = defaultdict(list)
     for fact in findings.facts:
         if not fact.error:
@@ -50,13 +51,8 @@ def report(findings: Findings) -> dict[str, Any]:
         "leaks": list(findings.leaks),
         "problem": findings.problem,
         "distributions": {name: _distribution(members) for name, members in sorted(groups.items())},
-        "manifest_sha256": hashlib.sha256(manifest(findings).encode()).hexdigest(),
+        "manifest_sha256": hashlib.sha256(manifest(digests).encode()).hexdigest(),
     }
-
-
-def manifest(findings: Findings) -> str:
-    """Return the digests as lines that `sha256sum` checks; a build of the source keeps the same text."""
-    return "".join(f"{fact.sha256}  {fact.image.name}\n" for fact in findings.facts if fact.sha256)
 
 
 def _count(images: Iterable[Image], key: Callable[[Image], tuple[str, str]]) -> dict[str, dict[str, int]]:

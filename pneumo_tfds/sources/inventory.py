@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -79,7 +78,6 @@ class Source:
         return digest.hexdigest()[:12]
 
 
-def count_by_label(images: Iterable[Image]) -> dict[str, int]:
-    """Return the number of images of each label, in the order of `LABELS`; labels without images included."""
-    counts = Counter(image.label for image in images)
-    return {label: counts[label] for label in LABELS}
+def manifest(digests: Mapping[str, str]) -> str:
+    """Return the SHA-256 of files by name as lines that `sha256sum` checks, in order of names."""
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.limits import MAX_FILE_BYTES
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.csv_table import read_table
-from pneumo_tfds.sources.inventory import LABELS, Image, Reader, Source, count_by_label
+from pneumo_tfds.sources.inventory import LABELS, Image, Reader, Source
 from pneumo_tfds.sources.layout import DICOM_SUFFIXES, File, arrange
 from pneumo_tfds.sources.patients import UNKNOWN_PATIENT
 from pneumo_tfds.sources.zip_archive import ZipReader, list_members
@@ -79,7 +80,7 @@ def _check(path: Path, images: tuple[Image, ...], ignored: dict[str, int]) -> No
         raise InputError(
             f"{path}: no images found ({found}); expected folders NORMAL and PNEUMONIA with .jpeg, .png or .dcm files"
         )
-    counts = count_by_label(images)
+    counts = Counter(image.label for image in images)
     for label, other in (LABELS, LABELS[::-1]):
         if not counts[label]:
             found = counted(counts[other], f"{other} image")

@@ -40,14 +40,9 @@ class Plan:
     test_origin: str
     """`official` or `carved`, as in `Assignment`."""
 
-    def images(self, split: str) -> list[Image]:
-        """Return the images of a split in the order of their records."""
-        return [image for shard in self.shards[split] for image in shard]
-
-    @property
-    def total(self) -> int:
-        """Number of images to decode."""
-        return sum(len(self.images(split)) for split in self.shards)
+    def images(self, *splits: str) -> list[Image]:
+        """Return the images of some splits, or of all, in the order of their records."""
+        return [image for split in splits or self.shards for shard in self.shards[split] for image in shard]
 
 
 def make_plan(source: Source, image_size: int, options: SplitOptions, max_per_split: int | None = None) -> Plan:

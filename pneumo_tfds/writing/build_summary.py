@@ -36,11 +36,6 @@ class BuildSummary:
     bytes: int
     """Size of all records."""
 
-    @property
-    def images_per_second(self) -> float:
-        """Records per second of building; 0 if nothing was built."""
-        return sum(self.examples.values()) / self.seconds if self.seconds else 0.0
-
 
 def is_built(folder: Path) -> bool:
     """Return whether `folder` holds a complete dataset, which gets this path last. False if it is unreadable."""
@@ -75,7 +70,7 @@ def summary(built: BuildSummary) -> list[str]:
     """Return lines to print: where the dataset is, how fast it was built, what it holds, and what was left out."""
     metadata = built.metadata
     total = sum(built.examples.values())
-    speed = f"{built.images_per_second:,.0f} images/s" if built.seconds else "was built before"
+    speed = f"{total / built.seconds:,.0f} images/s" if built.seconds else "was built before"
     parts = ", ".join(f"{split} {count:,}" for split, count in built.examples.items())
     lines = [
         f"{built.folder}: {counted(total, 'image')} ({parts}), {speed}, {counted(built.shards, 'shard')}, "

@@ -8,7 +8,7 @@ from typing import Any
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import read_json
-from pneumo_tfds.sources.inventory import Source
+from pneumo_tfds.sources.inventory import Source, manifest
 from pneumo_tfds.sources.patients import UNKNOWN_PATIENT
 from pneumo_tfds.splits.options import SplitOptions
 from pneumo_tfds.splits.shard_plan import Plan, count_by
@@ -33,7 +33,7 @@ def describe(source: Source, plan: Plan, options: SplitOptions, log: BuildLog) -
         "source": source.where,
         "source_kind": source.kind,
         "fingerprint": source.fingerprint(options.as_text()),
-        "manifest_sha256": hashlib.sha256(log.manifest().encode()).hexdigest(),
+        "manifest_sha256": hashlib.sha256(manifest(log.sha256).encode()).hexdigest(),
         "source_bytes": log.source_bytes,
         "test_origin": plan.test_origin,
         "split_rule": split_rule(plan.test_origin, options),
@@ -41,9 +41,7 @@ def describe(source: Source, plan: Plan, options: SplitOptions, log: BuildLog) -
         "planned": count_by(plan, "label"),
         "planned_subtypes": count_by(plan, "subtype"),
         "patients": {split: len({image.patient for image in plan.images(split)}) for split in plan.shards},
-        "patients_unknown": sum(
-            image.patient.startswith(UNKNOWN_PATIENT) for split in plan.shards for image in plan.images(split)
-        ),
+        "patients_unknown": sum(image.patient.startswith(UNKNOWN_PATIENT) for image in plan.images()),
         "skipped": dict(sorted(log.skipped.items())),
         "dropped": dict(sorted(plan.dropped.items())),
         "ignored": source.ignored,
@@ -59,8 +57,8 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     """
     path = folder / "metadata.json"
     metadata: dict[str, Any] = read_json(path, REMEDY) if path.is_file() else {}
-    if not isinstance(metadata, dict) or any(
-        not isinstance(metadata.get(key, kind()), kind) for key, kind in _KINDS.items()
+    if not isinstance(metadata, dict) or not all(
+        isinstance(metadata.get(k, kind()), kind) for k, kind in _KINDS.items()
     ):
         raise InputError(f"{path} is not what a build writes; {REMEDY}")
     return metadata

@@ -24,7 +24,6 @@ from pneumo_tfds.writing.examples import BuildLog, ExampleRecord, stream
 class Shard:
     """A file to write, and the images in it."""
 
-    split: str
     path: str
     """Its path in the folder of the unfinished dataset, which may be in the cloud."""
     images: tuple[Image, ...]
@@ -44,31 +43,20 @@ def write_here(
 ) -> list[ShardInfo]:
     """Write shards one after the other from one stream of records, so that no thread waits while a file is closed."""
     total = sum(len(shard.images) for shard in shards)
-    return [_write(shard, islice(records, len(shard.images)), log, file_format, total) for shard in shards]
+    return [_write(shard.path, islice(records, len(shard.images)), log, file_format, total) for shard in shards]
 
 
 def write_on_beam(
     shards: Sequence[Shard], reader: Reader, image_size: int, log: BuildLog, file_format: Any, runner: Any, options: Any
 ) -> list[ShardInfo]:
-    """Write shards in one pipeline, each on any of its workers.
-
-    Args:
-        shards: the shards of all splits.
-        reader: must be able to read where the workers run.
-        image_size: pixels a side.
-        log: receives the logs of all shards.
-        file_format: one of TFDS's formats.
-        runner: name or instance of a Beam runner.
-        options: Beam's pipeline options, or None.
-    """
+    """Write shards in one pipeline of Beam, each on any of its workers, where `reader` must be able to read."""
     import apache_beam as beam
 
-    write = WriteShard(reader, image_size, file_format)
     for shard in shards:  # in files, because runners limit the graph to a few megabytes
         _beside(shard.path, "todo").write_text(json.dumps([astuple(image) for image in shard.images]))
-    paths = [(shard.split, shard.path) for shard in shards]
+    write = beam.Map(_write_on_worker, reader, image_size, file_format)
     with beam.Pipeline(runner=runner, options=options) as pipeline:
-        _ = pipeline | "Shards" >> beam.Create(paths) | beam.Reshuffle() | "Write" >> beam.MapTuple(write)
+        _ = pipeline | "Shards" >> beam.Create([shard.path for shard in shards]) | beam.Reshuffle() | "Write" >> write
     written = []
     for shard in shards:
         done = _beside(shard.path, "done")
@@ -80,25 +68,15 @@ def write_on_beam(
     return written
 
 
-@dataclass(frozen=True)
-class WriteShard:
-    """The work of a Beam worker on a shard: write it, and its log beside it. A second attempt overwrites the first."""
-
-    reader: Reader
-    image_size: int
-    file_format: Any
-
-    def __call__(self, split: str, path: str) -> str:
-        """Write the shard and return the path of its file."""
-        images = tuple(Image(*values) for values in json.loads(_beside(path, "todo").read_text()))
-        log = BuildLog()
-        records = stream(self.reader, images, self.image_size, workers=0)
-        written = _write(Shard(split, path, images), records, log, self.file_format)
-        done = _beside(path, "done")
-        partial = done.with_name(f"{done.name}.{os.getpid()}")
-        partial.write_text(json.dumps({"written": vars(written), "log": vars(log)}))
-        partial.replace(done)
-        return path
+def _write_on_worker(path: str, reader: Reader, image_size: int, file_format: Any) -> None:
+    """Write a shard, and its log beside it. A second attempt overwrites the first."""
+    images = [Image(*values) for values in json.loads(_beside(path, "todo").read_text())]
+    log = BuildLog()
+    written = _write(path, stream(reader, images, image_size, workers=0), log, file_format)
+    done = _beside(path, "done")
+    partial = done.with_name(f"{done.name}.{os.getpid()}")
+    partial.write_text(json.dumps({"written": vars(written), "log": vars(log)}))
+    partial.replace(done)
 
 
 def _beside(shard_path: str, what: str) -> Any:
@@ -110,7 +88,7 @@ def _beside(shard_path: str, what: str) -> Any:
 
 
 def _write(
-    shard: Shard, records: Iterable[ExampleRecord], log: BuildLog, file_format: Any, total: int | None = None
+    path: str, records: Iterable[ExampleRecord], log: BuildLog, file_format: Any, total: int | None = None
 ) -> ShardInfo:
     import tensorflow as tf
     import tensorflow_datasets as tfds
@@ -129,9 +107,9 @@ def _write(
                 log.check_share(total)
 
     try:
-        file_adapters.ADAPTER_FOR_FORMAT[file_format].write_examples(shard.path, readable())
-        return ShardInfo(count, tfds.core.Path(shard.path).stat().length)
+        file_adapters.ADAPTER_FOR_FORMAT[file_format].write_examples(path, readable())
+        return ShardInfo(count, tfds.core.Path(path).stat().length)
     except tf.errors.ResourceExhaustedError as error:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), shard.path) from error
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path) from error
     except tf.errors.OpError as error:
-        raise InputError(f"cannot write {shard.path}: {error.message}; choose another --data-dir") from error
+        raise InputError(f"cannot write {path}: {error.message}; choose another --data-dir") from error
