@@ -26,13 +26,9 @@ SECONDS_TO_STOP = 10.0
 def run_in_child_process(
     stage: str, function: Callable[Parameters, Result], *args: Parameters.args, **keywords: Parameters.kwargs
 ) -> Result:
-    """Call `function` in a new process and return what it returns.
+    """Call a module's function in a new process and return what it returns; both ways by pickling.
 
-    Args:
-        stage: what the process does, for messages, such as `the search`.
-        function: a function of a module; it, its arguments and its result are pickled.
-        args: of the function.
-        keywords: of the function.
+    `stage` is what the process does, for messages, such as `the search`.
 
     Raises:
         InputError: raised by the function, or the process was ended by a signal.
@@ -50,7 +46,13 @@ def run_in_child_process(
         process.join()
     except EOFError:
         process.join()
-        raise _death(stage, process.exitcode or 0) from None
+        code = process.exitcode or 1
+        if code > 0:
+            raise SystemExit(code) from None
+        raise InputError(
+            f"{stage} was ended by signal {-code} (9 may be the system, out of memory: then lower --batch-size); "
+            "continue with --resume"
+        ) from None
     except KeyboardInterrupt:
         process.join(SECONDS_TO_STOP)
         process.terminate()
@@ -76,13 +78,3 @@ def _call(sender: Connection, function: Callable[..., Any], args: Any, keywords:
         where = "".join(traceback.format_exception(error))
         error.add_note(f"Raised in a process of its own:\n{where}")  # what --debug shows
     sender.send((error, result))
-
-
-def _death(stage: str, exit_code: int) -> BaseException:
-    """Return the error for a process that ended without an answer."""
-    if exit_code >= 0:
-        return SystemExit(exit_code or 1)
-    return InputError(
-        f"{stage} was ended by signal {-exit_code} (9 may be the system, out of memory: then lower --batch-size); "
-        "continue with --resume"
-    )

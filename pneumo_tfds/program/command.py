@@ -35,29 +35,47 @@ class Command:
 
 
 def run(
-    config_type: type[Config], action: Callable[[Config], int | None], *, prog: str, default: Config | None = None
+    config_type: Any, action: Callable[[Config], int | None], *, prog: str, default: Config | None = None
 ) -> NoReturn:
     """Parse `sys.argv` into `config_type`, run `action` on it, and exit with the right code.
 
     Args:
-        config_type: a frozen dataclass; its docstring and field docs become `--help`.
+        config_type: a frozen dataclass, or a union of them; its docstring and field docs become `--help`.
         action: the work. Returns an exit code, or None for 0. An `InputError` becomes one line and exit code 2.
         prog: how the command is called, for usage lines, such as `python -m pneumo_tfds`.
         default: an instance whose values are the defaults, for example one read from a file.
     """
-    _leave(prog, lambda: (action, _parse(config_type, prog, default)))
+    debug = "--debug" in sys.argv[1:]
+    config = None
+    try:
+        config = _parse(config_type, prog, default)
+        code = action(config) or DONE
+        sys.stdout.flush()  # here, where a full disk can still be reported
+        sys.exit(code)
+    except (InputError, KeyboardInterrupt, *machine_error_types()) as error:  # type: ignore[misc]
+        line, code = _explain(error, config)
+        if debug or line is None:
+            raise
+    if line:
+        print(" ".join(f"{prog}: {plain(line)}".split()), file=sys.stderr)
+    give_up_output()
+    sys.exit(code)
+
+
+def _explain(error: BaseException, config: Any) -> tuple[str | None, int]:
+    """Return the line for an error, None if it needs a traceback, and the exit code."""
+    if isinstance(error, BrokenPipeError):
+        return "", OUTPUT_CLOSED
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", INTERRUPTED
+    return str(error) if isinstance(error, InputError) else explain_machine_error(error, config), BAD_INPUT
 
 
 def run_one_of(commands: Mapping[str, tuple[type[Any], Callable[[Any], int | None]]], *, prog: str) -> NoReturn:
     """Run a command with subcommands like `run`; `commands` maps a name to its dataclass and action."""
     members = tuple(Annotated[kind, tyro.conf.subcommand(name=name)] for name, (kind, _) in commands.items())
     actions = dict(commands.values())
-
-    def parse() -> tuple[Callable[[Any], int | None], Any]:
-        config = _parse(Union[members], prog, None)  # noqa: UP007 (built at run time)
-        return actions[type(config)], config
-
-    _leave(prog, parse)
+    run(Union[members], lambda config: actions[type(config)](config), prog=prog)  # noqa: UP007 (built at run time)
 
 
 def _parse(config_type: Any, prog: str, default: Any) -> Any:
@@ -77,40 +95,6 @@ def _one_line(box: str) -> str:
     parts = [" ".join(part.split()) for part in re.split("─{2,}", re.sub("[│╭╮╰╯]", " ", box))]
     own = re.match(r"Error parsing \w+: (.*)", parts[1])  # an InputError of ours, which says all there is to say
     return own[1] if own else "; ".join(part for part in parts[1:] if part)
-
-
-def _leave(prog: str, parse: Callable[[], tuple[Callable[[Any], int | None], Any]]) -> NoReturn:
-    debug, config = "--debug" in sys.argv[1:], None
-    try:
-        action, config = parse()
-        code = action(config) or DONE
-        sys.stdout.flush()  # here, where a full disk can still be reported
-        sys.exit(code)
-    except InputError as error:
-        if debug:
-            raise
-        _end(f"{prog}: {error}", BAD_INPUT)
-    except BrokenPipeError:
-        if debug:
-            raise
-        _end("", OUTPUT_CLOSED)
-    except machine_error_types() as error:
-        line = explain_machine_error(error, config)
-        if debug or line is None:
-            raise
-        _end(f"{prog}: {plain(line)}", BAD_INPUT)
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        _end(f"{prog}: interrupted", INTERRUPTED)
-
-
-def _end(line: str, code: int) -> NoReturn:
-    """Print a line on standard error, if there is one, and exit."""
-    if line:
-        print(" ".join(line.split()), file=sys.stderr)
-    give_up_output()
-    sys.exit(code)
 
 
 def give_up_output() -> None:

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from filelock import lock_descriptor
 
@@ -79,34 +79,24 @@ def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
 
 @contextmanager
 def _temporary(target: Path) -> Iterator[Path]:
-    """Create an empty file with a unique name beside `target`; remove it afterwards unless it was renamed."""
+    """Create an empty file beside `target`, locked while it is open; remove it afterwards unless it was renamed."""
     _remove_litter(os.path.abspath(target.parent))
-    path, file = _create(target)
-    try:
-        yield path
-    finally:
-        file.close()
-        path.unlink(missing_ok=True)
-
-
-def _create(target: Path) -> tuple[Path, IO[bytes]]:
-    """Create the file and keep it locked while it is open: an unlocked temporary file belongs to no living process."""
     while True:
         path = target.with_name(f".{target.stem[:_STEM]}.{secrets.token_hex(6)}.partial{target.suffix}")
         file = path.open("xb")
         if not OPEN_FILES_CAN_BE_RENAMED:
             file.close()
-            return path, file
-        if _lock(file) and path.exists():
-            return path, file
+            break
+        with suppress(OSError):  # a file system without locks; nothing is removed as litter there either
+            lock_descriptor(file.fileno())
+        if path.exists():
+            break
         file.close()  # another process removed it as litter before it was locked
-
-
-def _lock(file: IO[bytes]) -> bool:
     try:
-        return lock_descriptor(file.fileno(), blocking=False)
-    except OSError:  # a file system without locks; nothing is removed as litter there either
-        return True
+        yield path
+    finally:
+        file.close()
+        path.unlink(missing_ok=True)
 
 
 @functools.lru_cache(maxsize=4096)  # once per folder and process, which removes its own files itself

@@ -12,12 +12,8 @@ def render(package: str, template: str, **values: Any) -> str:
     """Return a page as text. All values are escaped, and a value that is missing is an error.
 
     A template that starts with `{% extends "page.html" %}` gets the head and the style sheet of `page.html` beside this
-    module, and fills its blocks `title`, `style` and `content`.
-
-    Args:
-        package: the package that holds the template, such as `pneumo_tfds.audit`.
-        template: its file name there.
-        **values: what the template shows; functions among them can be called as `{{ number(x) }}`.
+    module, and fills its blocks `title`, `style` and `content`. Functions among `values` can be called as
+    `{{ number(x) }}`. `package`, such as `pneumo_tfds.audit`, holds the template.
 
     Raises:
         jinja2.UndefinedError: the template uses a name, or an entry of a value, that is not there.

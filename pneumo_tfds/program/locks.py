@@ -23,14 +23,7 @@ FOLDERS_CAN_BE_OPENED = os.name != "nt"
 
 
 def lock(descriptor: int, folder: Path) -> bool:
-    """Lock an open file until it is closed, or go on without a lock where the file system has none.
-
-    Args:
-        descriptor: of the file.
-        folder: what the lock protects, for the warning on standard error if it cannot be protected.
-
-    Returns:
-        Whether it is locked.
+    """Lock an open file until it is closed. Where the file system has no locks, warn about `folder` and return False.
 
     Raises:
         BlockingIOError: another process holds the lock.

@@ -31,7 +31,7 @@ def machine_error_types() -> tuple[type[Exception], ...]:
     return (OSError, MemoryError, *found)
 
 
-def explain_machine_error(error: Exception, config: Any) -> str | None:
+def explain_machine_error(error: BaseException, config: Any) -> str | None:
     """Return one line that says what the machine refused and what to do, or None if the error is about something else.
 
     Args:
@@ -43,19 +43,16 @@ def explain_machine_error(error: Exception, config: Any) -> str | None:
         what = f"cannot read or write {where}" if where else "cannot read or write"
         remedy = "make room there" if error.errno in DISK_FULL else "check that it is there and may be used"
         return f"{what}: {reason_of(error)}; {remedy}"
-    if isinstance(error, MemoryError) or _is_about_memory(error):
+    text = str(error)
+    about_memory = type(error).__name__ == "ResourceExhaustedError" or any(w in text.lower() for w in _ABOUT_MEMORY)
+    if about_memory or isinstance(error, MemoryError):
         flags = set(_flag_names(config))
         lower = [f"--{name.replace('_', '-')}" for name in MEMORY_SETTINGS if name in flags]
         lower += ["--cache off"] if "cache" in flags else []
         remedy = f"lower {', '.join(lower)}" if lower else "end other programs or use a machine with more"
-        reason = next(iter(str(error).splitlines()), "none left")
+        reason = next(iter(text.splitlines()), "none left")
         return f"not enough memory ({reason:.200}); {remedy}"
     return None
-
-
-def _is_about_memory(error: Exception) -> bool:
-    text = str(error).lower()
-    return type(error).__name__ == "ResourceExhaustedError" or any(words in text for words in _ABOUT_MEMORY)
 
 
 def _flag_names(config: Any) -> Iterator[str]:

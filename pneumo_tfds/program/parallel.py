@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
@@ -20,11 +20,8 @@ import cv2
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-CHUNK = 4
-"""Items per task: few enough that no thread waits long at the end, and fewer hand-overs between threads than with 1."""
-
-CHUNKS_AHEAD = 4
-"""Tasks in flight per worker, so that a worker never waits while the consumer writes a shard."""
+ITEMS_AHEAD = 16
+"""Items in flight per worker, so that a worker never waits while the consumer writes a shard."""
 
 _lock = threading.Lock()
 _users = 0
@@ -41,7 +38,7 @@ def ordered_map(
 ) -> Iterator[Result]:
     """Yield `function(item)` for each item, in the order of the items.
 
-    At most `workers` x `CHUNKS_AHEAD` x `CHUNK` results wait to be consumed. An exception of a call is raised here when
+    At most `workers` x `ITEMS_AHEAD` results wait to be consumed. An exception of a call is raised here when
     its item is due. The results do not depend on `workers`.
 
     Args:
@@ -53,20 +50,13 @@ def ordered_map(
     if workers == 0:
         yield from map(function, items)
         return
-
-    def work(chunk: Sequence[Item]) -> list[Result]:
-        return [function(item) for item in chunk]
-
     remaining = iter(items)
     with one_thread_per_opencv_call(), ThreadPoolExecutor(workers, "pneumo_tfds") as pool:
-        pending: deque[Future[list[Result]]] = deque()
+        pending = deque(pool.submit(function, item) for item in islice(remaining, workers * ITEMS_AHEAD))
         try:
-            while True:
-                while len(pending) < workers * CHUNKS_AHEAD and (chunk := list(islice(remaining, CHUNK))):
-                    pending.append(pool.submit(work, chunk))
-                if not pending:
-                    return
-                yield from pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+                pending.extend(pool.submit(function, item) for item in islice(remaining, 1))
         finally:
             for future in pending:
                 future.cancel()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator
+from operator import length_hint
 from typing import TypeVar
 
 from rich.console import Console
@@ -21,12 +22,9 @@ def track(items: Iterable[Item], description: str, total: int | None = None) -> 
         yield from items
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    start, done = time.monotonic(), 0
-    if total is None and isinstance(items, Sized):
-        total = len(items)
+    start = time.monotonic()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(description, total=total, visible=False)
+        task = progress.add_task(description, total=total or length_hint(items) or None, visible=False)
         for item in items:
             yield item
-            done += 1
-            progress.update(task, completed=done, visible=time.monotonic() - start > DELAY_SECONDS)
+            progress.update(task, advance=1, visible=time.monotonic() - start > DELAY_SECONDS)

@@ -37,16 +37,9 @@ def quiet_tensorflow() -> None:
             importlib.import_module("tensorflow")
 
 
-@contextmanager
-def quiet_tfds() -> Iterator[None]:
+def quiet_tfds() -> None:
     """Turn off the progress bars and notes of TensorFlow Datasets; our commands print what a user needs."""
     import tensorflow_datasets as tfds
 
-    logger = logging.getLogger("absl")
-    level = logger.level
     tfds.disable_progress_bar()
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+    logging.getLogger("absl").setLevel(logging.ERROR)

@@ -8,7 +8,7 @@ import time
 import cv2
 import pytest
 
-from pneumo_tfds.program.parallel import CHUNK, CHUNKS_AHEAD, ordered_map
+from pneumo_tfds.program.parallel import ITEMS_AHEAD, ordered_map
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3, None])
@@ -32,7 +32,7 @@ def test_only_a_window_is_worked_ahead():
     results = ordered_map(count, iter(range(10_000)), 2)
     next(results)
     time.sleep(0.1)
-    assert started <= 2 * CHUNKS_AHEAD * CHUNK + CHUNK
+    assert started <= 2 * ITEMS_AHEAD + 1
     results.close()
 
 
