@@ -57,10 +57,10 @@ def write_page(path: Path, findings: Findings, result: dict[str, Any]) -> None:
 
 def _groups(findings: Findings, groups: Sequence[Sequence[Image]]) -> list[dict[str, Any]]:
     """Return the groups to show, leaks first, so that the limit on their number never hides one."""
-    leaks: dict[tuple[str, ...], list[str]] = {}
-    for leak in findings.leaks:
-        leaks.setdefault(tuple(leak["names"]), []).append(leak["across"])
-    shown = [(leaks.get(tuple(image.name for image in group), []), group) for group in groups]
+    shown = []
+    for group in groups:
+        names = [image.name for image in group]
+        shown.append(([leak["across"] for leak in findings.leaks if leak["names"] == names], group))
     shown.sort(key=lambda pair: not pair[0])
     return [
         {"leaks": across, "pictures": [_picture(findings, image) for image in group]}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from pneumo_tfds.decode import Grey, decode
 from pneumo_tfds.phantoms.phantom_source import phantom_source
@@ -25,30 +28,26 @@ _TILE = 224
 def draw(path: Path | None, out: Path, options: SplitOptions, seed: int) -> list[Path]:
     """Write `classes.png` and `examples.png` to `out` and return their paths."""
     source = phantom_source() if path is None else open_source(path)
-    classes, examples = out / "classes.png", out / "examples.png"
-    draw_classes(source, classes, options)
-    draw_examples(source, examples, seed)
-    return [classes, examples]
+    pictures = {out / "classes.png": draw_classes(source, options), out / "examples.png": draw_examples(source, seed)}
+    for picture, figure in pictures.items():
+        with replacing(picture) as temporary:
+            figure.savefig(temporary, dpi=150)
+    return list(pictures)
 
 
-def draw_classes(source: Source, path: Path, options: SplitOptions) -> None:
+def draw_classes(source: Source, options: SplitOptions) -> Figure:
     """Draw bars of the number of images by split and class, with PNEUMONIA stacked by subtype."""
-    from matplotlib.figure import Figure
-
     split = assign(source.images, identical_groups(source), options).split
+    counts = Counter((split.get(image.name), image.label, image.subtype) for image in source.images)
     figure = Figure(figsize=(7.0, 4.0), layout="constrained")
     axes = figure.subplots()
-    for column, name in enumerate(SPLITS):
-        for row, label in enumerate(LABELS):
-            members = [i for i in source.images if i.label == label and split.get(i.name) == name]
-            height = 0
-            for subtype in SUBTYPES:
-                count = sum(image.subtype == subtype for image in members)
-                if count:
-                    colour = f"C{SUBTYPES.index(subtype)}"
-                    axes.bar(column + 0.4 * row - 0.2, count, 0.38, bottom=height, color=colour, label=subtype)
-                    height += count
-            axes.text(column + 0.4 * row - 0.2, height, f"{label}\n{height:,}", ha="center", va="bottom", fontsize=8)
+    for (column, name), (row, label) in product(enumerate(SPLITS), enumerate(LABELS)):
+        place, height = column + 0.4 * row - 0.2, 0
+        for number, subtype in enumerate(SUBTYPES):
+            if count := counts[name, label, subtype]:
+                axes.bar(place, count, 0.38, bottom=height, color=f"C{number}", label=subtype)
+                height += count
+        axes.text(place, height, f"{label}\n{height:,}", ha="center", va="bottom", fontsize=8)
     handles = {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     axes.legend(handles.values(), handles.keys(), frameon=False)
     axes.set_xticks(range(len(SPLITS)), SPLITS)
@@ -56,14 +55,11 @@ def draw_classes(source: Source, path: Path, options: SplitOptions) -> None:
     axes.margins(y=0.15)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title("Images by split, class and subtype")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    return figure
 
 
-def draw_examples(source: Source, path: Path, seed: int) -> None:
+def draw_examples(source: Source, seed: int) -> Figure:
     """Draw a row of randomly chosen examples of each subtype."""
-    from matplotlib.figure import Figure
-
     rows = [name for name in SUBTYPES if any(image.subtype == name for image in source.images)]
     figure = Figure(figsize=(2.0 * _COLUMNS, 2.35 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), _COLUMNS, squeeze=False)
@@ -74,8 +70,7 @@ def draw_examples(source: Source, path: Path, seed: int) -> None:
             axis.set_title(f"{image.label} ({subtype})\n{Path(image.name).name}", fontsize=7)
         for axis in axes:
             axis.axis("off")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    return figure
 
 
 def _readable(source: Source, images: Sequence[Image], seed: int) -> Iterator[tuple[Image, Grey]]:

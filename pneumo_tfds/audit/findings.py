@@ -51,8 +51,10 @@ class Findings:
     @functools.cached_property
     def leaks(self) -> tuple[dict[str, Any], ...]:
         """Groups of identical or near-identical images that are in different splits or have different labels."""
-        kinds = {"byte-identical": self.byte_identical, "near-identical": self.near_identical}
-        return tuple(leak for kind, groups in kinds.items() for leak in self._leaks(kind, groups))
+        return (
+            *self._leaks("byte-identical", self.byte_identical),
+            *self._leaks("near-identical", self.near_identical),
+        )
 
     def _leaks(self, kind: str, groups: Iterable[Sequence[Image]]) -> Iterator[dict[str, Any]]:
         for group in groups:

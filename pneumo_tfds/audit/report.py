@@ -66,38 +66,35 @@ def _count(images: Iterable[Image], key: Callable[[Image], tuple[str, str]]) -> 
 def _patients(findings: Findings) -> dict[str, Any]:
     """Count patients. It is disputed whether the numbers in names restart by subtype and folder; both are counted."""
     images = findings.source.images
-    per_split: dict[str, set[str]] = defaultdict(set)
-    subtypes: dict[str, set[str]] = defaultdict(set)
-    labels: dict[str, set[str]] = defaultdict(set)
+    patients: dict[str, set[str]] = defaultdict(set)  # by label and by subtype; the words differ
     for image in images:
-        per_split[findings.split_of(image)].add(image.patient)
-        subtypes[image.patient].add(image.subtype)
-        labels[image.patient].add(image.label)
+        patients[image.label].add(image.patient)
+        patients[image.subtype].add(image.patient)
     testing = {image.patient.removeprefix(TEST_PATIENT) for image in images if image.official_split == "test"}
     training = {image.patient for image in images if image.official_split != "test"}
-    restarting = {(image.official_split == "test", image.patient, image.subtype) for image in images}
+    by_split = Counter(split for split, _ in {(findings.split_of(image), image.patient) for image in images})
     return {
-        "by_split": {split: len(patients) for split, patients in sorted(per_split.items())},
-        "if_numbers_are_unique": len({image.patient.removeprefix(TEST_PATIENT) for image in images}),
-        "if_numbers_restart_by_subtype_and_test_folder": len(restarting),
-        "numbers_under_bacteria_and_virus": sum({"bacteria", "virus"} <= found for found in subtypes.values()),
+        "by_split": dict(sorted(by_split.items())),
+        "if_numbers_are_unique": len(testing | training),
+        "if_numbers_restart_by_subtype_and_test_folder": len(
+            {(image.official_split == "test", image.patient, image.subtype) for image in images}
+        ),
+        "numbers_under_bacteria_and_virus": len(patients["bacteria"] & patients["virus"]),
         "numbers_in_test_and_in_training": len(testing & training),
         "names_that_tell_no_patient": sum(UNKNOWN_PATIENT in image.patient for image in images),
-        "with_images_of_both_labels": sum(len(found) > 1 for found in labels.values()),
+        "with_images_of_both_labels": len(patients["NORMAL"] & patients["PNEUMONIA"]),
     }
 
 
 def _distribution(members: Sequence[ImageFacts]) -> dict[str, Any]:
-    return {
+    found: dict[str, Any] = {
         "images": len(members),
         "bits": dict(sorted(Counter(str(fact.bits) for fact in members).items())),
-        **{name: _quantiles([measure(fact) for fact in members]) for name, measure in MEASURES.items()},
     }
-
-
-def _quantiles(values: Sequence[float]) -> dict[str, float]:
-    found = np.quantile(values, list(QUANTILES.values()), method="nearest")
-    return {name: round(float(value), 4) for name, value in zip(QUANTILES, found, strict=True)}
+    for name, measure in MEASURES.items():
+        values = np.quantile([measure(fact) for fact in members], list(QUANTILES.values()), method="nearest")
+        found[name] = {quantile: round(float(value), 4) for quantile, value in zip(QUANTILES, values, strict=True)}
+    return found
 
 
 def summary(result: dict[str, Any]) -> list[str]:
@@ -118,10 +115,10 @@ def summary(result: dict[str, Any]) -> list[str]:
     if result["problem"]:
         lines.append(f"no dataset can be built: {result['problem']}")
     lines.append(f"leaks: {len(result['leaks'])}")
-    for leak in result["leaks"]:
-        lines.append(
-            f"  {leak['kind']} across {leak['across']} ({', '.join(leak['values'])}): {', '.join(leak['names'])}"
-        )
+    lines.extend(
+        f"  {leak['kind']} across {leak['across']} ({', '.join(leak['values'])}): {', '.join(leak['names'])}"
+        for leak in result["leaks"]
+    )
     return lines
 
 

@@ -11,6 +11,8 @@ import io
 import logging
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -37,51 +39,44 @@ def decode_dicom(data: bytes, name: str) -> npt.NDArray[np.uint8]:
         DecodeError: pydicom is not installed, or the file is damaged, holds no pixels, or needs a decoder that is not
             installed.
     """
-    try:
-        import pydicom
-    except ModuleNotFoundError as error:
-        raise DecodeError(f"{name}: DICOM needs pydicom; install it with: pip install 'pneumo[dicom]'") from error
-    _quiet_pydicom()
-    if _DEFLATED in data:
-        raise DecodeError(f"{name}: DICOM files that are deflated as a whole are not read; export it uncompressed")
-    try:
+    with _reading(data, name) as pydicom:
         dataset = pydicom.dcmread(io.BytesIO(data))
         if "PixelData" not in dataset:
             raise DecodeError(f"{name}: the DICOM file holds no pixels; remove it or export it with its image")
         check_size(int(dataset.get("Columns", 0)), int(dataset.get("Rows", 0)), name, MAX_DEEP_PIXELS)
         with np.errstate(all="ignore"):
             return _grey(dataset)
-    except DecodeError:
-        raise
-    except _damage() as error:
-        reason = reason_of(error)
-        raise DecodeError(f"{name}: the DICOM file cannot be decoded ({reason:.300}); export it again") from error
 
 
 def patient_of(data: bytes) -> str:
     """Return the patient id in the header; empty if there is none or the file cannot be read."""
-    try:
-        import pydicom
-    except ModuleNotFoundError:
-        return ""
-    _quiet_pydicom()
-    if _DEFLATED in data:
-        return ""
-    try:
+    with suppress(DecodeError), _reading(data, "header") as pydicom:
         header = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=["PatientID"])
         return str(header.get("PatientID", "")).strip()
-    except _damage():
-        return ""
+    return ""
 
 
-def _damage() -> tuple[type[Exception], ...]:
-    """Return the exceptions that pydicom and NumPy raise for values that break the standard."""
-    from pydicom.errors import BytesLengthException, InvalidDicomError
-
-    return (
+@contextmanager
+def _reading(data: bytes, name: str) -> Iterator[Any]:
+    """Yield pydicom; turn the exceptions that it and NumPy raise for values that break the standard to DecodeError."""
+    try:
+        import pydicom
+        from pydicom.errors import BytesLengthException, InvalidDicomError
+    except ModuleNotFoundError as error:
+        raise DecodeError(f"{name}: DICOM needs pydicom; install it with: pip install 'pneumo[dicom]'") from error
+    _quiet_pydicom()
+    if _DEFLATED in data:
+        raise DecodeError(f"{name}: DICOM files that are deflated as a whole are not read; export it uncompressed")
+    try:
+        yield pydicom
+    except DecodeError:
+        raise
+    except (
         ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError, RuntimeError,
         TypeError, ValueError, cv2.error, struct.error, BytesLengthException, InvalidDicomError,
-    )  # fmt: skip
+    ) as error:  # fmt: skip
+        reason = reason_of(error)
+        raise DecodeError(f"{name}: the DICOM file cannot be decoded ({reason:.300}); export it again") from error
 
 
 @functools.cache

@@ -63,22 +63,14 @@ def decode_full(data: bytes, name: str = "image", cover: int | None = None, head
     if header.format == "DICOM":
         grey = decode_dicom(data, name)
     elif header.format == "JPEG":
-        grey = np.asarray(_imdecode(data, _REDUCED[_scale(header, cover)], name), dtype=np.uint8)
+        cover = cover or max(header.width, header.height)
+        scale = next((scale for scale in (8, 4, 2) if min(header.width, header.height) >= scale * cover), 1)
+        grey = np.asarray(_imdecode(data, _REDUCED[scale], name), dtype=np.uint8)
     else:
         grey = _decode_png(data, header, name)
-    if _is_flat(grey):
+    if grey.min() == grey.max():
         raise DecodeError(f"{name}: holds no picture, all pixels have the same value; replace or remove the file")
     return grey
-
-
-def _is_flat(grey: Grey) -> bool:
-    """Return whether all pixels are equal; comparing two of them answers that for nearly all pictures."""
-    if min(grey.shape) < 1:
-        return True
-    if grey.item(0) != grey.item(grey.size // 2):
-        return False
-    least, most, _, _ = cv2.minMaxLoc(grey)
-    return least == most
 
 
 def resize(grey: Grey, size: int) -> Grey:
@@ -97,13 +89,6 @@ def _imdecode(data: bytes, flags: int, name: str) -> npt.NDArray[np.generic]:
     if image is None:
         raise DecodeError(f"{name}: is damaged and cannot be decoded; copy it again or remove it")
     return np.asarray(image)
-
-
-def _scale(header: Header, cover: int | None) -> int:
-    """Return the largest of 8, 4, 2 and 1 by which both sides can be divided and still cover `cover` pixels."""
-    if cover is None:
-        return 1
-    return next((scale for scale in (8, 4, 2) if min(header.width, header.height) >= scale * cover), 1)
 
 
 def _decode_png(data: bytes, header: Header, name: str) -> Grey:

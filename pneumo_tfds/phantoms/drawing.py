@@ -9,7 +9,6 @@ normals get smooth haze of the same mean density, and exposure varies more than 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -29,8 +28,9 @@ MATCHED = 0.4
 """Share of an opacity's mean density that is taken out of its haze, so that all classes have similar mean densities:
 1 hides the class completely from the mean grey level, 0 leaves it fully visible."""
 
-
 Anatomy = dict[str, float]
+Pose = dict[str, Any]
+"""Properties that differ between the images of one patient; width and height are pixels."""
 
 ANATOMY_BOUNDS = {
     "lung_width": (0.36, 0.44),
@@ -48,31 +48,11 @@ ANATOMY_BOUNDS = {
 """Bounds of the properties that are the same in all images of one patient. Lengths are in half widths of the chest."""
 
 
-@dataclass(frozen=True)
-class _Pose:
-    """Properties that differ between the images of one patient."""
-
-    width: int
-    height: int
-    angle: float
-    scale: float
-    shift_x: float
-    shift_y: float
-    breath: float
-    rotation: float
-
-
 def render(seed: int, patient: str, name: str, subtype: str) -> npt.NDArray[np.uint8]:
-    """Draw a phantom.
+    """Draw a phantom, uint8 `[height, width]`, about 1,000 x 1,400. The same arguments give the same image.
 
-    Args:
-        seed: seed of the whole collection.
-        patient: determines the anatomy.
-        name: determines pose, exposure, grain and opacities.
-        subtype: `normal`, `bacteria` or `virus`.
-
-    Returns:
-        uint8 `[height, width]`, about 1,000 x 1,400. The same arguments give the same image.
+    `seed` and `patient` determine the anatomy; with `name` they determine pose, exposure, grain and opacities.
+    `subtype` is `normal`, `bacteria` or `virus`.
     """
     random = _generator(seed, patient)
     anatomy = {name: random.uniform(*bounds) for name, bounds in ANATOMY_BOUNDS.items()}
@@ -88,29 +68,27 @@ def _generator(*key: object) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
-def _sample_pose(random: np.random.Generator) -> _Pose:
+def _sample_pose(random: np.random.Generator) -> Pose:
     width = int(random.uniform(1150, 1700)) // 8 * 8
-    return _Pose(
-        width=width,
-        height=int(width / random.uniform(1.15, 1.65)) // 8 * 8,
-        angle=random.normal(0.0, 3.0),
-        scale=random.uniform(0.86, 1.12),
-        shift_x=random.normal(0.0, 0.05),
-        shift_y=random.normal(0.0, 0.06),
-        breath=random.uniform(-0.08, 0.08),
-        rotation=random.normal(0.0, 0.05),
-    )
+    return {
+        "width": width,
+        "height": int(width / random.uniform(1.15, 1.65)) // 8 * 8,
+        "angle": random.normal(0.0, 3.0),
+        "scale": random.uniform(0.86, 1.12),
+        "shift_x": random.normal(0.0, 0.05),
+        "shift_y": random.normal(0.0, 0.06),
+        "breath": random.uniform(-0.08, 0.08),
+        "rotation": random.normal(0.0, 0.05),
+    }
 
 
-def _grid(pose: _Pose) -> tuple[Field, Field]:
+def _grid(pose: Pose) -> tuple[Field, Field]:
     """Return coordinates of the chest for every grid pixel: x from -1 to 1 over its width, y over its height."""
-    width, height = pose.width // _COARSE, pose.height // _COARSE
-    x, y = np.meshgrid(
-        np.linspace(-1.12, 1.12, width, dtype=np.float32), np.linspace(-1.12, 1.12, height, dtype=np.float32)
-    )
-    turn = np.deg2rad(pose.angle)
-    cosine, sine = np.float32(np.cos(turn) / pose.scale), np.float32(np.sin(turn) / pose.scale)
-    x, y = x - np.float32(pose.shift_x), y - np.float32(pose.shift_y)
+    sides = (pose["width"] // _COARSE, pose["height"] // _COARSE)
+    x, y = np.meshgrid(*(np.linspace(-1.12, 1.12, side, dtype=np.float32) for side in sides))
+    turn = np.deg2rad(pose["angle"])
+    cosine, sine = np.float32(np.cos(turn) / pose["scale"]), np.float32(np.sin(turn) / pose["scale"])
+    x, y = x - np.float32(pose["shift_x"]), y - np.float32(pose["shift_y"])
     return cosine * x + sine * y, cosine * y - sine * x
 
 
@@ -123,20 +101,20 @@ def _bump(value: Field, width: float) -> Field:
     return np.asarray(np.exp(-np.square(value * np.float32(1.0 / width))), dtype=np.float32)
 
 
-def _draw(anatomy: Anatomy, pose: _Pose, random: np.random.Generator) -> tuple[Field, Field]:
+def _draw(anatomy: Anatomy, pose: Pose, random: np.random.Generator) -> tuple[Field, Field]:
     """Draw a healthy chest; return its density and how much of each pixel is lung (0 to 1)."""
     x, y = _grid(pose)
-    side = np.where(x < pose.rotation, np.float32(-1.0), np.float32(1.0))
-    across = np.abs(x - np.float32(pose.rotation))
+    side = np.where(x < pose["rotation"], np.float32(-1.0), np.float32(1.0))
+    across = np.abs(x - np.float32(pose["rotation"]))
     body = _step(1.02 * anatomy["shoulder"] - across - 0.25 * np.maximum(-y - 0.55, 0.0) ** 2 * 6.0, 0.05)
     neck = _bump(across, 0.30) * _step(-y - 0.75, 0.12)
     # Lungs: half ellipses, narrow at the top, cut below by the domes of the diaphragm (the right one higher).
     middle = np.float32(anatomy["gap"]) + 0.05 * y
-    wide = anatomy["lung_width"] * (1.0 - 0.34 * np.clip(-y, 0.0, 1.0) ** 1.5) * (1.0 + 0.25 * pose.rotation * side)
+    wide = anatomy["lung_width"] * (1.0 - 0.34 * np.clip(-y, 0.0, 1.0) ** 1.5) * (1.0 + 0.25 * pose["rotation"] * side)
     radius = ((across - middle) / wide) ** 2 + ((y + 0.10) / anatomy["lung_height"]) ** 4
-    dome = 0.60 + pose.breath - 0.10 * _bump(across - middle, 0.30) + 0.03 * side
+    dome = 0.60 + pose["breath"] - 0.10 * _bump(across - middle, 0.30) + 0.03 * side
     lungs = _step(1.0 - radius, 0.16) * _step(dome - y, 0.035)
-    shadow_x, shadow_y = x - np.float32(pose.rotation + 0.16), y - np.float32(0.26 + 0.5 * pose.breath)
+    shadow_x, shadow_y = x - np.float32(pose["rotation"] + 0.16), y - np.float32(0.26 + 0.5 * pose["breath"])
     heart = _step(1.0 - (shadow_x / (anatomy["heart"] + 0.14)) ** 2 - (shadow_y / 0.42) ** 2, 0.22)
     mediastinum = _step(0.13 + 0.05 * np.sin(2.5 * y) - across, 0.05)
     density = anatomy["tissue"] * np.maximum(body, neck)
@@ -161,12 +139,12 @@ def _ribs(anatomy: Anatomy, across: Field, y: Field, inside: Field) -> Field:
     return np.asarray(anatomy["rib_contrast"] * bands * reach * inside, dtype=np.float32)
 
 
-def _vessels(pose: _Pose, lungs: Field, random: np.random.Generator) -> Field:
+def _vessels(pose: Pose, lungs: Field, random: np.random.Generator) -> Field:
     """Draw branches from each hilum that get thinner outwards."""
     height, width = lungs.shape
     canvas = np.zeros((height, width), np.uint8)
     for side in (-1.0, 1.0):
-        hilum = np.array([0.5 + 0.09 * side + 0.4 * pose.shift_x, 0.49 + 0.4 * pose.shift_y]) * (width, height)
+        hilum = np.array([0.5 + 0.09 * side + 0.4 * pose["shift_x"], 0.49 + 0.4 * pose["shift_y"]]) * (width, height)
         for _ in range(random.integers(9, 15)):
             turn, bend = random.uniform(-1.25, 1.25), random.normal(0.0, 0.35)
             reach = np.linspace(0.0, random.uniform(0.10, 0.24), 7)
@@ -233,7 +211,7 @@ def _grain() -> npt.NDArray[np.int8]:
     return np.asarray(np.clip(np.rint(32.0 * tile), -127, 127), dtype=np.int8)
 
 
-def _expose(density: Field, pose: _Pose, random: np.random.Generator) -> npt.NDArray[np.uint8]:
+def _expose(density: Field, pose: Pose, random: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Convert density to grey levels at full size, with uneven beam, gain, gamma, collimator, marker and grain."""
     beam = np.float32(1.0) + random.uniform(0.02, 0.09) * noise((density.shape[0], density.shape[1]), 1.2, random)
     film = np.clip(density * beam, 0.0, None)
@@ -241,18 +219,20 @@ def _expose(density: Field, pose: _Pose, random: np.random.Generator) -> npt.NDA
     film = np.clip(
         random.uniform(0.70, 1.02) * film ** random.uniform(0.65, 1.45) + random.uniform(0.0, 0.10), 0.0, 1.0
     )
-    border = [int(random.uniform(0.0, 0.035) * side) for side in (*film.shape, *film.shape)]
+    top, left, bottom, right = (int(random.uniform(0.0, 0.035) * side) for side in (*film.shape, *film.shape))
     if random.random() < 0.35:
         edge = np.zeros_like(film)
-        edge[border[0] : film.shape[0] - border[2], border[1] : film.shape[1] - border[3]] = 1.0
+        edge[top : film.shape[0] - bottom, left : film.shape[1] - right] = 1.0
         film = film * edge
-    grey = cv2.resize(np.rint(film * 255.0).astype(np.uint8), (pose.width, pose.height), interpolation=cv2.INTER_CUBIC)
+    grey = cv2.resize(
+        np.rint(film * 255.0).astype(np.uint8), (pose["width"], pose["height"]), interpolation=cv2.INTER_CUBIC
+    )
     if random.random() < 0.6:
-        corner = (int(random.uniform(0.03, 0.12) * pose.width), int(random.uniform(0.08, 0.2) * pose.height))
+        corner = (int(random.uniform(0.03, 0.12) * pose["width"]), int(random.uniform(0.08, 0.2) * pose["height"]))
         letter = random.choice(["R", "L"])
         cv2.putText(grey, letter, corner, cv2.FONT_HERSHEY_SIMPLEX, 2.2, 230, 5, cv2.LINE_AA)
-    top, left = random.integers(0, 2048 - pose.height), random.integers(0, 2560 - pose.width)
-    grain = _grain()[top : top + pose.height, left : left + pose.width]
+    top, left = random.integers(0, 2048 - pose["height"]), random.integers(0, 2560 - pose["width"])
+    grain = _grain()[top : top + pose["height"], left : left + pose["width"]]
     strength = float(random.uniform(2.0, 7.0) / 32.0)
     scaled = cv2.multiply(grain, strength, dtype=cv2.CV_16S)
     return np.asarray(cv2.add(grey, scaled, dtype=cv2.CV_8U), dtype=np.uint8)

@@ -38,9 +38,7 @@ class PhantomReader:
     def read(self, image: Image) -> bytes:
         """Return a grey JPEG of about 1,400 x 1,000 pixels."""
         grey = drawing.render(self.seed, image.patient, image.name, image.subtype)
-        done, data = cv2.imencode(".jpeg", grey, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-        if not done:
-            raise InputError(f"{image.name}: OpenCV could not encode the phantom")
+        _, data = cv2.imencode(".jpeg", grey, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         return data.tobytes()
 
 
@@ -55,9 +53,8 @@ def phantom_source(count: int = DEFAULT_COUNT, seed: int = DEFAULT_SEED) -> Sour
             f"--count is {count}, but every split needs both classes; ask for {_MIN_COUNT} or more phantoms"
         )
     images, _ = arrange(File(name, -1) for name in _names(count, seed))
-    return Source(
-        f"phantoms(count={count}, seed={seed}, drawing={drawing.VERSION})", "phantom", images, PhantomReader(seed)
-    )
+    where = f"phantoms(count={count}, seed={seed}, drawing={drawing.VERSION})"
+    return Source(where, "phantom", images, PhantomReader(seed))
 
 
 def _names(count: int, seed: int) -> Iterable[str]:
@@ -70,13 +67,10 @@ def _names(count: int, seed: int) -> Iterable[str]:
                 taken = min(left, 1 + int(random.binomial(5, 0.2)))
                 for view in range(taken):
                     serial += 1
-                    yield f"{split}/{_file_name(subtype, _number(split, patient), serial, view)}"
+                    # val continues after train, test starts again at 1, as in Kaggle's folders
+                    number = patient + 50_000 if split == "val" else patient
+                    yield f"{split}/{_file_name(subtype, number, serial, view)}"
                 left -= taken
-
-
-def _number(split: str, patient: int) -> int:
-    """Return the number in the names: val continues after train, test starts again at 1, as in Kaggle's folders."""
-    return patient + 50_000 if split == "val" else patient
 
 
 def _file_name(subtype: str, patient: int, serial: int, view: int) -> str:

@@ -7,6 +7,7 @@ The markers `Ge`, `Gt`, `Le`, `Lt` and `Unit` are those of the annotated-types p
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
 from typing import Annotated, Any, get_args, get_type_hints
@@ -15,17 +16,11 @@ from annotated_types import Ge, Gt, Le, Lt, Unit
 
 from pneumo_tfds.program.errors import require
 
-HOLDS: dict[type, Callable[[Any, Any], bool]] = {
-    Ge: lambda value, least: value >= least,
-    Gt: lambda value, least: value > least,
-    Le: lambda value, most: value <= most,
-    Lt: lambda value, most: value < most,
-}
+HOLDS: dict[type, Callable[[Any, Any], bool]] = {Ge: operator.ge, Gt: operator.gt, Le: operator.le, Lt: operator.lt}
+WORDS = {Ge: "from {}", Gt: "above {}", Le: "to {}", Lt: "to below {}"}
 Count = Annotated[int, Ge(1), Le(1024)]
 """Threads, worker processes, devices: `Count | None = None` means one per core."""
 Seed = Annotated[int, Ge(0), Le(2**31 - 1)]
-
-WORDS = {Ge: "from {}", Gt: "above {}", Le: "to {}", Lt: "to below {}"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,9 +33,8 @@ def read_table(path: Path) -> tuple[Image, ...]:
             rows.fieldnames = columns
             for row in rows:
                 try:
-                    image = _image(
-                        {column: (cell or "").strip() for column, cell in row.items() if column}, path.parent
-                    )
+                    cells = {column: (cell or "").strip() for column, cell in row.items() if column}
+                    image = _image(cells, path.parent)
                     if image.name in images:
                         raise InputError(f"{image.name} is listed twice; keep one line")
                 except InputError as error:
@@ -58,9 +57,8 @@ def _image(row: dict[str, str], folder: Path) -> Image:
     if not name or not file.is_file():
         raise InputError(f"there is no file {file}; correct the path (relative to the CSV)")
     name = Path(name).as_posix()
-    identity = identify(name, label)
-    subtype = row.get("subtype", "").lower() or identity.subtype
+    patient, subtype = identify(name, label)
+    subtype = row.get("subtype", "").lower() or subtype
     if subtype not in SUBTYPES:
         raise InputError(f"unknown subtype {subtype!r}; use one of {', '.join(SUBTYPES)}")
-    patient = row.get("patient") or identity.patient
-    return Image(name, label, patient, subtype, SPLIT_WORDS.get(split, ""), file.stat().st_size)
+    return Image(name, label, row.get("patient") or patient, subtype, SPLIT_WORDS.get(split, ""), file.stat().st_size)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
-from typing import NamedTuple
 
 _PERSON = re.compile(r"person(?P<number>[0-9]{1,18})_(?P<subtype>bacteria|virus)_[0-9]+(?:_[0-9]+)?", re.IGNORECASE)
 _NORMAL = re.compile(r"(?P<series>(?:NORMAL2-)?IM)-(?P<number>[0-9]{1,18})-[0-9]+(?:-[0-9]+)?", re.IGNORECASE)
@@ -19,28 +18,23 @@ UNKNOWN_PATIENT = "file:"
 """Prefix of the patient of a file whose name tells none: the file is a patient of its own."""
 
 
-class Identity(NamedTuple):
-    """What the name of an image says about it."""
-
-    patient: str
-    """`person12`, `IM-115`, `NORMAL2-IM-115`, `patient7422`, or `file:<name>` if the name tells none."""
-    subtype: str
-    """`normal`, `bacteria`, `virus` or `unknown`."""
-
-
-def identify(name: str, label: str) -> Identity:
+def identify(name: str, label: str) -> tuple[str, str]:
     """Read patient and subtype from the name of an image.
 
     Args:
         name: path of the image within its source, with `/`.
         label: `NORMAL` or `PNEUMONIA`; decides the subtype if the name does not.
+
+    Returns:
+        The patient, such as `person12`, `NORMAL2-IM-115`, `patient7422`, or `file:<name>` if the name tells none, and
+        the subtype: `normal`, `bacteria`, `virus` or `unknown`.
     """
     stem = PurePosixPath(name).stem
     default = "normal" if label == "NORMAL" else "unknown"
     if match := _PERSON.fullmatch(stem):
-        return Identity(f"person{int(match['number'])}", match["subtype"].lower())
+        return f"person{int(match['number'])}", match["subtype"].lower()
     if match := _NORMAL.fullmatch(stem):
-        return Identity(f"{match['series'].upper()}-{int(match['number'])}", default)
+        return f"{match['series'].upper()}-{int(match['number'])}", default
     if match := _MENDELEY.fullmatch(stem):
-        return Identity(f"patient{int(match['number'])}", match["subtype"].lower())
-    return Identity(f"{UNKNOWN_PATIENT}{name}", default)
+        return f"patient{int(match['number'])}", match["subtype"].lower()
+    return f"{UNKNOWN_PATIENT}{name}", default

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 from pneumo_tfds.program.errors import InputError, reason_of
 
@@ -30,11 +31,7 @@ def fetch(dl_manager: Any, recorded: Collection[str]) -> Path:
 
     TFDS checks its size and SHA-256 against `checksums.tsv` beside the builder. An archive without a record there is
     fetched only by a build that makes one (`--register-checksums`). The built dataset's `manifest.sha256` has a digest
-    of every image in it.
-
-    Args:
-        dl_manager: TFDS's download manager.
-        recorded: addresses in `checksums.tsv`.
+    of every image in it. `recorded` are the addresses in `checksums.tsv`.
 
     Raises:
         InputError: there is no network, the server refuses, or the archive is not recorded or has another checksum.
@@ -47,7 +44,10 @@ def fetch(dl_manager: Any, recorded: Collection[str]) -> Path:
             f"{ARCHIVE_URL}: checksums.tsv has no record to check it by; if you trust it, pass --register-checksums"
         )
     try:
-        _check_reachable(ARCHIVE_URL)
+        # A HEAD request comes first, because TFDS retries for minutes where there is no network. With a server that
+        # answers, TFDS finds out whether the file can be fetched.
+        with suppress(HTTPError), urlopen(Request(ARCHIVE_URL, method="HEAD"), timeout=20):
+            pass
         return Path(dl_manager.download(ARCHIVE_URL))
     except NonMatchingChecksumError as error:
         raise InputError(
@@ -56,12 +56,3 @@ def fetch(dl_manager: Any, recorded: Collection[str]) -> Path:
     except (DownloadError, OSError) as error:
         reason = f"{reason_of(error):.200}"
         raise InputError(f"{ARCHIVE_URL}: cannot be fetched ({reason}); fetch it by hand and pass --source") from error
-
-
-def _check_reachable(url: str) -> None:
-    """Send a HEAD request first, because TFDS retries for minutes where there is no network."""
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=20):
-            pass
-    except urllib.error.HTTPError:
-        pass  # the server answers; whether the file can be fetched, TFDS finds out

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import zipfile
 from pathlib import Path, PureWindowsPath
-from typing import Any
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.limits import MAX_FILE_BYTES, MAX_RATIO, RATIO_FLOOR_BYTES
@@ -23,11 +22,8 @@ class ZipReader:
         self.path = path
         self._local = threading.local()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["path"])  # type: ignore[misc]
+    def __reduce__(self) -> tuple[type[ZipReader], tuple[Path]]:
+        return ZipReader, (self.path,)
 
     def read(self, image: Image) -> bytes:
         """Return the bytes of the member of an image; see `read_member`."""
@@ -40,12 +36,14 @@ class ZipReader:
             InputError: the member is damaged, larger than it declares, or compressed by a method that is not read.
         """
         try:
-            archive = self._archive()
+            if not hasattr(self._local, "archive"):
+                self._local.archive = zipfile.ZipFile(self.path)
+            archive = self._local.archive
             method = archive.getinfo(name).compress_type
             if method not in METHODS:
                 raise InputError(f"{name}: is compressed by method {method} inside {self.path}; use deflate, as usual")
             with archive.open(name) as member:
-                data = member.read(MAX_FILE_BYTES + 1)
+                data: bytes = member.read(MAX_FILE_BYTES + 1)
         except InputError:
             raise
         except DAMAGE as error:
@@ -53,12 +51,6 @@ class ZipReader:
         if len(data) > MAX_FILE_BYTES:
             raise InputError(f"{name}: unpacks to more than {MAX_FILE_BYTES >> 20} MiB; remove it from the zip")
         return data
-
-    def _archive(self) -> zipfile.ZipFile:
-        archive: zipfile.ZipFile | None = getattr(self._local, "archive", None)
-        if archive is None:
-            archive = self._local.archive = zipfile.ZipFile(self.path)
-        return archive
 
 
 def list_members(path: Path) -> list[File]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from pneumo_tfds.sources.inventory import Image, Source
-from pneumo_tfds.splits.assignment import SPLITS, assign
+from pneumo_tfds.splits.assignment import SPLITS, Assignment, assign
 from pneumo_tfds.splits.duplicates import check_labels, identical_groups
 from pneumo_tfds.splits.options import SplitOptions
 
@@ -33,26 +33,26 @@ class Plan:
 
     shards: dict[str, tuple[tuple[Image, ...], ...]]
     """Split to its shards; each shard is its images in the order of their records."""
-    dropped: dict[str, str]
-    """Image name to the reason why it is in no split."""
-    identical: tuple[tuple[str, ...], ...]
-    """Names of byte-identical images, in groups."""
-    test_origin: str
-    """`official` or `carved`, as in `Assignment`."""
+    assignment: Assignment
+    identical: list[tuple[Image, ...]]
+    """Groups of byte-identical images."""
 
     def images(self, *splits: str) -> list[Image]:
         """Return the images of some splits, or of all, in the order of their records."""
         return [image for split in splits or self.shards for shard in self.shards[split] for image in shard]
 
+    def count_by(self, attribute: str) -> dict[str, dict[str, int]]:
+        """Return the number of images by split and by `label` or `subtype`."""
+        return {
+            split: dict(sorted(Counter(getattr(image, attribute) for image in self.images(split)).items()))
+            for split in self.shards
+        }
+
 
 def make_plan(source: Source, image_size: int, options: SplitOptions, max_per_split: int | None = None) -> Plan:
-    """Assign every image of `source` to a split and a shard.
+    """Assign every image of `source` to a split and a shard, at most `max_per_split` images to each split.
 
-    Args:
-        source: what `open_source` found.
-        image_size: pixels a side, from which the number of shards follows.
-        options: how to split.
-        max_per_split: largest number of images in a split; None for all.
+    The number of shards follows from `image_size`, pixels a side.
 
     Raises:
         InputError: identical images have different labels, or a split has no image of one of the classes.
@@ -66,28 +66,15 @@ def make_plan(source: Source, image_size: int, options: SplitOptions, max_per_sp
             members[assignment.split[image.name]].append(image)
     shards = {}
     for name, images in members.items():
-        ordered = sorted(images, key=_order)[:max_per_split]
+        ordered = sorted(images, key=lambda image: hashlib.sha256(image.name.encode()).digest())[:max_per_split]
         shards[name] = _cut(ordered, number_of_shards(len(ordered), image_size))
-    identical = tuple(tuple(image.name for image in group) for group in groups)
-    return Plan(shards, assignment.dropped, identical, assignment.test_origin)
+    return Plan(shards, assignment, groups)
 
 
 def number_of_shards(images: int, image_size: int) -> int:
     """Return how many shards hold so many images: one for every 32 MiB up to 1,024, then one for every 256 MiB."""
     size = images * (image_size * image_size + _RECORD_OVERHEAD)
     return max(1, min(size // MIN_SHARD_BYTES, USUAL_SHARDS), -(-size // MAX_SHARD_BYTES))
-
-
-def count_by(plan: Plan, attribute: str) -> dict[str, dict[str, int]]:
-    """Return the number of planned images by split and by `label` or `subtype`."""
-    return {
-        split: dict(sorted(Counter(getattr(image, attribute) for image in plan.images(split)).items()))
-        for split in plan.shards
-    }
-
-
-def _order(image: Image) -> bytes:
-    return hashlib.sha256(image.name.encode()).digest()
 
 
 def _cut(images: list[Image], shards: int) -> tuple[tuple[Image, ...], ...]:

@@ -11,7 +11,7 @@ from pneumo_tfds.program.files import read_json
 from pneumo_tfds.sources.inventory import Source, manifest
 from pneumo_tfds.sources.patients import UNKNOWN_PATIENT
 from pneumo_tfds.splits.options import SplitOptions
-from pneumo_tfds.splits.shard_plan import Plan, count_by
+from pneumo_tfds.splits.shard_plan import Plan
 from pneumo_tfds.writing.examples import BuildLog
 
 REMEDY = "build the dataset again with --overwrite"
@@ -35,17 +35,17 @@ def describe(source: Source, plan: Plan, options: SplitOptions, log: BuildLog) -
         "fingerprint": source.fingerprint(options.as_text()),
         "manifest_sha256": hashlib.sha256(manifest(log.sha256).encode()).hexdigest(),
         "source_bytes": log.source_bytes,
-        "test_origin": plan.test_origin,
-        "split_rule": split_rule(plan.test_origin, options),
+        "test_origin": plan.assignment.test_origin,
+        "split_rule": split_rule(plan.assignment.test_origin, options),
         "validation_fraction": options.validation_fraction,
-        "planned": count_by(plan, "label"),
-        "planned_subtypes": count_by(plan, "subtype"),
+        "planned": plan.count_by("label"),
+        "planned_subtypes": plan.count_by("subtype"),
         "patients": {split: len({image.patient for image in plan.images(split)}) for split in plan.shards},
         "patients_unknown": sum(image.patient.startswith(UNKNOWN_PATIENT) for image in plan.images()),
         "skipped": dict(sorted(log.skipped.items())),
-        "dropped": dict(sorted(plan.dropped.items())),
+        "dropped": dict(sorted(plan.assignment.dropped.items())),
         "ignored": source.ignored,
-        "byte_identical": [list(group) for group in plan.identical],
+        "byte_identical": [[image.name for image in group] for group in plan.identical],
     }
 
 

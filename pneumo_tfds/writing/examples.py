@@ -59,24 +59,20 @@ class BuildLog:
         self.sha256.update(other.sha256)
         self.source_bytes += other.source_bytes
 
-    def check_share(self, total: int) -> None:
-        """Raise InputError if more than `MAX_SKIPPED_SHARE` of `total` images could not be read."""
+    def check(self, plan: Plan) -> None:
+        """Raise InputError if too many images were skipped, or all images of a class in a split."""
+        total = len(plan.images())
         if len(self.skipped) > MAX_SKIPPED_SHARE * total:
             name = min(self.skipped)
             raise InputError(
                 f"{len(self.skipped)} of {counted(total, 'image')} cannot be read, more than {MAX_SKIPPED_SHARE:.0%}; "
                 f"correct the source. The first: {self.skipped[name]}"
             )
-
-    def check(self, plan: Plan) -> None:
-        """Raise InputError if too many images were skipped, or all images of a class in a split."""
-        self.check_share(len(plan.images()))
         for split in plan.shards:
-            planned = {image.label for image in plan.images(split)}
-            present = {image.label for image in plan.images(split) if image.name not in self.skipped}
-            if planned - present:
-                label = min(planned - present)
-                raise InputError(f"no {label} image of the {split} split can be read; correct the source")
+            images = plan.images(split)
+            lost = {i.label for i in images} - {i.label for i in images if i.name not in self.skipped}
+            if lost:
+                raise InputError(f"no {min(lost)} image of the {split} split can be read; correct the source")
 
 
 def serialise(image: Image, pixels: Grey) -> bytes:

@@ -42,8 +42,7 @@ def write_here(
     shards: Sequence[Shard], records: Iterator[ExampleRecord], log: BuildLog, file_format: Any
 ) -> list[ShardInfo]:
     """Write shards one after the other from one stream of records, so that no thread waits while a file is closed."""
-    total = sum(len(shard.images) for shard in shards)
-    return [_write(shard.path, islice(records, len(shard.images)), log, file_format, total) for shard in shards]
+    return [_write(shard.path, islice(records, len(shard.images)), log, file_format) for shard in shards]
 
 
 def write_on_beam(
@@ -87,9 +86,7 @@ def _beside(shard_path: str, what: str) -> Any:
     return path.with_name(f"{what}.{path.name}.json")
 
 
-def _write(
-    path: str, records: Iterable[ExampleRecord], log: BuildLog, file_format: Any, total: int | None = None
-) -> ShardInfo:
+def _write(path: str, records: Iterable[ExampleRecord], log: BuildLog, file_format: Any) -> ShardInfo:
     import tensorflow as tf
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import file_adapters
@@ -103,8 +100,6 @@ def _write(
             if record.data is not None:
                 count += 1
                 yield record.image.name, record.data
-            elif total is not None:
-                log.check_share(total)
 
     try:
         file_adapters.ADAPTER_FOR_FORMAT[file_format].write_examples(path, readable())

@@ -24,5 +24,4 @@ from pneumo_tfds.sources.patients import identify
     ],
 )
 def test_names(name, label, patient, subtype):
-    identity = identify(name, label)
-    assert (identity.patient, identity.subtype) == (patient, subtype)
+    assert identify(name, label) == (patient, subtype)
