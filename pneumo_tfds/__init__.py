@@ -7,13 +7,8 @@ neither TensorFlow nor TFDS itself: the builder is registered when TFDS is impor
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
 
 __version__ = "0.1.0"
-
-
-def _register(_: ModuleType) -> None:
-    importlib.import_module("pneumo_tfds.pneumo_tfds_dataset_builder")
 
 
 try:
@@ -21,4 +16,5 @@ try:
 except ModuleNotFoundError:  # an installation for prediction only has no TFDS to register with
     pass
 else:
-    wrapt.register_post_import_hook(_register, "tensorflow_datasets")
+    builder = "pneumo_tfds.pneumo_tfds_dataset_builder"
+    wrapt.register_post_import_hook(lambda _: importlib.import_module(builder), "tensorflow_datasets")

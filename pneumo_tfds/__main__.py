@@ -91,9 +91,8 @@ def build(config: BuildConfig) -> None:
     phantom = config.config.startswith("phantom_")
     if phantom and config.source is not None:
         raise InputError("--config phantom_SIZE draws its images; leave --source out or use gray_SIZE")
-    source = phantom_source(config.count, config.seed) if phantom else None
-    if config.source is not None:
-        source = open_source(config.source)
+    opened = open_source(config.source) if config.source else None
+    source = phantom_source(config.count, config.seed) if phantom else opened
     data_dir = (config.data_dir or prepared.default_data_dir()).expanduser()
     built = prepared.build(source, config.config, data_dir, splits=config, options=config)
     print("\n".join(summary(built)))
@@ -103,8 +102,9 @@ def audit(config: AuditConfig) -> int:
     """Audit the source, print a summary, and return 1 if there is a leak."""
     from pneumo_tfds.audit import audit as auditing
 
-    splits = SplitOptions(config.validation_fraction)
-    return auditing.run(config.source, config.json, config.html, splits, config.workers)
+    return auditing.run(
+        config.source, config.json, config.html, SplitOptions(config.validation_fraction), config.workers
+    )
 
 
 def show(config: ShowConfig) -> None:

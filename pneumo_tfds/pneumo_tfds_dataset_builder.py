@@ -72,9 +72,7 @@ class Builder(dataset_builder.FileReaderBuilder):
 
     VERSION = tfds.core.Version(build_summary.VERSION)
     RELEASE_NOTES: ClassVar[dict[str, str]] = {build_summary.VERSION: "First release."}
-    BUILDER_CONFIGS: ClassVar[list[PneumoConfig]] = [
-        *map(make_config, ("gray_150", "gray_224", "gray_256", "phantom_150", "phantom_224"))
-    ]
+    BUILDER_CONFIGS: ClassVar = [*map(make_config, ("gray_150", "gray_224", "gray_256", "phantom_150", "phantom_224"))]
     DEFAULT_BUILDER_CONFIG_NAME = "gray_224"
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"""
     Put the chest X-rays (Kaggle's "Chest X-Ray Images (Pneumonia)" or Mendeley Data 10.17632/rscbjbr9sj) into this
@@ -91,7 +89,7 @@ class Builder(dataset_builder.FileReaderBuilder):
         download: bool = False,
         **kwargs: Any,
     ) -> None:
-        """Create a builder.
+        """Create a builder; `data_dir`, `config` and `version` are as for every builder.
 
         Args:
             source: folder, zip or CSV of X-rays, or an opened source; None for TFDS's manual folder, or for the default
@@ -99,7 +97,7 @@ class Builder(dataset_builder.FileReaderBuilder):
             options: how to split.
             workers: number of decoding threads; None for one per core. Does not change the resulting files.
             download: download the published archive if the manual folder has no source either.
-            **kwargs: `data_dir`, `config` and `version`, as for every builder.
+            **kwargs: of every builder.
         """
         self._source = source
         self._options = options or SplitOptions()

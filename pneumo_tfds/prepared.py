@@ -22,8 +22,7 @@ from pneumo_tfds.sources.inventory import Source
 from pneumo_tfds.sources.opening import open_source
 from pneumo_tfds.splits.options import SplitOptions
 from pneumo_tfds.writing.build_options import BuildOptions
-from pneumo_tfds.writing.build_summary import NAME, VERSION, BuildSummary, inspect, is_built
-from pneumo_tfds.writing.dataset_metadata import read_metadata
+from pneumo_tfds.writing.build_summary import NAME, VERSION, BuildSummary, inspect, is_built, read_metadata
 
 __all__ = [
     "VERSION", "BuildOptions", "BuildSummary", "build", "default_data_dir", "inspect", "is_built", "prepare",
@@ -68,7 +67,7 @@ def prepare(
     root = Path(data_dir).expanduser() if data_dir is not None else default_data_dir()
     for place in (root, root / f"{NAME}-{fingerprint}"):
         folder = place / NAME / config / VERSION
-        if is_built(folder) and _is_from(folder, fingerprint):
+        if is_built(folder) and read_metadata(folder).get("fingerprint") == fingerprint:
             return folder
     return build(opened, config, root / f"{NAME}-{fingerprint}", splits, BuildOptions(workers)).folder
 
@@ -80,25 +79,19 @@ def build(
     splits: SplitOptions | None = None,
     options: BuildOptions | None = None,
 ) -> BuildSummary:
-    """Build a dataset into `data_dir`, unless the same dataset is there.
+    """Build a dataset with a config such as `gray_224` below the root `data_dir`, unless the same dataset is there.
 
-    Args:
-        source: what `open_source` returned; None for TFDS's manual folder, or for phantoms if `config` names them.
-        config: name of the config, such as `gray_224`.
-        data_dir: root of datasets.
-        splits: how to split.
-        options: threads, overwriting, downloading, Beam.
+    `source` is what `open_source` returned; None for TFDS's manual folder, or for phantoms if `config` names them.
 
     Raises:
         InputError: another dataset is there, the disk is full, or the source cannot be built.
     """
     splits, options = splits or SplitOptions(), options or BuildOptions()
-    fingerprint = source and source.fingerprint(splits.as_text())
+    fingerprint = source.fingerprint(splits.as_text()) if source else ""
     folder = data_dir / NAME / config / VERSION
     if is_built(folder) and not options.overwrite:
-        if fingerprint and _is_from(folder, fingerprint):
-            return inspect(folder)
-        raise _holds_another(folder)
+        _refuse_another(folder, fingerprint)
+        return inspect(folder)
     quiet_tensorflow()
     started = time.perf_counter()
     try:
@@ -106,20 +99,16 @@ def build(
             _run_builder(root, source, config, splits, options, data_dir / "downloads")
     except OSError as error:
         raise InputError(f"cannot write {folder}: {reason_and_remedy(error, 'another --data-dir')}") from error
-    if fingerprint and not _is_from(folder, fingerprint):
-        raise _holds_another(folder)  # another process built it while this one waited for the lock
+    if fingerprint:  # another process may have built it while this one waited for the lock
+        _refuse_another(folder, fingerprint)
     return inspect(folder, time.perf_counter() - started)
 
 
-def _is_from(folder: Path, fingerprint: str) -> bool:
-    return bool(read_metadata(folder).get("fingerprint") == fingerprint)
-
-
-def _holds_another(folder: Path) -> InputError:
-    where = read_metadata(folder).get("source", "an unknown source")
-    return InputError(
-        f"{folder}: holds {folder.parent.name} built from {where}; pass --overwrite or another --data-dir"
-    )
+def _refuse_another(folder: Path, fingerprint: str) -> None:
+    metadata = read_metadata(folder)
+    if metadata.get("fingerprint") != fingerprint:
+        held = f"{folder.parent.name} built from {metadata.get('source', 'an unknown source')}"
+        raise InputError(f"{folder}: holds {held}; pass --overwrite or another --data-dir")
 
 
 @contextmanager
@@ -156,11 +145,7 @@ def _run_builder(
         flags = [flag if flag.startswith("-") else f"--{flag}" for flag in options.beam_options]
         download_config = download_config.replace(beam_runner=options.beam_runner, beam_options=PipelineOptions(flags))
     builder = Builder(
-        source=source,
-        options=splits,
-        workers=options.workers,
-        download=options.download,
-        data_dir=root,
-        config=make_config(config),
-    )
+        source=source, options=splits, workers=options.workers, download=options.download,
+        data_dir=root, config=make_config(config),
+    )  # fmt: skip
     builder.download_and_prepare(download_dir=downloads, download_config=download_config)

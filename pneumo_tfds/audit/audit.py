@@ -8,9 +8,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from pneumo_tfds.audit.findings import Findings, ImageFacts
 from pneumo_tfds.audit.perceptual_hash import near_groups, perceptual_hash
-from pneumo_tfds.audit.report import report, summary
+from pneumo_tfds.audit.report import Findings, ImageFacts, report, summary
 from pneumo_tfds.decode import decode_full, resize
 from pneumo_tfds.decode.headers import read_header
 from pneumo_tfds.program.errors import InputError
@@ -72,11 +71,7 @@ def examine(source: Source, image: Image) -> ImageFacts:
 def run(
     path: Path, json_path: Path | None, page_path: Path | None, options: SplitOptions, workers: int | None = None
 ) -> int:
-    """Audit `path`, print a summary, write the files that are asked for, and return the exit code.
-
-    Raises:
-        InputError: the source cannot be opened, a file cannot be written, or a library for the page is not installed.
-    """
+    """Audit `path`, print a summary, write the files that are asked for, and return the exit code."""
     if page_path is not None:
         try:
             from pneumo_tfds.audit.audit_page import write_page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from pneumo_tfds.audit.findings import Findings
-from pneumo_tfds.audit.report import MEASURES, patient_sentences
+from pneumo_tfds.audit.report import MEASURES, Findings, patient_sentences
 from pneumo_tfds.decode import decode
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_text
@@ -57,24 +57,21 @@ def write_page(path: Path, findings: Findings, result: dict[str, Any]) -> None:
 
 def _groups(findings: Findings, groups: Sequence[Sequence[Image]]) -> list[dict[str, Any]]:
     """Return the groups to show, leaks first, so that the limit on their number never hides one."""
-    shown = []
-    for group in groups:
+
+    def leaks(group: Sequence[Image]) -> list[str]:
         names = [image.name for image in group]
-        shown.append(([leak["across"] for leak in findings.leaks if leak["names"] == names], group))
-    shown.sort(key=lambda pair: not pair[0])
-    return [
-        {"leaks": across, "pictures": [_picture(findings, image) for image in group]}
-        for across, group in shown[:MAX_GROUPS]
-    ]
+        return [leak["across"] for leak in findings.leaks if leak["names"] == names]
+
+    shown = sorted(groups, key=lambda group: not leaks(group))[:MAX_GROUPS]
+    return [{"leaks": leaks(group), "pictures": [_picture(findings, image) for image in group]} for group in shown]
 
 
 def _picture(findings: Findings, image: Image) -> dict[str, str]:
-    try:
+    picture = ""
+    with suppress(InputError):  # the file was removed since it was audited
         grey = decode(findings.source.read(image), TILE, image.name)
         _, data = cv2.imencode(".jpeg", grey, [cv2.IMWRITE_JPEG_QUALITY, 80])
         picture = data_uri(data.tobytes(), "image/jpeg")
-    except InputError:  # the file was removed since it was audited
-        picture = ""
     return {"name": image.name, "split": findings.split_of(image), "label": image.label, "data": picture}
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_tfds.sources.inventory import Image
-from pneumo_tfds.splits.components import merge_overlapping
+from pneumo_tfds.splits.duplicates import merge_overlapping
 
 MAX_DISTANCE = 24
 """Bits of 256 that may differ between near-identical images. Measured on 5,216 training images: saving one again as a
@@ -32,14 +32,14 @@ def perceptual_hash(grey: npt.NDArray[np.uint8]) -> int:
     return int.from_bytes(np.packbits(low > np.median(low)).tobytes(), "big")
 
 
-def near_groups(hashed: Sequence[tuple[Image, int]], max_distance: int = MAX_DISTANCE) -> list[tuple[Image, ...]]:
-    """Return groups of images, linked by hashes that differ by at most `max_distance` bits, in order of names."""
+def near_groups(hashed: Sequence[tuple[Image, int]]) -> list[tuple[Image, ...]]:
+    """Return groups of images, linked by hashes that differ by at most `MAX_DISTANCE` bits, in order of names."""
     hashes = np.array([list(bits.to_bytes(_SIDE * _SIDE // 8, "big")) for _, bits in hashed], dtype=np.uint8)
-    words = hashes.view(np.uint64) if len(hashed) else hashes.reshape(0, 4)
+    words = hashes.view(np.uint64) if len(hashed) else hashes
     linked = []
     for index in range(len(hashed) - 1):
         distances = np.bitwise_count(words[index + 1 :] ^ words[index]).sum(axis=1)
-        near = index + 1 + np.flatnonzero(distances <= max_distance)
+        near = index + 1 + np.flatnonzero(distances <= MAX_DISTANCE)
         if len(near):
             linked.append([index, *map(int, near)])
     return sorted(tuple(sorted(hashed[index][0] for index in group)) for group in merge_overlapping(linked))

@@ -36,8 +36,7 @@ def decode_dicom(data: bytes, name: str) -> npt.NDArray[np.uint8]:
     """Decode the first frame of a DICOM file to uint8 `[height, width]`; padding becomes black.
 
     Raises:
-        DecodeError: pydicom is not installed, or the file is damaged, holds no pixels, or needs a decoder that is not
-            installed.
+        DecodeError: the file is damaged, holds no pixels, or pydicom or a decoder that it needs is not installed.
     """
     with _reading(data, name) as pydicom:
         dataset = pydicom.dcmread(io.BytesIO(data))
@@ -125,21 +124,19 @@ def _to_eight_bits(
     low, high = float(inside.min()), float(inside.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError("its window or rescale slope is not a number")
-    if "WindowCenter" in dataset or "VOILUTSequence" in dataset:
-        bits = int(dataset.get("BitsStored", 16))
-        if "VOILUTSequence" in dataset and "LUTDescriptor" in dataset.VOILUTSequence[0]:
-            bits = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
-            low, high = 0.0, float(2**bits - 1)
-        else:
-            low, high = _window_range(dataset, bits)
+    if "VOILUTSequence" in dataset and "LUTDescriptor" in dataset.VOILUTSequence[0]:
+        low, high = 0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
+    elif "WindowCenter" in dataset or "VOILUTSequence" in dataset:
+        low, high = _window_range(dataset)
     scaled = (values - low) * (255.0 / max(high - low, 1e-6))
     return np.asarray(np.clip(np.rint(scaled), 0, 255), dtype=np.uint8)
 
 
-def _window_range(dataset: Dataset, bits: int) -> tuple[float, float]:
+def _window_range(dataset: Dataset) -> tuple[float, float]:
     """Return the output range that pydicom gives a window: that of the stored values, after the modality rescale."""
     if "ModalityLUTSequence" in dataset:
         return 0.0, 2.0 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
+    bits = int(dataset.get("BitsStored", 16))
     signed = int(dataset.get("PixelRepresentation", 0)) == 1
     low, high = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if signed else (0.0, 2.0**bits - 1)
     slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))

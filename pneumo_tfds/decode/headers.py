@@ -109,9 +109,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
 
 def _jpeg_header(data: bytes, name: str) -> Header:
     position = 2
-    while position + 4 <= len(data):
-        if data[position] != 0xFF:
-            break
+    while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         if marker == 0xFF:  # fill byte
             position += 1

@@ -49,15 +49,10 @@ def decode(data: bytes, size: int, name: str = "image") -> Grey:
 
 
 def decode_full(data: bytes, name: str = "image", cover: int | None = None, header: Header | None = None) -> Grey:
-    """Decode an image file to grey levels at its own size; a JPEG at the smallest scale that covers `cover` pixels.
+    """Decode like `decode`, but to uint8 `[height, width]` at the image's own size.
 
-    `header` is what `read_header` returned for the file, if that was called already.
-
-    Returns:
-        uint8 `[height, width]`.
-
-    Raises:
-        DecodeError: see `decode`.
+    A JPEG is decoded at the smallest scale that covers `cover` pixels, if given. `header` is what `read_header`
+    returned for the file, if that was called already.
     """
     header = header or read_header(data, name)
     if header.format == "DICOM":

@@ -19,7 +19,6 @@ from pneumo_tfds.sources.inventory import Image, Source
 from pneumo_tfds.sources.layout import File, arrange
 
 DEFAULT_COUNT = 1000
-DEFAULT_SEED = 0
 
 QUALITY = 84
 """JPEG quality that gives about 190 kB a file, the average of the published archive."""
@@ -42,7 +41,7 @@ class PhantomReader:
         return data.tobytes()
 
 
-def phantom_source(count: int = DEFAULT_COUNT, seed: int = DEFAULT_SEED) -> Source:
+def phantom_source(count: int = DEFAULT_COUNT, seed: int = 0) -> Source:
     """Return a source of `count` phantoms, 40 % normal, in Kaggle's folders, with one to six images per patient.
 
     Raises:
@@ -87,7 +86,7 @@ def _divide(count: int, shares: dict[str, float]) -> dict[str, int]:
     return {name: end - start for name, (start, end) in zip(shares, pairwise(edges), strict=True)}
 
 
-def write_phantoms(folder: Path, count: int, seed: int = DEFAULT_SEED) -> list[Path]:
+def write_phantoms(folder: Path, count: int, seed: int = 0) -> list[Path]:
     """Write phantoms as JPEG files in Kaggle's layout below `folder` and return their paths.
 
     Raises:

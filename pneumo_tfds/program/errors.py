@@ -42,14 +42,9 @@ def reason_and_remedy(error: OSError, elsewhere: str = "another folder") -> str:
 
 def plain(text: str) -> str:
     r"""Return `text` on one line, with unprintable characters as `\x1b` and the middle of a long text cut out."""
-    line = "".join(map(_plain_character, text))
+    spaced = "".join(" " if character.isspace() else character for character in text)
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in spaced)
     if len(line) <= MAX_CHARACTERS:
         return line
     half = MAX_CHARACTERS // 2
     return f"{line[:half]} \u2026 {line[-half:]}"
-
-
-def _plain_character(character: str) -> str:
-    if character.isprintable():
-        return character
-    return " " if character.isspace() else character.encode("unicode_escape").decode("ascii")

@@ -64,12 +64,8 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
     """Read JSON.
 
-    Args:
-        path: the file.
-        remedy: what to do if that fails; the end of the message.
-
     Raises:
-        InputError: the file is missing, cannot be read, or is not JSON.
+        InputError: the file is missing, cannot be read, or is not JSON. The message ends with `remedy`.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))

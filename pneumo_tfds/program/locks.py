@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -109,26 +109,25 @@ def filled(folder: str | os.PathLike[str]) -> Iterator[None]:
     Raises:
         InputError: the folder is not empty, another process fills it, or it cannot be written.
     """
-    target, descriptor = Path(folder), None
+    target = Path(folder)
     try:
         target.mkdir(parents=True, exist_ok=True)
-        if FOLDERS_CAN_BE_OPENED:  # the folder itself is locked, because a lock file in it would make it not empty
-            descriptor = os.open(target, os.O_RDONLY)
-            lock(descriptor, target)
-        else:
-            _warn(target)
-        if any(target.iterdir()):
-            raise InputError(f"{folder}: is not empty; name a new folder")
-        try:
-            yield
-        except BaseException:
-            for entry in target.iterdir():
-                shutil.rmtree(entry, ignore_errors=True)
-            raise
+        with ExitStack() as stack:
+            if FOLDERS_CAN_BE_OPENED:  # the folder itself is locked, as a lock file in it would make it not empty
+                descriptor = os.open(target, os.O_RDONLY)
+                stack.callback(os.close, descriptor)
+                lock(descriptor, target)
+            else:
+                _warn(target)
+            if any(target.iterdir()):
+                raise InputError(f"{folder}: is not empty; name a new folder")
+            try:
+                yield
+            except BaseException:
+                for entry in target.iterdir():
+                    shutil.rmtree(entry, ignore_errors=True)
+                raise
     except BlockingIOError as error:
         raise InputError(f"{folder} is in use by another process; wait, or name a new folder") from error
     except OSError as error:
         raise InputError(f"cannot write {folder}: {reason_and_remedy(error)}") from error
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)

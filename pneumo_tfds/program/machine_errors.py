@@ -34,9 +34,7 @@ def machine_error_types() -> tuple[type[Exception], ...]:
 def explain_machine_error(error: BaseException, config: Any) -> str | None:
     """Return one line that says what the machine refused and what to do, or None if the error is about something else.
 
-    Args:
-        error: one of `machine_error_types()`.
-        config: the command's dataclass, whose flags that need memory are named; None before the flags are parsed.
+    The flags of `config`, the command's dataclass, that need memory are named.
     """
     if isinstance(error, OSError):
         where = " to ".join(str(name) for name in (error.filename, error.filename2) if name is not None)

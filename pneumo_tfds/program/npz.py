@@ -31,13 +31,9 @@ _DAMAGE = (*DAMAGE, AttributeError, MemoryError, SyntaxError, TypeError, tokeniz
 def read_arrays(path: Path, remedy: str) -> dict[str, npt.NDArray[Any]]:
     """Read every array of a file that `np.savez` or `np.savez_compressed` wrote.
 
-    Args:
-        path: the file.
-        remedy: what to do if it cannot be read; the end of the message.
-
     Raises:
         InputError: the file is missing or damaged, holds pickled objects, or unpacks to more than `MAX_RATIO` times
-            its size.
+            its size. The message ends with `remedy`.
     """
     try:
         with zipfile.ZipFile(path) as archive:

@@ -40,11 +40,7 @@ class Reader(Protocol):
     """Fetches bytes. Safe to call from several threads; can be pickled, so that other machines can read too."""
 
     def read(self, image: Image) -> bytes:
-        """Return the bytes of the file of `image`.
-
-        Raises:
-            InputError: the file cannot be read; the message starts with the image's name.
-        """
+        """Return the bytes of the file of `image`, or raise InputError with a message that starts with its name."""
 
 
 @dataclass(frozen=True)

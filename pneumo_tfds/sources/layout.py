@@ -20,6 +20,8 @@ DICOM_SUFFIXES = (".dcm", ".dicom")
 IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", *DICOM_SUFFIXES})
 """In lower case. Builds and predictions take these files from folders and archives."""
 
+Folders = tuple[str, ...]
+
 TEST_PATIENT = "test:"
 """Prefix of patients in an official test folder, because the same numbers there are other children."""
 
@@ -36,46 +38,28 @@ class File:
     """CRC-32, -1 if unknown."""
 
 
-@dataclass(frozen=True)
-class _Found:
-    """An image, and where the layout's folders are in its path."""
-
-    image: Image
-    above: tuple[str, ...]
-    """The folders above those of the split and the label."""
-    below: tuple[str, ...]
-    """The folders below that of the label, and the file name."""
-
-    def is_second_copy_of(self, first: _Found) -> bool:
-        """Return whether this is the same file nested deeper: Kaggle's zip holds everything twice."""
-        nested = len(self.above) > len(first.above) and self.above[: len(first.above)] == first.above
-        return nested and (self.image.size, self.image.checksum) == (first.image.size, first.image.checksum)
-
-
 def arrange(files: Iterable[File]) -> tuple[tuple[Image, ...], dict[str, int]]:
-    """Sort files into images and ignored files.
-
-    Returns:
-        The images in order of their names, and reason to number of ignored files.
-    """
+    """Return the images among files in order of their names, and reason to number of ignored files."""
     ignored: Counter[str] = Counter()
-    kept: dict[tuple[object, ...], list[_Found]] = defaultdict(list)
+    kept: dict[tuple[object, ...], list[tuple[Image, Folders]]] = defaultdict(list)
     for file in sorted(files, key=lambda file: (file.name.count("/"), file.name)):  # a nested copy comes second
         found = _classify(file)
         if isinstance(found, str):
             ignored[found] += 1
             continue
-        alike = kept[found.image.official_split, found.image.label, found.below]
-        if any(found.is_second_copy_of(first) for first in alike):
+        image, above, below = found
+        alike = kept[image.official_split, image.label, below, image.size, image.checksum]
+        # The same file nested deeper is a second copy: Kaggle's zip holds everything twice.
+        if any(len(above) > len(folders) and above[: len(folders)] == folders for _, folders in alike):
             ignored["second nested copy"] += 1
         else:
-            alike.append(found)
-    images = sorted(found.image for alike in kept.values() for found in alike)
+            alike.append((image, above))
+    images = sorted(image for alike in kept.values() for image, _ in alike)
     return tuple(images), dict(sorted(ignored.items()))
 
 
-def _classify(file: File) -> _Found | str:
-    """Return the image that a file is, or the reason why it is ignored."""
+def _classify(file: File) -> tuple[Image, Folders, Folders] | str:
+    """Return an image, the folders above split and label, and those below with the name; or why a file is ignored."""
     path = PurePosixPath(file.name)
     folders = path.parts[:-1]
     if path.name.startswith("._") or "__MACOSX" in path.parts or path.name in (".DS_Store", "Thumbs.db"):
@@ -96,7 +80,7 @@ def _classify(file: File) -> _Found | str:
     # The official test set is of other children (Kermany et al.), though its numbers start at 1 again.
     patient = f"{TEST_PATIENT}{patient}" if split == "test" else patient
     image = Image(file.name, label, patient, subtype, split, file.size, file.checksum)
-    return _Found(image, folders[: label_at if split_at is None else split_at], (*folders[label_at + 1 :], path.name))
+    return (image, folders[: label_at if split_at is None else split_at], (*folders[label_at + 1 :], path.name))
 
 
 def _last(matches: Iterable[bool]) -> int | None:

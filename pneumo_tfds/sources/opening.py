@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,11 +28,7 @@ class FolderReader:
     root: Path
 
     def read(self, image: Image) -> bytes:
-        """Return the bytes of a file.
-
-        Raises:
-            InputError: the file was removed, cannot be read, or is larger than `MAX_FILE_BYTES`.
-        """
+        """Return the bytes of a file of at most `MAX_FILE_BYTES`."""
         try:
             # Unbuffered and without pathlib: threads that read small files wait for Python, not for the disk.
             with open(os.path.join(self.root, image.name), "rb", buffering=0) as file:
@@ -91,13 +88,10 @@ def _with_dicom_patient(image: Image, reader: Reader) -> Image:
     """Return a DICOM image whose name tells no patient with a hash of the patient id in its header, if it has one."""
     if not (image.name.lower().endswith(DICOM_SUFFIXES) and UNKNOWN_PATIENT in image.patient):
         return image
-    try:
-        patient = patient_of(reader.read(image))
-    except InputError:  # the build reports it among the unreadable images
-        return image
-    if not patient:
-        return image
-    return replace(image, patient=f"dicom:{hashlib.sha256(patient.encode()).hexdigest()[:12]}")
+    with suppress(InputError):  # the build reports it among the unreadable images
+        if patient := patient_of(reader.read(image)):
+            return replace(image, patient=f"dicom:{hashlib.sha256(patient.encode()).hexdigest()[:12]}")
+    return image
 
 
 def _walk(root: Path) -> Iterator[File]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inventory import LABELS, Image
-from pneumo_tfds.splits.components import merge_overlapping
+from pneumo_tfds.splits.duplicates import merge_overlapping
 from pneumo_tfds.splits.options import SplitOptions
 
 SPLITS = ("train", "validation", "test")
@@ -42,12 +42,7 @@ class Assignment:
 def assign(
     images: Sequence[Image], identical: Sequence[Sequence[Image]] = (), options: SplitOptions | None = None
 ) -> Assignment:
-    """Assign every image to a split.
-
-    Args:
-        images: the images of one source.
-        identical: groups of byte-identical images; their patients stay on one side.
-        options: the fractions; None for the defaults.
+    """Assign every image of a source to a split; patients with `identical` images, in groups, stay on one side.
 
     Raises:
         InputError: a patient is in the official test and outside it, or a split has no image of one of the classes.

@@ -10,11 +10,13 @@ from typing import Any
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.writing.dataset_metadata import REMEDY, read_metadata
 
 NAME = "pneumo_tfds"
 VERSION = "1.0.0"
 """Version of the datasets, part of their path; raised when records or splits of the same source change."""
+
+REMEDY = "build the dataset again with --overwrite"
+_KINDS = {"ignored": dict, "skipped": dict, "dropped": dict, "byte_identical": list}
 
 MAX_COUNT = 1 << 60
 """Largest believable number of images or bytes."""
@@ -40,6 +42,21 @@ class BuildSummary:
 def is_built(folder: Path) -> bool:
     """Return whether `folder` holds a complete dataset, which gets this path last. False if it is unreadable."""
     return all(os.path.isfile(folder / name) for name in ("dataset_info.json", "features.json"))
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """Read the `metadata.json` of a built dataset; empty if it has none.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = folder / "metadata.json"
+    metadata: dict[str, Any] = read_json(path, REMEDY) if path.is_file() else {}
+    if not isinstance(metadata, dict) or not all(
+        isinstance(metadata.get(k, kind()), kind) for k, kind in _KINDS.items()
+    ):
+        raise InputError(f"{path} is not what a build writes; {REMEDY}")
+    return metadata
 
 
 def inspect(folder: Path, seconds: float = 0.0) -> BuildSummary:

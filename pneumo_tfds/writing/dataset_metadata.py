@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
-from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import read_json
 from pneumo_tfds.sources.inventory import Source, manifest
 from pneumo_tfds.sources.patients import UNKNOWN_PATIENT
 from pneumo_tfds.splits.options import SplitOptions
 from pneumo_tfds.splits.shard_plan import Plan
 from pneumo_tfds.writing.examples import BuildLog
-
-REMEDY = "build the dataset again with --overwrite"
-_KINDS = {"ignored": dict, "skipped": dict, "dropped": dict, "byte_identical": list}
 
 
 def split_rule(test_origin: str, options: SplitOptions) -> str:
@@ -47,18 +41,3 @@ def describe(source: Source, plan: Plan, options: SplitOptions, log: BuildLog) -
         "ignored": source.ignored,
         "byte_identical": [[image.name for image in group] for group in plan.identical],
     }
-
-
-def read_metadata(folder: Path) -> dict[str, Any]:
-    """Read the `metadata.json` of a built dataset; empty if it has none.
-
-    Raises:
-        InputError: the file is damaged.
-    """
-    path = folder / "metadata.json"
-    metadata: dict[str, Any] = read_json(path, REMEDY) if path.is_file() else {}
-    if not isinstance(metadata, dict) or not all(
-        isinstance(metadata.get(k, kind()), kind) for k, kind in _KINDS.items()
-    ):
-        raise InputError(f"{path} is not what a build writes; {REMEDY}")
-    return metadata

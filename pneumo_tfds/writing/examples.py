@@ -53,12 +53,6 @@ class BuildLog:
         if record.data is None:
             self.skipped[record.image.name] = record.error
 
-    def merge(self, other: BuildLog) -> None:
-        """Add the log of another shard."""
-        self.skipped.update(other.skipped)
-        self.sha256.update(other.sha256)
-        self.source_bytes += other.source_bytes
-
     def check(self, plan: Plan) -> None:
         """Raise InputError if too many images were skipped, or all images of a class in a split."""
         total = len(plan.images())

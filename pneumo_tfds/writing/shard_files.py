@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from itertools import islice
 from typing import Any
@@ -59,9 +59,11 @@ def write_on_beam(
     written = []
     for shard in shards:
         done = _beside(shard.path, "done")
-        report: Mapping[str, Any] = json.loads(done.read_text())
-        written.append(ShardInfo(**report["written"]))
-        log.merge(BuildLog(**report["log"]))
+        count, size, skipped, sha256, source_bytes = json.loads(done.read_text())
+        written.append(ShardInfo(count, size))
+        log.skipped.update(skipped)
+        log.sha256.update(sha256)
+        log.source_bytes += source_bytes
         done.unlink()
         _beside(shard.path, "todo").unlink()
     return written
@@ -74,7 +76,7 @@ def _write_on_worker(path: str, reader: Reader, image_size: int, file_format: An
     written = _write(path, stream(reader, images, image_size, workers=0), log, file_format)
     done = _beside(path, "done")
     partial = done.with_name(f"{done.name}.{os.getpid()}")
-    partial.write_text(json.dumps({"written": vars(written), "log": vars(log)}))
+    partial.write_text(json.dumps([*astuple(written), *astuple(log)]))
     partial.replace(done)
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import DisjointSet
 
-from pneumo_tfds.splits.components import merge_overlapping
+from pneumo_tfds.splits.duplicates import merge_overlapping
 
 
 def test_chains_are_merged_and_others_are_not():
