@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -80,21 +79,18 @@ def compare(runs: list[ScoredRun], resamples: int, seed: int) -> list[dict[str, 
     for first, second in combinations(runs, 2):
         scores = first.table.probabilities, second.table.probabilities
         called = decisions(scores[0], first.threshold), decisions(scores[1], second.threshold)
-        areas, changes = delong(labels, *scores), mcnemar(labels, *called)
+        areas = delong(labels, *scores)
         limits = difference_intervals(labels, patients, scores, called, resamples, seed)
-        auroc = [areas.first, areas.second]
         right = [float((each == (labels == 1)).mean()) for each in called]
         found.append(
             {
                 "runs": [first.name, second.name],
-                "auroc": {"values": auroc, "difference": areas.difference, "interval": limits["auroc"]},
-                "accuracy": {"values": right, "difference": right[0] - right[1], "interval": limits["accuracy"]},
-                "delong": {"standard_error": areas.standard_error, "p_value": areas.p_value},
-                "mcnemar": {
-                    "only_first_right": changes.only_first,
-                    "only_second_right": changes.only_second,
-                    "p_value": changes.p_value,
+                **{
+                    figure: {"values": values, "difference": values[0] - values[1], "interval": limits[figure]}
+                    for figure, values in (("auroc", [areas.first, areas.second]), ("accuracy", right))
                 },
+                "delong": {"standard_error": areas.standard_error, "p_value": areas.p_value},
+                "mcnemar": mcnemar(labels, *called)._asdict(),
             }
         )
     for test in ("delong", "mcnemar"):
@@ -118,8 +114,8 @@ def load(folder: RunFolder, split: str) -> ScoredRun:
         raise InputError(f"{folder.path} is not a folder; give run folders, such as runs/first")
     tables = read_csv(folder.predictions)
     if split not in tables:
-        available = ", ".join(tables)
-        raise InputError(f"{folder.path} has predictions for {available}, not for {split}; choose another --split")
+        others = ", ".join(tables)
+        raise InputError(f"{folder.path} has predictions for {others}, not for {split}; choose another --split")
     threshold = Decision.from_json(folder.read_json(folder.metrics), folder.metrics).operating_point.threshold
     table = tables[split]
     return ScoredRun(str(folder.path), table.take(np.argsort(table.filenames, kind="stable")), threshold)
@@ -127,12 +123,12 @@ def load(folder: RunFolder, split: str) -> ScoredRun:
 
 def _require_same_images(first: ScoredRun, other: ScoredRun) -> None:
     here, there = set(first.table.filenames.tolist()), set(other.table.filenames.tolist())
-    runs, remedy = f"{first.name} and {other.name}", "compare runs on one source"
+    runs = f"{first.name} and {other.name}"
     if here != there:
         counts = f"{len(here)} and {len(there)}, {len(here & there)} in both"
-        raise InputError(f"{runs} were scored on different images ({counts}); {remedy}")
+        raise InputError(f"{runs} were scored on different images ({counts}); compare runs on one source")
     if (first.table.labels != other.table.labels).any():
-        raise InputError(f"{runs} have different labels for the same images; {remedy}")
+        raise InputError(f"{runs} have different labels for the same images; compare runs on one source")
 
 
 def _print_table(pairs: list[dict[str, Any]], split: str, images: int, patients: int) -> None:
@@ -154,9 +150,8 @@ def _print_table(pairs: list[dict[str, Any]], split: str, images: int, patients:
             table.add_row(label, *cells, *("<0.0001" if p < 0.0001 else f"{p:.4f}" for p in p_values))
         console.print(f"\n[bold]{first}[/bold] (first) and [bold]{second}[/bold] (second)")
         console.print(table)
-        changed = pair["mcnemar"]
-        counts = changed["only_first_right"], changed["only_second_right"]
-        console.print("[dim]Correct in one run only: {} in the first, {} in the second.[/dim]".format(*counts))
+        only = "{only_first_right} in the first, {only_second_right} in the second".format(**pair["mcnemar"])
+        console.print(f"[dim]Correct in one run only: {only}.[/dim]")
     console.print(
         "\nIntervals resample patients. DeLong and McNemar count images as independent, so where they disagree, rely "
         "on the interval. Each run has its own threshold. Holm's correction is over all pairs."
@@ -165,8 +160,6 @@ def _print_table(pairs: list[dict[str, Any]], split: str, images: int, patients:
 
 def main(command: Compare) -> None:
     """Load the runs, compare them and print or write the result."""
-    import numpy as np
-
     from pipeline.run_folder.folder import RunFolder
     from pneumo_tfds.program.files import write_json
 
@@ -175,14 +168,13 @@ def main(command: Compare) -> None:
     content: dict[str, Any] = {
         "split": command.split,
         "images": len(table),
-        "patients": len(np.unique(table.patients)),
+        "patients": len(set(table.patients.tolist())),
         "resamples": command.resamples,
         "seed": command.seed,
         "pairs": compare(runs, command.resamples, command.seed),
     }
     if command.json == Path("-"):
-        json.dump(content, sys.stdout, indent=2, allow_nan=False)
-        sys.stdout.write("\n")
+        print(json.dumps(content, indent=2, allow_nan=False))
         return
     if command.json is not None:
         write_json(command.json, content)

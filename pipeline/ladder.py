@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,7 +21,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Unit
 
 from pipeline.config import RunConfig, WeightsError
-from pipeline.ladder_rows import RECIPE, RECIPE_BASE, STUDY, STUDY_BASE, Experiment
+from pipeline.ladder_rows import RECIPE, STUDY, STUDY_BASE, Experiment
 from pneumo_tfds.program.bounds import Bounded
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError
@@ -40,10 +41,8 @@ QUICK_SIZE = 75
 Outcome = list[dict[str, Any]] | str
 """The figures of each seed of an experiment, or the reason why it was not run."""
 
-LADDERS: dict[str, tuple[dict[str, Experiment], RunConfig]] = {
-    "study": (STUDY, STUDY_BASE),
-    "recipe": (RECIPE, RECIPE_BASE),
-}
+LADDERS = {"study": (STUDY, STUDY_BASE), "recipe": (RECIPE, RunConfig())}
+"""The experiments of each ladder, by name, and the settings that they start from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,48 +105,51 @@ def settings(name: str, command: Ladder) -> RunConfig:
 def run_ladder(command: Ladder) -> None:
     """Run the command."""
     quiet_tensorflow()
+    from rich.console import Console
+    from rich.table import Table
+
     names = command.rows or tuple(command.experiments)
     if command.quick:
         names = tuple(name for name in names if not name.startswith("transfer"))
         command = replace(command, seeds=1, epochs=1)
     outcomes: dict[str, Outcome] = {}
-    for name, outcome in _outcomes(command, names):
-        outcomes[name] = outcome
-        write_tables(command, outcomes)  # after every experiment, so that a long ladder can be watched
-    _print(command, outcomes)
+    for name in names:
+        outcomes[name] = _outcome(command, name)
+        titles, lines = write_tables(command, outcomes)  # after every experiment, so that a long ladder can be watched
+    table = Table(*titles, title="Mean over seeds ± their standard deviation; PNEUMONIA is positive")
+    for line in lines:
+        table.add_row(*line)
+    Console().print(table)
     print(f"Also in {command.out / 'ladder.md'} and {command.out / 'ladder.csv'}")
 
 
-def _outcomes(command: Ladder, names: Sequence[str]) -> Iterator[tuple[str, Outcome]]:
-    """Yield the outcome of each experiment, after training what is not trained yet."""
+def _outcome(command: Ladder, name: str) -> Outcome:
+    """Return the outcome of an experiment, after training what is not trained yet."""
     from pipeline.data.dataset import with_dataset
     from pipeline.run_folder.folder import RunFolder
     from pipeline.stages.fit_and_judge import fit_and_judge
 
-    for name in names:
-        found: list[dict[str, Any]] = []
-        reason = ""
-        for seed in range(command.seeds):
-            config = settings(name, command)
-            config = with_dataset(replace(config, fit=replace(config.fit, seed=seed)))
-            folder = RunFolder(command.out / name / f"seed{seed}")
-            with folder.locked():
-                if folder.config.exists() and folder.read_config() != config:
-                    raise InputError(f"{folder.path} holds a run of other settings; remove it, or name another --out")
-                folder.write_config(config)
-                print(f"{name}, seed {seed}: {command.experiments[name].changed}", flush=True)
-                try:
-                    fit_and_judge(folder, config)
-                except WeightsError as error:
-                    reason = str(error)  # the table gets a row without figures, and the other rows are still run
-                    break
-                under_shift = folder.read_json(folder.robustness) if folder.robustness.exists() else {}
-                found.append({**folder.read_json(folder.metrics), "shift": under_shift})
-        yield name, reason or found
+    found: list[dict[str, Any]] = []
+    for seed in range(command.seeds):
+        config = settings(name, command)
+        config = with_dataset(replace(config, fit=replace(config.fit, seed=seed)))
+        folder = RunFolder(command.out / name / f"seed{seed}")
+        with folder.locked():
+            if folder.config.exists() and folder.read_config() != config:
+                raise InputError(f"{folder.path} holds a run of other settings; remove it, or name another --out")
+            folder.write_config(config)
+            print(f"{name}, seed {seed}: {command.experiments[name].changed}", flush=True)
+            try:
+                fit_and_judge(folder, config)
+            except WeightsError as error:
+                return str(error)  # the table gets a row without figures, and the other rows are still run
+            under_shift = folder.read_json(folder.robustness) if folder.robustness.exists() else {}
+            found.append({**folder.read_json(folder.metrics), "shift": under_shift})
+    return found
 
 
-def table_lines(command: Ladder, outcomes: Mapping[str, Outcome]) -> list[list[str]]:
-    """Return the table as lines of cells, the titles first."""
+def write_tables(command: Ladder, outcomes: Mapping[str, Outcome]) -> tuple[list[str], list[list[str]]]:
+    """Write `ladder.csv` and `ladder.md`; return their titles and their lines of as many cells."""
     recipe = command.ladder == "recipe"
     titles = ["row", "what it is", "split", *FIGURES, *(SHIFTED if recipe else ())]
     splits = ("validation",) if recipe else ("validation", "test")  # a recipe is not chosen on test
@@ -155,7 +157,13 @@ def table_lines(command: Ladder, outcomes: Mapping[str, Outcome]) -> list[list[s
     if not recipe:
         best = [f"{STUDY_BEST[figure]:.3f}" if figure in STUDY_BEST else "" for figure in FIGURES]
         lines.append(["study's best", "as it reported it, classes put right", "official test", *best])
-    return [titles, *(line + [""] * (len(titles) - len(line)) for line in lines)]
+    lines = [line + [""] * (len(titles) - len(line)) for line in lines]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([titles, *lines])
+    write_text(command.out / "ladder.csv", text.getvalue())
+    head, *body = (f"| {' | '.join(row)} |\n" for row in (titles, *lines))
+    write_text(command.out / "ladder.md", f"{head}|{'---|' * len(titles)}\n{''.join(body)}")
+    return titles, lines
 
 
 def _line(command: Ladder, name: str, outcome: Outcome, split: str) -> list[str]:
@@ -172,32 +180,8 @@ def _line(command: Ladder, name: str, outcome: Outcome, split: str) -> list[str]
 
 
 def _mean_and_spread(values: Sequence[float]) -> str:
-    import numpy as np
-
-    if not values:
-        return ""
-    return f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
-
-
-def write_tables(command: Ladder, outcomes: Mapping[str, Outcome]) -> None:
-    """Write `ladder.csv` and `ladder.md`."""
-    titles, *lines = table_lines(command, outcomes)
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([titles, *lines])
-    write_text(command.out / "ladder.csv", text.getvalue())
-    head = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
-    write_text(command.out / "ladder.md", "\n".join([*head, *(f"| {' | '.join(line)} |" for line in lines)]) + "\n")
-
-
-def _print(command: Ladder, outcomes: Mapping[str, Outcome]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    titles, *lines = table_lines(command, outcomes)
-    table = Table(*titles, title="Mean over seeds ± their standard deviation; PNEUMONIA is positive")
-    for line in lines:
-        table.add_row(*line)
-    Console().print(table)
+    spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.3f}{spread}" if values else ""
 
 
 if __name__ == "__main__":

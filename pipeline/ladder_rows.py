@@ -65,7 +65,6 @@ def _recipe(changed: str, **changes: Mapping[str, Any]) -> Experiment:
     return Experiment(changed, "recipe", changes)
 
 
-RECIPE_BASE = RunConfig()
 RECIPE: dict[str, Experiment] = {
     "recipe": Experiment("the default recipe"),
     "compact": _recipe("compact network, no pretrained weights", model={"model": "compact"}),

@@ -19,7 +19,6 @@ from pipeline.config.config_json import read, to_dict
 from pipeline.data.dataset import with_dataset
 from pipeline.devices.tf_config import read_cluster
 from pipeline.run_folder.folder import RunFolder
-from pipeline.stages.fit_and_judge import fit_and_judge, train_as_worker
 from pneumo_tfds.program.child_process import run_in_child_process
 from pneumo_tfds.program.command import run
 from pneumo_tfds.program.errors import InputError
@@ -59,6 +58,9 @@ def train(command: Train) -> None:
     if cluster.workers > 1:
         _check_shared(command)
     if not cluster.chief:
+        quiet_tensorflow()
+        from pipeline.stages.fit_and_judge import train_as_worker
+
         train_as_worker(folder, with_dataset(folder.read_config() if command.resume else command.settings()))
         return
     folder.start(resume=command.resume)
@@ -71,6 +73,9 @@ def train(command: Train) -> None:
             config = _tune(folder, config)
         if not (folder.config.exists() and folder.read_config() == config):
             folder.write_config(config)
+        quiet_tensorflow()
+        from pipeline.stages.fit_and_judge import fit_and_judge
+
         fit_and_judge(folder, config)
         run_in_child_process("the export", _export, folder.path, command.export)
         _finish(folder)
@@ -135,12 +140,9 @@ def _finish(folder: RunFolder) -> None:
 
 def main() -> None:
     """Read --config first, because its values are the defaults of all other flags."""
-    arguments = sys.argv[1:]
-    default = None
-    if "--config" in arguments and "--help" not in arguments and "-h" not in arguments:
-        place = arguments.index("--config") + 1
-        if place < len(arguments):
-            default = defaults_from(Path(arguments[place]))
+    arguments, default = sys.argv[1:], None
+    if "--config" in arguments[:-1] and not {"--help", "-h"} & set(arguments):
+        default = defaults_from(Path(arguments[arguments.index("--config") + 1]))
     run(Train, train, prog=PROGRAM, default=default)
 
 
@@ -152,7 +154,7 @@ def defaults_from(path: Path) -> Train:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         sys.exit(2)
     data = dataclasses.replace(settings.data, dataset=None)
-    return Train(**{**{name: getattr(settings, name) for name in vars(settings)}, "data": data})
+    return Train(**{**vars(settings), "data": data})
 
 
 if __name__ == "__main__":

@@ -7,25 +7,22 @@ honest people, not a proof against others: anyone who can write to the run folde
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.evaluation.scoring import Decision
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, write_json
+from pneumo_tfds.program.wording import counted
 
 
-@dataclass(frozen=True)
-class LockCheck:
-    """Result of comparing a run with its lock."""
+class LockCheck(NamedTuple):
+    """Whether what was scored is what was locked, and a sentence about it for the report."""
 
     kept: bool
-    """True if what was scored is what was locked."""
     summary: str
-    """One sentence for the report."""
 
 
 def write_lock(folder: RunFolder, decision: Decision) -> None:
@@ -44,7 +41,7 @@ def write_lock(folder: RunFolder, decision: Decision) -> None:
         before = _read_lock(folder)
         if before["locked"] == locked:
             return
-        earlier = [*before["earlier"], {"locked_at": before["locked_at"], "locked": before["locked"]}]
+        earlier = [*before["earlier"], {name: before[name] for name in ("locked_at", "locked")}]
     now = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(path, {"locked_at": now, "locked": locked, "earlier": earlier})
 
@@ -58,12 +55,12 @@ def verify(folder: RunFolder) -> LockCheck | None:
     path = folder.evaluation_lock
     if not path.exists():
         return None
-    lock = _read_lock(folder)
-    found = _final_state(folder, Decision.from_json(folder.read_json(folder.metrics), folder.metrics))
+    lock, metrics = _read_lock(folder), folder.metrics
+    found = _final_state(folder, Decision.from_json(folder.read_json(metrics), metrics))
     try:
         names = [name for name, value in found.items() if value != lock["locked"][name]]
         locked_at, times = lock["locked_at"], len(lock["earlier"])
-        too_late = folder.metrics.stat().st_mtime < datetime.fromisoformat(locked_at).timestamp()
+        too_late = metrics.stat().st_mtime < datetime.fromisoformat(locked_at).timestamp()
     except JSON_SHAPE_ERRORS as error:
         raise InputError(f"{path} is not complete ({error}); evaluate the run again") from error
     if names:
@@ -73,7 +70,7 @@ def verify(folder: RunFolder) -> LockCheck | None:
         return LockCheck(False, f"too late. It was written at {locked_at}, after the figures of this report.")
     text = f"kept. Weights, configuration, temperature and threshold are those locked at {locked_at}"
     if times:
-        return LockCheck(False, f"{text}, but this run was locked {times} time{'s' * (times > 1)} before with others.")
+        return LockCheck(False, f"{text}, but this run was locked {counted(times, 'time')} before with others.")
     return LockCheck(True, f"{text}, before test was scored.")
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipeline.evaluation.calibration import assign_bins
-from pipeline.evaluation.metrics import decisions, predictive_values
-from pipeline.evaluation.predictions import POSITIVE, Floats, Labels, Names, Predictions
+from pipeline.evaluation.metrics import decisions
+from pipeline.evaluation.predictions import POSITIVE, Floats, Labels, Mask, Names, Predictions
 
 Interval = list[float] | None
 
@@ -61,7 +61,7 @@ def replicates(table: Predictions, threshold: float, resamples: int, seed: int) 
     """
     positive, called = table.labels == POSITIVE, decisions(table.probabilities, threshold)
     error, bin_of = table.probabilities - table.labels, assign_bins(table.probabilities)
-    kinds = {str(kind): positive & (table.subtypes == kind) for kind in np.unique(table.subtypes[positive])}
+    kinds = _images_by_kind(table)
     # Every figure but those of ranking follows from sums over the images. One matrix product makes all of them.
     columns = {
         "tp": positive & called,
@@ -71,7 +71,7 @@ def replicates(table: Predictions, threshold: float, resamples: int, seed: int) 
         "squared error": error**2,
     }
     for kind, images in kinds.items():
-        columns |= {f"found {kind}": images & called, f"all {kind}": images}
+        columns |= {f"found {kind}": images & called, kind: images}
     error_by_bin = error[:, None] * (bin_of[:, None] == np.arange(bin_of.max() + 1))
     matrix = np.column_stack([*columns.values(), error_by_bin]).astype(np.float64)
     found: list[dict[str, Floats]] = []
@@ -92,7 +92,7 @@ def replicates(table: Predictions, threshold: float, resamples: int, seed: int) 
                 "f1": np.where(tp + fn > 0, 2 * tp / (2 * tp + fp + fn), np.nan),
                 "brier": by_name["squared error"] / total,
                 "ece": np.abs(sum_by_bin).sum(axis=1) / total,
-                **{f"sensitivity:{kind}": by_name[f"found {kind}"] / by_name[f"all {kind}"] for kind in kinds},
+                **{kind: by_name[f"found {kind}"] / by_name[kind] for kind in kinds},
             }
         figures["auroc"], figures["average_precision"] = ranking_figures(table.labels, table.probabilities, block)
         found.append(figures)
@@ -141,21 +141,12 @@ def intervals(
         "specificity": ~positive,
         "precision": called,
         "npv": ~called,
-        **{f"sensitivity:{kind}": positive & (table.subtypes == kind) for kind in np.unique(table.subtypes[positive])},
+        **_images_by_kind(table),
     }
-    found: dict[str, Interval] = {}
-    for name, sample in values.items():
-        interval = None if point.get(name) is None else percentile(sample)
-        if name in images_of:
-            interval = without_errors(point.get(name), len(np.unique(table.patients[images_of[name]])), interval)
-        found[name] = interval
+    found = {name: None if point.get(name) is None else percentile(sample) for name, sample in values.items()}
+    for name, images in images_of.items():
+        found[name] = without_errors(point.get(name), len(np.unique(table.patients[images])), found[name])
     return found, values
-
-
-def predictive_intervals(values: dict[str, Floats], prevalence: float) -> tuple[Interval, Interval]:
-    """Return the intervals of precision and negative predictive value at a prevalence, from resampled values."""
-    precision, npv = predictive_values(values["sensitivity"], values["specificity"], prevalence)
-    return percentile(precision), percentile(npv)
 
 
 def roc_band(table: Predictions, grid: Floats, resamples: int, seed: int) -> tuple[Floats, Floats]:
@@ -172,12 +163,18 @@ def roc_band(table: Predictions, grid: Floats, resamples: int, seed: int) -> tup
     return low, high
 
 
+def _images_by_kind(table: Predictions) -> dict[str, Mask]:
+    """Return the images of each kind of pneumonia, by the name of the figure about them, `sensitivity:bacteria`."""
+    positive = table.labels == POSITIVE
+    kinds = np.unique(table.subtypes[positive])
+    return {f"sensitivity:{kind}": positive & (table.subtypes == kind) for kind in kinds}
+
+
 def _hits_and_alarms(labels: Labels, probabilities: Floats, block: Floats) -> tuple[Floats, Floats]:
     """Return the weight of the PNEUMONIA and of the NORMAL images at or above each distinct score, highest first."""
     order = np.argsort(-probabilities, kind="stable")
-    scores = probabilities[order]
+    scores, ordered = probabilities[order], block[:, order]
     ends = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
-    ordered = block[:, order]
     hits = np.cumsum(ordered * (labels[order] == POSITIVE), axis=1)[:, ends]
     alarms = np.cumsum(ordered, axis=1)[:, ends] - hits
     return hits, alarms

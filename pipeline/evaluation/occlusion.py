@@ -10,10 +10,13 @@ import numpy.typing as npt
 from pipeline.evaluation.calibration import logits
 from pipeline.evaluation.intervals import percentile, weights
 from pipeline.evaluation.predictions import Floats, Images, Names, Predict
-from pneumo_tfds.program.errors import InputError
 
+Corners = npt.NDArray[np.int64]
+"""Row and column of the upper left corner of a square in each image, [n, 2]."""
 FLOAT32_EDGE = 1e-7
 """Closest to 0 or 1 that a float32 sigmoid can distinguish."""
+SIDE = 0.25
+"""Side of the covering square, as a fraction of the image side."""
 OTHER_PLACES = 8
 """Number of random places that are covered for comparison with the peak."""
 
@@ -23,8 +26,6 @@ def occlusion_check(
     images: Images,
     heatmaps: npt.NDArray[np.float32],
     patients: Names,
-    *,
-    side: float = 0.25,
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -38,10 +39,9 @@ def occlusion_check(
 
     Args:
         predict: the model.
-        images: uint8 [n, S, S, 1], all called PNEUMONIA: the check measures what such a decision rests on.
+        images: uint8 [n, S, S, 1], one or more, all called PNEUMONIA: the check measures what such a decision rests on.
         heatmaps: float32 [n, h, w], larger where the image spoke more for PNEUMONIA.
         patients: [n], for the interval.
-        side: of the square, as a fraction of the image side.
         resamples: of the bootstrap over patients.
         seed: of the places and the bootstrap.
 
@@ -49,30 +49,23 @@ def occlusion_check(
         `images`, `side`, `drop_at_peak`, `drop_elsewhere` (means of P before minus P after, in probability), their
         `difference` with its 95 % `interval`, `log_odds_difference` with its `log_odds_interval` (the same in logits),
         and `peak_wins`, the fraction of images that the peak wins.
-
-    Raises:
-        InputError: there are no images, or the square leaves no room elsewhere.
     """
-    if not len(images) or len(images) != len(heatmaps) or len(images) != len(patients):
-        raise InputError(f"the occlusion check needs images with a heat map and a patient each, not {len(images)}")
-    if not 0 < side <= 0.4:
-        raise InputError(f"the side of the covering square is {side}; it must be over 0 and at most 0.4 of the image")
     size = images.shape[1]
-    square = max(1, round(side * size))
+    square = max(1, round(SIDE * size))
     peaks = _corners(heatmaps, size, square)
     generator = np.random.default_rng(seed)
     before = _with_log_odds(predict(images))
     at_peak = before - _with_log_odds(predict(_covered(images, peaks, square)))
     elsewhere = np.zeros_like(before)
     for _ in range(OTHER_PLACES):
-        corners = _clear_of(peaks, size, square, generator)
-        elsewhere += (before - _with_log_odds(predict(_covered(images, corners, square)))) / OTHER_PLACES
+        covered = _covered(images, _clear_of(peaks, size, square, generator), square)
+        elsewhere += (before - _with_log_odds(predict(covered))) / OTHER_PLACES
     gain = at_peak - elsewhere
     blocks = [gain @ block.T / block.sum(axis=1) for block in weights(patients, resamples, seed)]
     means = np.concatenate(blocks, axis=1)
     return {
         "images": len(images),
-        "side": side,
+        "side": SIDE,
         "drop_at_peak": float(at_peak[0].mean()),
         "drop_elsewhere": float(elsewhere[0].mean()),
         "difference": float(gain[0].mean()),
@@ -89,21 +82,17 @@ def _with_log_odds(probabilities: Floats) -> Floats:
     return np.stack([p, logits(np.clip(p, FLOAT32_EDGE, 1 - FLOAT32_EDGE))])
 
 
-def _corners(heatmaps: npt.NDArray[np.float32], size: int, square: int) -> npt.NDArray[np.int64]:
-    """Return the upper left corner (row, column) of the square around each peak, inside the image, int64 [n, 2]."""
-    rows, columns = heatmaps.shape[1:]
-    peak = np.stack(np.unravel_index(heatmaps.reshape(len(heatmaps), -1).argmax(axis=1), (rows, columns)), axis=1)
-    centre = (peak + 0.5) * size / np.array([rows, columns])
-    corners: npt.NDArray[np.int64] = np.clip(np.round(centre - square / 2), 0, size - square).astype(np.int64)
+def _corners(heatmaps: npt.NDArray[np.float32], size: int, square: int) -> Corners:
+    """Return the corners of the squares around each peak, moved inside the image."""
+    peak = np.stack(np.unravel_index(heatmaps.reshape(len(heatmaps), -1).argmax(axis=1), heatmaps.shape[1:]), axis=1)
+    centre = (peak + 0.5) * size / np.array(heatmaps.shape[1:])
+    corners: Corners = np.clip(np.round(centre - square / 2), 0, size - square).astype(np.int64)
     return corners
 
 
-def _clear_of(
-    peaks: npt.NDArray[np.int64], size: int, square: int, generator: np.random.Generator
-) -> npt.NDArray[np.int64]:
-    """Draw a corner for each image whose square does not overlap that of its peak, int64 [n, 2]."""
-    corners = np.empty_like(peaks)
-    waiting = np.arange(len(peaks))
+def _clear_of(peaks: Corners, size: int, square: int, generator: np.random.Generator) -> Corners:
+    """Draw a corner for each image whose square does not overlap that of its peak."""
+    corners, waiting = np.empty_like(peaks), np.arange(len(peaks))
     while len(waiting):
         corners[waiting] = generator.integers(0, size - square + 1, size=(len(waiting), 2))
         overlap = (np.abs(corners[waiting] - peaks[waiting]) < square).all(axis=1)
@@ -111,7 +100,7 @@ def _clear_of(
     return corners
 
 
-def _covered(images: Images, corners: npt.NDArray[np.int64], square: int) -> Images:
+def _covered(images: Images, corners: Corners, square: int) -> Images:
     covered = images.copy()
     for image, (row, column) in zip(covered, corners, strict=True):
         image[row : row + square, column : column + square] = round(float(image.mean()))

@@ -59,7 +59,12 @@ def choose_operating_point(labels: Labels, probabilities: Floats, rule: str, cho
         useful = youden > 1e-9
         allowed = useful & (required >= parsed.least - 1e-12)
         if not allowed.any():
-            raise InputError(_unreachable(parsed, chosen_on, required[useful]))
+            reached = required[useful]
+            best_reached = (
+                f"the best is {reached.max():.4f}" if len(reached) else "no threshold on it is better than chance"
+            )
+            unmet = f"the threshold rule {parsed} cannot be met usefully on {chosen_on}: {best_reached}"
+            raise InputError(f"{unmet}; ask for less, or train longer")
     best = max(np.flatnonzero(allowed), key=lambda k: (round(maximized[k], 12), sensitivity[k]))
     next_lower = cuts[best + 1] if best + 1 < len(cuts) else 0.0
     return OperatingPoint(
@@ -78,8 +83,3 @@ def _between(low: float, high: float) -> float:
         if low < round(middle, digits) <= high:
             return round(middle, digits)
     return high
-
-
-def _unreachable(rule: Rule, split: str, reached: Floats) -> str:
-    best = f"the best is {reached.max():.4f}" if reached.size else "no threshold on it is better than chance"
-    return f"the threshold rule {rule} cannot be met usefully on {split}: {best}; ask for less, or train longer"

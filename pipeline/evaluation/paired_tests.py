@@ -6,7 +6,7 @@ They are written out here, in 5 to 20 lines each: a dependency such as statsmode
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import binomtest, norm, rankdata
@@ -15,15 +15,12 @@ from pipeline.evaluation.intervals import Interval, percentile, ranking_figures,
 from pipeline.evaluation.predictions import POSITIVE, Floats, Labels, Mask, Names
 
 
-@dataclass(frozen=True)
-class McNemar:
-    """Number of images on which only one of two models is right, and the p-value of their imbalance."""
+class McNemar(NamedTuple):
+    """Images that only one of two models classifies correctly, and the exact two-sided p-value of their imbalance."""
 
-    only_first: int
-    """Images that only the first model classifies correctly."""
-    only_second: int
+    only_first_right: int
+    only_second_right: int
     p_value: float
-    """Two-sided, exact."""
 
 
 def mcnemar(labels: Labels, first: Mask, second: Mask) -> McNemar:
@@ -35,25 +32,20 @@ def mcnemar(labels: Labels, first: Mask, second: Mask) -> McNemar:
         second: the same for the second model.
     """
     right_first, right_second = first == (labels == POSITIVE), second == (labels == POSITIVE)
-    only_first = int(np.sum(right_first & ~right_second))
-    only_second = int(np.sum(~right_first & right_second))
+    only_first, only_second = int(np.sum(right_first & ~right_second)), int(np.sum(~right_first & right_second))
     discordant = only_first + only_second
     p_value = float(binomtest(only_first, discordant, 0.5).pvalue) if discordant else 1.0
     return McNemar(only_first, only_second, p_value)
 
 
-@dataclass(frozen=True)
-class DeLong:
-    """Two correlated AUROCs and their difference."""
+class DeLong(NamedTuple):
+    """Two correlated AUROCs, their difference (first minus second), its standard error and the two-sided p-value."""
 
     first: float
     second: float
     difference: float
-    """First minus second."""
     standard_error: float
-    """Of the difference; 0 if the two models rank every pair alike."""
     p_value: float
-    """Two-sided, from a normal distribution."""
 
 
 def delong(labels: Labels, first: Floats, second: Floats) -> DeLong:
@@ -72,7 +64,7 @@ def delong(labels: Labels, first: Floats, second: Floats) -> DeLong:
     difference = float(areas[0] - areas[1])
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     error = float(np.sqrt(max(variance, 0.0)))
-    if error < 1e-12:
+    if error < 1e-12:  # both models rank every pair alike, or differ with certainty
         p_value = 1.0 if abs(difference) < 1e-12 else 0.0
     else:
         p_value = float(2 * norm.sf(abs(difference) / error))
@@ -94,12 +86,7 @@ def placements_covariance(labels: Labels, scores: Floats) -> tuple[Floats, Float
 
 
 def difference_intervals(
-    labels: Labels,
-    patients: Names,
-    scores: tuple[Floats, Floats],
-    called: tuple[Mask, Mask],
-    resamples: int,
-    seed: int,
+    labels: Labels, patients: Names, scores: tuple[Floats, Floats], called: tuple[Mask, Mask], resamples: int, seed: int
 ) -> dict[str, Interval]:
     """Return 95 % intervals of the differences (first minus second) of AUROC and accuracy, from resamples of patients.
 
@@ -119,6 +106,4 @@ def holm(p_values: Sequence[float]) -> list[float]:
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(np.minimum(p[order] * np.arange(len(p), 0, -1), 1.0))
-    adjusted = np.empty_like(p)
-    adjusted[order] = stepped
-    return [float(value) for value in adjusted]
+    return [float(value) for value in stepped[np.argsort(order)]]

@@ -90,21 +90,6 @@ def as_written(probabilities: Floats) -> Floats:
     return np.array([float(_text(p)) for p in probabilities], dtype=np.float64)
 
 
-def row_numbers(predictions: Mapping[str, Predictions], split: str) -> npt.NDArray[np.int64]:
-    """Return the row of each image of `split` in `predictions.csv`, int64 [n]; the first row below the header is 1.
-
-    The report names images by these rows, because file names may name patients.
-    """
-    before = 0
-    for name, table in predictions.items():
-        if name == split:
-            return np.arange(before + 1, before + 1 + len(table), dtype=np.int64)
-        before += len(table)
-    raise InputError(
-        f"there are no predictions for the split {split}; there are for {', '.join(predictions) or 'none'}"
-    )
-
-
 def write_csv(path: Path, predictions: Mapping[str, Predictions]) -> None:
     """Write the table of all splits, in their order, to `path`; probabilities have 9 significant digits."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:

@@ -16,22 +16,14 @@ FIGURES = ("auroc", "balanced_accuracy", "sensitivity", "specificity")
 ALONE = {"auroc_normal_changed": 0, "auroc_pneumonia_changed": 1}  # the label of the class that is changed alone
 
 
-def views(
-    validation: Predictions,
-    images: Images,
-    probabilities: Predict,
-    seed: int,
-) -> dict[str, Predictions]:
-    """Score the validation images through every change.
+def views(validation: Predictions, images: Images, probabilities: Predict, seed: int) -> dict[str, Predictions]:
+    """Score the validation images as they are (the first view) and through every change; return a table for each view.
 
     Args:
         validation: the table of the images as they are.
         images: uint8 [n, S, S, 1], row by row those of the table.
-        probabilities: a function from images to P(PNEUMONIA) [n].
+        probabilities: the model.
         seed: of the changes.
-
-    Returns:
-        Name of each view to its table; the first view is the images as they are.
     """
     changed = {name: validation.with_probabilities(probabilities(shifted(images, name, seed))) for name in SHIFTS}
     return {UNCHANGED: validation, **changed}
@@ -63,8 +55,7 @@ def summary(tables: Mapping[str, Predictions], threshold: float) -> dict[str, An
         `auroc_pooled`: AUROC of all views together, each NORMAL through each change against each PNEUMONIA through each
         change.
     """
-    found = {}
-    plain = tables[UNCHANGED]
+    found, plain = {}, tables[UNCHANGED]
     for name, table in tables.items():
         all_figures = figures(table.labels, table.probabilities, threshold)
         found[name] = {figure: all_figures[figure] for figure in FIGURES}

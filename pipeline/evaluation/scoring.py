@@ -17,7 +17,7 @@ from pipeline.evaluation.calibration import (
     negative_log_likelihood,
     probabilities_at,
 )
-from pipeline.evaluation.intervals import LEVEL, intervals, predictive_intervals
+from pipeline.evaluation.intervals import LEVEL, intervals, percentile
 from pipeline.evaluation.metrics import PREVALENCES, by_subtype, figures, predictive_values
 from pipeline.evaluation.operating_point import OperatingPoint, choose_operating_point
 from pipeline.evaluation.predictions import Predictions, as_written
@@ -56,13 +56,11 @@ class Decision:
             calibration = {name: value for name, value in metrics["calibration"].items() if name != "fitted_on"}
             decision = cls(float(metrics["temperature"]), point, calibration, float(metrics.get("bias", 0.0)))
             if not (0 <= point.threshold <= 1 and 0 < decision.temperature < np.inf and np.isfinite(decision.bias)):
-                raise ValueError(
-                    f"threshold {point.threshold}, temperature {decision.temperature}, bias {decision.bias}"
-                )
+                found = f"threshold {point.threshold}, temperature {decision.temperature}, bias {decision.bias}"
+                raise ValueError(found)
         except JSON_SHAPE_ERRORS as error:
-            raise InputError(
-                f"{path} lacks a full operating point or temperature ({error}); evaluate the run again"
-            ) from error
+            broken = f"{path} lacks a full operating point or temperature ({error})"
+            raise InputError(f"{broken}; evaluate the run again") from error
         if point.chosen_on != CHOSEN_ON:
             raise InputError(f"{path} has an operating point chosen on {point.chosen_on}, not on {CHOSEN_ON}")
         return decision
@@ -91,26 +89,27 @@ def decide(
         temperature, bias = fit_temperature_and_bias(validation.labels, scores)
     else:
         temperature, bias = fit_temperature(validation.labels, scores), 0.0
-    after = as_written(probabilities_at(scores, temperature, bias))
-    seen = validation if views is None else views
-    seen_after = as_written(probabilities_at(logits(seen.probabilities), temperature, bias))
+    after, seen = _calibrated(validation, temperature, bias), _calibrated(views or validation, temperature, bias)
     return Decision(
         temperature=temperature,
         bias=bias,
-        operating_point=choose_operating_point(seen.labels, seen_after, rule, CHOSEN_ON),
+        operating_point=choose_operating_point(seen.labels, seen.probabilities, rule, CHOSEN_ON),
         calibration={
             "log_loss_before": negative_log_likelihood(validation.labels, scores),
             "log_loss_after": negative_log_likelihood(validation.labels, scores, temperature, bias),
             "ece_before": expected_calibration_error(validation.labels, validation.probabilities),
-            "ece_after": expected_calibration_error(validation.labels, after),
+            "ece_after": expected_calibration_error(after.labels, after.probabilities),
         },
     )
 
 
 def calibrated(table: Predictions, decision: Decision) -> Predictions:
     """Return the images with calibrated probabilities, rounded to the 9 digits of `predictions.csv`."""
-    scores = logits(table.probabilities)
-    return table.with_probabilities(as_written(probabilities_at(scores, decision.temperature, decision.bias)))
+    return _calibrated(table, decision.temperature, decision.bias)
+
+
+def _calibrated(table: Predictions, temperature: float, bias: float) -> Predictions:
+    return table.with_probabilities(as_written(probabilities_at(logits(table.probabilities), temperature, bias)))
 
 
 def score_split(table: Predictions, threshold: float, seed: int, resamples: int) -> dict[str, Any]:
@@ -131,11 +130,12 @@ def score_split(table: Predictions, threshold: float, seed: int, resamples: int)
     if found["sensitivity"] is not None and found["specificity"] is not None:
         both = np.array(found["sensitivity"]), np.array(found["specificity"])
         for prevalence in PREVALENCES:
-            precision, npv = (
-                None if np.isnan(value) else float(value) for value in predictive_values(*both, prevalence)
-            )
-            limit = dict(zip(("precision", "npv"), predictive_intervals(values, prevalence), strict=True))
-            at_prevalences.append({"prevalence": prevalence, "precision": precision, "npv": npv, "intervals": limit})
+            row: dict[str, Any] = {"prevalence": prevalence}
+            resampled = predictive_values(values["sensitivity"], values["specificity"], prevalence)
+            for name, value in zip(("precision", "npv"), predictive_values(*both, prevalence), strict=True):
+                row[name] = None if np.isnan(value) else float(value)
+            row["intervals"] = dict(zip(("precision", "npv"), map(percentile, resampled), strict=True))
+            at_prevalences.append(row)
     return {
         **found,
         "patients": len(np.unique(table.patients)),
@@ -154,8 +154,6 @@ def score_splits(tables: Mapping[str, Predictions], decision: Decision, seed: in
         seed: of the bootstrap.
         resamples: of the bootstrap; 2,000 for a report.
     """
-    if resamples < 1:
-        raise InputError(f"the number of bootstrap resamples must be 1 or more, not {resamples}")
     point = decision.operating_point
     return {
         "splits": {split: score_split(table, point.threshold, seed, resamples) for split, table in tables.items()},

@@ -13,22 +13,10 @@ from sklearn.metrics import classification_report
 
 from pipeline.config import RunConfig
 from pipeline.evaluation.metrics import decisions
-from pipeline.evaluation.predictions import CLASSES, POSITIVE, Labels, Predictions, row_numbers
+from pipeline.evaluation.predictions import CLASSES, POSITIVE, Labels, Predictions
+from pneumo_tfds.program.wording import counted
 
 DASH = "\u2013"
-FIGURES = (
-    ("auroc", "AUROC", "probability that a random PNEUMONIA image scores higher than a random NORMAL one"),
-    ("average_precision", "Average precision", "area under the precision-recall curve"),
-    ("sensitivity", "Sensitivity", "fraction of the PNEUMONIA images that are called PNEUMONIA"),
-    ("specificity", "Specificity", "fraction of the NORMAL images that are called NORMAL"),
-    ("precision", "Precision (PPV)", "fraction of the images called PNEUMONIA that are PNEUMONIA"),
-    ("npv", "NPV", "fraction of the images called NORMAL that are NORMAL"),
-    ("accuracy", "Accuracy", "fraction of the images that are classified correctly"),
-    ("balanced_accuracy", "Balanced accuracy", "mean of sensitivity and specificity"),
-    ("f1", "F1", "harmonic mean of precision and sensitivity"),
-    ("brier", "Brier score", "mean squared error of the probability; lower is better"),
-    ("ece", "ECE", "mean gap between probability and frequency; lower is better, and biased upwards on few images"),
-)
 PATHS = {  # names of the settings that hold a path
     setting.name
     for section in vars(RunConfig()).values()
@@ -62,10 +50,7 @@ def headline(metrics: Mapping[str, Any], split: str) -> str:
     """Return one sentence on how the model does on `split` at the operating point, with 95 % intervals."""
     figures, limits = metrics["splits"][split], metrics["splits"][split]["intervals"]
     parts = []
-    for name, verb, images in (
-        ("sensitivity", "finds", "pneumonias"),
-        ("specificity", "clears", "normal images"),
-    ):
+    for name, verb, images in (("sensitivity", "finds", "pneumonias"), ("specificity", "clears", "normal images")):
         if figures[name] is not None:
             low, high = (100 * end for end in limits[name])
             value = f"{100 * figures[name]:.1f}\u00a0% (95\u00a0% interval {low:.1f} to {high:.1f})"
@@ -74,11 +59,6 @@ def headline(metrics: Mapping[str, Any], split: str) -> str:
     patients = f" of {counted(figures['patients'], 'patient')}" if "patients" in figures else ""
     images = counted(figures["n"], f"{split} image")
     return f"On {images}{patients}, the model {' and '.join(parts)}{auroc}."
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun, such as `1 image` or `1,200 images`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def warnings(metrics: Mapping[str, Any], split: str) -> list[str]:
@@ -118,16 +98,6 @@ def warnings(metrics: Mapping[str, Any], split: str) -> list[str]:
     return found
 
 
-def per_thousand(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return predictive values at other prevalences, and the outcomes that they mean for 1,000 images."""
-    rows = []
-    for entry in figures.get("predictive_values", []):
-        ill = 1000 * entry["prevalence"]
-        found, alarms = figures["sensitivity"] * ill, (1 - figures["specificity"]) * (1000 - ill)
-        rows.append({**entry, "found": found, "missed": ill - found, "alarms": alarms})
-    return rows
-
-
 def classification_rows(table: Predictions, threshold: float) -> list[dict[str, Any]]:
     """Return scikit-learn's classification report as rows, with PNEUMONIA, the positive class, first."""
     called = decisions(table.probabilities, threshold).astype(np.int64)
@@ -141,7 +111,9 @@ def classification_rows(table: Predictions, threshold: float) -> list[dict[str, 
 def error_rows(
     tables: Mapping[str, Predictions], split: str, chosen: Labels, *, files: bool = False
 ) -> list[dict[str, Any]]:
-    """Return a row for each error: `row` (in predictions.csv), `label`, `called`, `kind` and `probability` as text.
+    """Return a row for each error: `row`, `label`, `called`, `kind` and `probability` as text.
+
+    `row` counts the lines of predictions.csv below its header, from 1: file names may name patients.
 
     Args:
         tables: every split of predictions.csv, in its order.
@@ -149,27 +121,15 @@ def error_rows(
         chosen: int64 [k], such as from `pipeline.evaluation.metrics.most_confident_errors`.
         files: add the file name as `file`.
     """
-    table, rows = tables[split], row_numbers(tables, split)
-    found = []
-    for index in chosen:
+    table, found = tables[split], []
+    before = sum(len(tables[name]) for name in list(tables)[: list(tables).index(split)])
+    for index in chosen.tolist():
         label = int(table.labels[index])
         names = {"label": CLASSES[label], "called": CLASSES[1 - label], "kind": str(table.subtypes[index])}
-        found.append({"row": int(rows[index]), **names, "probability": number(float(table.probabilities[index]))})
+        found.append({"row": before + index + 1, **names, "probability": number(float(table.probabilities[index]))})
         if files:
             found[-1]["file"] = str(table.filenames[index])
     return found
-
-
-def without_lists(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a description of the data with lists (of skipped files, of duplicates) replaced by their lengths."""
-    return {
-        name: without_lists(part)
-        if isinstance(part, Mapping)
-        else len(part)
-        if isinstance(part, list | tuple)
-        else part
-        for name, part in value.items()
-    }
 
 
 def setting_rows(value: Mapping[str, Any], private: set[str] | None, before: str = "") -> list[tuple[str, str]]:

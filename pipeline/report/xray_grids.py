@@ -30,11 +30,10 @@ def examples(path: Path, images: Images, labels: Labels, seed: int = 0, columns:
     """
     generator = np.random.default_rng(seed)
     with canvas(path, 1.55 * columns, 3.6, 2, columns, squeeze=False) as axes:
+        for axis in axes.ravel():
+            axis.axis("off")
         for label, (row, name, colour) in enumerate(zip(axes, CLASSES, BY_CLASS, strict=True)):
-            found = np.flatnonzero(labels == label)
-            chosen = generator.permutation(found)[:columns]
-            for axis in row:
-                axis.axis("off")
+            chosen = generator.permutation(np.flatnonzero(labels == label))[:columns]
             for axis, index in zip(row, chosen, strict=False):
                 _show(axis, images[index])
             row[0].set_title(name, color=colour, pad=5)
@@ -48,14 +47,11 @@ def errors(
     All heat maps share one scale, so a pale one had little influence.
 
     Args:
-        path: of the PNG. Without images it is removed, if it exists.
-        images: uint8 [n, S, S, 1], up to about 12.
+        path: of the PNG.
+        images: uint8 [n, S, S, 1], 1 to about 12.
         heatmaps: float32 [n, h, w] in logit units, or None for a network without heat maps.
         rows: [n], from `pipeline.report.report_tables.error_rows`; the titles, without file names and patients.
     """
-    if not len(images):
-        path.unlink(missing_ok=True)
-        return
     width = 1 if heatmaps is None else 2
     columns = min(len(images), 3 if width == 2 else 4)
     lines = -(-len(images) // columns)
@@ -63,14 +59,14 @@ def errors(
     with canvas(path, 1.65 * width * columns, 2.05 * lines, lines, columns * width, squeeze=False) as axes:
         for axis in axes.ravel():
             axis.axis("off")
+        cells = axes.reshape(-1, width)
         for i, (image, of) in enumerate(zip(images, rows, strict=True)):
-            row, column = divmod(i, columns)
             title = f"row {of['row']}: {of['label']}\ncalled {of['called']}, {of['probability']}"
-            _show(axes[row, column * width], image)
-            axes[row, column * width].set_title(title, fontsize=8.5, weight="normal", color=INK, pad=4)
+            for axis in cells[i]:
+                _show(axis, image)
+            cells[i, 0].set_title(title, fontsize=8.5, weight="normal", color=INK, pad=4)
             if heatmaps is not None:
-                _show(axes[row, column * width + 1], image)
-                axes[row, column * width + 1].imshow(heatmap_colours(heatmaps[i], limit, image.shape[0]))
+                cells[i, 1].imshow(heatmap_colours(heatmaps[i], limit, image.shape[0]))
 
 
 def heatmap_colours(heatmap: npt.NDArray[np.float32], limit: float, size: int) -> Floats:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+
+import keras
 
 from pipeline.config import RunConfig
+from pipeline.data.group_holdout import splits_of
+from pipeline.data.split import Split
+from pipeline.devices.distribution import connect
+from pipeline.devices.precision import choose
+from pipeline.networks.models import committee
+from pipeline.run_folder import history
 from pipeline.run_folder.folder import RunFolder
+from pipeline.run_folder.model_file import load_model
+from pipeline.stages.illustrate import illustrate
+from pipeline.stages.judge import judge
+from pipeline.training.fit import fit
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.quiet import quiet_tensorflow
-
-if TYPE_CHECKING:
-    import keras
-
-    from pipeline.data.split import Split
-    from pipeline.run_folder.history import Epoch
 
 
 def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
@@ -22,14 +26,6 @@ def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
 
     What is done already is not done again: training continues from its checkpoint, and test is never scored twice.
     """
-    quiet_tensorflow()
-    from pipeline.devices.distribution import connect
-    from pipeline.devices.precision import choose
-    from pipeline.networks import models
-    from pipeline.run_folder.model_file import load_model
-    from pipeline.stages.illustrate import illustrate
-    from pipeline.stages.judge import judge
-
     devices, execution = connect(config.fit), choose(config.fit)
     splits = _open_splits(config)
     counts = ", ".join(f"{name} {split.count}" for name, split in splits.items())
@@ -40,16 +36,12 @@ def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
         print(f"Note: {execution.note}")
     if not folder.metrics.exists():  # judge() writes it last; if it exists, test has been scored
         networks = [_fit_network(folder, config, splits, number) for number in range(config.fit.ensemble_size)]
-        judge(folder, config, models.committee(networks, flips=config.evaluation.test_time_flip), splits)
+        judge(folder, config, committee(networks, flips=config.evaluation.test_time_flip), splits)
     illustrate(folder, load_model(folder.model), splits, config.evaluation.evaluation_seed)
 
 
 def train_as_worker(folder: RunFolder, config: RunConfig) -> None:
     """Train beside the chief on another machine. The chief alone judges and writes the run folder."""
-    quiet_tensorflow()
-    from pipeline.devices.distribution import connect
-    from pipeline.training.fit import fit
-
     connect(config.fit)
     splits = _open_splits(config)
     if not folder.metrics.exists():  # otherwise the chief does not train either
@@ -60,13 +52,10 @@ def train_as_worker(folder: RunFolder, config: RunConfig) -> None:
 
 def _fit_network(folder: RunFolder, config: RunConfig, splits: dict[str, Split], number: int) -> keras.Model:
     """Train network `number` of a run, counted from 0; print and record every epoch."""
-    from pipeline.run_folder import history
-    from pipeline.training.fit import fit
-
     size = config.fit.ensemble_size
     prefix = f"network {number + 1}/{size}, " if size > 1 else ""
 
-    def record(epoch: Epoch) -> None:
+    def record(epoch: history.Epoch) -> None:
         history.append(folder.history_of(number), epoch)
         print(
             f"{prefix}epoch {epoch.epoch}/{config.fit.epochs}: loss {epoch.loss:.4f}, "
@@ -87,12 +76,9 @@ def _with_seed_of(config: RunConfig, number: int) -> RunConfig:
 
 
 def _open_splits(config: RunConfig) -> dict[str, Split]:
-    from pipeline.data.group_holdout import splits_of
-
     splits = splits_of(config.data)
     missing = [name for name in ("train", "validation") if name not in splits]
     if missing:
-        raise InputError(
-            f"{config.data.built.folder} has no images in {' and '.join(missing)}; build it from more patients"
-        )
+        lacking = f"{config.data.built.folder} has no images in {' and '.join(missing)}"
+        raise InputError(f"{lacking}; build it from more patients")
     return splits

@@ -49,22 +49,19 @@ def illustrate(
     for name, table in tables.items():
         plots.draw_split(folder.plots, name, table, metrics["splits"][name], threshold)
         worst = most_confident_errors(table.labels, table.probabilities, threshold, ERRORS_SHOWN)
+        picture = folder.plots / f"mistakes_{name}.png"
         if len(worst):
             images = splits[name].examples.images[worst]
-            rows = error_rows(tables, name, worst)
-            xray_grids.errors(folder.plots / f"mistakes_{name}.png", images, ask(images).get("heatmap"), rows)
+            xray_grids.errors(picture, images, ask(images).get("heatmap"), error_rows(tables, name, worst))
+        else:
+            picture.unlink(missing_ok=True)  # that of an earlier evaluation
     if "validation" in tables:
         _check(folder, ask, splits, tables["validation"], threshold, seed)
     write_report(folder, show_names=show_names)
 
 
 def _check(
-    folder: RunFolder,
-    ask: OutputsFn,
-    splits: Mapping[str, Split],
-    table: Predictions,
-    threshold: float,
-    seed: int,
+    folder: RunFolder, ask: OutputsFn, splits: Mapping[str, Split], table: Predictions, threshold: float, seed: int
 ) -> None:
     """Check which shortcuts the model could be using, and whether its heat maps show what it uses."""
     chosen = np.sort(np.random.default_rng(seed).permutation(len(table.labels))[:CHECKED_IMAGES])
@@ -74,10 +71,10 @@ def _check(
         train = splits["train"].examples
         every = max(1, len(train) // SHORTCUT_TRAINING_IMAGES)
         learned_from = train.images[::every], train.labels[::every]
-    found = shortcut_audit(
+    audit = shortcut_audit(
         ask.probabilities, images, some, threshold, split="validation", train=learned_from, seed=seed
     )
-    write_json(folder.shortcuts, found)
+    write_json(folder.shortcuts, audit)
     called = np.flatnonzero((some.probabilities >= threshold) & (some.labels == POSITIVE))
     heatmaps = ask(images[called]).get("heatmap") if len(called) else None
     if heatmaps is not None:

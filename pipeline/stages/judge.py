@@ -54,30 +54,20 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
     rule, with_bias = config.evaluation.threshold_rule, config.fit.class_weights
     decision = decide(views[UNCHANGED], rule, with_bias=with_bias, views=pooled(views))
     save_model(folder.model, inference_model(network, decision.temperature, decision.bias))
-    point = decision.operating_point
     write_lock(folder, decision)
-
-    def final(table: Predictions) -> Predictions:
-        return calibrated(table, decision)
-
     if config.evaluation.threshold_under_shift:
-        write_json(folder.robustness, summary({name: final(view) for name, view in views.items()}, point.threshold))
-    tables = {"validation": final(views[UNCHANGED])}
-    tables |= {
-        name: final(uncalibrated(split)) for name, split in splits.items() if name not in ("train", "validation")
-    }
+        final = {name: calibrated(view, decision) for name, view in views.items()}
+        write_json(folder.robustness, summary(final, decision.operating_point.threshold))
+    tables = {"validation": views[UNCHANGED]}
+    tables |= {name: uncalibrated(split) for name, split in splits.items() if name not in ("train", "validation")}
+    tables = {name: calibrated(table, decision) for name, table in tables.items()}
     write_scores(folder, config, tables, decision)
 
 
 def predictions_of(examples: Examples, probabilities: NDArray[np.float64]) -> Predictions:
     """Return a table of the images' names, patients and labels with their probabilities `[n]`."""
-    return Predictions(
-        filenames=examples.filenames,
-        patients=examples.patients,
-        subtypes=examples.subtypes,
-        labels=examples.labels,
-        probabilities=probabilities,
-    )
+    names, kinds = examples.filenames, examples.subtypes
+    return Predictions(names, examples.patients, kinds, examples.labels, probabilities)
 
 
 def write_scores(folder: RunFolder, config: RunConfig, tables: Mapping[str, Predictions], decision: Decision) -> None:

@@ -41,7 +41,7 @@ def stages(tmp_path, monkeypatch):
     monkeypatch.setattr(
         module, "with_dataset", lambda config: replace(config, data=replace(config.data, dataset=dataset))
     )
-    monkeypatch.setattr(module, "fit_and_judge", fit_and_judge)
+    monkeypatch.setattr("pipeline.stages.fit_and_judge.fit_and_judge", fit_and_judge)
     monkeypatch.setattr(module, "_finish", lambda folder: None)
     return calls, interrupted
 

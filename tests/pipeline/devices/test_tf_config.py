@@ -73,7 +73,7 @@ def test_workers_are_refused_without_a_common_run_folder_and_with_a_search(set_c
 def test_worker_that_is_not_the_chief_takes_part_and_writes_nothing(set_cluster, tmp_path, monkeypatch):
     taken = []
     monkeypatch.setattr(train, "with_dataset", lambda config: config)
-    monkeypatch.setattr(train, "train_as_worker", lambda folder, config: taken.append(config))
+    monkeypatch.setattr("pipeline.stages.fit_and_judge.train_as_worker", lambda folder, config: taken.append(config))
     set_cluster({"worker": ["a:1", "b:1"]}, "worker", 1)
     command = train.Train(run_dir=tmp_path / "run")
     assert train.train(command) is None

@@ -12,14 +12,13 @@ from pipeline.evaluation.calibration import assign_bins
 from pipeline.evaluation.intervals import (
     intervals,
     percentile,
-    predictive_intervals,
     ranking_figures,
     replicates,
     roc_band,
     weights,
     without_errors,
 )
-from pipeline.evaluation.metrics import by_subtype, decisions, figures, predictive_values
+from pipeline.evaluation.metrics import by_subtype, decisions, figures
 from pipeline.evaluation.predictions import Predictions
 
 THRESHOLD = 0.5
@@ -122,13 +121,6 @@ def test_percentiles_are_the_middle_95_percent_of_what_is_defined():
     assert percentile(np.random.default_rng(0).permutation(values)) == pytest.approx([25, 975])
     assert percentile(np.full(3, np.nan)) is None
     assert percentile(np.array([np.nan, 0.25])) == [0.25, 0.25]
-
-
-def test_predictive_intervals_are_of_the_resampled_predictive_values():
-    values = replicates(make(), THRESHOLD, 200, seed=1)
-    precision, npv = predictive_values(values["sensitivity"], values["specificity"], 0.05)
-    assert predictive_intervals(values, 0.05) == (percentile(precision), percentile(npv))
-    assert predictive_intervals(values, 0.05) != predictive_intervals(values, 0.5)
 
 
 def test_ranking_figures_are_scikit_learns_with_weights():

@@ -105,7 +105,7 @@ def test_mcnemar_is_a_binomial_test_of_the_discordant_images():
     first[11] ^= True
     second[11] ^= True  # both wrong: no evidence either way
     found = mcnemar(labels, first, second)
-    assert (found.only_first, found.only_second) == (2, 8)
+    assert (found.only_first_right, found.only_second_right) == (2, 8)
     assert found.p_value == pytest.approx(2 * sum(comb(10, k) for k in range(3)) / 2**10)
     assert mcnemar(labels, truth, truth).p_value == 1.0
     assert mcnemar(labels, second, first) == type(found)(8, 2, found.p_value)

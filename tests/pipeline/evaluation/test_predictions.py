@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.evaluation.predictions import COLUMNS, Predictions, as_written, read_csv, row_numbers, write_csv
+from pipeline.evaluation.predictions import COLUMNS, Predictions, as_written, read_csv, write_csv
 from pneumo_tfds.program.errors import InputError
 
 
@@ -41,14 +41,6 @@ def test_the_file_names_the_classes_and_pneumonia_is_one(tmp_path):
     assert header.split(",") == list(COLUMNS)
     assert normal == "test,a0.jpeg,p0,normal,NORMAL,0.1"
     assert pneumonia == "test,a1.jpeg,p0,bacteria,PNEUMONIA,0.123456789"
-
-
-def test_rows_are_counted_over_all_splits_from_one():
-    given = {"validation": table([0.1, 0.2, 0.3], [0, 1, 1]), "test": table([0.1, 0.2], [0, 1])}
-    assert row_numbers(given, "validation").tolist() == [1, 2, 3]
-    assert row_numbers(given, "test").tolist() == [4, 5]
-    with pytest.raises(InputError, match="validation, test"):
-        row_numbers(given, "train")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from pipeline.evaluation.calibration import (
     negative_log_likelihood,
     probabilities_at,
 )
-from pipeline.evaluation.intervals import intervals, predictive_intervals
+from pipeline.evaluation.intervals import intervals, percentile
 from pipeline.evaluation.metrics import by_subtype, figures, predictive_values
 from pipeline.evaluation.predictions import Predictions, read_csv, write_csv
 from pipeline.evaluation.scoring import Decision, calibrated, decide, score_split, score_splits
@@ -191,7 +191,8 @@ def test_the_score_of_a_split_is_made_of_its_figures_and_intervals(tables):
     for row in found["predictive_values"]:
         at = row["prevalence"]
         assert (row["precision"], row["npv"]) == pytest.approx(predictive_values(*both, at))
-        assert (row["intervals"]["precision"], row["intervals"]["npv"]) == predictive_intervals(values, at)
+        resampled = predictive_values(values["sensitivity"], values["specificity"], at)
+        assert [row["intervals"]["precision"], row["intervals"]["npv"]] == [percentile(sample) for sample in resampled]
 
 
 @pytest.mark.parametrize(("threshold", "undefined"), [(0.99999, "precision"), (0.0, "npv")])
@@ -238,13 +239,6 @@ def test_a_test_split_of_one_class_is_scored_but_a_validation_of_one_class_is_re
     assert found["predictive_values"] == []
     with pytest.raises(InputError, match="the validation split has images of one class only"):
         decide(single, "youden")
-
-
-def test_a_bootstrap_needs_a_resample(tables):
-    decision = decide(tables["validation"], "youden")
-    with pytest.raises(InputError, match="the number of bootstrap resamples must be 1 or more, not 0"):
-        scored(tables, decision, resamples=0)
-    assert scored(tables, decision, resamples=1)["bootstrap"]["resamples"] == 1
 
 
 def test_threshold_is_chosen_on_the_views_and_calibration_on_validation_alone():
