@@ -170,24 +170,6 @@ def test_bayes_begins_to_model_before_a_short_search_is_over(plan, search, monke
     assert fits == [3, 4, 5, 6, 7]
 
 
-def test_the_fast_gaussian_process_predicts_what_scikit_learn_does():
-    import numpy as np
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import Matern
-
-    from tuning.search.oracles import FastMaternGP
-
-    random = np.random.default_rng(0)
-    x, y, new = random.random((9, 3)), random.random(9), random.random((5, 3))
-    both = [
-        kind(kernel=Matern(nu=2.5), normalize_y=True, alpha=1e-2, random_state=1)
-        .fit(x, y)
-        .predict(new, return_std=True)
-        for kind in (GaussianProcessRegressor, FastMaternGP)
-    ]
-    np.testing.assert_allclose(both[0], both[1], rtol=1e-9)
-
-
 def test_hyperband_keeps_to_max_trials(plan, search):
     search(plan(tuner="hyperband", max_trials=5, trial_epochs=3)).search()
     assert len(values(search)) == 5
