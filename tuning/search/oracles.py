@@ -35,7 +35,6 @@ from pneumo_tfds.program.files import write_json
 from tuning.search.search_plan import Plan
 from tuning.search.space import first_values, hyperparameters
 
-GRID_LEVELS = 3
 HYPERBAND_FACTOR = 3  # Li et al. 2018, "Hyperband", 2.6: 3 or 4
 # Variance of the noise in the objective, as part of its variance over trials: two seeds of one setting differ, and a
 # model that believes every trial to 1e-4 (KerasTuner's default) follows the luck of single runs.
@@ -54,7 +53,7 @@ def make_oracle(plan: Plan, budget_spent: Callable[[float], bool]) -> ResumableO
         "first_values": first_values(plan.parameters, plan.base)[: 1 if grid else None],
         "budget_spent": budget_spent,
         "objective": keras_tuner.Objective(plan.objective.name, plan.objective.direction),
-        "hyperparameters": hyperparameters(plan.parameters, plan.base, GRID_LEVELS if grid else None),
+        "hyperparameters": hyperparameters(plan.parameters, plan.base, grid=grid),
         "seed": plan.start.fit.seed + 1,  # KerasTuner replaces 0 by a random seed
     }
     if search.tuner == "bayesian":
