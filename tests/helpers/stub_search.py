@@ -69,6 +69,11 @@ def plan(**search):
     return Plan(start(**search), DATA)
 
 
+def values(plan, config):
+    """Return the value of each searched parameter in `config`."""
+    return {parameter.name: parameter.read(config) for parameter in plan.parameters}
+
+
 def score(config, fitted):
     return fitted.best.validation_auroc
 
