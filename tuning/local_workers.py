@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -35,16 +34,16 @@ GRACE_SECONDS = 5.0
 def serve(
     tuner: SearchTuner,
     workers: LocalWorkers | None,
+    report: Callable[[str], None],
     on_tick: Callable[[], None] = lambda: None,
-    report: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Be the chief until the search has ended.
 
     Args:
         tuner: created under the chief's environment variables.
         workers: workers to start and watch; None if they are started from outside (a cluster).
-        on_tick: called a few times a second.
         report: called with a line about each worker that is lost.
+        on_tick: called a few times a second.
 
     Raises:
         InputError: the port is taken, or the workers cannot work.
@@ -86,8 +85,7 @@ class WorkerLosses:
 
     tuner: SearchTuner
     report: Callable[[str], None]
-    count: Counter[str] = field(default_factory=Counter)
-    """By id of the trial."""
+    count: Counter[str] = field(default_factory=Counter)  # by id of the trial
 
     def add(self, worker: str, how: str, trial: Any) -> None:
         """Record that a worker was lost, how, and in which trial (None: it had none)."""
@@ -114,9 +112,8 @@ class Worker:
 
     name: str
     log: Path
-    process: subprocess.Popen[bytes] | None = None
-    losses_without_trial: int = 0
-    """Since it last had a trial."""
+    process: subprocess.Popen[bytes]
+    losses_without_trial: int = 0  # since it last had a trial
 
     def last_line(self) -> str:
         """Return the last line of its log."""
@@ -139,10 +136,10 @@ class LocalWorkers:
 
     def start(self) -> None:
         """Start all workers."""
-        names = [f"worker{number}" for number in range(1, self.count + 1)]
-        self.workers = [Worker(name, self.logs / f"{name}.log") for name in names]
-        for worker in self.workers:
-            self._start(worker)
+        self.logs.mkdir(parents=True, exist_ok=True)
+        for number in range(1, self.count + 1):
+            log = self.logs / f"worker{number}.log"
+            self.workers.append(Worker(log.stem, log, self._process(number, log)))
 
     def watch(self, tuner: SearchTuner, losses: WorkerLosses) -> bool:
         """Restart the workers that died; return whether all have ended well.
@@ -150,17 +147,18 @@ class LocalWorkers:
         Raises:
             InputError: a worker reports that no trial can be trained, or dies repeatedly before it gets a trial.
         """
-        for worker in self.workers:
-            code = worker.process.poll() if worker.process else 0
+        for number, worker in enumerate(self.workers, start=1):
+            code = worker.process.poll()
             if code == BAD_INPUT:
                 raise InputError(worker.last_line().partition(": ")[2] or worker.last_line())
             if code:
-                self._replace(worker, code, tuner.oracle.ongoing_trials.get(worker.name), losses)
-        return all(worker.process and worker.process.poll() == 0 for worker in self.workers)
+                _count_loss(worker, code, tuner.oracle.ongoing_trials.get(worker.name), losses)
+                worker.process = self._process(number, worker.log)
+        return all(worker.process.poll() == 0 for worker in self.workers)
 
     def stop(self) -> None:
         """End the workers that still run: break their pipe, terminate them, and kill those that remain."""
-        running = [worker.process for worker in self.workers if worker.process and worker.process.poll() is None]
+        running = [worker.process for worker in self.workers if worker.process.poll() is None]
         for process in running:
             if process.stdin:
                 process.stdin.close()
@@ -173,37 +171,25 @@ class LocalWorkers:
                 process.kill()
                 process.wait()
 
-    def _start(self, worker: Worker) -> None:
-        self.logs.mkdir(parents=True, exist_ok=True)
-        with worker.log.open("ab") as log:
-            # A session of its own: Ctrl-C reaches only the chief, which then ends the workers in order.
-            worker.process = subprocess.Popen(
-                self.command,
-                stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                env={**os.environ, **self._environment(worker)},
-            )  # fmt: skip
-
-    def _environment(self, worker: Worker) -> dict[str, str]:
+    def _process(self, number: int, log: Path) -> subprocess.Popen[bytes]:
         share = str(max(1, available_cores() // self.count))
         threads = {name: os.environ.get(name, share) for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")}
-        variables = kerastuner_roles.environment(worker.name, self.port) | threads
-        if self.gpus:
-            variables["CUDA_VISIBLE_DEVICES"] = str(self.workers.index(worker) % self.gpus)
-            variables["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"  # several workers may share one GPU
-        return variables
-
-    def _replace(self, worker: Worker, code: int, trial: Any, losses: WorkerLosses) -> None:
-        how = f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        worker.losses_without_trial = 0 if trial else worker.losses_without_trial + 1
-        if worker.losses_without_trial >= MAXIMUM_LOSSES:
-            raise InputError(
-                f"{worker.name} {how} {MAXIMUM_LOSSES} times without a trial; its log is {worker.log}: "
-                f"{worker.last_line()}"
-            )
-        losses.add(worker.name, how if trial else f"{how}; it is restarted", trial)
-        self._start(worker)
+        variables = os.environ | threads | kerastuner_roles.environment(log.stem, self.port)
+        if self.gpus:  # TF_FORCE_GPU_ALLOW_GROWTH: several workers may share one GPU
+            variables |= {"CUDA_VISIBLE_DEVICES": str((number - 1) % self.gpus), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+        with log.open("ab") as output:
+            # A session of its own: Ctrl-C reaches only the chief, which then ends the workers in order.
+            return subprocess.Popen(
+                self.command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+                env=variables,
+            )  # fmt: skip
 
 
-def worker_command(run_dir: Path) -> list[str]:
-    """Return the command that starts one worker."""
-    return [sys.executable, "-m", "tuning.worker", "--run-dir", str(run_dir)]
+def _count_loss(worker: Worker, code: int, trial: Any, losses: WorkerLosses) -> None:
+    how = f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    worker.losses_without_trial = 0 if trial else worker.losses_without_trial + 1
+    if worker.losses_without_trial >= MAXIMUM_LOSSES:
+        raise InputError(
+            f"{worker.name} {how} {MAXIMUM_LOSSES} times without a trial; its log is {worker.log}: {worker.last_line()}"
+        )
+    losses.add(worker.name, how if trial else f"{how}; it is restarted", trial)

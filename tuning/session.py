@@ -18,14 +18,12 @@ from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
 from tuning.results import confirm, leaderboard, tensorboard_log
-from tuning.results.confirm import Candidate
-from tuning.results.leaderboard import TrialRow
 from tuning.results.search_page import write_page
 from tuning.search import kerastuner_roles
 from tuning.search.objective import scorer
 from tuning.search.search_folder import SearchData, SearchFolder, open_data
 from tuning.search.search_plan import Plan, check_settings
-from tuning.trials import make_tuner, print_line, record_trials, run_trials
+from tuning.trials import make_tuner, record_trials, run_trials
 
 
 def run_search(settings: RunConfig, run_dir: Path, *, resume: bool, console: Console | None = None) -> None:
@@ -51,7 +49,8 @@ def run_search(settings: RunConfig, run_dir: Path, *, resume: bool, console: Con
         plan = Plan(settings, data.identity())
         if folder.plan.exists():
             plan.check_same_as(folder.plan)
-            _announce_resumed(console, plan, folder)
+            ended = sum(row.ended for row in leaderboard.rows(folder.trials, plan.objective))
+            console.out(f"Resuming the search in {folder.path}: {ended} trials have ended", highlight=False)
         else:
             write_json(folder.start, to_dict(plan.start))
             plan.write(folder.plan)  # last: a search has begun once this file exists
@@ -60,7 +59,7 @@ def run_search(settings: RunConfig, run_dir: Path, *, resume: bool, console: Con
             run_trials(plan, data, run, folder, console)
             _finish(plan, data, folder, console)
         except KeyboardInterrupt:
-            print_line(console, f"Stopped. Resume it with: python -m tuning --run-dir {run.path} --resume")
+            console.out(f"Stopped. Resume it with: python -m tuning --run-dir {run.path} --resume", highlight=False)
             raise
 
 
@@ -117,67 +116,49 @@ def _check_folder(run: RunFolder, folder: SearchFolder, *, resume: bool) -> None
 
 def _killed_before_it_began(run: RunFolder, folder: SearchFolder) -> bool:
     """Return whether a search was killed here before it began: its folder holds at most `start.json`."""
-    places = [place for place in (run.path, folder.path) if place.is_dir()]
-    entries = [entry for place in places for entry in place.iterdir() if not entry.name.startswith(".")]
-    return folder.path.is_dir() and all(entry in (folder.path, folder.start) for entry in entries)
-
-
-def _finish(plan: Plan, data: SearchData, folder: SearchFolder, console: Console) -> None:
-    rows = record_trials(plan, folder)
-    ranked = [row for row in rows if row.score is not None]
-    if not ranked:
-        reason = next((row.reason for row in rows if row.reason), "no trial was begun; allow more --minutes")
-        raise InputError(f"no trial of the search was trained to its end: {reason}")
-    console.print(leaderboard.terminal_table(rows, plan.objective))
-    confirmed = _confirm(plan, ranked, data, folder, console)
-    write_page(folder.page, plan, rows, confirmed)
-    best = confirmed[0].values if confirmed else ranked[0].values
-    write_json(folder.best, to_dict(plan.winner(best)))  # last: when it exists, everything else does
-    if not confirmed:
-        _announce_winner(console, plan, ranked)
-    if not tensorboard_log.AVAILABLE:
-        print_line(console, "No logs for TensorBoard, because it is not installed: pip install 'pneumo[tensorboard]'")
-    print_line(console, f"The search as a page: {folder.page}")
-    print_line(
-        console, f"The winner's settings: {folder.best}; train it: python -m pipeline.train --config {folder.best}"
-    )
-
-
-def _confirm(
-    plan: Plan, ranked: list[TrialRow], data: SearchData, folder: SearchFolder, console: Console
-) -> list[Candidate]:
-    if not confirm.candidate_count(plan):
-        return []
-    from pipeline.training.fit import fit
-
-    train = partial(fit, train=data.train, validation=data.validation)
-    score, report = scorer(plan.objective, data.validation), partial(print_line, console)
-    candidates = confirm.confirm(plan, ranked, folder.confirm, train, score, report)
-    if candidates:
-        write_json(folder.confirmed, confirm.as_json(candidates, plan.objective))
-        console.print(confirm.candidates_table(candidates, plan.objective))
-        print_line(console, confirm.conclusion(candidates, plan.objective))
-    return candidates
+    if not folder.path.is_dir():
+        return False
+    entries = [entry for place in (run.path, folder.path) for entry in place.glob("[!.]*")]
+    return set(entries) <= {folder.path, folder.start}
 
 
 def _announce(console: Console, plan: Plan) -> None:
     search, images = plan.start.search, plan.data["images"]
     spans = (f"{p.name} {p.low:g} to {p.high:g}" + " or 0" * (p.scale == "log_or_zero") for p in plan.parameters)
-    print_line(
-        console,
+    console.out(
         f"Search ({search.tuner}): {search.max_trials} trials of {search.trial_epochs} epochs, "
         f"{plan.objective.name} ({plan.objective.direction}), {images['train']} training and "
         f"{images['validation']} validation images; {', '.join(spans)}",
+        highlight=False,
     )
 
 
-def _announce_resumed(console: Console, plan: Plan, folder: SearchFolder) -> None:
-    ended = sum(row.status != "running" for row in leaderboard.rows(folder.trials, plan.objective))
-    print_line(console, f"Resuming the search in {folder.path}: {ended} trials have ended")
+def _finish(plan: Plan, data: SearchData, folder: SearchFolder, console: Console) -> None:
+    """Rank the trials, confirm the best, and write the page and the winner."""
+    from pipeline.training.fit import fit
 
-
-def _announce_winner(console: Console, plan: Plan, ranked: list[TrialRow]) -> None:
-    best, first = ranked[0], next((row for row in ranked if row.trial == 1), None)
-    values = ", ".join(f"{name} {value:.3g}" for name, value in best.values.items())
-    beside = f" (starting values: {first.score:.4f})" if first and first is not best else ""
-    print_line(console, f"Winner: trial {best.trial}, {plan.objective.name} {best.score:.4f}{beside}; {values}")
+    line, objective = partial(console.out, highlight=False), plan.objective
+    rows = record_trials(plan, folder)
+    ranked = [row for row in rows if row.score is not None]
+    if not ranked:
+        reason = next((row.reason for row in rows if row.reason), "no trial was begun; allow more --minutes")
+        raise InputError(f"no trial of the search was trained to its end: {reason}")
+    console.print(leaderboard.terminal_table(rows, objective))
+    train = partial(fit, train=data.train, validation=data.validation)
+    confirmed = confirm.confirm(plan, ranked, folder.confirm, train, scorer(objective, data.validation), line)
+    if confirmed:
+        write_json(folder.confirmed, confirm.as_json(confirmed, objective))
+        console.print(confirm.candidates_table(confirmed, objective))
+        line(confirm.conclusion(confirmed, objective))
+    else:
+        best, first = ranked[0], next((row for row in ranked if row.trial == 1), None)
+        values = ", ".join(f"{name} {value:.3g}" for name, value in best.values.items())
+        beside = f" (starting values: {first.score:.4f})" if first and first is not best else ""
+        line(f"Winner: trial {best.trial}, {objective.name} {best.score:.4f}{beside}; {values}")
+    write_page(folder.page, plan, rows, confirmed)
+    winner = plan.winner(confirmed[0].values if confirmed else ranked[0].values)
+    write_json(folder.best, to_dict(winner))  # last: when it exists, everything else does
+    if not tensorboard_log.AVAILABLE:
+        line("No logs for TensorBoard, because it is not installed: pip install 'pneumo[tensorboard]'")
+    line(f"The search as a page: {folder.page}")
+    line(f"The winner's settings: {folder.best}; train it: python -m pipeline.train --config {folder.best}")

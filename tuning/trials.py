@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import tensorflow as tf
 from rich.console import Console
@@ -24,7 +24,7 @@ from tuning.search.objective import scorer
 from tuning.search.oracles import make_oracle
 from tuning.search.search_folder import SearchData, SearchFolder
 from tuning.search.search_plan import Plan
-from tuning.search.tuner import SearchTuner, Train
+from tuning.search.tuner import Score, SearchTuner, Train
 
 
 def run_trials(plan: Plan, data: SearchData, run: RunFolder, folder: SearchFolder, console: Console) -> None:
@@ -35,14 +35,18 @@ def run_trials(plan: Plan, data: SearchData, run: RunFolder, folder: SearchFolde
     """
     printer = TrialPrinter(plan, folder, console)
     count = min(plan.start.search.workers, plan.start.search.max_trials)
-    role = kerastuner_roles.role()
-    if role == "chief":
+    if kerastuner_roles.role() == "chief":
         tuner = make_tuner(plan, data, folder)
         if tuner.oracle.complete():
             return  # resumed to confirm its winner, or killed at its end: there may be no worker left to dismiss
-        _serve(tuner, printer)
+        _serve(tuner, None, printer)
     elif count > 1:
-        tuner = _run_with_local_workers(plan, data, run, folder, count, printer)
+        port, gpus = kerastuner_roles.free_port(), len(tf.config.list_physical_devices("GPU"))
+        command = [sys.executable, "-m", "tuning.worker", "--run-dir", str(run.path)]
+        console.out(f"{count} workers; their output is in {folder.logs}", highlight=False)
+        with kerastuner_roles.as_chief(port):
+            tuner = make_tuner(plan, data, folder)
+            _serve(tuner, LocalWorkers(command, count, port, folder.logs, gpus), printer)
     else:
         tuner = make_tuner(plan, data, folder, on_trial=printer.show)
         tuner.search()
@@ -51,21 +55,9 @@ def run_trials(plan: Plan, data: SearchData, run: RunFolder, folder: SearchFolde
         raise InputError(f"the search stopped because its last trials all failed; the last reason: {last.reason}")
 
 
-def _run_with_local_workers(
-    plan: Plan, data: SearchData, run: RunFolder, folder: SearchFolder, count: int, printer: TrialPrinter
-) -> SearchTuner:
-    port, gpus = kerastuner_roles.free_port(), len(tf.config.list_physical_devices("GPU"))
-    workers = LocalWorkers(local_workers.worker_command(run.path), count, port, folder.logs, gpus)
-    print_line(printer.console, f"{count} workers; their output is in {folder.logs}")
-    with kerastuner_roles.as_chief(port):
-        tuner = make_tuner(plan, data, folder)
-        _serve(tuner, printer, workers)
-    return tuner
-
-
-def _serve(tuner: SearchTuner, printer: TrialPrinter, workers: LocalWorkers | None = None) -> None:
+def _serve(tuner: SearchTuner, workers: LocalWorkers | None, printer: TrialPrinter) -> None:
     with Live(console=printer.console, auto_refresh=False, transient=True) as printer.live:
-        local_workers.serve(tuner, workers, printer.show, partial(print_line, printer.console))
+        local_workers.serve(tuner, workers, partial(printer.console.out, highlight=False), printer.show)
 
 
 class TrialPrinter:
@@ -75,24 +67,21 @@ class TrialPrinter:
         self.plan, self.folder, self.console = plan, folder, console
         self.live: Live | None = None
         """Where a terminal's leaderboard is redrawn while workers train; without it, it is printed for each trial."""
-        self._shown = {row.trial for row in self._rows() if row.status != "running"}
+        self._shown = {row.trial for row in leaderboard.rows(folder.trials, plan.objective) if row.ended}
 
     def show(self) -> None:
         """Show and record the trials that have ended since the last call."""
-        rows, terminal = self._rows(), self.console.is_terminal
+        objective, terminal = self.plan.objective, self.console.is_terminal
+        rows = leaderboard.rows(self.folder.trials, objective)
         if terminal and self.live:
-            self.live.update(leaderboard.terminal_table(rows, self.plan.objective), refresh=True)
-        ended = {row.trial for row in rows if row.status != "running"} - self._shown
-        for trial in sorted(ended):
+            self.live.update(leaderboard.terminal_table(rows, objective), refresh=True)
+        for trial in sorted({row.trial for row in rows if row.ended} - self._shown):
             self._shown.add(trial)
             record_trials(self.plan, self.folder)
             if not terminal:
-                print_line(self.console, leaderboard.line(rows, self.plan.objective, trial))
+                self.console.out(leaderboard.line(rows, objective, trial), highlight=False)
             elif not self.live:
-                self.console.print(leaderboard.terminal_table(rows, self.plan.objective))
-
-    def _rows(self) -> list[TrialRow]:
-        return leaderboard.rows(self.folder.trials, self.plan.objective)
+                self.console.print(leaderboard.terminal_table(rows, objective))
 
 
 def record_trials(plan: Plan, folder: SearchFolder) -> list[TrialRow]:
@@ -109,24 +98,18 @@ def make_tuner(
     folder: SearchFolder,
     *,
     train: Train | None = None,
-    score: Callable[[Any, Any], float] | None = None,
+    score: Score | None = None,
     on_trial: Callable[[], None] = lambda: None,
 ) -> SearchTuner:
     """Return this process's tuner; both splits are read when its first trial needs them, once for all trials."""
     from pipeline.training.fit import fit
 
-    search = plan.start.search
-    oracle = make_oracle(plan, lambda elapsed: _budget_spent(plan, folder, elapsed))
-    tuner = SearchTuner(
-        plan,
-        oracle,
-        folder.path,
-        train or partial(fit, train=data.train, validation=data.validation),
-        score or scorer(plan.objective, data.validation),
-        on_trial=on_trial,
-    )
-    if search.minutes:
-        tuner.deadline = time.time() + search.minutes * 60 - oracle.elapsed()
+    train = train or partial(fit, train=data.train, validation=data.validation)
+    score = score or scorer(plan.objective, data.validation)
+    oracle = make_oracle(plan, partial(_budget_spent, plan, folder))
+    tuner = SearchTuner(plan, oracle, folder.path, train, score, on_trial)
+    if plan.start.search.minutes:
+        tuner.deadline = time.time() + plan.start.search.minutes * 60 - oracle.elapsed()
     return tuner
 
 
@@ -137,10 +120,4 @@ def _budget_spent(plan: Plan, folder: SearchFolder, elapsed: float) -> bool:
         return True
     if not search.epoch_budget:
         return False
-    journals = read_journals(folder.trials)
-    return search.epoch_budget <= sum(len(journal.epochs) - journal.inherited for journal in journals)
-
-
-def print_line(console: Console, text: str) -> None:
-    """Print a line without markup, highlighting or wrapping."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    return search.epoch_budget <= sum(len(one.epochs) - one.inherited for one in read_journals(folder.trials))

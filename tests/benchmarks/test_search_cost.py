@@ -31,7 +31,7 @@ def test_every_trial_is_paired_with_a_bare_fit_of_its_own_values_but_the_first(t
     assert len(pairs) == 3
     assert all(bare >= 0 and trial > 0 for bare, trial, _, _ in pairs)
     begun = [oracle.trials[name].hyperparameters.values for name in oracle.start_order]
-    assert [plan.values(config) for config in fitted] == [plan.drawn_values(drawn) for drawn in begun]
+    assert [stub.values(plan, config) for config in fitted] == [plan.drawn_values(drawn) for drawn in begun]
     assert {config.fit.epochs for config in fitted} == {3}
 
 

@@ -69,6 +69,11 @@ def plan(**search):
     return Plan(start(**search), DATA)
 
 
+def values(plan, config):
+    """Return the value of each searched parameter in `config`."""
+    return {parameter.name: parameter.read(config) for parameter in plan.parameters}
+
+
 def score(config, fitted):
     return fitted.best.validation_auroc
 
@@ -119,7 +124,7 @@ def main():
     search.write(folder.plan)
     report = Console(width=200).print
     if kerastuner_roles.role() == "chief":
-        local_workers.serve(make(), None, report=report)
+        local_workers.serve(make(), None, report)
     elif given.workers == 1:
         make().search()
     else:
@@ -127,7 +132,7 @@ def main():
         os.environ.update(kerastuner_roles.environment("chief", port))
         command = [sys.executable, __file__, *sys.argv[1:], "--worker"]
         workers = local_workers.LocalWorkers(command, given.workers, port, folder.logs)
-        local_workers.serve(make(), workers, report=report)
+        local_workers.serve(make(), workers, report)
     write_json(folder.path / "done.json", True)
 
 

@@ -51,7 +51,7 @@ def served(monkeypatch):
     """A chief that tries the trials itself; give what it was asked for."""
     asked = SimpleNamespace(workers="not asked")
 
-    def serve(tuner, workers, on_tick, report):
+    def serve(tuner, workers, report, on_tick):
         asked.workers, asked.role, asked.environment = workers, kerastuner_roles.role(), dict(os.environ)
         on_tick()
         with alone():

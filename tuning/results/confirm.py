@@ -6,8 +6,8 @@ from seeds that the search has not used, and the best mean wins.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,14 @@ from rich.table import Table
 from scipy.stats import sem, t
 
 from pipeline.config import RunConfig
-from pipeline.training.fit import DivergedError, Fitted
-from pneumo_tfds.program.files import write_json
+from pipeline.training.fit import DivergedError
+from pneumo_tfds.program.files import read_json, write_json
 from tuning.results.leaderboard import TrialRow
 from tuning.search import kerastuner_roles
 from tuning.search.keras_memory import releasing_memory
 from tuning.search.objective import Objective
 from tuning.search.search_plan import Plan
-from tuning.search.tuner import CHECKPOINT, Train
+from tuning.search.tuner import CHECKPOINT, Score, Train
 
 LEVEL = 0.95
 DEFAULT_COUNT = 2  # and the starting values, from three seeds each: about as many epochs as eight more trials
@@ -59,7 +59,7 @@ def confirm(
     ranked: list[TrialRow],
     folder: Path,
     train: Train,
-    score: Callable[[RunConfig, Fitted], float],
+    score: Score,
     report: Callable[[str], None] = lambda text: None,
 ) -> list[Candidate]:
     """Train the best trials and the starting values from `--confirm-seeds` other seeds each; return them best first.
@@ -74,19 +74,18 @@ def confirm(
         score: returns the objective of a trained run.
         report: called with a line about each run.
     """
-    search = plan.start.search
-    rows = ranked[: candidate_count(plan)]
-    rows += [row for row in ranked if row.trial == 1 and row not in rows]
-    seeds = [plan.start.fit.seed + 1 + number for number in range(search.confirm_seeds)]
+    if not (count := candidate_count(plan)):
+        return []
+    rows = ranked[:count] + [row for row in ranked[count:] if row.trial == 1]
+    seeds = [plan.start.fit.seed + 1 + number for number in range(plan.start.search.confirm_seeds)]
     found = []
     for row in rows:
         drawn = {parameter.name: parameter.to_drawn(row.values[parameter.name]) for parameter in plan.parameters}
         scores: dict[int, float] = {}
         for number, seed in enumerate(seeds, start=1):
             description = f"Confirming trial {row.trial}, seed {number}/{len(seeds)}, epoch"
-            value = _run(
-                plan.trial(drawn, seed), folder / f"trial_{row.trial - 1}_seed_{seed}", train, score, description
-            )
+            run = folder / f"trial_{row.trial - 1}_seed_{seed}"
+            value = _score_of_run(plan.trial(drawn, seed), run, train, score, description)
             if value is not None:
                 scores[seed] = value
             ended = "diverged" if value is None else f"{plan.objective.name} {value:.4f}"
@@ -121,30 +120,22 @@ def conclusion(found: list[Candidate], objective: Objective) -> str:
     best, start = found[0], next((candidate for candidate in found if candidate.start), None)
     if start is None:
         return "The starting values did not train, so there is nothing to compare the winner with."
-    if best is start:
-        kept = f"None of the candidates beats the starting values over {len(start.scores)} seeds; they are kept."
-        return kept if len(found) == 1 else f"{kept} The next best: {_beside(found[1], start)}. {_spread(found)}"
-    _, low, high = interval(_differences(best, start))
-    if low > 0 if objective.direction == "max" else high < 0:
-        return f"Trial {best.trial} beats the starting values: {_beside(best, start)}."
-    return (
-        f"Trial {best.trial} is ahead of the starting values, but seeds alone could explain it: "
-        f"{_beside(best, start)}. {_spread(found)}"
-    )
-
-
-def _differences(one: Candidate, start: Candidate) -> list[float]:
-    """Return the differences by seed, where both trained: a seed gives both the same data order and augmentation."""
-    theirs = dict(zip(start.seeds, start.scores, strict=True))
-    return [mine - theirs[seed] for seed, mine in zip(one.seeds, one.scores, strict=True) if seed in theirs]
-
-
-def _beside(one: Candidate, start: Candidate) -> str:
-    pairs = _differences(one, start)
-    if not pairs:
-        return f"trial {one.trial} and they have no seed in common that trained"
+    kept = f"None of the candidates beats the starting values over {len(start.scores)} seeds; they are kept."
+    if len(found) == 1:
+        return kept
+    # Differences by seed, where both trained: a seed gives both the same data order and augmentation.
+    other, theirs = found[1] if best is start else best, dict(zip(start.seeds, start.scores, strict=True))
+    pairs = [mine - theirs[seed] for seed, mine in zip(other.seeds, other.scores, strict=True) if seed in theirs]
     mean, low, high = interval(pairs)
-    return f"trial {one.trial} has {mean:+.4f} (95 % interval {low:+.4f} to {high:+.4f} over {len(pairs)} seeds)"
+    beside = f"trial {other.trial} has {mean:+.4f} (95 % interval {low:+.4f} to {high:+.4f} over {len(pairs)} seeds)"
+    if not pairs:
+        beside = f"trial {other.trial} and they have no seed in common that trained"
+    if best is start:
+        return f"{kept} The next best: {beside}. {_spread(found)}"
+    if low > 0 if objective.direction == "max" else high < 0:
+        return f"Trial {best.trial} beats the starting values: {beside}."
+    ahead = f"Trial {best.trial} is ahead of the starting values, but seeds alone could explain it"
+    return f"{ahead}: {beside}. {_spread(found)}"
 
 
 def _spread(found: list[Candidate]) -> str:
@@ -152,10 +143,8 @@ def _spread(found: list[Candidate]) -> str:
     several = [candidate.scores for candidate in found if len(candidate.scores) > 1]
     if not several:
         return "One seed each is not enough to decide."
-    deviation = np.sqrt(np.mean([np.var(scores, ddof=1) for scores in several]))
-    return (
-        f"One setting varies by {deviation:.4f} (standard deviation) from seed to seed; more seeds give a surer answer."
-    )
+    spread = f"{np.sqrt(np.mean([np.var(scores, ddof=1) for scores in several])):.4f} (standard deviation)"
+    return f"One setting varies by {spread} from seed to seed; more seeds give a surer answer."
 
 
 def candidates_table(found: list[Candidate], objective: Objective) -> Table:
@@ -180,23 +169,14 @@ def as_json(found: list[Candidate], objective: Objective) -> dict[str, Any]:
     return {"objective": objective.name, "verdict": conclusion(found, objective), "candidates": rows}
 
 
-def _run(
-    config: RunConfig, folder: Path, train: Train, score: Callable[[RunConfig, Fitted], float], description: str
-) -> float | None:
+def _score_of_run(config: RunConfig, folder: Path, train: Train, score: Score, description: str) -> float | None:
+    """Return the score of a run, after training it unless it has ended; None if it diverged."""
     result = folder / "score.json"
     if not result.exists():
-        with releasing_memory():
-            try:
-                fitted = train(
-                    config,
-                    folder=folder / CHECKPOINT,
-                    until=config.fit.epochs,
-                    on_epoch=lambda epoch: False,
-                    description=description,
-                )
-                value: float | None = score(config, fitted)
-            except DivergedError:
-                value = None
+        options = {"until": config.fit.epochs, "on_epoch": lambda epoch: False, "description": description}
+        value = None
+        with releasing_memory(), suppress(DivergedError):
+            value = score(config, train(config, folder=folder / CHECKPOINT, **options))
         write_json(result, value)
-    loaded: float | None = json.loads(result.read_text(encoding="utf-8"))
+    loaded: float | None = read_json(result, "delete it to train the run again")
     return loaded

@@ -26,34 +26,29 @@ class Importance:
     """`low` to `high` spans 90 % of the bootstrap resamples of trials."""
 
 
-def importance(
-    units: NDArray[np.float64], scores: NDArray[np.float64], names: list[str], seed: int = 0
-) -> list[Importance]:
+def importance(units: NDArray[np.float64], scores: NDArray[np.float64], names: list[str]) -> list[Importance]:
     """Estimate permutation importance (Breiman 2001, "Random Forests", 10), resampling the trials for its uncertainty.
 
     Args:
         units: `[n, p]`, the hyper-parameters' positions on their own scales, from 0 to 1.
         scores: `[n]`, the objective.
         names: of the p hyper-parameters.
-        seed: of forest, resamples and permutations.
 
     Returns:
         The most important first; empty for fewer than six trials or if all scores are equal.
     """
     if len(scores) < MINIMUM_TRIALS or np.ptp(scores) == 0:
         return []
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     drops = np.zeros((RESAMPLES, len(names)))
     for resample in range(RESAMPLES):
         rows = random.integers(0, len(scores), len(scores))
         x, y = units[rows], scores[rows]
         if np.ptp(y) == 0:
             continue
-        forest = RandomForestRegressor(TREES, min_samples_leaf=2, random_state=int(random.integers(2**31)))
-        forest.fit(x, y)
-        shuffled = permutation_importance(
-            forest, x, y, scoring="r2", n_repeats=1, random_state=int(random.integers(2**31))
-        )
+        seeds = map(int, random.integers(2**31, size=2))
+        forest = RandomForestRegressor(TREES, min_samples_leaf=2, random_state=next(seeds)).fit(x, y)
+        shuffled = permutation_importance(forest, x, y, scoring="r2", n_repeats=1, random_state=next(seeds))
         drops[resample] = shuffled.importances_mean
     found = [
         Importance(name, float(column.mean()), *map(float, np.quantile(column, (0.05, 0.95))))

@@ -39,6 +39,11 @@ class TrialRow:
     """Validation AUROC by epoch."""
     reason: str
 
+    @property
+    def ended(self) -> bool:
+        """False while it runs."""
+        return self.status != "running"
+
 
 def rows(trials: Path, objective: Objective) -> list[TrialRow]:
     """Read the trials of a search, best first; those that failed or still run come last.

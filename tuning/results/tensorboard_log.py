@@ -37,7 +37,7 @@ def write_hparams(folder: Path, trials: Path, plan: Plan, rows: Iterable[TrialRo
     places = {int(place.name.removeprefix("trial_")) + 1: place for place in trials.glob("trial_*")}
     for row in rows:
         path = folder / f"trial_{row.trial:03d}" / EVENTS
-        if row.status != "running" and not path.exists():
+        if row.ended and not path.exists():
             write_events(path, _session(places[row.trial], row))
 
 

@@ -21,13 +21,9 @@ class Attempt:
     """A trial from its start, or from the epoch where an earlier attempt was killed, to its end."""
 
     def __init__(self, plan: Plan, folder: Path, drawn: Mapping[str, Any], deadline: float | None) -> None:
-        """Continue the journal in the trial's folder, or begin one.
+        """Continue the journal in the trial's folder, or begin one with the numbers that KerasTuner drew.
 
-        Args:
-            plan: of the search.
-            folder: of the trial.
-            drawn: the numbers that KerasTuner drew for it.
-            deadline: `time.time()` at which the trial stops; None for no limit.
+        The trial stops when `time.time()` has passed `deadline`.
         """
         self.plan, self.folder, self.deadline = plan, folder, deadline
         self.journal = Journal.read(folder) or Journal(plan.drawn_values(drawn))

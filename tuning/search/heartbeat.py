@@ -21,10 +21,7 @@ from tuning.search import kerastuner_roles
 def heartbeat(ask: Callable[[str], Any], worker: str, trial: str) -> Iterator[Callable[[], bool]]:
     """Send heartbeats from a thread; yield a function that returns whether the trial went to another worker.
 
-    Args:
-        ask: the chief's `create_trial`, which takes the worker's name and returns the worker's trial.
-        worker: its name.
-        trial: id of the trial it trains.
+    `ask` is the chief's `create_trial`, which takes the worker's name and returns the worker's trial.
     """
     reassigned, stopped = threading.Event(), threading.Event()
 

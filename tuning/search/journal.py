@@ -6,7 +6,6 @@ writes it; the leaderboard, the median rule and the page read it, whether that p
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.files import read_json, write_json
 
 FILE = "journal.json"
@@ -60,15 +59,12 @@ class Journal:
         if isinstance(content, dict) and content.get("outcome") == "hopeless":
             content["outcome"] = "stopped early"  # renamed in version 0.1.0
         try:
-            return _adapter().validate_python(content)
+            return _ADAPTER.validate_python(content)
         except ValueError as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{path} is not the journal of a trial ({reason:.200}); {REMEDY}") from error
+            raise InputError(f"{path} is not the journal of a trial ({reason_of(error):.200}); {REMEDY}") from error
 
 
-@functools.cache
-def _adapter() -> TypeAdapter[Journal]:
-    return TypeAdapter(Journal)
+_ADAPTER = TypeAdapter(Journal)
 
 
 def read_journals(trials: Path, other_than: Path | None = None) -> Iterator[Journal]:

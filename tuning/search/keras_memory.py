@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import keras
 from tensorflow.python.framework import ops
@@ -29,18 +29,12 @@ def releasing_memory() -> Iterator[None]:
         for name in _registered() - before:
             del ops.gradient_registry._registry[name]
         keras.utils.clear_session()  # collects garbage too: a training step and its graph refer to each other
-        _trim()
+        with suppress(AttributeError):  # not glibc
+            # Return freed pages to the system; otherwise the remains of a trial lie between those of the next.
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _registered() -> set[str]:
     # TensorFlow has no public access to this registry. If a later version moves it, memory grows and nothing breaks.
     registry = getattr(ops.gradient_registry, "_registry", {})
     return {name for name in registry if name.startswith(PREFIX)}
-
-
-def _trim() -> None:
-    """Return freed pages to the system; otherwise the remains of a trial lie between those of the next."""
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except AttributeError:
-        return  # not glibc

@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal
 
 from pneumo_tfds.program.errors import InputError, reason_of
@@ -85,13 +85,10 @@ def patience(name: str) -> float:
         InputError: the variable of that name is not a positive number.
     """
     text = os.environ.get(name, str(SECONDS[name]))
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise InputError(f"{name} is {text!r}; it must be a number of seconds above 0")
-    return seconds
+    with suppress(ValueError):
+        if 0 < float(text) < float("inf"):
+            return float(text)
+    raise InputError(f"{name} is {text!r}; it must be a number of seconds above 0")
 
 
 def heartbeat_seconds() -> float:
@@ -113,13 +110,11 @@ def await_chief() -> None:
     Raises:
         InputError: it does not.
     """
-    address, port = os.environ[ADDRESS], int(os.environ[PORT])
-    seconds = patience(CHIEF_PATIENCE)
+    address, port, seconds = os.environ[ADDRESS], int(os.environ[PORT]), patience(CHIEF_PATIENCE)
     end = time.monotonic() + seconds
     while True:
         try:
-            socket.create_connection((address, port), timeout=5).close()
-            return
+            return socket.create_connection((address, port), timeout=5).close()
         except OSError as error:
             if time.monotonic() > end:
                 raise InputError(

@@ -17,10 +17,7 @@ def below_median(curve: list[float], others: list[Journal], objective: Objective
     sides, so that nothing is assumed about the shape of the curves. Only trials that were trained to their end count:
     a median over stopped trials would sink with every stop.
 
-    Args:
-        curve: the objective's `curve` after each epoch of the trial so far.
-        others: journals of the other trials.
-        objective: what is followed, and which direction is better.
+    `curve` holds the value of `objective.curve` after each epoch of the trial so far.
     """
     epochs = len(curve)
     peers = [

@@ -15,7 +15,6 @@ from pneumo_tfds.program.errors import InputError
 if TYPE_CHECKING:
     from pipeline.config import RunConfig
     from pipeline.data.split import Split
-    from pipeline.run_folder.history import Epoch
     from pipeline.training.fit import Fitted
 
 SHIFT_SEED = 20_180_222  # an arbitrary constant, so that all trials meet the same shifts
@@ -45,10 +44,6 @@ class Objective:
         """Return whether `one` is strictly better than `other`."""
         return one > other if self.direction == "max" else one < other
 
-    def of_epoch(self, epoch: Epoch) -> float:
-        """Return `curve` of one epoch."""
-        return float(getattr(epoch, self.curve))
-
     def best(self, values: list[float]) -> float:
         """Return the best of `values`."""
         return max(values) if self.direction == "max" else min(values)
@@ -67,10 +62,8 @@ def parse_objective(text: str) -> Objective:
     Raises:
         InputError: there is no such objective.
     """
-    if text in BY_EPOCH:
-        return Objective(text, BY_EPOCH[text], by_epoch=True)
-    if text == "shifted_auroc":
-        return Objective(text, "max", by_epoch=False)
+    if text in BY_EPOCH or text == "shifted_auroc":
+        return Objective(text, BY_EPOCH.get(text, "max"), by_epoch=text in BY_EPOCH)
     if (match := re.fullmatch(r"sensitivity@(0?\.\d+)", text)) and float(match[1]) > 0:
         return Objective(text, "max", by_epoch=False, specificity=float(match[1]))
     known = ", ".join(["shifted_auroc", *BY_EPOCH, "sensitivity@0.90 (at that specificity)"])
@@ -100,7 +93,7 @@ def scorer(objective: Objective, validation: Split) -> Callable[[RunConfig, Fitt
         from pipeline.networks.forward_pass import LogitsFn
 
         if objective.by_epoch:
-            return objective.of_epoch(fitted.best)
+            return float(getattr(fitted.best, objective.name))
         examples, network = validation.examples, LogitsFn(fitted.network)
         if objective.specificity:
             return sensitivity_at(examples.labels, network.probabilities(examples.images), objective.specificity)

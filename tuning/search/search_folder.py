@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,7 @@ from pipeline.data.group_holdout import splits_of
 from pipeline.data.split import Split
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
-from tuning.search.search_plan import dataset_identity
 from tuning.search.tuner import TRIALS
-
-NEEDED = ("train", "validation")
 
 
 class SearchFolder:
@@ -43,9 +41,11 @@ class SearchData:
     validation: Split
 
     def identity(self) -> dict[str, Any]:
-        """Return what identifies the images, wherever the dataset lies."""
+        """Return what identifies the images, wherever the dataset lies: sizes, and a hash of its metadata."""
         counts = {"train": self.train.count, "validation": self.validation.count}
-        return dataset_identity(self.dataset, counts, self.train.image_size)
+        metadata = self.dataset / "metadata.json"
+        content = hashlib.sha256(metadata.read_bytes()).hexdigest()[:16] if metadata.exists() else None
+        return {"images": counts, "image_size": self.train.image_size, "metadata": content}
 
 
 def open_data(settings: RunConfig) -> SearchData:
@@ -56,6 +56,6 @@ def open_data(settings: RunConfig) -> SearchData:
     """
     dataset = settings.data.built.folder
     splits = splits_of(settings.data)
-    if missing := [name for name in NEEDED if name not in splits]:
+    if missing := [name for name in ("train", "validation") if name not in splits]:
         raise InputError(f"{dataset} has no images in {' and '.join(missing)}; build it from more patients")
     return SearchData(dataset, splits["train"], splits["validation"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,12 +18,16 @@ from tuning.search.objective import Objective, parse_objective
 from tuning.search.space import Parameter, build_space, to_config
 
 # Settings that change neither what a trial learns nor how it is scored; a resumed search may have others.
-FREE = (
-    "data.source", "data.dataset", "data.data_dir", "data.cache", "data.data_service", "fit.epochs", "evaluation.",
-    "fit.ensemble_size", "search.tune", "search.max_trials", "search.minutes", "search.epoch_budget",
-    "search.median_stopping", "search.confirm_top", "search.confirm_seeds", "search.workers", "search.ranges",
-    "search.space",
-)  # fmt: skip
+FREE = {
+    f"settings.{section}.{name}"
+    for section, names in {
+        "data": "source dataset data_dir cache data_service",
+        "fit": "epochs ensemble_size",
+        "search": "tune max_trials minutes epoch_budget median_stopping confirm_top confirm_seeds workers ranges space",
+    }.items()
+    for name in names.split()
+}
+FREE_GROUP = "settings.evaluation."
 SHOWN_DIFFERENCES = 3
 
 
@@ -62,10 +65,6 @@ class Plan:
         fit = replace(config.fit, epochs=config.search.trial_epochs)
         return replace(config, fit=fit if seed is None else replace(fit, seed=seed))
 
-    def values(self, config: RunConfig) -> dict[str, float]:
-        """Return the value of each searched parameter in `config`."""
-        return {parameter.name: parameter.read(config) for parameter in self.parameters}
-
     def drawn_values(self, drawn: Mapping[str, Any]) -> dict[str, float]:
         """Return the values that the numbers drawn by KerasTuner stand for."""
         return {parameter.name: parameter.from_drawn(drawn[parameter.name]) for parameter in self.parameters}
@@ -95,10 +94,7 @@ class Plan:
         recorded = read_json(path, REMEDY)
         if isinstance(recorded, dict):
             recorded = {**recorded, "settings": with_current_names(recorded.get("settings"))}
-        differences = [
-            f"{name} was {before}, is now {now}" for name, before, now in _differences(recorded, self.as_json(), "")
-        ]
-        if differences:
+        if differences := list(_differences(recorded, self.as_json(), "")):
             more = len(differences) - SHOWN_DIFFERENCES
             shown = "; ".join(differences[:SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
             raise InputError(
@@ -121,22 +117,9 @@ def check_settings(settings: RunConfig) -> None:
     parse_objective(settings.search.objective)
 
 
-def dataset_identity(dataset: Path, counts: Mapping[str, int], image_size: int) -> dict[str, Any]:
-    """Return what identifies the images of a built dataset wherever it lies: sizes, and a hash of its metadata."""
-    metadata = dataset / "metadata.json"
-    content = hashlib.sha256(metadata.read_bytes()).hexdigest()[:16] if metadata.exists() else None
-    return {"images": dict(sorted(counts.items())), "image_size": image_size, "metadata": content}
-
-
-def _differences(before: Any, now: Any, name: str) -> Iterator[tuple[str, Any, Any]]:
+def _differences(before: Any, now: Any, name: str) -> Iterator[str]:
     if isinstance(before, dict) and isinstance(now, dict):
-        for key in [*before, *(key for key in now if key not in before)]:
-            path = f"{name}.{key}" if name else key
-            yield from _differences(before.get(key), now.get(key), path)
-    elif before != now and not _free(name):
-        yield name.removeprefix("settings."), before, now
-
-
-def _free(name: str) -> bool:
-    setting = name.removeprefix("settings.")
-    return setting != name and any(setting == free or (free[-1] == "." and setting.startswith(free)) for free in FREE)
+        for key in before | now:
+            yield from _differences(before.get(key), now.get(key), f"{name}.{key}" if name else key)
+    elif before != now and name not in FREE and not name.startswith(FREE_GROUP):
+        yield f"{name.removeprefix('settings.')} was {before}, is now {now}"

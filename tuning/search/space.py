@@ -19,8 +19,6 @@ from pneumo_tfds.program.errors import InputError
 if TYPE_CHECKING:
     import keras_tuner
 
-Scale = Literal["linear", "log", "log_or_zero"]
-
 ZERO_BAND = 10.0  # a log_or_zero parameter is drawn from one more decade below its range, where it means zero
 MAGNITUDES = {  # of AugmentConfig, with the largest value each may have
     "rotation": 180, "zoom": 1, "aspect": 1, "shift": 1, "shear": 45, "brightness": 1, "contrast": 1, "gamma": 1,
@@ -34,33 +32,39 @@ class Parameter:
 
     name: str
     """The name of its flag, without dashes; `augmentation` has no flag and multiplies all magnitudes of the run."""
+    section: str
+    """The field of RunConfig that holds it."""
     low: float
     high: float
-    scale: Scale
+    scale: Literal["linear", "log", "log_or_zero"]
     """log_or_zero: logarithmic from low to high, or zero."""
     whole: bool = False
     """True for whole numbers."""
     default: bool = True
     """Searched unless the user says otherwise."""
 
+    @property
+    def bottom(self) -> float:
+        """The smallest number that KerasTuner draws."""
+        return self.low / ZERO_BAND if self.scale == "log_or_zero" else self.low
+
     def read(self, config: RunConfig) -> float:
         """Return its value in `config`."""
-        return 1.0 if self.name == "augmentation" else float(getattr(getattr(config, SECTION[self.name]), self.name))
+        return 1.0 if self.name == "augmentation" else float(getattr(getattr(config, self.section), self.name))
 
     def write(self, config: RunConfig, value: float) -> RunConfig:
         """Return `config` with this value."""
-        section = SECTION[self.name]
-        part: Any = getattr(config, section)
+        part: Any = getattr(config, self.section)
         if self.name == "augmentation":
             changes = {name: min(getattr(part, name) * value, top) for name, top in MAGNITUDES.items()}
         else:
             changes = {self.name: round(value) if self.whole else value}
-        changed: dict[str, Any] = {section: replace(part, **changes)}
+        changed: dict[str, Any] = {self.section: replace(part, **changes)}
         return replace(config, **changed)
 
     def to_drawn(self, value: float) -> float:
         """Return the number that KerasTuner draws for `value`: zero is the bottom of its own decade."""
-        return max(value, self.low / ZERO_BAND) if self.scale == "log_or_zero" else value
+        return max(value, self.bottom) if self.scale == "log_or_zero" else value
 
     def from_drawn(self, drawn: float) -> float:
         """Return the value that a number drawn by KerasTuner stands for."""
@@ -74,32 +78,20 @@ class Parameter:
 
     def unit(self, value: float) -> float:
         """Return the position of `value` on the parameter's scale, from 0 to 1."""
-        bottom = self.low / ZERO_BAND if self.scale == "log_or_zero" else self.low
-        if self.high == bottom:
-            return 0.5
         if self.scale == "linear":
-            return (value - bottom) / (self.high - bottom)
-        return math.log(self.to_drawn(value) / bottom) / math.log(self.high / bottom)
+            return (value - self.low) / (self.high - self.low)
+        return math.log(self.to_drawn(value) / self.bottom) / math.log(self.high / self.bottom)
 
-    def levels(self, start: float, count: int) -> list[float]:
-        """Return what a grid tries: `count` values evenly over the scale, and `start`, in order."""
-        steps = count - 1 if self.scale == "log_or_zero" else count
-        spread = [index / max(1, steps - 1) for index in range(steps)]
+    def levels(self, start: float) -> list[float]:
+        """Return what a grid tries, in order: both ends, zero or else the middle of the scale, and `start`."""
+        parts = (0.0, 1.0) if self.scale == "log_or_zero" else (0.0, 0.5, 1.0)
         if self.scale == "linear":
-            values = [self.low + part * (self.high - self.low) for part in spread]
+            values = [self.low + part * (self.high - self.low) for part in parts]
         else:
-            values = [self.low * (self.high / self.low) ** part for part in spread]
-        if self.whole:
-            values = [float(round(value)) for value in values]
+            values = [self.low * (self.high / self.low) ** part for part in parts]
         zero = [0.0] if self.scale == "log_or_zero" else []
-        return sorted({*zero, *values, start})
+        return sorted({*zero, *map(self.from_drawn, values), start})
 
-
-SECTION = {
-    "learning_rate": "fit", "weight_decay": "fit", "batch_size": "fit", "warmup": "fit", "label_smoothing": "fit",
-    "mixup": "fit",
-    "dropout": "model", "l1": "model", "l2": "model", "augmentation": "augment",
-}  # fmt: skip
 
 # Why these ranges. learning_rate: a decade to each side of AdamW's usual 1e-3, on a log scale, because it matters most
 # (Bengio 2012, "Practical recommendations for gradient-based training of deep architectures", 3.1.1).
@@ -108,16 +100,16 @@ SECTION = {
 # upper ends the penalty is 6 and 4 (27 and 30) times the cross-entropy of a coin (0.69 nats), and at the lower ends
 # below 1 % (3 %) of it. The others: a decade or a factor around the defaults.
 PARAMETERS = (
-    Parameter("learning_rate", 1e-4, 1e-2, "log"),
-    Parameter("dropout", 0.0, 0.6, "linear"),
-    Parameter("l1", 1e-7, 1e-4, "log_or_zero"),
-    Parameter("l2", 1e-6, 1e-3, "log_or_zero"),
-    Parameter("weight_decay", 1e-5, 1e-2, "log_or_zero", default=False),
-    Parameter("batch_size", 8, 128, "log", whole=True, default=False),
-    Parameter("augmentation", 0.0, 2.0, "linear", default=False),
-    Parameter("warmup", 0.0, 0.3, "linear", default=False),
-    Parameter("label_smoothing", 0.0, 0.2, "linear", default=False),
-    Parameter("mixup", 0.0, 0.4, "linear", default=False),
+    Parameter("learning_rate", "fit", 1e-4, 1e-2, "log"),
+    Parameter("dropout", "model", 0.0, 0.6, "linear"),
+    Parameter("l1", "model", 1e-7, 1e-4, "log_or_zero"),
+    Parameter("l2", "model", 1e-6, 1e-3, "log_or_zero"),
+    Parameter("weight_decay", "fit", 1e-5, 1e-2, "log_or_zero", default=False),
+    Parameter("batch_size", "fit", 8, 128, "log", whole=True, default=False),
+    Parameter("augmentation", "augment", 0.0, 2.0, "linear", default=False),
+    Parameter("warmup", "fit", 0.0, 0.3, "linear", default=False),
+    Parameter("label_smoothing", "fit", 0.0, 0.2, "linear", default=False),
+    Parameter("mixup", "fit", 0.0, 0.4, "linear", default=False),
 )
 
 # The values that the original study fixed without a search: Keras's usual learning rate, dropout 20 %. Its rows with
@@ -140,14 +132,14 @@ def build_space(ranges: Iterable[str], file: Path | None, start: RunConfig) -> t
     """
     known = {parameter.name: parameter for parameter in PARAMETERS}
     chosen = {parameter.name: parameter for parameter in PARAMETERS if parameter.default}
-    for where, name, request in [*_from_file(file), *map(_from_flag, ranges)]:
+    for where, name, numbers in [*_from_file(file), *map(_from_flag, ranges)]:
         if name not in known:
             raise InputError(f"{where}: {name!r} cannot be searched; choose from {', '.join(known)}")
-        if isinstance(request, float):
+        if len(numbers) == 1:
             chosen.pop(name, None)
-            start = known[name].write(start, request)
+            start = known[name].write(start, numbers[0])
         else:
-            chosen[name] = replace(known[name], low=request[0], high=request[1]) if request else known[name]
+            chosen[name] = replace(known[name], low=numbers[0], high=numbers[1]) if numbers else known[name]
             _check(where, chosen[name], start)
     if not chosen:
         raise InputError("--ranges leave nothing to search; give at least one as name=low:high")
@@ -167,43 +159,35 @@ def first_values(parameters: Iterable[Parameter], start: RunConfig) -> list[dict
 
     The study's values are left out if a range that the user chose does not contain them.
     """
-    searched = tuple(parameters)
-    own = {parameter.name: parameter.read(start) for parameter in searched}
-    study = {name: STUDY.get(name, value) for name, value in own.items()}
-    found = [own]
-    if study != own and all(parameter.contains(study[parameter.name]) for parameter in searched):
-        found.append(study)
-    return [{parameter.name: parameter.to_drawn(values[parameter.name]) for parameter in searched} for values in found]
+    searched = {parameter: parameter.read(start) for parameter in parameters}
+    study = {parameter: STUDY.get(parameter.name, value) for parameter, value in searched.items()}
+    possible = study != searched and all(parameter.contains(value) for parameter, value in study.items())
+    return [
+        {parameter.name: parameter.to_drawn(value) for parameter, value in values.items()}
+        for values in ((searched, study) if possible else (searched,))
+    ]
 
 
 def hyperparameters(
-    parameters: Iterable[Parameter], start: RunConfig, levels: int | None = None
+    parameters: Iterable[Parameter], start: RunConfig, *, grid: bool = False
 ) -> keras_tuner.HyperParameters:
     """Return the space as KerasTuner declares it, with the values of `start` as the defaults.
 
-    Args:
-        parameters: what is searched.
-        start: where it starts.
-        levels: for a grid, the number of values of each parameter; the first parameter then changes fastest.
+    For a grid, a few values of each parameter are declared, and the first parameter changes fastest.
     """
     import keras_tuner
 
     declared = keras_tuner.HyperParameters()
-    if levels:
-        # KerasTuner's grid changes the last parameter first; the one that matters most should change first.
-        for parameter in reversed(tuple(parameters)):
-            own = parameter.read(start)
-            values = [parameter.to_drawn(value) for value in parameter.levels(own, levels)]
-            declared.Choice(parameter.name, values, ordered=True, default=parameter.to_drawn(own))
-        return declared
-    for parameter in parameters:
-        declared.Float(
-            parameter.name,
-            parameter.low / ZERO_BAND if parameter.scale == "log_or_zero" else parameter.low,
-            parameter.high,
-            sampling="linear" if parameter.scale == "linear" else "log",
-            default=parameter.to_drawn(parameter.read(start)),
-        )
+    # KerasTuner's grid changes the last parameter first; the one that matters most should change first.
+    for parameter in reversed(tuple(parameters)) if grid else parameters:
+        own = parameter.read(start)
+        default = parameter.to_drawn(own)
+        if grid:
+            values = [parameter.to_drawn(value) for value in parameter.levels(own)]
+            declared.Choice(parameter.name, values, ordered=True, default=default)
+        else:
+            sampling = "linear" if parameter.scale == "linear" else "log"
+            declared.Float(parameter.name, parameter.bottom, parameter.high, sampling=sampling, default=default)
     return declared
 
 
@@ -229,43 +213,38 @@ def _widened(parameter: Parameter, own: float) -> Parameter:
     return replace(parameter, low=min(parameter.low, own), high=max(parameter.high, own))
 
 
-Request = tuple[str, str, "float | tuple[float, float] | None"]
+Request = tuple[str, str, "list[float]"]
+"""Where the user asked, a parameter's name, and nothing (its usual range), a value that fixes it, or a range."""
 
 
 def _from_flag(text: str) -> Request:
     name, given, value = text.partition("=")
-    name = name.strip().replace("-", "_")
-    if not given:
-        return "--ranges", name, None
     try:
-        numbers = [float(part) for part in value.split(":")]
+        numbers = [float(part) for part in value.split(":")] if given else []
     except ValueError:
-        numbers = []
-    if not 1 <= len(numbers) <= 2 or not all(map(math.isfinite, numbers)):
+        numbers = [math.nan]
+    if len(numbers) > 2 or not all(map(math.isfinite, numbers)):
         raise InputError(f"--ranges {text}: expected name=low:high, name=value or name, with plain numbers")
-    return "--ranges", name, numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+    return "--ranges", name.strip().replace("-", "_"), numbers
 
 
 def _from_file(file: Path | None) -> list[Request]:
     if file is None:
         return []
+    where = f"--space {file}"
     try:
         content = json.loads(file.read_text(encoding="utf-8"), parse_int=float)
     except OSError as error:
-        raise InputError(f"--space {file}: {error.strerror}; give a JSON file") from error
+        raise InputError(f"{where}: {error.strerror}; give a JSON file") from error
     except (RecursionError, ValueError) as error:
-        raise InputError(f"--space {file} is not JSON ({error}); give a JSON file") from error
+        raise InputError(f"{where} is not JSON ({error}); give a JSON file") from error
     if not isinstance(content, dict):
-        raise InputError(f"--space {file}: expected an object of name to [low, high], a number, or true")
-    return [_from_entry(f"--space {file}", name, value) for name, value in content.items()]
-
-
-def _from_entry(where: str, name: str, value: Any) -> Request:
-    match value:
-        case True:
-            return where, name, None
-        case [float() as low, float() as high] if math.isfinite(low) and math.isfinite(high):
-            return where, name, (low, high)
-        case float() if math.isfinite(value):
-            return where, name, value
-    raise InputError(f"{where}: {name} is {value!r}; expected [low, high], a number, or true")
+        raise InputError(f"{where}: expected an object of name to [low, high], a number, or true")
+    requests = []
+    for name, value in content.items():
+        pair = isinstance(value, list) and len(value) == 2
+        numbers = [] if value is True else value if pair else [value]
+        if not all(isinstance(number, float) and math.isfinite(number) for number in numbers):
+            raise InputError(f"{where}: {name} is {value!r}; expected [low, high], a number, or true")
+        requests.append((where, name, numbers))
+    return requests

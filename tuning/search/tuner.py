@@ -11,19 +11,20 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import tensorflow as tf
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.errors import FatalError
-from keras_tuner.src import config as keras_tuner_config
+from keras_tuner.src import config as kerastuner_config
+from keras_tuner.src.distribute import oracle_client
 
 from pipeline.config import RunConfig
 from pipeline.run_folder.checkpoint import FILE as STATE
 from pipeline.run_folder.history import Epoch
 from pipeline.training.fit import DivergedError, Fitted
-from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.files import replacing, write_json
 from tuning.search import kerastuner_roles
 from tuning.search.attempt import Attempt
@@ -37,18 +38,14 @@ TRIALS = "trials"
 CHECKPOINT = "checkpoint"
 IDLE_SECONDS = 0.2  # between two requests of a worker while there is no trial for it; KerasTuner does not pause
 
+Train = Callable[..., Fitted]
+"""Trains a trial: `pipeline.training.fit.fit` with its splits bound, or a stub."""
+Score = Callable[[RunConfig, Fitted], float]
+"""Returns the objective of a trained trial."""
+
 
 class TrialReassignedError(Exception):
     """The chief did not hear from this worker for too long and gave its trial to another."""
-
-
-class Train(Protocol):
-    """The function that trains a trial: `pipeline.training.fit.fit` with its splits bound, or a stub."""
-
-    def __call__(
-        self, config: RunConfig, *, folder: Path, until: int, on_epoch: Callable[[Epoch], bool], description: str
-    ) -> Fitted:
-        """Train `config` for `until` of its epochs, with its checkpoints in `folder`."""
 
 
 class SearchTuner(BaseTuner):
@@ -60,26 +57,18 @@ class SearchTuner(BaseTuner):
         oracle: ResumableOracle,
         folder: Path,
         train: Train,
-        score: Callable[[RunConfig, Fitted], float],
-        *,
-        on_trial: Callable[[], None] = lambda: None,
+        score: Score,
+        on_trial: Callable[[], None],
     ) -> None:
-        """Create the tuner; if `folder` holds a search, resume it.
+        """Create the tuner; if `folder`, the run's `tuner` folder, holds a search, resume it.
 
-        Args:
-            plan: what is searched.
-            oracle: from `tuning.search.oracles.make_oracle`.
-            folder: the run's `tuner` folder.
-            train: trains one trial.
-            score: returns the objective of a trained trial.
-            on_trial: called whenever a trial has ended in this process.
+        `on_trial` is called whenever a trial has ended in this process.
         """
-        self.plan, self.train, self.score = plan, train, score
+        self.plan, self.train, self.score, self._on_trial = plan, train, score, on_trial
         self.deadline: float | None = None
         """`time.time()` at which running trials stop."""
         self.reassigned: Callable[[], bool] = lambda: False
         """Whether the trial in training was given to another worker."""
-        self._on_trial = on_trial
         self._idle = self._abandoned = False
         with contextlib.redirect_stdout(io.StringIO()):  # it prints "Reloading Tuner from"; the command says it better
             super().__init__(oracle=oracle, directory=str(folder), project_name=TRIALS)
@@ -103,15 +92,18 @@ class SearchTuner(BaseTuner):
             reason = f"{type(error).__name__}: {error}"
             raise InputError(f"{self.project_dir} holds no state that can be read ({reason}); {REMEDY}") from error
 
-    def search(self, *arguments: Any, **keywords: Any) -> None:
+    def search(self) -> None:
         """Run trials until the oracle has no more.
 
         Raises:
             InputError: the settings fit no trial, or the chief stopped answering.
         """
+        worker, patience = self._is_worker(), kerastuner_roles.patience(kerastuner_roles.CHIEF_PATIENCE)
         try:
-            with _kerastuner_options(worker=self._is_worker()):
-                super().search(*arguments, **keywords)
+            # KerasTuner prints the traceback of every failed trial. The leaderboard has its last line and trial.json
+            # the rest; only a worker's is nowhere but in its log. And it waits an hour for a chief that is silent.
+            with _changed(kerastuner_config, "DEBUG", worker), _changed(oracle_client, "TIMEOUT", patience):
+                super().search()
         except FatalError as error:
             raise InputError(str(error)) from error
         except grpc.RpcError as error:
@@ -127,20 +119,20 @@ class SearchTuner(BaseTuner):
         """Note that there is a trial to work on."""
         self._idle = self._abandoned = False
 
-    def _try_run_and_update_trial(self, trial: Any, *arguments: Any, **keywords: Any) -> None:
+    def _try_run_and_update_trial(self, trial: Any) -> None:
         with releasing_memory(), contextlib.ExitStack() as stack:
             if self._is_worker():
                 beat = heartbeat(self.oracle.create_trial, self.tuner_id, trial.trial_id)
                 self.reassigned = stack.enter_context(beat)
-            super()._try_run_and_update_trial(trial, *arguments, **keywords)
+            super()._try_run_and_update_trial(trial)
 
-    def _run_and_update_trial(self, trial: Any, *arguments: Any, **keywords: Any) -> None:
+    def _run_and_update_trial(self, trial: Any) -> None:
         try:
-            super()._run_and_update_trial(trial, *arguments, **keywords)
+            super()._run_and_update_trial(trial)
         except (InputError, OSError) as error:  # settings that fit no trial, or a full disk: not this trial's fault
             raise FatalError(str(error)) from error
 
-    def run_trial(self, trial: Any, *arguments: Any, **keywords: Any) -> dict[str, float]:
+    def run_trial(self, trial: Any) -> dict[str, float]:
         """Train one trial; return its objective.
 
         Raises:
@@ -148,10 +140,10 @@ class SearchTuner(BaseTuner):
             InputError: no trial of this search can be trained, or none can be written.
         """
         drawn = trial.hyperparameters.values
-        folder = self._trial_folder(trial.trial_id)
+        folder = Path(self.get_trial_dir(trial.trial_id))
         attempt = Attempt(self.plan, folder, drawn, self.deadline)
         if "tuner/trial_id" in drawn:
-            _copy_checkpoint(self._trial_folder(drawn["tuner/trial_id"]), folder)
+            _copy_checkpoint(Path(self.get_trial_dir(drawn["tuner/trial_id"])), folder)
 
         def on_epoch(epoch: Epoch) -> bool:
             if self.reassigned():
@@ -166,7 +158,7 @@ class SearchTuner(BaseTuner):
             )
             score = self.score(config, fitted)
         except DivergedError as error:
-            raise attempt.fail(" ".join(str(error).split())) from error
+            raise attempt.fail(reason_of(error)) from error
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             raise attempt.fail("out of memory; lower --batch-size or --image-size") from error
         except TrialReassignedError:
@@ -180,7 +172,7 @@ class SearchTuner(BaseTuner):
         if self._abandoned:
             return
         super().on_trial_end(trial)
-        folder = self._trial_folder(trial.trial_id)
+        folder = Path(self.get_trial_dir(trial.trial_id))
         if trial.status != "COMPLETED" and (journal := Journal.read(folder)) and not journal.reason:
             # An unexpected error. KerasTuner keeps it in the trial, but a worker's does not reach its chief.
             journal.outcome, journal.reason = "failed", (trial.message or "unknown").strip().splitlines()[-1]
@@ -193,9 +185,6 @@ class SearchTuner(BaseTuner):
         # KerasTuner names the file after the process, so a search begun without workers is not found with them.
         return str(Path(self.project_dir) / "tuner.json")
 
-    def _trial_folder(self, trial_id: str) -> Path:
-        return Path(self.project_dir) / f"trial_{trial_id}"
-
 
 def _copy_checkpoint(earlier: Path, folder: Path) -> None:
     """Let the trial in `folder` continue from the checkpoint of an earlier one (hyperband)."""
@@ -206,22 +195,11 @@ def _copy_checkpoint(earlier: Path, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _kerastuner_options(*, worker: bool) -> Iterator[None]:
-    """Set two of KerasTuner's module variables for the duration of the block.
-
-    KerasTuner prints the traceback of every failed trial. The leaderboard has its last line and trial.json the rest;
-    only a worker's traceback is nowhere but in its log. And it waits an hour for a chief that does not answer.
-    """
-    variables: list[tuple[Any, str, Any]] = [(keras_tuner_config, "DEBUG", worker)]
-    if worker:
-        from keras_tuner.src.distribute import oracle_client
-
-        variables.append((oracle_client, "TIMEOUT", kerastuner_roles.patience(kerastuner_roles.CHIEF_PATIENCE)))
-    before = [getattr(module, name) for module, name, _ in variables]
-    for module, name, value in variables:
-        setattr(module, name, value)
+def _changed(module: Any, name: str, value: Any) -> Iterator[None]:
+    """Change a variable of a module for the duration of the block."""
+    before = getattr(module, name)
+    setattr(module, name, value)
     try:
         yield
     finally:
-        for (module, name, _), value in zip(variables, before, strict=True):
-            setattr(module, name, value)
+        setattr(module, name, before)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import socket
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import stub_search as stub
 from pipeline.config import DataConfig, ModelConfig, RunConfig, SearchConfig
 from pneumo_tfds.program.errors import InputError
 from tuning.search import kerastuner_roles
 from tuning.search.journal import Journal
 from tuning.search.median_rule import below_median
 from tuning.search.objective import parse_objective, sensitivity_at
-from tuning.search.search_plan import Plan, dataset_identity
+from tuning.search.search_folder import SearchData
+from tuning.search.search_plan import Plan
 from tuning.session import run_search
 
 
@@ -112,9 +115,10 @@ def test_where_the_data_lie_does_not_matter_but_what_they_are_does(plan, tmp_pat
     for name, content in (("a", "{}"), ("b", "{}"), ("c", "[]")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "metadata.json").write_text(content)
-    counts = {"train": 8, "validation": 2}
-    assert dataset_identity(tmp_path / "a", counts, 32) == dataset_identity(tmp_path / "b", counts, 32)
-    assert dataset_identity(tmp_path / "a", counts, 32) != dataset_identity(tmp_path / "c", counts, 32)
+    train, validation = SimpleNamespace(count=8, image_size=32), SimpleNamespace(count=2, image_size=32)
+    a, b, c = (SearchData(tmp_path / name, train, validation).identity() for name in "abc")
+    assert a == b != c
+    assert a["images"] == {"train": 8, "validation": 2}
     made = plan()
     made.write(tmp_path / "search.json")
     moved = replace(made.start, data=DataConfig(dataset=tmp_path / "b"))
@@ -125,7 +129,7 @@ def test_the_winner_keeps_the_runs_epochs_and_takes_the_trials_values(plan):
     made = plan(trial_epochs=2)
     values = {"learning_rate": 3e-3, "dropout": 0.4, "l1": 0.0, "l2": 1e-5}
     winner = made.winner(values)
-    assert made.values(winner) == values
+    assert stub.values(made, winner) == values
     assert winner.fit.epochs == made.start.fit.epochs == 12
 
 

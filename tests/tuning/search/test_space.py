@@ -126,7 +126,7 @@ def test_a_bad_file_is_named(tmp_path, content):
 
 def test_a_grid_has_the_start_zero_and_both_ends():
     parameters, base = build_space([], None, START)
-    declared = {hp.name: hp for hp in hyperparameters(parameters, base, levels=3).space}
+    declared = {hp.name: hp for hp in hyperparameters(parameters, base, grid=True).space}
     rates = declared["learning_rate"].values
     assert rates == pytest.approx([1e-4, 1e-3, 1e-2])
     l2 = next(parameter for parameter in parameters if parameter.name == "l2")
