@@ -8,7 +8,7 @@ import types
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import options as flags
+from benchmarks import benchmark_options as flags
 from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.measuring.harness import Case, Record
 from pneumo_tfds.program.errors import InputError
