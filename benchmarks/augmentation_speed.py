@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from benchmarks.peers import keras_peers, opencv_peers
 from benchmarks.peers.keras_peers import CHANGES
 from pipeline.augmentation import augment, on_host
 from pipeline.config import AugmentConfig
-from pneumo_tfds.decode import decode
 from pneumo_tfds.program.parallel import one_thread_per_opencv_call
 
 SHAPES = ((64, 150), (32, 224))  # images in a batch, side in pixels
@@ -33,8 +31,7 @@ def measure_stage(options: BenchmarkOptions) -> list[Record]:
     found = image_folders.small(options.source, options.quick)
     records: list[Record] = []
     for batch, size in SHAPES:
-        files = (found.paths * batch)[:: max(1, len(found.paths) // batch)][:batch]
-        images = np.stack([decode(Path(path).read_bytes(), size, path) for path in files])
+        images, _ = found.decoded(batch, size)
         case = Case("augment", found.name, size, batch, options.workers, "one batch in memory", REFERENCE)
         records += measure(case, _contenders(images, options.workers), options.pace(seconds=0.8, rounds=5))
     return records
@@ -52,51 +49,44 @@ def _contenders(images: Batch, workers: int) -> list[Contender]:
     ]
 
 
-def _fused(images: Batch, compiled: bool, config: AugmentConfig = CHANGES) -> Callable[[], int]:
-    batch, size, steps = len(images), int(images.shape[1]), count()
-    pixels = tf.constant(images)
+def changes(size: int, compiled: bool = True, config: AugmentConfig = CHANGES) -> Callable[[Any, Any], Any]:
+    """Return what our training step does to its batch, given its images and random numbers, as a `tf.function`."""
 
-    def change(pixels: Any, uniform: Any) -> Any:
-        return augment.apply(pixels, augment.sample(uniform, config, size))
+    def change(images: Any, uniform: Any) -> Any:
+        return augment.apply(images, augment.sample(uniform, config, size))
 
-    changed = tf.function(change, jit_compile=compiled)
+    changed: Callable[[Any, Any], Any] = tf.function(change, jit_compile=compiled)
+    return changed
 
-    def work() -> int:
-        changed(pixels, augment.draw(SEED, next(steps), batch))
+
+def _fused(images: Batch, compiled: bool, config: AugmentConfig = CHANGES) -> Work:
+    pixels, change = tf.constant(images), changes(images.shape[1], compiled, config)
+    for step in count():
+        change(pixels, augment.draw(SEED, step, len(images)))
         _finish()
-        return batch
-
-    return work
+        yield len(images)
 
 
-def _host(images: Batch) -> Callable[[], int]:
-    batch, steps = len(images), count()
+def _host(images: Batch) -> Work:
     sample = on_host.sampler(CHANGES, images.shape[1])
-
-    def work() -> int:
-        on_host.apply(images, sample(augment.draw(SEED, next(steps), batch)))
-        return batch
-
-    return work
+    for step in count():
+        on_host.apply(images, sample(augment.draw(SEED, step, len(images))))
+        yield len(images)
 
 
-def _layers(images: Batch) -> Callable[[], int]:
+def _layers(images: Batch) -> Work:
     layers, pixels = keras_peers.five_layers(), tf.constant(images)
     # Not compiled: ImageProjectiveTransformV3, which they use, has no XLA kernel.
     changed = tf.function(lambda: layers(tf.cast(pixels, tf.float32), training=True))
-
-    def work() -> int:
+    while True:
         changed()
         _finish()
-        return len(images)
-
-    return work
+        yield len(images)
 
 
 def _generator(images: Batch, workers: int) -> Work:
-    changes = keras_peers.generator(True)
-    floats = images.astype(np.float32)
-    return _pooled(lambda row: changes.random_transform(floats[row]), len(images), workers)
+    random, floats = keras_peers.generator(True), images.astype(np.float32)
+    return _pooled(lambda row: random.random_transform(floats[row]), len(images), workers)
 
 
 def _opencv(images: Batch, workers: int) -> Work:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks import image_folders
 from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.image_folders import JpegFolder
-from benchmarks.measuring.harness import Case, Contender, Record, measure
+from benchmarks.measuring.harness import Case, Contender, Record, Work, measure
 from pneumo_tfds.decode.headers import read_header
 from pneumo_tfds.prepared import BuildOptions, build
 from pneumo_tfds.program.parallel import one_thread_per_opencv_call
@@ -62,41 +62,40 @@ def measure_stage(options: BenchmarkOptions) -> list[Record]:
 
 
 def _measure_table(found: JpegFolder, threads: int, options: BenchmarkOptions) -> list[Record]:
-    source = repeat_files(found.source, QUICK_IMAGES if options.quick else IMAGES)
-    paths = [found.folder / original(source, image).name for image in source.images]
+    source, originals = repeat_files(found.source, QUICK_IMAGES if options.quick else IMAGES)
+    paths = [found.folder / image.name for image in originals]
     flagged = [(path, decoder_flag(path)) for path in paths]
     case = Case("build", found.name, SIZE, 1, threads, f"{len(paths):,} images", LIMIT)
     contenders = [
-        Contender(LIMIT, lambda: partial(decode_bare, flagged, threads)),
-        Contender("ours: build", lambda: partial(build_ours, source, threads)),
-        Contender("peer: plain TFDS builder, JPEGs kept whole", lambda: partial(build_plain_tfds, source)),
-        Contender("peer: tf.io.decode_jpeg and tf.image.resize", lambda: partial(decode_by_tensorflow, paths, threads)),
+        Contender(LIMIT, partial(_repeated, decode_bare, flagged, threads)),
+        Contender("ours: build", partial(_repeated, build_ours, source, threads)),
+        Contender("peer: plain TFDS builder, JPEGs kept whole", partial(_repeated, build_plain_tfds, source)),
+        Contender(
+            "peer: tf.io.decode_jpeg and tf.image.resize", partial(_repeated, decode_by_tensorflow, paths, threads)
+        ),
     ]
     return measure(case, contenders, options.pace(seconds=2.0, rounds=5))
 
 
-def repeat_files(source: Source, count: int) -> Source:
-    """Return `source` with its files repeated under new names until there are `count` images.
+def _repeated(build: Callable[..., int], *arguments: Any) -> Work:
+    while True:
+        yield build(*arguments)
+
+
+def repeat_files(source: Source, count: int) -> tuple[Source, list[Image]]:
+    """Repeat the files of `source` under new names until there are `count` images; return them, and what each is of.
 
     Their size is -1, so that copies are not reported as duplicates.
     """
-    step = max(1, len(source.images) // count)  # taken evenly, so that both classes occur
-    files = source.images[::step]
+    files = image_folders.spread(source.images, count)
     originals: dict[str, Image] = {}
-    images = []
     for number in range(count):
         image = files[number % len(files)]
         path = Path(image.name)
-        name = f"{path.parent.as_posix()}/{path.stem}~{number // len(files)}{path.suffix}"
-        originals[name] = image
-        images.append(replace(image, name=name, size=-1))
-    return replace(source, images=tuple(sorted(images)), reader=RepeatingReader(source.reader, originals))
-
-
-def original(source: Source, image: Image) -> Image:
-    """Return the image whose file `image` stands for."""
-    reader = source.reader
-    return reader.originals[image.name] if isinstance(reader, RepeatingReader) else image
+        originals[f"{path.parent.as_posix()}/{path.stem}~{number // len(files)}{path.suffix}"] = image
+    images = sorted(replace(image, name=name, size=-1) for name, image in originals.items())
+    repeated = replace(source, images=tuple(images), reader=RepeatingReader(source.reader, originals))
+    return repeated, [originals[image.name] for image in images]
 
 
 def decoder_flag(path: Path) -> int:
@@ -135,36 +134,18 @@ def build_ours(source: Source, threads: int) -> int:
 def build_plain_tfds(source: Source) -> int:
     """Build it as in TFDS's guide, from a generator of files stored as they are, to be decoded in every epoch."""
     import tensorflow_datasets as tfds
-    from tensorflow_datasets.core import registered
 
-    def examples() -> Iterator[tuple[str, dict[str, Any]]]:
-        for image in source.images:
-            yield image.name, {"image": source.read(image), "label": image.label}
-
-    with registered.skip_registration():
-
-        class PlainXrays(tfds.core.GeneratorBasedBuilder):
-            """Files stored as they are."""
-
-            VERSION = tfds.core.Version("1.0.0")
-
-            def _info(self) -> Any:
-                features = {
-                    "image": tfds.features.Image(shape=(None, None, 1)),
-                    "label": tfds.features.ClassLabel(names=list(LABELS)),
-                }
-                return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
-
-            def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-                return {"train": examples()}
-
-            def _generate_examples(self) -> Any:
-                raise NotImplementedError
-
+    features = {
+        "image": tfds.features.Image(shape=(None, None, 1)),
+        "label": tfds.features.ClassLabel(names=list(LABELS)),
+    }
+    examples = ((image.name, {"image": source.read(image), "label": image.label}) for image in source.images)
     tfds.disable_progress_bar()
     silence = contextlib.redirect_stdout(io.StringIO())
     with tempfile.TemporaryDirectory(prefix="pneumo-benchmarks-") as folder, silence:
-        PlainXrays(data_dir=folder).download_and_prepare()
+        tfds.dataset_builders.store_as_tfds_dataset(
+            "plain_xrays", "1.0.0", tfds.features.FeaturesDict(features), {"train": examples}, data_dir=folder
+        )
     return len(source.images)
 
 

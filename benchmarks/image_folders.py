@@ -5,9 +5,11 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -16,9 +18,8 @@ import numpy.typing as npt
 from pneumo_tfds.decode import decode
 from pneumo_tfds.decode.headers import read_header
 from pneumo_tfds.phantoms.phantom_source import write_phantoms
-from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.progress import track
-from pneumo_tfds.sources.inventory import Image, Source
+from pneumo_tfds.sources.inventory import Source
 from pneumo_tfds.sources.opening import open_source
 
 SMALL = 224
@@ -28,6 +29,8 @@ FILES, QUICK_FILES = 4096, 1024
 LARGE_FILES, QUICK_LARGE_FILES = 256, 128
 """Number of phantoms of about 1,400 x 1,000 pixels; a run reads some of them more than once."""
 QUALITY = 95
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,12 @@ class JpegFolder:
         """Every file, sorted."""
         return sorted(str(path) for path in self.train.glob("*/*.jpeg"))
 
+    def decoded(self, count: int, size: int) -> tuple[npt.NDArray[np.uint8], list[str]]:
+        """Return `count` images taken evenly, uint8 `[n, S, S, 1]`, and their files; few files repeat."""
+        paths = self.paths
+        files = [paths[place * len(paths) // count] for place in range(count)]
+        return np.stack([decode(Path(path).read_bytes(), size, path) for path in files]), files
+
 
 @lru_cache(maxsize=2)
 def small(source: Path | None, quick: bool) -> JpegFolder:
@@ -68,7 +77,7 @@ def small(source: Path | None, quick: bool) -> JpegFolder:
             data = opened.read(image)
             header = read_header(data, image.name)
             if (header.format, header.width, header.height) != ("JPEG", SMALL, SMALL):
-                data = encode_jpeg(decode(data, SMALL, image.name), image.name)
+                data = _jpeg(decode(data, SMALL, image.name))
             _write(folder / "train" / image.label / f"{Path(image.name).stem}.jpeg", data)
         return JpegFolder(f"{source.name}, {SMALL}² JPEGs", folder)
     drawn = large(quick).paths
@@ -77,7 +86,7 @@ def small(source: Path | None, quick: bool) -> JpegFolder:
         for view in range(min(16, -(-count // len(drawn)))):
             turned = np.rot90(grey if view < 8 else 255 - grey, view % 4)
             place = folder / "train" / Path(path).parent.name / f"{number}_{view}_{Path(path).name}"
-            _write(place, encode_jpeg(np.ascontiguousarray(turned if view % 8 < 4 else turned[:, ::-1]), path))
+            _write(place, _jpeg(np.ascontiguousarray(turned if view % 8 < 4 else turned[:, ::-1])))
     return JpegFolder(f"phantoms, {SMALL}² JPEGs", folder)
 
 
@@ -101,12 +110,8 @@ def dataset(found: JpegFolder, image_size: int) -> Path:
     return prepare(found.folder, image_size, found.folder / "built")
 
 
-def encode_jpeg(grey: npt.NDArray[np.uint8], name: str) -> bytes:
-    """Return a grey image uint8 `[h, w]` or `[h, w, 1]` as JPEG."""
-    done, encoded = cv2.imencode(".jpeg", grey, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    if not done:
-        raise InputError(f"{name}: OpenCV could not encode it")
-    return encoded.tobytes()
+def _jpeg(grey: npt.NDArray[np.uint8]) -> bytes:
+    return cv2.imencode(".jpeg", grey, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
 
 
 def _write(place: Path, data: bytes) -> None:
@@ -114,10 +119,10 @@ def _write(place: Path, data: bytes) -> None:
     place.write_bytes(data)
 
 
-def spread(images: tuple[Image, ...], count: int) -> list[Image]:
-    """Return about `count` images taken evenly, so that the classes keep their proportions."""
-    step = max(1.0, len(images) / count)
-    return [images[int(place * step)] for place in range(min(count, len(images)))]
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """Return `count` items, or all if there are fewer, taken evenly, so that the classes keep their proportions."""
+    count = min(count, len(items))
+    return [items[place * len(items) // count] for place in range(count)]
 
 
 def _temporary() -> Path:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from benchmarks import cold_start
 from benchmarks.benchmark_options import BenchmarkOptions
-from benchmarks.measuring.harness import CannotRunError, Case, Contender, Pace, Record, measure
+from benchmarks.measuring.harness import CannotRunError, Case, Contender, Pace, Record, Work, measure
 
 IMAGE_SIZE = 150  # the study's
 BATCHES, QUICK_BATCHES = (1, 8, 32, 128), (1, 8)
@@ -107,23 +107,20 @@ def contender(name: str, load: Callable[[], Answer], file: Path, batch: Images) 
     """Return a runtime as a contender, with its latencies and the size of its file as details."""
     latencies: list[float] = []
 
-    def prepare() -> Callable[[], int]:
+    def run() -> Work:
         answer = load()
-
-        def work() -> int:
+        while True:
             start = time.perf_counter()
             answer(batch)
             latencies.append(time.perf_counter() - start)
-            return len(batch)
-
-        return work
+            yield len(batch)
 
     def details() -> Mapping[str, float]:
         settled = np.array(latencies[1:] or latencies) * 1000  # the first call compiles
         shares = {f"p{share} ms": round(float(np.percentile(settled, share)), 2) for share in (50, 95, 99)}
         return {**shares, "MB": round(size_in_bytes(file) / 1e6, 2)}
 
-    return Contender(name, prepare, keep=True, details=details, extra="train")
+    return Contender(name, run, keep=True, details=details, extra="train")
 
 
 def size_in_bytes(path: Path) -> int:
@@ -173,20 +170,9 @@ def tf_lite(path: Path, threads: int) -> Answer:
 
     if not path.is_file():
         raise CannotRunError("this TensorFlow has no TF-Lite")
-    interpreter = tf.lite.Interpreter(str(path), num_threads=threads)
-    place = interpreter.get_input_details()[0]["index"]
-    allocated: list[tuple[int, ...]] = []
-
-    def answer(batch: Images) -> Any:
-        if allocated != [batch.shape]:
-            interpreter.resize_tensor_input(place, batch.shape)
-            interpreter.allocate_tensors()
-            allocated[:] = [batch.shape]
-        interpreter.set_tensor(place, batch)
-        interpreter.invoke()
-        return [interpreter.get_tensor(output["index"]) for output in interpreter.get_output_details()]
-
-    return answer
+    runner = tf.lite.Interpreter(str(path), num_threads=threads).get_signature_runner()
+    (name,) = runner.get_input_details()
+    return lambda batch: runner(**{name: batch})
 
 
 def _ours(path: Path, threads: int) -> Answer:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import cv2
-import tensorflow as tf
 
 from benchmarks import image_folders
+from benchmarks.augmentation_speed import changes
 from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.image_folders import JpegFolder
 from benchmarks.measuring.harness import Case, Contender, Record, Work, measure
 from benchmarks.measuring.machine import write_bandwidth
 from benchmarks.peers import dali_peer, keras_peers, opencv_peers
-from benchmarks.peers.keras_peers import CHANGES
 from pipeline.augmentation import augment
 from pipeline.data.batches import training_batches
 from pipeline.data.split import StoredSplit, open_splits
@@ -63,13 +61,11 @@ def measure_table(
     contenders = [
         *_limits(found, size, workers),
         *(_records(found, size, augmented) if built else ()),
-        Contender("peer: ImageDataGenerator", keras_peers.image_data_generator(found.train, *asked)),
-        Contender("peer: image_dataset_from_directory", keras_peers.image_dataset(found.train, *asked)),
+        Contender("peer: ImageDataGenerator", partial(keras_peers.image_data_generator, found.train, *asked)),
+        Contender("peer: image_dataset_from_directory", partial(keras_peers.image_dataset, found.train, *asked)),
         Contender("peer: PyTorch DataLoader, OpenCV", opencv_peers.data_loader(files, batch, workers), ("torch",)),
-        Contender("peer: Grain, OpenCV", opencv_peers.grain_loader(files, batch, workers), ("grain",)),
-        Contender(
-            "peer: DALI on the CPU", dali_peer.pipeline(found.paths, *asked), ("nvidia.dali",), "dali", keep=True
-        ),
+        Contender("peer: Grain, OpenCV", partial(opencv_peers.grain_loader, files, batch, workers), ("grain",)),
+        Contender("peer: DALI on the CPU", partial(dali_peer.run, found.paths, *asked), ("nvidia.dali",), "dali", True),
     ]
     pace = options.pace(seconds=1.2, rounds=5) if built else options.pace(seconds=LARGE_SECONDS, rounds=3)
     return measure(case, contenders, pace)
@@ -121,16 +117,8 @@ def _batches(split: StoredSplit, epoch: int, augmented: bool) -> Iterator[int]:
     size = split.image_size
     for step, (images, labels) in enumerate(training_batches(split, BATCH, seed=SEED, epoch=epoch, cache="on")):
         if augmented:
-            _compiled_change(size)(images, augment.draw(SEED, epoch * 10_000 + step, BATCH)).numpy()
+            _compiled_changes(size)(images, augment.draw(SEED, epoch * 10_000 + step, BATCH)).numpy()
         yield len(labels)
 
 
-@lru_cache(maxsize=2)
-def _compiled_change(size: int) -> Callable[[Any, Any], Any]:
-    """Return what the training step does to its batch, compiled."""
-
-    def change(images: Any, uniform: Any) -> Any:
-        return augment.apply(images, augment.sample(uniform, CHANGES, size))
-
-    compiled: Callable[[Any, Any], Any] = tf.function(change, jit_compile=True)
-    return compiled
+_compiled_changes = lru_cache(maxsize=2)(changes)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import count, product
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks import image_folders
 from benchmarks.benchmark_options import BenchmarkOptions
@@ -17,10 +19,9 @@ from benchmarks.measuring.harness import CannotRunError, Case, Contender, Record
 from benchmarks.peers import keras_peers
 from pipeline.config import DataConfig, FitConfig, ModelConfig, ModelName, Precision, RunConfig, Switch
 from pipeline.data.split import Examples, MemorySplit
-from pipeline.devices.precision import Execution, choose
+from pipeline.devices.precision import choose
 from pipeline.networks import models
 from pipeline.training.step import Training
-from pneumo_tfds.decode import decode
 
 SIZE, BATCH = 150, 32  # the study's
 STEPS, QUICK_STEPS = 4, 2  # in a piece of work: one call of model.fit, one epoch of ours
@@ -32,13 +33,13 @@ def measure_stage(options: BenchmarkOptions) -> list[Record]:
     """Measure one table: `study` and `compact` in every setting, against the study's own way."""
     found = image_folders.small(options.source, options.quick)
     steps = QUICK_STEPS if options.quick else STEPS
-    train = _split(found.paths, steps * BATCH)
+    train = _split(*found.decoded(steps * BATCH, SIZE))
     names: tuple[ModelName, ...] = ("study", "compact")
     precisions: tuple[Precision, ...] = ("auto",) if options.quick else ("float32", "mixed_bfloat16", "mixed_float16")
     switches: tuple[Switch, ...] = ("off",) if options.quick else ("off", "on")
     settings = product(names, precisions, switches)
     contenders = [_ours(name, precision, xla, train) for name, precision, xla in settings]
-    contenders.append(Contender(REFERENCE, _study(found.train, steps, options.workers), keep=True))
+    contenders.append(Contender(REFERENCE, partial(_study, found.train, steps, options.workers), keep=True))
     case = Case("train", found.name, SIZE, BATCH, options.workers, _chosen(), REFERENCE)
     return measure(case, contenders, options.pace(seconds=1.0, rounds=3))
 
@@ -48,24 +49,27 @@ def _chosen() -> str:
     return f"auto is {execution.precision}{' with XLA' if execution.xla else ''} on this {execution.device}"
 
 
-def _split(paths: list[str], size: int) -> MemorySplit:
-    """Return a split of `size` images in memory; files are repeated if there are too few."""
-    chosen = [paths[place % len(paths)] for place in range(0, size * 7, 7)]  # sorted by class
-    images = np.stack([decode(Path(path).read_bytes(), SIZE, path) for path in chosen])
-    labels = np.array([Path(path).parent.name == "PNEUMONIA" for path in chosen], np.int64)
-    text = np.array(chosen, np.str_)
+def _split(images: npt.NDArray[np.uint8], files: list[str]) -> MemorySplit:
+    labels = np.array([Path(file).parent.name == "PNEUMONIA" for file in files], np.int64)
+    text = np.array(files, np.str_)
     return MemorySplit("train", Examples(images, labels, text, text, text))
 
 
 def _ours(name: ModelName, precision: Precision, xla: Switch, train: MemorySplit) -> Contender:
     waited: list[tuple[float, float]] = []
 
-    def prepare() -> Work:
+    def start() -> Work:
         fit = FitConfig(batch_size=BATCH, precision=precision, xla=xla, learning_rate=LEARNING_RATE)
         execution = choose(fit)
         if execution.note:
             raise CannotRunError(execution.note)
-        return _epochs(name, fit, execution, train, waited)
+        config = RunConfig(model=ModelConfig(model=name), fit=fit, data=DataConfig(image_size=SIZE, cache="on"))
+        own = replace(train, examples=replace(train.examples))  # with tensors of its own
+        training = Training(config, own, execution)
+        for number in count(1):
+            losses, seconds, waiting = training.epoch(number, name)
+            waited.append((seconds, waiting))
+            yield len(losses) * BATCH
 
     def details() -> Mapping[str, float]:
         after_first = waited[1:]
@@ -73,39 +77,21 @@ def _ours(name: ModelName, precision: Precision, xla: Switch, train: MemorySplit
         return {"waiting for input, %": 100 * sum(part for _, part in after_first) / seconds} if seconds else {}
 
     words = precision if xla == "off" else f"{precision}, XLA"
-    return Contender(f"ours: {name}, {words}", prepare, keep=True, details=details)
+    return Contender(f"ours: {name}, {words}", start, keep=True, details=details)
 
 
-def _epochs(
-    name: ModelName, fit: FitConfig, execution: Execution, train: MemorySplit, waited: list[tuple[float, float]]
-) -> Work:
-    config = RunConfig(model=ModelConfig(model=name), fit=fit, data=DataConfig(image_size=SIZE, cache="on"))
-    training = Training(config, replace(train, examples=replace(train.examples)), execution)  # with tensors of its own
-    for number in count(1):
-        losses, seconds, waiting = training.epoch(number, name)
-        waited.append((seconds, waiting))
-        yield len(losses) * BATCH
-
-
-def _study(folder: Path, steps: int, workers: int) -> Callable[[], Callable[[], int]]:
-    """Return what prepares the same network in `model.fit` with Keras's defaults, fed by ImageDataGenerator.
+def _study(folder: Path, steps: int, workers: int) -> Work:
+    """Train the same network by `model.fit` with Keras's defaults, fed by ImageDataGenerator.
 
     The defaults are float32, and XLA if every layer can be compiled, also on a CPU.
     """
-
-    def prepare() -> Callable[[], int]:
-        keras.utils.set_random_seed(0)
-        network = models.build(ModelConfig(model="study"), SIZE)
-        network.compile(
-            optimizer=keras.optimizers.RMSprop(LEARNING_RATE), loss=keras.losses.BinaryCrossentropy(from_logits=True)
-        )
-        batches: Any = keras_peers.flow(folder, SIZE, BATCH, augmented=True)
-        batches.workers = workers
-
-        def work() -> int:
-            network.fit(batches, steps_per_epoch=steps, epochs=1, verbose=0)
-            return steps * BATCH
-
-        return work
-
-    return prepare
+    keras.utils.set_random_seed(0)
+    network = models.build(ModelConfig(model="study"), SIZE)
+    network.compile(
+        optimizer=keras.optimizers.RMSprop(LEARNING_RATE), loss=keras.losses.BinaryCrossentropy(from_logits=True)
+    )
+    batches: Any = keras_peers.flow(folder, SIZE, BATCH, augmented=True)
+    batches.workers = workers
+    while True:
+        network.fit(batches, steps_per_epoch=steps, epochs=1, verbose=0)
+        yield steps * BATCH

@@ -43,9 +43,7 @@ def write(path: Path, records: Sequence[Record]) -> None:
         axis.set_xlim(right=max(rates) * 6)
         axis.tick_params(labelsize=7)
         axis.set_xlabel("images/s, logarithmic", fontsize=7)
-        size = f"{case.image_size}², batch {case.batch_size}, {case.threads} threads"
-        words = filter(None, (case.stage, case.source, case.case, size))
-        axis.set_title(", ".join(words), fontsize=8, loc="left")
+        axis.set_title(case.title, fontsize=8, loc="left")
         axis.spines[["top", "right"]].set_visible(False)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150)

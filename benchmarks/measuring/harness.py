@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -17,8 +17,9 @@ from typing import Any
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.progress import track
 
-Work = Iterator[int]
-"""Each `next` does one piece of work, usually a batch, and returns its number of images."""
+Work = Generator[int, None, None]
+"""Each `next` does one piece of work, usually a batch, and returns its number of images. Closing it releases what it
+holds, such as worker processes and files."""
 
 OURS, PEER, LIMIT = "ours", "peer", "limit"
 
@@ -27,30 +28,22 @@ class CannotRunError(RuntimeError):
     """Raised by a contender that cannot run on this machine; it is listed with the message as the reason."""
 
 
-def _no_details() -> Mapping[str, float]:
-    return {}
-
-
 @dataclass(frozen=True)
 class Contender:
     """One way to do the work of a table."""
 
     name: str
     """`ours: ...`, `peer: ...` or `limit: ...`."""
-    prepare: Callable[[], Work | Callable[[], int]]
-    """Prepares outside the measured time. Returns an iterator, or a function that is called repeatedly."""
+    start: Callable[[], Work]
+    """Returns the work. What it does before its first `next` has ended is not measured."""
     needs: tuple[str, ...] = ()
     """Modules that must be installed."""
     extra: str = "peers"
     """The extra of this project that installs them."""
     keep: bool = False
-    """Prepare once and continue in later runs, for compiled steps; otherwise every run is prepared anew."""
-    details: Callable[[], Mapping[str, float]] = _no_details
+    """Start once and continue in later runs, for compiled steps; otherwise every run starts anew."""
+    details: Callable[[], Mapping[str, float]] = dict
     """Called after the last run for more figures, such as the share of time spent waiting; each becomes a column."""
-
-    def __post_init__(self) -> None:
-        if self.name.split(":")[0] not in (OURS, PEER, LIMIT):
-            raise ValueError(f"contender {self.name!r} must begin with {OURS}:, {PEER}: or {LIMIT}:")
 
     def missing(self) -> str:
         """Return what must be installed first; empty if nothing."""
@@ -76,6 +69,13 @@ class Case:
     """What else distinguishes this table, such as "augmented"."""
     against: str = ""
     """The contender that ratios refer to; empty for the fastest peer."""
+
+    @property
+    def title(self) -> str:
+        """The title of this table."""
+        case = f", {self.case}" if self.case else ""
+        shape = f"{self.image_size} x {self.image_size}, batches of {self.batch_size}"
+        return f"{self.stage}: {self.source}{case}, {shape}, {self.threads} threads each"
 
 
 @dataclass(frozen=True)
@@ -126,10 +126,6 @@ class Pace:
     seconds: float
     """A run ends with the batch that exceeds this."""
 
-    def __post_init__(self) -> None:
-        if self.rounds < 1 or self.seconds <= 0:
-            raise ValueError(f"a pace needs at least one round and some time, not {self.rounds} of {self.seconds} s")
-
 
 def measure(case: Case, contenders: Sequence[Contender], pace: Pace) -> list[Record]:
     """Run each contender `pace.rounds` times in turn; return a record of each, in their order.
@@ -140,26 +136,25 @@ def measure(case: Case, contenders: Sequence[Contender], pace: Pace) -> list[Rec
     notes = {contender.name: contender.missing() for contender in contenders}
     runs: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     kept: dict[str, Work] = {}
-    turns = [contender for _ in range(pace.rounds) for contender in contenders]
-    for contender in track(turns, f"{case.stage} {case.case}".strip()):
-        if notes[contender.name]:
+    for contender in track([*contenders] * pace.rounds, f"{case.stage} {case.case}".strip()):
+        name = contender.name
+        if notes[name]:
             continue
         try:
-            work = kept.pop(contender.name, None) or _prepared(contender)
-            runs[contender.name].append(images_per_second(work, pace.seconds, contender.name))
+            work = kept.pop(name, None) or contender.start()
+            runs[name].append(images_per_second(work, pace.seconds, name))
         except CannotRunError as error:
-            notes[contender.name] = str(error)
-            runs[contender.name].clear()
+            notes[name] = str(error)
+            runs[name].clear()
             continue
         if contender.keep:
-            kept[contender.name] = work
+            kept[name] = work
         else:
-            _close(work)
+            work.close()
     details = {contender.name: contender.details() for contender in contenders if runs[contender.name]}
     for work in kept.values():
-        _close(work)
-    names = [contender.name for contender in contenders]
-    return [Record(case, name, tuple(runs[name]), notes[name], details.get(name, {})) for name in names]
+        work.close()
+    return [Record(case, name, tuple(found), notes[name], details.get(name, {})) for name, found in runs.items()]
 
 
 def images_per_second(work: Work, seconds: float, name: str = "a contender") -> float:
@@ -179,23 +174,6 @@ def images_per_second(work: Work, seconds: float, name: str = "a contender") -> 
     if not images:
         raise InputError(f"--source is too small for {name}: it yields one batch, and the first is not counted")
     return images / elapsed
-
-
-def _prepared(contender: Contender) -> Work:
-    prepared = contender.prepare()
-    return prepared if isinstance(prepared, Iterator) else _repeated(prepared)
-
-
-def _repeated(work: Callable[[], int]) -> Work:
-    while True:
-        yield work()
-
-
-def _close(work: Work) -> None:
-    """Close a generator, so that it stops its worker processes and removes its files."""
-    close = getattr(work, "close", None)
-    if close:
-        close()
 
 
 def _installed(module: str) -> bool:

@@ -18,7 +18,7 @@ class Sheet:
 
     title: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: list[tuple[str, ...]]
 
 
 def sheets(records: Iterable[Record]) -> list[Sheet]:
@@ -50,52 +50,32 @@ def _sheet(case: Case, records: list[Record]) -> Sheet:
     base = reference(records)
     details = list(dict.fromkeys(name for record in records for name in record.details))
     limited = any(record.kind == LIMIT and record.runs for record in records)
-    columns = ("contender", f"× {base.contender.split(': ')[-1]}" if base else "×", "images/s", "spread")
-    rows = tuple(_row(record, base, records, details, limited) for record in records)
-    title = ", ".join(
-        part
-        for part in (
-            f"{case.stage}: {case.source}",
-            case.case,
-            f"{case.image_size} x {case.image_size}",
-            f"batches of {case.batch_size}",
-            f"{case.threads} threads each",
-        )
-        if part
-    )
-    return Sheet(title, (*columns, *(("of limit",) if limited else ()), *details), rows)
-
-
-def _row(
-    record: Record, base: Record | None, records: Sequence[Record], details: Sequence[str], limited: bool
-) -> tuple[str, ...]:
-    if not record.runs or base is None:
-        return (record.contender, "–", record.note, "", *(("",) if limited else ()), *("" for _ in details))
-    share = share_of_limit(record, records)
-    return (
-        record.contender,
-        f"{record.ratio(base):.2f}",
-        _rate(record.images_per_second),
-        f"{_rate(min(record.runs))} to {_rate(max(record.runs))}",
-        *((f"{share:.0%}" if share is not None else "",) if limited else ()),
-        *(_figure(record.details.get(name)) for name in details),
-    )
+    ratio = f"× {base.contender.split(': ')[-1]}" if base else "×"
+    columns = ("contender", ratio, "images/s", "spread", *(("of limit",) if limited else ()), *details)
+    rows: list[tuple[str, ...]] = []
+    for record in records:
+        if not record.runs or base is None:
+            rows.append((record.contender, "–", record.note, *[""] * (len(columns) - 3)))
+            continue
+        share = share_of_limit(record, records)
+        slowest, median, fastest = map(_rate, (min(record.runs), record.images_per_second, max(record.runs)))
+        row = [record.contender, f"{record.ratio(base):.2f}", median, f"{slowest} to {fastest}"]
+        row += ["" if share is None else f"{share:.0%}"] if limited else []
+        row += [f"{record.details[name]:,.4g}" if name in record.details else "" for name in details]
+        rows.append(tuple(row))
+    return Sheet(case.title, columns, rows)
 
 
 def _rate(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:,.4g}"
-
-
 def show(records: Iterable[Record], console: Console) -> None:
     """Print every sheet; our rows are bold."""
     for sheet in sheets(records):
         table = Table(title=sheet.title, title_justify="left")
-        for number, name in enumerate(sheet.columns):
-            table.add_column(name, justify="left" if number == 0 else "right")
+        for name in sheet.columns:
+            table.add_column(name, justify="right" if table.columns else "left")
         for row in sheet.rows:
             table.add_row(*row, style="bold" if row[0].startswith(OURS) else None)
         console.print(table)
@@ -105,10 +85,9 @@ def markdown(records: Iterable[Record], machine: str) -> str:
     """Return every sheet as Markdown, below the description of the machine."""
     parts = [f"Machine: {machine}.\n"]
     for sheet in sheets(records):
-        lines = [f"**{sheet.title}**", "", _line(sheet.columns)]
-        lines.append("|" + "|".join(" --- " if number == 0 else " ---: " for number in range(len(sheet.columns))) + "|")
-        lines.extend(_line([f"**{cell}**" if number == 0 and cell.startswith(OURS) else cell
-                            for number, cell in enumerate(row)]) for row in sheet.rows)  # fmt: skip
+        lines = [f"**{sheet.title}**", "", _line(sheet.columns), _line(["---", *["---:"] * (len(sheet.columns) - 1)])]
+        for name, *figures in sheet.rows:
+            lines.append(_line([f"**{name}**" if name.startswith(OURS) else name, *figures]))
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.measuring.harness import Work
@@ -11,25 +11,15 @@ from pneumo_tfds.program.quiet import standard_error_held_back
 SEED = 0
 
 
-def pipeline(
-    paths: Sequence[str], image_size: int, batch_size: int, workers: int, augmented: bool
-) -> Callable[[], Work]:
-    """Return what prepares DALI's pipeline with `workers` threads."""
+def run(paths: Sequence[str], image_size: int, batch_size: int, workers: int, augmented: bool) -> Work:
+    """Run DALI's pipeline with `workers` threads."""
+    with standard_error_held_back():  # it reports that GPU decoders, which are not used, cannot be loaded
+        from nvidia.dali import pipeline_def
 
-    def prepare() -> Work:
-        with standard_error_held_back():  # it reports that GPU decoders, which are not used, cannot be loaded
-            from nvidia.dali import pipeline_def
-
-            define = pipeline_def(_graph)
-            threads = {"num_threads": workers, "device_id": None}
-            built = define(list(paths), image_size, augmented, batch_size=batch_size, seed=SEED, **threads)
-            built.build()
-        return _run(built, batch_size)
-
-    return prepare
-
-
-def _run(built: Any, batch_size: int) -> Work:
+        define = pipeline_def(_graph)
+        threads = {"num_threads": workers, "device_id": None}
+        built = define(list(paths), image_size, augmented, batch_size=batch_size, seed=SEED, **threads)
+        built.build()
     while True:
         built.run()[0].as_array()
         yield batch_size

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from io import StringIO
@@ -56,38 +55,29 @@ def flow(folder: Path, image_size: int, batch_size: int, augmented: bool) -> Any
         )  # fmt: skip
 
 
-def image_data_generator(
-    folder: Path, image_size: int, batch_size: int, workers: int, augmented: bool
-) -> Callable[[], Work]:
-    """Return what prepares ImageDataGenerator with `workers` threads, as `model.fit(..., workers)` runs it."""
-
-    def prepare() -> Work:
-        batches = flow(folder, image_size, batch_size, augmented)
-        full = batches.n // batch_size
-        return _threaded(lambda step: len(batches[step % full][1]), workers)
-
-    return prepare
-
-
-def image_dataset(folder: Path, image_size: int, batch_size: int, workers: int, augmented: bool) -> Callable[[], Work]:
-    """Return what prepares image_dataset_from_directory with `workers` threads, prefetching, the layers mapped."""
-
-    def prepare() -> Work:
-        dataset = keras.utils.image_dataset_from_directory(
-            folder, labels="inferred", label_mode="int", color_mode="grayscale", batch_size=batch_size,
-            image_size=(image_size, image_size), seed=SEED, verbose=False,
-        )  # fmt: skip
-        if augmented:
-            layers = five_layers()
-            dataset = dataset.map(lambda images, labels: (layers(images, training=True), labels), tf.data.AUTOTUNE)
-        options = tf.data.Options()
-        options.threading.private_threadpool_size = workers
-        return (len(labels) for _, labels in dataset.repeat().prefetch(tf.data.AUTOTUNE).with_options(options))
-
-    return prepare
+def image_dataset(folder: Path, image_size: int, batch_size: int, workers: int, augmented: bool) -> Work:
+    """Run image_dataset_from_directory with `workers` threads, prefetching, the layers mapped."""
+    dataset = keras.utils.image_dataset_from_directory(
+        folder, labels="inferred", label_mode="int", color_mode="grayscale", batch_size=batch_size,
+        image_size=(image_size, image_size), seed=SEED, verbose=False,
+    )  # fmt: skip
+    if augmented:
+        layers = five_layers()
+        dataset = dataset.map(lambda images, labels: (layers(images, training=True), labels), tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = workers
+    for _, labels in dataset.repeat().prefetch(tf.data.AUTOTUNE).with_options(options):
+        yield len(labels)
 
 
-def _threaded(work: Callable[[int], int], workers: int) -> Work:
+def image_data_generator(folder: Path, image_size: int, batch_size: int, workers: int, augmented: bool) -> Work:
+    """Run ImageDataGenerator with `workers` threads, as `model.fit(..., workers)` runs it."""
+    batches = flow(folder, image_size, batch_size, augmented)
+    full = batches.n // batch_size
+
+    def work(step: int) -> int:
+        return len(batches[step % full][1])
+
     # Not `ordered_map`: it keeps 16 items a worker in flight, here batches, more than a measurement may find finished.
     with ThreadPoolExecutor(workers) as pool:
         under_way = deque(pool.submit(work, step) for step in range(2 * workers))

@@ -8,8 +8,9 @@ which makes it slightly cheaper.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -62,42 +63,32 @@ def changed(grey: NDArray[Any], random: np.random.Generator) -> NDArray[np.float
 
 
 def data_loader(files: Files, batch_size: int, workers: int) -> Callable[[], Work]:
-    """Return what prepares PyTorch's DataLoader with `workers` processes, which are kept from run to run."""
-    loaders: list[Any] = []
+    """Return what starts PyTorch's DataLoader with `workers` processes, which are kept from run to run."""
 
-    def prepare() -> Work:
+    @cache
+    def loader() -> Any:
         from torch.utils.data import DataLoader
 
-        if not loaders:
-            # Spawned: forking a process in which TensorFlow has threads can hang.
-            loader = DataLoader(
-                files, batch_size, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=True,
-                multiprocessing_context="spawn", worker_init_fn=_one_thread,
-            )  # fmt: skip
-            loaders.append(loader)
-            started = iter(loader)
-            for _ in range(2 * workers):  # until every process has started: their imports are not measured
-                next(started)
-        return (len(batch) for _ in count() for batch in loaders[0])
+        # Spawned: forking a process in which TensorFlow has threads can hang.
+        made = DataLoader(
+            files, batch_size, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=True,
+            multiprocessing_context="spawn", worker_init_fn=_one_thread,
+        )  # fmt: skip
+        started = iter(made)
+        for _ in range(2 * workers):  # until every process has started: their imports are not measured
+            next(started)
+        return made
 
-    return prepare
+    return lambda: (len(batch) for _ in count() for batch in loader())
 
 
-def grain_loader(files: Files, batch_size: int, workers: int) -> Callable[[], Work]:
-    """Return what prepares Grain's dataset, read by `workers` threads."""
+def grain_loader(files: Files, batch_size: int, workers: int) -> Work:
+    """Run Grain's dataset, read by `workers` threads."""
+    import grain
 
-    def prepare() -> Work:
-        import grain
-
-        dataset = grain.MapDataset.source(files).shuffle(seed=SEED).repeat().batch(batch_size, drop_remainder=True)
-        options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=2 * workers)
-        return _lengths(iter(dataset.to_iter_dataset(options)))
-
-    return prepare
-
-
-def _lengths(batches: Iterator[Any]) -> Work:
-    for batch in batches:
+    dataset = grain.MapDataset.source(files).shuffle(seed=SEED).repeat().batch(batch_size, drop_remainder=True)
+    options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=2 * workers)
+    for batch in dataset.to_iter_dataset(options):
         yield len(batch)
 
 

@@ -22,7 +22,7 @@ RENAMED = {
     ("search", "confirm"): "confirm_top",
     ("search", "seeds"): "confirm_seeds",
 }
-"""(Group, name in runs made before 0.2) to today's name."""
+"""(Group, name in runs made before the renaming) to today's name."""
 
 PLAINER = {
     "unexpected_keyword_argument": "there is no such setting",

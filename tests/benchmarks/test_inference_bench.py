@@ -21,8 +21,8 @@ def test_latencies_leave_out_the_first_call_and_sizes_are_of_the_file(tmp_path):
     contender = inference_speed.contender(
         "ours: x", lambda: answer, tmp_path / "model", np.zeros((3, 2, 2, 1), np.uint8)
     )
-    work = contender.prepare()
-    assert [work() for _ in range(20)] == [3] * 20
+    work = contender.start()
+    assert [next(work) for _ in range(20)] == [3] * 20
     details = contender.details()
     assert 1 <= details["p50 ms"] <= details["p95 ms"] <= details["p99 ms"] < 900
     assert details["MB"] == 2.0
@@ -85,7 +85,7 @@ def test_every_runtime_is_measured_on_its_own_file_at_each_batch_size(tmp_path, 
 
     def measure(case, contenders, pace):
         tables.append((case.batch_size, case.threads))
-        assert [contender.prepare()() for contender in contenders] == [case.batch_size] * len(contenders)
+        assert [next(contender.start()) for contender in contenders] == [case.batch_size] * len(contenders)
         return [contender.name for contender in contenders]
 
     runtimes = {name: (runtime(name), file) for name, (_, file) in inference_speed.RUNTIMES.items()}

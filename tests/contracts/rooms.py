@@ -56,7 +56,7 @@ MAY_USE = {
     "benchmarks": (
         "pneumo_tfds pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pneumo_tfds.phantoms pipeline.config "
         "pipeline.run_folder pipeline.devices pipeline.augmentation pipeline.data pipeline.networks pipeline.training "
-        "tuning tuning.search export.graph export.inference measuring peers"
+        "export.graph export.inference measuring peers"
     ),
 }  # fmt: skip
 

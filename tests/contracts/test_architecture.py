@@ -19,7 +19,6 @@ COMMANDS = [
     "pipeline.compare",
     "pipeline.ladder",
     "tuning",
-    "benchmarks.search_cost",
     "export",
     "export.check",
     "export.predict",

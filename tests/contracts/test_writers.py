@@ -31,7 +31,6 @@ ELSEWHERE = {
     "pipeline/run_folder/model_file.py": "the temporary file of the function above it",
     "export/export_run.py": "candidates, in a temporary folder",
     "export/inference/outputs.py": "a file that `replacing` holds open",
-    "benchmarks/search_cost.py": "a temporary folder",
     "tuning/local_workers.py": "the logs of workers, line after line",
     "benchmarks/inference_speed.py": "a temporary folder",
     "benchmarks/image_folders.py": "a temporary folder",

@@ -424,10 +424,6 @@ CASES = (
     Bad("search-port-taken", "tuning --run-dir out", "a chief's port that is in use", "the chief cannot listen",
         lambda place: place.environment(
             KERASTUNER_ORACLE_IP="127.0.0.1", KERASTUNER_ORACLE_PORT=str(place.port()), KERASTUNER_TUNER_ID="chief")),
-    Bad("cost-dataset", "benchmarks.search_cost memory --dataset none", "a dataset that is not there",
-        "holds no built dataset"),
-    Bad("cost-trials", f"benchmarks.search_cost memory --dataset {D} --trials 0", "no trials",
-        "--max-trials is 0", _taking("data")),
     # Exporting.
     Bad("export-nothing", "export none", "a run that is not there", "none is not a folder"),
     Bad("export-images", "export run --parity-images -1", "fewer images than none", "--parity-images is -1"),
@@ -550,11 +546,7 @@ def markdown() -> str:
 
 def _command(case: Bad) -> str:
     module, word = case.line.split()[:2]
-    return (
-        f"{module} {word}"
-        if module in ("pneumo_tfds", "benchmarks.search_cost") and case.name != "command-unknown"
-        else module
-    )
+    return f"{module} {word}" if module == "pneumo_tfds" and case.name != "command-unknown" else module
 
 
 if __name__ == "__main__":

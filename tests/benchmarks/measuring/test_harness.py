@@ -61,40 +61,35 @@ def test_contenders_take_turns(clock):
     order = []
 
     def contender(name):
-        def prepare():
+        def start():
             order.append(name)
             return paced(clock, 1.0)()
 
-        return Contender(f"ours: {name}", prepare)
+        return Contender(f"ours: {name}", start)
 
     measure(CASE, [contender("a"), contender("b"), contender("c")], Pace(2, 2.0))
     assert order == ["a", "b", "c", "a", "b", "c"]
 
 
-def test_kept_contender_is_prepared_once_and_others_anew(clock):
-    prepared = []
+def test_kept_contender_is_started_once_and_others_anew(clock):
+    started = []
 
     def contender(name, keep):
-        def prepare():
-            prepared.append(name)
-            return lambda: advance(clock)
+        def start():
+            started.append(name)
+            return paced(clock, 1.0)()
 
-        return Contender(name, prepare, keep=keep)
+        return Contender(name, start, keep=keep)
 
     records = measure(CASE, [contender("ours: kept", True), contender("peer: fresh", False)], Pace(3, 2.0))
-    assert prepared == ["ours: kept", "peer: fresh", "peer: fresh", "peer: fresh"]
+    assert started == ["ours: kept", "peer: fresh", "peer: fresh", "peer: fresh"]
     assert [len(record.runs) for record in records] == [3, 3]
-
-
-def advance(clock):
-    clock.now += 1.0
-    return 1
 
 
 def test_generator_is_closed_after_each_run(clock):
     closed = []
 
-    def prepare():
+    def start():
         try:
             while True:
                 clock.now += 1.0
@@ -102,7 +97,7 @@ def test_generator_is_closed_after_each_run(clock):
         finally:
             closed.append(True)
 
-    measure(CASE, [Contender("ours: a", prepare)], Pace(3, 2.0))
+    measure(CASE, [Contender("ours: a", start)], Pace(3, 2.0))
     assert len(closed) == 3
 
 
@@ -119,10 +114,10 @@ def test_missing_parent_package_is_missing_too(clock):
 
 
 def test_contender_that_cannot_run_is_listed_with_its_reason(clock):
-    def prepare():
+    def start():
         raise CannotRunError("this CPU only emulates it")
 
-    records = measure(CASE, [Contender("ours: a", prepare), Contender("ours: b", paced(clock, 1.0))], Pace(2, 1.0))
+    records = measure(CASE, [Contender("ours: a", start), Contender("ours: b", paced(clock, 1.0))], Pace(2, 1.0))
     assert records[0].note == "this CPU only emulates it"
     assert records[0].runs == ()
     assert len(records[1].runs) == 2
@@ -144,11 +139,6 @@ def test_details_are_asked_for_after_the_last_run(clock):
     (record,) = measure(CASE, [Contender("ours: a", paced(clock, 1.0), details=details)], Pace(2, 2.0))
     assert record.details == {"waiting, %": 3.0}
     assert len(calls) == 1
-
-
-def test_name_says_whose_contender_it_is():
-    with pytest.raises(ValueError, match="must begin with"):
-        Contender("fast one", lambda: iter([]))
 
 
 def test_ratio_is_the_median_of_the_rounds_ratios():
