@@ -50,16 +50,13 @@ class Devices:
             return values
         local = self.replicas // self.cluster.workers
 
-        def split(value: Any) -> Any:
+        def rows_of_replica(value: Any, context: Any) -> Any:
             rows = len(value) // local
+            first = context.replica_id_in_sync_group % local * rows
+            return tf.convert_to_tensor(value[first : first + rows])
 
-            def of_replica(context: Any) -> Any:
-                first = context.replica_id_in_sync_group % local * rows
-                return tf.convert_to_tensor(value[first : first + rows])
-
-            return self.strategy.experimental_distribute_values_from_function(of_replica)
-
-        return tuple(map(split, values))
+        distribute = self.strategy.experimental_distribute_values_from_function
+        return tuple(distribute(functools.partial(rows_of_replica, value)) for value in values)
 
     def sum(self, values: Any) -> Any:
         """Sum what `strategy.run` returned for each replica, over all machines."""
