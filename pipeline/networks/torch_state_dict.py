@@ -26,15 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumo_tfds.program.errors import InputError, reason_of
+from pneumo_tfds.program.npz import DAMAGE
 
 LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 ORDERED_DICT, REBUILD_TENSOR = "collections OrderedDict", "torch._utils _rebuild_tensor_v2"
 STORAGES: dict[str, np.dtype[Any]] = {"torch FloatStorage": np.dtype("<f4"), "torch LongStorage": np.dtype("<i8")}
 ENCRYPTED = 1  # bit of a zip entry's flags
-DAMAGE = (
-    ValueError, IndexError, KeyError, TypeError, OverflowError, EOFError, NotImplementedError,
-    struct.error, zipfile.BadZipFile,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,8 +77,8 @@ def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
         return _from_zip(content) if content.startswith(b"PK\x03\x04") else _from_legacy(content)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {reason_of(error)}; give a .pth file of weights") from error
-    except DAMAGE as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+    except (*DAMAGE, TypeError) as error:
+        reason = reason_of(error)
         hint = "give a file that torch.save(model.state_dict(), PATH) wrote"
         raise InputError(f"{path} is damaged or not a plain state dict ({reason:.120}); {hint}") from error
 
@@ -105,7 +102,8 @@ def _from_zip(content: bytes) -> dict[str, NDArray[Any]]:
             raise ValueError("its numbers are not little-endian")
         tensors = _tensors(_Machine().run(BytesIO(read(pickles[0]))))
         storages = {tensor.storage.key for tensor in tensors.values()}
-        return _arrays(tensors, {key: read(f"{root}data/{key}") for key in storages})
+        data = {key: read(f"{root}data/{key}") for key in storages}
+    return {name: _array(name, tensor, data[tensor.storage.key]) for name, tensor in tensors.items()}
 
 
 def _from_legacy(content: bytes) -> dict[str, NDArray[Any]]:
@@ -123,7 +121,7 @@ def _from_legacy(content: bytes) -> dict[str, NDArray[Any]]:
         if count != expected:
             raise ValueError(f"storage {key} has {count} numbers instead of {expected}")
         data[key] = stream.read(count * storages[key].kind.itemsize)
-    return _arrays(tensors, data)
+    return {name: _array(name, tensor, data[tensor.storage.key]) for name, tensor in tensors.items()}
 
 
 def _tensors(value: Any) -> dict[str, _Tensor]:
@@ -133,10 +131,6 @@ def _tensors(value: Any) -> dict[str, _Tensor]:
         if not isinstance(tensor, _Tensor):
             raise ValueError(f"its entry {name:.60} is not a tensor")
     return value
-
-
-def _arrays(tensors: dict[str, _Tensor], data: dict[str, bytes]) -> dict[str, NDArray[Any]]:
-    return {name: _array(name, tensor, data[tensor.storage.key]) for name, tensor in tensors.items()}
 
 
 def _array(name: str, tensor: _Tensor, data: bytes) -> NDArray[Any]:
