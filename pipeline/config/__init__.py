@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.config.groups import (
     AugmentConfig,
+    BuiltDataset,
     DataConfig,
     EvaluationConfig,
     FitConfig,
@@ -19,6 +20,6 @@ from pipeline.config.groups import (
 )
 
 __all__ = [
-    "AugmentConfig", "DataConfig", "EvaluationConfig", "FitConfig", "HoldOut", "ModelConfig", "ModelName", "Precision",
-    "RunCommand", "RunConfig", "SearchConfig", "Switch", "WeightsError",
+    "AugmentConfig", "BuiltDataset", "DataConfig", "EvaluationConfig", "FitConfig", "HoldOut", "ModelConfig",
+    "ModelName", "Precision", "RunCommand", "RunConfig", "SearchConfig", "Switch", "WeightsError",
 ]  # fmt: skip

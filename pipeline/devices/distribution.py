@@ -12,13 +12,11 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from pipeline.config import FitConfig
-from pipeline.devices.replicated_layers import replicated
 from pipeline.devices.tf_config import Cluster, read_cluster
 from pneumo_tfds.program.errors import InputError
 
@@ -34,10 +32,6 @@ class Devices:
     def replicas(self) -> int:
         """Copies of the network, on all machines together."""
         return int(self.strategy.num_replicas_in_sync)
-
-    def replicated(self, network: keras.Model) -> keras.Model:
-        """Return the network to train: the one given, or its replicas on several devices. Call it in the scope."""
-        return network if self.replicas == 1 else replicated(network)
 
     def rows(self, batch_size: int) -> slice:
         """Return the rows of a batch that this process computes."""

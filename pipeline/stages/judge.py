@@ -9,8 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import RunConfig
-from pipeline.config.built_dataset import BuiltDataset
+from pipeline.config import BuiltDataset, RunConfig
 from pipeline.data.split import Examples, Split
 from pipeline.evaluation.evaluation_lock import write_lock
 from pipeline.evaluation.predictions import Predictions, write_csv
