@@ -52,14 +52,11 @@ class _UnexpectedError(Exception):
 
 
 class Record(NamedTuple):
-    """Where the data of a record lies."""
+    """Where the data of a record lies: the descriptor of its open file, and position and length in bytes."""
 
     file: int
-    """Descriptor of the open file."""
     position: int
-    """Of the first byte of the data."""
     length: int
-    """In bytes."""
 
 
 def read(

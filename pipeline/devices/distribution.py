@@ -52,10 +52,6 @@ class Devices:
         distribute = self.strategy.experimental_distribute_values_from_function
         return tuple(distribute(functools.partial(rows_of_replica, value)) for value in values)
 
-    def sum(self, values: Any) -> Any:
-        """Sum what `strategy.run` returned for each replica, over all machines."""
-        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
-
     def all_gather(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return the values `[n]` of every worker, `[workers, n]`, on every worker."""
         if self.cluster.workers == 1:

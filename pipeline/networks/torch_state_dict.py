@@ -74,7 +74,8 @@ def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
     """
     try:
         content = path.read_bytes()
-        return _from_zip(content) if content.startswith(b"PK\x03\x04") else _from_legacy(content)
+        tensors, data = (_from_zip if content.startswith(b"PK\x03\x04") else _from_legacy)(content)
+        return {name: _array(name, tensor, data[tensor.storage.key]) for name, tensor in tensors.items()}
     except OSError as error:
         raise InputError(f"{path} cannot be read: {reason_of(error)}; give a .pth file of weights") from error
     except (*DAMAGE, TypeError) as error:
@@ -83,7 +84,8 @@ def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
         raise InputError(f"{path} is damaged or not a plain state dict ({reason:.120}); {hint}") from error
 
 
-def _from_zip(content: bytes) -> dict[str, NDArray[Any]]:
+def _from_zip(content: bytes) -> tuple[dict[str, _Tensor], dict[str, bytes]]:
+    """Return the tensors and the bytes of each storage."""
     with zipfile.ZipFile(BytesIO(content)) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         if sum(entry.file_size for entry in entries.values()) > len(content):
@@ -102,11 +104,11 @@ def _from_zip(content: bytes) -> dict[str, NDArray[Any]]:
             raise ValueError("its numbers are not little-endian")
         tensors = _tensors(_Machine().run(BytesIO(read(pickles[0]))))
         storages = {tensor.storage.key for tensor in tensors.values()}
-        data = {key: read(f"{root}data/{key}") for key in storages}
-    return {name: _array(name, tensor, data[tensor.storage.key]) for name, tensor in tensors.items()}
+        return tensors, {key: read(f"{root}data/{key}") for key in storages}
 
 
-def _from_legacy(content: bytes) -> dict[str, NDArray[Any]]:
+def _from_legacy(content: bytes) -> tuple[dict[str, _Tensor], dict[str, bytes]]:
+    """Return the tensors and the bytes of each storage."""
     stream = BytesIO(content)
     if _Machine().run(stream) != LEGACY_MAGIC or _Machine().run(stream) != LEGACY_PROTOCOL:
         raise ValueError("it does not start as a PyTorch file")
@@ -121,7 +123,7 @@ def _from_legacy(content: bytes) -> dict[str, NDArray[Any]]:
         if count != expected:
             raise ValueError(f"storage {key} has {count} numbers instead of {expected}")
         data[key] = stream.read(count * storages[key].kind.itemsize)
-    return {name: _array(name, tensor, data[tensor.storage.key]) for name, tensor in tensors.items()}
+    return tensors, data
 
 
 def _tensors(value: Any) -> dict[str, _Tensor]:

@@ -114,7 +114,7 @@ class Training:
         """Update the network, then the average; return the loss of the whole batch."""
         losses = self.devices.strategy.run(self._step_on_one_replica, shares)
         self._update_average(decay)
-        return self.devices.sum(losses)
+        return self.devices.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 
     def _step_on_one_replica(self, images: Any, labels: Any, uniform: Any) -> Any:
         """Update the network by a replica's rows of the batch; return its share of the loss."""

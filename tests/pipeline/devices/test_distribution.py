@@ -47,7 +47,8 @@ def gradients(network, images):
 
 alone = gradients(one, images)
 shares = devices.split_among_replicas(images)
-shared = [devices.sum(part) for part in devices.strategy.run(lambda part: gradients(two, part), shares)]
+replicas = devices.strategy.run(lambda part: gradients(two, part), shares)
+shared = [devices.strategy.reduce(tf.distribute.ReduceOp.SUM, part, axis=None) for part in replicas]
 print(json.dumps({
     "replicas": devices.replicas,
     "apart": [float(tf.reduce_max(abs(a - b))) for a, b in zip(alone, shared, strict=True)],
