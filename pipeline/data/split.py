@@ -127,12 +127,14 @@ class StoredSplit:
             raise InputError(f"{self.files[0]} is damaged: a label in it is neither 0 nor 1; build it again")
         return Examples(images, values["label"], text["patient"], text["subtype"], text["filename"])
 
-    def _read_by_tf_data(self, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        """Do what `tfrecord_pixels.read` does when it gave up; raise InputError if the files are damaged."""
+    def _read_by_tf_data(self, images: NDArray[np.uint8] | None = None) -> dict[str, NDArray[Any]]:
+        """Do what `tfrecord_pixels.read` does, or raise InputError for damaged files; None leaves the pixels out."""
+        records = tf.data.TFRecordDataset(self.checked_files).batch(PARSE_BATCH)
+        batches = records.map(self.parse, tf.data.AUTOTUNE).prefetch(2).as_numpy_iterator()
         rest, position = [], 0
-        for batch in self._parsed():
+        for batch in self.explained(batches):
             pixels = batch.pop("image")
-            if position + len(pixels) <= self.count:
+            if images is not None and position + len(pixels) <= self.count:
                 images[position : position + len(pixels)] = pixels
             position += len(pixels)
             rest.append(batch)
@@ -143,13 +145,7 @@ class StoredSplit:
     @cached_property
     def labels(self) -> NDArray[np.int64]:
         """The labels alone, `[n]`, read without keeping the pixels."""
-        if "examples" in vars(self):
-            return self.examples.labels
-        return np.concatenate([batch["label"] for batch in self._parsed()])
-
-    def _parsed(self) -> Iterator[dict[str, NDArray[Any]]]:
-        records = tf.data.TFRecordDataset(self.checked_files).batch(PARSE_BATCH)
-        return self.explained(records.map(self.parse, tf.data.AUTOTUNE).prefetch(2).as_numpy_iterator())
+        return self.examples.labels if "examples" in vars(self) else self._read_by_tf_data()["label"]
 
     @cached_property
     def checked_files(self) -> tuple[str, ...]:

@@ -171,12 +171,7 @@ class _Machine:
         self.stack.append(value)
 
     def pop(self, count: int) -> list[Any]:
-        if count > len(self.stack):
-            raise ValueError("its pickle takes more values than there are")
-        cut = len(self.stack) - count
-        taken = self.stack[cut:]
-        del self.stack[cut:]
-        return taken
+        return [self.stack.pop() for _ in range(count)][::-1]  # an IndexError if there are fewer
 
     def pop_to_mark(self) -> list[Any]:
         return self.pop(len(self.stack) - self.marks.pop())

@@ -57,17 +57,10 @@ def fit(
 ) -> Fitted:
     """Train the network that `config` names, on `train`, and keep the epoch that is best on `validation`.
 
-    Where TF_CONFIG names other machines, they all call this with the same arguments and end with the same weights.
-
-    Args:
-        config: the settings.
-        train: the images to learn from.
-        validation: the images that decide which epoch is kept.
-        folder: where a checkpoint is written after every epoch (by the chief), and from which training is resumed.
-        until: stop after so many epochs, on the schedule of all of them; None trains all of them.
-        on_epoch: called at least once for every epoch, before its checkpoint is written; training ends early when it
-            returns True. After a crash an epoch may be reported a second time.
-        description: text of the progress bar.
+    Where TF_CONFIG names other machines, they all call this with the same arguments and end with the same weights. The
+    chief writes a checkpoint to `folder` after every epoch, from which training is resumed. `until` ends training after
+    so many epochs, on the schedule of all of them. `on_epoch` is called at least once for every epoch, before its
+    checkpoint is written; after a crash an epoch may be reported a second time. Training ends early if it returns True.
 
     Raises:
         DivergedError: the loss became infinite or NaN.
