@@ -53,14 +53,20 @@ def changer(changes: augment.Changes, size: int) -> Callable[[int, NDArray[Any],
         that receives the result. Scaling from `h x w` to `S x S` is part of the same bilinear warp: an image much
         larger than S has to be reduced by area averaging first.
     """
-    matrices = {(size, size): pixel_matrices(changes, size)}
-    tables, square = intensities(changes), (size, size)
+    square, middle = (size, size), (size - 1) / 2
+    pixels: NDArray[np.float64] = changes.matrices.astype(np.float64)  # OpenCV counts from a corner, not the centre
+    pixels[:, :, 2] += middle - pixels[:, :, :2].sum(axis=2) * middle
+    matrices = {square: pixels}
+    lit = (GREYS[None, :] ** changes.gamma - 0.5) * changes.gain + 0.5 + changes.offset
+    tables = np.asarray(np.clip(lit, 0, 1) * 255, np.float32)
     erased = set(np.flatnonzero(changes.boxes[:, 0] <= changes.boxes[:, 2]).tolist())
 
     def change(row: int, grey: NDArray[Any], out: NDArray[np.float32]) -> None:
         shape = grey.shape
         if shape not in matrices:
-            matrices[shape] = _from(shape, matrices[square], size)
+            scale = np.array([[shape[1] / size], [shape[0] / size]])
+            matrices[shape] = pixels * scale
+            matrices[shape][:, :, 2] += (scale[:, 0] - 1) / 2
         cv2.LUT(cv2.warpAffine(grey, matrices[shape][row], square, flags=WARP), tables[row], dst=out)
         if row in erased:
             left, top, right, bottom = changes.boxes[row]
@@ -68,25 +74,3 @@ def changer(changes: augment.Changes, size: int) -> Callable[[int, NDArray[Any],
             out[np.ix_((part >= top) & (part <= bottom), (part >= left) & (part <= right))] = 0.0
 
     return change
-
-
-def _from(shape: tuple[int, ...], matrices: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """Return matrices `[B, 2, 3]` between squares of `size`, adapted to a source of shape `[h, w]`."""
-    scale = np.array([[shape[1] / size], [shape[0] / size]])
-    scaled: NDArray[np.float64] = matrices * scale
-    scaled[:, :, 2] += (scale[:, 0] - 1) / 2
-    return scaled
-
-
-def pixel_matrices(changes: augment.Changes, size: int) -> NDArray[np.float64]:
-    """Return `changes.matrices` for pixel coordinates from a corner of the square, which OpenCV uses."""
-    middle = (size - 1) / 2
-    matrices: NDArray[np.float64] = changes.matrices.astype(np.float64)
-    matrices[:, :, 2] += middle - matrices[:, :, :2].sum(axis=2) * middle
-    return matrices
-
-
-def intensities(changes: augment.Changes) -> NDArray[np.float32]:
-    """Return the new value of each grey level in each image, float32 `[B, 256]`."""
-    lit = (GREYS[None, :] ** changes.gamma - 0.5) * changes.gain + 0.5 + changes.offset
-    return np.asarray(np.clip(lit, 0, 1) * 255, np.float32)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.config.built_dataset import BuiltDataset
 from pipeline.config.groups import (
-    PRETRAINED_BLOCKS,
-    SMALLEST_IMAGE,
-    WEIGHTS_INSTALLED,
     AugmentConfig,
+    BuiltDataset,
     DataConfig,
     EvaluationConfig,
     FitConfig,
@@ -23,21 +20,6 @@ from pipeline.config.groups import (
 )
 
 __all__ = [
-    "PRETRAINED_BLOCKS",
-    "SMALLEST_IMAGE",
-    "WEIGHTS_INSTALLED",
-    "AugmentConfig",
-    "BuiltDataset",
-    "DataConfig",
-    "EvaluationConfig",
-    "FitConfig",
-    "HoldOut",
-    "ModelConfig",
-    "ModelName",
-    "Precision",
-    "RunCommand",
-    "RunConfig",
-    "SearchConfig",
-    "Switch",
-    "WeightsError",
-]
+    "AugmentConfig", "BuiltDataset", "DataConfig", "EvaluationConfig", "FitConfig", "HoldOut", "ModelConfig",
+    "ModelName", "Precision", "RunCommand", "RunConfig", "SearchConfig", "Switch", "WeightsError",
+]  # fmt: skip

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import read_json
 
 AnyConfig = TypeVar("AnyConfig")
 
@@ -47,23 +47,14 @@ def read(path: Path, kind: type[AnyConfig]) -> AnyConfig:
     """
     from pydantic import TypeAdapter, ValidationError
 
-    remedy = "give a run's config.json"
+    settings = with_current_names(read_json(path, "give a run's config.json"))
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        return TypeAdapter(kind).validate_python(with_current_names(value), extra="forbid")
+        return TypeAdapter(kind).validate_python(settings, extra="forbid")
     except ValidationError as error:
         first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
         what = PLAINER.get(first["type"], first["msg"])
-        where = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{path}: {where}: {what}" if where else f"{path}: {what}") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} is not JSON (line {error.lineno}: {error.msg}); {remedy}") from error
-    except InputError:
-        raise
-    except (RecursionError, ValueError) as error:
-        raise InputError(f"{path} is not a valid settings file ({error}); {remedy}") from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; {remedy}") from error
 
 
 def with_current_names(settings: Any) -> Any:

@@ -13,7 +13,6 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, Unit
 
-from pipeline.config.built_dataset import BuiltDataset
 from pipeline.config.threshold_rule import Rule
 from pneumo_tfds.program.bounds import Bounded, Count, Seed
 from pneumo_tfds.program.command import Command
@@ -36,6 +35,29 @@ WEIGHTS_INSTALLED: tuple[ModelName, ...] = ("efficientnet_lite0",)  # whose Imag
 
 class WeightsError(InputError):
     """Pretrained weights are neither on this machine nor to be fetched."""
+
+
+@dataclass(frozen=True)
+class BuiltDataset:
+    """A dataset that `pneumo_tfds` built."""
+
+    folder: Path
+    """`.../pneumo_tfds/gray_224/1.0.0`."""
+
+    @property
+    def name(self) -> str:
+        """Name of its TFDS config, such as `gray_224`."""
+        return self.folder.parent.name
+
+    @property
+    def version(self) -> str:
+        """Its version, such as `1.0.0`."""
+        return self.folder.name
+
+    @property
+    def phantom(self) -> bool:
+        """True if its images are drawn phantoms, not X-rays."""
+        return self.name.startswith("phantom")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,9 @@ shape. Evaluation sees every image, in the order of the records.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,12 +18,12 @@ from numpy.typing import NDArray
 
 from pipeline.config import Switch
 from pipeline.data import aligned_arrays
-from pipeline.data.data_service import served
 from pipeline.data.split import MemorySplit, Split
 from pneumo_tfds.program.errors import InputError
 
 EVERY_ROW = slice(None)
 SHUFFLE_BYTES = 512 * 2**20  # most that the shuffle buffer of a stream may hold
+SERVICE_TIMEOUT = 5.0  # seconds for the tf.data service to answer at all; TensorFlow itself would retry for an hour
 
 Batch = tuple[tf.Tensor, tf.Tensor]
 """Images uint8 `[b, S, S, 1]` and labels int64 `[b]`."""
@@ -39,14 +41,9 @@ def training_batches(
 ) -> Iterator[Batch]:
     """Return one epoch of batches of `batch_size` images, shuffled by (seed, epoch), without an incomplete last one.
 
-    Args:
-        split: the images to learn from.
-        batch_size: images in a step, on all devices together.
-        seed: decides the order, together with `epoch`. What is kept in memory has another order than what is streamed.
-        epoch: counted from 1.
-        cache: whether to keep the pixels in memory.
-        rows: the rows of each batch to return: those that other workers compute are not parsed here.
-        service: HOST:PORT of a tf.data service to stream from; the order is that of streaming.
+    What is kept in memory has another order than what is streamed. `batch_size` counts the images of a step on all
+    devices together, and `rows` are those of each batch to return: what other workers compute is not parsed here.
+    `service` is HOST:PORT of a tf.data service to stream from.
 
     Raises:
         InputError: the split holds less than one batch, or a record file is damaged.
@@ -67,7 +64,38 @@ def training_batches(
         .map(lambda records: split.parse(records[rows]), tf.data.AUTOTUNE)
         .map(lambda batch: (batch["image"], batch["label"]))
     )
-    return split.explained(served(chain, service) if service else chain.prefetch(tf.data.AUTOTUNE))
+    return split.explained(_served(chain, service) if service else chain.prefetch(tf.data.AUTOTUNE))
+
+
+def _served(chain: tf.data.Dataset, address: str) -> Iterator[Any]:
+    """Let the tf.data service at `address`, HOST:PORT, run a chain of batches; yield the batches in the chain's order.
+
+    One machine with disks and cores can so serve many trainers. The files of the chain must have the same paths there,
+    or be in the cloud. The batches are numbered, and the numbers are checked: a trainer gets the batches that it would
+    have read itself, in the same order, or training ends.
+
+    Raises:
+        InputError: the service does not answer, cannot read the files, or returns batches out of order.
+    """
+    flag = f"--data-service {address}"
+    try:
+        host, port = address.split(":")
+        socket.create_connection((host, int(port)), SERVICE_TIMEOUT).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"{flag}: nothing answers there ({error}); start the service first (docs/how-to/many-machines.md)"
+        ) from error
+    service = tf.data.experimental.service
+    remote = chain.enumerate().apply(
+        service.distribute(service.ShardingPolicy.OFF, f"grpc://{address}", max_outstanding_requests=4)
+    )
+    for expected, (number, batch) in enumerate(remote.prefetch(tf.data.AUTOTUNE)):
+        if int(number) != expected:
+            raise InputError(
+                f"{flag}: batch {int(number)} arrived instead of batch {expected}; give the dispatcher one worker, "
+                "because each worker serves the whole epoch"
+            )
+        yield batch
 
 
 def evaluation_batches(split: Split, batch_size: int, *, cache: Switch = "auto") -> Iterator[Batch]:

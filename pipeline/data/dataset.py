@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from pipeline.config import ModelConfig, RunConfig
+from pipeline.config import RunConfig
 from pneumo_tfds.prepared import default_data_dir, is_built, prepare
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.published import in_manual_folder
@@ -17,8 +17,11 @@ def with_dataset(config: RunConfig) -> RunConfig:
     Raises:
         InputError: nothing can be built from the source, or there is no file of pretrained weights.
     """
-    _check_weights(config.model)
-    data = config.data
+    data, start = config.data, config.model.start
+    if start not in ("none", "imagenet") and not Path(start).is_file():  # its content is checked when it is loaded
+        raise InputError(
+            f"--pretrained-weights {start} is not a file; give imagenet, none, or a file for {config.model.model}"
+        )
     if data.dataset is not None:
         if not is_built(data.dataset):
             raise InputError(
@@ -29,11 +32,3 @@ def with_dataset(config: RunConfig) -> RunConfig:
     source = data.source or in_manual_folder(manual)
     dataset = prepare(source, data.image_size, data.data_dir, data.validation_fraction)
     return dataclasses.replace(config, data=dataclasses.replace(data, dataset=dataset.resolve()))
-
-
-def _check_weights(model: ModelConfig) -> None:
-    """Check that the weights file exists before anything is built; its content is checked when it is loaded."""
-    if model.start not in ("none", "imagenet") and not Path(model.start).is_file():
-        raise InputError(
-            f"--pretrained-weights {model.start} is not a file; give imagenet, none, or a file of {model.model} weights"
-        )

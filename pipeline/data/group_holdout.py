@@ -29,9 +29,6 @@ Mask = NDArray[np.bool_]
 def splits_of(data: DataConfig) -> dict[str, Split]:
     """Open the dataset of a run; with a hold-out, without its official test split, which must not influence choices.
 
-    Args:
-        data: the settings of the run; its `dataset` is known.
-
     Returns:
         Split by name: those of the dataset; or with `hold_out` what remains of train and validation, and `held_out`.
 
@@ -46,14 +43,10 @@ def without(splits: Mapping[str, Split], group: HoldOut) -> dict[str, Split]:
     """Move a group, with all images of its patients, from train and validation to `held_out`; see `splits_of`."""
     parts = {name: splits[name].examples for name in ("train", "validation") if name in splits}
     every = Examples.concatenate(list(parts.values()))
-    held = np.isin(every.patients, np.unique(every.patients[members(every, group)]))
-    left: dict[str, Split] = {}
-    start = 0
-    for name, examples in parts.items():
-        inside = held[start : start + len(examples)]
-        start += len(examples)
-        left[name] = MemorySplit(name, examples.take(~inside))
-    left[HELD_OUT] = MemorySplit(HELD_OUT, every.take(held))
+    held = every.patients[members(every, group)]
+    kept = {name: part.take(~np.isin(part.patients, held)) for name, part in parts.items()}
+    moved = {HELD_OUT: every.take(np.isin(every.patients, held))}
+    left: dict[str, Split] = {name: MemorySplit(name, part) for name, part in (kept | moved).items()}
     for name, split in left.items():
         normal, pneumonia = np.bincount(split.labels, minlength=2)
         if min(normal, pneumonia) < FEWEST:
@@ -74,7 +67,9 @@ def members(examples: Examples, group: HoldOut) -> Mask:
         return inside
     series = np.where(np.char.startswith(names, "NORMAL2"), "normal2", examples.subtypes)
     if group == "low-numbers":
-        values = np.array([_first_number(name) for name in names])
+        # The first number of `person78_virus_140`, `NORMAL2-IM-0383-0001`.
+        numbers = [re.search(r"(?:person|IM-)(\d+)", name) for name in names]
+        values = np.array([float(number[1]) if number else np.inf for number in numbers])
     else:
         values = -examples.images.mean(axis=(1, 2, 3))
     chosen = np.zeros(len(names), bool)
@@ -82,12 +77,6 @@ def members(examples: Examples, group: HoldOut) -> Mask:
         rows = series == kind
         chosen[rows] = values[rows] <= np.quantile(values[rows], PART)
     return chosen
-
-
-def _first_number(name: str) -> float:
-    """Return the first number of a name (`person78_virus_140`, `NORMAL2-IM-0383-0001`), infinity if it has none."""
-    found = re.search(r"(?:person|IM-)(\d+)", name)
-    return float(found[1]) if found else np.inf
 
 
 def _hash_fraction(patients: NDArray[np.str_]) -> NDArray[np.float64]:

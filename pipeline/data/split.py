@@ -21,7 +21,7 @@ from pipeline.config import Switch
 from pipeline.data import aligned_arrays, tfrecord_pixels
 from pneumo_tfds.prepared import VERSION
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import read_json
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json
 
 FILE_ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError)
 REBUILD = "build the dataset again with --overwrite"
@@ -100,11 +100,6 @@ class StoredSplit:
     count: int
     image_size: int
 
-    @property
-    def nbytes(self) -> int:
-        """Size of the pixels in memory."""
-        return self.count * self.image_size**2
-
     def in_memory(self, cache: Switch) -> bool:
         """Return whether the pixels are kept in memory: as `cache` says, or if an eighth of the machine's holds them.
 
@@ -113,7 +108,7 @@ class StoredSplit:
         """
         if cache != "auto" or "examples" in vars(self):  # examples that were read already take no more
             return cache != "off"
-        return self.nbytes < MEMORY_SHARE * int(psutil.virtual_memory().total)
+        return self.count * self.image_size**2 < MEMORY_SHARE * int(psutil.virtual_memory().total)
 
     @cached_property
     def examples(self) -> Examples:
@@ -132,36 +127,30 @@ class StoredSplit:
             raise InputError(f"{self.files[0]} is damaged: a label in it is neither 0 nor 1; build it again")
         return Examples(images, values["label"], text["patient"], text["subtype"], text["filename"])
 
-    def _read_by_tf_data(self, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        """Do what `tfrecord_pixels.read` does when it gave up; raise InputError if the files are damaged."""
-        rows: dict[str, list[Any]] = {name: [] for name in FEATURES}
-        position = 0
-        for batch in self._parsed():
-            size = len(batch["label"])
-            if position + size <= self.count:
-                images[position : position + size] = batch["image"]
-            position += size
-            for name, values in rows.items():
-                values.append(batch[name])
+    def _read_by_tf_data(self, images: NDArray[np.uint8] | None = None) -> dict[str, NDArray[Any]]:
+        """Do what `tfrecord_pixels.read` does, or raise InputError for damaged files; None leaves the pixels out."""
+        records = tf.data.TFRecordDataset(self.checked_files).batch(PARSE_BATCH)
+        batches = records.map(self.parse, tf.data.AUTOTUNE).prefetch(2).as_numpy_iterator()
+        rest, position = [], 0
+        for batch in self.explained(batches):
+            pixels = batch.pop("image")
+            if images is not None and position + len(pixels) <= self.count:
+                images[position : position + len(pixels)] = pixels
+            position += len(pixels)
+            rest.append(batch)
         if position != self.count:
             raise InputError(f"{self.files[0]}: {self.name} holds {position} of {self.count} images; build it again")
-        return {name: np.concatenate(values) for name, values in rows.items()}
+        return {name: np.concatenate([batch[name] for batch in rest]) for name in FEATURES}
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
         """The labels alone, `[n]`, read without keeping the pixels."""
-        if "examples" in vars(self):
-            return self.examples.labels
-        return np.concatenate([batch["label"] for batch in self._parsed()])
-
-    def _parsed(self) -> Iterator[dict[str, NDArray[Any]]]:
-        records = tf.data.TFRecordDataset(self.checked_files).batch(PARSE_BATCH)
-        return self.explained(records.map(self.parse, tf.data.AUTOTUNE).prefetch(2).as_numpy_iterator())
+        return self.examples.labels if "examples" in vars(self) else self._read_by_tf_data()["label"]
 
     @cached_property
     def checked_files(self) -> tuple[str, ...]:
         """The files, checked once: no record declares more than its file holds."""
-        tfrecord_pixels.check_lengths(self.files)
+        tfrecord_pixels.check_frames(self.files)
         return self.files
 
     def parse(self, records: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -195,6 +184,8 @@ def open_splits(dataset: Path, image_size: int | None = None) -> dict[str, Store
     Raises:
         InputError: there is no such dataset, or it is another one, or of another version or size.
     """
+    import tensorflow_datasets as tfds
+
     if not (dataset / "dataset_info.json").exists():
         raise InputError(f"{dataset} holds no built dataset; make one with python -m pneumo_tfds build --source PATH")
     information = read_json(dataset / "dataset_info.json", REBUILD)
@@ -204,23 +195,16 @@ def open_splits(dataset: Path, image_size: int | None = None) -> dict[str, Store
     if version != VERSION:
         raise InputError(f"{dataset} is of version {version}, and this program reads {VERSION}; build it again")
     try:
-        size, splits = _as_described(dataset)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, json_format.ParseError) as error:
+        builder = tfds.builder_from_directory(str(dataset))
+        size = int(builder.info.features["image"].shape[0])
+        splits = {
+            name: StoredSplit(name, tuple(map(str, split.filepaths)), split.num_examples, size)
+            for name, split in builder.info.splits.items()
+            if split.num_examples
+        }
+    except (*JSON_SHAPE_ERRORS, json_format.ParseError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise InputError(f"{dataset}: its JSON files cannot be read ({reason:.200}); {REBUILD}") from error
     if image_size not in (None, size):
         raise InputError(f"{dataset} holds images of {size} pixels, not {image_size}; give --image-size {size}")
     return splits
-
-
-def _as_described(dataset: Path) -> tuple[int, dict[str, StoredSplit]]:
-    """Read the side of the images and the splits from dataset_info.json and features.json, by TFDS."""
-    import tensorflow_datasets as tfds
-
-    builder = tfds.builder_from_directory(str(dataset))
-    size = int(builder.info.features["image"].shape[0])
-    return size, {
-        name: StoredSplit(name, tuple(str(path) for path in split.filepaths), split.num_examples, size)
-        for name, split in builder.info.splits.items()
-        if split.num_examples
-    }

@@ -24,9 +24,11 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from io import FileIO
+from itertools import chain
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -49,66 +51,12 @@ class _UnexpectedError(Exception):
     """Raised when this reader cannot handle a file; the caller falls back to `tf.data`."""
 
 
-class _TooLongError(_UnexpectedError):
-    """Raised when a record declares more bytes than its file holds."""
-
-
 class Record(NamedTuple):
-    """Where the data of a record lies in its file, in bytes."""
+    """Where the data of a record lies: the descriptor of its open file, and position and length in bytes."""
 
+    file: int
     position: int
     length: int
-
-
-class RecordFile:
-    """One TFRecord file. Each method opens the file for itself, so that threads can share the object."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def records(self) -> Iterator[Record]:
-        """Find all records, reading and checking the header of each frame alone."""
-        with open(self.path, "rb", buffering=0) as file:
-            position, end = 0, os.fstat(file.fileno()).st_size
-            while position < end:
-                file.seek(position)
-                header = file.read(FRAME_HEADER.size)
-                if len(header) < FRAME_HEADER.size:
-                    raise _UnexpectedError
-                length, checksum = FRAME_HEADER.unpack(header)
-                if _masked_crc(header[: LENGTH.size]) != checksum:
-                    raise _UnexpectedError
-                start = position + FRAME_HEADER.size
-                if length > end - start - CHECKSUM.size:
-                    raise _TooLongError
-                yield Record(start, length)
-                position = start + length + CHECKSUM.size
-
-    def read_into(self, rows: NDArray[np.uint8], records: Sequence[Record]) -> list[bytes]:
-        """Read the pixels of each record into its row of `[n, S * S]`; return the records without their images."""
-        with open(self.path, "rb", buffering=0) as file:
-            return [_read_into(row, file.fileno(), record) for row, record in zip(rows, records, strict=True)]
-
-
-def _read_into(pixels: NDArray[np.uint8], file: int, record: Record) -> bytes:
-    """Read the pixels of one record, check its data, and return the record without its image."""
-    start = os.pread(file, min(PEEK, record.length), record.position)
-    features, image = _features_header(record.length), _image_header(pixels.size)
-    entry = start.find(image, len(features))
-    if entry < 0 or not start.startswith(features):
-        raise _UnexpectedError
-    before = start[: entry + len(image)]
-    length_after = record.length - len(before) - pixels.size
-    if length_after < 0:
-        raise _UnexpectedError
-    rest = bytearray(length_after + CHECKSUM.size)
-    buffers: list[Any] = [pixels, rest]
-    if os.preadv(file, buffers, record.position + len(before)) != pixels.size + len(rest):
-        raise _UnexpectedError
-    after, checksum = bytes(rest[:length_after]), CHECKSUM.unpack_from(rest, length_after)[0]
-    if _masked_crc(before, pixels, after) != checksum:
-        raise _UnexpectedError
-    return wire.field(1, before[len(features) : entry] + after)
 
 
 def read(
@@ -124,44 +72,75 @@ def read(
     Returns:
         An array `[n]` for each feature; or None if anything is unexpected or damaged, and `images` is then half filled.
     """
-    if google_crc32c.implementation != "c":  # no wheel for this machine; in Python it takes a hundred times as long
-        return None
-    if not hasattr(os, "preadv"):  # Windows
+    # Without a wheel for this machine the checksum takes a hundred times as long, in Python; Windows has no preadv.
+    if google_crc32c.implementation != "c" or not hasattr(os, "preadv"):
         return None
     rows = images.reshape(len(images), -1)
-    tasks: list[tuple[RecordFile, NDArray[np.uint8], list[Record]]] = []
-    first = 0
     try:
-        for file in map(RecordFile, files):
-            records = list(file.records())
-            for at in range(0, len(records), CHUNK):
-                chunk = records[at : at + CHUNK]
-                tasks.append((file, rows[first : first + len(chunk)], chunk))
-                first += len(chunk)
-        if first != len(rows):
-            return None
-        with ThreadPoolExecutor(available_cores()) as pool:
-            rest = [record for part in pool.map(lambda task: task[0].read_into(*task[1:]), tasks) for record in part]
-        parsed = tf.io.parse_example(rest, dict(features))
+        with ExitStack() as opened, ThreadPoolExecutor(available_cores()) as pool:
+            found = [_records(opened.enter_context(open(path, "rb", buffering=0))) for path in files]
+            records = [record for of_file in found for record in of_file]
+            if len(records) != len(rows):
+                return None
+
+            def read_chunk(first: int) -> list[bytes]:
+                chunk = slice(first, first + CHUNK)
+                return list(map(_read_into, rows[chunk], records[chunk]))
+
+            rest = pool.map(read_chunk, range(0, len(rows), CHUNK))
+            parsed = tf.io.parse_example(list(chain.from_iterable(rest)), dict(features))
     except (OSError, _UnexpectedError, ValueError, tf.errors.InvalidArgumentError):
         return None
     return {name: value.numpy() for name, value in parsed.items()}
 
 
-def check_lengths(files: Sequence[str]) -> None:
+def check_frames(files: Sequence[str]) -> None:
     """Check record files before TensorFlow reads them, because it allocates whatever length a record declares.
 
     Raises:
-        InputError: a record is longer than its file. (The checksum of its header is right, so it was made that way;
-            TensorFlow itself reports a wrong checksum, and it alone reads files that are not on this machine.)
+        InputError: the header of a record is damaged, or declares more than its file holds.
     """
     for path in files:
-        with suppress(_UnexpectedError, OSError):
+        with suppress(OSError), open(path, "rb", buffering=0) as file:  # TensorFlow alone reads files of other machines
             try:
-                for _ in RecordFile(path).records():
-                    pass
-            except _TooLongError as error:
-                raise InputError(f"{path} is damaged: a record is longer than the file; build it again") from error
+                _records(file)
+            except _UnexpectedError as error:
+                reason = "a record is longer than the file, or its length is damaged"
+                raise InputError(f"{path} is damaged: {reason}; build it again") from error
+
+
+def _records(file: FileIO) -> list[Record]:
+    """Find all records of a file, reading and checking the header of each frame alone; a cut one fails both checks."""
+    records, position, end = [], 0, os.fstat(file.fileno()).st_size
+    while position < end:
+        file.seek(position)
+        header = file.read(FRAME_HEADER.size)
+        start = position + len(header)
+        length, checksum = FRAME_HEADER.unpack(header.ljust(FRAME_HEADER.size, b"\0"))
+        position = start + length + CHECKSUM.size
+        if _masked_crc(header[: LENGTH.size]) != checksum or position > end:
+            raise _UnexpectedError
+        records.append(Record(file.fileno(), start, length))
+    return records
+
+
+def _read_into(pixels: NDArray[np.uint8], record: Record) -> bytes:
+    """Read the pixels of one record into a row `[S * S]`, check its data, and return the record without its image."""
+    start = os.pread(record.file, min(PEEK, record.length), record.position)
+    features, image = _features_header(record.length), _image_header(pixels.size)
+    entry = start.find(image, len(features))
+    before = start[: entry + len(image)]
+    length_after = record.length - len(before) - pixels.size
+    if entry < 0 or length_after < 0 or not start.startswith(features):
+        raise _UnexpectedError
+    rest = bytearray(length_after + CHECKSUM.size)
+    buffers: list[Any] = [pixels, rest]
+    if os.preadv(record.file, buffers, record.position + len(before)) != pixels.size + len(rest):
+        raise _UnexpectedError
+    after, checksum = bytes(rest[:length_after]), CHECKSUM.unpack_from(rest, length_after)[0]
+    if _masked_crc(before, pixels, after) != checksum:
+        raise _UnexpectedError
+    return wire.field(1, before[len(features) : entry] + after)
 
 
 def _masked_crc(*parts: Any) -> int:

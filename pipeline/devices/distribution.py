@@ -12,13 +12,11 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from pipeline.config import FitConfig
-from pipeline.devices.replicated_layers import replicated
 from pipeline.devices.tf_config import Cluster, read_cluster
 from pneumo_tfds.program.errors import InputError
 
@@ -35,10 +33,6 @@ class Devices:
         """Copies of the network, on all machines together."""
         return int(self.strategy.num_replicas_in_sync)
 
-    def replicated(self, network: keras.Model) -> keras.Model:
-        """Return the network to train: the one given, or its replicas on several devices. Call it in the scope."""
-        return network if self.replicas == 1 else replicated(network)
-
     def rows(self, batch_size: int) -> slice:
         """Return the rows of a batch that this process computes."""
         mine = batch_size // self.cluster.workers
@@ -50,20 +44,13 @@ class Devices:
             return values
         local = self.replicas // self.cluster.workers
 
-        def split(value: Any) -> Any:
+        def rows_of_replica(value: Any, context: Any) -> Any:
             rows = len(value) // local
+            first = context.replica_id_in_sync_group % local * rows
+            return tf.convert_to_tensor(value[first : first + rows])
 
-            def of_replica(context: Any) -> Any:
-                first = context.replica_id_in_sync_group % local * rows
-                return tf.convert_to_tensor(value[first : first + rows])
-
-            return self.strategy.experimental_distribute_values_from_function(of_replica)
-
-        return tuple(map(split, values))
-
-    def sum(self, values: Any) -> Any:
-        """Sum what `strategy.run` returned for each replica, over all machines."""
-        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
+        distribute = self.strategy.experimental_distribute_values_from_function
+        return tuple(distribute(functools.partial(rows_of_replica, value)) for value in values)
 
     def all_gather(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return the values `[n]` of every worker, `[workers, n]`, on every worker."""

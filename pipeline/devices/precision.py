@@ -14,8 +14,8 @@ from pipeline.config import FitConfig
 from pipeline.devices.tf_config import read_cluster
 from pneumo_tfds.program.errors import InputError
 
-BFLOAT16_CAPABILITY = (8, 0)  # CUDA compute capability of Ampere, the first with bfloat16 matrix units
-FLOAT16_CAPABILITY = (7, 0)  # Volta, the first with float16 matrix units
+# CUDA compute capability of the first GPUs with matrix units for a precision, Ampere and Volta; the fastest first.
+GPU_CAPABILITIES = {"mixed_bfloat16": (8, 0), "mixed_float16": (7, 0), "float32": (0, 0)}
 NOT_COMPILED = re.compile(r"unsupported operations.*? on XLA_\w+: (\w+).*?\{\{node ([^}]*)\}\}", re.DOTALL)
 BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
 
@@ -51,12 +51,16 @@ def choose(config: FitConfig) -> Execution:
     if not gpus:
         native = "mixed_bfloat16" if cpu_flags() & BFLOAT16_CPU_FLAGS else "float32"
         precision = native if config.precision == "auto" else config.precision
-        return Execution("CPU", precision, config.xla == "on", _cpu_note(precision))
+        slow = precision not in ("float32", native)
+        note = f"this CPU only emulates {precision}: a step takes up to 14 times as long as in float32" if slow else ""
+        return Execution("CPU", precision, config.xla == "on", note)
     details = tf.config.experimental.get_device_details(gpus[0])
     capability = details.get("compute_capability", (0, 0))
-    precision = _gpu_precision(capability) if config.precision == "auto" else config.precision
-    xla = config.xla != "off" and not several
-    return Execution(details.get("device_name", "GPU"), precision, xla, _gpu_note(precision, capability))
+    native = next(name for name, least in GPU_CAPABILITIES.items() if capability >= least)
+    precision = native if config.precision == "auto" else config.precision
+    slow, version = capability < GPU_CAPABILITIES[precision], ".".join(map(str, capability))
+    note = f"this GPU (capability {version}) only emulates {precision}; float32 will be faster" if slow else ""
+    return Execution(details.get("device_name", "GPU"), precision, config.xla != "off" and not several, note)
 
 
 def compiled(step: Callable[..., Any], execution: Execution) -> Callable[..., Any]:
@@ -81,31 +85,7 @@ def compiled(step: Callable[..., Any], execution: Execution) -> Callable[..., An
     return by_xla
 
 
-def _gpu_precision(capability: tuple[int, int]) -> str:
-    if capability >= BFLOAT16_CAPABILITY:
-        return "mixed_bfloat16"
-    return "mixed_float16" if capability >= FLOAT16_CAPABILITY else "float32"
-
-
-def _gpu_note(precision: str, capability: tuple[int, int]) -> str:
-    needed = {"mixed_bfloat16": BFLOAT16_CAPABILITY, "mixed_float16": FLOAT16_CAPABILITY}.get(precision, (0, 0))
-    if capability >= needed:
-        return ""
-    return f"this GPU (capability {capability[0]}.{capability[1]}) only emulates {precision}; float32 will be faster"
-
-
-def _cpu_note(precision: str) -> str:
-    if precision == "float32" or (precision == "mixed_bfloat16" and cpu_flags() & BFLOAT16_CPU_FLAGS):
-        return ""
-    return f"this CPU only emulates {precision}: a step takes up to 14 times as long as in float32"
-
-
 def cpu_flags() -> frozenset[str]:
-    """Return the instruction sets of the CPU from /proc/cpuinfo; none if there is no such file."""
+    """Return the words of /proc/cpuinfo, the instruction sets of the CPU among them; none if there is no such file."""
     information = Path("/proc/cpuinfo")
-    if not information.exists():
-        return frozenset()
-    for line in information.read_text(encoding="utf-8").splitlines():
-        if line.startswith("flags"):
-            return frozenset(line.split(":", 1)[1].split())
-    return frozenset()
+    return frozenset(information.read_text(encoding="utf-8").split() if information.exists() else ())

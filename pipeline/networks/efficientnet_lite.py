@@ -75,15 +75,13 @@ def feature_map(
     """
 
     def convolve(x: Any, filters: int, name: str, kernel: int = 1, stride: int = 1, relu: bool = True) -> Any:
-        common = {"padding": "same", "use_bias": False, "name": f"{name}_conv"}
+        common = {"strides": stride, "padding": "same", "use_bias": False, "name": f"{name}_conv"}
         if filters:
-            x = layers.Conv2D(
-                filters, kernel, stride, kernel_initializer="he_normal", kernel_regularizer=penalty(), **common
-            )(x)
+            own = {"kernel_initializer": "he_normal", "kernel_regularizer": penalty()}
+            x = layers.Conv2D(filters, kernel, **own, **common)(x)
         else:
-            x = depthwise(kernel, stride, depthwise_initializer="he_normal", depthwise_regularizer=penalty(), **common)(
-                x
-            )
+            own = {"depthwise_initializer": "he_normal", "depthwise_regularizer": penalty()}
+            x = depthwise(kernel, **own, **common)(x)
         x = normalization(epsilon=EPSILON, momentum=MOMENTUM, name=f"{name}_norm")(x)
         return layers.Activation("relu6", name=f"{name}_relu6")(x) if relu else x
 
@@ -148,7 +146,9 @@ def load(network: keras.Model, path: Path) -> None:
     for name, variable in expected.items():
         if name not in state:
             raise _other(path, f"{name} is missing")
-        value = _oriented(name, state[name])
+        value = state[name]
+        if value.ndim == 4:  # [outputs, inputs, height, width], where a depthwise kernel has one input
+            value = value.transpose(2, 3, 0, 1) if "_depthwise_" in name else value.transpose(2, 3, 1, 0)
         if value.shape == STEM_COLOUR and tuple(variable.shape) == STEM_GREY:
             value = value.sum(axis=2, keepdims=True, dtype=np.float64)
         if value.shape != tuple(variable.shape):
@@ -183,13 +183,6 @@ def _variables(network: keras.Model) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{norms[part]}.bias", layer.beta
             yield f"{prefix}{norms[part]}.running_mean", layer.moving_mean
             yield f"{prefix}{norms[part]}.running_var", layer.moving_variance
-
-
-def _oriented(name: str, value: NDArray[Any]) -> NDArray[Any]:
-    """Return a weight with Keras's order of axes instead of PyTorch's."""
-    if value.ndim == 4:  # [outputs, inputs, height, width], where a depthwise kernel has one input
-        return value.transpose(2, 3, 0, 1) if "_depthwise_" in name else value.transpose(2, 3, 1, 0)
-    return value
 
 
 def _other(path: Path, reason: str) -> InputError:

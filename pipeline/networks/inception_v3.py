@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
@@ -41,26 +40,21 @@ def feature_map(x: Any, weights: str, free_blocks: int) -> Any:
 def backbone(shape: tuple[int, int, int], weights: str) -> keras.Model:
     """Return the network without its top; see `feature_map`."""
     given = None if weights == "none" else weights
-    if given not in (None, "imagenet") and not Path(given).is_file():
-        raise InputError(
-            f"--pretrained-weights {given} is not a file; give imagenet, none, or a file of InceptionV3 weights"
-        )
     try:
         with warnings.catch_warnings():
-            # Otherwise a file of another network only causes a warning, and the network keeps random weights.
-            warnings.simplefilter("error", UserWarning)
+            warnings.simplefilter("error", UserWarning)  # all that Keras does about a file of another network
             return keras.applications.InceptionV3(include_top=False, weights=given, input_shape=shape)
     except Exception as error:
-        # Keras raises a bare Exception for a failed download, and ValueError or OSError for a file of other weights.
+        # Keras raises a bare Exception for a failed download, and ValueError or OSError for a missing or other file.
         if given == "imagenet" and isinstance(error.__context__, URLError):
             raise WeightsError(
                 f"the ImageNet weights of InceptionV3 could not be downloaded ({error.__context__}); "
                 "give a local file by --pretrained-weights PATH, or none"
             ) from error
         if given is not None and isinstance(error, (ValueError, OSError, UserWarning)):
-            first_line = str(error).strip().splitlines()[0]
+            reason = str(error).strip().splitlines()[0]
             raise InputError(
-                f"--pretrained-weights {given} holds no InceptionV3 weights without top ({first_line}); "
+                f"--pretrained-weights {given} holds no InceptionV3 weights without top ({reason}); "
                 "give another file, imagenet or none"
             ) from error
         raise

@@ -88,12 +88,11 @@ def committee(networks: Sequence[keras.Model], *, flips: bool = False) -> keras.
     logits, maps = [], []
     for number, network in enumerate(networks, start=1):
         member = _with_heatmap(network, f"member{number}_{network.name}")
-        views = [(image, False), (_mirrored(image), True)] if flips else [(image, False)]
-        for view, mirrored in views:
+        for view in (image, image[:, :, ::-1]) if flips else (image,):
             output = member(view)
             logits.append(output[LOGIT])
             if HEATMAP in output:
-                maps.append(_mirrored(output[HEATMAP]) if mirrored else output[HEATMAP])
+                maps.append(output[HEATMAP] if view is image else output[HEATMAP][:, :, ::-1])
     outputs = {LOGIT: _mean(logits, LOGIT)}
     if len(maps) == len(logits) and len({tuple(part.shape) for part in maps}) == 1:
         outputs[HEATMAP] = _mean(maps, "relevance")
@@ -132,10 +131,6 @@ def _with_heatmap(network: keras.Model, name: str) -> keras.Model:
         relevance = network.get_layer(LOGIT)(network.get_layer(FEATURES).output)
         outputs[HEATMAP] = layers.Reshape(relevance.shape[1:3], dtype="float32", name=HEATMAP)(relevance)
     return keras.Model(network.input, outputs, name=name)
-
-
-def _mirrored(x: Any) -> Any:
-    return x[:, :, ::-1]
 
 
 def _mean(parts: list[Any], name: str) -> Any:

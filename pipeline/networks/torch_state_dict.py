@@ -26,15 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumo_tfds.program.errors import InputError, reason_of
+from pneumo_tfds.program.npz import DAMAGE
 
 LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 ORDERED_DICT, REBUILD_TENSOR = "collections OrderedDict", "torch._utils _rebuild_tensor_v2"
 STORAGES: dict[str, np.dtype[Any]] = {"torch FloatStorage": np.dtype("<f4"), "torch LongStorage": np.dtype("<i8")}
 ENCRYPTED = 1  # bit of a zip entry's flags
-DAMAGE = (
-    ValueError, IndexError, KeyError, TypeError, OverflowError, EOFError, NotImplementedError,
-    struct.error, zipfile.BadZipFile,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,16 +74,18 @@ def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
     """
     try:
         content = path.read_bytes()
-        return _from_zip(content) if content.startswith(b"PK\x03\x04") else _from_legacy(content)
+        tensors, data = (_from_zip if content.startswith(b"PK\x03\x04") else _from_legacy)(content)
+        return {name: _array(name, tensor, data[tensor.storage.key]) for name, tensor in tensors.items()}
     except OSError as error:
         raise InputError(f"{path} cannot be read: {reason_of(error)}; give a .pth file of weights") from error
-    except DAMAGE as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+    except (*DAMAGE, TypeError) as error:
+        reason = reason_of(error)
         hint = "give a file that torch.save(model.state_dict(), PATH) wrote"
         raise InputError(f"{path} is damaged or not a plain state dict ({reason:.120}); {hint}") from error
 
 
-def _from_zip(content: bytes) -> dict[str, NDArray[Any]]:
+def _from_zip(content: bytes) -> tuple[dict[str, _Tensor], dict[str, bytes]]:
+    """Return the tensors and the bytes of each storage."""
     with zipfile.ZipFile(BytesIO(content)) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         if sum(entry.file_size for entry in entries.values()) > len(content):
@@ -105,10 +104,11 @@ def _from_zip(content: bytes) -> dict[str, NDArray[Any]]:
             raise ValueError("its numbers are not little-endian")
         tensors = _tensors(_Machine().run(BytesIO(read(pickles[0]))))
         storages = {tensor.storage.key for tensor in tensors.values()}
-        return _arrays(tensors, {key: read(f"{root}data/{key}") for key in storages})
+        return tensors, {key: read(f"{root}data/{key}") for key in storages}
 
 
-def _from_legacy(content: bytes) -> dict[str, NDArray[Any]]:
+def _from_legacy(content: bytes) -> tuple[dict[str, _Tensor], dict[str, bytes]]:
+    """Return the tensors and the bytes of each storage."""
     stream = BytesIO(content)
     if _Machine().run(stream) != LEGACY_MAGIC or _Machine().run(stream) != LEGACY_PROTOCOL:
         raise ValueError("it does not start as a PyTorch file")
@@ -123,7 +123,7 @@ def _from_legacy(content: bytes) -> dict[str, NDArray[Any]]:
         if count != expected:
             raise ValueError(f"storage {key} has {count} numbers instead of {expected}")
         data[key] = stream.read(count * storages[key].kind.itemsize)
-    return _arrays(tensors, data)
+    return tensors, data
 
 
 def _tensors(value: Any) -> dict[str, _Tensor]:
@@ -133,10 +133,6 @@ def _tensors(value: Any) -> dict[str, _Tensor]:
         if not isinstance(tensor, _Tensor):
             raise ValueError(f"its entry {name:.60} is not a tensor")
     return value
-
-
-def _arrays(tensors: dict[str, _Tensor], data: dict[str, bytes]) -> dict[str, NDArray[Any]]:
-    return {name: _array(name, tensor, data[tensor.storage.key]) for name, tensor in tensors.items()}
 
 
 def _array(name: str, tensor: _Tensor, data: bytes) -> NDArray[Any]:
@@ -175,12 +171,7 @@ class _Machine:
         self.stack.append(value)
 
     def pop(self, count: int) -> list[Any]:
-        if count > len(self.stack):
-            raise ValueError("its pickle takes more values than there are")
-        cut = len(self.stack) - count
-        taken = self.stack[cut:]
-        del self.stack[cut:]
-        return taken
+        return [self.stack.pop() for _ in range(count)][::-1]  # an IndexError if there are fewer
 
     def pop_to_mark(self) -> list[Any]:
         return self.pop(len(self.stack) - self.marks.pop())

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import log_loss, roc_auc_score
 
 from pipeline.config import RunConfig
@@ -20,7 +18,6 @@ from pipeline.data.split import Split
 from pipeline.devices.distribution import connect
 from pipeline.devices.precision import Execution, choose
 from pipeline.networks.forward_pass import BATCH, LogitsFn
-from pipeline.run_folder import checkpoint
 from pipeline.run_folder.history import Epoch
 from pipeline.training.frozen_features import part_to_train
 from pipeline.training.step import Training
@@ -48,47 +45,6 @@ class Fitted:
         return max(self.history, key=_merit)
 
 
-@dataclass
-class TrainingState:
-    """How far a training run is, and the file that remembers it."""
-
-    training: Training
-    folder: Path | None
-    """Where the checkpoint is kept; None keeps none."""
-    history: list[Epoch] = field(default_factory=list)
-
-    @classmethod
-    def load_or_new(cls, training: Training, folder: Path | None) -> TrainingState:
-        """Restore the checkpoint in `folder`, the variables of `training` with it, or begin at epoch 1.
-
-        Raises:
-            InputError: the checkpoint is damaged, or of another network or optimizer.
-        """
-        saved = checkpoint.load(folder, training.variables()) if folder else None
-        if saved is None:
-            return cls(training, folder)
-        training.iterations = saved["iterations"]
-        return cls(training, folder, [Epoch(**row) for row in saved["history"]])
-
-    def save(self) -> None:
-        """Write the checkpoint."""
-        if self.folder:
-            state = {"history": [vars(epoch) for epoch in self.history], "iterations": self.training.iterations}
-            checkpoint.save(self.folder, self.training.variables(), state)
-
-    def done(self, epochs: int, patience: int) -> bool:
-        """Return whether `epochs` are trained, or the last `patience` of them, unless that is 0, were not the best."""
-        trained = len(self.history)
-        out_of_patience = patience and trained and trained - max(self.history, key=_merit).epoch >= patience
-        return trained >= epochs or bool(out_of_patience)
-
-    def add(self, epoch: Epoch) -> None:
-        """Note an epoch, and its weights if it is the best so far."""
-        if not self.history or _merit(epoch) > max(map(_merit, self.history)):
-            self.training.remember_best()
-        self.history.append(epoch)
-
-
 def fit(
     config: RunConfig,
     train: Split,
@@ -101,17 +57,10 @@ def fit(
 ) -> Fitted:
     """Train the network that `config` names, on `train`, and keep the epoch that is best on `validation`.
 
-    Where TF_CONFIG names other machines, they all call this with the same arguments and end with the same weights.
-
-    Args:
-        config: the settings.
-        train: the images to learn from.
-        validation: the images that decide which epoch is kept.
-        folder: where a checkpoint is written after every epoch (by the chief), and from which training is resumed.
-        until: stop after so many epochs, on the schedule of all of them; None trains all of them.
-        on_epoch: called at least once for every epoch, before its checkpoint is written; training ends early when it
-            returns True. After a crash an epoch may be reported a second time.
-        description: text of the progress bar.
+    Where TF_CONFIG names other machines, they all call this with the same arguments and end with the same weights. The
+    chief writes a checkpoint to `folder` after every epoch, from which training is resumed. `until` ends training after
+    so many epochs, on the schedule of all of them. `on_epoch` is called at least once for every epoch, before its
+    checkpoint is written; after a crash an epoch may be reported a second time. Training ends early if it returns True.
 
     Raises:
         DivergedError: the loss became infinite or NaN.
@@ -120,18 +69,18 @@ def fit(
     devices = connect(config.fit)
     keras.utils.set_random_seed(config.fit.seed)
     execution, part = choose(config.fit), part_to_train(config, train)
-    train, validation = part.inputs(train, "Features"), part.inputs(validation, "Features")
+    train, validation = part.inputs(train), part.inputs(validation)
     training = Training(config, train, execution, devices, part)
     network = LogitsFn(training.average, part.dtype)
-    state = TrainingState.load_or_new(training, folder)
+    history = training.restore(folder) if folder else []
 
     settings = f"{config.augment} {config.model} {config.fit} {train.count} {validation.count} {train.image_size}"
     devices.check_same_on_all_workers("settings and images", settings, "start all workers with the same flags")
-    position = str(len(state.history))
-    devices.check_same_on_all_workers("checkpoint", position, "put the run folder where all workers can read it")
+    epochs = str(len(history))
+    devices.check_same_on_all_workers("checkpoint", epochs, "put the run folder where all workers can read it")
 
-    while not state.done(until or config.fit.epochs, config.fit.patience):
-        number, start = len(state.history) + 1, time.perf_counter()
+    while not _done(history, until or config.fit.epochs, config.fit.patience):
+        number, start = len(history) + 1, time.perf_counter()
         losses, seconds, waiting = training.epoch(number, f"{description} {number}/{config.fit.epochs}")
         batches = evaluation_batches(validation, BATCH, cache=config.data.cache)
         logits = devices.broadcast_from_chief(network.logits(images for images, _ in batches))
@@ -143,27 +92,28 @@ def fit(
             epoch=number,
             loss=float(np.mean(losses)),
             learning_rate=float(training.optimizer.learning_rate),
-            **_figures(validation.labels, logits),
+            validation_loss=float(log_loss(validation.labels, 1 / (1 + np.exp(-logits)), labels=[0, 1])),
+            validation_auroc=float(roc_auc_score(validation.labels, logits)),
+            validation_accuracy=float(np.mean((logits > 0) == validation.labels)),
             seconds=time.perf_counter() - start,
             images_per_second=len(losses) * config.fit.batch_size / seconds,
             waiting=waiting / seconds,
         )
-        state.add(row)
+        if not history or _merit(row) > max(map(_merit, history)):
+            training.remember_best()
+        history.append(row)
         stop = on_epoch(row)
-        if devices.cluster.chief:
-            state.save()
+        if folder and devices.cluster.chief:
+            training.save(folder, history)
         if stop:
             break
-    return Fitted(part.complete(training.best_network()), tuple(state.history), execution)
+    return Fitted(part.complete(training.best_network()), tuple(history), execution)
 
 
-def _figures(labels: NDArray[np.int64], logits: NDArray[np.float64]) -> dict[str, Any]:
-    """Return the figures of one validation, by their names in `Epoch`."""
-    return {
-        "validation_loss": float(log_loss(labels, 1 / (1 + np.exp(-logits)), labels=[0, 1])),
-        "validation_auroc": float(roc_auc_score(labels, logits)),
-        "validation_accuracy": float(np.mean((logits > 0) == labels)),
-    }
+def _done(history: list[Epoch], epochs: int, patience: int) -> bool:
+    """Return whether `epochs` are trained, or the last `patience` of them, unless that is 0, were not the best."""
+    out_of_patience = patience and history and len(history) - max(history, key=_merit).epoch >= patience
+    return len(history) >= epochs or bool(out_of_patience)
 
 
 def _merit(epoch: Epoch) -> tuple[float, float]:

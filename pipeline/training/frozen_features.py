@@ -7,14 +7,11 @@ no augmentation. They are then computed once, and the last layer is trained on t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
-from numpy.typing import NDArray
 
 from pipeline.config import RunConfig
 from pipeline.data.batches import evaluation_batches
@@ -34,7 +31,7 @@ class WholeNetwork:
     def __init__(self, config: RunConfig, image_size: int) -> None:
         self.config, self.image_size = config.model, image_size
 
-    def inputs(self, split: Split, description: str) -> Split:
+    def inputs(self, split: Split) -> Split:
         """Return the split whose "images" this part is trained on."""
         return split
 
@@ -61,13 +58,13 @@ class LastLayer(WholeNetwork):
         self.network = models.build(config.model, image_size)
         self._pool, self._logit = self.network.get_layer(models.POOL), self.network.get_layer(models.LOGIT)
 
-    def inputs(self, split: Split, description: str) -> Split:
+    def inputs(self, split: Split) -> Split:
         """Return a split whose "images" are features, float32 `[n, 1, 1, C]`, computed with a progress bar."""
         backbone = keras.Model(self.network.input, self._pool.output)
         spec = tf.TensorSpec((None, *self.network.input_shape[1:]), tf.uint8)
         ask = tf.function(lambda images: backbone(tf.cast(images, tf.float32), training=False), input_signature=[spec])
-        batches: Iterable[Any] = track(evaluation_batches(split, BATCH), description, -(-split.count // BATCH))
-        values: NDArray[Any] = np.concatenate([ask(images).numpy() for images, _ in batches])
+        batches = track(evaluation_batches(split, BATCH), "Features", -(-split.count // BATCH))
+        values = np.concatenate([ask(images).numpy() for images, _ in batches])
         return MemorySplit(split.name, dataclasses.replace(split.examples, images=values[:, None, None, :]))
 
     def build(self, execution: Execution) -> keras.Model:

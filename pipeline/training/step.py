@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,7 +18,9 @@ from pipeline.data.batches import training_batches
 from pipeline.data.split import Split
 from pipeline.devices.distribution import Devices
 from pipeline.devices.precision import Execution, compiled
-from pipeline.devices.replicated_layers import finite_for_all
+from pipeline.devices.replicated_layers import finite_for_all, replicated
+from pipeline.run_folder import checkpoint
+from pipeline.run_folder.history import Epoch
 from pipeline.training.frozen_features import WholeNetwork
 from pneumo_tfds.program.progress import track
 
@@ -41,13 +44,15 @@ class Training:
         part = part or WholeNetwork(config, train.image_size)
         network = part.build(execution)
         with self.devices.strategy.scope():
-            self.network = self.devices.replicated(network)
+            self.network = network if self.devices.replicas == 1 else replicated(network)
             self.optimizer = _optimizer(config.fit, train.count // config.fit.batch_size, execution)
             self.optimizer.build(self.network.trainable_variables)
         self.average = part.float32_copy(network)
         self.best = [tf.Variable(weight.value, trainable=False) for weight in self.average.weights]
         self.iterations = 0
-        self._class_weights = tf.constant(_class_weights(train) if config.fit.class_weights else [1.0, 1.0], tf.float32)
+        # scikit-learn's own class weights refuse a split of one class.
+        counts = np.bincount(train.labels, minlength=2) if config.fit.class_weights else np.ones(2)
+        self._class_weights = tf.constant(counts.sum() / (2 * np.maximum(counts, 1)), tf.float32)
         self._augmented = _augmentation(config.augment, train.image_size)
         self._step = compiled(self._step_on_all_replicas, execution)
 
@@ -59,6 +64,21 @@ class Training:
             "kept": self.average.weights,
             "best": self.best,
         }
+
+    def save(self, folder: Path, history: Sequence[Epoch]) -> None:
+        """Write a checkpoint: every variable, and the epochs that led to it."""
+        state = {"history": [vars(epoch) for epoch in history], "iterations": self.iterations}
+        checkpoint.save(folder, self.variables(), state)
+
+    def restore(self, folder: Path) -> list[Epoch]:
+        """Restore the checkpoint in `folder` and return its epochs; none if there is no checkpoint.
+
+        Raises:
+            InputError: the checkpoint is damaged, or of another network or optimizer.
+        """
+        saved = checkpoint.load(folder, self.variables()) or {}
+        self.iterations = saved.get("iterations", 0)
+        return [Epoch(**row) for row in saved.get("history", ())]
 
     def remember_best(self) -> None:
         """Copy the average into the best weights so far."""
@@ -94,7 +114,7 @@ class Training:
         """Update the network, then the average; return the loss of the whole batch."""
         losses = self.devices.strategy.run(self._step_on_one_replica, shares)
         self._update_average(decay)
-        return self.devices.sum(losses)
+        return self.devices.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 
     def _step_on_one_replica(self, images: Any, labels: Any, uniform: Any) -> Any:
         """Update the network by a replica's rows of the batch; return its share of the loss."""
@@ -142,12 +162,6 @@ def _augmentation(changes: AugmentConfig, size: int) -> Callable[[Any, Any], Any
         return augment.apply(images, augment.sample(uniform, changes, size))
 
     return augmented  # type: ignore[no-any-return]
-
-
-def _class_weights(train: Split) -> list[float]:
-    """Return weights by which both classes count equally; scikit-learn's own refuses a split of one class."""
-    counts = np.bincount(train.labels, minlength=2)
-    return [float(count) for count in counts.sum() / (2 * np.maximum(counts, 1))]
 
 
 def _optimizer(config: FitConfig, steps_per_epoch: int, execution: Execution) -> keras.Optimizer:

@@ -40,7 +40,7 @@ NETWORK = {
 }
 MAY_USE_THE_NETWORK = {
     "pneumo_tfds/sources/published.py": "fetches the archive with --download",
-    "pipeline/data/data_service.py": "asks the service that --data-service names",
+    "pipeline/data/batches.py": "asks the service that --data-service names",
     "tuning/search/kerastuner_roles.py": "chief and workers of one search",
     "export/serve/__main__.py": "the service",
     "export/web/server.py": "the page",

@@ -308,7 +308,7 @@ CASES = (
     Bad("address", f"{TRAIN} --data-service somewhere", "an address without a port", "it must be HOST:PORT"),
     Bad("config-missing", "pipeline.train --config none.json", "settings that are not there", "cannot read none.json"),
     Bad("config-is-a-folder", "pipeline.train --config run", "a folder as settings", "cannot read run", _taking("run")),
-    Bad("config-cut", "pipeline.train --config run/config.json", "settings that were cut off", "is not JSON",
+    Bad("config-cut", "pipeline.train --config run/config.json", "settings that were cut off", "cannot read",
         _taking("run", then=lambda place: place.cut("run/config.json"))),
     Bad("config-unknown-field", "pipeline.train --config run/config.json", "a setting that does not exist",
         "fit.epoch: there is no such setting", _config(lambda value: value["fit"].update(epoch=3))),

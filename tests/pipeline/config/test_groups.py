@@ -68,7 +68,7 @@ def test_absent_settings_keep_their_defaults(tmp_path):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("{", "is not JSON"),
+        ("{", "cannot read"),
         ("[]", "expected an object"),
         ('{"fit": {"epoch": 3}}', "fit.epoch: there is no such setting"),
         ('{"fits": {}}', "fits: there is no such setting"),

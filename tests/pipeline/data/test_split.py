@@ -34,10 +34,10 @@ def test_cache_is_on_when_asked_and_by_itself_only_if_it_fits(split, monkeypatch
     assert split.in_memory("on")
     assert not split.in_memory("off")
     assert split.in_memory("auto")
-    memory = SimpleNamespace(total=9 * split.nbytes, available=0)
+    memory = SimpleNamespace(total=9 * COUNT * SIZE**2, available=0)
     monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
     assert split.in_memory("auto"), "what is free just now does not change the order of a run"
-    memory.total = 8 * split.nbytes
+    memory.total = 8 * COUNT * SIZE**2
     assert not split.in_memory("auto")
 
 

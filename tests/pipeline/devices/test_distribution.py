@@ -28,6 +28,7 @@ SMALL = """
 import json, keras, numpy as np, tensorflow as tf
 from pipeline.config import FitConfig
 from pipeline.devices.distribution import connect
+from pipeline.devices.replicated_layers import replicated
 
 devices = connect(FitConfig(devices=2, batch_size=8))
 keras.utils.set_random_seed(0)
@@ -37,7 +38,7 @@ x = keras.layers.Dropout(0.5)(keras.layers.Flatten()(x))
 one = keras.Model(inputs, keras.layers.Dense(1)(x))
 images = np.random.default_rng(0).random((8, 6, 6, 1), np.float32)
 with devices.strategy.scope():
-    two = devices.replicated(one)
+    two = replicated(one)
 
 def gradients(network, images):
     with tf.GradientTape() as tape:
@@ -46,7 +47,8 @@ def gradients(network, images):
 
 alone = gradients(one, images)
 shares = devices.split_among_replicas(images)
-shared = [devices.sum(part) for part in devices.strategy.run(lambda part: gradients(two, part), shares)]
+replicas = devices.strategy.run(lambda part: gradients(two, part), shares)
+shared = [devices.strategy.reduce(tf.distribute.ReduceOp.SUM, part, axis=None) for part in replicas]
 print(json.dumps({
     "replicas": devices.replicas,
     "apart": [float(tf.reduce_max(abs(a - b))) for a, b in zip(alone, shared, strict=True)],

@@ -89,7 +89,7 @@ def test_a_file_of_other_weights_is_named_with_the_first_line_of_why(monkeypatch
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"--pretrained-weights .*gone\.h5 is not a file"):
+    with pytest.raises(InputError, match=r"--pretrained-weights .*gone\.h5 holds no InceptionV3 weights"):
         inception_v3.backbone((SIDE, SIDE, 3), str(tmp_path / "gone.h5"))
 
 

@@ -66,7 +66,7 @@ def test_head_on_kept_features_learns_what_the_whole_network_would(splits, monke
 @pytest.mark.slow
 def test_backbone_sees_every_image_once(splits):
     head = LastLayer(FROZEN, SIDE)
-    features = head.inputs(splits[0], "Features")
+    features = head.inputs(splits[0])
     assert features.examples.images.shape == (48, 1, 1, 1280)
     logits = head.build(Execution("CPU", "float32", False))(tf.constant(features.examples.images))
     assert logits.shape == (48, 1)
