@@ -55,11 +55,6 @@ class ScoredRun:
 def compare(runs: list[ScoredRun], resamples: int, seed: int) -> list[dict[str, Any]]:
     """Compare every pair of runs that scored the same images.
 
-    Args:
-        runs: two or more, from `load`.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
-
     Returns:
         For each pair: the two `runs`; `auroc` and `accuracy` of each with `difference` (first minus second) and its
         `interval`; `delong` and `mcnemar` with their `p_value` and, corrected over all pairs, `p_holm`.
@@ -105,8 +100,6 @@ def load(folder: RunFolder, split: str) -> ScoredRun:
     Raises:
         InputError: the folder is not a run folder, or was not evaluated, or not on this split.
     """
-    import numpy as np
-
     from pipeline.evaluation.predictions import read_csv
     from pipeline.evaluation.scoring import Decision
 
@@ -118,7 +111,7 @@ def load(folder: RunFolder, split: str) -> ScoredRun:
         raise InputError(f"{folder.path} has predictions for {others}, not for {split}; choose another --split")
     threshold = Decision.from_json(folder.read_json(folder.metrics), folder.metrics).operating_point.threshold
     table = tables[split]
-    return ScoredRun(str(folder.path), table.take(np.argsort(table.filenames, kind="stable")), threshold)
+    return ScoredRun(str(folder.path), table.take(table.filenames.argsort(kind="stable")), threshold)
 
 
 def _require_same_images(first: ScoredRun, other: ScoredRun) -> None:

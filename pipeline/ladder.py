@@ -115,7 +115,8 @@ def run_ladder(command: Ladder) -> None:
     outcomes: dict[str, Outcome] = {}
     for name in names:
         outcomes[name] = _outcome(command, name)
-        titles, lines = write_tables(command, outcomes)  # after every experiment, so that a long ladder can be watched
+        write_tables(command, outcomes)  # after every experiment, so that a long ladder can be watched
+    titles, lines = write_tables(command, outcomes)
     table = Table(*titles, title="Mean over seeds ± their standard deviation; PNEUMONIA is positive")
     for line in lines:
         table.add_row(*line)

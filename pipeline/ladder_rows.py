@@ -12,10 +12,8 @@ from typing import Any
 
 from pipeline.config import AugmentConfig, DataConfig, EvaluationConfig, FitConfig, ModelConfig, RunConfig
 
-ALL_CHANGES = (
-    "flip", "rotation", "zoom", "aspect", "shift", "shear", "brightness", "contrast", "gamma", "sharpness", "noise"
-)  # fmt: skip
-NOTHING = dict.fromkeys(ALL_CHANGES, 0.0)
+CHANGES = "flip rotation zoom aspect shift shear brightness contrast gamma sharpness noise"
+NOTHING = dict.fromkeys(CHANGES.split(), 0.0)
 
 
 @dataclass(frozen=True)

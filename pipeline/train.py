@@ -55,8 +55,10 @@ def train(command: Train) -> None:
     if command.resume and command.run_dir is None:
         raise InputError("--resume needs --run-dir, the folder of the run to continue")
     cluster = read_cluster()
-    if cluster.workers > 1:
-        _check_shared(command)
+    if cluster.workers > 1 and command.run_dir is None:
+        raise InputError("TF_CONFIG names several workers: give all of them the same --run-dir, on a shared disk")
+    if cluster.workers > 1 and command.search.tune:
+        raise InputError("--tune searches on one machine: search first, then train on many with --config best.json")
     if not cluster.chief:
         quiet_tensorflow()
         from pipeline.stages.fit_and_judge import train_as_worker
@@ -119,14 +121,6 @@ def _export(run_dir: Path, options: ExportOptions) -> None:
 
     for file, summary in export_run(run_dir, options):
         print(f"{file}: {summary}", flush=True)
-
-
-def _check_shared(command: Train) -> None:
-    """Refuse what several machines cannot do together."""
-    if command.run_dir is None:
-        raise InputError("TF_CONFIG names several workers: give all of them the same --run-dir, on a shared disk")
-    if command.search.tune:
-        raise InputError("--tune searches on one machine: search first, then train on many with --config best.json")
 
 
 def _finish(folder: RunFolder) -> None:

@@ -45,22 +45,17 @@ def negative_log_likelihood(
 
 
 def fit_temperature(labels: Labels, scores: Floats) -> float:
-    """Fit the temperature T, within `TEMPERATURES`, that makes sigmoid(scores / T) most likely.
+    """Fit the temperature T, within `TEMPERATURES`, that makes sigmoid(scores / T) most likely; scores are logits [n].
 
     Temperature scaling is by Guo et al., On Calibration of Modern Neural Networks, ICML 2017. The targets are Platt's
     (1999): (n1 + 1) / (n1 + 2) for the n1 positives and 1 / (n0 + 2) for the n0 negatives. With the labels themselves
     as targets, perfectly separated scores would get T = 0, which is certainty. The ranking of images, and with it
     AUROC, does not change.
-
-    Args:
-        labels: int64 [n], 1 PNEUMONIA.
-        scores: float [n], logits.
     """
     targets = _platt_targets(labels)
-    low, high = np.log(TEMPERATURES)
     best = minimize_scalar(
         lambda log_temperature: negative_log_likelihood(targets, scores, float(np.exp(log_temperature))),
-        bounds=(low, high),
+        bounds=tuple(np.log(TEMPERATURES)),
         method="bounded",
         options={"xatol": 1e-6},
     )
@@ -71,8 +66,7 @@ def fit_temperature_and_bias(labels: Labels, scores: Floats) -> tuple[float, flo
     """Fit the temperature T > 0 and the bias that make sigmoid(scores / T + bias) most likely: Platt scaling (1999).
 
     The bias corrects what a temperature cannot. A network trained with class weights learns that both classes are
-    equally common, so its log-odds of PNEUMONIA are off by about the logarithm of the odds. Arguments as for
-    `fit_temperature`.
+    equally common, so its log-odds of PNEUMONIA are off by about the logarithm of the odds.
     """
     targets = _platt_targets(labels)
 
@@ -106,15 +100,14 @@ def reliability(labels: Labels, probabilities: Floats) -> tuple[Floats, Floats, 
     """Return the mean probability, the fraction that is PNEUMONIA and the number of images of each bin, each [bins]."""
     bin_of = assign_bins(probabilities)
     counts = np.bincount(bin_of)
-    predicted = np.bincount(bin_of, weights=probabilities) / counts
-    observed = np.bincount(bin_of, weights=labels) / counts
+    predicted, observed = (np.bincount(bin_of, weights=values) / counts for values in (probabilities, labels))
     return predicted, observed, counts
 
 
 def expected_calibration_error(labels: Labels, probabilities: Floats) -> float:
     """Return the ECE of P(PNEUMONIA), 0 to 1.
 
-    It is the mean over images of |fraction that is PNEUMONIA - mean probability| of their bin (Naeini, Cooper and
+    This is the mean over images of |fraction that is PNEUMONIA - mean probability| of their bin (Naeini, Cooper and
     Hauskrecht, AAAI 2015, for the positive class), with the bins of `assign_bins`.
     """
     predicted, observed, counts = reliability(labels, probabilities)

@@ -112,8 +112,7 @@ def without_errors(proportion: float | None, patients: int, interval: Interval) 
     """Return the exact interval of a proportion of 0 or 1, for which every resample agrees and the bootstrap fails.
 
     It is Clopper and Pearson's (Biometrika 1934), with the number of patients as the number of trials: if no error was
-    seen in m patients, the proportion may still be as low as 0.025^(1/m). Other intervals are returned unchanged. The
-    closed form is exact; `scipy.stats.binomtest` searches for the same root to 12 digits.
+    seen in m patients, the proportion may still be as low as 0.025^(1/m). Other intervals are returned unchanged.
     """
     if proportion not in (0.0, 1.0) or interval is None or not patients:
         return interval

@@ -62,20 +62,15 @@ def figures(labels: Labels, probabilities: Floats, threshold: float) -> dict[str
 def by_subtype(labels: Labels, probabilities: Floats, subtypes: Names, threshold: float) -> dict[str, dict[str, Any]]:
     """Return `n` images and `sensitivity` for each kind of pneumonia (bacteria, virus, unknown), by name."""
     called, positive = decisions(probabilities, threshold), labels == POSITIVE
-    found: dict[str, dict[str, Any]] = {}
-    for subtype in np.unique(subtypes[positive]):
-        here = positive & (subtypes == subtype)
-        found[str(subtype)] = {"n": int(here.sum()), "sensitivity": float(called[here].mean())}
-    return found
+    kinds = {str(kind): called[positive & (subtypes == kind)] for kind in np.unique(subtypes[positive])}
+    return {kind: {"n": len(found), "sensitivity": float(found.mean())} for kind, found in kinds.items()}
 
 
 def predictive_values(sensitivity: Floats, specificity: Floats, prevalence: float) -> tuple[Floats, Floats]:
     """Compute precision and negative predictive value at a prevalence, by Bayes' rule; NaN where nothing is so called.
 
-    Args:
-        sensitivity: float array of any shape, 0 to 1.
-        specificity: float array of the same shape.
-        prevalence: the fraction of images that are PNEUMONIA where the model would be used, 0 to 1.
+    Sensitivity and specificity are arrays of one shape. The prevalence is the fraction of images that are PNEUMONIA
+    where the model would be used.
     """
     hits, misses = sensitivity * prevalence, (1 - sensitivity) * prevalence
     clears, alarms = specificity * (1 - prevalence), (1 - specificity) * (1 - prevalence)

@@ -26,10 +26,7 @@ class McNemar(NamedTuple):
 def mcnemar(labels: Labels, first: Mask, second: Mask) -> McNemar:
     """Compute the exact McNemar test (Psychometrika 1947): a binomial test of the discordant images against one half.
 
-    Args:
-        labels: int64 [n].
-        first: bool [n], the images that the first model calls PNEUMONIA.
-        second: the same for the second model.
+    `first` and `second` are the images, bool [n], that each of the two models calls PNEUMONIA.
     """
     right_first, right_second = first == (labels == POSITIVE), second == (labels == POSITIVE)
     only_first, only_second = int(np.sum(right_first & ~right_second)), int(np.sum(~right_first & right_second))
@@ -55,10 +52,7 @@ def delong(labels: Labels, first: Floats, second: Floats) -> DeLong:
     comparing every positive with every negative. The test counts images as independent; the bootstrap of
     `difference_intervals` takes patients into account.
 
-    Args:
-        labels: int64 [n] with both classes, two images or more of each.
-        first: float [n], the first model's P(PNEUMONIA).
-        second: the same for the second model.
+    Labels are [n] with two images or more of each class; `first` and `second` are P(PNEUMONIA) of each model, [n].
     """
     areas, covariance = placements_covariance(labels, np.stack([first, second]))
     difference = float(areas[0] - areas[1])

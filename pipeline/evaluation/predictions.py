@@ -62,7 +62,7 @@ class Predictions:
             raise InputError("a predictions table needs at least one image; this split has none")
         if not np.isin(labels, (0, 1)).all():
             raise InputError("labels must be 0 (NORMAL) or 1 (PNEUMONIA)")
-        good = np.isfinite(probabilities) & (probabilities >= 0) & (probabilities <= 1)
+        good = (probabilities >= 0) & (probabilities <= 1)  # False for NaN
         if not good.all():
             row = int(np.argmin(good))
             raise InputError(f"the probability of {self.filenames[row]} is {probabilities[row]}, not between 0 and 1")
@@ -97,8 +97,8 @@ def write_csv(path: Path, predictions: Mapping[str, Predictions]) -> None:
         writer.writerow(COLUMNS)
         for split, table in predictions.items():
             columns = (table.filenames, table.patients, table.subtypes, table.labels, table.probabilities)
-            for filename, patient, subtype, label, probability in zip(*columns, strict=True):
-                writer.writerow((split, filename, patient, subtype, CLASSES[label], _text(probability)))
+            for *names, label, probability in zip(*columns, strict=True):
+                writer.writerow((split, *names, CLASSES[label], _text(probability)))
 
 
 def read_csv(path: Path) -> dict[str, Predictions]:

@@ -43,11 +43,7 @@ def summary(tables: Mapping[str, Predictions], threshold: float) -> dict[str, An
 
     A change of one class alone does more harm than a change of both. If NORMAL children were imaged on another machine,
     a model that reads the machine calls them PNEUMONIA, however well it ranks the images of each machine. So each view
-    has two more figures, for which only one class is seen through the change.
-
-    Args:
-        tables: from `views`, calibrated.
-        threshold: of the operating point.
+    has two more figures, for which only one class is seen through the change. The tables, from `views`, are calibrated.
 
     Returns:
         `views` (name to `auroc`, `balanced_accuracy`, `sensitivity`, `specificity`, `auroc_normal_changed` and

@@ -152,7 +152,7 @@ def score_splits(tables: Mapping[str, Predictions], decision: Decision, seed: in
         tables: split to its table of calibrated probabilities.
         decision: made on validation; recorded and applied, not changed.
         seed: of the bootstrap.
-        resamples: of the bootstrap; 2,000 for a report.
+        resamples: of the bootstrap, 1 or more; 2,000 for a report.
     """
     point = decision.operating_point
     return {

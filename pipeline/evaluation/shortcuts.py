@@ -68,7 +68,6 @@ def exposure_features(images: Images) -> Floats:
     return np.asarray(rows, dtype=np.float64)
 
 
-EXPOSURE_ALONE = "exposure and sharpness alone (logistic regression)"
 CHANGES: dict[str, Callable[[Images], Images]] = {
     "the whole image": lambda images: images,
     "letters and markers painted over": without_markers,
@@ -107,7 +106,7 @@ def shortcut_audit(
 
     Returns:
         `split`, `images` (their number) and `rows`, each with `name`, `auroc`, its `interval`, `sensitivity` and
-        `specificity`, as the report reads them.
+        `specificity`.
     """
     tables = {
         name: (table.with_probabilities(np.clip(predict(change(images)).astype(np.float64), 0, 1)), threshold)
@@ -117,7 +116,7 @@ def shortcut_audit(
         classifier = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
         classifier.fit(exposure_features(train[0]), train[1])
         by_exposure = classifier.predict_proba(exposure_features(images))[:, 1]
-        tables[EXPOSURE_ALONE] = table.with_probabilities(by_exposure), 0.5
+        tables["exposure and sharpness alone (logistic regression)"] = table.with_probabilities(by_exposure), 0.5
     rows = []
     for name, (changed, cut) in tables.items():
         figures = score_split(changed, cut, seed, resamples)

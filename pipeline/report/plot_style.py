@@ -49,13 +49,8 @@ STYLE = {
 def canvas(path: Path, width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> Iterator[Any]:
     """Yield the axes of a figure (one, or an array [rows, columns]); save it to `path` as PNG if the block succeeds.
 
-    Args:
-        path: of the PNG; replaced at once, never half written.
-        width: inches, at 160 dots an inch.
-        height: inches.
-        rows: of axes.
-        columns: of axes.
-        options: for `Figure.subplots`.
+    The PNG is replaced at once, never half written. Sizes are in inches, at 160 dots an inch; `options` are for
+    `Figure.subplots`.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")

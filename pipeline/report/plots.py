@@ -29,12 +29,7 @@ ZOOM_ABOVE, ZOOM = 0.9, 0.2
 
 
 def training_curves(path: Path, epochs: Sequence[Epoch]) -> None:
-    """Draw loss, validation AUROC, validation accuracy and learning rate by epoch; the best AUROC is marked.
-
-    Args:
-        path: of the PNG.
-        epochs: rows of `history.csv`, one or more.
-    """
+    """Draw loss, validation AUROC and accuracy, and learning rate by epoch; the best AUROC is marked."""
     best = max(epochs, key=lambda epoch: epoch.validation_auroc)
     panels = (
         ("Loss", (("loss", "training", GREY), ("validation_loss", "validation", PNEUMONIA))),
@@ -76,7 +71,7 @@ def confusion_matrix(path: Path, counts: Mapping[str, int], title: str) -> None:
         axis.tick_params(length=0)
 
 
-def roc(path: Path, table: Predictions, figures: Mapping[str, Any], title: str, seed: int = 0) -> None:
+def roc(path: Path, table: Predictions, figures: Mapping[str, Any], title: str) -> None:
     """Draw the ROC curve with its pointwise 95 % band over patients, and the operating point.
 
     Args:
@@ -84,10 +79,9 @@ def roc(path: Path, table: Predictions, figures: Mapping[str, Any], title: str, 
         table: one split with both classes.
         figures: the part of `metrics.json` about the split.
         title: of the plot.
-        seed: of the band's resampling.
     """
     false_alarms, hits, _ = roc_curve(table.labels, table.probabilities)
-    low, high = roc_band(table, BAND_GRID, BAND_RESAMPLES, seed)
+    low, high = roc_band(table, BAND_GRID, BAND_RESAMPLES, seed=0)
     point = (1 - figures["specificity"], figures["sensitivity"])
     with canvas(path, *SQUARE) as axis:
         axis.plot((0, 1), (0, 1), label="chance", **CHANCE)
@@ -114,8 +108,7 @@ def precision_recall(path: Path, table: Predictions, figures: Mapping[str, Any],
     """Draw precision over sensitivity (recall) with the operating point. Arguments as for `roc`."""
     precision, recall, _ = precision_recall_curve(table.labels, table.probabilities)
     with canvas(path, *SQUARE) as axis:
-        prevalence = figures["prevalence"]
-        axis.axhline(prevalence, label=f"chance: prevalence {prevalence:.2f}", **CHANCE)
+        axis.axhline(figures["prevalence"], label=f"chance: prevalence {figures['prevalence']:.2f}", **CHANCE)
         limits = span(figures["intervals"]["average_precision"])
         label = f"average precision {number(figures['average_precision'])} ({limits})"
         axis.step(recall, precision, where="post", color=PNEUMONIA, label=label)
@@ -160,12 +153,7 @@ def scores(path: Path, table: Predictions, threshold: float, title: str) -> None
 
 
 def class_distribution(path: Path, counts: Mapping[str, Mapping[str, int]]) -> None:
-    """Draw the number of images of each kind in each split.
-
-    Args:
-        path: of the PNG.
-        counts: split to kind (`normal`, `bacteria`, `virus`, `unknown`) to images, as from `count_kinds`.
-    """
+    """Draw the number of images in each split of each kind, as from `count_kinds`."""
     splits = list(counts)
     kinds = [kind for kind in BY_KIND if any(counts[split].get(kind) for split in splits)]
     totals = [sum(counts[split].values()) for split in splits]

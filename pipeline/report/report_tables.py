@@ -63,9 +63,8 @@ def headline(metrics: Mapping[str, Any], split: str) -> str:
 
 def warnings(metrics: Mapping[str, Any], split: str) -> list[str]:
     """Return what a reader must know before relying on the headline."""
-    found, dataset = [], metrics.get("dataset") or {}
-    splits, point = metrics["splits"], metrics["operating_point"]
-    figures, chosen_on = splits[split], point["chosen_on"]
+    found, dataset, splits = [], metrics.get("dataset") or {}, metrics["splits"]
+    figures, chosen_on = splits[split], metrics["operating_point"]["chosen_on"]
     if split == chosen_on:
         found.append(
             f"There is no test split. The threshold was chosen on {chosen_on}, so these figures are too optimistic."
@@ -79,7 +78,7 @@ def warnings(metrics: Mapping[str, Any], split: str) -> list[str]:
     if split == "test" and chosen:
         fallen = [
             f"{label} {number(figures[name])} on test, {number(chosen[name])} on {chosen_on}"
-            for name, label in (("sensitivity", "sensitivity"), ("specificity", "specificity"), ("auroc", "AUROC"))
+            for name, label in {"sensitivity": "sensitivity", "specificity": "specificity", "auroc": "AUROC"}.items()
             if figures[name] is not None and chosen[name] is not None and chosen[name] > figures["intervals"][name][1]
         ]
         if fallen:
@@ -113,13 +112,9 @@ def error_rows(
 ) -> list[dict[str, Any]]:
     """Return a row for each error: `row`, `label`, `called`, `kind` and `probability` as text.
 
-    `row` counts the lines of predictions.csv below its header, from 1: file names may name patients.
-
-    Args:
-        tables: every split of predictions.csv, in its order.
-        split: the one that `chosen` indexes.
-        chosen: int64 [k], such as from `pipeline.evaluation.metrics.most_confident_errors`.
-        files: add the file name as `file`.
+    `row` is the line of predictions.csv below its header, from 1, because file names may name patients; with `files`, the
+    name is added as `file`. The images are those of `split` at the indices `chosen`, int64 [k]; `tables` are all splits
+    of predictions.csv, in its order.
     """
     table, found = tables[split], []
     before = sum(len(tables[name]) for name in list(tables)[: list(tables).index(split)])

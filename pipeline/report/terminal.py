@@ -13,8 +13,7 @@ FIGURES = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision
 def show(folder: RunFolder) -> None:
     """Print the figures of every split, and the path of the report."""
     metrics = folder.read_json(folder.metrics)
-    table = Table(title="95 % intervals by bootstrap over patients; PNEUMONIA is positive")
-    table.add_column("")
+    table = Table("", title="95 % intervals by bootstrap over patients; PNEUMONIA is positive")
     for split, figures in metrics["splits"].items():
         table.add_column(f"{split} (n={figures['n']})", justify="right")
     for name in FIGURES:

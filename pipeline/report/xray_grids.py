@@ -19,14 +19,9 @@ MOST_OPAQUE = 0.5
 
 
 def examples(path: Path, images: Images, labels: Labels, seed: int = 0, columns: int = 6) -> None:
-    """Draw one row of images of each class, picked at random.
+    """Draw one row of up to `columns` images of each class, picked at random by `seed`.
 
-    Args:
-        path: of the PNG.
-        images: uint8 [n, S, S, 1].
-        labels: int64 [n].
-        seed: of the random picks.
-        columns: images of each class at most.
+    Images are uint8 [n, S, S, 1], labels int64 [n].
     """
     generator = np.random.default_rng(seed)
     with canvas(path, 1.55 * columns, 3.6, 2, columns, squeeze=False) as axes:

@@ -46,8 +46,8 @@ def train_as_worker(folder: RunFolder, config: RunConfig) -> None:
     splits = _open_splits(config)
     if not folder.metrics.exists():  # otherwise the chief does not train either
         for number in range(config.fit.ensemble_size):
-            own = _with_seed_of(config, number)
-            fit(own, splits["train"], splits["validation"], folder=folder.checkpoint_of(number))
+            own, checkpoint = _with_seed_of(config, number), folder.checkpoint_of(number)
+            fit(own, splits["train"], splits["validation"], folder=checkpoint)
 
 
 def _fit_network(folder: RunFolder, config: RunConfig, splits: dict[str, Split], number: int) -> keras.Model:

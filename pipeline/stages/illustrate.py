@@ -31,7 +31,7 @@ def illustrate(
     """Draw the plots of a run from its `metrics.json` and `predictions.csv`, and write `report.html`.
 
     Args:
-        folder: of the run, with metrics and predictions.
+        folder: of the run.
         model: its inference model.
         splits: of its dataset.
         seed: of the images that are picked.

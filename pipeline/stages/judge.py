@@ -23,9 +23,6 @@ from pipeline.run_folder.model_file import save_model
 from pneumo_tfds.prepared import inspect
 from pneumo_tfds.program.files import write_json
 
-KEPT = ("test_origin", "split_rule", "manifest_sha256", "patients")
-COUNTED = ("skipped", "dropped", "byte_identical")
-
 
 def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Mapping[str, Split]) -> None:
     """Decide on validation, write the lock, then score every split.
@@ -66,8 +63,7 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
 
 def predictions_of(examples: Examples, probabilities: NDArray[np.float64]) -> Predictions:
     """Return a table of the images' names, patients and labels with their probabilities `[n]`."""
-    names, kinds = examples.filenames, examples.subtypes
-    return Predictions(names, examples.patients, kinds, examples.labels, probabilities)
+    return Predictions(examples.filenames, examples.patients, examples.subtypes, examples.labels, probabilities)
 
 
 def write_scores(folder: RunFolder, config: RunConfig, tables: Mapping[str, Predictions], decision: Decision) -> None:
@@ -85,6 +81,6 @@ def describe(dataset: BuiltDataset) -> dict[str, Any]:
         "version": dataset.version,
         "phantom": dataset.phantom,
         "images": built.examples,
-        **{key: built.metadata.get(key) for key in KEPT},
-        **{key: len(built.metadata.get(key, ())) for key in COUNTED},
+        **{key: built.metadata.get(key) for key in ("test_origin", "split_rule", "manifest_sha256", "patients")},
+        **{key: len(built.metadata.get(key, ())) for key in ("skipped", "dropped", "byte_identical")},
     }

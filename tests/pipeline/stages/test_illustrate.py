@@ -1,0 +1,42 @@
+"""The plots and the page of a run, drawn again by a later evaluation."""
+
+from __future__ import annotations
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.data.split import Examples, MemorySplit
+from pipeline.evaluation.predictions import write_csv
+from pipeline.evaluation.scoring import decide, score_splits
+from pipeline.run_folder.folder import RunFolder
+from pipeline.stages.illustrate import illustrate
+from pipeline.stages.judge import predictions_of
+
+SIDE = 8
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A model without heat maps."""
+    image = keras.Input((SIDE, SIDE, 1))
+    return keras.Model(image, {"probability": keras.layers.GlobalAveragePooling2D()(image)})
+
+
+def test_a_picture_of_errors_goes_when_a_later_evaluation_has_none(tmp_path, model):
+    labels = np.arange(40) % 2
+    images = np.zeros((40, SIDE, SIDE, 1), np.uint8)
+    names, kinds = np.array([f"{i}.jpeg" for i in range(40)]), np.where(labels, "virus", "normal")
+    splits = {"test": MemorySplit("test", Examples(images, labels, names, kinds, names))}
+    right = predictions_of(splits["test"].examples, np.where(labels, 0.9, 0.1))
+    folder = RunFolder(tmp_path / "run")
+    drawn = []
+    for table in (right.with_probabilities(np.where(np.arange(40) < 3, 0.9, right.probabilities)), right):
+        write_csv(folder.predictions, {"test": table})
+        folder.metrics.write_text(json.dumps(score_splits({"test": table}, decide(right, "youden"), 0, 20)))
+        illustrate(folder, model, splits, seed=0)
+        drawn.append((folder.plots / "mistakes_test.png").exists())
+        assert ("The most confident errors" in folder.report.read_text()) == drawn[-1]
+    assert drawn == [True, False]
