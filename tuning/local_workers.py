@@ -117,8 +117,8 @@ class Worker:
 
     def last_line(self) -> str:
         """Return the last line of its log."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it is empty"
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        return ["it is empty", *text.strip().splitlines()][-1]
 
 
 @dataclass

@@ -6,7 +6,6 @@ import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -60,7 +59,8 @@ def rows(trials: Path, objective: Objective) -> list[TrialRow]:
         try:
             ended = state["status"] in ("COMPLETED", "FAILED")
             outcome = "failed" if state["status"] == "FAILED" else journal.outcome if ended else "running"
-            reason = journal.reason or (_last_line(state["message"]) if outcome == "failed" else "")
+            last_line = ["", *(state["message"] or "").strip().splitlines()][-1]
+            reason = journal.reason or (last_line if outcome == "failed" else "")
             # Not KerasTuner's score: over gRPC it becomes a 32-bit float.
             score = journal.score if state["status"] == "COMPLETED" else None
             curve = tuple(epoch["validation_auroc"] for epoch in journal.epochs)
@@ -74,17 +74,16 @@ def rows(trials: Path, objective: Objective) -> list[TrialRow]:
     return sorted(found, key=lambda row: (row.score is None, sign * (row.score or 0.0), row.trial))
 
 
-def terminal_table(found: list[TrialRow], objective: Objective, limit: int = SHOWN_ROWS) -> Table:
-    """Return the table for a terminal, with the best `limit` trials."""
+def terminal_table(found: list[TrialRow], objective: Objective) -> Table:
+    """Return the table for a terminal, with the best trials."""
     drawn = Table(title="Leaderboard", title_justify="left", box=SIMPLE_HEAD, padding=0, pad_edge=False)
     names = list(found[0].values) if found else []
-    headings = ["#", "trial", objective.name.replace("_", " "), *(name.replace("_", " ") for name in names)]
-    for heading in [*headings, "epochs", "time", ""]:
+    for heading in ("#", "trial", *(name.replace("_", " ") for name in (objective.name, *names)), "epochs", "time", ""):
         # Figures stay whole on a narrow terminal; headings break at their spaces.
         width = NARROW.get(heading) or max((7, *map(len, heading.split()))) if heading else 0
         drawn.add_column(heading, justify="right" if heading else "left", min_width=width)
-    for place, row in enumerate(found[:limit], start=1):
-        note = "start" if row.trial == 1 else ""
+    for place, row in enumerate(found[:SHOWN_ROWS], start=1):
+        notes = ["start"] * (row.trial == 1) + [row.status] * (row.status != "finished")
         drawn.add_row(
             str(place) if row.score is not None else "",
             str(row.trial),
@@ -92,11 +91,11 @@ def terminal_table(found: list[TrialRow], objective: Objective, limit: int = SHO
             *(f"{row.values[name]:.2g}" for name in names),
             str(row.epochs),
             f"{row.seconds:.0f} s",
-            ", ".join(filter(None, (note, row.status if row.status != "finished" else ""))),
+            ", ".join(notes),
             style="bold" if place == 1 and row.score is not None else None,
         )
-    if len(found) > limit:
-        drawn.caption = f"{len(found) - limit} more in leaderboard.csv"
+    if len(found) > SHOWN_ROWS:
+        drawn.caption = f"{len(found) - SHOWN_ROWS} more in leaderboard.csv"
     return drawn
 
 
@@ -117,14 +116,7 @@ def write_csv(found: list[TrialRow], objective: Objective, path: Path) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["place", "trial", "status", objective.name, *names, "epochs", "seconds", "reason"])
     for place, row in enumerate(found, start=1):
-        ranked: list[Any] = ["", ""] if row.score is None else [place, f"{row.score:.6f}"]
+        ranked, score = ("", "") if row.score is None else (place, f"{row.score:.6f}")
         values = [f"{row.values[name]:.6g}" for name in names]
-        writer.writerow(
-            [ranked[0], row.trial, row.status, ranked[1], *values, row.epochs, f"{row.seconds:.1f}", row.reason]
-        )
+        writer.writerow([ranked, row.trial, row.status, score, *values, row.epochs, f"{row.seconds:.1f}", row.reason])
     write_text(path, text.getvalue())
-
-
-def _last_line(message: str | None) -> str:
-    lines = (message or "").strip().splitlines()
-    return lines[-1] if lines else ""

@@ -22,13 +22,10 @@ EVENTS = "events.out.tfevents.0.search"
 
 
 def write_hparams(folder: Path, trials: Path, plan: Plan, rows: Iterable[TrialRow]) -> None:
-    """Write the event files of the search and of its ended trials; existing files are kept.
+    """Write the event files of the search and of its ended trials to `folder`; existing files are kept.
 
-    Args:
-        folder: for the event files; those of a trial lie in `folder/trial_NUMBER`, numbered as in `rows`.
-        trials: the folder of KerasTuner's trials, with their journals.
-        plan: what is searched.
-        rows: the leaderboard.
+    The file of a trial lies in `folder/trial_NUMBER`, numbered as in `rows`. Its journal is read from `trials`, the
+    folder of KerasTuner's trials.
     """
     if not AVAILABLE:
         return
@@ -59,8 +56,7 @@ def _experiment(plan: Plan) -> tuple[float, int, Any]:
     """Return the event that declares the searched parameters and the metrics."""
     from tensorboard.plugins.hparams.summary_v2 import HParam, Metric, RealInterval, hparams_config_pb
 
-    lows = {p.name: 0.0 if p.scale == "log_or_zero" else p.low for p in plan.parameters}
-    parameters = [HParam(p.name, RealInterval(lows[p.name], p.high)) for p in plan.parameters]
+    parameters = [HParam(p.name, RealInterval(0.0 if p.contains(0) else p.low, p.high)) for p in plan.parameters]
     names = {SCORE: plan.objective.name, "validation_auroc": None, "validation_loss": None}
     metrics = [Metric(tag, display_name=name, dataset_type=Metric.VALIDATION) for tag, name in names.items()]
     return 0.0, 0, hparams_config_pb(parameters, metrics, time_created_secs=0.0)
