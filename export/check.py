@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -68,25 +69,18 @@ def check(command: Check) -> int:
         dataset = prepare(command.source, side, command.data_dir)
     else:
         dataset = parity_sample.dataset_folder(folder, paths.read_json(paths.config), command.dataset)
-    sample = parity_sample.take_all(dataset, command.split, side)
+    sample = parity_sample.take(dataset, command.split, side)
     expected = convert.reference(model)
-    reports: dict[str, comparison.Report] = {}
+    compare = partial(comparison.compare, labels=sample.labels, threshold=threshold, threads=command.threads)
+    reports: dict[str, dict[str, Any]] = {}
     for file in files:
-        report = comparison.compare(
-            expected,
-            file,
-            sample.images,
-            labels=sample.labels,
-            threshold=threshold,
-            budget=comparison.FLOAT32 if file == paths.onnx else comparison.REDUCED,
-            threads=command.threads,
-        )
+        budget = comparison.FLOAT32 if file == paths.onnx else comparison.REDUCED
+        report = compare(expected, file, sample.images, budget=budget)
         print("\n  ".join([f"{file}: {report.summary()}", *report.differences]), flush=True)
-        reports[file.name] = report
+        reports[file.name] = report.to_json()
     if command.json is not None:
-        found = {name: report.to_json() for name, report in reports.items()}
-        write_json(command.json, {"dataset": str(dataset), "split": command.split, "files": found})
-    return 0 if all(report.passed for report in reports.values()) else DIFFERS
+        write_json(command.json, {"dataset": str(dataset), "split": command.split, "files": reports})
+    return 0 if all(report["passed"] for report in reports.values()) else DIFFERS
 
 
 if __name__ == "__main__":

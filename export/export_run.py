@@ -6,7 +6,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,15 +28,7 @@ FLOAT32_CONVOLUTIONS = (1, 4)
 DEFAULTS = ExportOptions()
 
 Compare = Callable[..., comparison.Report]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A smaller file that is made from `model.onnx`."""
-
-    file: Path
-    attempts: Sequence[Callable[[Path], onnx.ModelProto]]
-    """Conversions of `model.onnx`, the preferred one first. The first result within the budget is kept."""
+Conversion = Callable[[Path], onnx.ModelProto]
 
 
 def export_run(
@@ -88,20 +79,16 @@ def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Ite
     for file in (run.onnx_fp16, run.onnx_int8):
         if file.name not in reports:  # made from another model.onnx
             file.unlink(missing_ok=True)
-    for variant in _variants(run, options, dataset, side):
-        yield variant.file, _write_variant(run, variant, compare, reports)
-
-
-def _variants(run: RunFolder, options: ExportOptions, dataset: Path, side: int) -> Iterator[Variant]:
-    """Yield the smaller variants that were asked for."""
-    from export.graph.quantize import to_fp16, to_int8  # slow to import, and not always needed
-
     if options.fp16:
-        yield Variant(run.onnx_fp16, [to_fp16])
+        from export.graph.quantize import to_fp16  # slow to import, and not always needed
+
+        yield run.onnx_fp16, _write_variant(run, run.onnx_fp16, [to_fp16], compare, reports)
     if options.int8:
+        from export.graph.quantize import to_int8
+
         images = parity_sample.take(dataset, "train", side, options.calibration_images).images
         attempts = [partial(to_int8, images=images, float32_convolutions=count) for count in FLOAT32_CONVOLUTIONS]
-        yield Variant(run.onnx_int8, attempts)
+        yield run.onnx_int8, _write_variant(run, run.onnx_int8, attempts, compare, reports)
 
 
 def _write_float32(
@@ -121,22 +108,24 @@ def _write_float32(
     return _summary(run.onnx, report)
 
 
-def _write_variant(run: RunFolder, variant: Variant, compare: Compare, reports: dict[str, Any]) -> str:
-    """Make and compare a variant, replace or remove its file, and return a summary."""
+def _write_variant(
+    run: RunFolder, file: Path, attempts: Sequence[Conversion], compare: Compare, reports: dict[str, Any]
+) -> str:
+    """Keep the first attempt that is within the budget as `file`, or remove the file, and return a summary."""
     with tempfile.TemporaryDirectory() as temporary:
-        candidate = Path(temporary, variant.file.name)
-        for attempt in variant.attempts:
+        candidate = Path(temporary, file.name)
+        for attempt in attempts:
             candidate.write_bytes(_encoded(attempt(run.onnx)))
             report = compare(candidate, budget=comparison.REDUCED)
             if report.passed:
                 break
         if report.passed:
-            with replacing(variant.file) as place:
+            with replacing(file) as place:
                 shutil.copyfile(candidate, place)
         else:
-            variant.file.unlink(missing_ok=True)
-    _add_report(run, reports, variant.file, report)
-    return _summary(variant.file, report) if report.passed else f"not kept: {report.differences[0]}"
+            file.unlink(missing_ok=True)
+    _add_report(run, reports, file, report)
+    return _summary(file, report) if report.passed else f"not kept: {report.differences[0]}"
 
 
 def _encoded(model: onnx.ModelProto) -> bytes:

@@ -77,31 +77,23 @@ def predict_images(
 
     An image that cannot be read or decoded becomes a row with `error`; the others are still predicted.
     """
-    from export.inference.inputs import UnreadableError
-    from pneumo_tfds.decode import DecodeError, decode
+    import numpy as np
+
+    from pneumo_tfds.decode import decode
     from pneumo_tfds.program.parallel import ordered_map
 
     def load(image: Image) -> np.ndarray | str:
         try:
             return decode(image.read(), classifier.image_size, image.name)
-        except (UnreadableError, DecodeError) as error:
+        except InputError as error:
             return str(error)
 
     loaded = zip((image.name for image in images), ordered_map(load, images, threads), strict=True)
     while batch := list(islice(loaded, batch_size)):
-        yield from _predict_batch(classifier, batch)
-
-
-def _predict_batch(classifier: Classifier, batch: Sequence[tuple[str, np.ndarray | str]]) -> Iterator[Row]:
-    import numpy as np
-
-    decoded = [pixels for _, pixels in batch if not isinstance(pixels, str)]
-    answers = iter(classifier.predict(np.stack(decoded)) if decoded else [])
-    for name, pixels in batch:
-        if isinstance(pixels, str):
-            yield Row(name, error=pixels)
-        else:
-            yield Row(name, next(answers), pixels)
+        decoded = [pixels for _, pixels in batch if not isinstance(pixels, str)]
+        answers = iter(classifier.predict(np.stack(decoded)) if decoded else [])
+        for name, pixels in batch:
+            yield Row(name, error=pixels) if isinstance(pixels, str) else Row(name, next(answers), pixels)
 
 
 def predict(command: Predict) -> int:
@@ -117,9 +109,8 @@ def predict(command: Predict) -> int:
         if not command.images:
             return 0
     if command.heatmap is not None and not classifier.has_heatmap:
-        raise InputError(
-            f"{command.model} has no heat map (its network has no class activation map); leave --heatmap out"
-        )
+        reason = "its network has no class activation map"
+        raise InputError(f"{command.model} has no heat map ({reason}); leave --heatmap out")
     images = find_images(command.images)
     rows = predict_images(classifier, images, batch_size=command.batch_size, threads=command.threads)
     read, failed, positive = 0, [], 0
@@ -132,7 +123,7 @@ def predict(command: Predict) -> int:
                     continue
                 read += 1
                 positive += row.prediction.decision == classifier.metadata.classes[1]
-                if row.pixels is not None and row.prediction.heatmap is not None and command.heatmap is not None:
+                if row.pixels is not None and row.prediction.heatmap is not None:
                     writers.overlay(row.file, row.pixels, row.prediction.heatmap)
             sys.stdout.flush()
     except BrokenPipeError:  # the reader of the lines has ended, as in `| head`

@@ -87,32 +87,25 @@ def _props(model: onnx.ModelProto) -> dict[str, str]:
 def _excluded(graph: onnx.GraphProto, float32_convolutions: int) -> list[str]:
     """Return the nodes not to quantize: those that scale the image, whose sums need more bits, and convolutions."""
     convolutions = [node.name for node in graph.node if node.op_type == "Conv"]
-    head, _ = _outside_convolutions(graph)
-    return sorted({*convolutions[:-1][:float32_convolutions]} | head)
+    return sorted({*convolutions[:-1][:float32_convolutions]} | _outside_convolutions(graph)[0])
 
 
 def _outside_convolutions(graph: onnx.GraphProto) -> tuple[set[str], set[str]]:
     """Return the names of the nodes before any convolution, and of those after every convolution."""
-    convolutions = {node.name for node in graph.node if node.op_type == "Conv"}
-    every = {node.name for node in graph.node}
-    return every - _with_descendants(graph, convolutions), every - _with_ancestors(graph, convolutions)
+    forward = [(node, node.input, node.output) for node in graph.node]  # in topological order, as ONNX demands
+    backward = [(node, outputs, inputs) for node, inputs, outputs in reversed(forward)]
+    return _not_reached(forward), _not_reached(backward)
 
 
-def _with_descendants(graph: onnx.GraphProto, nodes: Iterable[str]) -> set[str]:
-    """Return `nodes` and all nodes that use their outputs, directly or not."""
-    names, tensors = set(nodes), set[str]()
-    for node in graph.node:  # in topological order, as ONNX demands
-        if node.name in names or not tensors.isdisjoint(node.input):
+def _not_reached(steps: Iterable[tuple[onnx.NodeProto, Iterable[str], Iterable[str]]]) -> set[str]:
+    """Return the names of the nodes to which no path leads from a convolution.
+
+    A step is a node, the tensors that lead to it, and those that lead on from it.
+    """
+    tensors, names = set[str](), set[str]()
+    for node, sources, targets in steps:
+        if node.op_type == "Conv" or not tensors.isdisjoint(sources):
+            tensors.update(filter(None, targets))
+        else:
             names.add(node.name)
-            tensors.update(filter(None, node.output))
-    return names
-
-
-def _with_ancestors(graph: onnx.GraphProto, nodes: Iterable[str]) -> set[str]:
-    """Return `nodes` and all nodes whose outputs they use, directly or not."""
-    names, tensors = set(nodes), set[str]()
-    for node in reversed(graph.node):
-        if node.name in names or not tensors.isdisjoint(node.output):
-            names.add(node.name)
-            tensors.update(filter(None, node.input))
     return names

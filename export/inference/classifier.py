@@ -16,18 +16,12 @@ from export.inference.onnx_metadata import Metadata, ModelFileError
 from pneumo_tfds.decode import decode
 from pneumo_tfds.program.errors import InputError, reason_of
 
-# onnxruntime's errors have no common base class.
-ORT_ERRORS = (
-    ort_errors.Fail,
-    ort_errors.InvalidArgument,
-    ort_errors.InvalidGraph,
-    ort_errors.InvalidProtobuf,
-    ort_errors.NoSuchFile,
-    ort_errors.NotImplemented,
-    ort_errors.RuntimeException,
-)
 # Errors of `run` that mean a broken file; the others may be about memory (`pneumo_tfds.program.machine_errors`).
 BROKEN = (ort_errors.InvalidArgument, ort_errors.InvalidGraph, ort_errors.NotImplemented)
+# onnxruntime's errors have no common base class.
+ORT_ERRORS = (
+    *BROKEN, ort_errors.Fail, ort_errors.InvalidProtobuf, ort_errors.NoSuchFile, ort_errors.RuntimeException,
+)  # fmt: skip
 ERRORS_ONLY = 3  # onnxruntime's log severity
 OUTPUTS = ("probability", "heatmap")
 # Waiting threads sleep instead of spinning, and take work in small pieces. Spinning occupies the cores that decode the
@@ -134,9 +128,9 @@ class Classifier:
 
     def predict(self, images: np.ndarray) -> list[Prediction]:
         """Return one `Prediction` for each image of a uint8 batch `[N, S, S, 1]`; raises like `predict_batch`."""
-        outputs = self.predict_batch(images)
-        maps = outputs.get("heatmap", [None] * len(images))
-        return [self._decide(float(p), heat) for p, heat in zip(outputs["probability"][:, 0], maps, strict=True)]
+        outputs, threshold = self.predict_batch(images), self.threshold
+        answers = zip(outputs["probability"][:, 0].tolist(), outputs.get("heatmap", [None] * len(images)), strict=True)
+        return [Prediction(p, self.metadata.classes[p >= threshold], threshold, heat) for p, heat in answers]
 
     def predict_bytes(self, data: bytes, name: str = "image") -> Prediction:
         """Decode and predict one encoded image (JPEG, PNG, or DICOM with the extra); raises `DecodeError`."""
@@ -153,10 +147,6 @@ class Classifier:
         except OSError as error:
             raise InputError(f"{path} cannot be read: {reason_of(error)}; give an image file") from error
         return self.predict_bytes(data, str(path))
-
-    def _decide(self, probability: float, heat: np.ndarray | None) -> Prediction:
-        decision = self.metadata.classes[int(probability >= self.threshold)]
-        return Prediction(probability, decision, self.threshold, heat)
 
 
 def open_session(

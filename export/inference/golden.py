@@ -138,8 +138,8 @@ def self_test(classifier: Classifier, arrays: Arrays, tolerance: float = TOLERAN
     if "heatmap" in arrays and "heatmap" in outputs:
         if arrays["heatmap"].shape != outputs["heatmap"].shape:
             return [*found, "heat maps have another shape"]
-        scale = max(1.0, float(np.abs(arrays["heatmap"]).max()))
+        allowed = 10 * tolerance * max(1.0, float(np.abs(arrays["heatmap"]).max()))
         gap = float(np.abs(outputs["heatmap"].astype(np.float64) - arrays["heatmap"]).max())
-        if not gap <= 10 * tolerance * scale:
-            found.append(f"heat maps differ by {gap:.3g}; {10 * tolerance * scale:.3g} is allowed")
+        if not gap <= allowed:
+            found.append(f"heat maps differ by {gap:.3g}; {allowed:.3g} is allowed")
     return found

@@ -16,10 +16,6 @@ from pneumo_tfds.sources.zip_archive import ZipReader, list_members
 STANDARD_INPUT = "-"
 
 
-class UnreadableError(InputError):
-    """Raised when one image cannot be read; the others are still predicted."""
-
-
 @dataclass(frozen=True)
 class Image:
     """An image to predict: its name, and a function that reads its bytes when they are needed."""
@@ -27,7 +23,7 @@ class Image:
     name: str
     """In a form that can be printed and written in UTF-8, which a path may not be."""
     read: Callable[[], bytes]
-    """Returns the encoded bytes; raises `UnreadableError`. Safe to call from any thread."""
+    """Returns the encoded bytes; raises InputError. Safe to call from any thread."""
 
 
 def find_images(places: Sequence[str]) -> list[Image]:
@@ -58,7 +54,7 @@ def _in_place(place: str) -> list[Image]:
     elif path.suffix.lower() == ".zip":
         archive = ZipReader(path)
         members = sorted(member.name for member in list_members(path) if _is_image(member.name))
-        images = [Image(plain(f"{path}/{member}"), partial(_read_member, archive, member)) for member in members]
+        images = [Image(plain(f"{path}/{member}"), partial(archive.read_member, member)) for member in members]
     else:
         return [Image(plain(place), partial(_read_file, path))]
     if not images:
@@ -77,24 +73,17 @@ def _read_file(path: Path) -> bytes:
         _check_size(path.stat().st_size, str(path))
         return path.read_bytes()
     except OSError as error:
-        raise UnreadableError(f"{path}: {reason_of(error)}") from error
-
-
-def _read_member(archive: ZipReader, member: str) -> bytes:
-    try:
-        return archive.read_member(member)
-    except InputError as error:
-        raise UnreadableError(str(error)) from error
+        raise InputError(f"{path}: {reason_of(error)}") from error
 
 
 def _read_stdin() -> bytes:
     data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
     if not data:
-        raise UnreadableError("<stdin>: standard input is empty")
+        raise InputError("<stdin>: standard input is empty")
     _check_size(len(data), "<stdin>")
     return data
 
 
 def _check_size(size: int, name: str) -> None:
     if size > MAX_FILE_BYTES:
-        raise UnreadableError(f"{name}: larger than {MAX_FILE_BYTES >> 20} MiB, the limit for one image")
+        raise InputError(f"{name}: larger than {MAX_FILE_BYTES >> 20} MiB, the limit for one image")

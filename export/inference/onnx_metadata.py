@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 from pneumo_tfds.program.errors import InputError
@@ -50,17 +51,10 @@ class Metadata:
 
     def to_props(self) -> dict[str, str]:
         """Return all keys as text; structured values are JSON with sorted keys: equal values give equal bytes."""
-        return {
+        return {key: str(getattr(self, key)) for key in KEYS} | {
             "classes": json.dumps(list(self.classes)),
-            "image_size": str(self.image_size),
-            "resize": self.resize,
             "threshold": repr(float(self.threshold)),
-            "threshold_rule": self.threshold_rule,
-            "dataset": self.dataset,
-            "dataset_version": self.dataset_version,
             "metrics": json.dumps(self.metrics, sort_keys=True, separators=(",", ":"), allow_nan=False),
-            "intended_use": self.intended_use,
-            "version": str(self.version),
         }
 
     @classmethod
@@ -84,7 +78,15 @@ class Metadata:
                 raise ModelFileError(f"{name} has control characters in its metadata {key}; export the run again")
         if missing:
             raise ModelFileError(f"{name} lacks the metadata {', '.join(missing)}; export the run again")
-        found = cls(**{key: _parsed(key, props[key], name) for key in KEYS})
+        values = {}
+        for key in KEYS:
+            try:
+                values[key] = PARSERS.get(key, str)(props[key])
+            except (RecursionError, TypeError, ValueError) as error:
+                raise ModelFileError(
+                    f"{name} has unreadable metadata {key}={props[key]!r:.60}; export the run again"
+                ) from error
+        found = cls(**values)
         if found.classes != LABELS:
             raise ModelFileError(f"{name} has the classes {props['classes']}, not {json.dumps(LABELS)}; export again")
         if not 0.0 <= found.threshold <= 1.0:
@@ -108,7 +110,7 @@ def metadata_of_run(metrics: Mapping[str, Any], image_size: int, run: str) -> Me
         threshold, rule = float(point["threshold"]), f"{point['rule']} (chosen on {point['chosen_on']})"
     except JSON_SHAPE_ERRORS as error:
         raise InputError(f"{run}/metrics.json has no operating point; run python -m pipeline.evaluate {run}") from error
-    if not (math.isfinite(threshold) and 0.0 <= threshold <= 1.0):
+    if not 0.0 <= threshold <= 1.0:
         raise InputError(f"{run}/metrics.json has the threshold {threshold}, not one in 0 to 1; evaluate the run again")
     try:
         return Metadata(
@@ -138,24 +140,10 @@ def _check_version(text: str, name: str) -> None:
         )
 
 
-def _finite_json(text: str) -> Any:
-    def refuse(word: str) -> None:
-        raise ValueError(f"{word} is not a JSON number")
-
-    return json.loads(text, parse_constant=refuse)
-
-
 PARSERS: dict[str, Callable[[str], Any]] = {
     "classes": lambda text: tuple(json.loads(text)),
     "image_size": int,
     "threshold": float,
-    "metrics": _finite_json,
+    "metrics": partial(json.loads, parse_constant=int),  # int refuses NaN and Infinity, which JSON does not have
     "version": int,
 }
-
-
-def _parsed(key: str, text: str, name: str) -> Any:
-    try:
-        return PARSERS.get(key, str)(text)
-    except (RecursionError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{name} has unreadable metadata {key}={text!r:.60}; export the run again") from error

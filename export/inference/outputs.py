@@ -27,12 +27,7 @@ class Writers(ExitStack):
     """Writers of all outputs that were asked for; a table on standard output if neither JSON nor CSV was.
 
     Use as a context manager: files get their names when the block ends without an error, so that an interrupted
-    command leaves no incomplete file.
-
-    Args:
-        json_path: JSON Lines; `-` for standard output.
-        csv_path: CSV with the columns of `COLUMNS`; `-` for standard output.
-        heatmap: folder of overlays.
+    command leaves no incomplete file. A path of `-` is standard output; `heatmap` is the folder of overlays.
     """
 
     def __init__(
@@ -64,28 +59,24 @@ class Writers(ExitStack):
             answer = "-" if "error" in row else f"{row['probability']:.4f}"
             print(f"{answer:>6}  {row.get('decision', 'unreadable'):<10}  {row['file']}")
 
-    def overlay(self, name: str, image: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32]) -> Path:
-        """Draw a heat map over its image and write it as a PNG named after the image, numbered if names repeat.
-
-        Raises:
-            InputError: the folder cannot be written.
-        """
-        folder = self._heatmap
-        if folder is None:
-            raise InputError("no folder for heat maps was given")
+    def overlay(self, name: str, image: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32]) -> None:
+        """Write an image with its heat map as a PNG named after the image, numbered if names repeat, if asked for."""
+        if self._heatmap is None:
+            return
         stem = re.sub(r"[^\w.-]+", "_", PurePosixPath(name).name).strip("_.") or "image"
         number, unique = 1, stem
         while unique in self._overlays:
             number, unique = number + 1, f"{stem}-{number + 1}"
         self._overlays.add(unique)
         encoded = cv2.imencode(".png", overlay(image, heat))[1]
-        with replacing(folder / f"{unique}.heatmap.png") as temporary:
+        with replacing(self._heatmap / f"{unique}.heatmap.png") as temporary:
             temporary.write_bytes(encoded.tobytes())
-        return folder / f"{unique}.heatmap.png"
 
     def _open(self, path: Path | None) -> IO[str] | None:
-        if path is None or str(path) == "-":
-            return None if path is None else sys.stdout
+        if path is None:
+            return None
+        if str(path) == "-":
+            return sys.stdout
         temporary = self.enter_context(replacing(path))
         return self.enter_context(temporary.open("w", encoding="utf-8", newline=""))
 

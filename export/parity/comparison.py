@@ -114,14 +114,15 @@ def compare(
     _compare_signature(session, truth, side, report.differences)
     if report.differences:
         return report
-    names = list(truth)
+
+    def answer(batch: npt.NDArray[np.uint8]) -> Mapping[str, Floats]:
+        return dict(zip(truth, session.run(list(truth), {"image": batch}), strict=True))
+
     answers: dict[str, Floats] = {}
     for size in BATCH_SIZES:
         part = everything if size == LARGE_BATCH else everything[: max(SMALL_BATCH_IMAGES, size)]
         try:
-            answers = _in_batches(
-                lambda batch: dict(zip(names, session.run(names, {"image": batch}), strict=True)), part, size
-            )
+            answers = _in_batches(answer, part, size)
         except ORT_ERRORS as error:
             report.differences.append(f"batches of {size} fail: {' '.join(str(error).split()):.200}")
             continue
@@ -157,9 +158,8 @@ def _compare_values(answers: Mapping[str, Floats], truth: Mapping[str, Floats], 
     for name, actual in answers.items():
         expected = truth[name]
         if actual.shape != expected.shape or actual.dtype != expected.dtype:
-            report.differences.append(
-                f"{name} is {actual.dtype}{actual.shape} in batches of {size}, not {expected.dtype}{expected.shape}"
-            )
+            found, wanted = f"{actual.dtype}{actual.shape}", f"{expected.dtype}{expected.shape}"
+            report.differences.append(f"{name} is {found} in batches of {size}, not {wanted}")
             continue
         if not np.isfinite(actual).all():
             report.differences.append(f"{name} is not finite in batches of {size}")
@@ -176,23 +176,20 @@ def _compare_values(answers: Mapping[str, Floats], truth: Mapping[str, Floats], 
             allowed = report.budget.heatmap * max(1.0, float(np.abs(expected).max()))
             report.max_abs_heatmap = max(largest, report.max_abs_heatmap or 0.0)
         if largest > allowed:
-            report.differences.append(
-                f"{name} differs from Keras by {largest:.3g} in batches of {size} (allowed: {allowed:.3g})"
-            )
+            gap = f"{name} differs from Keras by {largest:.3g}"
+            report.differences.append(f"{gap} in batches of {size} (allowed: {allowed:.3g})")
 
 
 def _compare_decisions(
     expected: Floats, actual: Floats, labels: Labels | None, threshold: float, report: Report
 ) -> None:
-    budget = report.budget
-    flipped = (expected.astype(np.float64) >= threshold) != (actual.astype(np.float64) >= threshold)
-    report.decision_flips = int(flipped.sum())
+    budget, precise = report.budget, expected.astype(np.float64)
+    flipped = (precise >= threshold) != (actual.astype(np.float64) >= threshold)
+    report.decision_flips = flips = int(flipped.sum())
     if budget.flips == 0:  # within the probability budget of the threshold, rounding alone may flip a decision
-        flipped &= np.abs(expected.astype(np.float64) - threshold) > budget.probability
+        flipped &= np.abs(precise - threshold) > budget.probability
     if flipped.sum() > budget.flips * len(expected):
-        report.differences.append(
-            f"{report.decision_flips} of {len(expected)} decisions change at threshold {threshold:g}"
-        )
+        report.differences.append(f"{flips} of {len(expected)} decisions change at threshold {threshold:g}")
     if labels is None or len(np.unique(labels)) < 2:
         return
     report.auroc_keras = float(roc_auc_score(labels, expected))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.data.split import StoredSplit, open_splits
+from pipeline.data.split import open_splits
 from pneumo_tfds.program.errors import InputError
 
 
@@ -43,36 +43,18 @@ def dataset_folder(run: Path, config: Mapping[str, Any], given: Path | None) -> 
     )
 
 
-def take(dataset: Path, split: str, image_size: int, limit: int) -> Sample:
+def take(dataset: Path, split: str, image_size: int, limit: int = 0) -> Sample:
     """Return images of a split, evenly spread over its records, so that the same call always returns the same ones.
 
     Args:
         dataset: folder of a dataset that `pneumo_tfds` built.
-        split: `train`, `validation` or `test`.
+        split: `train`, `validation` or `test`; `all` for the whole dataset, split after split.
         image_size: side of the model's input, pixels.
-        limit: maximum number of images; 0 takes all.
+        limit: maximum number of images of each split; 0 takes all.
 
     Raises:
         InputError: the dataset has no such split, or images of another size.
     """
-    examples = _splits(dataset, image_size, split)[split].examples
-    count = len(examples.labels)
-    rows = np.linspace(0, count - 1, min(limit or count, count)).round().astype(np.int64)
-    return Sample(examples.images[rows], examples.labels[rows])
-
-
-def take_all(dataset: Path, split: str, image_size: int) -> Sample:
-    """Return every image of a split, or with `all` of the whole dataset, split after split; raises like `take`."""
-    splits = _splits(dataset, image_size, split)
-    chosen = [part.examples for name, part in splits.items() if split in ("all", name)]
-    return Sample(
-        np.concatenate([examples.images for examples in chosen]),
-        np.concatenate([examples.labels for examples in chosen]),
-    )
-
-
-def _splits(dataset: Path, image_size: int, split: str) -> dict[str, StoredSplit]:
-    """Return the splits of a dataset once `split` (if not `all`) and the image size have been checked."""
     splits = open_splits(dataset)
     if split != "all" and split not in splits:
         raise InputError(f"{dataset} has no images in {split}, only in {', '.join(splits)}; build it again")
@@ -81,4 +63,10 @@ def _splits(dataset: Path, image_size: int, split: str) -> dict[str, StoredSplit
         raise InputError(
             f"{dataset} has images of {held} pixels, but the model takes {image_size}; give another --dataset"
         )
-    return splits
+    images, labels = [], []
+    for examples in (part.examples for name, part in splits.items() if split in ("all", name)):
+        count = len(examples.labels)
+        rows = np.linspace(0, count - 1, min(limit or count, count)).round().astype(np.int64)
+        images.append(examples.images[rows])
+        labels.append(examples.labels[rows])
+    return Sample(np.concatenate(images), np.concatenate(labels))

@@ -88,10 +88,7 @@ def create_app(classifier: Classifier, limits: Limits | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # the address of the redirect would be made of the client's Host header
     )
-    body = {
-        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in IMAGE_TYPES},
-        "required": True,
-    }
+    content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in IMAGE_TYPES}
     app.add_api_route(
         "/v1/predict",
         service.predict,
@@ -99,7 +96,7 @@ def create_app(classifier: Classifier, limits: Limits | None = None) -> FastAPI:
         response_model=Answer,
         responses=PROBLEMS,
         summary="Predict one image, whose bytes are the body",
-        openapi_extra={"requestBody": body},
+        openapi_extra={"requestBody": {"content": content, "required": True}},
     )
     app.add_api_route("/v1/model", service.model, methods=["GET"], summary="The model's metadata")
     app.add_api_route("/healthz", service.health, methods=["GET"], summary="Whether the process is alive")
@@ -126,15 +123,12 @@ class _Service:
         return self.classifier.predict(np.stack(images))
 
     async def predict(
-        self,
-        request: Request,
-        heatmap: bool = Query(False, description="Include the heat map, if the model has one"),
+        self, request: Request, heatmap: bool = Query(False, description="Include the heat map, if the model has one")
     ) -> Answer:
         data = await self._body(request)
         if format_of(data) is None:
-            raise HTTPException(
-                415, "the body is not a JPEG, PNG or DICOM file; send the bytes of the file: curl --data-binary @FILE"
-            )
+            remedy = "send the bytes of the file: curl --data-binary @FILE"
+            raise HTTPException(415, f"the body is not a JPEG, PNG or DICOM file; {remedy}")
         loop = asyncio.get_running_loop()
         try:
             pixels = await loop.run_in_executor(self.decoding, decode, data, self.classifier.image_size, "the image")

@@ -70,28 +70,23 @@ def make_server(files: Mapping[str, Path], port: int) -> ThreadingHTTPServer:
         protocol_version = "HTTP/1.1"
         timeout = 60  # seconds of silence
 
-        def do_GET(self) -> None:
-            """Send a file."""
-            self._answer(with_body=True)
-
-        def do_HEAD(self) -> None:
-            """Send the headers of a file."""
-            self._answer(with_body=False)
-
         def log_message(self, format: str, *args: object) -> None:
             """Log nothing, so that no record is kept of who looks at X-rays."""
 
-        def _answer(self, with_body: bool) -> None:
+        def do_GET(self) -> None:
+            """Send a file, or its headers alone if that is what was requested."""
             status, kind, body = self._response()
             self.send_response(status)
             for name, value in {**HEADERS, "Content-Type": kind, "Content-Length": str(len(body))}.items():
                 self.send_header(name, value)
             self.end_headers()
-            if with_body:
+            if self.command != "HEAD":
                 try:
                     self.wfile.write(body)
                 except (BrokenPipeError, ConnectionResetError):
                     print("a browser disconnected before its file was sent", file=sys.stderr)
+
+        do_HEAD = do_GET
 
         def _response(self) -> tuple[HTTPStatus, str, bytes]:
             # A site whose name resolves to this machine must not read the model (DNS rebinding).
