@@ -112,9 +112,9 @@ def error_rows(
 ) -> list[dict[str, Any]]:
     """Return a row for each error: `row`, `label`, `called`, `kind` and `probability` as text.
 
-    `row` is the line of predictions.csv below its header, from 1, because file names may name patients; with `files`, the
-    name is added as `file`. The images are those of `split` at the indices `chosen`, int64 [k]; `tables` are all splits
-    of predictions.csv, in its order.
+    `row` is the line of predictions.csv below its header, from 1, because file names may name patients; with `files`,
+    the name is added as `file`. The images are those of `split` at the indices `chosen`, int64 [k]; `tables` are all
+    splits of predictions.csv, in its order.
     """
     table, found = tables[split], []
     before = sum(len(tables[name]) for name in list(tables)[: list(tables).index(split)])
