@@ -41,11 +41,11 @@ class Train(RunCommand):
     """
 
     run_dir: Path | None = None
-    """Folder of this run. Default: a new one under runs/, named after the time of day."""
+    """Folder of this run. Default: a new one under runs/, named after date and time."""
     resume: bool = False
     """Continue the run in --run-dir with the settings it has."""
     config: Path | None = None
-    """Take settings from this file, for example another run's config.json. Flags given beside it override it."""
+    """Take settings from this file, for example another run's config.json. Flags on the command line override it."""
     export: ExportOptions = field(default_factory=ExportOptions)
 
 

@@ -150,8 +150,8 @@ class ModelConfig(Bounded):
     """Give every image mean 0 and standard deviation 1 inside the model, so that exposure matters less."""
     pretrained_weights: str = "auto"
     """Where inception_v3 and efficientnet_lite0 start: none, imagenet, or the path of a weights file. ImageNet weights
-    of inception_v3 are downloaded by Keras, those of efficientnet_lite0 are installed with this package; its own file
-    is a PyTorch state dict, which is read safely. auto: imagenet for efficientnet_lite0, else none."""
+    of inception_v3 are downloaded by Keras, those of efficientnet_lite0 are installed with this package; a file of
+    your own for it must be a PyTorch state dict. auto: imagenet for efficientnet_lite0, else none."""
     fine_tune_blocks: int | None = None
     """How many of the last blocks of a pretrained network are trained: up to 11 of inception_v3 (mixed0 to mixed10), up
     to 7 of efficientnet_lite0 (7 trains the stem too). 0 trains the new last layer alone. Default: all of
@@ -274,8 +274,8 @@ class SearchConfig(Bounded):
     """Stop a trial early if it is below the median of the other trials at the same epoch. Has no effect with hyperband,
     which stops trials by its own rule."""
     confirm_top: Annotated[int, Ge(0), Le(100)] | None = None
-    """Number of best trials to train again from other seeds, beside the starting values; the best mean wins. Default: 2
-    (0 on phantoms, and at the chief of a cluster)."""
+    """How many of the best trials are trained again from other seeds and compared with the starting values; the highest
+    mean wins. Default: 2 (0 on phantoms, and at the chief of a cluster)."""
     confirm_seeds: Annotated[int, Ge(2), Le(100)] = 3
     """Number of seeds of --confirm-top; an interval needs at least two."""
     workers: Count = 1
