@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from pipeline.config import AugmentConfig, FitConfig, ModelConfig, RunConfig
-from pipeline.data import group_holdout
 from pipeline.data.split import Examples, MemorySplit
 from pipeline.run_folder import checkpoint
 from pipeline.run_folder.folder import RunFolder
@@ -114,7 +113,7 @@ class Untouchable:
 def test_training_reads_train_and_validation_and_never_test(splits, tmp_path, monkeypatch):
     train, validation = splits
     every = {"train": train, "validation": validation, "test": Untouchable()}
-    monkeypatch.setattr(group_holdout, "splits_of", lambda data: every)
+    monkeypatch.setattr("pipeline.stages.fit_and_judge.splits_of", lambda data: every)
     once = dataclasses.replace(SETTINGS, fit=dataclasses.replace(SETTINGS.fit, epochs=1))
     folder = RunFolder(tmp_path)
     train_as_worker(folder, once)
