@@ -10,8 +10,6 @@ has NORMAL where the text says pneumonia. With PNEUMONIA positive it has sensiti
 
 from __future__ import annotations
 
-import csv
-import io
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +23,7 @@ from pipeline.ladder_rows import RECIPE, STUDY, STUDY_BASE, Experiment
 from pneumo_tfds.program.bounds import Bounded
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import write_text
+from pneumo_tfds.program.files import write_csv_rows, write_text
 from pneumo_tfds.program.quiet import quiet_tensorflow
 
 STUDY_BEST = {"accuracy": 0.915, "sensitivity": 0.977, "specificity": 0.812}  # from its own confusion matrix
@@ -159,9 +157,7 @@ def write_tables(command: Ladder, outcomes: Mapping[str, Outcome]) -> tuple[list
         best = [f"{STUDY_BEST[figure]:.3f}" if figure in STUDY_BEST else "" for figure in FIGURES]
         lines.append(["study's best", "as it reported it, classes put right", "official test", *best])
     lines = [line + [""] * (len(titles) - len(line)) for line in lines]
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([titles, *lines])
-    write_text(command.out / "ladder.csv", text.getvalue())
+    write_csv_rows(command.out / "ladder.csv", [titles, *lines])
     head, *body = (f"| {' | '.join(row)} |\n" for row in (titles, *lines))
     write_text(command.out / "ladder.md", f"{head}|{'---|' * len(titles)}\n{''.join(body)}")
     return titles, lines

@@ -17,15 +17,15 @@ from pathlib import Path
 from pneumo_tfds.phantoms.phantom_source import DEFAULT_COUNT, phantom_source
 from pneumo_tfds.program.errors import InputError, reason_and_remedy
 from pneumo_tfds.program.locks import exclusive
-from pneumo_tfds.program.quiet import quiet_tensorflow, quiet_tfds
+from pneumo_tfds.program.quiet import errors_only, quiet_tensorflow
 from pneumo_tfds.sources.inventory import Source
 from pneumo_tfds.sources.opening import open_source
 from pneumo_tfds.splits.options import SplitOptions
 from pneumo_tfds.writing.build_options import BuildOptions
-from pneumo_tfds.writing.build_summary import NAME, VERSION, BuildSummary, inspect, is_built, read_metadata
+from pneumo_tfds.writing.build_summary import NAME, REBUILD, VERSION, BuildSummary, inspect, is_built, read_metadata
 
 __all__ = [
-    "VERSION", "BuildOptions", "BuildSummary", "build", "default_data_dir", "inspect", "is_built", "prepare",
+    "REBUILD", "VERSION", "BuildOptions", "BuildSummary", "build", "default_data_dir", "inspect", "is_built", "prepare",
     "read_metadata",
 ]  # fmt: skip
 
@@ -132,7 +132,7 @@ def _run_builder(
 
     from pneumo_tfds.pneumo_tfds_dataset_builder import Builder, make_config
 
-    quiet_tfds()
+    tfds.disable_progress_bar()  # our commands print what a user needs
     download_config = tfds.download.DownloadConfig(
         register_checksums=options.register_checksums,
         try_download_gcs=False,  # TFDS would look for our datasets in Google's bucket of built ones
@@ -144,8 +144,9 @@ def _run_builder(
             raise InputError("--beam-runner needs Apache Beam; install it with: pip install 'pneumo[beam]'") from error
         flags = [flag if flag.startswith("-") else f"--{flag}" for flag in options.beam_options]
         download_config = download_config.replace(beam_runner=options.beam_runner, beam_options=PipelineOptions(flags))
-    builder = Builder(
-        source=source, options=splits, workers=options.workers, download=options.download,
-        data_dir=root, config=make_config(config),
-    )  # fmt: skip
-    builder.download_and_prepare(download_dir=downloads, download_config=download_config)
+    with errors_only("absl"):
+        builder = Builder(
+            source=source, options=splits, workers=options.workers, download=options.download,
+            data_dir=root, config=make_config(config),
+        )  # fmt: skip
+        builder.download_and_prepare(download_dir=downloads, download_config=download_config)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from pipeline.data.dataset import with_dataset
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
+from pneumo_tfds.program.quiet import errors_only
 from tuning.results import confirm, leaderboard, tensorboard_log
 from tuning.results.search_page import write_page
 from tuning.search import kerastuner_roles
@@ -82,16 +82,11 @@ def run_worker(run_dir: Path) -> None:
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
     """Silence two warnings that every search causes, for the duration of the block."""
-    tensorflow = logging.getLogger("tensorflow")
-    level = tensorflow.level
-    tensorflow.setLevel(logging.ERROR)  # it warns that every trial is traced anew, which is intended
-    try:
-        with warnings.catch_warnings():
-            # The length scales of the Bayesian search end at their bounds while there are few trials.
-            warnings.filterwarnings("ignore", module="sklearn.gaussian_process")
-            yield
-    finally:
-        tensorflow.setLevel(level)
+    # TensorFlow warns that every trial is traced anew, which is intended. The length scales of the Bayesian search end
+    # at their bounds while there are few trials.
+    with errors_only("tensorflow"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="sklearn.gaussian_process")
+        yield
 
 
 def _check_folder(run: RunFolder, folder: SearchFolder, *, resume: bool) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,8 @@ from export.graph.canonical import canonical
 from export.graph.simplify import simplify
 from export.inference.classifier import OUTPUTS
 from pipeline.run_folder.model_file import load_model
-from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.errors import InputError, reason_of
+from pneumo_tfds.program.quiet import errors_only
 
 OPSET = 18
 INPUT = "image"
@@ -92,18 +91,6 @@ def to_onnx(model: Any, props: Mapping[str, str]) -> onnx.ModelProto:
         with tf.device("CPU:0"), errors_only("tf2onnx"):
             converted, _ = tf2onnx.convert.from_function(infer, input_signature=signature, opset=OPSET)
     except (ValueError, RuntimeError) as error:
-        raise InputError(f"tf2onnx cannot convert the model: {' '.join(str(error).split()):.300}") from error
+        raise InputError(f"tf2onnx cannot convert the model: {reason_of(error):.300}") from error
     simplify(converted)
     return canonical(converted, output_names(model), props)
-
-
-@contextmanager
-def errors_only(logger: str) -> Iterator[None]:
-    """Let a logger of another library write errors only; the empty name is the root logger."""
-    muted = logging.getLogger(logger)
-    level = muted.level
-    muted.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        muted.setLevel(level)

@@ -14,7 +14,8 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from export.graph.canonical import canonical
-from export.graph.convert import INPUT, errors_only
+from export.graph.convert import INPUT
+from pneumo_tfds.program.quiet import errors_only
 
 CALIBRATION_BATCH = 16
 

@@ -117,7 +117,7 @@ class Classifier:
         try:
             found = dict(zip(self._outputs, self.session.run(self._outputs, {"image": images}), strict=True))
         except BROKEN as error:
-            reason = " ".join(str(error).split())
+            reason = reason_of(error)
             raise ModelFileError(f"{self.path} cannot be run ({reason:.200}); export the run again") from error
         probability, heat = found["probability"], found.get("heatmap", np.zeros((len(images), 1, 1), np.float32))
         if probability.shape != (len(images), 1) or not ((probability >= 0) & (probability <= 1)).all():
@@ -172,5 +172,5 @@ def open_session(
     try:
         return ort.InferenceSession(str(path), options, providers=list(providers))
     except (*ORT_ERRORS, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = reason_of(error)
         raise ModelFileError(f"{path} is not a readable ONNX file ({reason:.120}); export or copy it again") from error

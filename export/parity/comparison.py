@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from export.inference.classifier import ORT_ERRORS, open_session
 from export.inference.golden import edge_images
-from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.errors import InputError, reason_of
 
 Floats = npt.NDArray[np.float32]
 Labels = Sequence[int] | npt.NDArray[np.int64]
@@ -124,7 +124,7 @@ def compare(
         try:
             answers = _in_batches(answer, part, size)
         except ORT_ERRORS as error:
-            report.differences.append(f"batches of {size} fail: {' '.join(str(error).split()):.200}")
+            report.differences.append(f"batches of {size} fail: {reason_of(error):.200}")
             continue
         _compare_values(answers, {name: value[: len(part)] for name, value in truth.items()}, size, report)
     if len(answers.get("probability", ())) == len(everything) and len(images):

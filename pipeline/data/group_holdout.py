@@ -39,6 +39,18 @@ def splits_of(data: DataConfig) -> dict[str, Split]:
     return splits if data.hold_out == "none" else without(splits, data.hold_out)
 
 
+def splits_to_train_on(data: DataConfig) -> dict[str, Split]:
+    """Open the dataset of a run as `splits_of` does.
+
+    Raises:
+        InputError: as `splits_of`; or the dataset has no training or no validation images.
+    """
+    splits = splits_of(data)
+    if missing := [name for name in ("train", "validation") if name not in splits]:
+        raise InputError(f"{data.built.folder} has no images in {' and '.join(missing)}; build it from more patients")
+    return splits
+
+
 def without(splits: Mapping[str, Split], group: HoldOut) -> dict[str, Split]:
     """Move a group, with all images of its patients, from train and validation to `held_out`; see `splits_of`."""
     parts = {name: splits[name].examples for name in ("train", "validation") if name in splits}

@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 
 from pipeline.config import Switch
 from pipeline.data import aligned_arrays, tfrecord_pixels
-from pneumo_tfds.prepared import VERSION
+from pneumo_tfds.prepared import REBUILD, VERSION
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json
 
 FILE_ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError)
-REBUILD = "build the dataset again with --overwrite"
 PARSE_BATCH = 64  # records parsed by one op: what stays in the L2 cache at 224 pixels (docs/explanation/speed.md)
 MEMORY_SHARE = 0.125  # of the machine's memory, for pixels that a GPU holds a second time
 TEXT, TEXTS = tf.io.FixedLenFeature([], tf.string), ("patient", "subtype", "filename")

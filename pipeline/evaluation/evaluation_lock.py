@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from pipeline.evaluation.scoring import Decision
 from pipeline.run_folder.folder import RunFolder
-from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, write_json
 from pneumo_tfds.program.wording import counted
 
@@ -90,7 +90,7 @@ def _sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; the evaluation lock needs it") from error
+        raise InputError(f"cannot read {path}: {reason_of(error)}; the evaluation lock needs it") from error
 
 
 def _read_lock(folder: RunFolder) -> dict[str, Any]:

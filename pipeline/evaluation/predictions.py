@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.files import replacing
 from pneumo_tfds.sources.inventory import LABELS
 
@@ -126,7 +126,7 @@ def read_csv(path: Path) -> dict[str, Predictions]:
                 values = row["filename"], row["patient"], row["subtype"], CLASSES.index(row["label"]), probability
                 rows.setdefault(row["split"], []).append(values)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; evaluate the run first") from error
+        raise InputError(f"cannot read {path}: {reason_of(error)}; evaluate the run first") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} is not a CSV file in UTF-8; evaluate the run again to rewrite it") from error
     if not rows:

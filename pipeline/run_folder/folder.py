@@ -55,8 +55,8 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file; name a folder with --run-dir")
-        held = self.path.exists() and any(not entry.name.startswith(".") for entry in self.path.iterdir())
-        if held and not resume:
+        occupied = self.path.exists() and any(not entry.name.startswith(".") for entry in self.path.iterdir())
+        if occupied and not resume:
             raise InputError(f"{self.path} already holds a run; continue it with --resume, or name another --run-dir")
         if resume and not (self.config.exists() or self.search_start.exists()):
             raise InputError(f"{self.path} holds no run to resume (no config.json); leave --resume out to start one")

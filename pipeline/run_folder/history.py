@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import io
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, write_text
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, write_csv_rows
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,5 @@ def _epoch(row: dict[str, str]) -> Epoch:
 
 def append(path: Path, epoch: Epoch) -> None:
     """Add one epoch, in place of it and later ones of an earlier attempt."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for row in [*(row for row in read(path) if row.epoch < epoch.epoch), epoch]:
-        writer.writerow({name: round(value, 7) for name, value in vars(row).items()})
-    write_text(path, text.getvalue())
+    epochs = [*(row for row in read(path) if row.epoch < epoch.epoch), epoch]
+    write_csv_rows(path, [COLUMNS, *([round(value, 7) for value in astuple(row)] for row in epochs)])

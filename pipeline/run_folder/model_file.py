@@ -9,7 +9,7 @@ from zipfile import ZipFile, ZipInfo
 
 import keras
 
-from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.files import replacing
 
 
@@ -49,7 +49,7 @@ def load_model(path: Path) -> keras.Model:
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, KeyError, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = reason_of(error)
         if "Lambda" in reason or "safe_mode" in reason:
             reason = "it holds a Lambda layer, which is code; only models without code are loaded"
         raise InputError(f"{path} cannot be loaded as a Keras model: {reason:.300}") from error

@@ -7,7 +7,7 @@ import dataclasses
 import keras
 
 from pipeline.config import RunConfig
-from pipeline.data.group_holdout import splits_of
+from pipeline.data.group_holdout import splits_to_train_on
 from pipeline.data.split import Split
 from pipeline.devices.distribution import connect
 from pipeline.devices.precision import choose
@@ -18,7 +18,6 @@ from pipeline.run_folder.model_file import load_model
 from pipeline.stages.illustrate import illustrate
 from pipeline.stages.judge import judge
 from pipeline.training.fit import fit
-from pneumo_tfds.program.errors import InputError
 
 
 def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
@@ -27,7 +26,7 @@ def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
     What is done already is not done again: training continues from its checkpoint, and test is never scored twice.
     """
     devices, execution = connect(config.fit), choose(config.fit)
-    splits = _open_splits(config)
+    splits = splits_to_train_on(config.data)
     counts = ", ".join(f"{name} {split.count}" for name, split in splits.items())
     compiled = "with XLA" if execution.xla else "without XLA"
     device = execution.device if devices.replicas == 1 else f"{devices.replicas} x {execution.device}"
@@ -43,7 +42,7 @@ def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
 def train_as_worker(folder: RunFolder, config: RunConfig) -> None:
     """Train beside the chief on another machine. The chief alone judges and writes the run folder."""
     connect(config.fit)
-    splits = _open_splits(config)
+    splits = splits_to_train_on(config.data)
     if not folder.metrics.exists():  # otherwise the chief does not train either
         for number in range(config.fit.ensemble_size):
             own, checkpoint = _with_seed_of(config, number), folder.checkpoint_of(number)
@@ -73,12 +72,3 @@ def _fit_network(folder: RunFolder, config: RunConfig, splits: dict[str, Split],
 def _with_seed_of(config: RunConfig, number: int) -> RunConfig:
     """Return the settings of network `number` of an ensemble: the networks differ by their seeds alone."""
     return dataclasses.replace(config, fit=dataclasses.replace(config.fit, seed=config.fit.seed + number))
-
-
-def _open_splits(config: RunConfig) -> dict[str, Split]:
-    splits = splits_of(config.data)
-    missing = [name for name in ("train", "validation") if name not in splits]
-    if missing:
-        lacking = f"{config.data.built.folder} has no images in {' and '.join(missing)}"
-        raise InputError(f"{lacking}; build it from more patients")
-    return splits

@@ -77,7 +77,7 @@ class LastLayer(WholeNetwork):
         return head
 
     def float32_copy(self, trained: keras.Model) -> keras.Model:
-        """Return a copy of the layer, which is float32 already."""
+        """Return such a layer with new weights; it is float32 already."""
         return keras.models.clone_model(trained)
 
     def complete(self, trained: keras.Model) -> keras.Model:

@@ -37,9 +37,13 @@ def quiet_tensorflow() -> None:
             importlib.import_module("tensorflow")
 
 
-def quiet_tfds() -> None:
-    """Turn off the progress bars and notes of TensorFlow Datasets; our commands print what a user needs."""
-    import tensorflow_datasets as tfds
-
-    tfds.disable_progress_bar()
-    logging.getLogger("absl").setLevel(logging.ERROR)
+@contextmanager
+def errors_only(logger: str) -> Iterator[None]:
+    """Let a logger of another library write errors only; the empty name is the root logger."""
+    muted = logging.getLogger(logger)
+    level = muted.level
+    muted.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        muted.setLevel(level)

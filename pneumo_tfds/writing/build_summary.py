@@ -15,7 +15,7 @@ NAME = "pneumo_tfds"
 VERSION = "1.0.0"
 """Version of the datasets, part of their path; raised when records or splits of the same source change."""
 
-REMEDY = "build the dataset again with --overwrite"
+REBUILD = "build the dataset again with --overwrite"
 _KINDS = {"ignored": dict, "skipped": dict, "dropped": dict, "byte_identical": list}
 
 MAX_COUNT = 1 << 60
@@ -51,11 +51,11 @@ def read_metadata(folder: Path) -> dict[str, Any]:
         InputError: the file is damaged.
     """
     path = folder / "metadata.json"
-    metadata: dict[str, Any] = read_json(path, REMEDY) if path.is_file() else {}
+    metadata: dict[str, Any] = read_json(path, REBUILD) if path.is_file() else {}
     if not isinstance(metadata, dict) or not all(
         isinstance(metadata.get(k, kind()), kind) for k, kind in _KINDS.items()
     ):
-        raise InputError(f"{path} is not what a build writes; {REMEDY}")
+        raise InputError(f"{path} is not what a build writes; {REBUILD}")
     return metadata
 
 
@@ -66,13 +66,13 @@ def inspect(folder: Path, seconds: float = 0.0) -> BuildSummary:
         InputError: its dataset_info.json or metadata.json is damaged.
     """
     path = folder / "dataset_info.json"
-    info = read_json(path, REMEDY)
+    info = read_json(path, REBUILD)
     try:
         examples = {str(split["name"]): sum(map(_count, split["shardLengths"])) for split in info["splits"]}
         shards = sum(len(split["shardLengths"]) for split in info["splits"])
         size = sum(_count(split["numBytes"]) for split in info["splits"])
     except JSON_SHAPE_ERRORS as error:
-        raise InputError(f"{path} is not what a build writes ({reason_of(error):.100}); {REMEDY}") from error
+        raise InputError(f"{path} is not what a build writes ({reason_of(error):.100}); {REBUILD}") from error
     return BuildSummary(folder, seconds, read_metadata(folder), examples, shards, size)
 
 

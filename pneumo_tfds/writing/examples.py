@@ -53,15 +53,18 @@ class BuildLog:
         if record.data is None:
             self.skipped[record.image.name] = record.error
 
-    def check(self, plan: Plan) -> None:
-        """Raise InputError if too many images were skipped, or all images of a class in a split."""
-        total = len(plan.images())
+    def check_share(self, total: int) -> None:
+        """Raise InputError if more than `MAX_SKIPPED_SHARE` of `total` images were skipped."""
         if len(self.skipped) > MAX_SKIPPED_SHARE * total:
             name = min(self.skipped)
             raise InputError(
                 f"{len(self.skipped)} of {counted(total, 'image')} cannot be read, more than {MAX_SKIPPED_SHARE:.0%}; "
                 f"correct the source. The first: {self.skipped[name]}"
             )
+
+    def check(self, plan: Plan) -> None:
+        """Raise InputError if too many images were skipped, or all images of a class in a split."""
+        self.check_share(len(plan.images()))
         for split in plan.shards:
             images = plan.images(split)
             lost = {i.label for i in images} - {i.label for i in images if i.name not in self.skipped}

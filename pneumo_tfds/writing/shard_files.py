@@ -41,8 +41,13 @@ class ShardInfo:
 def write_here(
     shards: Sequence[Shard], records: Iterator[ExampleRecord], log: BuildLog, file_format: Any
 ) -> list[ShardInfo]:
-    """Write shards one after the other from one stream of records, so that no thread waits while a file is closed."""
-    return [_write(shard.path, islice(records, len(shard.images)), log, file_format) for shard in shards]
+    """Write shards one after the other from one stream of records, so that no thread waits while a file is closed.
+
+    Raises:
+        InputError: too many images cannot be read; the rest of the source is not read then.
+    """
+    total = sum(len(shard.images) for shard in shards)
+    return [_write(shard.path, islice(records, len(shard.images)), log, file_format, total) for shard in shards]
 
 
 def write_on_beam(
@@ -88,7 +93,10 @@ def _beside(shard_path: str, what: str) -> Any:
     return path.with_name(f"{what}.{path.name}.json")
 
 
-def _write(path: str, records: Iterable[ExampleRecord], log: BuildLog, file_format: Any) -> ShardInfo:
+def _write(
+    path: str, records: Iterable[ExampleRecord], log: BuildLog, file_format: Any, total: int | None = None
+) -> ShardInfo:
+    """Write a shard. With `total`, the number of images in all shards, stop once too many of them were skipped."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import file_adapters
@@ -102,6 +110,8 @@ def _write(path: str, records: Iterable[ExampleRecord], log: BuildLog, file_form
             if record.data is not None:
                 count += 1
                 yield record.image.name, record.data
+            elif total is not None:
+                log.check_share(total)
 
     try:
         file_adapters.ADAPTER_FOR_FORMAT[file_format].write_examples(path, readable())

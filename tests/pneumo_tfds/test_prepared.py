@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import filecmp
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -86,9 +87,20 @@ def test_too_many_unreadable_images_are_an_error_and_leave_nothing(tmp_path, wri
     folder = write_images(tmp_path / "s", names(40, 20, 20))
     for index in range(1, 7):
         (folder / f"train/NORMAL/IM-{index:04d}-0001.jpeg").write_bytes(b"")
-    with pytest.raises(InputError, match=r"6 of 80 images cannot be read, more than 5%.* file is empty"):
+    with pytest.raises(InputError, match=r"5 of 80 images cannot be read, more than 5%.* file is empty"):
         build(open_source(folder), "gray_32", tmp_path / "d")
     assert [path.name for path in (tmp_path / "d/pneumo_tfds/gray_32").iterdir()] == [".1.0.0.lock"]
+
+
+def test_a_build_leaves_the_callers_logging_as_it_was(xrays, tmp_path):
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.DEBUG)
+    try:
+        build(open_source(xrays), "gray_32", tmp_path)
+        assert logger.level == logging.DEBUG
+    finally:
+        logger.setLevel(before)
 
 
 def test_identical_images_with_different_labels_stop_the_build(xrays, tmp_path):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json, write_text
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json, write_csv_rows
 from tuning.search.journal import REMEDY, Journal
 from tuning.search.objective import Objective
 
@@ -112,11 +110,9 @@ def line(found: list[TrialRow], objective: Objective, trial: int) -> str:
 def write_csv(found: list[TrialRow], objective: Objective, path: Path) -> None:
     """Write `leaderboard.csv`, best trial first."""
     names = list(found[0].values) if found else []
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["place", "trial", "status", objective.name, *names, "epochs", "seconds", "reason"])
+    lines: list[list[object]] = [["place", "trial", "status", objective.name, *names, "epochs", "seconds", "reason"]]
     for place, row in enumerate(found, start=1):
         ranked, score = ("", "") if row.score is None else (place, f"{row.score:.6f}")
         values = [f"{row.values[name]:.6g}" for name in names]
-        writer.writerow([ranked, row.trial, row.status, score, *values, row.epochs, f"{row.seconds:.1f}", row.reason])
-    write_text(path, text.getvalue())
+        lines.append([ranked, row.trial, row.status, score, *values, row.epochs, f"{row.seconds:.1f}", row.reason])
+    write_csv_rows(path, lines)

@@ -41,7 +41,6 @@ class Attempt:
         """Record an epoch; return whether the trial stops after it."""
         del self.journal.epochs[epoch.epoch - 1 :]
         self.journal.epochs.append(asdict(epoch))
-        self.journal.training_seconds += epoch.seconds
         self.journal.outcome = self._outcome()
         self._save()
         return self.journal.outcome != "running"

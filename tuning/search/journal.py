@@ -31,8 +31,6 @@ class Journal:
     """Fields of `pipeline.run_folder.history.Epoch`, oldest first."""
     seconds: float = 0.0
     """Duration of the trial, over all attempts."""
-    training_seconds: float = 0.0
-    """The part of it spent inside `pipeline.training.fit`."""
     outcome: Outcome = "running"
     score: float | None = None
     """The objective."""
@@ -57,7 +55,7 @@ class Journal:
             return None
         content = read_json(path, REMEDY)
         if isinstance(content, dict) and content.get("outcome") == "hopeless":
-            content["outcome"] = "stopped early"  # renamed in version 0.1.0
+            content["outcome"] = "stopped early"  # its name before version 0.1.0
         try:
             return _ADAPTER.validate_python(content)
         except ValueError as error:

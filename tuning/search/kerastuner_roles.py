@@ -74,7 +74,7 @@ def check_port() -> None:
             probe.listen()
     except OSError as error:
         raise InputError(
-            f"the chief cannot listen on {address}:{port} ({error.strerror}); choose another {PORT} or {ADDRESS}"
+            f"the chief cannot listen on {address}:{port} ({reason_of(error)}); choose another {PORT} or {ADDRESS}"
         ) from error
 
 

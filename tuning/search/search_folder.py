@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import RunConfig
-from pipeline.data.group_holdout import splits_of
+from pipeline.data.group_holdout import splits_to_train_on
 from pipeline.data.split import Split
 from pipeline.run_folder.folder import RunFolder
-from pneumo_tfds.program.errors import InputError
 from tuning.search.tuner import TRIALS
 
 
@@ -55,7 +54,5 @@ def open_data(settings: RunConfig) -> SearchData:
         InputError: the dataset has no training or no validation images.
     """
     dataset = settings.data.built.folder
-    splits = splits_of(settings.data)
-    if missing := [name for name in ("train", "validation") if name not in splits]:
-        raise InputError(f"{dataset} has no images in {' and '.join(missing)}; build it from more patients")
+    splits = splits_to_train_on(settings.data)
     return SearchData(dataset, splits["train"], splits["validation"])

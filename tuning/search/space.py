@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.config import RunConfig
-from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.errors import InputError, reason_of
 
 if TYPE_CHECKING:
     import keras_tuner
@@ -235,7 +235,7 @@ def _from_file(file: Path | None) -> list[Request]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"), parse_int=float)
     except OSError as error:
-        raise InputError(f"{where}: {error.strerror}; give a JSON file") from error
+        raise InputError(f"{where}: {reason_of(error)}; give a JSON file") from error
     except (RecursionError, ValueError) as error:
         raise InputError(f"{where} is not JSON ({error}); give a JSON file") from error
     if not isinstance(content, dict):

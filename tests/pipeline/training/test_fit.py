@@ -113,7 +113,7 @@ class Untouchable:
 def test_training_reads_train_and_validation_and_never_test(splits, tmp_path, monkeypatch):
     train, validation = splits
     every = {"train": train, "validation": validation, "test": Untouchable()}
-    monkeypatch.setattr("pipeline.stages.fit_and_judge.splits_of", lambda data: every)
+    monkeypatch.setattr("pipeline.stages.fit_and_judge.splits_to_train_on", lambda data: every)
     once = dataclasses.replace(SETTINGS, fit=dataclasses.replace(SETTINGS.fit, epochs=1))
     folder = RunFolder(tmp_path)
     train_as_worker(folder, once)
