@@ -1,4 +1,4 @@
-"""`python -m pneumo_tfds build|audit|show|phantoms`: build a dataset, audit a source, and draw images.
+"""`python -m pneumo_tfds inspect|build|audit|show|phantoms`: understand a source, build a dataset, draw images.
 
 Heavy modules are imported when the work starts, so that `--help` answers at once.
 """
@@ -11,8 +11,13 @@ from pathlib import Path
 from pneumo_tfds.program.bounds import Bounded, Count, Seed
 from pneumo_tfds.program.command import Command, run_one_of
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import write_json
+from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.splits.options import Fraction, SplitOptions
 from pneumo_tfds.writing.build_options import BuildOptions
+
+UNDECIDED = 1
+"""Exit code of `inspect` if something about the source needs a decision."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +25,8 @@ class _Dataset(Command):
     """What to build and where; apart from `BuildConfig` only because `--help` lists the flags of base classes first."""
 
     source: Path | None = None
-    """Folder or zip in Kaggle's layout, or a CSV of path,label[,patient]. Default: TFDS's manual folder."""
+    """Folder or zip with folders NORMAL and PNEUMONIA, a known data set, or a CSV of path,label[,patient]. Default:
+    TFDS's manual folder."""
     config: str = "gray_224"
     """gray_SIZE for X-rays, phantom_SIZE for drawn images, with any SIZE from 16 to 2048 pixels."""
     data_dir: Path | None = None
@@ -32,7 +38,7 @@ class _Dataset(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuildConfig(BuildOptions, SplitOptions, _Dataset):
+class BuildConfig(BuildOptions, SplitOptions, SourceOptions, _Dataset):
     """Decode a source once and write it as sharded TFRecords that TensorFlow Datasets loads."""
 
     workers: Count | None = None
@@ -40,11 +46,28 @@ class BuildConfig(BuildOptions, SplitOptions, _Dataset):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuditConfig(Command, Bounded):
-    """Report what a source holds and what is wrong with it. The exit code is 1 if images leak between splits."""
+class _Source(Command):
+    """Which source; apart from `InspectConfig` for the same reason."""
 
     source: Path
     """Folder, zip or CSV of X-rays."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectConfig(SourceOptions, _Source):
+    """Show what is understood of a source before anything is decoded: classes, splits and patients, what is left out.
+
+    The exit code is 1 if a decision is needed before a dataset can be built.
+    """
+
+    json: Path | None = None
+    """Write what was understood to this JSON file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditConfig(SourceOptions, _Source, Bounded):
+    """Report what a source holds and what is wrong with it. The exit code is 1 if images leak between splits."""
+
     json: Path | None = None
     """Write the findings to this JSON file."""
     html: Path | None = None
@@ -56,7 +79,7 @@ class AuditConfig(Command, Bounded):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShowConfig(Command, Bounded):
+class ShowConfig(SourceOptions, Command, Bounded):
     """Draw the class distribution by split and a labelled contact sheet of examples (needs the train extra)."""
 
     out: Path
@@ -81,6 +104,19 @@ class PhantomsConfig(Command, Bounded):
     """Seed of the drawings."""
 
 
+def inspect(config: InspectConfig) -> int:
+    """Print what is understood of the source, and return 1 if something needs a decision."""
+    from pneumo_tfds.sources.inspection import describe, report
+    from pneumo_tfds.sources.opening import understand
+
+    source = understand(config.source, config)
+    print("\n".join(describe(source)))
+    if config.json:
+        write_json(config.json, report(source))
+    undecided = [] if config.yes else source.survey.questions
+    return UNDECIDED if undecided or (config.strict and source.survey.warnings) else 0
+
+
 def build(config: BuildConfig) -> None:
     """Build the dataset and print a summary."""
     from pneumo_tfds import prepared
@@ -91,7 +127,9 @@ def build(config: BuildConfig) -> None:
     phantom = config.config.startswith("phantom_")
     if phantom and config.source is not None:
         raise InputError("--config phantom_SIZE draws its images; leave --source out or use gray_SIZE")
-    opened = open_source(config.source) if config.source else None
+    opened = open_source(config.source, config) if config.source else None
+    if opened and opened.survey.short():
+        print("\n".join(opened.survey.short()), flush=True)
     source = phantom_source(config.count, config.seed) if phantom else opened
     data_dir = (config.data_dir or prepared.default_data_dir()).expanduser()
     built = prepared.build(source, config.config, data_dir, splits=config, options=config)
@@ -102,16 +140,15 @@ def audit(config: AuditConfig) -> int:
     """Audit the source, print a summary, and return 1 if there is a leak."""
     from pneumo_tfds.audit import audit as auditing
 
-    return auditing.run(
-        config.source, config.json, config.html, SplitOptions(config.validation_fraction), config.workers
-    )
+    splits = SplitOptions(config.validation_fraction)
+    return auditing.run(config.source, config.json, config.html, splits, config.workers, config)
 
 
 def show(config: ShowConfig) -> None:
     """Draw the pictures and print their paths."""
     from pneumo_tfds.audit.contact_sheet import draw
 
-    for path in draw(config.source, config.out, SplitOptions(config.validation_fraction), config.seed):
+    for path in draw(config.source, config, config.out, SplitOptions(config.validation_fraction), config.seed):
         print(path)
 
 
@@ -126,6 +163,7 @@ def phantoms(config: PhantomsConfig) -> None:
 if __name__ == "__main__":
     run_one_of(
         {
+            "inspect": (InspectConfig, inspect),
             "build": (BuildConfig, build),
             "audit": (AuditConfig, audit),
             "show": (ShowConfig, show),

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from pneumo_tfds.program.errors import InputError, plain, reason_of
 from pneumo_tfds.program.limits import MAX_FILE_BYTES
-from pneumo_tfds.sources.layout import IMAGE_SUFFIXES
+from pneumo_tfds.sources.listing import IMAGE_SUFFIXES
 from pneumo_tfds.sources.zip_archive import ZipReader, list_members
 
 STANDARD_INPUT = "-"
@@ -54,7 +54,7 @@ def _in_place(place: str) -> list[Image]:
     elif path.suffix.lower() == ".zip":
         archive = ZipReader(path)
         members = sorted(member.name for member in list_members(path) if _is_image(member.name))
-        images = [Image(plain(f"{path}/{member}"), partial(archive.read_member, member)) for member in members]
+        images = [Image(plain(f"{path}/{member}"), partial(archive.read_name, member)) for member in members]
     else:
         return [Image(plain(place), partial(_read_file, path))]
     if not images:

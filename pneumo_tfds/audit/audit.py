@@ -18,6 +18,7 @@ from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.program.progress import track
 from pneumo_tfds.sources.inventory import Image, Source
 from pneumo_tfds.sources.opening import open_source
+from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.splits.assignment import assign
 from pneumo_tfds.splits.duplicates import group_by_digest
 from pneumo_tfds.splits.options import SplitOptions
@@ -69,7 +70,12 @@ def examine(source: Source, image: Image) -> ImageFacts:
 
 
 def run(
-    path: Path, json_path: Path | None, page_path: Path | None, options: SplitOptions, workers: int | None = None
+    path: Path,
+    json_path: Path | None,
+    page_path: Path | None,
+    options: SplitOptions,
+    workers: int | None = None,
+    source_options: SourceOptions | None = None,
 ) -> int:
     """Audit `path`, print a summary, write the files that are asked for, and return the exit code."""
     if page_path is not None:
@@ -77,7 +83,8 @@ def run(
             from pneumo_tfds.audit.audit_page import write_page
         except ModuleNotFoundError as error:
             raise InputError(f"--html needs {error.name}; install it with: pip install 'pneumo[train]'") from error
-    findings = audit(open_source(path), options, workers)
+    source = open_source(path, source_options)
+    findings = audit(source, options, workers)
     result = report(findings)
     print("\n".join(summary(result)))
     if json_path is not None:

@@ -17,6 +17,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing
 from pneumo_tfds.sources.inventory import LABELS, SUBTYPES, Image, Source
 from pneumo_tfds.sources.opening import open_source
+from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.splits.assignment import SPLITS, assign
 from pneumo_tfds.splits.duplicates import identical_groups
 from pneumo_tfds.splits.options import SplitOptions
@@ -25,9 +26,9 @@ _COLUMNS = 6
 _TILE = 224
 
 
-def draw(path: Path | None, out: Path, options: SplitOptions, seed: int) -> list[Path]:
+def draw(path: Path | None, source_options: SourceOptions, out: Path, options: SplitOptions, seed: int) -> list[Path]:
     """Write `classes.png` and `examples.png` to `out` and return their paths."""
-    source = phantom_source() if path is None else open_source(path)
+    source = phantom_source() if path is None else open_source(path, source_options)
     pictures = {out / "classes.png": draw_classes(source, options), out / "examples.png": draw_examples(source, seed)}
     for picture, figure in pictures.items():
         with replacing(picture) as temporary:

@@ -13,8 +13,7 @@ import numpy as np
 
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.inventory import Image, Source, manifest
-from pneumo_tfds.sources.layout import TEST_PATIENT
-from pneumo_tfds.sources.patients import UNKNOWN_PATIENT
+from pneumo_tfds.sources.patients import TEST_PATIENT, UNKNOWN_PATIENT
 from pneumo_tfds.splits.assignment import Assignment
 
 
@@ -108,6 +107,7 @@ def report(findings: Findings) -> dict[str, Any]:
         "corrupt": [fact.image.name for fact in findings.facts if fact.error],
         "corrupt_reasons": [fact.error for fact in findings.facts if fact.error],
         "ignored": findings.source.ignored,
+        "survey": findings.source.survey.short(),
         "byte_identical": [[image.name for image in group] for group in findings.byte_identical],
         "near_identical": [[image.name for image in group] for group in findings.near_identical],
         "leaks": list(findings.leaks),
@@ -167,7 +167,7 @@ def summary(result: dict[str, Any]) -> list[str]:
     for split, counts in result["by_split_and_class"].items():
         lines.append(f"  {split}: " + ", ".join(f"{count:,} {label}" for label, count in counts.items()))
     lines.append("; ".join(patient_sentences(result)))
-    lines.extend(f"ignored: {counted(count, 'file')} ({reason})" for reason, count in result["ignored"].items())
+    lines.extend(result["survey"])
     lines.append(f"unreadable: {len(result['corrupt'])}")
     lines.extend(f"  {reason}" for reason in result["corrupt_reasons"])
     lines.append(

@@ -19,6 +19,10 @@ _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
 
 
+HEAD_BYTES = 512
+"""First bytes of a file by which `format_of` knows its format."""
+
+
 class DecodeError(InputError):
     """One image cannot be read. The message starts with the image's name."""
 

@@ -16,7 +16,7 @@ from pneumo_tfds.program.locks import filled
 from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.program.progress import track
 from pneumo_tfds.sources.inventory import Image, Source
-from pneumo_tfds.sources.layout import File, arrange
+from pneumo_tfds.sources.patients import TEST_PATIENT, identify
 
 DEFAULT_COUNT = 1000
 
@@ -51,9 +51,14 @@ def phantom_source(count: int = DEFAULT_COUNT, seed: int = 0) -> Source:
         raise InputError(
             f"--count is {count}, but every split needs both classes; ask for {_MIN_COUNT} or more phantoms"
         )
-    images, _ = arrange(File(name, -1) for name in _names(count, seed))
     where = f"phantoms(count={count}, seed={seed}, drawing={drawing.VERSION})"
-    return Source(where, "phantom", images, PhantomReader(seed))
+    return Source(where, "phantom", tuple(sorted(map(_image, _names(count, seed)))), PhantomReader(seed))
+
+
+def _image(name: str) -> Image:
+    split, label, _ = name.split("/")
+    patient, subtype = identify(name, label)
+    return Image(name, label, f"{TEST_PATIENT}{patient}" if split == "test" else patient, subtype, split)
 
 
 def _names(count: int, seed: int) -> Iterable[str]:

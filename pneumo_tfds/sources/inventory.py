@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
+
+from pneumo_tfds.sources.survey import Survey
 
 LABELS = ("NORMAL", "PNEUMONIA")
 """The classes in the order of their numbers. PNEUMONIA is 1, the positive class."""
 
 SUBTYPES = ("normal", "bacteria", "virus", "unknown")
-
-SPLIT_WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-"""Words for a split, in folder names and tables, and the official split that they mean."""
 
 
 @dataclass(frozen=True, order=True)
@@ -53,8 +52,16 @@ class Source:
     """`folder`, `zip`, `csv` or `phantom`."""
     images: tuple[Image, ...]
     reader: Reader
-    ignored: dict[str, int] = field(default_factory=dict)
-    """Reason to number of files that were left out."""
+    survey: Survey = field(default_factory=Survey)
+    """What was understood, left out or doubtful."""
+    validation: Literal["redrawn", "given"] = "redrawn"
+    """`redrawn`: the images of `train` and `val` are divided anew by patient, as for the published archive, whose
+    validation folder has 16 images. `given`: the `official_split` of each image is final."""
+
+    @property
+    def ignored(self) -> dict[str, int]:
+        """Reason to number of files that were left out."""
+        return {group.reason: group.files for group in self.survey.left_out}
 
     def read(self, image: Image) -> bytes:
         """Return the bytes of the file of `image`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import zipfile
 from pathlib import Path, PureWindowsPath
@@ -10,7 +11,8 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.limits import MAX_FILE_BYTES, MAX_RATIO, RATIO_FLOOR_BYTES
 from pneumo_tfds.program.npz import DAMAGE, METHODS
 from pneumo_tfds.sources.inventory import Image
-from pneumo_tfds.sources.layout import File
+from pneumo_tfds.sources.listing import File
+from pneumo_tfds.sources.reading import try_again
 
 _ENCRYPTED = 0x1
 
@@ -26,27 +28,34 @@ class ZipReader:
         return ZipReader, (self.path,)
 
     def read(self, image: Image) -> bytes:
-        """Return the bytes of the member of an image; see `read_member`."""
-        return self.read_member(image.name)
+        """Return the bytes of the member of an image; see `read_name`."""
+        return self.read_name(image.name)
 
-    def read_member(self, name: str) -> bytes:
-        """Return the bytes of a member, checked against its CRC-32.
+    def read_name(self, name: str, first: int | None = None) -> bytes:
+        """Return the bytes of a member, checked against its CRC-32; or its `first` bytes, which are not checked.
 
         Raises:
             InputError: the member is damaged, larger than it declares, or compressed by a method that is not read.
         """
+        return try_again(lambda: self._read(name, first), name, self.path)
+
+    def _read(self, name: str, first: int | None) -> bytes:
         try:
             if not hasattr(self._local, "archive"):
                 self._local.archive = zipfile.ZipFile(self.path)
-            archive = self._local.archive
-            method = archive.getinfo(name).compress_type
-            if method not in METHODS:
-                raise InputError(f"{name}: is compressed by method {method} inside {self.path}; use deflate, as usual")
-            with archive.open(name) as member:
-                data: bytes = member.read(MAX_FILE_BYTES + 1)
+                self._local.members = _members(self._local.archive)
+            info = self._local.members[name]
+            if info.compress_type not in METHODS:
+                raise InputError(
+                    f"{name}: is compressed by method {info.compress_type} inside {self.path}; use deflate, as usual"
+                )
+            with self._local.archive.open(info) as member:
+                data: bytes = member.read(MAX_FILE_BYTES + 1 if first is None else first)
         except InputError:
             raise
         except DAMAGE as error:
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise  # of the disk; a damaged zip names places before its beginning, which are invalid arguments
             raise InputError(f"{name}: damaged inside {self.path} ({error}); fetch the archive again") from error
         if len(data) > MAX_FILE_BYTES:
             raise InputError(f"{name}: unpacks to more than {MAX_FILE_BYTES >> 20} MiB; remove it from the zip")
@@ -61,12 +70,18 @@ def list_members(path: Path) -> list[File]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.NameToInfo.values() if not member.is_dir()]
+            members = _members(archive)
     except DAMAGE as error:
         raise InputError(f"{path}: cannot be read as a zip archive ({error}); fetch it again") from error
-    for member in members:
+    for member in members.values():
         _check(member, path)
-    return [File(member.filename, member.file_size, member.CRC) for member in members]
+    return [File(name, member.file_size, member.CRC) for name, member in members.items()]
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Return the files of a zip by their path with `/`; some programs on Windows write `\\`."""
+    members = {member.filename.replace("\\", "/"): member for member in archive.NameToInfo.values()}
+    return {name: member for name, member in members.items() if not name.endswith("/")}
 
 
 def _check(member: zipfile.ZipInfo, path: Path) -> None:

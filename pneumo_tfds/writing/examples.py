@@ -15,6 +15,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.inventory import LABELS, Image, Reader
+from pneumo_tfds.sources.reading import ReadError
 from pneumo_tfds.splits.shard_plan import Plan
 
 MAX_SKIPPED_SHARE = 0.05
@@ -96,12 +97,18 @@ def serialise(image: Image, pixels: Grey) -> bytes:
 
 
 def process(reader: Reader, image: Image, image_size: int) -> ExampleRecord:
-    """Make the record of one image; if it cannot be read, the record holds the reason, and nothing is raised."""
+    """Make the record of one image; if it is damaged or no image, the record holds the reason.
+
+    Raises:
+        ReadError: the disk or the network failed, which says nothing about the image.
+    """
     digest, size = "", 0
     try:
         data = reader.read(image)
         digest, size = hashlib.sha256(data).hexdigest(), len(data)
         return ExampleRecord(image, digest, size, serialise(image, decode(data, image_size, image.name)))
+    except ReadError:
+        raise
     except InputError as error:
         return ExampleRecord(image, digest, size, None, str(error))
 

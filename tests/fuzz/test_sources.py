@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inventory import LABELS, SUBTYPES
-from pneumo_tfds.sources.layout import File, arrange, is_printable
+from pneumo_tfds.sources.layout import ClassWords, read_folders
+from pneumo_tfds.sources.listing import File, images_among, is_printable
 from pneumo_tfds.sources.opening import open_source
 from pneumo_tfds.sources.patients import identify
+from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.writing.examples import process
 
 NAMES = (
@@ -181,12 +183,21 @@ def test_patient_of_any_name(name, label):
 
 @given(names=st.lists(st.one_of(ODD_NAMES, st.text(max_size=20), st.just("NORMAL/\udcf6.jpeg")), max_size=10))
 @example(names=["NORMAL/R\udcf6ntgen.jpeg"])  # a Latin-1 name on a UTF-8 system, as os.walk gives it
-def test_any_listing(names):
-    images, ignored = arrange(File(name, 1) for name in dict.fromkeys(names))
-    assert len(images) + sum(ignored.values()) == len(set(names))
-    for image in images:
-        assert image.label in LABELS
-        image.name.encode()
+def test_any_listing(names, input_error_only):
+    """Every file is an image, or is left out and counted."""
+
+    class Nothing:
+        def read_name(self, name, first=None):
+            return b""
+
+    notes = SurveyNotes()
+    with input_error_only(""):
+        images = images_among([File(name, 1) for name in dict.fromkeys(names)], Nothing(), notes)
+        labelled = read_folders(images, ClassWords(), notes)
+        assert len(labelled) + sum(map(len, notes.left_out.values())) == len(set(names))
+        for one in labelled:
+            assert one.label in LABELS
+            one.file.name.encode()
 
 
 def test_two_members_of_one_name_are_the_later_one(tmp_path):

@@ -12,8 +12,10 @@ import pytest
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inventory import Image, Source
-from pneumo_tfds.sources.layout import IMAGE_SUFFIXES
-from pneumo_tfds.sources.opening import FolderReader, open_source
+from pneumo_tfds.sources.listing import IMAGE_SUFFIXES
+from pneumo_tfds.sources.opening import open_source
+from pneumo_tfds.sources.reading import FolderReader
+from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.splits.options import SplitOptions
 
 
@@ -64,15 +66,16 @@ def test_second_copy_and_litter_are_ignored_and_counted(xrays):
     assert len(source.images) == count
     assert source.ignored == {
         "left by an operating system": 2,
-        "not an image by its name": 1,
-        "not in a NORMAL or PNEUMONIA folder": 1,
+        "not an image": 1,
+        "in no folder of a class": 1,
         "second nested copy": 40,
     }
 
 
 def test_equal_names_in_sibling_folders_are_different_images(tmp_path, write_images):
     names = [f"{place}/{label}/1.jpeg" for place in ("a", "b") for label in ("NORMAL", "PNEUMONIA")]
-    assert len(open_source(write_images(tmp_path / "s", names)).images) == 4
+    folder = write_images(tmp_path / "s", names)
+    assert len(open_source(folder, SourceOptions(yes=True)).images) == 4
 
 
 def test_zip_is_read_as_it_lies(xrays, tmp_path):
@@ -160,11 +163,12 @@ def test_links_and_odd_names(xrays, tmp_path, write_images):
     (xrays / "train" / "NORMAL" / "link.jpeg").symlink_to(outside / "胸部 X線.jpeg")
     (xrays / "train" / "round").symlink_to(xrays)
     (xrays / "train" / "NORMAL" / "broken.jpeg").symlink_to(tmp_path / "nowhere")
-    source = open_source(xrays)
+    source = open_source(xrays, SourceOptions(yes=True))  # the folder inside PNEUMONIA is asked about
     names = {image.name for image in source.images}
     assert "train/PNEUMONIA/verknüpft/Röntgen bild (1).jpeg" in names
     assert "train/NORMAL/link.jpeg" in names
     assert len(names) == 48 + 3
+    assert source.ignored == {"a broken link, or no ordinary file": 1}
     assert all(source.read(image) for image in source.images)
 
 
@@ -187,7 +191,7 @@ def test_csv(xrays, tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("file,class\n", r"needs a first line with the columns path,label"),
+        ("scan,kind\n", r"needs a first line with the columns path,label"),
         ("path,label\ntrain/NORMAL/IM-0001-0001.jpeg,sick\n", "line 2: unknown label 'sick'; use NORMAL or PNEUMONIA"),
         (
             "path,label\ntrain/NORMAL/IM-0001-0001.jpeg,0\nnot/there.jpeg,1\n",
@@ -214,8 +218,8 @@ def test_missing_empty_one_class_and_other_files(tmp_path, write_images, names):
         ("missing", "no such file or folder"),
         ("empty", "no images found"),
         ("words.txt", "neither a folder nor a zip nor a CSV"),
-        ("normal_only", "3 NORMAL images but no PNEUMONIA images"),
-        ("no_labels", "2 not in a NORMAL or PNEUMONIA folder"),
+        ("normal_only", "no folders NORMAL and PNEUMONIA side by side"),
+        ("no_labels", r"no folders NORMAL and PNEUMONIA side by side; the images are in a \(1\), b \(1\)"),
     ):
         with pytest.raises(InputError, match=says) as caught:
             open_source(tmp_path / name)

@@ -1,0 +1,168 @@
+"""Descriptions of data sets: which folders or columns hold label, patient and split, read from small TOML files."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from importlib.resources import files as resource_files
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
+
+from pneumo_tfds.program.errors import InputError, reason_of
+from pneumo_tfds.sources.listing import File
+
+Uncertain = Literal["left_out", "positive", "negative"]
+
+NAMES_SHARE = 0.9
+"""Share of the image files whose names must follow a description's pattern, if it is recognised by names."""
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class TableDescription:
+    """A table that lists the images of a data set."""
+
+    file: str
+    """Its name; `*` and `?` stand for any text and character."""
+    image: str
+    """Path of an image relative to the table: a column such as `{path}`, or a text with columns in it."""
+    label: str = ""
+    """Column of the label. Empty: every finding has a column, which holds 1 where it is present; the names of classes
+    are names of columns then."""
+    separator: str = ""
+    """What separates several findings in one cell."""
+    anywhere: bool = False
+    """Look for images by their file name in all folders."""
+    patient: str = ""
+    """Text with columns in it; empty if the table names no patients."""
+    split: str = ""
+    """Column of the split; or the split of all rows, as `=test`."""
+    keep: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Column to the values of rows that are used; rows with others are left out."""
+    lists: dict[str, str] = field(default_factory=dict)
+    """Split to the name of a text file that lists its images, one a line."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """A known data set."""
+
+    name: str
+    """As `--layout` names it."""
+    title: str
+    homepage: str = ""
+    recognised_by_files: tuple[str, ...] = ()
+    """Names of files, with `*`, that are all there if a source is this data set."""
+    recognised_by_folders: tuple[str, ...] = ()
+    """Names of folders, or ends of their paths, that are all there."""
+    recognised_by_names: str = ""
+    """Regular expression that the names of nearly all images match from their start."""
+    negative: tuple[str, ...] = ("NORMAL",)
+    """Labels, in folders or cells, that mean NORMAL."""
+    positive: tuple[str, ...] = ("PNEUMONIA",)
+    """Labels that mean PNEUMONIA."""
+    uncertain: Uncertain = "left_out"
+    """What a finding marked -1 counts as."""
+    validation: Literal["redrawn", "given"] = "given"
+    """`redrawn`: the images of `train` and `val` are divided anew by patient."""
+    test_patients: Literal["same", "apart"] = "same"
+    """`apart`: the test folder holds other people, though their identifiers begin again."""
+    notes: tuple[str, ...] = ()
+    """What somebody who trains on this data set must know."""
+    tables: tuple[TableDescription, ...] = ()
+    """The tables; empty if folders hold the classes."""
+
+
+def read_description(path: Path) -> Description:
+    """Read a description from a TOML file.
+
+    Raises:
+        InputError: the file cannot be read, or a key is unknown, missing or of another type. The message names it.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as TOML ({reason_of(error)}); see docs/how-to/data.md") from error
+    tables = values.pop("tables", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise InputError(f"{path}: tables must be written as [[tables]]")
+    made = tuple(_make(TableDescription, table, path) for table in tables)
+    return _make(Description, {**values, "tables": made}, path)
+
+
+def _make(kind: type[Made], values: dict[str, Any], path: Path) -> Made:
+    """Return a dataclass made from values of a TOML file, after checking each against the type of its field."""
+    hints = get_type_hints(kind)
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(values) - known):
+        raise InputError(f"{path}: unknown key {unknown[0]!r}; use {', '.join(sorted(known))}")
+    made = {name: _frozen(value) for name, value in values.items()}
+    for name, value in made.items():
+        choices = get_args(hints[name]) if not isinstance(value, (tuple, dict)) else ()
+        if (choices and value not in choices) or not isinstance(value, _plain_type(hints[name])):
+            allowed = " or ".join(map(repr, choices)) or _plain_type(hints[name]).__name__
+            raise InputError(f"{path}: {name} is {value!r}; it must be {allowed}")
+    try:
+        return kind(**made)
+    except TypeError as error:
+        needed = ", ".join(sorted(known - set(made)))
+        raise InputError(f"{path}: a key is missing, one of {needed}") from error
+
+
+def _frozen(value: Any) -> Any:
+    """Return lists as tuples, also inside tables."""
+    if isinstance(value, list):
+        return tuple(map(_frozen, value))
+    return {key: _frozen(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+
+
+def _plain_type(hint: Any) -> type:
+    text = str(hint)
+    return tuple if text.startswith("tuple") else dict if text.startswith("dict") else bool if hint is bool else str
+
+
+@functools.cache
+def known_descriptions() -> dict[str, Description]:
+    """Return the descriptions that come with the package, by name."""
+    folder = resource_files("pneumo_tfds.sources").joinpath("known")
+    found = [read_description(Path(str(file))) for file in folder.iterdir() if file.name.endswith(".toml")]
+    return {description.name: description for description in sorted(found, key=lambda description: description.name)}
+
+
+def choose_description(layout: str) -> Description:
+    """Return the description of a name, or of a TOML file.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    known = known_descriptions()
+    if layout in known:
+        return known[layout]
+    if layout.endswith(".toml"):
+        return read_description(Path(layout).expanduser())
+    raise InputError(f"--layout {layout}: no such layout; use {', '.join(known)} or a .toml file")
+
+
+def recognise(files: Sequence[File], images: Sequence[File]) -> list[Description]:
+    """Return the known data sets that the files of a source look like."""
+    return [description for description in known_descriptions().values() if _is_like(description, files, images)]
+
+
+def _is_like(description: Description, files: Iterable[File], images: Sequence[File]) -> bool:
+    if not (description.recognised_by_files or description.recognised_by_folders or description.recognised_by_names):
+        return False
+    names = {file.name.rpartition("/")[2] for file in files}
+    folders = {f"/{file.name.rpartition('/')[0]}" for file in images}
+    pattern = re.compile(description.recognised_by_names, re.IGNORECASE)
+    matching = sum(bool(pattern.match(file.name.rpartition("/")[2])) for file in images)
+    return (
+        all(fnmatch.filter(names, pattern) for pattern in description.recognised_by_files)
+        and all(any(folder.endswith(f"/{end}") for folder in folders) for end in description.recognised_by_folders)
+        and bool(images)
+        and matching >= NAMES_SHARE * len(images)
+    )

@@ -1,0 +1,115 @@
+"""What the headers of DICOM files say of patient and fitness, read once and kept between starts.
+
+Reading 30,000 headers takes a minute on a network disk. They are kept in the user's cache folder, by name, size and
+time of change of each file. Identifiers of patients are kept as hashes only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import astuple, fields, replace
+from pathlib import Path
+
+from pneumo_tfds.decode.dicom_header import HeaderFacts, ShortHeader, read_facts, remarks, unfit
+from pneumo_tfds.decode.headers import HEAD_BYTES, DecodeError, format_of
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json, write_text
+from pneumo_tfds.program.parallel import ordered_map
+from pneumo_tfds.program.progress import track
+from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.listing import DICOM_SUFFIXES, IMAGE_SUFFIXES, File, NamedReader
+from pneumo_tfds.sources.patients import hashed, normal_identifier
+from pneumo_tfds.sources.survey import SurveyNotes
+
+FIRST_BYTES = 64 << 10
+"""Of a file, in which a header usually ends; longer ones are read whole."""
+
+CACHE_FROM = 100
+"""Files from which on the facts are kept; fewer are read in no time."""
+
+_FIELDS = [field.name for field in fields(HeaderFacts)]
+
+
+def read_headers(files: Sequence[File], reader: NamedReader, where: Path) -> dict[str, HeaderFacts]:
+    """Return the header facts of the DICOM files among `files`, by name; files that cannot be read have none.
+
+    Raises:
+        ReadError: the disk or the network failed.
+    """
+    dicom = [file for file in files if _is_dicom(file, reader)]
+    kept = _read_kept(where) if len(dicom) >= CACHE_FROM else {}
+    known = {file.name: kept[file] for file in dicom if file in kept}
+    new = [file for file in dicom if file.name not in known]
+
+    def read(file: File) -> HeaderFacts | None:
+        with suppress(DecodeError):  # the build names it among the unreadable images
+            return _read(file, reader)
+        return None
+
+    found = ordered_map(read, new)
+    shown = track(found, "Reading DICOM headers", len(new)) if len(new) >= CACHE_FROM else found
+    known.update((file.name, facts) for file, facts in zip(new, shown, strict=True) if facts is not None)
+    if len(new) >= CACHE_FROM:
+        _keep(where, {file: known[file.name] for file in dicom if file.name in known})
+    return known
+
+
+def _is_dicom(file: File, reader: NamedReader) -> bool:
+    suffix = os.path.splitext(file.name)[1].lower()
+    if suffix in DICOM_SUFFIXES:
+        return True
+    return suffix not in IMAGE_SUFFIXES and format_of(reader.read_name(file.name, HEAD_BYTES)) == "DICOM"
+
+
+def _read(file: File, reader: NamedReader) -> HeaderFacts:
+    try:
+        facts = read_facts(reader.read_name(file.name, FIRST_BYTES), file.name)
+    except ShortHeader:
+        facts = read_facts(reader.read_name(file.name), file.name)
+    identifier = normal_identifier(facts.patient)
+    return replace(facts, patient=identifier and hashed(identifier))
+
+
+def leave_out_unfit(facts: Mapping[str, HeaderFacts], notes: SurveyNotes) -> set[str]:
+    """Note the files whose header says that they are no frontal chest X-rays, and copies; return their names."""
+    originals = {one.study for one in facts.values() if one.study and one.image_type[:1] == ("ORIGINAL",)}
+    out = set()
+    doubts: Counter[str] = Counter()
+    for name, one in facts.items():
+        reason = unfit(one)
+        if not reason and one.image_type[:1] == ("DERIVED",) and one.study in originals:
+            reason = "a copy derived from another image of its study, which is here"
+        if reason:
+            notes.leave_out(f"by its DICOM header: {reason}", name)
+            out.add(name)
+        else:
+            doubts.update(remarks(one))
+    for text, count in doubts.most_common(5):
+        notes.warn(f"DICOM headers of {counted(count, 'file')} say: {text}")
+    return out
+
+
+def _place(where: Path) -> Path:
+    root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return root / "pneumo" / f"dicom-headers-{hashlib.sha256(os.fsencode(where.resolve())).hexdigest()[:16]}.json"
+
+
+def _read_kept(where: Path) -> dict[File, HeaderFacts]:
+    """Return the facts that were kept, by name, size and time of change; none if another version wrote them."""
+    with suppress(InputError, *JSON_SHAPE_ERRORS):
+        found = read_json(_place(where), "remove it")
+        if found["fields"] == _FIELDS:
+            rows = ((File(*file), dict(zip(_FIELDS, values, strict=True))) for file, values in found["files"])
+            return {file: HeaderFacts(**{**facts, "image_type": tuple(facts["image_type"])}) for file, facts in rows}
+    return {}
+
+
+def _keep(where: Path, facts: Mapping[File, HeaderFacts]) -> None:
+    rows = [[list(astuple(file)), list(astuple(one))] for file, one in facts.items()]
+    with suppress(InputError):  # a home folder that cannot be written; the headers are read again at the next start
+        write_text(_place(where), json.dumps({"fields": _FIELDS, "files": rows}))

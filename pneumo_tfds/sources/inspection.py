@@ -1,0 +1,59 @@
+"""What `python -m pneumo_tfds inspect` prints and writes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.inventory import Source
+from pneumo_tfds.sources.patients import is_unknown
+
+
+def describe(source: Source) -> list[str]:
+    """Return lines that show what was understood of a source, the doubtful first."""
+    survey, labels = source.survey, Counter(image.label for image in source.images)
+    counts = ", ".join(f"{labels[label]:,} {label}" for label in sorted(labels))
+    known = {image.patient for image in source.images if not is_unknown(image.patient)}
+    unknown = sum(is_unknown(image.patient) for image in source.images)
+    lines = [
+        f"{source.where}: {counted(len(source.images), 'image')} ({counts})",
+        f"read as: {survey.title} ({survey.layout}, {source.kind})",
+        f"patients: {len(known):,} known; {counted(unknown, 'image')} of unknown patients",
+        f"splits: {_splits(source)}",
+        "",
+        *survey.table(),
+        "",
+    ]
+    for group in survey.left_out:
+        examples = ", ".join(group.examples[:3])
+        lines.append(f"left out: {counted(group.files, 'file')}: {group.reason} (such as {examples})")
+    lines += [f"warning: {text}" for text in survey.warnings]
+    return lines + [f"needs a decision: {text}" for text in survey.questions]
+
+
+def _splits(source: Source) -> str:
+    counts = Counter(image.official_split for image in source.images if image.official_split)
+    if not counts:
+        return "none in the source; a build draws validation and test by patient"
+    listed = ", ".join(f"{split} {count:,}" for split, count in sorted(counts.items()))
+    if source.validation == "redrawn":
+        return f"{listed}; a build divides train and val anew by patient"
+    return f"{listed}; taken as they are" + (
+        "" if counts["val"] else "; a build draws validation from train by patient"
+    )
+
+
+def report(source: Source) -> dict[str, Any]:
+    """Return what was understood of a source as an object for JSON."""
+    return {
+        "source": source.where,
+        "kind": source.kind,
+        "images": len(source.images),
+        "labels": dict(sorted(Counter(image.label for image in source.images).items())),
+        "splits": dict(sorted(Counter(image.official_split or "none" for image in source.images).items())),
+        "validation": source.validation,
+        "patients": len({image.patient for image in source.images if not is_unknown(image.patient)}),
+        "patients_unknown": sum(is_unknown(image.patient) for image in source.images),
+        **source.survey.as_json(),
+    }

@@ -1,0 +1,203 @@
+"""The files of a source: what a folder or an archive lists, and which of them are images, by content."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import stat
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from pneumo_tfds.decode.headers import HEAD_BYTES, format_of
+from pneumo_tfds.program.errors import InputError, reason_of
+from pneumo_tfds.sources.inventory import Reader
+from pneumo_tfds.sources.survey import SurveyNotes
+
+DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
+IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".jpe", ".jfif", ".png", *DICOM_SUFFIXES})
+"""In lower case. Files with them are taken for images unread; of all others the first bytes decide."""
+
+_OTHER_IMAGES = {
+    b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"GIF8": "GIF", b"RIFF": "WebP", b"\0\0\0\x0cjP": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000", b"\x5c\x01\0\0": "NIfTI", b"8BPS": "Photoshop",
+}  # fmt: skip
+_ARCHIVES = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"BZh": "bzip2"}
+NO_FILE = -2
+"""Size of what is listed and cannot be read: a broken link, a device."""
+
+_SYSTEM_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as a folder or an archive lists it."""
+
+    name: str
+    """Path within the source, with `/`."""
+    size: int
+    """Bytes."""
+    checksum: int = -1
+    """CRC-32, -1 if unknown."""
+    modified: float = 0.0
+    """Seconds since 1970; 0 if unknown."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """An image file, and what folders or a table say of it."""
+
+    file: File
+    label: str
+    """`NORMAL` or `PNEUMONIA`."""
+    split: str
+    """`train`, `val`, `test`, or empty."""
+    patient: str
+    """As the folder or table names the patient; empty if it tells none."""
+    subtype: str
+    """`bacteria` or `virus`; empty if neither folder nor table says so."""
+    where: str
+    """The label folder, or the table; `{patient}` stands for folders of patients."""
+
+
+class NamedReader(Reader, Protocol):
+    """Reads the files of a folder or an archive also by name."""
+
+    def read_name(self, name: str, first: int | None = None) -> bytes:
+        """Return the bytes of a file, or its `first` bytes; raise InputError with a message that starts with `name`."""
+
+
+def walk(root: Path) -> Iterator[File]:
+    """Yield the files below `root`. Symbolic links are followed, but no folder is entered twice."""
+    entered: set[tuple[int, int]] = set()
+    pending = [(os.fspath(root), "")]
+    while pending:
+        folder, prefix = pending.pop()
+        try:
+            status = os.stat(folder)
+            if (status.st_dev, status.st_ino) in entered:
+                continue
+            entered.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    name = f"{prefix}{entry.name}"
+                    if entry.is_dir():
+                        pending.append((entry.path, f"{name}/"))
+                    elif entry.is_file():
+                        status = entry.stat()
+                        yield File(name, status.st_size, modified=status.st_mtime)
+                    else:
+                        yield File(name, NO_FILE)
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be listed ({reason_of(error)}); check its permissions") from error
+
+
+def images_among(files: Iterable[File], reader: NamedReader, notes: SurveyNotes) -> list[File]:
+    """Return the image files in order of their names; note all others as left out."""
+    images = []
+    for file in sorted(files, key=lambda file: file.name):
+        if reason := reason_to_leave_out(file, reader):
+            notes.leave_out(reason, file.name if is_printable(file.name) else repr(file.name))
+        else:
+            images.append(file)
+    archives = [name for why, names in notes.left_out.items() if why.startswith("an archive") for name in names]
+    if archives:
+        notes.warn(f"{archives[0]}: archives inside a source are not opened ({len(archives)} such); unpack them first")
+    return images
+
+
+def reason_to_leave_out(file: File, reader: NamedReader) -> str:
+    """Return why a file is no image; empty if it is one."""
+    path = PurePosixPath(file.name)
+    if path.name.startswith("._") or "__MACOSX" in path.parts or path.name in _SYSTEM_FILES:
+        return "left by an operating system"
+    if any(part.startswith(".") for part in path.parts):
+        return "hidden"
+    if not is_printable(file.name):
+        return "control characters or no Unicode in its name"
+    if file.size == NO_FILE:
+        return "a broken link, or no ordinary file"
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return ""
+    head = reader.read_name(file.name, HEAD_BYTES) if file.size else b""
+    if format_of(head):
+        return ""
+    return _other_kind(head)
+
+
+def _other_kind(head: bytes) -> str:
+    for signature, kind in _OTHER_IMAGES.items():
+        if head.startswith(signature):
+            return f"{kind} images, which are not read; convert them to PNG"
+    for signature, kind in _ARCHIVES.items():
+        if head.startswith(signature):
+            return f"an archive ({kind})"
+    return "not an image"
+
+
+def is_printable(name: str) -> bool:
+    """Return whether a name can be written to records and tables: Unicode without line breaks or control characters."""
+    return name.isprintable() or not {"Cc", "Cs", "Zl", "Zp"} & set(map(unicodedata.category, name))
+
+
+class FileIndex:
+    """Finds files of a source by the paths that a table gives."""
+
+    def __init__(self, files: Iterable[File]) -> None:
+        self._by_name = {file.name: file for file in files}
+        self._by_base_name: dict[str, list[File]] = defaultdict(list)
+        for file in self._by_name.values():
+            self._by_base_name[file.name.rpartition("/")[2]].append(file)
+
+    def named(self, pattern: str) -> list[File]:
+        """Return the files with a base name that matches, in which `*` stands for any text, the outermost first."""
+        names = fnmatch.filter(self._by_base_name, pattern)
+        return sorted((file for name in names for file in self._by_base_name[name]), key=_depth)
+
+    def below(self, folder: str) -> Callable[[str], File | None]:
+        """Return a function that finds a file by a path relative to `folder`, or to a folder above it in the path.
+
+        Tables of downloads often begin their paths with a folder that is not there, such as `CheXpert-v1.0/train/...`.
+        """
+
+        def find(path: str) -> File | None:
+            parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
+            tails = ("/".join(filter(None, (folder, *parts[first:]))) for first in range(len(parts)))
+            return next((self._by_name[tail] for tail in tails if tail in self._by_name), None)
+
+        return find
+
+    def anywhere(self, path: str) -> File | None:
+        """Return the file of a base name in any folder.
+
+        Raises:
+            InputError: several files have it.
+        """
+        found = self._by_base_name.get(path.replace("\\", "/").rpartition("/")[2], [])
+        if len(found) > 1:
+            raise InputError(
+                f"{found[0].name} and {found[1].name} have one name, by which the table means one; keep one"
+            )
+        return found[0] if found else None
+
+
+def _depth(file: File) -> tuple[int, str]:
+    return file.name.count("/"), file.name
+
+
+def file_on_disk(folder: Path) -> Callable[[str], File | None]:
+    """Return a function that finds a file by its path, absolute or relative to `folder`, with `/` or `\\`."""
+
+    def find(name: str) -> File | None:
+        for path in (name, name.replace("\\", "/")):
+            with suppress(OSError, ValueError):  # a text that is no path
+                status = os.stat(os.path.join(folder, path))
+                if stat.S_ISREG(status.st_mode):
+                    return File(Path(path).as_posix(), status.st_size, modified=status.st_mtime)
+        return None
+
+    return find

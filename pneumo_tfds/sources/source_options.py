@@ -1,0 +1,24 @@
+"""What a user can say about how a source is to be understood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """How folders or tables are to be understood, where that does not follow from themselves."""
+
+    layout: str | None = None
+    """Name of a known data set, or a TOML file that describes one (docs/how-to/data.md). Default: recognised."""
+    positive: tuple[str, ...] = ()
+    """Folders or labels that mean PNEUMONIA. Default: PNEUMONIA, or what the layout says."""
+    negative: tuple[str, ...] = ()
+    """Folders or labels that mean NORMAL. Default: NORMAL, or what the layout says."""
+    uncertain: Literal["left_out", "positive", "negative"] | None = None
+    """What a finding that a table marks as uncertain (-1) counts as. Default: what the layout says, mostly left out."""
+    strict: bool = False
+    """Stop at every warning about the source, not only where a decision is needed."""
+    yes: bool = False
+    """Go on where a decision is needed, in the way that the message says."""
