@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,6 +16,7 @@ from annotated_types import Ge, Le
 from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import BAD_INPUT, Command, give_up_output, run
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,15 +113,17 @@ def predict(command: Predict) -> int:
     if command.heatmap is not None and not classifier.has_heatmap:
         reason = "its network has no class activation map"
         raise InputError(f"{command.model} has no heat map ({reason}); leave --heatmap out")
-    images = find_images(command.images)
+    left_out = Counter[str]()
+    images = find_images(command.images, left_out)
     rows = predict_images(classifier, images, batch_size=command.batch_size, threads=command.threads)
-    read, failed, positive = 0, [], 0
+    failed: list[Row] = []
+    read = positive = 0
     try:
         with Writers(json_path=command.json, csv_path=command.csv, heatmap=command.heatmap) as writers:
             for row in track(rows, "Predicting", len(images)):
                 writers.write(row.to_json())
                 if row.prediction is None:
-                    failed.append(str(row.error))
+                    failed.append(row)
                     continue
                 read += 1
                 positive += row.prediction.decision == classifier.metadata.classes[1]
@@ -130,18 +134,29 @@ def predict(command: Predict) -> int:
         give_up_output()
         return 0
     if failed and not read:
-        none = f"none of {len(failed)} images could be read; the first error: " if len(failed) > 1 else ""
-        print(f"{none}{failed[0]}", file=sys.stderr)
+        none = f"none of {len(failed)} images could be read: " if len(failed) > 1 else ""
+        print(f"{none}{'; '.join(_by_reason(failed))}", file=sys.stderr)
         return BAD_INPUT
-    for reason in failed:
-        print(reason, file=sys.stderr)
+    for row in failed:
+        print(row.error, file=sys.stderr)
     unread = f", {len(failed)} could not be read" if failed else ""
     counts = f"{read} {'image' if read == 1 else 'images'}: {positive} PNEUMONIA, {read - positive} NORMAL"
     print(
         f"{counts} at threshold {classifier.threshold:g}{unread}. For {classifier.metadata.intended_use}.",
         file=sys.stderr,
     )
+    for why, count in left_out.items():
+        print(f"left out: {counted(count, 'file')} ({why})", file=sys.stderr)
     return 0
+
+
+def _by_reason(failed: Sequence[Row]) -> list[str]:
+    """Return each reason once, with the name of an image, and how many have it, the most frequent first."""
+    rows: dict[str, list[Row]] = defaultdict(list)
+    for row in failed:
+        rows[str(row.error).removeprefix(f"{row.file}: ")].append(row)
+    ordered = sorted(rows.items(), key=lambda item: -len(item[1]))
+    return [f"{found[0].file}: {why}" + f" ({len(found)} such)" * (len(found) > 1) for why, found in ordered]
 
 
 def _check_golden(classifier: Classifier, path: Path) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from pneumo_tfds.program.errors import InputError, plain, reason_of
+from pneumo_tfds.program.errors import InputError, plain
 from pneumo_tfds.program.limits import MAX_FILE_BYTES
-from pneumo_tfds.sources.listing import IMAGE_SUFFIXES
+from pneumo_tfds.sources.listing import File, NamedReader, reason_to_leave_out, walk
+from pneumo_tfds.sources.reading import FolderReader
 from pneumo_tfds.sources.zip_archive import ZipReader, list_members
 
 STANDARD_INPUT = "-"
@@ -26,11 +28,11 @@ class Image:
     """Returns the encoded bytes; raises InputError. Safe to call from any thread."""
 
 
-def find_images(places: Sequence[str]) -> list[Image]:
+def find_images(places: Sequence[str], left_out: Counter[str] | None = None) -> list[Image]:
     """Return every image in `places`, in the order given; folders and archives recursively, sorted by name.
 
-    A file that is named is taken whatever its suffix. In folders and archives, only files with an image suffix are
-    taken, and macOS metadata (`__MACOSX`, `._*`) is skipped.
+    A file that is named is taken whatever it is. In folders and archives the images are found as a build finds them
+    (`pneumo_tfds.sources.listing`); `left_out` counts the other files by the reason.
 
     Raises:
         InputError: a place does not exist or has no image, a zip is damaged, or `places` is empty.
@@ -39,51 +41,41 @@ def find_images(places: Sequence[str]) -> list[Image]:
         raise InputError("no image was given; give files, folders or zips, or - for an image on standard input")
     if list(places).count(STANDARD_INPUT) > 1:
         raise InputError("standard input (-) was given twice; it holds one image")
-    return [image for place in places for image in _in_place(place)]
+    counts = Counter[str]() if left_out is None else left_out
+    return [image for place in places for image in _in_place(place, counts)]
 
 
-def _in_place(place: str) -> list[Image]:
+def _in_place(place: str, left_out: Counter[str]) -> list[Image]:
     path = Path(place)
     if place == STANDARD_INPUT:
         return [Image("<stdin>", _read_stdin)]
     if not path.exists():
         raise InputError(f"{place} does not exist; give an image, a folder, a zip, or - for standard input")
     if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if _is_image(file.relative_to(path).as_posix())]
-        images = [Image(plain(str(file)), partial(_read_file, file)) for file in files if file.is_file()]
-    elif path.suffix.lower() == ".zip":
-        archive = ZipReader(path)
-        members = sorted(member.name for member in list_members(path) if _is_image(member.name))
-        images = [Image(plain(f"{path}/{member}"), partial(archive.read_name, member)) for member in members]
-    else:
-        return [Image(plain(place), partial(_read_file, path))]
+        return _among(place, walk(path), FolderReader(path), left_out)
+    if path.suffix.lower() == ".zip":
+        return _among(place, list_members(path), ZipReader(path), left_out)
+    return [Image(plain(place), partial(FolderReader(path.parent).read_name, path.name))]
+
+
+def _among(place: str, files: Iterable[File], reader: NamedReader, left_out: Counter[str]) -> list[Image]:
+    images, others = [], Counter[str]()
+    for file in sorted(files, key=lambda file: file.name):
+        if reason := reason_to_leave_out(file, reader):
+            others[reason] += 1
+        else:
+            images.append(Image(plain(str(Path(place, file.name))), partial(reader.read_name, file.name)))
     if not images:
-        raise InputError(f"{place} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); give another folder or zip")
+        found = ", ".join(f"{count} {reason}" for reason, count in others.items()) or "it is empty"
+        raise InputError(f"{place} holds no image ({found}); give another folder or zip with JPEG, PNG or DICOM files")
+    left_out.update(others)
     return images
-
-
-def _is_image(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return not hidden and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
-
-
-def _read_file(path: Path) -> bytes:
-    try:
-        _check_size(path.stat().st_size, str(path))
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {reason_of(error)}") from error
 
 
 def _read_stdin() -> bytes:
     data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
     if not data:
         raise InputError("<stdin>: standard input is empty")
-    _check_size(len(data), "<stdin>")
+    if len(data) > MAX_FILE_BYTES:
+        raise InputError(f"<stdin>: larger than {MAX_FILE_BYTES >> 20} MiB, the limit for one image")
     return data
-
-
-def _check_size(size: int, name: str) -> None:
-    if size > MAX_FILE_BYTES:
-        raise InputError(f"{name}: larger than {MAX_FILE_BYTES >> 20} MiB, the limit for one image")

@@ -90,29 +90,34 @@ def write_run():
     return make_run
 
 
-@pytest.fixture(scope="session")
-def sample_images():
-    """Stand in for the splits of the run's dataset: made pictures, so that no dataset need be built."""
+def take_made_pictures(dataset, split, image_size, limit):
+    """What `parity_sample.take` does, with made pictures, so that no dataset need be built."""
     from export.parity import parity_sample
 
-    def take(dataset, split, image_size, limit):
-        images = make_pictures(40, image_size, seed=len(split))
-        return parity_sample.Sample(images, np.arange(40) % 2)
+    images = make_pictures(40, image_size, seed=len(split))
+    return parity_sample.Sample(images, np.arange(40) % 2)
 
-    patch = pytest.MonkeyPatch()
-    patch.setattr(parity_sample, "take", take)
-    yield take
-    patch.undo()
+
+@pytest.fixture
+def sample_images(monkeypatch):
+    """Stand in for the splits of the run's dataset."""
+    from export.parity import parity_sample
+
+    monkeypatch.setattr(parity_sample, "take", take_made_pictures)
+    return take_made_pictures
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory, sample_images) -> Path:
+def exported(tmp_path_factory) -> Path:
     """A run folder with model.onnx, parity.json and golden.npz. Read only: copy before changing."""
     from export.export_options import ExportOptions
     from export.export_run import export_run
+    from export.parity import parity_sample
 
     folder = make_run(tmp_path_factory.mktemp("runs") / "tiny", make_tiny_model())
-    list(export_run(folder, ExportOptions(threads=1)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parity_sample, "take", take_made_pictures)
+        list(export_run(folder, ExportOptions(threads=1)))
     return folder
 
 

@@ -34,7 +34,7 @@ def run(exported, tmp_path, pictures, monkeypatch):
     return folder, asked
 
 
-def test_every_file_is_compared_on_every_image(run, sample_images, tmp_path, capsys):
+def test_every_file_is_compared_on_every_image(run, tmp_path, capsys):
     folder, asked = run
     list(export_run(folder, ExportOptions(int8=True, threads=1)))
     given = tmp_path / "built"
