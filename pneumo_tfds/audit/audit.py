@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from pneumo_tfds.audit.image_facts import ImageFacts
 from pneumo_tfds.audit.perceptual_hash import near_groups, perceptual_hash
-from pneumo_tfds.audit.report import Findings, ImageFacts, report, summary
+from pneumo_tfds.audit.report import Findings, report, summary
 from pneumo_tfds.decode import decode_full, resize
 from pneumo_tfds.decode.headers import read_header
 from pneumo_tfds.program.errors import InputError
@@ -64,6 +65,7 @@ def examine(source: Source, image: Image) -> ImageFacts:
         width=width,
         height=height,
         bits=header.bits,
+        size=len(data),
         mean=float(small.mean()),
         spread=float(small.std()),
     )

@@ -12,16 +12,21 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from pneumo_tfds.audit.report import MEASURES, Findings, patient_sentences
+from pneumo_tfds.audit.image_facts import MEASURES
+from pneumo_tfds.audit.report import Findings, patient_sentences, shortcut_sentences
 from pneumo_tfds.decode import decode
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_text
 from pneumo_tfds.program.html_page import data_uri, render
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.inventory import LABELS, Image
+from pneumo_tfds.sources.survey import LeftOut
 
 MAX_GROUPS = 40
 """Groups of pictures that are shown of each kind; the JSON file has all."""
+
+EXAMPLES = 6
+"""Files that are shown of each group that was left out."""
 
 TILE = 192
 """Side of a picture in pixels."""
@@ -38,7 +43,7 @@ TITLES = {
 
 def write_page(path: Path, findings: Findings, result: dict[str, Any]) -> None:
     """Write one HTML file that needs nothing beside it; `result` is `report(findings)`."""
-    official = result["test_origin"] == "official"
+    official, survey = result["test_origin"] == "official", findings.source.survey
     page = render(
         "pneumo_tfds.audit",
         "audit.html",
@@ -46,6 +51,15 @@ def write_page(path: Path, findings: Findings, result: dict[str, Any]) -> None:
         result=result,
         patients=patient_sentences(result),
         has_subtypes=any({"bacteria", "virus"} & set(row) for row in result["by_split_and_subtype"].values()),
+        doubts=[
+            *survey.questions,
+            *survey.warnings,
+            *(text.removeprefix("warning: ") for text in shortcut_sentences(result)[1:]),
+        ],
+        left_out=[
+            {"reason": group.reason, "files": group.files, "pictures": _examples(findings, group)}
+            for group in survey.left_out
+        ],
         charts=list(_charts(findings, official)),
         chart_width=50 if official else 26,
         byte_identical=_groups(findings, findings.byte_identical),
@@ -66,13 +80,24 @@ def _groups(findings: Findings, groups: Sequence[Sequence[Image]]) -> list[dict[
     return [{"leaks": leaks(group), "pictures": [_picture(findings, image) for image in group]} for group in shown]
 
 
+def _examples(findings: Findings, group: LeftOut) -> list[dict[str, str]]:
+    """Return the first files of a group that was left out, with a picture of each that is one."""
+    names = group.examples[:EXAMPLES]
+    return [{"name": name, "data": _thumbnail(findings, Image(name, "", "", ""))} for name in names]
+
+
 def _picture(findings: Findings, image: Image) -> dict[str, str]:
-    picture = ""
-    with suppress(InputError):  # the file was removed since it was audited
+    data = _thumbnail(findings, image)
+    return {"name": image.name, "split": findings.split_of(image), "label": image.label, "data": data}
+
+
+def _thumbnail(findings: Findings, image: Image) -> str:
+    """Return a small JPEG as a data address; empty if the file is no picture."""
+    with suppress(InputError):
         grey = decode(findings.source.read(image), TILE, image.name)
         _, data = cv2.imencode(".jpeg", grey, [cv2.IMWRITE_JPEG_QUALITY, 80])
-        picture = data_uri(data.tobytes(), "image/jpeg")
-    return {"name": image.name, "split": findings.split_of(image), "label": image.label, "data": picture}
+        return data_uri(data.tobytes(), "image/jpeg")
+    return ""
 
 
 def _charts(findings: Findings, by_split: bool) -> Iterator[dict[str, str]]:

@@ -11,29 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from pneumo_tfds.audit.image_facts import MEASURES, ImageFacts
+from pneumo_tfds.audit.shortcuts import NOTABLE, shortcuts
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.inventory import Image, Source, manifest
 from pneumo_tfds.sources.patients import TEST_PATIENT, UNKNOWN_PATIENT
 from pneumo_tfds.splits.assignment import Assignment
-
-
-@dataclass(frozen=True)
-class ImageFacts:
-    """What reading and decoding one image showed."""
-
-    image: Image
-    error: str = ""
-    """Why the image cannot be read; empty if it can."""
-    sha256: str = ""
-    hash: int = 0
-    """Perceptual hash, 256 bits."""
-    width: int = 0
-    height: int = 0
-    bits: int = 0
-    mean: float = 0.0
-    """Mean grey level, 0 to 255: the exposure."""
-    spread: float = 0.0
-    """Standard deviation of the grey levels: the contrast."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +60,6 @@ class Findings:
 
 
 QUANTILES = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
-MEASURES: dict[str, Callable[[ImageFacts], float]] = {
-    "width": lambda fact: float(fact.width),
-    "height": lambda fact: float(fact.height),
-    "aspect": lambda fact: fact.width / fact.height,
-    "mean_grey": lambda fact: fact.mean,
-    "grey_deviation": lambda fact: fact.spread,
-}
-"""Properties of images that are not disease. If classes or splits differ in them, a model can take shortcuts."""
 
 
 def report(findings: Findings) -> dict[str, Any]:
@@ -98,6 +73,7 @@ def report(findings: Findings) -> dict[str, Any]:
     return {
         "source": findings.source.where,
         "source_kind": findings.source.kind,
+        "layout": findings.source.survey.layout,
         "images": len(images),
         "test_origin": findings.assignment.test_origin if findings.assignment else "none",
         "by_split_and_class": _count(images, lambda image: (findings.split_of(image), image.label)),
@@ -112,6 +88,10 @@ def report(findings: Findings) -> dict[str, Any]:
         "near_identical": [[image.name for image in group] for group in findings.near_identical],
         "leaks": list(findings.leaks),
         "problem": findings.problem,
+        "shortcuts": {
+            one.name: {"auroc": round(one.auroc, 4), "low": round(one.low, 4), "high": round(one.high, 4)}
+            for one in shortcuts(findings.facts)
+        },
         "distributions": {name: _distribution(members) for name, members in sorted(groups.items())},
         "manifest_sha256": hashlib.sha256(manifest(digests).encode()).hexdigest(),
     }
@@ -162,18 +142,19 @@ def _distribution(members: Sequence[ImageFacts]) -> dict[str, Any]:
 def summary(result: dict[str, Any]) -> list[str]:
     """Return the lines that the command prints."""
     lines = [f"{result['source']}: {counted(result['images'], 'image')}"]
+    lines.extend(result["survey"])
     if result["test_origin"] == "carved":
-        lines.append("splits that a build would make, by patient:")
+        lines.append("splits that a build would make:")
     for split, counts in result["by_split_and_class"].items():
         lines.append(f"  {split}: " + ", ".join(f"{count:,} {label}" for label, count in counts.items()))
     lines.append("; ".join(patient_sentences(result)))
-    lines.extend(result["survey"])
     lines.append(f"unreadable: {len(result['corrupt'])}")
     lines.extend(f"  {reason}" for reason in result["corrupt_reasons"])
     lines.append(
         f"byte-identical: {counted(len(result['byte_identical']), 'group')}; "
         f"near-identical: {counted(len(result['near_identical']), 'group')}"
     )
+    lines.extend(shortcut_sentences(result))
     if result["problem"]:
         lines.append(f"no dataset can be built: {result['problem']}")
     lines.append(f"leaks: {len(result['leaks'])}")
@@ -184,14 +165,27 @@ def summary(result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def shortcut_sentences(result: dict[str, Any]) -> list[str]:
+    """Return how well properties that are not disease tell the classes apart."""
+    found = {name: max(row["auroc"], 1 - row["auroc"]) for name, row in result["shortcuts"].items()}
+    sure = {name for name, row in result["shortcuts"].items() if not row["low"] <= 0.5 <= row["high"]}
+    if not found:
+        return []
+    listed = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in found.items())
+    lines = [f"what tells the classes apart without a look at the lungs, as AUROC: {listed}"]
+    if strong := [name.replace("_", " ") for name, value in found.items() if value >= NOTABLE and name in sure]:
+        lines.append(f"warning: a model can learn {' or '.join(strong)} in place of the disease")
+    return lines
+
+
 def patient_sentences(result: dict[str, Any]) -> list[str]:
     """Return what is known about patients: as a table lists them, or in both readings of the numbers in file names."""
     patients = result["patients"]
     unknown, both = patients["names_that_tell_no_patient"], patients["with_images_of_both_labels"]
     if unknown == result["images"]:
-        return ["patients are unknown, because no file name tells one; every image counts as a patient of its own"]
+        return ["patients are unknown; every image counts as a patient of its own"]
     sentences = [counted(patients["if_numbers_are_unique"], "patient")]
-    if result["source_kind"] != "csv":
+    if result["layout"] == "kermany":
         sentences = [
             f"{sentences[0]} if every number is one child, "
             f"{patients['if_numbers_restart_by_subtype_and_test_folder']:,} if numbers restart by subtype and in the "
@@ -202,5 +196,5 @@ def patient_sentences(result: dict[str, Any]) -> list[str]:
     if both:
         sentences.append(f"{counted(both, 'patient')} with images of both labels")
     if unknown:
-        sentences.append(f"{counted(unknown, 'image')} whose name tells no patient")
+        sentences.append(f"{counted(unknown, 'image')} of unknown patients")
     return sentences

@@ -171,3 +171,25 @@ def test_page_without_its_libraries_says_what_to_install(xrays, tmp_path, monkey
     with pytest.raises(InputError, match=r"--html needs jinja2; install it with: pip install 'pneumo\[train\]'"):
         run(xrays, None, tmp_path / "page.html", SplitOptions())
     assert run(xrays, tmp_path / "a.json", None, SplitOptions()) == 0
+
+
+def test_what_was_left_out_is_shown_with_examples(tmp_path, write_images, names):
+    folder = write_images(tmp_path / "s", [*names(6, 4, 4), "train/healthy_adults/1.jpeg", "train/NORMAL/masks/2.jpeg"])
+    run(folder, None, tmp_path / "page.html", SplitOptions())
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "train/healthy_adults/1.jpeg" in page
+    assert "train/NORMAL/masks/2.jpeg" in page
+    result = report(audit(open_source(folder)))
+    assert any("healthy_adults" in line for line in summary(result))
+    assert sum(result["ignored"].values()) == 2
+
+
+def test_summary_points_out_what_tells_the_classes_apart(tmp_path, jpeg, picture):
+    for index in range(40):
+        label = ("NORMAL", "PNEUMONIA")[index % 2]
+        path = tmp_path / "s" / label / f"{index}.jpeg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg(picture(index, width=90 + 60 * (index % 2))))
+    lines = summary(report(audit(open_source(tmp_path / "s"))))
+    assert any("width 1.00" in line for line in lines)
+    assert any(line.startswith("warning: a model can learn") and "width" in line for line in lines)
