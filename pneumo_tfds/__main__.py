@@ -1,4 +1,4 @@
-"""`python -m pneumo_tfds inspect|build|audit|show|phantoms`: understand a source, build a dataset, draw images.
+"""`python -m pneumo_tfds inspect|build|list|audit|show|phantoms`: understand a source, build a dataset, draw images.
 
 Heavy modules are imported when the work starts, so that `--help` answers at once.
 """
@@ -93,6 +93,14 @@ class ShowConfig(SourceOptions, Command, Bounded):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ListConfig(Command):
+    """List the datasets that were built: source, images, size on disk. A folder can be removed to make room."""
+
+    data_dir: Path | None = None
+    """Root folder of datasets. Default: TFDS's own, ~/tensorflow_datasets."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PhantomsConfig(Command, Bounded):
     """Draw phantoms, which are not medical images, as JPEG files in Kaggle's layout."""
 
@@ -152,6 +160,15 @@ def show(config: ShowConfig) -> None:
         print(path)
 
 
+def list_datasets(config: ListConfig) -> None:
+    """Print a line for each dataset."""
+    from pneumo_tfds import prepared
+    from pneumo_tfds.writing.build_summary import describe_built
+
+    data_dir = (config.data_dir or prepared.default_data_dir()).expanduser()
+    print("\n".join(describe_built(data_dir)) or f"no datasets in {data_dir}")
+
+
 def phantoms(config: PhantomsConfig) -> None:
     """Draw the phantoms and print where they are."""
     from pneumo_tfds.phantoms.phantom_source import write_phantoms
@@ -165,6 +182,7 @@ if __name__ == "__main__":
         {
             "inspect": (InspectConfig, inspect),
             "build": (BuildConfig, build),
+            "list": (ListConfig, list_datasets),
             "audit": (AuditConfig, audit),
             "show": (ShowConfig, show),
             "phantoms": (PhantomsConfig, phantoms),

@@ -44,6 +44,7 @@ TITLES = {
 def write_page(path: Path, findings: Findings, result: dict[str, Any]) -> None:
     """Write one HTML file that needs nothing beside it; `result` is `report(findings)`."""
     official, survey = result["test_origin"] == "official", findings.source.survey
+    notable = [text.removeprefix("warning: ") for text in shortcut_sentences(result)[1:]]
     page = render(
         "pneumo_tfds.audit",
         "audit.html",
@@ -51,11 +52,7 @@ def write_page(path: Path, findings: Findings, result: dict[str, Any]) -> None:
         result=result,
         patients=patient_sentences(result),
         has_subtypes=any({"bacteria", "virus"} & set(row) for row in result["by_split_and_subtype"].values()),
-        doubts=[
-            *survey.questions,
-            *survey.warnings,
-            *(text.removeprefix("warning: ") for text in shortcut_sentences(result)[1:]),
-        ],
+        doubts=[*survey.questions, *survey.warnings, *notable],
         left_out=[
             {"reason": group.reason, "files": group.files, "pictures": _examples(findings, group)}
             for group in survey.left_out

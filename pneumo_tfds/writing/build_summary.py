@@ -104,3 +104,16 @@ def summary(built: BuildSummary) -> list[str]:
             reasons = ((name, str(reason)) for name, reason in named.items())
             lines.extend(f"  {reason if name in reason else f'{name}: {reason}'}" for name, reason in reasons)
     return lines
+
+
+def describe_built(data_dir: Path) -> list[str]:
+    """Return a line for each dataset below the root `data_dir`, those that programs built for themselves included."""
+    found = []
+    for folder in sorted(data_dir.glob(f"{NAME}*/{NAME}/*/*")) + sorted(data_dir.glob(f"{NAME}/*/*")):
+        if is_built(folder):
+            built = inspect(folder)
+            source = str(built.metadata.get("source", "an unknown source"))
+            gone = "" if source.startswith("phantoms") or Path(source).exists() else ", which is gone"
+            images = counted(sum(built.examples.values()), "image")
+            found.append(f"{folder}: {images}, {built.bytes / 2**20:,.1f} MiB, from {source}{gone}")
+    return found

@@ -32,6 +32,43 @@ def test_build_audit_show(xrays, tmp_path):
         assert cv2.imread(path).shape[0] > 300
 
 
+def test_inspect_shows_what_was_understood_before_anything_is_decoded(xrays, tmp_path):
+    (xrays / "train/NORMAL/broken.jpeg").write_bytes(b"no image")
+    done = run("inspect", "--source", xrays, "--json", tmp_path / "i.json")
+    assert "train/PNEUMONIA" in done.stdout
+    found = json.loads((tmp_path / "i.json").read_text())
+    assert found["labels"] == {"NORMAL": 25, "PNEUMONIA": 24}
+    assert found["splits"] == {"test": 8, "train": 41}
+
+
+def test_inspect_leaves_with_1_where_a_decision_is_needed_and_a_build_stops(xrays, tmp_path):
+    (xrays / "train").rename(xrays / "learning")
+    done = run("inspect", "--source", xrays, code=1)
+    assert "needs a decision" in done.stdout
+    assert "learning" in done.stdout
+    build = ("build", "--source", xrays, "--config", "gray_32", "--data-dir", tmp_path / "d")
+    assert "learning" in run(*build, code=2).stderr
+    assert not list((tmp_path / "d").rglob("*.tfrecord*"))
+    run("inspect", "--source", xrays, "--yes")
+
+
+def test_strict_stops_at_a_warning(xrays):
+    (xrays / "train/healthy").mkdir()
+    (xrays / "train/NORMAL/IM-0001-0001.jpeg").rename(xrays / "train/healthy/1.jpeg")
+    assert "warning" in run("inspect", "--source", xrays).stdout
+    assert "healthy" in run("audit", "--source", xrays, "--strict", code=2).stderr
+
+
+def test_list_names_source_and_size_of_what_was_built(xrays, tmp_path):
+    run("build", "--source", xrays, "--config", "gray_32", "--data-dir", tmp_path / "d")
+    out = run("list", "--data-dir", tmp_path / "d").stdout
+    assert "gray_32" in out
+    assert f"48 images, 0.1 MiB, from {xrays}\n" in out
+    xrays.rename(tmp_path / "moved")
+    assert "which is gone" in run("list", "--data-dir", tmp_path / "d").stdout
+    assert "no datasets" in run("list", "--data-dir", tmp_path).stdout
+
+
 def test_audit_leaves_with_1_on_a_leak(xrays):
     data = (xrays / "train/NORMAL/IM-0001-0001.jpeg").read_bytes()
     (xrays / "test/NORMAL/IM-0099-0001.jpeg").write_bytes(data)
