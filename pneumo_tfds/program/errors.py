@@ -9,6 +9,13 @@ MAX_CHARACTERS = 2000
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
+FAILING = frozenset(
+    getattr(errno, name)
+    for name in ("EIO", "EREMOTEIO", "ESTALE", "ETIMEDOUT", "ENETDOWN", "ENETUNREACH", "ECONNRESET", "EHOSTDOWN")
+    if hasattr(errno, name)
+)
+"""Errors of a disk or a network that fails; another folder there would be no better."""
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used: a file, a folder, a flag, or a combination of them.
@@ -36,8 +43,13 @@ def reason_of(error: BaseException) -> str:
 
 def reason_and_remedy(error: OSError, elsewhere: str = "another folder") -> str:
     """Return why the system refused to write, and what to do: `Permission denied; choose another folder`."""
-    room = "make room or " if error.errno in DISK_FULL else ""
-    return f"{reason_of(error)}; {room}choose {elsewhere}"
+    if error.errno in DISK_FULL:
+        remedy = f"make room or choose {elsewhere}"
+    elif error.errno in FAILING:
+        remedy = "check the disk or the network, and try again"
+    else:
+        remedy = f"choose {elsewhere}"
+    return f"{reason_of(error)}; {remedy}"
 
 
 def plain(text: str) -> str:

@@ -84,7 +84,7 @@ def test_folder_in_place_of_the_file_is_one_line_and_stays(tmp_path):
     [
         (errno.ENOSPC, "No space left on device; make room or choose"),
         (errno.EDQUOT, "make room or choose"),
-        (errno.EIO, "Input/output error; choose another folder"),
+        (errno.EIO, "Input/output error; check the disk or the network, and try again"),
     ],
 )
 def test_disk_that_refuses_at_the_last_moment_leaves_the_old_content(tmp_path, monkeypatch, number, says):

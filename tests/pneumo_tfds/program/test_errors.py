@@ -20,7 +20,9 @@ def test_reason_is_the_systems_words_or_the_message(error, reason):
     assert reason_of(error) == reason
 
 
-def test_full_disk_needs_room_and_others_another_place():
+def test_the_remedy_follows_from_the_cause():
+    failing = OSError(errno.EIO, "Input/output error")
+    assert reason_and_remedy(failing) == "Input/output error; check the disk or the network, and try again"
     full, denied = OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EACCES, "Permission denied")
     assert reason_and_remedy(full) == "No space left on device; make room or choose another folder"
     assert reason_and_remedy(denied, "another --data-dir") == "Permission denied; choose another --data-dir"
