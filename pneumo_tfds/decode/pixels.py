@@ -1,4 +1,4 @@
-"""Decode an X-ray to a square of grey levels, with OpenCV and NumPy only.
+"""Decode an X-ray to a square of grey levels.
 
 A JPEG is decoded at 1/2, 1/4 or 1/8 of its size (averaged by the inverse DCT), the smallest scale that still covers the
 target, and then resized to the target by area averaging. This is two to four times as fast as decoding it whole. The
@@ -13,19 +13,13 @@ import numpy.typing as npt
 
 from pneumo_tfds.decode.dicom import decode_dicom
 from pneumo_tfds.decode.headers import DecodeError, Header, read_header
+from pneumo_tfds.decode.jpeg import decode_jpeg
 from pneumo_tfds.program.errors import reason_of
 
 Grey = npt.NDArray[np.uint8]
 
 STRIP = 256
 """Rows of an image with transparency that are converted at once."""
-
-_REDUCED = {
-    1: cv2.IMREAD_GRAYSCALE,
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-}
 
 
 def decode(data: bytes, size: int, name: str = "image") -> Grey:
@@ -60,7 +54,7 @@ def decode_full(data: bytes, name: str = "image", cover: int | None = None, head
     elif header.format == "JPEG":
         cover = cover or max(header.width, header.height)
         scale = next((scale for scale in (8, 4, 2) if min(header.width, header.height) >= scale * cover), 1)
-        grey = np.asarray(_imdecode(data, _REDUCED[scale], name), dtype=np.uint8)
+        grey = decode_jpeg(data, header, scale, name)
     else:
         grey = _decode_png(data, header, name)
     if grey.min() == grey.max():
