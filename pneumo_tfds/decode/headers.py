@@ -11,12 +11,12 @@ from itertools import islice
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.limits import MAX_CHUNKS, MAX_DEEP_PIXELS, MAX_INFLATION, MAX_PIXELS, MAX_SCANS, MIN_SIDE
 
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_JPEG, PNG_SIGNATURE = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BASELINE, _PROGRESSIVE = 0xC0, frozenset({0xC2, 0xCA})
 _START_OF_SCAN, _APP1 = 0xDA, 0xE1
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
-_TURNED = re.compile(rb"\x01\x12.{6}\x00[\x02-\x08]|\x12\x01.{6}[\x02-\x08]\x00", re.DOTALL)
+TURNED = re.compile(rb"\x01\x12.{6}\x00[\x02-\x08]|\x12\x01.{6}[\x02-\x08]\x00", re.DOTALL)
 """The EXIF tag Orientation, big or little endian, with a value other than 1. EXIF data may also hold it by chance."""
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples a pixel by the colour type of a PNG (PNG specification, table 11.1)."""
@@ -49,7 +49,7 @@ def format_of(data: bytes) -> str | None:
     """Return `JPEG`, `PNG` or `DICOM` by the first bytes of a file, or None for any other."""
     if data.startswith(_JPEG):
         return "JPEG"
-    if data.startswith(_PNG):
+    if data.startswith(PNG_SIGNATURE):
         return "PNG"
     return "DICOM" if data[128:132] == b"DICM" else None
 
@@ -85,7 +85,7 @@ def check_size(width: int, height: int, name: str, most: int = MAX_PIXELS) -> No
 def _png_header(data: bytes, name: str) -> Header:
     """Return the header if the chunks are those of one still image and can hold as many pixels as it declares."""
     kinds, compressed = [], 0
-    for kind, length in islice(_png_chunks(data), MAX_CHUNKS):
+    for kind, _, length in islice(png_chunks(data), MAX_CHUNKS):
         kinds.append(kind)
         compressed += length if kind == b"IDAT" else 0
     if len(kinds) == MAX_CHUNKS:
@@ -102,15 +102,15 @@ def _png_header(data: bytes, name: str) -> Header:
     return Header("PNG", width, height, bits, alpha)
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield type and length of each chunk, up to the end of the image or of the data."""
-    position = len(_PNG)
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield type, position and length of content of each chunk, up to the end of the image or of the data."""
+    position = len(PNG_SIGNATURE)
     while position + 12 <= len(data):
         length, kind = struct.unpack(">I4s", data[position : position + 8])
-        position += 12 + length
-        if position > len(data):
+        if position + 12 + length > len(data):
             return
-        yield kind, length
+        yield kind, position, length
+        position += 12 + length
         if kind == b"IEND":
             return
 
@@ -122,7 +122,7 @@ def _jpeg_header(data: bytes, name: str) -> Header:
         if marker in _START_OF_FRAME and frame is None:
             frame = marker, at
         elif marker == _APP1 and data.startswith(b"Exif", at + 4):
-            turned = turned or bool(_TURNED.search(data, at, at + int.from_bytes(data[at + 2 : at + 4])))
+            turned = turned or bool(TURNED.search(data, at, at + int.from_bytes(data[at + 2 : at + 4])))
         elif marker == _START_OF_SCAN:
             break
     else:

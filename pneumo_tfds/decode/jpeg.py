@@ -12,6 +12,7 @@ import numpy.typing as npt
 import simplejpeg
 
 from pneumo_tfds.decode.headers import DecodeError, Header
+from pneumo_tfds.decode.opencv import imdecode
 
 _REDUCED = {
     1: cv2.IMREAD_GRAYSCALE,
@@ -38,10 +39,7 @@ def decode_jpeg(data: bytes, header: Header, scale: int, name: str) -> npt.NDArr
     if header.components in (1, 3) and not header.turned:
         return _strict(data, "GRAY", -(-header.height // scale), -(-header.width // scale), name)
     _strict(data, "CMYK" if header.components == 4 else "GRAY", 1, 1, name)
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), _REDUCED[scale])
-    if image is None:
-        raise DecodeError(f"{name}: the JPEG cannot be decoded; save it again as an ordinary JPEG or PNG, or remove it")
-    return np.asarray(image, dtype=np.uint8)
+    return np.asarray(imdecode(data, _REDUCED[scale], name), dtype=np.uint8)
 
 
 def _strict(data: bytes, colours: str, height: int, width: int, name: str) -> npt.NDArray[np.uint8]:
