@@ -12,6 +12,12 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.limits import MAX_CHUNKS, MAX_DEEP_PIXELS, MAX_INFLATION, MAX_PIXELS, MAX_SCANS, MIN_SIDE
 
 _JPEG, PNG_SIGNATURE = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+DICOM_PREFIX = b"DICM"
+"""Stands behind 128 bytes that mean nothing."""
+_TYPES = frozenset({b"UL", b"OB", b"UI", b"CS", b"SH", b"LO", b"DA", b"TM", b"DT", b"US", b"UN"})
+"""Types that the elements have which may come first in a data set."""
+_LONGEST_FIRST = 256
+"""Bytes in the first element of a data set: a number, the name of a character set or the words of the image type."""
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BASELINE, _PROGRESSIVE = 0xC0, frozenset({0xC2, 0xCA})
 _START_OF_SCAN, _APP1 = 0xDA, 0xE1
@@ -51,7 +57,18 @@ def format_of(data: bytes) -> str | None:
         return "JPEG"
     if data.startswith(PNG_SIGNATURE):
         return "PNG"
-    return "DICOM" if data[128:132] == b"DICM" else None
+    return "DICOM" if data[128:132] == DICOM_PREFIX or _starts_like_dicom(data) else None
+
+
+def _starts_like_dicom(data: bytes) -> bool:
+    """Whether a file without preamble starts with a data element of group 0002 or 0008 (PS3.5, 7.1)."""
+    explicit = data[4:6] in _TYPES
+    if data[:2] == b"\0\x08":  # big endian
+        return explicit
+    if data[:2] not in (b"\x02\0", b"\x08\0") or explicit:
+        return explicit and data[:2] in (b"\x02\0", b"\x08\0")
+    length = int.from_bytes(data[4:8], "little")  # without a type; another element of the group must follow
+    return length <= _LONGEST_FIRST and data[:2] == data[8 + length : 10 + length]
 
 
 def read_header(data: bytes, name: str = "image") -> Header:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_tfds.decode.dicom import decode_dicom
+from pneumo_tfds.decode.grey_range import to_eight_bits
 from pneumo_tfds.decode.headers import DecodeError, Header, read_header
 from pneumo_tfds.decode.jpeg import decode_jpeg
 from pneumo_tfds.decode.png import decode_png
@@ -65,12 +66,3 @@ def resize(grey: Grey, size: int) -> Grey:
         interpolation = cv2.INTER_AREA if min(grey.shape) >= size else cv2.INTER_LINEAR
         grey = np.asarray(cv2.resize(grey, (size, size), interpolation=interpolation), dtype=np.uint8)
     return np.reshape(grey, (size, size, 1))
-
-
-def to_eight_bits(grey: npt.NDArray[np.generic]) -> Grey:
-    """Scale uint16 to uint8: by 1/16 if no value exceeds 4095 (12-bit data in a 16-bit file), else by 1/257."""
-    if grey.dtype == np.uint8:
-        return grey.astype(np.uint8, copy=False)
-    whole = 4095.0 if int(grey.max(initial=0)) <= 4095 else 65535.0
-    levels = np.rint(np.arange(65536, dtype=np.float32) * np.float32(255.0 / whole)).clip(0, 255).astype(np.uint8)
-    return np.asarray(levels[grey], dtype=np.uint8)
