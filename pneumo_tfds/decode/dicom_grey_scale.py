@@ -75,7 +75,7 @@ def _table(dataset: Dataset, keyword: str, name: str) -> tuple[float, Floats] | 
             f"{name}: {keyword} of the DICOM file has {len(content):,} of {count:,} values; export it from its archive"
         )
     signed = first >= 1 << 15 and int(dataset.PixelRepresentation) == 1  # written as unsigned
-    return float(first - (1 << 16) if signed else first), (content[:count] & 0xFFFF).astype(np.float64)
+    return float(first - (1 << 16) if signed else first), (content[:count].astype(np.int64) & 0xFFFF).astype(np.float64)
 
 
 def _looked_up(values: Floats, first: float, entries: Floats) -> Floats:

@@ -133,7 +133,7 @@ def _text(dataset: Any, keyword: str) -> str:
 
 
 def _words(value: Any) -> tuple[str, ...]:
-    words = [value] if isinstance(value, str) else value or ()
+    words = ([value] if isinstance(value, str) else value) if value else ()
     return tuple(str(word).strip().upper() for word in words)
 
 
