@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,10 +11,19 @@ from itertools import islice
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.limits import MAX_CHUNKS, MAX_DEEP_PIXELS, MAX_INFLATION, MAX_PIXELS, MAX_SCANS, MIN_SIDE
 
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_JPEG, PNG_SIGNATURE = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+DICOM_PREFIX = b"DICM"
+"""Stands behind 128 bytes that mean nothing."""
+_TYPES = frozenset({b"UL", b"OB", b"UI", b"CS", b"SH", b"LO", b"DA", b"TM", b"DT", b"US", b"UN"})
+"""Types that the elements have which may come first in a data set."""
+_LONGEST_FIRST = 256
+"""Bytes in the first element of a data set: a number, the name of a character set or the words of the image type."""
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_BASELINE = 0xC0
+_BASELINE, _PROGRESSIVE = 0xC0, frozenset({0xC2, 0xCA})
+_START_OF_SCAN, _APP1 = 0xDA, 0xE1
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
+TURNED = re.compile(rb"\x01\x12.{6}\x00[\x02-\x08]|\x12\x01.{6}[\x02-\x08]\x00", re.DOTALL)
+"""The EXIF tag Orientation, big or little endian, with a value other than 1. EXIF data may also hold it by chance."""
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples a pixel by the colour type of a PNG (PNG specification, table 11.1)."""
 _ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
@@ -39,15 +49,30 @@ class Header:
     bits: int
     """Bits per sample as stored: 8 or 16; 12 is possible in JPEG and DICOM."""
     alpha: bool
+    components: int = 1
+    """Of a JPEG: 1 grey, 3 colour, 4 CMYK."""
+    turned: bool = False
+    """A JPEG whose EXIF data may say that the picture is to be turned or mirrored."""
 
 
 def format_of(data: bytes) -> str | None:
     """Return `JPEG`, `PNG` or `DICOM` by the first bytes of a file, or None for any other."""
     if data.startswith(_JPEG):
         return "JPEG"
-    if data.startswith(_PNG):
+    if data.startswith(PNG_SIGNATURE):
         return "PNG"
-    return "DICOM" if data[128:132] == b"DICM" else None
+    return "DICOM" if data[128:132] == DICOM_PREFIX or _starts_like_dicom(data) else None
+
+
+def _starts_like_dicom(data: bytes) -> bool:
+    """Whether a file without preamble starts with a data element of group 0002 or 0008 (PS3.5, 7.1)."""
+    explicit = data[4:6] in _TYPES
+    if data[:2] == b"\0\x08":  # big endian
+        return explicit
+    if data[:2] not in (b"\x02\0", b"\x08\0") or explicit:
+        return explicit and data[:2] in (b"\x02\0", b"\x08\0")
+    length = int.from_bytes(data[4:8], "little")  # without a type; another element of the group must follow
+    return length <= _LONGEST_FIRST and data[:2] == data[8 + length : 10 + length]
 
 
 def read_header(data: bytes, name: str = "image") -> Header:
@@ -81,7 +106,7 @@ def check_size(width: int, height: int, name: str, most: int = MAX_PIXELS) -> No
 def _png_header(data: bytes, name: str) -> Header:
     """Return the header if the chunks are those of one still image and can hold as many pixels as it declares."""
     kinds, compressed = [], 0
-    for kind, length in islice(_png_chunks(data), MAX_CHUNKS):
+    for kind, _, length in islice(png_chunks(data), MAX_CHUNKS):
         kinds.append(kind)
         compressed += length if kind == b"IDAT" else 0
     if len(kinds) == MAX_CHUNKS:
@@ -98,38 +123,88 @@ def _png_header(data: bytes, name: str) -> Header:
     return Header("PNG", width, height, bits, alpha)
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield type and length of each chunk, up to the end of the image or of the data."""
-    position = len(_PNG)
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield type, position and length of content of each chunk, up to the end of the image or of the data."""
+    position = len(PNG_SIGNATURE)
     while position + 12 <= len(data):
         length, kind = struct.unpack(">I4s", data[position : position + 8])
-        position += 12 + length
-        if position > len(data):
+        if position + 12 + length > len(data):
             return
-        yield kind, length
+        yield kind, position, length
+        position += 12 + length
         if kind == b"IEND":
             return
 
 
 def _jpeg_header(data: bytes, name: str) -> Header:
+    """Return the header if all scans that its frame needs are there."""
+    frame, turned = None, False
+    for marker, at in _jpeg_segments(data):
+        if marker in _START_OF_FRAME and frame is None:
+            frame = marker, at
+        elif marker == _APP1 and data.startswith(b"Exif", at + 4):
+            turned = turned or bool(TURNED.search(data, at, at + int.from_bytes(data[at + 2 : at + 4])))
+        elif marker == _START_OF_SCAN:
+            break
+    else:
+        raise DecodeError(f"{name}: the JPEG is damaged or truncated; copy it again or remove it")
+    if frame is None:
+        raise DecodeError(f"{name}: the JPEG is damaged, it declares no size; copy it again or remove it")
+    kind, position = frame
+    bits, height, width, components = struct.unpack(">BHHB", data[position + 4 : position + 10])
+    if data.rfind(b"\xff\xd9") < at:
+        raise DecodeError(f"{name}: the JPEG is truncated; copy it again or remove it")
+    # A baseline file of one component has one scan, and so have nearly all X-rays. Only the others are searched for
+    # scans, because searching a file takes a tenth of the time of decoding it.
+    if not (kind == _BASELINE and components == 1):
+        _check_scans(data, kind, position, at, name)
+    check_size(width, height, name)
+    return Header("JPEG", width, height, bits, False, components, turned)
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield marker and position of each segment, up to the first scan or the first bytes that are no segment."""
     position = 2
-    while position + 4 <= len(data) and data[position] == 0xFF:
+    while position + 10 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         if marker == 0xFF:  # fill byte
             position += 1
         elif marker in _WITHOUT_LENGTH:
             position += 2
-        elif marker in _START_OF_FRAME and position + 10 <= len(data):
-            bits, height, width, components = struct.unpack(">BHHB", data[position + 4 : position + 10])
-            if data.rfind(b"\xff\xd9") < position:
-                raise DecodeError(f"{name}: the JPEG is truncated; copy it again or remove it")
-            # A baseline file of one component has one scan, and so have nearly all X-rays. Only the others are searched
-            # for scans, because searching a file takes a tenth of the time of decoding it.
-            one_scan = marker == _BASELINE and components == 1
-            if not one_scan and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
-                raise DecodeError(f"{name}: the JPEG has {scans:,} scans, the limit is {MAX_SCANS}; save it again")
-            check_size(width, height, name)
-            return Header("JPEG", width, height, bits, False)
         else:
+            yield marker, position
+            if marker == _START_OF_SCAN:
+                return
             position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    raise DecodeError(f"{name}: the JPEG is damaged or truncated; copy it again or remove it")
+
+
+def _check_scans(data: bytes, kind: int, frame: int, position: int, name: str) -> None:
+    """Raise DecodeError if there are far too many scans, or if a component or coefficient is in none of them.
+
+    A file that was cut between two scans decodes without a warning, to a blurred picture.
+    """
+    needed = range(64) if kind in _PROGRESSIVE else range(1)
+    components = data[frame + 10 : frame + 10 + 3 * data[frame + 9] : 3]
+    missing, count = {(component, k) for component in components for k in needed}, 0
+    while position >= 0 and count <= MAX_SCANS:
+        count += 1
+        members, parameters = _scan(data, position)
+        if kind not in _PROGRESSIVE:
+            missing -= {(component, 0) for component in members}
+        elif len(parameters) == 3 and parameters[2] & 15 == 0:  # the last bit of these coefficients
+            first, last, _ = parameters
+            missing -= {(component, k) for component in members for k in range(first, last + 1)}
+        position = data.find(b"\xff\xda", position + 2)
+    if count > MAX_SCANS:
+        scans = data.count(b"\xff\xda")
+        raise DecodeError(f"{name}: the JPEG has {scans:,} scans, the limit is {MAX_SCANS}; save it again")
+    if missing:
+        raise DecodeError(
+            f"{name}: the JPEG is truncated, scans of its picture are missing; copy it again or remove it"
+        )
+
+
+def _scan(data: bytes, position: int) -> tuple[bytes, bytes]:
+    """Return the components of a scan, and where its spectrum starts and ends and its approximation (T.81, B.2.3)."""
+    middle = position + 5 + 2 * int.from_bytes(data[position + 4 : position + 5])
+    return data[position + 5 : middle : 2], data[middle : middle + 3]

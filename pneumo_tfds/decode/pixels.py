@@ -1,4 +1,4 @@
-"""Decode an X-ray to a square of grey levels, with OpenCV and NumPy only.
+"""Decode an X-ray to a square of grey levels.
 
 A JPEG is decoded at 1/2, 1/4 or 1/8 of its size (averaged by the inverse DCT), the smallest scale that still covers the
 target, and then resized to the target by area averaging. This is two to four times as fast as decoding it whole. The
@@ -12,20 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_tfds.decode.dicom import decode_dicom
+from pneumo_tfds.decode.grey_range import to_eight_bits
 from pneumo_tfds.decode.headers import DecodeError, Header, read_header
-from pneumo_tfds.program.errors import reason_of
+from pneumo_tfds.decode.jpeg import decode_jpeg
+from pneumo_tfds.decode.png import decode_png
 
 Grey = npt.NDArray[np.uint8]
-
-STRIP = 256
-"""Rows of an image with transparency that are converted at once."""
-
-_REDUCED = {
-    1: cv2.IMREAD_GRAYSCALE,
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-}
 
 
 def decode(data: bytes, size: int, name: str = "image") -> Grey:
@@ -60,9 +52,9 @@ def decode_full(data: bytes, name: str = "image", cover: int | None = None, head
     elif header.format == "JPEG":
         cover = cover or max(header.width, header.height)
         scale = next((scale for scale in (8, 4, 2) if min(header.width, header.height) >= scale * cover), 1)
-        grey = np.asarray(_imdecode(data, _REDUCED[scale], name), dtype=np.uint8)
+        grey = decode_jpeg(data, header, scale, name)
     else:
-        grey = _decode_png(data, header, name)
+        grey = to_eight_bits(decode_png(data, header, name))
     if grey.min() == grey.max():
         raise DecodeError(f"{name}: holds no picture, all pixels have the same value; replace or remove the file")
     return grey
@@ -74,41 +66,3 @@ def resize(grey: Grey, size: int) -> Grey:
         interpolation = cv2.INTER_AREA if min(grey.shape) >= size else cv2.INTER_LINEAR
         grey = np.asarray(cv2.resize(grey, (size, size), interpolation=interpolation), dtype=np.uint8)
     return np.reshape(grey, (size, size, 1))
-
-
-def _imdecode(data: bytes, flags: int, name: str) -> npt.NDArray[np.generic]:
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:
-        raise DecodeError(f"{name}: cannot be decoded ({reason_of(error)}); replace or remove it") from error
-    if image is None:
-        raise DecodeError(f"{name}: is damaged and cannot be decoded; copy it again or remove it")
-    return np.asarray(image)
-
-
-def _decode_png(data: bytes, header: Header, name: str) -> Grey:
-    if header.alpha:
-        image = _imdecode(data, cv2.IMREAD_UNCHANGED, name)
-        if image.shape[2:] == (4,):  # not so if the transparency chunk is damaged or out of place
-            return to_eight_bits(_on_black(image))
-    return to_eight_bits(_imdecode(data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH, name))
-
-
-def _on_black(image: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """Convert BGRA `[height, width, 4]` to grey on black, in strips, because it takes 16 bytes per pixel."""
-    whole = np.float32(255.0 if image.dtype == np.uint8 else 65535.0)
-    grey = np.empty(image.shape[:2], image.dtype)
-    for top in range(0, len(image), STRIP):
-        strip = image[top : top + STRIP]
-        opaque = strip[:, :, 3].astype(np.float32) / whole
-        grey[top : top + STRIP] = np.rint(cv2.cvtColor(strip[:, :, :3], cv2.COLOR_BGR2GRAY).astype(np.float32) * opaque)
-    return grey
-
-
-def to_eight_bits(grey: npt.NDArray[np.generic]) -> Grey:
-    """Scale uint16 to uint8: by 1/16 if no value exceeds 4095 (12-bit data in a 16-bit file), else by 1/257."""
-    if grey.dtype == np.uint8:
-        return grey.astype(np.uint8, copy=False)
-    whole = 4095.0 if int(grey.max(initial=0)) <= 4095 else 65535.0
-    levels = np.rint(np.arange(65536, dtype=np.float32) * np.float32(255.0 / whole)).clip(0, 255).astype(np.uint8)
-    return np.asarray(levels[grey], dtype=np.uint8)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import astuple, fields, replace
 from pathlib import Path
 
-from pneumo_tfds.decode.dicom_header import HeaderFacts, ShortHeader, read_facts, remarks, unfit
+from pneumo_tfds.decode.dicom_header import HeaderFacts, read_facts, remarks, unfit
 from pneumo_tfds.decode.headers import HEAD_BYTES, DecodeError, format_of
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json, write_text
@@ -26,7 +26,7 @@ from pneumo_tfds.sources.listing import DICOM_SUFFIXES, IMAGE_SUFFIXES, File, Na
 from pneumo_tfds.sources.patients import hashed, normal_identifier
 from pneumo_tfds.sources.survey import SurveyNotes
 
-FIRST_BYTES = 64 << 10
+FIRST_BYTES = 16 << 10
 """Of a file, in which a header usually ends; longer ones are read whole."""
 
 CACHE_FROM = 100
@@ -67,9 +67,8 @@ def _is_dicom(file: File, reader: NamedReader) -> bool:
 
 
 def _read(file: File, reader: NamedReader) -> HeaderFacts:
-    try:
-        facts = read_facts(reader.read_name(file.name, FIRST_BYTES), file.name)
-    except ShortHeader:
+    facts = read_facts(reader.read_name(file.name, FIRST_BYTES), file.name)
+    if not facts.complete:
         facts = read_facts(reader.read_name(file.name), file.name)
     identifier = normal_identifier(facts.patient)
     return replace(facts, patient=identifier and hashed(identifier))
@@ -105,7 +104,12 @@ def _read_kept(where: Path) -> dict[File, HeaderFacts]:
         found = read_json(_place(where), "remove it")
         if found["fields"] == _FIELDS:
             rows = ((File(*file), dict(zip(_FIELDS, values, strict=True))) for file, values in found["files"])
-            return {file: HeaderFacts(**{**facts, "image_type": tuple(facts["image_type"])}) for file, facts in rows}
+            return {
+                file: HeaderFacts(
+                    **{**facts, "image_type": tuple(facts["image_type"]), "sources": tuple(facts["sources"])}
+                )
+                for file, facts in rows
+            }
     return {}
 
 

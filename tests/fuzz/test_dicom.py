@@ -122,12 +122,18 @@ def test_dicom_values(tags, input_error_only):
         check(data)
 
 
-def test_a_file_that_is_deflated_as_a_whole_is_not_unpacked():
-    """It would be unpacked without a limit: 1 MB may hold 1 GB."""
-    data = dicom("1.2.840.10008.1.2.1.99")
-    with pytest.raises(DecodeError, match="deflated as a whole"):
-        decode(data, 32, NAME)
-    assert patient_of(data) == ""
+def test_a_file_that_is_deflated_as_a_whole_is_unpacked_up_to_a_limit():
+    """Pydicom would unpack it without one: 1 MB may hold 1 GB."""
+    plain, packed = dicom(), dicom("1.2.840.10008.1.2.1.99")
+    np.testing.assert_array_equal(decode(packed, 32, NAME), decode(plain, 32, NAME))
+    assert patient_of(packed) == "Anna"
+    bomb = dicom("1.2.840.10008.1.2.1.99", PixelData=bytes(64 << 20))
+    assert len(bomb) < 1 << 20
+    with pytest.raises(DecodeError, match=r"inflates to more than \d+ MiB"):
+        decode(bomb, 32, NAME)
+    for damaged in (packed[:-20], packed[:-100] + bytes(100)):
+        with pytest.raises(DecodeError, match=r"deflated DICOM file is (damaged|truncated)"):
+            decode(damaged, 32, NAME)
 
 
 @pytest.mark.parametrize(

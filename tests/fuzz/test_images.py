@@ -242,7 +242,6 @@ def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded(monkeypatch):
     """A scan of 14 bytes takes as long as an image: 32 MB of them kept a core busy for hours."""
     data = saved(Image.fromarray(picture()), "JPEG", progressive=True)
     last = data[data.rfind(b"\xff\xda") : -2]
-    assert decode(data[:-2] + last * 20 + b"\xff\xd9", 16).shape == (16, 16, 1)
     monkeypatch.setattr(cv2, "imdecode", None)
     with pytest.raises(DecodeError, match="scans, the limit is 100"):
         decode(data[:-2] + last * 200 + b"\xff\xd9", 16)

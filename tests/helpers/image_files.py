@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -51,3 +52,48 @@ def dicom(pixels: np.ndarray | None, syntax: str = "1.2.840.10008.1.2.1", **tags
     file = io.BytesIO()
     pydicom.dcmwrite(file, dataset, enforce_file_format=True)
     return file.getvalue()
+
+
+def jpeg_of_blocks(levels: np.ndarray, bits: int = 12) -> bytes:
+    """A JPEG (extended, sequential) of 8 x 8 blocks of one grey level each; `levels` is int `[rows, columns]`."""
+
+    def segment(marker: int, content: bytes) -> bytes:
+        return bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
+
+    codes, before = "", 0
+    for level in levels.ravel() - (1 << bits - 1):  # the quantiser is 8, so the mean's coefficient is the level
+        change, before = int(level) - before, int(level)
+        size = abs(change).bit_length()
+        magnitude = f"{change if change > 0 else change + (1 << size) - 1:0{size}b}" if size else ""
+        codes += f"{size:05b}{magnitude}0"  # the last bit: no other coefficients
+    codes += "1" * (-len(codes) % 8)
+    scan = int(codes, 2).to_bytes(len(codes) // 8, "big").replace(b"\xff", b"\xff\0")
+    height, width = (8 * side for side in levels.shape)
+    return (
+        b"\xff\xd8"
+        + segment(0xDB, b"\0" + bytes([8]) * 64)
+        + segment(0xC1, struct.pack(">BHHBBBB", bits, height, width, 1, 1, 0x11, 0))
+        + segment(0xC4, b"\0" + bytes([0, 0, 0, 0, 16, *[0] * 11]) + bytes(range(16)))  # sizes, 5 bits each
+        + segment(0xC4, b"\x10" + bytes([1, *[0] * 15]) + b"\0")  # end of block, 1 bit
+        + segment(0xDA, bytes([1, 1, 0, 0, 63, 0]))
+        + scan
+        + b"\xff\xd9"
+    )
+
+
+def transcoded(data: bytes, syntax: str, folder: Path) -> bytes:
+    """The same DICOM image in another transfer syntax, written by GDCM."""
+    import gdcm
+
+    reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+    (folder / "before.dcm").write_bytes(data)
+    reader.SetFileName(str(folder / "before.dcm"))
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(syntax)))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer.SetFileName(str(folder / "after.dcm"))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    return (folder / "after.dcm").read_bytes()

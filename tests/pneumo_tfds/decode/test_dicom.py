@@ -85,7 +85,7 @@ def test_absurd_size(stored):
 
 def test_missing_extra_says_what_to_install(stored, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(DecodeError, match=r"pip install 'pneumo\[dicom\]'"):
+    with pytest.raises(DecodeError, match=r"pip install '\.\[dicom\]'"):
         decode(dicom_bytes_only(), 40, "scan.dcm")
 
 
@@ -111,3 +111,168 @@ def test_a_value_of_broken_length_is_no_patient_and_no_picture():
     assert patient_of(broken) == ""
     with pytest.raises(DecodeError):
         decode(broken, 32)
+
+
+WINDOW = {"WindowCenter": 2048, "WindowWidth": 4096}
+
+
+def sequence(**values):
+    from pydicom.dataset import Dataset
+    from pydicom.sequence import Sequence
+
+    item = Dataset()
+    for keyword, value in values.items():
+        setattr(item, keyword, value)
+    return Sequence([item])
+
+
+def table(entries, bits=16, first=0):
+    return sequence(LUTDescriptor=[len(entries), first, bits], LUTData=np.asarray(entries, "<u2").tobytes())
+
+
+@pytest.mark.parametrize(
+    "keyword",
+    [
+        "WindowCenter", "WindowWidth", "RescaleSlope", "RescaleIntercept", "VOILUTSequence", "ModalityLUTSequence",
+        "PixelPaddingValue", "PixelPaddingRangeLimit", "VOILUTFunction", "NumberOfFrames", "PatientID", "RescaleType",
+    ],
+)  # fmt: skip
+def test_an_empty_element_counts_as_absent(keyword, stored):
+    empty = [] if keyword.endswith("Sequence") else None
+    np.testing.assert_array_equal(decode_full(dicom(stored, **{keyword: empty})), decode_full(dicom(stored)))
+    with_window = WINDOW if keyword[:6] != "Window" else {}
+    np.testing.assert_array_equal(
+        decode_full(dicom(stored, **(with_window | {keyword: empty}))), decode_full(dicom(stored, **with_window))
+    )
+
+
+@pytest.mark.parametrize("keyword", ["VOILUTSequence", "ModalityLUTSequence"])
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"LUTDescriptor": None}, {"LUTDescriptor": [4, 0, 16]}, {"LUTDescriptor": [4, 0, 16], "LUTData": None}],
+)
+def test_a_table_without_descriptor_or_entries_counts_as_absent(keyword, values, stored):
+    expected = decode_full(dicom(stored, **WINDOW))
+    np.testing.assert_array_equal(decode_full(dicom(stored, **WINDOW, **{keyword: sequence(**values)})), expected)
+
+
+@pytest.mark.parametrize("width", [0, -5])
+def test_a_window_of_no_width_counts_as_absent(width, stored):
+    np.testing.assert_array_equal(
+        decode_full(dicom(stored, WindowCenter=2048, WindowWidth=width)), decode_full(dicom(stored))
+    )
+
+
+def test_the_first_of_several_windows_is_taken(stored):
+    several = dicom(stored, WindowCenter=[2048, 100], WindowWidth=[2000, 10])
+    np.testing.assert_array_equal(decode_full(several), decode_full(dicom(stored, WindowCenter=2048, WindowWidth=2000)))
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_window_functions_are_those_of_pydicom(function, stored):
+    from pydicom.pixels import apply_windowing
+
+    data = dicom(stored, WindowCenter=2000, WindowWidth=1501, VOILUTFunction=function)
+    import io
+
+    import pydicom
+
+    shown = apply_windowing(stored, pydicom.dcmread(io.BytesIO(data))) / 4095 * 255
+    np.testing.assert_allclose(decode_full(data), shown, atol=1)
+
+
+def test_a_negative_slope_reverses_the_picture_with_and_without_a_window(stored):
+    small = (stored >> 4).astype(np.uint8)
+    positive = decode_full(dicom(small, RescaleSlope=10, RescaleIntercept=0, WindowCenter=1275, WindowWidth=2550))
+    reverse = {"RescaleSlope": -10, "RescaleIntercept": 3000}
+    with_window = decode_full(dicom(small, **reverse, WindowCenter=1725, WindowWidth=2550))
+    without = decode_full(dicom(small, **reverse))
+    np.testing.assert_allclose(with_window.astype(int), 255 - positive.astype(int), atol=1)
+    np.testing.assert_allclose(with_window.astype(int), without, atol=1)
+    deep = decode_full(dicom(stored, RescaleSlope=-1, RescaleIntercept=4095))
+    np.testing.assert_array_equal(deep, decode_full(dicom(4095 - stored)))
+
+
+@pytest.mark.parametrize("most", [255, 1023, 4095, 65535])
+def test_the_range_of_a_table_is_that_of_its_entries(most, stored):
+    entries = np.rint(np.arange(4096) / 4095 * most)
+    out = decode_full(dicom(stored, VOILUTSequence=table(entries)))
+    np.testing.assert_allclose(out.astype(int), decode_full(dicom(stored, **WINDOW)), atol=1)
+
+
+def test_a_table_of_eight_bits_packed_and_not(stored):
+    entries = (np.arange(4096) // 16).astype(np.uint8)
+    expected = decode_full(dicom(stored, **WINDOW))
+    packed = sequence(LUTDescriptor=[4096, 0, 8], LUTData=entries.tobytes())
+    for lut in (packed, table(entries, bits=8)):
+        np.testing.assert_allclose(decode_full(dicom(stored, VOILUTSequence=lut)).astype(int), expected, atol=1)
+
+
+def test_a_table_starts_at_its_first_mapped_value(stored):
+    narrow = table(np.arange(1024), first=1000)
+    out = decode_full(dicom(stored, VOILUTSequence=narrow))
+    np.testing.assert_allclose(out, np.clip((stored - 1000.0) / 1023 * 255, 0, 255), atol=1)
+
+
+def test_signed_values_with_a_window_a_table_and_neither(stored):
+    signed = stored.astype(np.int16) - 2048
+    tags = {"PixelRepresentation": 1}
+    expected = decode_full(dicom(stored, **WINDOW))
+    np.testing.assert_allclose(
+        decode_full(dicom(signed, **tags, WindowCenter=0, WindowWidth=4096)).astype(int), expected, atol=1
+    )
+    np.testing.assert_array_equal(decode_full(dicom(signed, **tags)), decode_full(dicom(stored)))
+    unsigned = table(np.arange(4096))
+    unsigned[0].add_new(0x00283002, "US", [4096, 65536 - 2048, 16])
+    for lut in (table(np.arange(4096), first=-2048), unsigned):
+        out = decode_full(dicom(signed, **tags, VOILUTSequence=lut))
+        np.testing.assert_allclose(out.astype(int), expected, atol=1)
+    padded = signed.copy()
+    padded[:, :10] = -2000
+    assert decode_full(dicom(padded, **tags, PixelPaddingValue=-2000))[:, :10].max() == 0
+
+
+def test_a_modality_table_is_applied_before_the_window(stored):
+    reverse = table(4095 - np.arange(4096))
+    out = decode_full(dicom(stored, **WINDOW, ModalityLUTSequence=reverse))
+    np.testing.assert_allclose(out.astype(int), decode_full(dicom(4095 - stored, **WINDOW)), atol=1)
+
+
+def test_a_table_that_is_cut_is_refused(stored):
+    cut = sequence(LUTDescriptor=[4096, 0, 16], LUTData=np.arange(100, dtype="<u2").tobytes())
+    with pytest.raises(DecodeError, match=r"VOILUTSequence of the DICOM file has 100 of 4,096 values"):
+        decode_full(dicom(stored, VOILUTSequence=cut))
+
+
+@pytest.mark.parametrize(
+    "window", [(32768, 65536), (9000, 100), (-500, 100), (2048, 2)], ids=["16 bit", "black", "white", "two levels"]
+)
+def test_a_window_that_shows_nothing_is_not_believed(window, stored):
+    from pneumo_tfds.decode.dicom import decode_dicom_and_remark
+
+    data = dicom(stored, WindowCenter=window[0], WindowWidth=window[1])
+    out, remark = decode_dicom_and_remark(data, "scan.dcm")
+    np.testing.assert_array_equal(out, decode_full(dicom(stored)))
+    assert "in the file's own window" in remark
+    assert decode_dicom_and_remark(dicom(stored, **WINDOW), "scan.dcm")[1] == ""
+
+
+def test_a_hot_pixel_does_not_darken_a_file_without_a_window(stored):
+    drawn = stored.copy()
+    drawn[40, 40] = 65535
+    out, expected = decode_full(dicom(drawn, BitsStored=16, HighBit=15)), decode_full(dicom(stored))
+    out[40, 40] = expected[40, 40]
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_eight_bits_without_a_window_are_shown_as_they_are(stored):
+    small = (stored >> 5).astype(np.uint8) + 20
+    np.testing.assert_array_equal(decode_full(dicom(small)), small)
+
+
+@pytest.mark.parametrize("keyword", ["WindowCenter", "RescaleSlope"])
+def test_a_value_that_is_no_number_is_named(keyword, stored):
+    data = dicom(stored, WindowCenter="1234", WindowWidth="1234", RescaleSlope="1234", RescaleIntercept="0")
+    tag = {"WindowCenter": b"\x28\0\x50\x10DS\x04\0", "RescaleSlope": b"\x28\0\x53\x10DS\x04\0"}[keyword]
+    with pytest.raises(DecodeError, match=rf"^scan\.dcm: the DICOM file's {keyword} is not a number; export"):
+        decode_full(data.replace(tag + b"1234", tag + b"wide"), "scan.dcm")

@@ -1,0 +1,155 @@
+"""Decompress the stored values of a DICOM image, in every transfer syntax that archives of radiographs use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_tfds.decode.dicom_file import INSTALL, number_of, standing_for, value_of
+from pneumo_tfds.decode.headers import DecodeError, check_size, read_header
+from pneumo_tfds.decode.jpeg import decode_jpeg
+from pneumo_tfds.decode.native_messages import caught_lines
+from pneumo_tfds.program.limits import MAX_DEEP_PIXELS
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_BASELINE, _EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
+_BY_GDCM = (_BASELINE, _EXTENDED, *(f"1.2.840.10008.1.2.4.{number}" for number in (57, 70, 80, 81, 90, 91)))
+_FRAMES = (b"\xff\xc0\x00\x0b", b"\xff\xc1\x00\x0b", b"\xff\xc2\x00\x0b")
+"""Start of the frame header of a JPEG with one component: baseline, extended, progressive."""
+
+_DAMAGE = ("Corrupt JPEG data", "Premature end of JPEG file")
+_CHATTER = ("Unsupported JPEG data precision", "Invalid SOS parameters", "Tile part length size inconsistent")
+"""What the libraries in GDCM print beside it: libjpeg while it looks for the right one of its three decoders."""
+
+
+def stored_values(dataset: Dataset, name: str) -> npt.NDArray[Any]:
+    """Return the stored values `[height, width]`, or `[height, width, 3]` of a colour image, as integers.
+
+    Raises:
+        DecodeError: there is no image, more than one, a decoder is not installed, or the pixels are damaged.
+    """
+    if not dataset.get("PixelData"):
+        raise DecodeError(f"{name}: the DICOM file holds no pixels; remove it or export it with its image")
+    frames = int(number_of(dataset, "NumberOfFrames", name, 1) or 1)
+    if frames > 1:
+        raise DecodeError(f"{name}: the DICOM file holds {frames:,} frames, not one image; export the frame you need")
+    _fill_in(dataset, name)
+    syntax = _transfer_syntax(dataset, name)
+    if syntax in (_BASELINE, _EXTENDED) and int(dataset.SamplesPerPixel) == 1:
+        return _lossy_jpeg(dataset, name)
+    from pydicom.pixels import pixel_array
+
+    with standing_for(name, "the pixels of the DICOM file are damaged; export it from its archive again"):
+        if syntax in _BY_GDCM:
+            with caught_lines(_DAMAGE + _CHATTER) as lines:
+                values = pixel_array(dataset, index=0, decoding_plugin="gdcm", correct_unused_bits=False)
+            _check(lines, name)
+        else:
+            values = pixel_array(dataset, index=0, correct_unused_bits=False)
+        return _used_bits(values, dataset)
+
+
+def _fill_in(dataset: Dataset, name: str) -> None:
+    """Set what describes the pixels where it is empty and has a usual value; raise DecodeError where it has none."""
+    needed = {"Columns": None, "Rows": None, "BitsAllocated": None, "SamplesPerPixel": 1, "PixelRepresentation": 0}
+    for keyword, usual in needed.items():
+        number = number_of(dataset, keyword, name, usual)
+        if number is None:
+            raise DecodeError(f"{name}: the DICOM file does not say its {keyword}; export it from its archive again")
+        setattr(dataset, keyword, int(number))
+    check_size(dataset.Columns, dataset.Rows, name, MAX_DEEP_PIXELS)
+    if dataset.BitsAllocated not in (1, 8, 16):
+        raise DecodeError(f"{name}: {dataset.BitsAllocated} bits a pixel are not those of a radiograph; remove it")
+    bits = int(number_of(dataset, "BitsStored", name, 0) or 0)
+    dataset.BitsStored = bits if 0 < bits <= dataset.BitsAllocated else dataset.BitsAllocated
+    dataset.PhotometricInterpretation = str(value_of(dataset, "PhotometricInterpretation", "MONOCHROME2")).strip()
+    for keyword in ("NumberOfFrames", "PixelPaddingValue"):
+        if keyword in dataset and value_of(dataset, keyword) is None:
+            del dataset[keyword]
+
+
+def _transfer_syntax(dataset: Dataset, name: str) -> str:
+    """Return the transfer syntax; raise DecodeError if nothing decodes it."""
+    from pydicom.pixels import get_decoder
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if not syntax:  # of a file without preamble pydicom has found out
+        if dataset["PixelData"].is_undefined_length:
+            raise DecodeError(f"{name}: the DICOM file does not say how its pixels are compressed; export it again")
+        implicit, little = dataset.original_encoding
+        syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = syntax
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError as error:
+        kind = syntax.name if syntax.is_private is False and syntax.name != str(syntax) else f"transfer syntax {syntax}"
+        raise DecodeError(f"{name}: {kind} is not read; export the image uncompressed or as JPEG Lossless") from error
+    if not ("gdcm" in decoder.available_plugins if syntax in _BY_GDCM else decoder.is_available):
+        raise DecodeError(f"{name}: {syntax.name} needs a decoder that is not installed; {INSTALL}")
+    return str(syntax)
+
+
+def _lossy_jpeg(dataset: Dataset, name: str) -> npt.NDArray[Any]:
+    """Decode a grey JPEG of 8 bits as every other JPEG, and one of 12 bits with GDCM."""
+    from pydicom.encaps import get_frame
+
+    with standing_for(name, "the pixels of the DICOM file are damaged; export it from its archive again"):
+        frame = get_frame(dataset.PixelData, 0, number_of_frames=1).rstrip(b"\0")
+        position = next((at for marker in _FRAMES if (at := frame.find(marker)) >= 0), -1)
+        if position < 0:
+            raise ValueError("no frame header")
+        if frame[position + 4] == 8:
+            header = read_header(frame, name)
+            return decode_jpeg(frame, header, 1, name)
+        with caught_lines(_DAMAGE + _CHATTER) as lines:
+            values = _twelve_bits(frame, dataset)
+        _check(lines, name)
+        return values
+
+
+def _twelve_bits(frame: bytes, dataset: Dataset) -> npt.NDArray[np.uint16]:
+    """Decode a JPEG of 12 bits with GDCM, which can; pydicom's own call of GDCM refuses."""
+    import gdcm
+
+    fragment, fragments = gdcm.Fragment(), gdcm.SequenceOfFragments.New()
+    fragment.SetByteStringValue(frame)
+    fragments.AddFragment(fragment)
+    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
+    element.SetValue(fragments.__ref__())
+    image = gdcm.Image()
+    image.SetNumberOfDimensions(2)
+    image.SetDimensions((dataset.Columns, dataset.Rows, 1))
+    image.SetDataElement(element)
+    grey = gdcm.PhotometricInterpretation.GetPIType("MONOCHROME2")
+    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(grey))
+    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(_EXTENDED)))
+    image.SetPixelFormat(gdcm.PixelFormat(1, 16, 12, 11, 0))
+    content = image.GetBuffer().encode("utf-8", "surrogateescape")  # bytes, which GDCM's wrapper calls a text
+    return np.frombuffer(content, "<u2").reshape(dataset.Rows, dataset.Columns)
+
+
+def _check(lines: list[str], name: str) -> None:
+    if any(line.startswith(_DAMAGE) for line in lines):
+        raise DecodeError(f"{name}: the pixels of the DICOM file are damaged; copy it again or remove it")
+
+
+def _used_bits(values: npt.NDArray[Any], dataset: Dataset) -> npt.NDArray[Any]:
+    """Return the values without what else the bits hold: an overlay above them, nothing below them (PS3.5, 8.1.1).
+
+    Unsigned values that exceed BitsStored stay as they are unless the file says that an overlay lies there.
+    """
+    bits, container = int(dataset.BitsStored), 8 * values.dtype.itemsize
+    below = int(value_of(dataset, "HighBit", bits - 1)) + 1 - bits
+    if 0 < below <= container - bits and values.max() >> bits:
+        values = values >> below
+    if values.dtype.kind == "i":
+        return np.asarray(values << (container - bits) >> (container - bits))  # repeats the sign bit
+    overlays = (dataset.get((group, 0x0102)) for group in range(0x6000, 0x6020, 2))  # Overlay Bit Position
+    if any(overlay is not None and (overlay.value or 0) >= bits for overlay in overlays):
+        values = values & ((1 << bits) - 1)
+    return values

@@ -1,0 +1,64 @@
+"""Decode a JPEG to grey levels, and refuse one that is damaged.
+
+libjpeg goes on after damage: it fills what is missing with grey and warns on standard error. OpenCV hides that warning
+from its caller, and simplejpeg (the same libjpeg-turbo, the same pixels) raises it.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+
+from pneumo_tfds.decode.headers import DecodeError, Header
+from pneumo_tfds.decode.opencv import imdecode
+
+_REDUCED = {
+    1: cv2.IMREAD_GRAYSCALE,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
+
+_HARMLESS = "Invalid SOS parameters for sequential JPEG"
+"""A warning of libjpeg about numbers that it then ignores."""
+
+_UNSUPPORTED = ("Unsupported JPEG process", "Unsupported JPEG data precision", "Sorry, arithmetic coding")
+
+
+def decode_jpeg(data: bytes, header: Header, scale: int, name: str) -> npt.NDArray[np.uint8]:
+    """Decode to uint8 `[height, width]`, at 1/1, 1/2, 1/4 or 1/8 of the size that the header declares.
+
+    OpenCV decodes the few files that simplejpeg cannot convert: those of four components, and those whose EXIF data
+    may hold an orientation. They are decoded a second time, at 1/8, to see whether they are damaged.
+
+    Raises:
+        DecodeError: the bytes of the picture are damaged or some of them are missing.
+    """
+    if header.components in (1, 3) and not header.turned:
+        return _strict(data, "GRAY", -(-header.height // scale), -(-header.width // scale), name)
+    _strict(data, "CMYK" if header.components == 4 else "GRAY", 1, 1, name)
+    return np.asarray(imdecode(data, _REDUCED[scale], name), dtype=np.uint8)
+
+
+def _strict(data: bytes, colours: str, height: int, width: int, name: str) -> npt.NDArray[np.uint8]:
+    """Decode at the smallest scale that gives at least `height` and `width`; a warning of libjpeg is an error."""
+    if data[6:11] == b"JFIF\0" and data[11:12] != b"\1":  # no such version exists, and libjpeg warns of it
+        data = data[:11] + b"\1\1" + data[13:]
+    try:
+        try:
+            image = simplejpeg.decode_jpeg(data, colours, min_height=height, min_width=width)
+        except ValueError as error:
+            if str(error) != _HARMLESS:
+                raise
+            image = simplejpeg.decode_jpeg(data, colours, min_height=height, min_width=width, strict=False)
+    except ValueError as error:
+        if str(error).startswith(_UNSUPPORTED):
+            raise DecodeError(
+                f"{name}: this kind of JPEG is not read (12 bits, lossless or arithmetic coding); save it as PNG"
+            ) from error
+        raise DecodeError(
+            f"{name}: the JPEG is damaged, part of its picture is missing or wrong; copy it again or remove it"
+        ) from error
+    return np.asarray(image[:, :, 0], dtype=np.uint8)

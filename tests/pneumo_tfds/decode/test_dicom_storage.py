@@ -1,0 +1,143 @@
+"""How DICOM files are stored: transfer syntaxes, missing preambles, frames, overlays, damage, missing decoders."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import numpy as np
+import pytest
+
+from image_files import dicom, jpeg_of_blocks, transcoded
+from pneumo_tfds.decode import DecodeError, decode_full
+from pneumo_tfds.decode.headers import format_of
+
+pydicom = pytest.importorskip("pydicom")
+pytest.importorskip("gdcm")
+
+UID = "1.2.840.10008.1.2"
+SYNTAXES = {
+    "implicit": "", "explicit": ".1", "big endian": ".2", "deflated": ".1.99", "JPEG Lossless": ".4.57",
+    "JPEG Lossless, first order": ".4.70", "JPEG-LS": ".4.80", "JPEG-LS near-lossless": ".4.81",
+    "JPEG 2000 lossless": ".4.90", "JPEG 2000": ".4.91", "RLE": ".5",
+}  # fmt: skip
+
+
+@pytest.fixture
+def stored(picture):
+    noise = np.random.default_rng(0).integers(0, 16, (144, 192), dtype=np.uint16)
+    return picture(1, 192, 144).astype(np.uint16) * 16 + noise
+
+
+@pytest.mark.parametrize("bits", [8, 12])
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_all_transfer_syntaxes_give_the_same_picture(syntax, bits, stored, tmp_path, capfd):
+    plain = dicom((stored >> 4).astype(np.uint8) if bits == 8 else stored)
+    data = dicom(stored, UID + ".1.99") if syntax == "deflated" else transcoded(plain, UID + SYNTAXES[syntax], tmp_path)
+    np.testing.assert_allclose(decode_full(data).astype(int), decode_full(plain), atol=1)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("syntax", [".4.50", ".4.51"])
+def test_jpeg_of_eight_bits(syntax, stored, tmp_path):
+    plain = dicom((stored >> 4).astype(np.uint8))
+    data = transcoded(plain, UID + syntax, tmp_path)
+    np.testing.assert_allclose(decode_full(data).astype(int), decode_full(plain), atol=4)
+
+
+def test_jpeg_of_twelve_bits(capfd):
+    from pydicom.encaps import encapsulate
+
+    levels = np.random.default_rng(0).integers(0, 4096, (9, 12))
+    levels[0, :4] = 0, 4095, 4145, -50  # a lossy encoder goes beyond the ends, which are clipped
+    blocks = np.kron(levels.clip(0, 4095), np.ones((8, 8))).astype(np.uint16)
+    data = dicom(blocks, UID + ".4.51", PixelData=encapsulate([jpeg_of_blocks(levels)]))
+    np.testing.assert_array_equal(decode_full(data), decode_full(dicom(blocks)))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("syntax", [".4.50", ".4.57", ".4.70", ".4.80", ".4.90"])
+@pytest.mark.parametrize("damage", ["cut", "zeros"])
+def test_damaged_pixels_are_refused_and_named(syntax, damage, stored, tmp_path, capfd):
+    from pydicom.encaps import encapsulate, get_frame
+
+    file = tmp_path / "good.dcm"
+    file.write_bytes(transcoded(dicom((stored >> 4).astype(np.uint8)), UID + syntax, tmp_path))
+    dataset = pydicom.dcmread(file)
+    frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    size = len(frame)
+    if damage == "zeros" and syntax == ".4.90":
+        pytest.skip("OpenJPEG does not tell")
+    bad = frame[: size * 2 // 5] + b"\xff\xd9"
+    if damage == "zeros":
+        bad = frame[: size * 7 // 20] + bytes(size * 3 // 10) + frame[size * 7 // 20 + size * 3 // 10 :]
+    dataset.PixelData = encapsulate([bad])
+    dataset.save_as(file)
+    with pytest.raises(DecodeError, match=r"^a/b\.dcm: .*(damaged|truncated)"):
+        decode_full(file.read_bytes(), "a/b.dcm")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("syntax", ["implicit", "explicit", "big endian"])
+@pytest.mark.parametrize("meta", [True, False])
+def test_a_file_without_preamble_is_known_by_its_first_elements(syntax, meta, stored, tmp_path):
+    plain = dicom(stored)
+    data = transcoded(plain, UID + SYNTAXES[syntax], tmp_path)
+    length = struct.unpack("<I", data[140:144])[0]
+    bare = data[132:] if meta else data[144 + length :]
+    assert format_of(bare) == "DICOM"
+    np.testing.assert_array_equal(decode_full(bare), decode_full(plain))
+
+
+@pytest.mark.parametrize("data", [b"\x08\0\0\0", b"\x08\0" * 200, bytes(300), b"BM" + bytes(300), b"\0\x08text" * 50])
+def test_other_bytes_are_not_taken_for_dicom(data):
+    assert format_of(data) is None
+
+
+def test_several_frames_are_refused_with_their_number(stored):
+    with pytest.raises(DecodeError, match=r"scan\.dcm: the DICOM file holds 3 frames, not one image; export the frame"):
+        decode_full(dicom(stored, NumberOfFrames=3, PixelData=stored.tobytes() * 3), "scan.dcm")
+    np.testing.assert_array_equal(decode_full(dicom(stored, NumberOfFrames=1)), decode_full(dicom(stored)))
+
+
+def test_an_overlay_in_the_unused_bits_is_ignored(stored):
+    drawn = stored.copy()
+    drawn[20:30] |= 0x8000
+    dataset = pydicom.dcmread(io.BytesIO(dicom(drawn)))
+    dataset.add_new(0x60000102, "US", 15)
+    file = io.BytesIO()
+    dataset.save_as(file)
+    np.testing.assert_array_equal(decode_full(file.getvalue()), decode_full(dicom(stored)))
+
+
+def test_samples_at_the_upper_end_of_their_container(stored):
+    window = {"WindowCenter": 2048, "WindowWidth": 4096}
+    expected = decode_full(dicom(stored, **window))
+    np.testing.assert_array_equal(decode_full(dicom(stored << 4, HighBit=15, **window)), expected)
+    undeclared = decode_full(dicom(stored << 4, BitsStored=16, HighBit=15, **window))
+    np.testing.assert_allclose(undeclared.astype(int), expected, atol=1)
+
+
+def test_a_missing_decoder_is_named_with_the_command_that_installs_it(stored, tmp_path, monkeypatch):
+    from pydicom.pixels.decoders import base
+
+    data = transcoded(dicom(stored), UID + ".4.70", tmp_path)
+    monkeypatch.setattr(base.Decoder, "available_plugins", ())
+    with pytest.raises(DecodeError) as caught:
+        decode_full(data, "scan.dcm")
+    assert "JPEG Lossless" in str(caught.value)
+    assert str(caught.value).endswith("install it with: pip install '.[dicom]'")
+
+
+def test_an_unknown_transfer_syntax_says_how_to_export(stored, tmp_path):
+    data = transcoded(dicom(stored), UID + ".4.70", tmp_path).replace(b"1.2.4.70", b"1.2.4.66")
+    with pytest.raises(DecodeError, match=r"is not read; export the image uncompressed or as JPEG Lossless"):
+        decode_full(data, "scan.dcm")
+
+
+def test_no_message_is_that_of_python(stored):
+    for keyword in ("Rows", "Columns", "PixelData"):
+        with pytest.raises(DecodeError, match=r"^scan\.dcm: the DICOM file (does not say its|holds no pixels)"):
+            decode_full(dicom(stored, **{keyword: None}), "scan.dcm")
+    for keyword in ("SamplesPerPixel", "PixelRepresentation", "PhotometricInterpretation", "BitsStored", "HighBit"):
+        np.testing.assert_array_equal(decode_full(dicom(stored, **{keyword: None})), decode_full(dicom(stored)))

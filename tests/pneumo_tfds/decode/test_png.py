@@ -1,0 +1,88 @@
+"""PNGs: nothing is printed without the file's name, and what is left out changes no pixel."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from image_files import png_chunk
+from pneumo_tfds.decode import DecodeError, decode_full
+
+PROFILE = zlib.compress(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+
+
+def encode(grey, mode="L", **options) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(grey).convert(mode).save(file, "PNG", **options)
+    return file.getvalue()
+
+
+def with_chunk(data: bytes, kind: bytes, content: bytes, at: int = 33) -> bytes:
+    """The PNG with another chunk, directly behind its header unless `at` is given."""
+    return data[:at] + png_chunk(kind, content) + data[at:]
+
+
+CHUNKS = {
+    "a colour profile that is no grey one": (b"iCCP", b"ICC\0\0" + PROFILE),
+    "a damaged colour profile": (b"iCCP", b"ICC\0\0" + zlib.compress(b"x" * 200)),
+    "a damaged gamma": (b"gAMA", b"\0\0"),
+    "a gamma": (b"gAMA", struct.pack(">I", 45455)),
+    "a palette without need": (b"PLTE", bytes(range(30))),
+    "a damaged transparency": (b"tRNS", b"\1"),
+    "damaged EXIF data": (b"eXIf", b"rubbish"),
+    "a text": (b"tEXt", b"Software\0none"),
+    "a chunk that nobody knows": (b"abCd", b"\1"),
+}
+
+
+@pytest.mark.parametrize("what", CHUNKS)
+def test_chunks_that_make_no_pixel_are_not_judged_by_libpng(what, picture, capfd):
+    grey = picture(1)
+    np.testing.assert_array_equal(decode_full(with_chunk(encode(grey), *CHUNKS[what])), grey)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P", "1"])
+def test_pixels_are_the_same_without_the_other_chunks(mode, picture):
+    data = encode(picture(2), mode)
+    np.testing.assert_array_equal(decode_full(with_chunk(data, *CHUNKS["a text"])), decode_full(data))
+
+
+@pytest.mark.parametrize("options", [{"mode": "P", "transparency": 3}, {"transparency": 7},
+                                     {"mode": "RGB", "transparency": (1, 2, 3)}])  # fmt: skip
+def test_transparency_is_kept(options, picture):
+    grey = picture(3)
+    grey[:20] = 7
+    data = encode(grey, **options)
+    np.testing.assert_array_equal(decode_full(with_chunk(data, *CHUNKS["a text"])), decode_full(data))
+
+
+def test_exif_orientation_of_a_png_is_applied_as_before(picture):
+    grey = picture(4)
+    exif = Image.Exif()
+    exif[274] = 6
+    for data in (encode(grey, exif=exif), with_chunk(encode(grey, exif=exif), *CHUNKS["a text"])):
+        np.testing.assert_array_equal(decode_full(data), np.rot90(grey, -1))
+
+
+def damages(data: bytes) -> dict[str, bytes]:
+    at = data.index(b"IDAT")
+    return {
+        "a wrong byte": data[: at + 400] + bytes([data[at + 400] ^ 1]) + data[at + 401 :],
+        "zeros": data[: at + 400] + bytes(100) + data[at + 500 :],
+        "a wrong header": data[:20] + b"\0\0\0\x60" + data[24:],
+        "an unknown part": with_chunk(data, b"ABCD", b"\1"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["a wrong byte", "zeros", "a wrong header", "an unknown part"])
+def test_damage_is_refused_and_named(kind, picture, capfd):
+    with pytest.raises(DecodeError, match=r"^a/b\.png: the PNG is damaged"):
+        decode_full(damages(cv2.imencode(".png", picture(5))[1].tobytes())[kind], "a/b.png")
+    assert capfd.readouterr() == ("", "")
