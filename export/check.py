@@ -64,14 +64,14 @@ def check(command: Check) -> int:
     paths = RunFolder(folder)
     model = convert.load_keras(paths.model)
     side = convert.image_side(model)
-    threshold = metadata_of_run(paths.read_json(paths.metrics), side, str(folder)).threshold
+    metadata = metadata_of_run(paths.read_json(paths.metrics), side, str(folder))
     if command.source is not None:
-        dataset = prepare(command.source, side, command.data_dir)
+        dataset = prepare(command.source, side, command.data_dir, framing=metadata.framing)
     else:
         dataset = parity_sample.dataset_folder(folder, paths.read_json(paths.config), command.dataset)
     sample = parity_sample.take(dataset, command.split, side)
     expected = convert.reference(model)
-    compare = partial(comparison.compare, labels=sample.labels, threshold=threshold, threads=command.threads)
+    compare = partial(comparison.compare, labels=sample.labels, threshold=metadata.threshold, threads=command.threads)
     reports: dict[str, dict[str, Any]] = {}
     for file in files:
         budget = comparison.FLOAT32 if file == paths.onnx else comparison.REDUCED

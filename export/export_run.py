@@ -74,7 +74,7 @@ def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Ite
     encoded = _encoded(convert.to_onnx(model, metadata.to_props()))
     unchanged = run.onnx.is_file() and run.onnx.read_bytes() == encoded
     reports = _earlier_reports(run.parity) if unchanged else {}
-    yield run.onnx, _write_float32(run, encoded, golden.make(expected, side), compare, reports)
+    yield run.onnx, _write_float32(run, encoded, golden.make(expected, side, metadata.framing), compare, reports)
 
     for file in (run.onnx_fp16, run.onnx_int8):
         if file.name not in reports:  # made from another model.onnx

@@ -55,8 +55,8 @@ class Row:
 
     file: str
     prediction: Prediction | None = None
-    pixels: np.ndarray | None = None
-    """The decoded image, uint8 `[S, S, 1]`."""
+    picture: np.ndarray | None = None
+    """The whole picture to draw the heat map over, uint8 `[height, width]`; None unless it was asked for."""
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -73,36 +73,44 @@ class Row:
 
 
 def predict_images(
-    classifier: Classifier, images: Sequence[Image], *, batch_size: int, threads: int | None = None
+    classifier: Classifier,
+    images: Sequence[Image],
+    *,
+    batch_size: int,
+    threads: int | None = None,
+    picture_side: int | None = None,
 ) -> Iterator[Row]:
     """Predict images in order, and decode the next ones while the model works.
 
-    An image that cannot be read or decoded becomes a row with `error`; the others are still predicted.
+    An image that cannot be read or decoded becomes a row with `error`; the others are still predicted. With
+    `picture_side`, each row also has the whole picture, with a longer side of so many pixels.
     """
     import numpy as np
 
-    from pneumo_tfds.decode import decode
+    from pneumo_tfds.decode import decode_whole
     from pneumo_tfds.program.parallel import ordered_map
 
-    def load(image: Image) -> np.ndarray | str:
+    def load(image: Image) -> tuple[np.ndarray, np.ndarray | None] | str:
         try:
-            return decode(image.read(), classifier.image_size, image.name)
+            data = image.read()
+            pixels = classifier.decode(data, image.name)
+            return pixels, None if picture_side is None else decode_whole(data, picture_side, image.name)
         except InputError as error:
             return str(error)
 
     loaded = zip((image.name for image in images), ordered_map(load, images, threads), strict=True)
     while batch := list(islice(loaded, batch_size)):
-        decoded = [pixels for _, pixels in batch if not isinstance(pixels, str)]
+        decoded = [found[0] for _, found in batch if not isinstance(found, str)]
         answers = iter(classifier.predict(np.stack(decoded)) if decoded else [])
-        for name, pixels in batch:
-            yield Row(name, error=pixels) if isinstance(pixels, str) else Row(name, next(answers), pixels)
+        for name, found in batch:
+            yield Row(name, error=found) if isinstance(found, str) else Row(name, next(answers), found[1])
 
 
 def predict(command: Predict) -> int:
     """Predict every image and return the exit code: 0 if at least one could be read, else 2."""
     from export.inference.classifier import Classifier
     from export.inference.inputs import find_images
-    from export.inference.outputs import Writers
+    from export.inference.outputs import OVERLAY_SIDE, Writers
     from pneumo_tfds.program.progress import track
 
     classifier = Classifier(command.model, threads=command.threads, threshold=command.threshold)
@@ -115,7 +123,13 @@ def predict(command: Predict) -> int:
         raise InputError(f"{command.model} has no heat map ({reason}); leave --heatmap out")
     left_out = Counter[str]()
     images = find_images(command.images, left_out)
-    rows = predict_images(classifier, images, batch_size=command.batch_size, threads=command.threads)
+    rows = predict_images(
+        classifier,
+        images,
+        batch_size=command.batch_size,
+        threads=command.threads,
+        picture_side=None if command.heatmap is None else OVERLAY_SIDE,
+    )
     failed: list[Row] = []
     read = positive = 0
     try:
@@ -127,8 +141,8 @@ def predict(command: Predict) -> int:
                     continue
                 read += 1
                 positive += row.prediction.decision == classifier.metadata.classes[1]
-                if row.pixels is not None and row.prediction.heatmap is not None:
-                    writers.overlay(row.file, row.pixels, row.prediction.heatmap)
+                if row.picture is not None and row.prediction.heatmap is not None:
+                    writers.overlay(row.file, row.picture, row.prediction.heatmap, classifier.metadata.framing)
             sys.stdout.flush()
     except BrokenPipeError:  # the reader of the lines has ended, as in `| head`
         give_up_output()

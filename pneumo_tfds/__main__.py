@@ -28,7 +28,8 @@ class _Dataset(Command):
     """Folder or zip with folders NORMAL and PNEUMONIA, a known data set, or a CSV of path,label[,patient]. Default:
     TFDS's manual folder."""
     config: str = "gray_224"
-    """gray_SIZE for X-rays, phantom_SIZE for drawn images, with any SIZE from 16 to 2048 pixels."""
+    """gray_SIZE for X-rays, phantom_SIZE for drawn images, with any SIZE from 16 to 2048 pixels. Pictures are squeezed
+    to a square; gray_SIZE_crop takes their centred square instead, gray_SIZE_pad all of them with black beside it."""
     data_dir: Path | None = None
     """Root folder of datasets. Default: TFDS's own, ~/tensorflow_datasets."""
     count: int = 1000

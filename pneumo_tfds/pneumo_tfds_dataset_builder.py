@@ -18,6 +18,7 @@ from tensorflow_datasets.core import dataset_builder
 
 from pneumo_tfds.phantoms.phantom_source import phantom_source
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, FRAMINGS, Framing, config_suffix
 from pneumo_tfds.program.locks import exclusive
 from pneumo_tfds.program.progress import track
 from pneumo_tfds.sources.inventory import LABELS, Source, manifest
@@ -33,32 +34,54 @@ from pneumo_tfds.writing.shard_files import Shard, write_here, write_on_beam
 MIN_SIZE, MAX_SIZE = 16, 2048
 """Bounds of the image size of a config, in pixels."""
 
+LISTED = ("gray_150", "gray_224", "gray_256", "phantom_150", "phantom_224")
+"""Configs that `tfds.load` knows by name, with every framing. `make_config` makes others."""
+
+DESCRIPTIONS: dict[Framing, str] = {
+    "squeeze": "",
+    "crop": ", the centred square of each picture",
+    "pad": ", aspect ratio kept, black beside the picture",
+}
+
 
 @dataclasses.dataclass
 class PneumoConfig(tfds.core.BuilderConfig):
-    """The image size, and whether images are X-rays or phantoms."""
+    """The image size, the framing, and whether images are X-rays or phantoms."""
 
     image_size: int = 224
     """Side of the square images, in pixels."""
     phantom: bool = False
     """Draw phantoms instead of reading a source."""
+    framing: Framing = DEFAULT_FRAMING
+    """How a picture that is not square becomes one."""
 
 
 @functools.cache  # because TFDS requires the object in BUILDER_CONFIGS if that has one of this name
 def make_config(name: str) -> PneumoConfig:
-    """Return the config of a name such as `gray_224` or `phantom_96`, with any size from 16 to 2,048.
+    """Return the config of a name such as `gray_224`, `gray_224_pad` or `phantom_96`, of any size from 16 to 2,048.
 
     Raises:
         InputError: there is no such config.
     """
-    kind, _, digits = name.partition("_")
+    kind, digits, framing = _parts_of(name)
     if kind not in ("gray", "phantom") or not digits.isdecimal() or not MIN_SIZE <= int(digits) <= MAX_SIZE:
         raise InputError(
             f"config {name!r}: no such config; use gray_SIZE or phantom_SIZE with a SIZE from {MIN_SIZE} to {MAX_SIZE}"
+            ", and after it _crop or _pad for another framing than squeeze"
         )
     size, what = int(digits), "X-rays" if kind == "gray" else "Drawn phantoms (not medical images)"
-    description = f"{what}, grey, {size} x {size} pixels."
-    return PneumoConfig(name=name, description=description, image_size=size, phantom=kind == "phantom")
+    description = f"{what}, grey, {size} x {size} pixels{DESCRIPTIONS[framing]}."
+    return PneumoConfig(name=name, description=description, image_size=size, phantom=kind == "phantom", framing=framing)
+
+
+def _parts_of(name: str) -> tuple[str, str, Framing]:
+    """Return kind, digits of the size and framing of a config's name; squeeze has no suffix."""
+    kind, _, rest = name.partition("_")
+    for framing in FRAMINGS:
+        suffix = config_suffix(framing)
+        if suffix and rest.endswith(suffix):
+            return kind, rest.removesuffix(suffix), framing
+    return kind, rest, DEFAULT_FRAMING
 
 
 class Builder(dataset_builder.FileReaderBuilder):
@@ -72,7 +95,7 @@ class Builder(dataset_builder.FileReaderBuilder):
 
     VERSION = tfds.core.Version(build_summary.VERSION)
     RELEASE_NOTES: ClassVar[dict[str, str]] = {build_summary.VERSION: "First release."}
-    BUILDER_CONFIGS: ClassVar = [*map(make_config, ("gray_150", "gray_224", "gray_256", "phantom_150", "phantom_224"))]
+    BUILDER_CONFIGS: ClassVar = [make_config(name + config_suffix(framing)) for framing in FRAMINGS for name in LISTED]
     DEFAULT_BUILDER_CONFIG_NAME = "gray_224"
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"""
     Put the chest X-rays (Kaggle's "Chest X-Ray Images (Pneumonia)" or Mendeley Data 10.17632/rscbjbr9sj) into this
@@ -133,7 +156,11 @@ class Builder(dataset_builder.FileReaderBuilder):
         self, dl_manager: tfds.download.DownloadManager, download_config: tfds.download.DownloadConfig | None = None
     ) -> None:
         config = download_config or tfds.download.DownloadConfig()
-        source, size = self._open_source(dl_manager), self.builder_config.image_size
+        source, size, framing = (
+            self._open_source(dl_manager),
+            self.builder_config.image_size,
+            self.builder_config.framing,
+        )
         plan = make_plan(source, size, self._options, config.max_examples_per_split)
         templates = {split: self._get_filename_template(split_name=split) for split in plan.shards}
         shards = [
@@ -143,12 +170,12 @@ class Builder(dataset_builder.FileReaderBuilder):
         ]
         log, file_format = BuildLog(), self.info.file_format
         if config.beam_runner is None:
-            records = stream(source.reader, plan.images(), size, self._workers)
+            records = stream(source.reader, plan.images(), size, self._workers, framing)
             shown = track(records, f"Building {self.builder_config.name}", len(plan.images()))
             written = write_here(shards, shown, log, file_format)
         else:
             beam = config.beam_runner, config.beam_options
-            written = write_on_beam(shards, source.reader, size, log, file_format, *beam)
+            written = write_on_beam(shards, source.reader, size, framing, log, file_format, *beam)
         log.check(plan)
         infos, files = [], iter(written)  # in the order of the shards, split after split
         for split, parts in plan.shards.items():
@@ -157,7 +184,7 @@ class Builder(dataset_builder.FileReaderBuilder):
             infos.append(tfds.core.SplitInfo(split, counts, size, templates[split]))
         self.info.set_splits(tfds.core.SplitDict(infos))
         (self.data_path / "manifest.sha256").write_text(manifest(log.sha256))
-        self.info.metadata.update(describe(source, plan, self._options, log))
+        self.info.metadata.update(describe(source, plan, self._options, log, framing))
 
     def _open_source(self, dl_manager: tfds.download.DownloadManager) -> Source:
         if isinstance(self._source, Source):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pneumo_tfds.phantoms.phantom_source import DEFAULT_COUNT, phantom_source
 from pneumo_tfds.program.errors import InputError, reason_and_remedy
+from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing, as_framing, config_suffix
 from pneumo_tfds.program.locks import exclusive
 from pneumo_tfds.program.quiet import errors_only, quiet_tensorflow
 from pneumo_tfds.sources.inventory import Source
@@ -25,8 +26,8 @@ from pneumo_tfds.writing.build_options import BuildOptions
 from pneumo_tfds.writing.build_summary import NAME, REBUILD, VERSION, BuildSummary, inspect, is_built, read_metadata
 
 __all__ = [
-    "REBUILD", "VERSION", "BuildOptions", "BuildSummary", "build", "default_data_dir", "inspect", "is_built", "prepare",
-    "read_metadata",
+    "REBUILD", "VERSION", "BuildOptions", "BuildSummary", "build", "default_data_dir", "framing_of", "inspect",
+    "is_built", "prepare", "read_metadata",
 ]  # fmt: skip
 
 
@@ -41,6 +42,7 @@ def prepare(
     data_dir: str | os.PathLike[str] | None = None,
     validation_fraction: float = SplitOptions.validation_fraction,
     *,
+    framing: Framing = DEFAULT_FRAMING,
     workers: int | None = None,
     phantoms: int = DEFAULT_COUNT,
 ) -> Path:
@@ -51,18 +53,20 @@ def prepare(
         image_size: pixels a side, any from 16 to 2,048.
         data_dir: root of datasets; None for TFDS's default.
         validation_fraction: share of the training patients that are held out for validation.
+        framing: how a picture that is not square becomes one: `squeeze`, `crop` or `pad`.
         workers: number of decoding threads; None for one per core.
         phantoms: number of phantoms to draw, if `source` is None.
 
     Returns:
-        A folder `.../pneumo_tfds/gray_<size>/1.0.0` (or `phantom_<size>`), for `tfds.builder_from_directory`.
+        A folder `.../pneumo_tfds/gray_<size>/1.0.0` (or `phantom_<size>`; with another framing than squeeze
+        `gray_<size>_<framing>`), for `tfds.builder_from_directory`.
 
     Raises:
         InputError: nothing can be built from this source; see `open_source`.
     """
     splits = SplitOptions(validation_fraction)
     opened = phantom_source(phantoms) if source is None else open_source(source)
-    config = f"{'phantom' if source is None else 'gray'}_{image_size}"
+    config = f"{'phantom' if source is None else 'gray'}_{image_size}{config_suffix(framing)}"
     fingerprint = opened.fingerprint(splits.as_text())
     root = Path(data_dir).expanduser() if data_dir is not None else default_data_dir()
     for place in (root, root / f"{NAME}-{fingerprint}"):
@@ -70,6 +74,18 @@ def prepare(
         if is_built(folder) and read_metadata(folder).get("fingerprint") == fingerprint:
             return folder
     return build(opened, config, root / f"{NAME}-{fingerprint}", splits, BuildOptions(workers)).folder
+
+
+def framing_of(dataset: Path) -> Framing:
+    """Return the framing that a built dataset was made with; squeeze if it was made before there was a choice.
+
+    Raises:
+        InputError: its metadata.json is damaged, or names a framing that this program does not know.
+    """
+    try:
+        return as_framing(read_metadata(dataset).get("framing", DEFAULT_FRAMING))
+    except ValueError as error:
+        raise InputError(f"{dataset / 'metadata.json'}: {error}; update the program, or {REBUILD}") from error
 
 
 def build(

@@ -95,11 +95,15 @@ class Classifier:
         """Whether the model has a heat map as second output."""
         return "heatmap" in self._outputs
 
+    def decode(self, data: bytes, name: str = "image") -> np.ndarray:
+        """Decode an encoded image as in training: uint8 `[S, S, 1]`, with the model's framing; raises `DecodeError`."""
+        return decode(data, self.image_size, name, self.metadata.framing)
+
     def predict_batch(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Compute the raw outputs for a batch.
 
         Args:
-            images: uint8 `[N, S, S, 1]`, as `pneumo_tfds.decode.decode` returns them; N at least 1.
+            images: uint8 `[N, S, S, 1]`, as `decode` returns them; N at least 1.
 
         Returns:
             `probability` float32 `[N, 1]` and, if the model has one, `heatmap` float32 `[N, h, w]`.
@@ -134,7 +138,7 @@ class Classifier:
 
     def predict_bytes(self, data: bytes, name: str = "image") -> Prediction:
         """Decode and predict one encoded image (JPEG, PNG, or DICOM with the extra); raises `DecodeError`."""
-        return self.predict(decode(data, self.image_size, name)[np.newaxis])[0]
+        return self.predict(self.decode(data, name)[np.newaxis])[0]
 
     def predict_file(self, path: str | os.PathLike[str]) -> Prediction:
         """Decode and predict one image file.

@@ -4,7 +4,7 @@
 
 - `names` text [n]; `file_<i>` uint8 [bytes]: the encoded file of example i (JPEG or PNG), as a consumer would get it.
   The edge cases at the end (black, white, noise and others) are tensors only and have no file.
-- `images` uint8 [n, S, S, 1]: each file as `pneumo_tfds.decode.decode` returns it.
+- `images` uint8 [n, S, S, 1]: each file as `pneumo_tfds.decode.decode` returns it, with the model's framing.
 - `probability` float32 [n, 1], and `heatmap` float32 [n, h, w] if the model has one: Keras's outputs in float32.
 """
 
@@ -22,6 +22,7 @@ from export.inference.classifier import Classifier
 from pneumo_tfds.decode import decode
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing
+from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing
 from pneumo_tfds.program.npz import read_arrays
 
 GOLDEN_SEED = 2018
@@ -70,10 +71,13 @@ def edge_images(side: int, seed: int = 0) -> npt.NDArray[np.uint8]:
     return np.stack([*flat, noise, ramp, board])[..., np.newaxis]
 
 
-def make(answer: Callable[[npt.NDArray[np.uint8]], Arrays], side: int) -> dict[str, npt.NDArray[Any]]:
+def make(
+    answer: Callable[[npt.NDArray[np.uint8]], Arrays], side: int, framing: Framing = DEFAULT_FRAMING
+) -> dict[str, npt.NDArray[Any]]:
     """Make the arrays of `golden.npz`; `answer` returns Keras's outputs by name for uint8 images [n, S, S, 1]."""
     files = encoded_examples()
-    images = np.concatenate([np.stack([decode(data, side, name) for name, data in files.items()]), edge_images(side)])
+    decoded = [decode(data, side, name, framing) for name, data in files.items()]
+    images = np.concatenate([np.stack(decoded), edge_images(side)])
     encoded = {f"file_{number}": np.frombuffer(data, np.uint8) for number, data in enumerate(files.values())}
     return {"names": np.array([*files, *EDGES]), "images": images, **dict(answer(images)), **encoded}
 
@@ -123,7 +127,7 @@ def self_test(classifier: Classifier, arrays: Arrays, tolerance: float = TOLERAN
     images = arrays["images"]
     for number, name in enumerate(arrays["names"]):
         if f"file_{number}" in arrays:
-            pixels = decode(arrays[f"file_{number}"].tobytes(), classifier.image_size, str(name))
+            pixels = classifier.decode(arrays[f"file_{number}"].tobytes(), str(name))
             if pixels.shape != images[number].shape:
                 shapes = f"decoded to {list(pixels.shape)}, but the golden images are {list(images[number].shape)}"
                 return [f"{name}: {shapes}"]

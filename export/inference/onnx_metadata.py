@@ -11,10 +11,12 @@ from typing import Any
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
+from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, FRAMINGS, Framing, as_framing
 from pneumo_tfds.sources.inventory import LABELS
 
-FORMAT_VERSION = 1
-"""Increased when an older reader would misread a newer file: another input, output or meaning of a key."""
+FORMAT_VERSION = 2
+"""The newest that is read. Increased when an older reader would misread a newer file: another input, output or meaning
+of a key. A file gets the lowest version whose readers understand it: 2 if its framing is not squeeze, else 1."""
 
 LARGEST_SIDE = 2048
 """Pixels. A limit, because memory is allocated for whatever size a file of unknown origin names."""
@@ -35,6 +37,8 @@ class Metadata:
     """Class names by label; the probability is that of the second one."""
     image_size: int
     """Side of the square input in pixels."""
+    framing: Framing = DEFAULT_FRAMING
+    """How a picture that is not square becomes one. Files without this key are squeeze."""
     resize: str = RESIZE
     threshold: float
     """The decision is PNEUMONIA if the probability is at least this; in [0, 1]."""
@@ -46,7 +50,7 @@ class Metadata:
     metrics: Mapping[str, Any]
     """Split name to its single figures from `metrics.json`."""
     intended_use: str = INTENDED_USE
-    version: int = FORMAT_VERSION
+    version: int = 1
     """Version of this format, not of the model."""
 
     def to_props(self) -> dict[str, str]:
@@ -66,18 +70,21 @@ class Metadata:
             name: the file's name, for messages.
 
         Raises:
-            ModelFileError: keys are missing, a value cannot be read, or the file has a newer version.
+            ModelFileError: keys are missing, a value cannot be read, or the file has a newer version or framing.
         """
-        missing = [key for key in KEYS if key not in props]
-        if len(missing) == len(KEYS):
+        if not any(key in props for key in KEYS):
             raise ModelFileError(f"{name} is an ONNX file but not one of this project; give one of python -m export")
         if "version" in props:
             _check_version(props["version"], name)
+        props = {**WHERE_ABSENT, **props}
+        missing = [key for key in KEYS if key not in props]
         for key in KEYS:
             if not props.get(key, "").isprintable():
                 raise ModelFileError(f"{name} has control characters in its metadata {key}; export the run again")
         if missing:
             raise ModelFileError(f"{name} lacks the metadata {', '.join(missing)}; export the run again")
+        if props["framing"] not in FRAMINGS:
+            raise ModelFileError(f"{name} has the framing {props['framing']:.40}, unknown here; update the program")
         values = {}
         for key in KEYS:
             try:
@@ -97,6 +104,8 @@ class Metadata:
 
 
 KEYS = tuple(field.name for field in fields(Metadata))
+WHERE_ABSENT: Mapping[str, str] = {"framing": DEFAULT_FRAMING}
+"""Keys that a file may lack, and what that means."""
 
 
 def metadata_of_run(metrics: Mapping[str, Any], image_size: int, run: str) -> Metadata:
@@ -113,8 +122,11 @@ def metadata_of_run(metrics: Mapping[str, Any], image_size: int, run: str) -> Me
     if not 0.0 <= threshold <= 1.0:
         raise InputError(f"{run}/metrics.json has the threshold {threshold}, not one in 0 to 1; evaluate the run again")
     try:
+        framing = as_framing(metrics["dataset"].get("framing", DEFAULT_FRAMING))
         return Metadata(
             image_size=image_size,
+            framing=framing,
+            version=1 if framing == DEFAULT_FRAMING else 2,
             threshold=threshold,
             threshold_rule=rule,
             dataset=str(metrics["dataset"]["name"]),
@@ -143,6 +155,7 @@ def _check_version(text: str, name: str) -> None:
 PARSERS: dict[str, Callable[[str], Any]] = {
     "classes": lambda text: tuple(json.loads(text)),
     "image_size": int,
+    "framing": as_framing,
     "threshold": float,
     "metrics": partial(json.loads, parse_constant=int),  # int refuses NaN and Infinity, which JSON does not have
     "version": int,

@@ -15,11 +15,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pneumo_tfds.decode.framing import source_box, target_box, within
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing
+from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing
 
 COLUMNS = ("file", "probability", "decision", "threshold", "error")
-OVERLAY_SIDE = 512  # pixels
+OVERLAY_SIDE = 512  # pixels, of the longer side
+UNSEEN = 0.5  # brightness of what `crop` cut off
 OVERLAY_STRENGTH = 0.45  # opacity of the colour where the evidence is strongest
 
 
@@ -59,8 +62,14 @@ class Writers(ExitStack):
             answer = "-" if "error" in row else f"{row['probability']:.4f}"
             print(f"{answer:>6}  {row.get('decision', 'unreadable'):<10}  {row['file']}")
 
-    def overlay(self, name: str, image: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32]) -> None:
-        """Write an image with its heat map as a PNG named after the image, numbered if names repeat, if asked for."""
+    def overlay(
+        self,
+        name: str,
+        picture: npt.NDArray[np.uint8],
+        heat: npt.NDArray[np.float32],
+        framing: Framing = DEFAULT_FRAMING,
+    ) -> None:
+        """Write a picture with its heat map as a PNG named after the image, numbered if names repeat, if asked for."""
         if self._heatmap is None:
             return
         stem = re.sub(r"[^\w.-]+", "_", PurePosixPath(name).name).strip("_.") or "image"
@@ -68,7 +77,7 @@ class Writers(ExitStack):
         while unique in self._overlays:
             number, unique = number + 1, f"{stem}-{number + 1}"
         self._overlays.add(unique)
-        encoded = cv2.imencode(".png", overlay(image, heat))[1]
+        encoded = cv2.imencode(".png", overlay(picture, heat, framing=framing))[1]
         with replacing(self._heatmap / f"{unique}.heatmap.png") as temporary:
             temporary.write_bytes(encoded.tobytes())
 
@@ -82,22 +91,47 @@ class Writers(ExitStack):
 
 
 def overlay(
-    image: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32], side: int = OVERLAY_SIDE
+    picture: npt.NDArray[np.uint8],
+    heat: npt.NDArray[np.float32],
+    side: int = OVERLAY_SIDE,
+    framing: Framing = DEFAULT_FRAMING,
 ) -> npt.NDArray[np.uint8]:
-    """Colour an image by the evidence for pneumonia: grey where there is none, up to red where it is strongest.
+    """Colour a picture by the evidence for pneumonia: grey where there is none, up to red where it is strongest.
 
     Args:
-        image: uint8 `[S, S, 1]`.
+        picture: uint8 `[height, width]` or `[height, width, 1]`, of any aspect ratio.
         heat: float32 `[h, w]`, logits; values of 0 and below are evidence against pneumonia and get no colour.
-        side: side of the result in pixels.
+        side: longer side of the result in pixels.
+        framing: how the square that the model received was made of the picture. What `crop` cut off is darkened.
 
     Returns:
-        BGR uint8 `[side, side, 3]`.
+        BGR uint8 of the picture's aspect ratio.
     """
-    grey = cv2.cvtColor(cv2.resize(image[..., 0], (side, side), interpolation=cv2.INTER_CUBIC), cv2.COLOR_GRAY2BGR)
-    evidence = np.maximum(cv2.resize(heat.astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC), 0.0)
+    grey = within(picture.reshape(picture.shape[:2]), side)
+    height, width = grey.shape
+    seen = np.full(grey.shape, UNSEEN, np.float32)
+    seen[source_box(width, height, framing).area] = 1.0
+    evidence = np.maximum(over_picture(heat, width, height, framing), 0.0)
     evidence /= max(float(evidence.max()), 1.0)  # weak evidence stays pale: full colour needs a logit of 1 or more
     colour = cv2.applyColorMap((255 * evidence).astype(np.uint8), cv2.COLORMAP_INFERNO)
     weight = (OVERLAY_STRENGTH * evidence)[..., np.newaxis]
-    blended = grey * (1 - weight) + colour * weight
-    return np.asarray(np.clip(blended, 0, 255), dtype=np.uint8)
+    blended = (grey * seen)[..., np.newaxis] * (1 - weight) + colour * weight
+    return np.asarray(np.clip(np.rint(blended), 0, 255), dtype=np.uint8)
+
+
+def over_picture(heat: npt.NDArray[np.float32], width: int, height: int, framing: Framing) -> npt.NDArray[np.float32]:
+    """Return a heat map of the model's square, `[h, w]`, as it lies over the picture: float32 `[height, width]`.
+
+    It is 0 where `crop` cut the picture off. What `pad` put beside the picture is left out.
+    """
+    if framing == "pad":
+        longer = max(width, height)
+        return _enlarged(heat, longer, longer)[target_box(width, height, longer, framing).area]
+    placed = np.zeros((height, width), np.float32)
+    part = source_box(width, height, framing)
+    placed[part.area] = _enlarged(heat, part.width, part.height)
+    return placed
+
+
+def _enlarged(heat: npt.NDArray[np.float32], width: int, height: int) -> npt.NDArray[np.float32]:
+    return np.asarray(cv2.resize(heat.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC), np.float32)

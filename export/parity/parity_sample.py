@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.data.split import open_splits
+from pipeline.data.split import check_framing, open_splits
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.framing_names import DEFAULT_FRAMING
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,12 @@ def dataset_folder(run: Path, config: Mapping[str, Any], given: Path | None) -> 
     """Return the built dataset to compare on: `given`, or the one that the run's config.json names.
 
     Raises:
-        InputError: the folder does not exist.
+        InputError: the folder does not exist, or `given` was made with another framing than the run's dataset.
     """
     if given is not None:
         if not given.is_dir():
             raise InputError(f"--dataset {given} is not a folder; give a built dataset, .../pneumo_tfds/CONFIG/VERSION")
+        check_framing(given, config.get("data", {}).get("framing", DEFAULT_FRAMING), "give another --dataset")
         return given
     named = config.get("data", {}).get("dataset")
     if named and Path(named).is_dir():

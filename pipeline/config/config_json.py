@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import read_json
+from pneumo_tfds.program.framing_names import DEFAULT_FRAMING
 
 AnyConfig = TypeVar("AnyConfig")
 
@@ -60,11 +61,13 @@ def read(path: Path, kind: type[AnyConfig]) -> AnyConfig:
 def with_current_names(settings: Any) -> Any:
     """Return settings read from JSON under today's names, so that runs made before a renaming still open.
 
-    Those runs seeded their evaluation with the training seed.
+    Those runs seeded their evaluation with the training seed. Runs that name no framing squeezed their pictures.
     """
     if not isinstance(settings, dict):
         return settings
     groups = {name: dict(group) if isinstance(group, dict) else group for name, group in settings.items()}
+    if isinstance(groups.get("data"), dict):
+        groups["data"].setdefault("framing", DEFAULT_FRAMING)
     old = False
     for (group, before), now in RENAMED.items():
         values = groups.get(group)

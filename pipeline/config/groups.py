@@ -17,6 +17,7 @@ from pipeline.config.threshold_rule import Rule
 from pneumo_tfds.program.bounds import Bounded, Count, Seed
 from pneumo_tfds.program.command import Command
 from pneumo_tfds.program.errors import InputError, require
+from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing
 from pneumo_tfds.splits.options import SplitOptions
 
 ModelName = Literal["compact", "study", "inception_v3", "efficientnet_lite0"]
@@ -73,6 +74,9 @@ class DataConfig(Bounded):
     """Where built datasets are kept. Default: TFDS's own folder, ~/tensorflow_datasets."""
     image_size: Annotated[int, Ge(32), Le(1024), Unit("pixels")] = 192
     """Side of the square images, in pixels."""
+    framing: Framing = DEFAULT_FRAMING
+    """How a picture that is not square becomes one. squeeze: its aspect ratio is not kept. crop: its centred square is
+    taken. pad: all of it, with black beside it. The exported model tells its users which."""
     validation_fraction: Annotated[float, Gt(0), Lt(1)] = SplitOptions.validation_fraction
     """Fraction of the training patients held out for validation."""
     hold_out: HoldOut = "none"

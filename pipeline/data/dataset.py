@@ -30,5 +30,5 @@ def with_dataset(config: RunConfig) -> RunConfig:
         return config
     manual = (data.data_dir or default_data_dir()) / "downloads" / "manual"  # where TFDS expects manual downloads
     source = data.source or in_manual_folder(manual)
-    dataset = prepare(source, data.image_size, data.data_dir, data.validation_fraction)
+    dataset = prepare(source, data.image_size, data.data_dir, data.validation_fraction, framing=data.framing)
     return dataclasses.replace(config, data=dataclasses.replace(data, dataset=dataset.resolve()))

@@ -35,7 +35,7 @@ def splits_of(data: DataConfig) -> dict[str, Split]:
     Raises:
         InputError: there is no such dataset, or too few images of the group are in it.
     """
-    splits: dict[str, Split] = {**open_splits(data.built.folder, data.image_size)}
+    splits: dict[str, Split] = {**open_splits(data.built.folder, data.image_size, data.framing)}
     return splits if data.hold_out == "none" else without(splits, data.hold_out)
 
 

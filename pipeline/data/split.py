@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from pipeline.config import Switch
 from pipeline.data import aligned_arrays, tfrecord_pixels
-from pneumo_tfds.prepared import REBUILD, VERSION
+from pneumo_tfds.prepared import REBUILD, VERSION, framing_of
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json
+from pneumo_tfds.program.framing_names import Framing
 
 FILE_ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError)
 PARSE_BATCH = 64  # records parsed by one op: what stays in the L2 cache at 224 pixels (docs/explanation/speed.md)
@@ -173,15 +174,16 @@ class StoredSplit:
 Split = StoredSplit | MemorySplit
 
 
-def open_splits(dataset: Path, image_size: int | None = None) -> dict[str, StoredSplit]:
+def open_splits(dataset: Path, image_size: int | None = None, framing: Framing | None = None) -> dict[str, StoredSplit]:
     """Open a dataset that `pneumo_tfds` built.
 
     Args:
         dataset: its folder, `.../pneumo_tfds/gray_224/1.0.0`.
         image_size: the side that its images must have, pixels; None accepts any.
+        framing: how its images must have been made square; None accepts any.
 
     Raises:
-        InputError: there is no such dataset, or it is another one, or of another version or size.
+        InputError: there is no such dataset, or it is another one, or of another version, size or framing.
     """
     import tensorflow_datasets as tfds
 
@@ -206,4 +208,14 @@ def open_splits(dataset: Path, image_size: int | None = None) -> dict[str, Store
         raise InputError(f"{dataset}: its JSON files cannot be read ({reason:.200}); {REBUILD}") from error
     if image_size not in (None, size):
         raise InputError(f"{dataset} holds images of {size} pixels, not {image_size}; give --image-size {size}")
+    if framing is not None:
+        check_framing(dataset, framing)
     return splits
+
+
+def check_framing(dataset: Path, framing: Framing, remedy: str = "") -> None:
+    """Raise InputError unless the images of a built dataset were made square with this framing."""
+    held = framing_of(dataset)
+    if held != framing:
+        remedy = remedy or f"give --framing {held}"
+        raise InputError(f"{dataset} holds images made with the framing {held}, not {framing}; {remedy}")

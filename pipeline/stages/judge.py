@@ -20,7 +20,7 @@ from pipeline.networks.forward_pass import LogitsFn
 from pipeline.networks.models import inference_model
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import save_model
-from pneumo_tfds.prepared import inspect
+from pneumo_tfds.prepared import framing_of, inspect
 from pneumo_tfds.program.files import write_json
 
 
@@ -80,6 +80,7 @@ def describe(dataset: BuiltDataset) -> dict[str, Any]:
         "name": f"pneumo_tfds/{dataset.name}",
         "version": dataset.version,
         "phantom": dataset.phantom,
+        "framing": framing_of(dataset.folder),
         "images": built.examples,
         **{key: built.metadata.get(key) for key in ("test_origin", "split_rule", "manifest_sha256", "patients")},
         **{key: len(built.metadata.get(key, ())) for key in ("skipped", "dropped", "byte_identical")},

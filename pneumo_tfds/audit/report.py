@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from pneumo_tfds.audit.class_shortcuts import NOTABLE, shortcuts
 from pneumo_tfds.audit.image_facts import MEASURES, ImageFacts
-from pneumo_tfds.audit.shortcuts import NOTABLE, shortcuts
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.inventory import Image, Source, manifest
 from pneumo_tfds.sources.patients import TEST_PATIENT, UNKNOWN_PATIENT

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from pneumo_tfds.decode.headers import DecodeError
-from pneumo_tfds.decode.pixels import Grey, decode, decode_full, resize
+from pneumo_tfds.decode.pixels import Grey, decode, decode_full, decode_whole, resize
 
-__all__ = ["DecodeError", "Grey", "decode", "decode_full", "resize"]
+__all__ = ["DecodeError", "Grey", "decode", "decode_full", "decode_whole", "resize"]

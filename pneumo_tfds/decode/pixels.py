@@ -1,26 +1,27 @@
 """Decode an X-ray to a square of grey levels.
 
 A JPEG is decoded at 1/2, 1/4 or 1/8 of its size (averaged by the inverse DCT), the smallest scale that still covers the
-target, and then resized to the target by area averaging. This is two to four times as fast as decoding it whole. The
-aspect ratio is not kept, as in the study.
+target, and then resized to the target by area averaging. This is two to four times as fast as decoding it whole. What
+happens to the aspect ratio is the framing (`pneumo_tfds.decode.framing`): by default it is not kept, as in the study.
 """
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from pneumo_tfds.decode.dicom import decode_dicom
+from pneumo_tfds.decode.framing import covering_side, frame, within
 from pneumo_tfds.decode.grey_range import to_eight_bits
 from pneumo_tfds.decode.headers import DecodeError, Header, read_header
 from pneumo_tfds.decode.jpeg import decode_jpeg
 from pneumo_tfds.decode.png import decode_png
+from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing
 
 Grey = npt.NDArray[np.uint8]
 
 
-def decode(data: bytes, size: int, name: str = "image") -> Grey:
+def decode(data: bytes, size: int, name: str = "image", framing: Framing = DEFAULT_FRAMING) -> Grey:
     """Decode an image file to a grey square.
 
     Args:
@@ -29,6 +30,7 @@ def decode(data: bytes, size: int, name: str = "image") -> Grey:
             4095 are read as 12 bit.
         size: side of the square in pixels, at least 1.
         name: the image's name in error messages.
+        framing: how a picture that is not square becomes one: `squeeze`, `crop` or `pad`.
 
     Returns:
         uint8 `[size, size, 1]`, 0 (black, air) to 255 (white, bone).
@@ -37,21 +39,28 @@ def decode(data: bytes, size: int, name: str = "image") -> Grey:
         DecodeError: the bytes are of another format, truncated, of a size that is not read, or hold no picture (all
             pixels are equal).
     """
-    return resize(decode_full(data, name, cover=size), size)
+    return resize(decode_full(data, name, cover=size, framing=framing), size, framing)
 
 
-def decode_full(data: bytes, name: str = "image", cover: int | None = None, header: Header | None = None) -> Grey:
+def decode_full(
+    data: bytes,
+    name: str = "image",
+    cover: int | None = None,
+    header: Header | None = None,
+    framing: Framing = DEFAULT_FRAMING,
+) -> Grey:
     """Decode like `decode`, but to uint8 `[height, width]` at the image's own size.
 
-    A JPEG is decoded at the smallest scale that covers `cover` pixels, if given. `header` is what `read_header`
-    returned for the file, if that was called already.
+    A JPEG is decoded at the smallest scale that covers a square of `cover` pixels with this framing, if given. `header`
+    is what `read_header` returned for the file, if that was called already.
     """
     header = header or read_header(data, name)
     if header.format == "DICOM":
         grey = decode_dicom(data, name)
     elif header.format == "JPEG":
         cover = cover or max(header.width, header.height)
-        scale = next((scale for scale in (8, 4, 2) if min(header.width, header.height) >= scale * cover), 1)
+        side = covering_side(header.width, header.height, framing)
+        scale = next((scale for scale in (8, 4, 2) if side >= scale * cover), 1)
         grey = decode_jpeg(data, header, scale, name)
     else:
         grey = to_eight_bits(decode_png(data, header, name))
@@ -60,9 +69,11 @@ def decode_full(data: bytes, name: str = "image", cover: int | None = None, head
     return grey
 
 
-def resize(grey: Grey, size: int) -> Grey:
-    """Resize uint8 `[height, width]` to `[size, size, 1]` by area averaging, or linearly where it must enlarge."""
-    if grey.shape != (size, size):
-        interpolation = cv2.INTER_AREA if min(grey.shape) >= size else cv2.INTER_LINEAR
-        grey = np.asarray(cv2.resize(grey, (size, size), interpolation=interpolation), dtype=np.uint8)
-    return np.reshape(grey, (size, size, 1))
+def decode_whole(data: bytes, longest: int, name: str = "image") -> Grey:
+    """Decode like `decode`, but to uint8 `[height, width]` of the picture's aspect ratio, its longer side `longest`."""
+    return within(decode_full(data, name, cover=longest, framing="pad"), longest)
+
+
+def resize(grey: Grey, size: int, framing: Framing = DEFAULT_FRAMING) -> Grey:
+    """Fit uint8 `[height, width]` into `[size, size, 1]` by area averaging, or linearly where it must enlarge."""
+    return np.reshape(frame(grey, size, framing), (size, size, 1))

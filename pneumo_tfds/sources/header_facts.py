@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, fields, replace
 from pathlib import Path
+from typing import Any
 
 from pneumo_tfds.decode.dicom_header import HeaderFacts, read_facts, remarks, unfit
 from pneumo_tfds.decode.headers import HEAD_BYTES, DecodeError, format_of
@@ -104,13 +105,12 @@ def _read_kept(where: Path) -> dict[File, HeaderFacts]:
         found = read_json(_place(where), "remove it")
         if found["fields"] == _FIELDS:
             rows = ((File(*file), dict(zip(_FIELDS, values, strict=True))) for file, values in found["files"])
-            return {
-                file: HeaderFacts(
-                    **{**facts, "image_type": tuple(facts["image_type"]), "sources": tuple(facts["sources"])}
-                )
-                for file, facts in rows
-            }
+            return {file: HeaderFacts(**{key: _frozen(value) for key, value in one.items()}) for file, one in rows}
     return {}
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _keep(where: Path, facts: Mapping[File, HeaderFacts]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from pneumo_tfds.program.framing_names import Framing
 from pneumo_tfds.sources.inventory import Source, manifest
 from pneumo_tfds.sources.patients import UNKNOWN_PATIENT
 from pneumo_tfds.splits.options import SplitOptions
@@ -21,7 +22,7 @@ def split_rule(test_origin: str, options: SplitOptions) -> str:
     return f"by patient, drawn by a hash of the patient, stratified by label and subtype: {share}; {test}"
 
 
-def describe(source: Source, plan: Plan, options: SplitOptions, log: BuildLog) -> dict[str, Any]:
+def describe(source: Source, plan: Plan, options: SplitOptions, log: BuildLog, framing: Framing) -> dict[str, Any]:
     """Return the content of `metadata.json` for a dataset that was built by `plan`."""
     return {
         "source": source.where,
@@ -29,6 +30,7 @@ def describe(source: Source, plan: Plan, options: SplitOptions, log: BuildLog) -
         "fingerprint": source.fingerprint(options.as_text()),
         "manifest_sha256": hashlib.sha256(manifest(log.sha256).encode()).hexdigest(),
         "source_bytes": log.source_bytes,
+        "framing": framing,
         "test_origin": plan.assignment.test_origin,
         "split_rule": split_rule(plan.assignment.test_origin, options),
         "validation_fraction": options.validation_fraction,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pneumo_tfds.decode import Grey, decode
 from pneumo_tfds.program import wire
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing
 from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.inventory import LABELS, Image, Reader
@@ -96,7 +97,7 @@ def serialise(image: Image, pixels: Grey) -> bytes:
     return wire.field(1, b"".join(entries))
 
 
-def process(reader: Reader, image: Image, image_size: int) -> ExampleRecord:
+def process(reader: Reader, image: Image, image_size: int, framing: Framing = DEFAULT_FRAMING) -> ExampleRecord:
     """Make the record of one image; if it is damaged or no image, the record holds the reason.
 
     Raises:
@@ -106,13 +107,19 @@ def process(reader: Reader, image: Image, image_size: int) -> ExampleRecord:
     try:
         data = reader.read(image)
         digest, size = hashlib.sha256(data).hexdigest(), len(data)
-        return ExampleRecord(image, digest, size, serialise(image, decode(data, image_size, image.name)))
+        return ExampleRecord(image, digest, size, serialise(image, decode(data, image_size, image.name, framing)))
     except ReadError:
         raise
     except InputError as error:
         return ExampleRecord(image, digest, size, None, str(error))
 
 
-def stream(reader: Reader, images: Sequence[Image], image_size: int, workers: int | None) -> Iterator[ExampleRecord]:
+def stream(
+    reader: Reader,
+    images: Sequence[Image],
+    image_size: int,
+    workers: int | None,
+    framing: Framing = DEFAULT_FRAMING,
+) -> Iterator[ExampleRecord]:
     """Yield the record of each image, in order, made in `workers` threads (None: one per core; 0: in the caller's)."""
-    return ordered_map(lambda image: process(reader, image, image_size), images, workers)
+    return ordered_map(lambda image: process(reader, image, image_size, framing), images, workers)

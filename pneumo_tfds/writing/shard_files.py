@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Any
 
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.framing_names import Framing
 from pneumo_tfds.sources.inventory import Image, Reader
 from pneumo_tfds.writing.examples import BuildLog, ExampleRecord, stream
 
@@ -51,14 +52,21 @@ def write_here(
 
 
 def write_on_beam(
-    shards: Sequence[Shard], reader: Reader, image_size: int, log: BuildLog, file_format: Any, runner: Any, options: Any
+    shards: Sequence[Shard],
+    reader: Reader,
+    image_size: int,
+    framing: Framing,
+    log: BuildLog,
+    file_format: Any,
+    runner: Any,
+    options: Any,
 ) -> list[ShardInfo]:
     """Write shards in one pipeline of Beam, each on any of its workers, where `reader` must be able to read."""
     import apache_beam as beam
 
     for shard in shards:  # in files, because runners limit the graph to a few megabytes
         _beside(shard.path, "todo").write_text(json.dumps([astuple(image) for image in shard.images]))
-    write = beam.Map(_write_on_worker, reader, image_size, file_format)
+    write = beam.Map(_write_on_worker, reader, image_size, framing, file_format)
     with beam.Pipeline(runner=runner, options=options) as pipeline:
         _ = pipeline | "Shards" >> beam.Create([shard.path for shard in shards]) | beam.Reshuffle() | "Write" >> write
     written = []
@@ -74,11 +82,11 @@ def write_on_beam(
     return written
 
 
-def _write_on_worker(path: str, reader: Reader, image_size: int, file_format: Any) -> None:
+def _write_on_worker(path: str, reader: Reader, image_size: int, framing: Framing, file_format: Any) -> None:
     """Write a shard, and its log beside it. A second attempt overwrites the first."""
     images = [Image(*values) for values in json.loads(_beside(path, "todo").read_text())]
     log = BuildLog()
-    written = _write(path, stream(reader, images, image_size, workers=0), log, file_format)
+    written = _write(path, stream(reader, images, image_size, workers=0, framing=framing), log, file_format)
     done = _beside(path, "done")
     partial = done.with_name(f"{done.name}.{os.getpid()}")
     partial.write_text(json.dumps([*astuple(written), *astuple(log)]))

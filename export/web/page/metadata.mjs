@@ -1,9 +1,11 @@
 // Metadata of the exported file. onnxruntime-web does not give access to metadata_props, so the few protobuf fields that
 // hold them are read here: ModelProto.metadata_props is field 14, its key field 1 and its value field 2.
 
+import { FRAMINGS } from "./framing.mjs";
+
 const PROPS_FIELD = 14;
 const VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5;
-const NEWEST_VERSION = 1;
+const NEWEST_VERSION = 2;
 const NEEDED = ["classes", "image_size", "threshold", "threshold_rule", "dataset", "intended_use", "version"];
 
 /** Fields of one protobuf message, as [number, payload]; the payload of a number is null. */
@@ -45,7 +47,10 @@ export function readMetadata(model) {
   if (Number(props.version) > NEWEST_VERSION) throw new Error(`The model has version ${props.version}, which is newer than this page.`);
   const missing = NEEDED.filter((key) => !(key in props));
   if (missing.length) throw new Error(`The model lacks the metadata ${missing.join(", ")}; it is not from this project.`);
+  const framing = props.framing ?? "squeeze";  // files without the key were made before there was a choice
+  if (!FRAMINGS.includes(framing)) throw new Error(`The model has the framing ${framing}, which this page does not know.`);
   return {
+    framing,
     classes: JSON.parse(props.classes),
     imageSize: Number(props.image_size),
     threshold: Number(props.threshold),

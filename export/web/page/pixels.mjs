@@ -1,21 +1,28 @@
-// From an image file to the model's input: a square grey image of S x S bytes, as pneumo_tfds/decode/pixels.py makes it.
+// From an image file to the model's input: a square grey image of S x S bytes, as pneumo_tfds/decode makes it.
 // Python decodes a large JPEG directly at 1/2, 1/4 or 1/8 of its size. A browser decodes it at full size, so blocks are
 // averaged here first: at 1/8 that is the same arithmetic, at 1/2 and 1/4 nearly the same.
+// A picture here is {grey, width, height, format}, with its grey levels in a Uint8Array [height * width].
+
+import { coveringSide, sourceBox, targetBox } from "./framing.mjs";
+import { readHeader } from "./headers.mjs";
 
 const RED = 0.299, GREEN = 0.587, BLUE = 0.114;
-const MAX_PIXELS = 120e6;
-const JPEG = [0xff, 0xd8, 0xff];
 
-/** Decode a File or Blob in the browser. Returns Uint8Array [side * side]; throws an Error with one sentence. */
-export async function decodeFile(file, side) {
+/** Decode a File or Blob in the browser to the model's input, Uint8Array [side * side]; throws as `readPicture` does. */
+export async function decodeFile(file, side, framing) {
+  return frame(await readPicture(file), side, framing);
+}
+
+/** Decode a File or Blob in the browser to a picture of its own size; throws an Error with one sentence. */
+export async function readPicture(file) {
+  const { format } = readHeader(new Uint8Array(await file.arrayBuffer()));
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
   } catch {
-    throw new Error("This browser cannot read the file as an image (JPEG and PNG work, DICOM does not).");
+    throw new Error(`This browser cannot read the ${format} file; it may be damaged. Copy it again, or save it as another kind.`);
   }
   const { width, height } = bitmap;
-  if (width * height > MAX_PIXELS) throw new Error(`The image has ${width} x ${height} pixels; the limit is 120 million.`);
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
   if (!context) throw new Error(`The image is too large for this browser (${width} x ${height} pixels).`);
@@ -25,14 +32,39 @@ export async function decodeFile(file, side) {
   bitmap.close();
   const grey = toGrey(context.getImageData(0, 0, width, height).data);
   if (grey.every((level) => level === grey[0])) throw new Error("The image is empty: all pixels are the same.");
-  const start = new Uint8Array(await file.slice(0, 3).arrayBuffer());
-  const reduced = JPEG.every((byte, i) => start[i] === byte) ? reduce(grey, width, height, side) : { grey, width, height };
-  return resize(reduced.grey, reduced.width, reduced.height, side);
+  return { grey, width, height, format };
 }
 
-/** Average blocks of a JPEG whose side is the largest of 8, 4 and 2 that leaves both sides at least `side` long. */
-export function reduce(grey, width, height, side) {
-  const scale = [8, 4, 2].find((each) => Math.min(width, height) >= each * side);
+/** Fit a picture into a square of `side`, Uint8Array [side * side]; a large JPEG is reduced first, as Python decodes it. */
+export function frame(picture, side, framing) {
+  const { grey, width, height } = picture.format === "JPEG" ? reduce(picture, side, framing) : picture;
+  const target = targetBox(width, height, side, framing);
+  const part = cut(grey, width, sourceBox(width, height, framing));
+  const fitted = resize(part.grey, part.width, part.height, target.width, target.height);
+  const square = new Uint8Array(side * side);
+  for (let y = 0; y < target.height; y++)
+    square.set(fitted.subarray(y * target.width, (y + 1) * target.width), (target.top + y) * side + target.left);
+  return square;
+}
+
+/** Scale a picture down to a longer side of at most `longest`, to show it. */
+export function within(picture, longest) {
+  const { grey, width, height } = picture;
+  if (Math.max(width, height) <= longest) return picture;
+  const target = targetBox(width, height, longest, "pad");
+  return { grey: resize(grey, width, height, target.width, target.height), width: target.width, height: target.height };
+}
+
+function cut(grey, stride, { left, top, width, height }) {
+  if (width === stride) return { grey: grey.subarray(top * stride, (top + height) * stride), width, height };
+  const part = new Uint8Array(width * height);
+  for (let y = 0; y < height; y++) part.set(grey.subarray((top + y) * stride + left, (top + y) * stride + left + width), y * width);
+  return { grey: part, width, height };
+}
+
+/** Average blocks of a picture; their side is the largest of 8, 4 and 2 that leaves enough pixels for the square. */
+export function reduce({ grey, width, height }, side, framing) {
+  const scale = [8, 4, 2].find((each) => coveringSide(width, height, framing) >= each * side);
   if (!scale) return { grey, width, height };
   const across = Math.ceil(width / scale), down = Math.ceil(height / scale), small = new Uint8Array(across * down);
   for (let y = 0; y < down; y++)
@@ -53,28 +85,28 @@ export function toGrey(rgba) {
   return grey;
 }
 
-/** Resize width x height to side x side: area averaging, or linear interpolation if a side must be enlarged. */
-export function resize(grey, width, height, side) {
-  const reach = Math.min(width, height) >= side ? areaWeights : linearWeights;
-  const columns = reach(width, side), rows = reach(height, side);
-  const narrow = new Float32Array(height * side);
+/** Resize grey levels to across x down: area averaging, or linear interpolation if a side must be enlarged. */
+export function resize(grey, width, height, across, down) {
+  const reach = width >= across && height >= down ? areaWeights : linearWeights;
+  const columns = reach(width, across), rows = reach(height, down);
+  const narrow = new Float32Array(height * across);
   for (let y = 0; y < height; y++)
-    for (let x = 0; x < side; x++) {
+    for (let x = 0; x < across; x++) {
       const { from, weights } = columns[x];
       let sum = 0;
       for (let k = 0; k < weights.length; k++) sum += weights[k] * grey[y * width + from + k];
-      narrow[y * side + x] = sum;
+      narrow[y * across + x] = sum;
     }
-  const square = new Uint8Array(side * side);
-  for (let y = 0; y < side; y++) {
+  const result = new Uint8Array(across * down);
+  for (let y = 0; y < down; y++) {
     const { from, weights } = rows[y];
-    for (let x = 0; x < side; x++) {
+    for (let x = 0; x < across; x++) {
       let sum = 0;
-      for (let k = 0; k < weights.length; k++) sum += weights[k] * narrow[(from + k) * side + x];
-      square[y * side + x] = Math.round(sum);
+      for (let k = 0; k < weights.length; k++) sum += weights[k] * narrow[(from + k) * across + x];
+      result[y * across + x] = Math.round(sum);
     }
   }
-  return square;
+  return result;
 }
 
 /** For each target pixel, the source pixels that it covers, with their weights. */

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from export.inference.onnx_metadata import KEYS, Metadata, ModelFileError, metadata_of_run
+from export.inference.onnx_metadata import KEYS, WHERE_ABSENT, Metadata, ModelFileError, metadata_of_run
 from pneumo_tfds.program.errors import InputError
 
 METADATA = Metadata(
@@ -29,13 +29,14 @@ def test_pneumonia_is_the_second_class():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"version": "2"}, "version 2, newer than the 1"),
+        ({"version": "3"}, "version 3, newer than the 2"),
         ({"version": "two"}, "not a number"),
         ({"threshold": "1.5"}, "not one in 0 to 1"),
         ({"threshold": "nan"}, "not one in 0 to 1"),
         ({"threshold": "high"}, "unreadable metadata threshold"),
         ({"image_size": "0"}, "damaged metadata"),
         ({"metrics": "{"}, "unreadable metadata metrics"),
+        ({"framing": "stretch"}, "framing stretch, unknown here; update the program"),
         ({"classes": '["CAT", "DOG"]'}, "has the classes"),
     ],
 )
@@ -44,7 +45,13 @@ def test_damaged_values_are_named(change, reason):
         Metadata.from_props({**METADATA.to_props(), **change}, "m.onnx")
 
 
-@pytest.mark.parametrize("key", KEYS)
+def test_a_file_that_names_no_framing_is_squeeze():
+    props = METADATA.to_props()
+    del props["framing"]
+    assert Metadata.from_props(props, "m.onnx").framing == "squeeze"
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if key not in WHERE_ABSENT])
 def test_each_missing_key_is_named(key):
     props = METADATA.to_props()
     del props[key]
@@ -72,6 +79,18 @@ def test_metadata_of_a_run_keeps_single_finite_numbers_only():
     assert (found.threshold, found.threshold_rule) == (0.25, "youden (chosen on validation)")
     assert found.metrics == {"test": {"auroc": 0.9}}
     assert (found.dataset, found.dataset_version) == ("gray_48", "1.0.0")
+    assert (found.framing, found.version) == ("squeeze", 1)  # older programs read it rightly
+
+
+def test_older_programs_refuse_a_file_whose_framing_they_would_not_obey():
+    metrics = {
+        "dataset": {"name": "gray_48_pad", "version": "1.0.0", "framing": "pad"},
+        "operating_point": {"threshold": 0.25, "rule": "youden", "chosen_on": "validation"},
+        "splits": {},
+    }
+    found = metadata_of_run(metrics, 48, "runs/x")
+    assert (found.framing, found.version) == ("pad", 2)
+    assert Metadata.from_props(found.to_props(), "m.onnx") == found
 
 
 @pytest.mark.parametrize("metrics", [{}, {"operating_point": {"threshold": None, "rule": "youden"}}])

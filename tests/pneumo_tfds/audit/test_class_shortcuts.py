@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from pneumo_tfds.audit.class_shortcuts import auroc_with_interval, shortcuts
 from pneumo_tfds.audit.image_facts import ImageFacts
-from pneumo_tfds.audit.shortcuts import auroc_with_interval, shortcuts
 from pneumo_tfds.sources.inventory import Image
 
 
