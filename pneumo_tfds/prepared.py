@@ -37,23 +37,25 @@ def default_data_dir() -> Path:
 
 
 def prepare(
-    source: str | os.PathLike[str] | None,
+    source: str | os.PathLike[str] | Source | None,
     image_size: int = 224,
     data_dir: str | os.PathLike[str] | None = None,
     validation_fraction: float = SplitOptions.validation_fraction,
     *,
     framing: Framing = DEFAULT_FRAMING,
+    whole: bool = False,
     workers: int | None = None,
     phantoms: int = DEFAULT_COUNT,
 ) -> Path:
     """Build the dataset of a source unless it exists, and return its folder.
 
     Args:
-        source: folder, zip or CSV of X-rays; None draws phantoms.
+        source: folder, zip or CSV of X-rays, or what `open_source` returned; None draws phantoms.
         image_size: pixels a side, any from 16 to 2,048.
         data_dir: root of datasets; None for TFDS's default.
         validation_fraction: share of the training patients that are held out for validation.
         framing: how a picture that is not square becomes one: `squeeze`, `crop` or `pad`.
+        whole: put all images into one split, named `test`, to score a model on them; any labelled images will do.
         workers: number of decoding threads; None for one per core.
         phantoms: number of phantoms to draw, if `source` is None.
 
@@ -64,8 +66,11 @@ def prepare(
     Raises:
         InputError: nothing can be built from this source; see `open_source`.
     """
-    splits = SplitOptions(validation_fraction)
-    opened = phantom_source(phantoms) if source is None else open_source(source)
+    splits = SplitOptions(validation_fraction, whole=whole)
+    if source is None:
+        opened = phantom_source(phantoms)
+    else:
+        opened = source if isinstance(source, Source) else open_source(source)
     config = f"{'phantom' if source is None else 'gray'}_{image_size}{config_suffix(framing)}"
     fingerprint = opened.fingerprint(splits.as_text())
     root = Path(data_dir).expanduser() if data_dir is not None else default_data_dir()

@@ -18,6 +18,7 @@ from pneumo_tfds.program.bounds import Bounded, Count, Seed
 from pneumo_tfds.program.command import Command
 from pneumo_tfds.program.errors import InputError, require
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing
+from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.splits.options import SplitOptions
 
 ModelName = Literal["compact", "study", "inception_v3", "efficientnet_lite0"]
@@ -62,12 +63,12 @@ class BuiltDataset:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig(Bounded):
-    """Which X-rays, at which size."""
+class _Images(Bounded):
+    """Which X-rays, at which size; apart only because `--help` lists the flags of base classes first."""
 
     source: Path | None = None
-    """Folder, zip or CSV of chest X-rays labelled NORMAL and PNEUMONIA. Default: what lies in TFDS's manual folder,
-    else phantoms, which are drawn images."""
+    """Folder, zip or CSV of chest X-rays, or a known data set. Default: what lies in TFDS's manual folder, else
+    phantoms, which are drawn images."""
     dataset: Path | None = None
     """Folder of a dataset that is already built. It is used as it is, and --source is not read."""
     data_dir: Path | None = None
@@ -91,6 +92,11 @@ class DataConfig(Bounded):
         super().__post_init__()
         address = self.data_service
         require(address is None or bool(ADDRESS.fullmatch(address)), "data-service", address, "HOST:PORT")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(SourceOptions, _Images):
+    """Which X-rays, at which size, and how their folders or tables are to be understood."""
 
     @property
     def built(self) -> BuiltDataset:

@@ -8,11 +8,14 @@ from pathlib import Path
 from pipeline.config import RunConfig
 from pneumo_tfds.prepared import default_data_dir, is_built, prepare
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.opening import open_source
 from pneumo_tfds.sources.published import in_manual_folder
 
 
 def with_dataset(config: RunConfig) -> RunConfig:
     """Build the dataset of a run unless it is built; return the settings with its folder in `data.dataset`.
+
+    What is doubtful about the source is printed first.
 
     Raises:
         InputError: nothing can be built from the source, or there is no file of pretrained weights.
@@ -30,5 +33,8 @@ def with_dataset(config: RunConfig) -> RunConfig:
         return config
     manual = (data.data_dir or default_data_dir()) / "downloads" / "manual"  # where TFDS expects manual downloads
     source = data.source or in_manual_folder(manual)
-    dataset = prepare(source, data.image_size, data.data_dir, data.validation_fraction, framing=data.framing)
+    opened = None if source is None else open_source(source, data)
+    if opened:
+        print("\n".join(opened.survey.short()), end="\n" * bool(opened.survey.short()), flush=True)
+    dataset = prepare(opened, data.image_size, data.data_dir, data.validation_fraction, framing=data.framing)
     return dataclasses.replace(config, data=dataclasses.replace(data, dataset=dataset.resolve()))

@@ -42,7 +42,7 @@ def audit(source: Source, options: SplitOptions | None = None, workers: int | No
     near = near_groups([(fact.image, fact.hash) for fact in readable if fact.image.name not in copies])
     assignment, problem = None, ""
     try:
-        assignment = assign(source.images, identical, options)
+        assignment = assign(source.images, identical, options, source.validation)
     except InputError as error:
         problem = str(error)
     return Findings(source, facts, assignment, problem, tuple(identical), tuple(near))

@@ -38,7 +38,7 @@ def draw(path: Path | None, source_options: SourceOptions, out: Path, options: S
 
 def draw_classes(source: Source, options: SplitOptions) -> Figure:
     """Draw bars of the number of images by split and class, with PNEUMONIA stacked by subtype."""
-    split = assign(source.images, identical_groups(source), options).split
+    split = assign(source.images, identical_groups(source), options, source.validation).split
     counts = Counter((split.get(image.name), image.label, image.subtype) for image in source.images)
     figure = Figure(figsize=(7.0, 4.0), layout="constrained")
     axes = figure.subplots()

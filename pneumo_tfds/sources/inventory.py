@@ -12,6 +12,9 @@ from pneumo_tfds.sources.survey import Survey
 LABELS = ("NORMAL", "PNEUMONIA")
 """The classes in the order of their numbers. PNEUMONIA is 1, the positive class."""
 
+Validation = Literal["redrawn", "given"]
+"""Whether the images of `train` and `val` are divided anew, see `Source.validation`."""
+
 SUBTYPES = ("normal", "bacteria", "virus", "unknown")
 
 
@@ -54,7 +57,7 @@ class Source:
     reader: Reader
     survey: Survey = field(default_factory=Survey)
     """What was understood, left out or doubtful."""
-    validation: Literal["redrawn", "given"] = "redrawn"
+    validation: Validation = "redrawn"
     """`redrawn`: the images of `train` and `val` are divided anew by patient, as for the published archive, whose
     validation folder has 16 images. `given`: the `official_split` of each image is final."""
 
@@ -74,6 +77,7 @@ class Source:
         """
         # Phantoms have no files to tell drawings and seeds apart; a folder may move and stay the same source.
         made = self.where if self.kind == "phantom" else ""
+        options += ", given" if self.validation == "given" else ""
         digest = hashlib.sha256(f"({self.kind!r}, {made!r}, ({options},))".encode())
         for image in self.images:
             line = (image.name, image.label, image.patient, image.subtype, image.official_split)

@@ -12,16 +12,20 @@ or more patients has at least one of them on each side.
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+import operator
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.sources.inventory import LABELS, Image
+from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.inventory import LABELS, Image, Validation
 from pneumo_tfds.splits.duplicates import merge_overlapping
 from pneumo_tfds.splits.options import SplitOptions
 
 SPLITS = ("train", "validation", "test")
+
+_GIVEN = {"train": "train", "val": "validation", "test": "test"}
 
 Groups = Mapping[str, Sequence[Image]]
 """Images of patients that must stay together, by the name of the group's first patient."""
@@ -36,35 +40,54 @@ class Assignment:
     dropped: dict[str, str]
     """Image name to the reason why it is in no split."""
     test_origin: str
-    """`official` if the source has a test folder; `carved` if test was split off by patient."""
+    """`official` if the source has a test split; `carved` if test was split off by patient; `none` if there is no test
+    split; `whole` if all images are in it."""
 
 
 def assign(
-    images: Sequence[Image], identical: Sequence[Sequence[Image]] = (), options: SplitOptions | None = None
+    images: Sequence[Image],
+    identical: Sequence[Sequence[Image]] = (),
+    options: SplitOptions | None = None,
+    validation: Validation = "redrawn",
 ) -> Assignment:
     """Assign every image of a source to a split; patients with `identical` images, in groups, stay on one side.
 
+    With `validation="given"` the `official_split` of the images is final; what it does not say is drawn: validation if
+    no image is `val`, and test only if no image has a split.
+
     Raises:
-        InputError: a patient is in the official test and outside it, or a split has no image of one of the classes.
+        InputError: a patient or a file is on two sides of given splits, or a split has no image of one of the classes.
     """
     options = options or SplitOptions()
-    official = {image.name for image in images if image.official_split == "test"}
-    _check_patients(images)
-    dropped: dict[str, str] = {}
-    for copies in identical:
-        inside = [image.name for image in copies if image.name in official]
-        if inside:
-            dropped.update({i.name: f"identical to {inside[0]} of test" for i in copies if i.name not in official})
-    groups = _group_by_patient([i for i in images if i.name not in official and i.name not in dropped], identical)
-    testing = set() if official else _held_out(groups, "test", options.test_fraction)
+    if options.whole:
+        return Assignment({image.name: "test" for image in images}, {}, "whole")
+    given = {image.name: _GIVEN[image.official_split] for image in images if image.official_split}
+    if validation == "redrawn":
+        given = {name: split for name, split in given.items() if split == "test"}
+    _check_patients(images, given)
+    dropped = _copies_of_test(identical, given) if validation == "redrawn" else {}
+    _check_identical(identical, given, dropped)
+    held, drawn = set(given.values()), {name for name, split in given.items() if split != "train"}
+    groups = _group_by_patient([i for i in images if i.name not in drawn and i.name not in dropped], identical)
+    testing = set() if held else _held_out(groups, "test", options.test_fraction)
     rest = {name: members for name, members in groups.items() if name not in testing}
-    validating = _held_out(rest, "validation", options.validation_fraction)
-    split = dict.fromkeys(official, "test")
+    validating = set() if "validation" in held else _held_out(rest, "validation", options.validation_fraction)
+    split = {name: side for name, side in given.items() if name in drawn}
     for name, members in groups.items():
         side = "test" if name in testing else "validation" if name in validating else "train"
         split.update({image.name: side for image in members})
     _check_classes(images, split)
-    return Assignment(split, dropped, "official" if official else "carved")
+    return Assignment(split, dropped, "official" if "test" in held else "none" if held else "carved")
+
+
+def _copies_of_test(identical: Iterable[Sequence[Image]], given: Mapping[str, str]) -> dict[str, str]:
+    """Return the images outside test that are identical to one of test, and which."""
+    dropped: dict[str, str] = {}
+    for copies in identical:
+        inside = [image.name for image in copies if given.get(image.name) == "test"]
+        if inside:
+            dropped.update({i.name: f"identical to {inside[0]} of test" for i in copies if i.name not in inside})
+    return dropped
 
 
 def _group_by_patient(images: Sequence[Image], identical: Iterable[Sequence[Image]]) -> Groups:
@@ -107,21 +130,45 @@ def _strata(groups: Groups) -> Iterator[list[str]]:
         yield [name for name, members in groups.items() if any(image.label == label for image in members)]
 
 
-def _check_patients(images: Sequence[Image]) -> None:
-    testing = {image.patient for image in images if image.official_split == "test"}
-    both = sorted(testing & {image.patient for image in images if image.official_split != "test"})
+def _check_patients(images: Sequence[Image], given: Mapping[str, str]) -> None:
+    sides: dict[str, dict[str, str]] = defaultdict(dict)  # patient to split to the name of an image
+    for image in images:
+        sides[image.patient].setdefault(given.get(image.name, "train"), image.name)
+    both = sorted(patient for patient, found in sides.items() if len(found) > 1)
     if both:
+        listed = " and ".join(f"{split} ({name})" for split, name in sorted(sides[both[0]].items()))
         raise InputError(
-            f"patient {both[0]} has images in test and outside it ({len(both)} such); move them to one side"
+            f"patient {both[0]} has images in {listed}; {counted(len(both), 'patient')} of this kind; move all images "
+            "of a patient to one split, or correct the patients"
         )
+
+
+def _check_identical(
+    identical: Iterable[Sequence[Image]], given: Mapping[str, str], dropped: Mapping[str, str]
+) -> None:
+    for copies in identical:
+        sides = {given[image.name]: image.name for image in copies if image.name in given and image.name not in dropped}
+        if len(sides) > 1:
+            listed = " and ".join(f"{name} ({split})" for split, name in sorted(sides.items()))
+            raise InputError(f"{listed} are the same file in two splits; remove one of them")
 
 
 def _check_classes(images: Sequence[Image], split: dict[str, str]) -> None:
     present = {(split[image.name], image.label) for image in images if image.name in split}
-    for name in SPLITS:
+    for name in sorted({name for name, _ in present} | {"train", "validation"}, key=SPLITS.index):
         for label in LABELS:
             if (name, label) not in present:
-                raise InputError(
-                    f"the {name} split would have no {label} image; add images of more {label} patients "
-                    "(three patients of each class are the least, two where there is a test folder)"
-                )
+                raise InputError(f"the {name} split would have no {label} image; {_why_missing(images, label)}")
+
+
+def _why_missing(images: Sequence[Image], label: str) -> str:
+    """Return what to do about a class that is in too few splits, by what is wrong with its patients."""
+    of_class = Counter(image.patient for image in images if image.label == label)
+    patient, most = max(of_class.items(), key=operator.itemgetter(1), default=("", 0))
+    total = sum(of_class.values())
+    if total > most > total / 2 or (len(of_class) == 1 and most > 1):
+        return f"{most:,} of {total:,} {label} images have the patient {patient}; correct the patients if that is wrong"
+    return (
+        f"there are {counted(len(of_class), f'{label} patient')}; add images of more, so that every split gets one "
+        "(three of each class are the least, two where there is a test folder)"
+    )

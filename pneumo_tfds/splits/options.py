@@ -21,6 +21,10 @@ class SplitOptions(Bounded):
     test_fraction: Fraction = 0.15
     """Fraction of all patients held out for test, if the source has no test folder."""
 
+    whole: bool = False
+    """Put all images into one split, named test, to score a model on them."""
+
     def as_text(self) -> str:
         """Return the options as hashed by `Source.fingerprint`. The text must not change, or datasets are not found."""
-        return f"Options(validation_fraction={self.validation_fraction!r}, test_fraction={self.test_fraction!r})"
+        whole = ", whole=True" if self.whole else ""
+        return f"Options(validation_fraction={self.validation_fraction!r}, test_fraction={self.test_fraction!r}{whole})"

@@ -59,12 +59,13 @@ def make_plan(source: Source, image_size: int, options: SplitOptions, max_per_sp
     """
     groups = identical_groups(source)
     check_labels(groups)
-    assignment = assign(source.images, groups, options)
+    assignment = assign(source.images, groups, options, source.validation)
     shards = {}
     for name in SPLITS:
         images = [image for image in source.images if assignment.split.get(image.name) == name]
         ordered = sorted(images, key=lambda image: hashlib.sha256(image.name.encode()).digest())[:max_per_split]
-        shards[name] = _cut(ordered, number_of_shards(len(ordered), image_size))
+        if ordered:
+            shards[name] = _cut(ordered, number_of_shards(len(ordered), image_size))
     return Plan(shards, assignment, groups)
 
 

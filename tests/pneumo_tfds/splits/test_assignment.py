@@ -113,7 +113,10 @@ def test_patient_in_official_test_and_outside_is_an_error():
     images = [*cohort(30), make("p1", "normal", 9, "test"), make("x", "virus", 9, "test")]
     with pytest.raises(InputError) as refused:
         assign([*images, make("p0", "virus", 9, "test")])
-    assert str(refused.value) == "patient p0 has images in test and outside it (2 such); move them to one side"
+    assert str(refused.value) == (
+        "patient p0 has images in test (test/PNEUMONIA/p0-virus-9.jpeg) and train (/NORMAL/p0-normal-0.jpeg); 2 "
+        "patients of this kind; move all images of a patient to one split, or correct the patients"
+    )
 
 
 def test_identical_images_with_different_labels_are_an_error():
@@ -137,8 +140,8 @@ def test_three_patients_of_a_class_are_enough_and_two_are_not():
         with pytest.raises(InputError) as refused:
             assign([image for image in three if image.patient != f"{kind}2"])
         assert str(refused.value).endswith(
-            f" split would have no {label} image; add images of more {label} patients (three patients of each class "
-            "are the least, two where there is a test folder)"
+            f" split would have no {label} image; there are 2 {label} patients; add images of more, so that every "
+            "split gets one (three of each class are the least, two where there is a test folder)"
         )
 
 
@@ -249,3 +252,60 @@ def test_no_patient_and_no_identical_image_in_two_splits(source, fraction):
             assert assignment.split.get(image.name) != "test"
     present = {(split, name.split("/")[1]) for name, split in assignment.split.items()}
     assert present == {(split, label) for split in SPLITS for label in ("NORMAL", "PNEUMONIA")}
+
+
+def given(sides: dict[str, str], kinds=("normal", "virus")) -> list[Image]:
+    """One image of each kind for each patient, in the split that `sides` gives the patient."""
+    return [make(patient, kind, 0, side) for patient, side in sides.items() for kind in kinds]
+
+
+def test_given_splits_are_obeyed():
+    images = given({"a": "train", "b": "val", "c": "test", "d": "train"})
+    found = assign(images, validation="given")
+    assert found.test_origin == "official"
+    names = {"train": "train", "val": "validation", "test": "test"}
+    assert found.split == {image.name: names[image.official_split] for image in images}
+
+
+def test_splits_given_without_test_have_no_test():
+    found = assign(given({f"p{i}": "val" if i % 3 else "train" for i in range(9)}), validation="given")
+    assert found.test_origin == "none"
+    assert set(found.split.values()) == {"train", "validation"}
+
+
+def test_validation_is_drawn_from_train_where_only_test_is_given():
+    images = given({f"p{i}": "train" if i % 3 else "test" for i in range(30)})
+    split = assign(images, validation="given").split
+    assert {name for name, side in split.items() if side == "test"} == {
+        i.name for i in images if i.official_split == "test"
+    }
+    sides = {image.patient: split[image.name] for image in images if image.official_split == "train"}
+    assert set(sides.values()) == {"train", "validation"}
+    assert all(split[image.name] == sides[image.patient] for image in images if image.official_split == "train")
+
+
+def test_a_patient_on_two_sides_of_given_splits_is_refused_by_name():
+    images = [*given({"a": "train", "b": "val", "c": "train"}), make("a", "virus", 7, "val")]
+    with pytest.raises(InputError, match=r"patient a has images in train .* and validation .*; 1 patient of this kind"):
+        assign(images, validation="given")
+
+
+def test_one_file_in_two_given_splits_is_refused_by_name():
+    images = given({"a": "train", "b": "val", "c": "train"})
+    copies = [image for image in images if image.patient in "ab" and image.subtype == "virus"]
+    with pytest.raises(InputError, match=r"a-virus-0.* are the same file in two splits"):
+        assign(images, [copies], validation="given")
+
+
+def test_one_patient_for_all_images_is_named_as_the_cause():
+    images = [make("anna", kind, index) for kind in ("normal", "virus") for index in range(5)]
+    with pytest.raises(InputError, match="5 of 5 NORMAL images have the patient anna; correct the patients"):
+        assign(images)
+
+
+def test_a_whole_source_is_one_split_whatever_it_is():
+    images = [make("anna", "normal", 0, "train"), make("anna", "normal", 1, "test")]
+    found = assign(images, [images], SplitOptions(whole=True))
+    assert set(found.split.values()) == {"test"}
+    assert found.dropped == {}
+    assert found.test_origin == "whole"
