@@ -15,6 +15,7 @@ from pneumo_tfds.decode.dicom import decode_dicom
 from pneumo_tfds.decode.grey_range import to_eight_bits
 from pneumo_tfds.decode.headers import DecodeError, Header, read_header
 from pneumo_tfds.decode.jpeg import decode_jpeg
+from pneumo_tfds.decode.masks import has_two_levels
 from pneumo_tfds.decode.png import decode_png
 
 Grey = npt.NDArray[np.uint8]
@@ -25,8 +26,8 @@ def decode(data: bytes, size: int, name: str = "image") -> Grey:
 
     Args:
         data: a JPEG (grey, RGB or CMYK), a PNG (8 or 16 bit, with or without colour and alpha) or, with the `dicom`
-            extra, a DICOM file. EXIF orientation is applied; transparent pixels become black; 16-bit values up to
-            4095 are read as 12 bit.
+            extra, a DICOM file. EXIF orientation is applied; transparent pixels become black; the range of 16-bit
+            values follows the content (`pneumo_tfds.decode.grey_range`).
         size: side of the square in pixels, at least 1.
         name: the image's name in error messages.
 
@@ -34,8 +35,8 @@ def decode(data: bytes, size: int, name: str = "image") -> Grey:
         uint8 `[size, size, 1]`, 0 (black, air) to 255 (white, bone).
 
     Raises:
-        DecodeError: the bytes are of another format, truncated, of a size that is not read, or hold no picture (all
-            pixels are equal).
+        DecodeError: the bytes are of another format, truncated, damaged, of a size that is not read, or hold no picture
+            of an X-ray (all pixels are equal or of two grey levels).
     """
     return resize(decode_full(data, name, cover=size), size)
 
@@ -55,8 +56,11 @@ def decode_full(data: bytes, name: str = "image", cover: int | None = None, head
         grey = decode_jpeg(data, header, scale, name)
     else:
         grey = to_eight_bits(decode_png(data, header, name))
-    if grey.min() == grey.max():
+    low, high = int(grey.min()), int(grey.max())
+    if low == high:
         raise DecodeError(f"{name}: holds no picture, all pixels have the same value; replace or remove the file")
+    if has_two_levels(grey, low, high):
+        raise DecodeError(f"{name}: has only two grey levels and looks like a mask, not an X-ray; remove it")
     return grey
 
 
