@@ -15,6 +15,7 @@ from pneumo_tfds.decode.framing import covering_side, frame, within
 from pneumo_tfds.decode.grey_range import to_eight_bits
 from pneumo_tfds.decode.headers import DecodeError, Header, read_header
 from pneumo_tfds.decode.jpeg import decode_jpeg
+from pneumo_tfds.decode.masks import has_two_levels
 from pneumo_tfds.decode.png import decode_png
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing
 
@@ -26,8 +27,8 @@ def decode(data: bytes, size: int, name: str = "image", framing: Framing = DEFAU
 
     Args:
         data: a JPEG (grey, RGB or CMYK), a PNG (8 or 16 bit, with or without colour and alpha) or, with the `dicom`
-            extra, a DICOM file. EXIF orientation is applied; transparent pixels become black; 16-bit values up to
-            4095 are read as 12 bit.
+            extra, a DICOM file. EXIF orientation is applied; transparent pixels become black; the range of 16-bit
+            values follows the content (`pneumo_tfds.decode.grey_range`).
         size: side of the square in pixels, at least 1.
         name: the image's name in error messages.
         framing: how a picture that is not square becomes one: `squeeze`, `crop` or `pad`.
@@ -36,8 +37,8 @@ def decode(data: bytes, size: int, name: str = "image", framing: Framing = DEFAU
         uint8 `[size, size, 1]`, 0 (black, air) to 255 (white, bone).
 
     Raises:
-        DecodeError: the bytes are of another format, truncated, of a size that is not read, or hold no picture (all
-            pixels are equal).
+        DecodeError: the bytes are of another format, truncated, damaged, of a size that is not read, or hold no picture
+            of an X-ray (all pixels are equal or of two grey levels).
     """
     return resize(decode_full(data, name, cover=size, framing=framing), size, framing)
 
@@ -64,8 +65,11 @@ def decode_full(
         grey = decode_jpeg(data, header, scale, name)
     else:
         grey = to_eight_bits(decode_png(data, header, name))
-    if grey.min() == grey.max():
+    low, high = int(grey.min()), int(grey.max())
+    if low == high:
         raise DecodeError(f"{name}: holds no picture, all pixels have the same value; replace or remove the file")
+    if has_two_levels(grey, low, high):
+        raise DecodeError(f"{name}: has only two grey levels and looks like a mask, not an X-ray; remove it")
     return grey
 
 

@@ -51,7 +51,7 @@ def jpegs():
 def pngs():
     grey = Image.fromarray(picture())
     deep = cv2.imencode(".png", picture().astype(np.uint16) * 16)[1].tobytes()
-    modes = [saved(grey.convert(mode), "PNG") for mode in ("L", "RGB", "RGBA", "LA", "P", "1")]
+    modes = [saved(grey.convert(mode), "PNG") for mode in ("L", "RGB", "RGBA", "LA", "P")]
     clear = saved(grey.convert("P"), "PNG", transparency=3)
     return [
         *modes,
