@@ -12,8 +12,7 @@ or more patients has at least one of them on each side.
 from __future__ import annotations
 
 import hashlib
-import operator
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -40,8 +39,8 @@ class Assignment:
     dropped: dict[str, str]
     """Image name to the reason why it is in no split."""
     test_origin: str
-    """`official` if the source has a test split; `carved` if test was split off by patient; `none` if there is no test
-    split; `whole` if all images are in it."""
+    """`official` if test is that of the source; `carved` if test was split off by patient; `none` if there is no test
+    split; `whole` if all images of the source are in it, undivided."""
 
 
 def assign(
@@ -60,7 +59,8 @@ def assign(
     """
     options = options or SplitOptions()
     if options.whole:
-        return Assignment({image.name: "test" for image in images}, {}, "whole")
+        official = all(image.official_split == "test" for image in images)
+        return Assignment({image.name: "test" for image in images}, {}, "official" if official else "whole")
     given = {image.name: _GIVEN[image.official_split] for image in images if image.official_split}
     if validation == "redrawn":
         given = {name: split for name, split in given.items() if split == "test"}
@@ -76,7 +76,7 @@ def assign(
     for name, members in groups.items():
         side = "test" if name in testing else "validation" if name in validating else "train"
         split.update({image.name: side for image in members})
-    _check_classes(images, split)
+    _check_classes(images, split, given, groups)
     return Assignment(split, dropped, "official" if "test" in held else "none" if held else "carved")
 
 
@@ -146,29 +146,51 @@ def _check_patients(images: Sequence[Image], given: Mapping[str, str]) -> None:
 def _check_identical(
     identical: Iterable[Sequence[Image]], given: Mapping[str, str], dropped: Mapping[str, str]
 ) -> None:
+    found = []
     for copies in identical:
-        sides = {given[image.name]: image.name for image in copies if image.name in given and image.name not in dropped}
+        sides = {given.get(image.name, "train"): image.name for image in copies if image.name not in dropped}
         if len(sides) > 1:
-            listed = " and ".join(f"{name} ({split})" for split, name in sorted(sides.items()))
-            raise InputError(f"{listed} are the same file in two splits; remove one of them")
+            found.append(" and ".join(f"{name} ({split})" for split, name in sorted(sides.items())))
+    if found:
+        raise InputError(
+            f"{found[0]} are the same file in two splits; {counted(len(found), 'group')} of this kind; keep each file "
+            "in one split"
+        )
 
 
-def _check_classes(images: Sequence[Image], split: dict[str, str]) -> None:
+def _check_classes(images: Sequence[Image], split: dict[str, str], given: Mapping[str, str], groups: Groups) -> None:
     present = {(split[image.name], image.label) for image in images if image.name in split}
     for name in sorted({name for name, _ in present} | {"train", "validation"}, key=SPLITS.index):
         for label in LABELS:
             if (name, label) not in present:
-                raise InputError(f"the {name} split would have no {label} image; {_why_missing(images, label)}")
+                why = _why_missing(name, label, images, given, groups)
+                raise InputError(f"the {name} split would have no {label} image; {why}")
 
 
-def _why_missing(images: Sequence[Image], label: str) -> str:
-    """Return what to do about a class that is in too few splits, by what is wrong with its patients."""
-    of_class = Counter(image.patient for image in images if image.label == label)
-    patient, most = max(of_class.items(), key=operator.itemgetter(1), default=("", 0))
-    total = sum(of_class.values())
-    if total > most > total / 2 or (len(of_class) == 1 and most > 1):
-        return f"{most:,} of {total:,} {label} images have the patient {patient}; correct the patients if that is wrong"
+def _why_missing(name: str, label: str, images: Sequence[Image], given: Mapping[str, str], groups: Groups) -> str:
+    """Return why a split has no image of a class, and what to do about that cause."""
+    divided = [image for image in images if given.get(image.name, "train") == "train"]
+    of_class = [image for image in divided if image.label == label]
+    patients, of_label = {image.patient for image in divided}, {image.patient for image in of_class}
+    correct = "correct the column, folder or header that tells the patient"
+    if not divided:
+        return (
+            f"all {counted(len(images), 'image')} are in {' and '.join(sorted(set(given.values())))}, so none is left "
+            "to train on; to score a model on them use python -m pipeline.evaluate RUN --source PATH"
+        )
+    if name != "train" and name in given.values():
+        drawn = ", or leave validation out, which is then drawn from train" if name == "validation" else ""
+        return f"the source gives it none; move {label} patients there{drawn}"
+    if not of_class:
+        return f"all of them are in {' and '.join(sorted(set(given.values()) - {'train'}))}; move patients to train"
+    if len(patients) == 1 and len(divided) > 1:
+        return f"all {len(divided):,} images have the patient {min(patients)}, so nothing can be divided; {correct}"
+    if len(of_label) == 1 and len(of_class) > 1:
+        said = f"all {len(of_class):,} {label} images have the patient {min(of_label)}"
+        return f"{said}; {correct} if they are of several people, else add images of more {label} patients"
+    tied = sum(any(image.label == label for image in members) for members in groups.values()) < len(of_label)
     return (
-        f"there are {counted(len(of_class), f'{label} patient')}; add images of more, so that every split gets one "
-        "(three of each class are the least, two where there is a test folder)"
+        f"there are {counted(len(of_label), f'{label} patient')}"
+        f"{', and those who share an identical file count as one' if tied else ''}; add images of more, so that every "
+        "split gets one (three of each class are the least, two where there is a test folder)"
     )

@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 from pneumo_tfds.program.framing_names import Framing
+from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.inventory import Source, manifest
 from pneumo_tfds.sources.patients import is_unknown
 from pneumo_tfds.splits.options import SplitOptions
@@ -13,28 +14,29 @@ from pneumo_tfds.splits.shard_plan import Plan
 from pneumo_tfds.writing.examples import BuildLog
 
 
-def split_rule(source: Source, plan: Plan, options: SplitOptions) -> str:
-    """Return one sentence about the splits, for metadata and reports."""
-    origin = plan.assignment.test_origin
-    if origin == "whole":
-        return "none: all images are in one split, to score a model on them"
+def split_rule(source: Source, test_origin: str, options: SplitOptions) -> str:
+    """Return one sentence about the splits, for metadata and reports; `test_origin` is that of the assignment."""
+    if options.whole:
+        images = "the images of the official test split" if test_origin == "official" else "all images"
+        return f"not divided: {images} are one split, to score a model on them"
     given = {image.official_split for image in source.images} if source.validation == "given" else set()
+    unknown, total = sum(is_unknown(image.patient) for image in source.images), len(source.images)
+    unit = "image" if unknown == total else "patient"
     test = {
-        "official": "test is the official test folder" if not given else "test is as the source gives it",
-        "carved": f"{options.test_fraction:.0%} of the patients test, because the source has no test folder",
+        "official": "test is as given by the source" if given else "test is the official test folder",
+        "carved": f"{options.test_fraction:.0%} of the {unit}s test, because the source has no test folder",
         "none": "there is no test split, because the source gives splits and none of them is test",
-    }[origin]
+    }[test_origin]
     if "val" in given:
-        return f"train and validation as the source gives them; {test}"
-    share = f"{options.validation_fraction:.0%} of the other patients validate"
-    return f"{_unit(source)}, drawn by a hash of the patient, stratified by label and subtype: {share}; {test}"
-
-
-def _unit(source: Source) -> str:
-    unknown = sum(is_unknown(image.patient) for image in source.images)
-    if unknown == len(source.images):
-        return "by image, because nothing tells the patients"
-    return f"by patient, and by image for {unknown:,} images of unknown patients" if unknown else "by patient"
+        unsure = f"; {unknown:,} of {counted(total, 'image')} tell no patient, who may be on two sides"
+        return f"as given by the source: train and validation; {test}{unsure if unknown else ''}"
+    how = f"by {unit}"
+    if unknown == total:
+        how = "by image, because no image tells its patient"
+    elif unknown:
+        how = f"by image for {unknown:,} of {counted(total, 'image')}, which tell no patient, else by patient"
+    share = f"{options.validation_fraction:.0%} of the other {unit}s validate"
+    return f"{how}, drawn by a hash of the {unit}, stratified by label and subtype: {share}; {test}"
 
 
 def describe(source: Source, plan: Plan, options: SplitOptions, log: BuildLog, framing: Framing) -> dict[str, Any]:
@@ -47,7 +49,7 @@ def describe(source: Source, plan: Plan, options: SplitOptions, log: BuildLog, f
         "source_bytes": log.source_bytes,
         "framing": framing,
         "test_origin": plan.assignment.test_origin,
-        "split_rule": split_rule(source, plan, options),
+        "split_rule": split_rule(source, plan.assignment.test_origin, options),
         "validation_fraction": options.validation_fraction,
         "planned": plan.count_by("label"),
         "planned_subtypes": plan.count_by("subtype"),

@@ -299,8 +299,53 @@ def test_one_file_in_two_given_splits_is_refused_by_name():
 
 def test_one_patient_for_all_images_is_named_as_the_cause():
     images = [make("anna", kind, index) for kind in ("normal", "virus") for index in range(5)]
-    with pytest.raises(InputError, match="5 of 5 NORMAL images have the patient anna; correct the patients"):
+    with pytest.raises(InputError, match="all 10 images have the patient anna, so nothing can be divided; correct the"):
         assign(images)
+
+
+def test_one_patient_for_all_images_of_a_class_is_named_as_the_cause():
+    images = [make("ill", "virus", index) for index in range(5)] + [make(f"p{i}", "normal", 0) for i in range(9)]
+    with pytest.raises(InputError, match="no PNEUMONIA image; all 5 PNEUMONIA images have the patient ill; correct"):
+        assign(images)
+
+
+def test_patients_who_are_too_few_because_they_share_a_file_are_named_as_the_cause():
+    images = [make(f"{kind}{i}", kind, 0) for kind in ("normal", "virus") for i in range(4)]
+    normal = [image for image in images if image.label == "NORMAL"]
+    with pytest.raises(InputError, match="4 NORMAL patients, and those who share an identical file count as one; add"):
+        assign(images, [normal[:3]])
+
+
+@pytest.mark.parametrize("validation", ["given", "redrawn"])
+def test_a_source_of_test_images_alone_is_said_to_leave_nothing_to_train_on(validation):
+    with pytest.raises(InputError, match=r"all 6 images are in test, .* use python -m pipeline\.evaluate RUN --source"):
+        assign(given({"a": "test", "b": "test", "c": "test"}), validation=validation)
+
+
+@pytest.mark.parametrize(
+    ("split", "remedy"),
+    [
+        ("val", "validation split would have no NORMAL image; the source gives it none; .* or leave validation out"),
+        ("test", "test split would have no NORMAL image; the source gives it none; move NORMAL patients there$"),
+        ("train", "train split would have no NORMAL image; all of them are in test and validation; move patients to"),
+    ],
+)
+def test_a_given_split_without_a_class_is_refused_with_a_remedy_for_it(split, remedy):
+    images = given({"a": "train", "b": "val", "c": "test"})
+    images = [image for image in images if (image.official_split, image.label) != (split, "NORMAL")]
+    with pytest.raises(InputError, match=remedy):
+        assign(images, validation="given")
+
+
+def test_a_file_in_a_given_split_and_in_none_is_refused():
+    images = [*given({"a": "train", "b": "val", "c": ""})]
+    copies = [image for image in images if image.patient in "bc" and image.subtype == "virus"]
+    with pytest.raises(InputError, match=r"\(train\) and .* \(validation\) are the same file in two splits; 1 group"):
+        assign(images, [copies], validation="given")
+
+
+def test_given_splits_of_a_source_that_gives_none_are_drawn_as_ever():
+    assert assign(cohort(60), validation="given") == assign(cohort(60))
 
 
 def test_a_whole_source_is_one_split_whatever_it_is():
@@ -309,3 +354,4 @@ def test_a_whole_source_is_one_split_whatever_it_is():
     assert set(found.split.values()) == {"test"}
     assert found.dropped == {}
     assert found.test_origin == "whole"
+    assert assign(images[1:], options=SplitOptions(whole=True)).test_origin == "official"
