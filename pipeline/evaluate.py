@@ -9,35 +9,53 @@ from typing import Annotated, Literal
 import tyro
 
 from pneumo_tfds.program.command import Command, run
+from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.quiet import quiet_tensorflow
+from pneumo_tfds.sources.source_options import SourceOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(Command):
-    """Score a run's model: figures with 95 % intervals, plots and report.html.
-
-    Without --source, the run's own dataset is scored again and the files of the run folder are replaced. With --source,
-    other X-rays are scored at the run's own threshold, into RUN/evaluation-NAME: the test folder of the source if it
-    has one, else all of its images.
-    """
+class _Evaluation(Command):
+    """What to score; apart from `Evaluate` only because `--help` lists the flags of base classes first."""
 
     run_folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Folder of a finished run, such as runs/first."""
     source: Path | None = None
-    """Other X-rays to score: a folder, zip or CSV with NORMAL and PNEUMONIA."""
+    """Other labelled X-rays to score: a folder, zip or CSV, or a known data set. A few images or one class will do."""
     split: Literal["all", "train", "validation", "test", "held_out"] = "all"
     """Which split of the run's own dataset to score. all: every split but train."""
     show_names: bool = False
     """Show file names of errors and folders of settings in report.html. Such a page may name patients."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(SourceOptions, _Evaluation):
+    """Score a run's model: figures with 95 % intervals, plots and report.html.
+
+    Without --source, the run's own dataset is scored again and the files of the run folder are replaced. With --source,
+    other X-rays are scored at the run's own threshold, into RUN/evaluation-NAME: the test split of the source if it
+    has one, else all of its images. How many of them the run was trained on is said first.
+    """
+
+    def __post_init__(self) -> None:
+        if self.source and self.split != "all":
+            raise InputError(f"--split {self.split} is of the run's own dataset; leave --split or --source out")
+        understood = self.layout or self.positive or self.negative or self.uncertain or self.strict or self.yes
+        if understood and not self.source:
+            raise InputError("--layout, --positive, --negative, --uncertain, --strict and --yes are about --source")
+
+
 def evaluate(command: Evaluate) -> None:
     """Score, draw and print."""
     quiet_tensorflow()
     from pipeline.report.terminal import show
-    from pipeline.stages.evaluate_run import evaluate_run
+    from pipeline.stages.evaluate_run import evaluate_elsewhere, evaluate_run
 
-    show(evaluate_run(command.run_folder, command.source, command.split, show_names=command.show_names))
+    if command.source is None:
+        folder = evaluate_run(command.run_folder, command.split, show_names=command.show_names)
+    else:
+        folder = evaluate_elsewhere(command.run_folder, command.source, command, show_names=command.show_names)
+    show(folder)
 
 
 if __name__ == "__main__":

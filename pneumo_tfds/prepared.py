@@ -23,11 +23,20 @@ from pneumo_tfds.sources.inventory import Source
 from pneumo_tfds.sources.opening import open_source
 from pneumo_tfds.splits.options import SplitOptions
 from pneumo_tfds.writing.build_options import BuildOptions
-from pneumo_tfds.writing.build_summary import NAME, REBUILD, VERSION, BuildSummary, inspect, is_built, read_metadata
+from pneumo_tfds.writing.build_summary import (
+    NAME,
+    REBUILD,
+    VERSION,
+    BuildSummary,
+    inspect,
+    is_built,
+    read_manifest,
+    read_metadata,
+)
 
 __all__ = [
     "REBUILD", "VERSION", "BuildOptions", "BuildSummary", "build", "default_data_dir", "framing_of", "inspect",
-    "is_built", "prepare", "read_metadata",
+    "is_built", "prepare", "read_manifest", "read_metadata",
 ]  # fmt: skip
 
 

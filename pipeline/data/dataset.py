@@ -8,8 +8,10 @@ from pathlib import Path
 from pipeline.config import RunConfig
 from pneumo_tfds.prepared import default_data_dir, is_built, prepare
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.sources.opening import open_source
+from pneumo_tfds.sources.inventory import Source
+from pneumo_tfds.sources.opening import open_source, require_decisions, understand
 from pneumo_tfds.sources.published import in_manual_folder
+from pneumo_tfds.sources.source_options import SourceOptions
 
 
 def with_dataset(config: RunConfig) -> RunConfig:
@@ -38,3 +40,30 @@ def with_dataset(config: RunConfig) -> RunConfig:
         print("\n".join(opened.survey.short()), end="\n" * bool(opened.survey.short()), flush=True)
     dataset = prepare(opened, data.image_size, data.data_dir, data.validation_fraction, framing=data.framing)
     return dataclasses.replace(config, data=dataclasses.replace(data, dataset=dataset.resolve()))
+
+
+def with_images_to_score(config: RunConfig, source: Path, options: SourceOptions) -> RunConfig:
+    """Return the settings of a run with other labelled X-rays in place of its own, built as one split.
+
+    These are the images of the source's test split if it has one, else all. Nothing is divided, so a few images, one
+    class or one patient will do. What is doubtful about the source is printed first.
+
+    Raises:
+        InputError: nothing can be built from the source, or something about it needs a decision.
+    """
+    data = config.data
+    opened = images_to_score(source, options)
+    if lines := opened.survey.short():
+        print("\n".join(lines), flush=True)
+    dataset = prepare(opened, data.image_size, data.data_dir, framing=data.framing, whole=True)
+    understood = {field.name: getattr(options, field.name) for field in dataclasses.fields(SourceOptions)}
+    data = dataclasses.replace(data, source=source, dataset=dataset.resolve(), **understood)
+    return dataclasses.replace(config, data=data)
+
+
+def images_to_score(source: Path, options: SourceOptions) -> Source:
+    """Open a source for scoring: its test split if it has one, else all of its images, of one class or both."""
+    opened = understand(source, options)
+    require_decisions(opened, options)
+    test = tuple(image for image in opened.images if image.official_split == "test")
+    return dataclasses.replace(opened, images=test or opened.images)

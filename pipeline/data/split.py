@@ -86,6 +86,11 @@ class MemorySplit:
         """The labels, `[n]`."""
         return self.examples.labels
 
+    @property
+    def names_and_patients(self) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+        """The file names and the patients, `[n]` each."""
+        return self.examples.filenames, self.examples.patients
+
     def in_memory(self, cache: Switch) -> bool:
         """Return True: there are no files to stream from."""
         return True
@@ -119,10 +124,7 @@ class StoredSplit:
         """
         images = aligned_arrays.empty((self.count, self.image_size, self.image_size, 1))
         values = tfrecord_pixels.read(self.files, images, FEATURES) or self._read_by_tf_data(images)
-        try:
-            text = {name: np.char.decode(values[name].astype(bytes), "utf-8") for name in TEXTS}
-        except UnicodeDecodeError as error:
-            raise InputError(f"{self.files[0]} is damaged: a name in it is not UTF-8; build it again") from error
+        text = {name: self._decoded(values[name]) for name in TEXTS}
         if not np.isin(values["label"], (0, 1)).all():
             raise InputError(f"{self.files[0]} is damaged: a label in it is neither 0 nor 1; build it again")
         return Examples(images, values["label"], text["patient"], text["subtype"], text["filename"])
@@ -146,6 +148,20 @@ class StoredSplit:
     def labels(self) -> NDArray[np.int64]:
         """The labels alone, `[n]`, read without keeping the pixels."""
         return self.examples.labels if "examples" in vars(self) else self._read_by_tf_data()["label"]
+
+    @cached_property
+    def names_and_patients(self) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+        """The file names and the patients alone, `[n]` each, read without keeping the pixels."""
+        if "examples" in vars(self):
+            return self.examples.filenames, self.examples.patients
+        values = self._read_by_tf_data()
+        return self._decoded(values["filename"]), self._decoded(values["patient"])
+
+    def _decoded(self, texts: NDArray[Any]) -> NDArray[np.str_]:
+        try:
+            return np.char.decode(texts.astype(bytes), "utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{self.files[0]} is damaged: a name in it is not UTF-8; build it again") from error
 
     @cached_property
     def checked_files(self) -> tuple[str, ...]:

@@ -125,6 +125,8 @@ def intervals(
 ) -> tuple[dict[str, Interval], dict[str, Floats]]:
     """Return the 95 % interval of every figure, and the resampled values behind it.
 
+    With one patient there are no intervals, because a bootstrap over patients needs two or more.
+
     Args:
         table: one split.
         threshold: an image at or above it is called PNEUMONIA.
@@ -142,6 +144,8 @@ def intervals(
         "npv": ~called,
         **_images_by_kind(table),
     }
+    if len(np.unique(table.patients)) < 2:  # every resample would be the table itself
+        return dict.fromkeys(values), {name: np.full_like(sample, np.nan) for name, sample in values.items()}
     found = {name: None if point.get(name) is None else percentile(sample) for name, sample in values.items()}
     for name, images in images_of.items():
         found[name] = without_errors(point.get(name), len(np.unique(table.patients[images])), found[name])

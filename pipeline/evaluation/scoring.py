@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,12 @@ from pipeline.evaluation.operating_point import OperatingPoint, choose_operating
 from pipeline.evaluation.predictions import Predictions, as_written
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
+from pneumo_tfds.sources.patients import is_unknown
 
 CHOSEN_ON = "validation"
+
+EXTERNAL = "external"
+"""Name of the split of a whole other source, in an evaluation on it."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,11 @@ class Decision:
         if point.chosen_on != CHOSEN_ON:
             raise InputError(f"{path} has an operating point chosen on {point.chosen_on}, not on {CHOSEN_ON}")
         return decision
+
+
+def by_interest(splits: Iterable[str]) -> list[str]:
+    """Return splits in the order in which a reader wants them: that of another source, test, validation, others."""
+    return sorted(splits, key=lambda name: ({EXTERNAL: 0, "test": 1, "validation": 2}.get(name, 3), name))
 
 
 def decide(
@@ -116,9 +125,9 @@ def score_split(table: Predictions, threshold: float, seed: int, resamples: int)
     """Compute the figures of one split at a given threshold, with their intervals.
 
     Returns:
-        The figures of `pipeline.evaluation.metrics.figures`, `patients`, `intervals` (figure to [low, high] or None),
-        `by_subtype` (kind to `n`, `sensitivity`, `interval`) and `predictive_values` (for each prevalence `precision`,
-        `npv` and their `intervals`).
+        The figures of `pipeline.evaluation.metrics.figures`, `patients`, `patients_unknown` (images that tell no
+        patient), `intervals` (figure to [low, high] or None), `by_subtype` (kind to `n`, `sensitivity`, `interval`) and
+        `predictive_values` (for each prevalence `precision`, `npv` and their `intervals`).
     """
     found = figures(table.labels, table.probabilities, threshold)
     kinds = by_subtype(table.labels, table.probabilities, table.subtypes, threshold)
@@ -139,6 +148,7 @@ def score_split(table: Predictions, threshold: float, seed: int, resamples: int)
     return {
         **found,
         "patients": len(np.unique(table.patients)),
+        "patients_unknown": sum(map(is_unknown, table.patients.tolist())),
         "intervals": limits,
         "by_subtype": kinds,
         "predictive_values": at_prevalences,

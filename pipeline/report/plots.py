@@ -16,7 +16,7 @@ from pipeline.evaluation.calibration import reliability
 from pipeline.evaluation.intervals import roc_band
 from pipeline.evaluation.predictions import CLASSES, POSITIVE, Labels, Names, Predictions
 from pipeline.report.plot_style import BY_CLASS, BY_KIND, GREEN, GREY, INK, PNEUMONIA, canvas
-from pipeline.report.report_tables import number, span
+from pipeline.report.report_tables import in_brackets, number
 from pipeline.run_folder.history import Epoch
 
 BAND_RESAMPLES = 1000
@@ -86,8 +86,8 @@ def roc(path: Path, table: Predictions, figures: Mapping[str, Any], title: str) 
     with canvas(path, *SQUARE) as axis:
         axis.plot((0, 1), (0, 1), label="chance", **CHANCE)
         axis.fill_between(BAND_GRID, low, high, color=PNEUMONIA, alpha=0.2, linewidth=0, label="95 % band")
-        limits = span(figures["intervals"]["auroc"])
-        axis.plot(false_alarms, hits, color=PNEUMONIA, label=f"AUROC {number(figures['auroc'])} ({limits})")
+        label = f"AUROC {number(figures['auroc'])}{in_brackets(figures['intervals']['auroc'])}"
+        axis.plot(false_alarms, hits, color=PNEUMONIA, label=label)
         text = f"operating point: sensitivity {number(point[1])}, specificity {number(figures['specificity'])}"
         axis.plot(*point, markersize=9, label=text, **POINT)
         _unit_square(axis, "False-positive rate (1 \u2212 specificity)", "Sensitivity", title)
@@ -109,8 +109,8 @@ def precision_recall(path: Path, table: Predictions, figures: Mapping[str, Any],
     precision, recall, _ = precision_recall_curve(table.labels, table.probabilities)
     with canvas(path, *SQUARE) as axis:
         axis.axhline(figures["prevalence"], label=f"chance: prevalence {figures['prevalence']:.2f}", **CHANCE)
-        limits = span(figures["intervals"]["average_precision"])
-        label = f"average precision {number(figures['average_precision'])} ({limits})"
+        limits = in_brackets(figures["intervals"]["average_precision"])
+        label = f"average precision {number(figures['average_precision'])}{limits}"
         axis.step(recall, precision, where="post", color=PNEUMONIA, label=label)
         if figures["precision"] is not None:
             text = f"operating point: precision {number(figures['precision'])}"
@@ -179,6 +179,8 @@ def draw_split(folder: Path, split: str, table: Predictions, figures: Mapping[st
     confusion_matrix(folder / f"confusion_matrix_{split}.png", figures["confusion_matrix"], f"Decisions, {split}")
     scores(folder / f"scores_{split}.png", table, threshold, f"Predicted probabilities, {split}")
     if figures["auroc"] is None:
+        for kind in ("roc", "precision_recall", "calibration"):  # those of an earlier evaluation
+            (folder / f"{kind}_{split}.png").unlink(missing_ok=True)
         return
     roc(folder / f"roc_{split}.png", table, figures, f"ROC, {split}")
     precision_recall(folder / f"precision_recall_{split}.png", table, figures, f"Precision and recall, {split}")

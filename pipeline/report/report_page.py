@@ -14,8 +14,10 @@ from pipeline.config.config_json import with_current_names
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.metrics import most_confident_errors
 from pipeline.evaluation.predictions import Predictions, read_csv
+from pipeline.evaluation.scoring import by_interest
 from pipeline.evaluation.shifts import SHIFTS
 from pipeline.report import report_tables
+from pipeline.report.reader_warnings import warnings
 from pipeline.run_folder import history
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
@@ -43,6 +45,7 @@ def write_report(folder: RunFolder, *, show_names: bool = False) -> None:
     """
     metrics, tables = folder.read_json(folder.metrics), read_csv(folder.predictions)
     path = folder.path.resolve()
+    external = metrics.get("external") or {}
     other = path.name.startswith("evaluation-") and not show_names  # the name of the folder of other images follows
     later = {name: getattr(folder, name) for name in OF_LATER_STAGES}
     try:
@@ -54,6 +57,8 @@ def write_report(folder: RunFolder, *, show_names: bool = False) -> None:
             epochs=history.read(folder.history),
             plots={plot.stem: data_uri(plot.read_bytes()) for plot in folder.plots.glob("[!.]*.png")},
             lock=verify(folder),
+            external=external,
+            own=external.get("own", {}),
             number=report_tables.number,
             span=report_tables.span,
             percent=report_tables.percent,
@@ -74,10 +79,7 @@ def _evaluation(
 ) -> dict[str, Any]:
     """Return what the template shows of the figures, the predictions and the settings."""
     point, dataset = metrics["operating_point"], metrics.get("dataset") or {}
-    first = {"test": 0, "validation": 1}
-    shown = [
-        split for split in sorted(metrics["splits"], key=lambda name: (first.get(name, 2), name)) if split in tables
-    ]
+    shown = [split for split in by_interest(metrics["splits"]) if split in tables]
     if not shown:
         raise InputError(f"{folder.path} has no predictions for the splits of its metrics; evaluate the run again")
     splits = []
@@ -99,7 +101,7 @@ def _evaluation(
     under_shift = folder.robustness.exists() or configuration.get("evaluation", {}).get("threshold_under_shift", False)
     return {
         "headline": report_tables.headline(metrics, shown[0]),
-        "warnings": report_tables.warnings(metrics, shown[0]),
+        "warnings": warnings(metrics, shown[0]),
         "metrics": metrics,
         "dataset": dataset,
         "phantom": bool(dataset.get("phantom")),

@@ -41,6 +41,11 @@ def span(limits: list[float] | None, digits: int = 3) -> str:
     return "" if limits is None else f"{number(limits[0], digits)} to {number(limits[1], digits)}"
 
 
+def in_brackets(limits: list[float] | None) -> str:
+    """Return an interval as text to stand behind a figure, such as ` (0.912 to 0.953)`; empty for None."""
+    return f" ({span(limits)})" if limits else ""
+
+
 def percent(value: float | None, digits: int = 1) -> str:
     """Return a fraction as text, such as `12.5 %`; a dash for None."""
     return DASH if value is None else f"{100 * value:.{digits}f} %"
@@ -52,49 +57,21 @@ def headline(metrics: Mapping[str, Any], split: str) -> str:
     parts = []
     for name, verb, images in (("sensitivity", "finds", "pneumonias"), ("specificity", "clears", "normal images")):
         if figures[name] is not None:
-            low, high = (100 * end for end in limits[name])
-            value = f"{100 * figures[name]:.1f}\u00a0% (95\u00a0% interval {low:.1f} to {high:.1f})"
-            parts.append(f"{verb} {value} of {images}")
-    auroc = f"; AUROC {number(figures['auroc'])} ({span(limits['auroc'])})" if figures["auroc"] is not None else ""
-    patients = f" of {counted(figures['patients'], 'patient')}" if "patients" in figures else ""
+            ends = limits[name]
+            interval = f" (95\u00a0% interval {100 * ends[0]:.1f} to {100 * ends[1]:.1f})" if ends else ""
+            parts.append(f"{verb} {100 * figures[name]:.1f}\u00a0%{interval} of {images}")
+    auroc = ""
+    if figures["auroc"] is not None:
+        auroc = f"; AUROC {number(figures['auroc'])}{in_brackets(limits['auroc'])}"
     images = counted(figures["n"], f"{split} image")
-    return f"On {images}{patients}, the model {' and '.join(parts)}{auroc}."
+    return f"On {images}{_of_patients(figures)}, the model {' and '.join(parts)}{auroc}."
 
 
-def warnings(metrics: Mapping[str, Any], split: str) -> list[str]:
-    """Return what a reader must know before relying on the headline."""
-    found, dataset, splits = [], metrics.get("dataset") or {}, metrics["splits"]
-    figures, chosen_on = splits[split], metrics["operating_point"]["chosen_on"]
-    if split == chosen_on:
-        found.append(
-            f"There is no test split. The threshold was chosen on {chosen_on}, so these figures are too optimistic."
-        )
-    if split == "test" and dataset.get("test_origin") == "carved":
-        found.append(
-            "The test images were split off from the training images by patient. They are easier than images from "
-            "elsewhere, so expect lower figures in use."
-        )
-    chosen = splits.get(chosen_on)
-    if split == "test" and chosen:
-        fallen = [
-            f"{label} {number(figures[name])} on test, {number(chosen[name])} on {chosen_on}"
-            for name, label in {"sensitivity": "sensitivity", "specificity": "specificity", "auroc": "AUROC"}.items()
-            if figures[name] is not None and chosen[name] is not None and chosen[name] > figures["intervals"][name][1]
-        ]
-        if fallen:
-            found.append(
-                "The test images differ from those that the model was trained on, and so may yours. "
-                f"{chosen_on.capitalize()} lies above the 95 % interval of test: {'; '.join(fallen)}."
-            )
-    if any(figures[name] is None for name in ("sensitivity", "specificity")):
-        found.append(f"The {split} images are of one class, so half of the figures are undefined.")
-    elif figures["sensitivity"] + figures["specificity"] <= 1:
-        found.append("At this threshold the model is no better than chance.")
-    counts = figures["confusion_matrix"]
-    fewest = min(counts["tp"] + counts["fn"], counts["tn"] + counts["fp"])
-    if 0 < fewest < 50:
-        found.append(f"The rarer class has only {counted(fewest, 'image')}: read the intervals, not the figures.")
-    return found
+def _of_patients(figures: Mapping[str, Any]) -> str:
+    unknown = figures.get("patients_unknown", 0)
+    if "patients" not in figures or 0 < unknown < figures["n"]:
+        return ""
+    return " of unknown patients" if unknown else f" of {counted(figures['patients'], 'patient')}"
 
 
 def classification_rows(table: Predictions, threshold: float) -> list[dict[str, Any]]:

@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.evaluation.scoring import by_interest
+from pipeline.report.reader_warnings import warnings
 from pipeline.run_folder.folder import RunFolder
 
 FIGURES = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision", "brier", "ece")
 
 
 def show(folder: RunFolder) -> None:
-    """Print the figures of every split, and the path of the report."""
+    """Print the figures of every split, what to know before relying on them, and the path of the report.
+
+    Beside the images of another source stand the run's own figures.
+    """
     metrics = folder.read_json(folder.metrics)
-    table = Table("", title="95 % intervals by bootstrap over patients; PNEUMONIA is positive")
-    for split, figures in metrics["splits"].items():
-        table.add_column(f"{split} (n={figures['n']})", justify="right")
+    columns = {f"{split} (n={figures['n']})": figures for split, figures in metrics["splits"].items()}
+    own = metrics.get("external", {}).get("own", {})
+    if own.get("split"):
+        columns[f"own {own['split']} (n={own['figures']['n']})"] = own["figures"]
+    main = by_interest(metrics["splits"])[0]
+    unknown = metrics["splits"][main].get("patients_unknown", 0) == metrics["splits"][main]["n"]
+    unit = "images (patients unknown)" if unknown else "patients"
+    table = Table("", title=f"95 % intervals by bootstrap over {unit}; PNEUMONIA is positive")
+    for column in columns:
+        table.add_column(column, justify="right")
     for name in FIGURES:
-        cells = []
-        for figures in metrics["splits"].values():
-            value, limits = figures[name], figures["intervals"].get(name)
-            interval = f"  [{limits[0]:.3f}, {limits[1]:.3f}]" if limits else ""
-            cells.append("undefined" if value is None else f"{value:.3f}{interval}")
-        table.add_row(name.replace("_", " "), *cells)
+        table.add_row(name.replace("_", " "), *(_cell(figures, name) for figures in columns.values()))
     Console().print(table)
+    for text in warnings(metrics, main):
+        print(f"warning: {text}")
     point = metrics["operating_point"]
     print(f"threshold {point['threshold']:.4f}, by {point['rule']} on {point['chosen_on']}; report: {folder.report}")
+
+
+def _cell(figures: Mapping[str, Any], name: str) -> str:
+    value, limits = figures[name], figures["intervals"].get(name)
+    interval = f"  [{limits[0]:.3f}, {limits[1]:.3f}]" if limits else ""
+    return "undefined" if value is None else f"{value:.3f}{interval}"

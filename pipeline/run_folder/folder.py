@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,24 @@ class RunFolder:
     def checkpoint_of(self, number: int) -> Path:
         """Return the checkpoint folder of network `number`, counted from 0; that of network 0 is `checkpoint`."""
         return self.checkpoint / f"network-{number + 1}" if number else self.checkpoint
+
+    def evaluation_of(self, source: Path) -> RunFolder:
+        """Return the folder for the figures of another source, an absolute path: each source has one of its own.
+
+        It is `evaluation-NAME` by the last part of the path; with a hash of the path if another source has that name.
+        """
+        name = f"evaluation-{source.name}"
+        digest = hashlib.sha256(str(source).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        plain, hashed = RunFolder(self.path / name), RunFolder(self.path / f"{name}-{digest}")
+        return hashed if plain.path.exists() and not plain.is_of(source) else plain
+
+    def is_of(self, source: Path) -> bool:
+        """Return whether the folder's settings name this source, an absolute path."""
+        try:
+            own = self.read_config().data.source
+        except InputError:
+            return False
+        return own is not None and own.resolve() == source
 
     def start(self, *, resume: bool) -> None:
         """Check that a new run may start in this folder, or that there is a run to continue.

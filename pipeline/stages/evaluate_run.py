@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from pipeline.data.dataset import with_dataset
+from pipeline.data.dataset import with_images_to_score
 from pipeline.data.group_holdout import splits_of
-from pipeline.data.split import Split, StoredSplit, open_splits
+from pipeline.data.split import open_splits
 from pipeline.evaluation.predictions import as_written, read_csv
-from pipeline.evaluation.scoring import Decision
+from pipeline.evaluation.scoring import EXTERNAL, Decision, by_interest
 from pipeline.networks.forward_pass import OutputsFn
+from pipeline.report.reader_warnings import overlap_sentences
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
 from pipeline.stages.illustrate import illustrate
 from pipeline.stages.judge import predictions_of, write_scores
+from pipeline.stages.training_overlap import training_overlap
 from pneumo_tfds.prepared import inspect
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.source_options import SourceOptions
+
+OWN_FIGURES = (
+    "n", "patients", "prevalence", "auroc", "average_precision", "sensitivity", "specificity", "precision", "npv",
+    "accuracy", "balanced_accuracy", "f1", "brier", "ece", "intervals",
+)  # fmt: skip
+"""Figures of the run itself that are shown beside those of another source."""
 
 
-def evaluate_run(
-    run_dir: Path, source: Path | None = None, split: str = "all", *, show_names: bool = False
-) -> RunFolder:
-    """Score a run's model and write predictions, figures, plots and report.
+def evaluate_run(run_dir: Path, split: str = "all", *, show_names: bool = False) -> RunFolder:
+    """Score a run's model on its own dataset once more, and replace predictions, figures, plots and report.
 
     Args:
         run_dir: folder of a finished run.
-        source: other X-rays to score, into a folder of their own inside the run folder; None scores the run's dataset.
-        split: the split of the run's dataset to score; `all` is every split but train.
+        split: the split to score; `all` is every split but train.
         show_names: show files and folders in the report.
 
     Returns:
-        The folder that was written: that of the run, or `RUN/evaluation-NAME`.
+        The folder of the run.
 
     Raises:
         InputError: the run is not finished, or there is nothing to score.
@@ -39,33 +48,68 @@ def evaluate_run(
     run = RunFolder(run_dir)
     config, decision = run.read_config(), Decision.from_json(run.read_json(run.metrics), run.metrics)
     model = load_model(run.model)
-    outputs = OutputsFn(model)
-    if source:
-        config = with_dataset(replace(config, data=replace(config.data, source=source, dataset=None)))
-        splits = splits_of_other_images(config.data.built.folder)
-        target, names = RunFolder(run.path / f"evaluation-{source.stem}"), list(splits)
-    else:
-        splits, target = splits_of(config.data), run
-        names = [name for name in splits if split == name or (split == "all" and name != "train")]
-        if not names:
-            raise InputError(f"--split {split} is not in {config.data.dataset}; it has {', '.join(splits)}")
-    with target.locked():
-        tables = read_csv(target.predictions) if target is run and run.predictions.exists() else {}
+    outputs, splits = OutputsFn(model), splits_of(config.data)
+    names = [name for name in splits if split == name or (split == "all" and name != "train")]
+    if not names:
+        raise InputError(f"--split {split} is not in {config.data.dataset}; it has {', '.join(splits)}")
+    with run.locked():
+        tables = read_csv(run.predictions) if run.predictions.exists() else {}
         for name in names:
             examples = splits[name].examples
             tables[name] = predictions_of(examples, as_written(outputs.probabilities(examples.images)))
-        if target is not run:
-            target.write_config(config)
-        write_scores(target, config, tables, decision)
-        illustrate(target, model, splits, config.evaluation.evaluation_seed, show_names=show_names)
+        write_scores(run, config, tables, decision)
+        illustrate(run, model, splits, config.evaluation.evaluation_seed, show_names=show_names)
+    return run
+
+
+def evaluate_elsewhere(
+    run_dir: Path, source: Path, options: SourceOptions | None = None, *, show_names: bool = False
+) -> RunFolder:
+    """Score a run's model on other X-rays, and print first how many of them the run was trained on.
+
+    Args:
+        run_dir: folder of a finished run.
+        source: folder, zip or CSV of labelled X-rays; its test split is scored if it has one, else all of it.
+        options: how the source is to be understood.
+        show_names: show files and folders in the report.
+
+    Returns:
+        The folder that was written, one for each source: `RUN/evaluation-NAME`.
+
+    Raises:
+        InputError: the run is not finished, or the source cannot be read or needs a decision.
+    """
+    run, source = RunFolder(run_dir), source.expanduser().resolve()
+    own, metrics = run.read_config(), run.read_json(run.metrics)
+    decision = Decision.from_json(metrics, run.metrics)
+    model = load_model(run.model)
+    config = with_images_to_score(own, source, options or SourceOptions())
+    (found,) = open_splits(config.data.built.folder).values()
+    split = replace(found, name=EXTERNAL)
+    official = inspect(config.data.built.folder).metadata.get("test_origin") == "official"
+    part = "the test split of the source" if official else "all images of the source"
+    print(f"{source}: {counted(split.count, 'image')} to score, {part}")
+    overlap = training_overlap(own.data, metrics.get("dataset", {}).get("manifest_sha256"), config.data, split)
+    print("\n".join(overlap_sentences(overlap, split.count)), flush=True)
+    external = {"scored": "test" if official else "all", "overlap": overlap, "own": own_figures(metrics)}
+    target = run.evaluation_of(source)
+    with target.locked():
+        if target.config.exists() and not target.is_of(source):
+            raise InputError(f"{target.path} was taken by another source meanwhile; start the command again")
+        target.write_config(config)
+        probabilities = as_written(OutputsFn(model).probabilities(split.examples.images))
+        tables = {EXTERNAL: predictions_of(split.examples, probabilities)}
+        write_scores(target, config, tables, decision, external)
+        illustrate(target, model, {EXTERNAL: split}, config.evaluation.evaluation_seed, show_names=show_names)
     return target
 
 
-def splits_of_other_images(dataset: Path) -> dict[str, Split]:
-    """Return the official test folder of another source, else all its images as one split: the model has seen none."""
-    splits = open_splits(dataset)
-    if "test" in splits and inspect(dataset).metadata.get("test_origin") == "official":
-        return {"test": splits["test"]}
-    files = tuple(file for split in splits.values() for file in split.files)
-    size = next(iter(splits.values())).image_size
-    return {"source": StoredSplit("source", files, sum(split.count for split in splits.values()), size)}
+def own_figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures of the run itself to show beside those of another source: of its test split if it has one."""
+    dataset = metrics.get("dataset") or {}
+    trained_on = {key: dataset.get(key) for key in ("name", "version", "phantom")}
+    if not metrics["splits"]:
+        return {"dataset": trained_on, "split": None}
+    split = by_interest(metrics["splits"])[0]
+    figures = {name: metrics["splits"][split][name] for name in OWN_FIGURES if name in metrics["splits"][split]}
+    return {"dataset": trained_on, "split": split, "figures": figures}

@@ -66,11 +66,21 @@ def predictions_of(examples: Examples, probabilities: NDArray[np.float64]) -> Pr
     return Predictions(examples.filenames, examples.patients, examples.subtypes, examples.labels, probabilities)
 
 
-def write_scores(folder: RunFolder, config: RunConfig, tables: Mapping[str, Predictions], decision: Decision) -> None:
-    """Score tables of calibrated predictions at the chosen threshold; write `predictions.csv` and `metrics.json`."""
+def write_scores(
+    folder: RunFolder,
+    config: RunConfig,
+    tables: Mapping[str, Predictions],
+    decision: Decision,
+    external: Mapping[str, Any] | None = None,
+) -> None:
+    """Score tables of calibrated predictions at the chosen threshold; write `predictions.csv` and `metrics.json`.
+
+    `external` is what `metrics.json` says of images of another source, see docs/reference/run-folder.md.
+    """
     figures = score_splits(tables, decision, config.evaluation.evaluation_seed, config.evaluation.resamples)
     write_csv(folder.predictions, tables)
-    write_json(folder.metrics, {"dataset": describe(config.data.built), **figures})
+    beside = {"external": external} if external else {}
+    write_json(folder.metrics, {"dataset": describe(config.data.built), **beside, **figures})
 
 
 def describe(dataset: BuiltDataset) -> dict[str, Any]:

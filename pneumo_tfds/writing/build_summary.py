@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,22 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     ):
         raise InputError(f"{path} is not what a build writes; {REBUILD}")
     return metadata
+
+
+def read_manifest(folder: Path) -> dict[str, str]:
+    """Read the `manifest.sha256` of a built dataset: name to SHA-256 of every file that was read.
+
+    Raises:
+        InputError: it is not there or is damaged.
+    """
+    path = folder / "manifest.sha256"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({reason_of(error)}); {REBUILD}") from error
+    if not all(re.fullmatch(r"[0-9a-f]{64}  .+", line) for line in lines):
+        raise InputError(f"{path} is not what a build writes; {REBUILD}")
+    return {line[66:]: line[:64] for line in lines}
 
 
 def inspect(folder: Path, seconds: float = 0.0) -> BuildSummary:

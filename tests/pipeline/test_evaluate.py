@@ -6,15 +6,14 @@ The model is a stand-in that says an image's mean grey level; what Keras and the
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from pipeline.config import DataConfig, EvaluationConfig, RunConfig
-from pipeline.data.split import Examples, MemorySplit, StoredSplit
+from pipeline.data.split import Examples, MemorySplit
 from pipeline.evaluate import Evaluate, evaluate
 from pipeline.evaluation.predictions import Predictions, read_csv, write_csv
 from pipeline.evaluation.scoring import decide
@@ -56,11 +55,10 @@ class OutputsFn:
 @pytest.fixture
 def world(tmp_path, monkeypatch):
     """A finished run whose predictions and figures are of an earlier day, its dataset, and what was drawn."""
-    made = SimpleNamespace(run=RunFolder(tmp_path / "run"), dataset=tmp_path / "dataset", built=[], drawn=[])
+    made = SimpleNamespace(run=RunFolder(tmp_path / "run"), dataset=tmp_path / "dataset", drawn=[])
     made.splits = {
         name: MemorySplit(name, examples(name, n)) for name, n in (("train", 60), ("validation", 40), ("test", 30))
     }
-    made.other = {"train": MemorySplit("train", examples("far", 20)), "test": MemorySplit("test", examples("away", 24))}
     config = RunConfig(
         data=DataConfig(dataset=made.dataset, image_size=32),
         evaluation=EvaluationConfig(resamples=100, evaluation_seed=SEED),
@@ -77,21 +75,10 @@ def world(tmp_path, monkeypatch):
     names = ("train", "validation", "test")
     write_csv(made.run.predictions, {name: Predictions(*old, np.array([1]), np.array([0.75])) for name in names})
 
-    def with_dataset(wanted):
-        made.built.append(wanted.data)
-        return replace(wanted, data=replace(wanted.data, dataset=tmp_path / "other"))
-
-    def inspect(dataset):
-        assert dataset == tmp_path / "other"
-        return SimpleNamespace(metadata={"test_origin": "official"})
-
     stand_ins = {
         "load_model": lambda path: "the model" if path == made.run.model else None,
         "OutputsFn": OutputsFn,
         "splits_of": lambda data: made.splits if data.dataset == made.dataset else None,
-        "open_splits": lambda path: made.other if path == tmp_path / "other" else None,
-        "with_dataset": with_dataset,
-        "inspect": inspect,
         "illustrate": lambda *what, **how: made.drawn.append((*what, how)),
     }
     for name, stand_in in stand_ins.items():
@@ -166,44 +153,6 @@ def test_a_split_that_is_not_there_is_refused_and_nothing_changes(world):
     assert (world.run.metrics.read_bytes(), world.run.predictions.read_bytes()) == before
 
 
-def test_other_xrays_are_scored_beside_the_run_and_leave_it_alone(world, capsys):
-    before = {path.name: path.read_bytes() for path in world.run.path.iterdir() if path.is_file()}
-    evaluate(Evaluate(run_folder=world.run.path, source=Path("clinic/winter.zip")))
-    folder = RunFolder(world.run.path / "evaluation-winter")
-    assert [data.source for data in world.built] == [Path("clinic/winter.zip")]
-    assert [data.dataset for data in world.built] == [None]  # or the run's own images would be scored
-    found = figures_of(folder)
-    assert found["operating_point"] == world.point["operating_point"]
-    assert {name: split["n"] for name, split in found["splits"].items()} == {"test": 24}
-    assert found["dataset"]["name"].endswith("other")
-    assert list(read_csv(folder.predictions)) == ["test"]
-    written = folder.read_config()
-    assert (written.data.source, written.data.dataset) == (Path("clinic/winter.zip"), world.dataset.with_name("other"))
-    assert written.evaluation.evaluation_seed == SEED
-    ((drawn, _, splits, _, _),) = world.drawn
-    assert drawn.path == folder.path
-    assert set(splits) == {"test"}
-    assert {name: (world.run.path / name).read_bytes() for name in before} == before
-    assert str(folder.report) in capsys.readouterr().out.replace("\n", "")
-
-
-def test_a_source_with_an_official_test_gives_that_and_another_gives_all_of_it(world, monkeypatch):
-    parts = {
-        "train": StoredSplit("train", ("a", "b"), 20, 32),
-        "validation": StoredSplit("validation", ("c",), 5, 32),
-        "test": StoredSplit("test", ("d",), 7, 32),
-    }
-    dataset = world.dataset.with_name("other")
-    monkeypatch.setattr(evaluate_run, "open_splits", lambda folder: parts)
-    assert evaluate_run.splits_of_other_images(dataset) == {"test": parts["test"]}
-    whole = {"source": StoredSplit("source", ("a", "b", "c", "d"), 32, 32)}
-    for metadata in ({"test_origin": "carved"}, {}):
-        monkeypatch.setattr(evaluate_run, "inspect", lambda _, metadata=metadata: SimpleNamespace(metadata=metadata))
-        assert evaluate_run.splits_of_other_images(dataset) == whole
-    del parts["test"]
-    assert evaluate_run.splits_of_other_images(dataset) == {"source": StoredSplit("source", ("a", "b", "c"), 25, 32)}
-
-
 def test_a_run_that_is_none_or_unfinished_is_one_clear_error(world):
     with pytest.raises(InputError, match="is not a run folder"):
         evaluate(Evaluate(run_folder=world.run.path / "gone"))
@@ -217,10 +166,11 @@ def test_the_table_has_every_figure_of_every_split_with_its_interval(tmp_path, c
     folder = RunFolder(tmp_path)
     names = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision", "brier", "ece")
     validation = {name: 0.5 + 0.01 * i for i, name in enumerate(names)} | {"n": 40}
+    counts = {"confusion_matrix": {"tp": 60, "fn": 60, "tn": 60, "fp": 60}}
     intervals = {name: [value - 0.2, value + 0.1] for name, value in validation.items() if name not in ("n", "ece")}
-    test = dict.fromkeys(names) | {"n": 7, "intervals": dict.fromkeys(names)}
+    test = dict.fromkeys(names) | {"n": 7, "intervals": dict.fromkeys(names)} | counts
     content = {
-        "splits": {"validation": validation | {"intervals": intervals}, "test": test},
+        "splits": {"validation": validation | {"intervals": intervals} | counts, "test": test},
         "operating_point": {"threshold": 0.43216, "rule": "youden", "chosen_on": "validation"},
     }
     folder.metrics.write_text(json.dumps(content))

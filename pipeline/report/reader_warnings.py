@@ -1,0 +1,112 @@
+"""What a reader must know before relying on the figures, in sentences, from `metrics.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.report.report_tables import in_brackets, number
+from pneumo_tfds.program.wording import counted
+
+CHANCE = 0.5
+"""AUROC of guessing."""
+
+USED = ("train", "validation")
+"""Splits of a run's dataset that its model was made from."""
+
+
+def warnings(metrics: Mapping[str, Any], split: str) -> list[str]:
+    """Return what a reader must know before relying on the headline."""
+    found: list[str] = []
+    dataset, splits, external = metrics.get("dataset") or {}, metrics["splits"], metrics.get("external")
+    figures, chosen_on = splits[split], metrics["operating_point"]["chosen_on"]
+    if external and overlaps(external["overlap"]):
+        found += overlap_sentences(external["overlap"], figures["n"])
+    if split == chosen_on:
+        found.append(
+            f"There is no test split. The threshold was chosen on {chosen_on}, so these figures are too optimistic."
+        )
+    if split == "test" and dataset.get("test_origin") == "carved":
+        found.append(
+            "The test images were split off from the training images by patient. They are easier than images from "
+            "elsewhere, so expect lower figures in use."
+        )
+    chosen = splits.get(chosen_on)
+    if split == "test" and chosen:
+        fallen = [
+            f"{label} {number(figures[name])} on test, {number(chosen[name])} on {chosen_on}"
+            for name, label in {"sensitivity": "sensitivity", "specificity": "specificity", "auroc": "AUROC"}.items()
+            if figures["intervals"][name] and chosen[name] is not None and chosen[name] > figures["intervals"][name][1]
+        ]
+        if fallen:
+            found.append(
+                "The test images differ from those that the model was trained on, and so may yours. "
+                f"{chosen_on.capitalize()} lies above the 95 % interval of test: {'; '.join(fallen)}."
+            )
+    found += _about_patients(figures)
+    auroc, limits = figures["auroc"], figures["intervals"].get("auroc")
+    if auroc is not None and (limits[0] if limits else auroc) <= CHANCE:
+        where = "is below chance" if (limits[1] if limits else auroc) < CHANCE else "cannot be told from chance"
+        found.append(f"AUROC {number(auroc)}{in_brackets(limits)} {where}, {CHANCE}{_own_auroc(external)}.")
+    if any(figures[name] is None for name in ("sensitivity", "specificity")):
+        found.append(
+            f"The {split} images are of one class, so the figures that need both are left out, AUROC among them."
+        )
+    elif figures["sensitivity"] + figures["specificity"] <= 1:
+        found.append("At this threshold the model is no better than chance.")
+    counts = figures["confusion_matrix"]
+    fewest = min(counts["tp"] + counts["fn"], counts["tn"] + counts["fp"])
+    if 0 < fewest < 50:
+        found.append(f"The rarer class has only {counted(fewest, 'image')}: read the intervals, not the figures.")
+    return found
+
+
+def overlaps(overlap: Mapping[str, Any]) -> bool:
+    """Return whether images that were scored are among those of the run, or whether that is not known."""
+    return bool(overlap["unknown"] or any(overlap["images"].values()) or any(overlap["patients"].values()))
+
+
+def overlap_sentences(overlap: Mapping[str, Any], images: int) -> list[str]:
+    """Return how many of the `images` that are scored the run was trained on, from `training_overlap`."""
+    all_of_them = counted(images, "image")
+    if overlap["unknown"]:
+        return [f"It is not known how many of the {all_of_them} the run was trained on: {overlap['unknown']}."]
+    if not overlaps(overlap):
+        return [f"None of the {all_of_them} is, byte for byte, in the dataset that the run was trained on."]
+    found = []
+    if used := sum(overlap["images"].get(split, 0) for split in USED):
+        found.append(
+            f"This model was made from {used:,} of the {all_of_them} (of its dataset: {_by_split(overlap['images'])}), "
+            "so figures on them are too optimistic; score images that are not among them."
+        )
+    elif any(overlap["images"].values()):
+        own = sum(overlap["images"].values())
+        found.append(f"{own:,} of the {all_of_them} are the run's own ({_by_split(overlap['images'])}), and not new.")
+    if any(overlap["patients"].values()):
+        found.append(
+            f"Patients of other images have the same identifier as patients of the run's dataset "
+            f"({_by_split(overlap['patients'])}). They are the same people if both sources identify patients alike."
+        )
+    return found
+
+
+def _by_split(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} in {split}" for split, count in counts.items() if count)
+
+
+def _about_patients(figures: Mapping[str, Any]) -> list[str]:
+    unknown = figures.get("patients_unknown", 0)
+    if unknown:
+        return [
+            f"{unknown:,} of {counted(figures['n'], 'image')} tell no patient, so the intervals count images there: "
+            "they are too narrow if several are of one person."
+        ]
+    if figures.get("patients") == 1:
+        return ["All images are of one patient, so there are no intervals: nothing shows how others would differ."]
+    return []
+
+
+def _own_auroc(external: Mapping[str, Any] | None) -> str:
+    own = (external or {}).get("own") or {}
+    figures = own.get("figures") or {}
+    return f"; on its own {own['split']} images it has {number(figures['auroc'])}" if figures.get("auroc") else ""

@@ -1,0 +1,70 @@
+"""Count how many images of another source the run was trained on: they make its figures look better than they are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.config import DataConfig
+from pipeline.data.group_holdout import splits_of
+from pipeline.data.split import Split
+from pneumo_tfds.prepared import is_built, read_manifest
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.inventory import LABELS, manifest
+from pneumo_tfds.sources.patients import TEST_PATIENT, identify, is_unknown
+
+GONE = "the dataset that the run was trained on is not where it was"
+DAMAGED = "the manifest of the dataset that the run was trained on is gone or damaged"
+REPLACED = "the dataset of the run was replaced by another since"
+
+
+def training_overlap(
+    trained: DataConfig, manifest_sha256: str | None, scored: DataConfig, split: Split
+) -> dict[str, Any]:
+    """Compare the images to score with those of the run's dataset: files byte for byte, and patients by identifier.
+
+    Args:
+        trained: settings of the run's data; the dataset that they name has the manifest and, in its records, which file
+            is in which split.
+        manifest_sha256: of the manifest at the time of training, if it was recorded.
+        scored: settings of the data to score.
+        split: the images to score.
+
+    Returns:
+        `unknown`: why nothing could be compared, empty if it was. Otherwise, split of the run to a count: `images`, how
+        many of the images to score are in it, and `patients`, how many patients of the other images have the identifier
+        of one in it. Identifiers are of tables, folders or headers; numbers in file names mean nothing elsewhere.
+    """
+    folder = trained.built.folder
+    if not is_built(folder):
+        return {"unknown": GONE}
+    try:
+        digests = read_manifest(folder)
+    except InputError:
+        return {"unknown": DAMAGED}
+    if manifest_sha256 not in (None, hashlib.sha256(manifest(digests).encode()).hexdigest()):
+        return {"unknown": REPLACED}
+    of_scored = read_manifest(scored.built.folder)
+    names, patients = (column.tolist() for column in split.names_and_patients)
+    own = {name: [column.tolist() for column in part.names_and_patients] for name, part in splits_of(trained).items()}
+    files = {name: {digests[file] for file in columns[0]} for name, columns in own.items()}
+    seen = set().union(*files.values())
+    new = {patient for file, patient in zip(names, patients, strict=True) if of_scored[file] not in seen}
+    identified = new & _identified(names, patients)
+    return {
+        "unknown": "",
+        "images": {
+            name: sum(of_scored[file] in digests_in_it for file in names) for name, digests_in_it in files.items()
+        },
+        "patients": {name: len(identified & _identified(*columns)) for name, columns in own.items()},
+    }
+
+
+def _identified(names: Sequence[str], patients: Sequence[str]) -> set[str]:
+    """Return the patients whom more than a file name tells."""
+    return {
+        patient
+        for name, patient in zip(names, patients, strict=True)
+        if not is_unknown(patient) and patient.removeprefix(TEST_PATIENT) != identify(name, LABELS[0])[0]
+    }

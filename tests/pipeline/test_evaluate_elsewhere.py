@@ -1,0 +1,282 @@
+"""Scoring other sources: whatever is labelled, each in a folder of its own, with what the run was trained on counted.
+
+The model is a stand-in that says an image's mean grey level; sources and datasets are real and small.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from image_files import jpeg, picture
+from pipeline.config import DataConfig, EvaluationConfig, RunConfig
+from pipeline.data.split import open_splits
+from pipeline.evaluate import Evaluate, evaluate
+from pipeline.evaluation.predictions import read_csv
+from pipeline.evaluation.scoring import decide
+from pipeline.run_folder.folder import RunFolder
+from pipeline.stages import evaluate_run, illustrate
+from pipeline.stages.judge import predictions_of, write_scores
+from pneumo_tfds.prepared import prepare
+from pneumo_tfds.program.errors import InputError
+
+
+class OutputsFn:
+    """Says an image's mean grey level, and has no heat maps."""
+
+    def __init__(self, model):
+        assert model == "the model"
+
+    def __call__(self, images):
+        return {}
+
+    def probabilities(self, images):
+        return images.mean(axis=(1, 2, 3)) / 255
+
+
+def write(folder: Path, names: list[str], seed: int) -> Path:
+    """Write a picture of its own for each name."""
+    for index, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg(picture(1000 * seed + index)))
+    return folder
+
+
+def both(prefix: str, count: int, folder: str = "") -> list[str]:
+    return [f"{folder}{label}/{prefix}{i}.jpeg" for label in ("NORMAL", "PNEUMONIA") for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A finished run, without what training leaves beside, and the source that it was trained on."""
+    place = tmp_path_factory.mktemp("trained")
+    source = write(place / "xrays", [*both("a", 12, "train/"), *both("t", 4, "test/")], seed=1)
+    dataset = prepare(source, 32, place / "data")
+    config = RunConfig(
+        data=DataConfig(source=source, dataset=dataset, data_dir=place / "data", image_size=32),
+        evaluation=EvaluationConfig(resamples=100),
+    )
+    run = RunFolder(place / "run")
+    run.path.mkdir()
+    run.write_config(config)
+    say = OutputsFn("the model").probabilities
+    tables = {
+        name: predictions_of(split.examples, say(split.examples.images))
+        for name, split in open_splits(dataset).items()
+        if name != "train"
+    }
+    write_scores(run, config, tables, decide(tables["validation"], "youden"))
+    return source, run
+
+
+@pytest.fixture
+def run(trained, tmp_path, monkeypatch):
+    """A copy of the run for one test."""
+    monkeypatch.setattr(evaluate_run, "load_model", lambda path: "the model")
+    for module in (evaluate_run, illustrate):
+        monkeypatch.setattr(module, "OutputsFn", OutputsFn)
+    monkeypatch.setenv("COLUMNS", "200")
+    return RunFolder(shutil.copytree(trained[1].path, tmp_path / "run"))
+
+
+def score(run: RunFolder, source: Path, **options) -> RunFolder:
+    """Evaluate the run on a source; return the one folder that was written or replaced."""
+    times = {path: path.stat().st_mtime_ns for path in run.path.glob("evaluation-*/metrics.json")}
+    evaluate(Evaluate(run_folder=run.path, source=source, **options))
+    (written,) = [p for p in run.path.glob("evaluation-*/metrics.json") if times.get(p) != p.stat().st_mtime_ns]
+    return RunFolder(written.parent)
+
+
+def figures_of(folder: RunFolder):
+    return json.loads(folder.metrics.read_text())
+
+
+def text_of(folder: RunFolder) -> str:
+    html = folder.report.read_text(encoding="utf-8")
+    return " ".join(re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL).replace("\u00a0", " ").split())
+
+
+def test_sources_of_one_last_name_do_not_overwrite_each_other(run, tmp_path):
+    first, second = (write(tmp_path / name / "test", both("x", 2), seed) for name, seed in (("a", 2), ("b", 3)))
+    folders = [score(run, first), score(run, second)]
+    assert folders[0].path.name == "evaluation-test"
+    assert re.fullmatch(r"evaluation-test-[0-9a-f]{8}", folders[1].path.name)
+    before = folders[1].predictions.read_bytes()
+    assert score(run, first).path == folders[0].path  # its own figures are replaced
+    assert folders[1].predictions.read_bytes() == before
+    assert score(run, second).path == folders[1].path
+    assert [folder.read_config().data.source for folder in folders] == [first, second]
+
+
+def test_a_name_with_a_dot_is_whole(run, tmp_path):
+    names = [score(run, write(tmp_path / f"cohort.{year}", both("x", 2), year)).path.name for year in (2022, 2023)]
+    assert names == ["evaluation-cohort.2022", "evaluation-cohort.2023"]
+
+
+def test_images_that_the_run_was_trained_on_are_counted_and_said_first(run, trained, tmp_path, capsys):
+    source = write(tmp_path / "clinic", both("new", 3), seed=4)
+    dataset = run.read_config().data.built.folder
+    names = {name: split.examples.filenames for name, split in open_splits(dataset).items()}
+    for split, count in (("train", 3), ("validation", 2), ("test", 1)):
+        for number, name in enumerate(names[split][:count]):
+            label = Path(name).parent.name
+            shutil.copy(trained[0] / name, source / label / f"renamed-{split}{number}.jpeg")
+    folder = score(run, source)
+    overlap = figures_of(folder)["external"]["overlap"]
+    assert overlap == {
+        "unknown": "",
+        "images": {"train": 3, "validation": 2, "test": 1},
+        "patients": overlap["patients"],
+    }
+    said = "This model was made from 5 of the 12 images (of its dataset: 3 in train, 2 in validation, 1 in test)"
+    printed = capsys.readouterr().out
+    assert printed.index("12 images to score, all images of the source") < printed.index(said) < printed.index("auroc")
+    assert said in text_of(folder)
+    assert text_of(folder).index(said) < text_of(folder).index("Figures")
+
+
+def test_new_images_are_said_to_be_new_and_raise_no_warning(run, tmp_path, capsys):
+    folder = score(run, write(tmp_path / "clinic", both("new", 3), seed=5))
+    sentence = "None of the 6 images is, byte for byte, in the dataset that the run was trained on."
+    assert sentence in capsys.readouterr().out
+    assert "made from" not in text_of(folder)
+
+
+@pytest.mark.parametrize("change", ["moved", "without its manifest", "another"])
+def test_a_training_dataset_that_cannot_be_compared_is_said(run, tmp_path, capsys, change):
+    dataset = Path(shutil.copytree(run.read_config().data.built.folder, tmp_path / "copy/gray_32/1.0.0"))
+    content = json.loads(run.config.read_text())
+    content["data"]["dataset"] = str(dataset)
+    run.config.write_text(json.dumps(content))
+    manifest = dataset / "manifest.sha256"
+    if change == "moved":
+        dataset.rename(tmp_path / "elsewhere")
+    elif change == "without its manifest":
+        manifest.unlink()
+    else:
+        manifest.write_text(manifest.read_text().replace("train/", "other/"))
+    folder = score(run, write(tmp_path / "clinic", both("x", 2), seed=6))
+    unknown = figures_of(folder)["external"]["overlap"]["unknown"]
+    words = {"moved": "not where it was", "another": "replaced by another"}.get(change, "is gone or damaged")
+    assert words in unknown
+    said = f"It is not known how many of the 4 images the run was trained on: {unknown}"
+    assert said in capsys.readouterr().out
+    assert said in text_of(folder)
+
+
+def test_patients_of_the_same_identifier_are_counted_where_tables_tell_them(run, tmp_path):
+    """The run's own patients are unknown here; one dataset is given a table instead."""
+    rows = [(name, Path(name).parent.name) for name in both("x", 6)]
+    source = write(tmp_path / "own", [name for name, _ in rows], seed=7)
+    lines = [f"{name},{label},mrn{number}" for number, (name, label) in enumerate(rows)]
+    (source / "labels.csv").write_text("\n".join(["path,label,patient", *lines]) + "\n")
+    content, data = json.loads(run.config.read_text()), run.read_config().data
+    content["data"]["dataset"] = str(prepare(source / "labels.csv", 32, data.data_dir))
+    run.config.write_text(json.dumps(content))
+    metrics = figures_of(run)
+    metrics["dataset"]["manifest_sha256"] = None  # of the dataset before
+    run.metrics.write_text(json.dumps(metrics))
+    other, known = write(tmp_path / "later", both("y", 2), seed=8), ("mrn0", "z1", "z2", "z3")
+    lines = [f"{name},{Path(name).parent.name},{patient}" for name, patient in zip(both("y", 2), known, strict=True)]
+    (other / "labels.csv").write_text("\n".join(["path,label,patient", *lines]) + "\n")
+    folder = score(run, other / "labels.csv")
+    overlap = figures_of(folder)["external"]["overlap"]
+    assert sum(overlap["patients"].values()) == 1
+    assert not any(overlap["images"].values())
+    assert "Patients of other images have the same identifier" in text_of(folder)
+
+
+def test_only_the_test_split_of_a_source_is_scored_if_it_has_one(run, tmp_path, capsys):
+    source = write(tmp_path / "other", [*both("x", 4, "train/"), *both("y", 2, "test/")], seed=9)
+    folder = score(run, source)
+    table = read_csv(folder.predictions)["external"]
+    assert all(name.startswith("test/") for name in table.filenames)
+    assert figures_of(folder)["external"]["scored"] == "test"
+    assert "4 images to score, the test split of the source" in capsys.readouterr().out
+    assert "the images of its test split" in text_of(folder)
+
+
+def test_a_source_with_a_test_folder_alone_can_be_scored(run, tmp_path):
+    folder = score(run, write(tmp_path / "only", both("y", 2, "test/"), seed=10))
+    assert figures_of(folder)["splits"]["external"]["n"] == 4
+
+
+def test_images_of_one_class_are_scored_without_the_figures_that_need_both(run, tmp_path, capsys):
+    source = write(tmp_path / "ill", both("x", 3), seed=11)
+    folder = score(run, source)
+    assert (folder.plots / "roc_external.png").exists()
+    shutil.rmtree(source / "NORMAL")
+    (source / "labels.csv").write_text("path,label\n" + "".join(f"PNEUMONIA/x{i}.jpeg,1\n" for i in range(3)))
+    folder = score(run, source / "labels.csv")
+    figures = figures_of(folder)["splits"]["external"]
+    assert figures["auroc"] is None
+    assert figures["specificity"] is None
+    assert figures["sensitivity"] is not None
+    said = "The external images are of one class, so the figures that need both are left out"
+    assert said in capsys.readouterr().out
+    assert said in text_of(folder)
+
+
+def test_plots_of_an_earlier_evaluation_do_not_stay(run, tmp_path):
+    table = write(tmp_path / "some", both("x", 3), seed=12) / "labels.csv"
+    for labels in ("010101", "111111"):
+        rows = zip(both("x", 3), labels, strict=True)
+        table.write_text("path,label\n" + "".join(f"{name},{label}\n" for name, label in rows))
+        folder = score(run, table)
+        assert (folder.plots / "roc_external.png").exists() == ("0" in labels)
+
+
+def test_one_patient_has_no_intervals_and_it_is_said(run, tmp_path, capsys):
+    """Of a folder for each patient, with one of them."""
+    folder = score(
+        run,
+        write(
+            tmp_path / "anna",
+            [f"{label}/person7_virus_{i}.jpeg" for i, label in enumerate(("NORMAL", "PNEUMONIA"))],
+            seed=13,
+        ),
+        yes=True,
+    )
+    assert figures_of(folder)["splits"]["external"]["n"] == 2
+
+
+def test_the_report_is_about_the_other_source_with_the_runs_own_figures_beside(run, tmp_path, capsys):
+    folder = score(run, write(tmp_path / "clinic", both("x", 3), seed=14))
+    own, text = figures_of(run)["splits"]["test"], text_of(folder)
+    assert "Pneumonia on chest X-rays" in text
+    for wrong in (
+        "There is no test split",
+        "split off",
+        "official test folder",
+        "paediatric chest X-rays \u00b7",
+        "source images",
+    ):
+        assert wrong not in text
+    assert "another source than the run was trained on: all of its images" in text
+    assert f"On the test images of its own source it had AUROC {own['auroc']:.3f}" in text
+    assert "own test" in text
+    assert "On 6 external images of unknown patients" in text
+    assert "6 of 6 images tell no patient, so the intervals count images" in text
+    printed = capsys.readouterr().out
+    assert f"own test (n={own['n']})" in printed
+    assert "over images (patients unknown)" in printed
+
+
+def test_flags_that_would_not_be_obeyed_are_refused(run):
+    with pytest.raises(InputError, match="--split test is of the run's own dataset; leave --split or --source out"):
+        Evaluate(run_folder=run.path, source=Path("clinic"), split="test")
+    with pytest.raises(InputError, match="are about --source"):
+        Evaluate(run_folder=run.path, yes=True)
+
+
+def test_what_needs_a_decision_is_asked_before_anything_is_scored(run, tmp_path):
+    source = write(tmp_path / "odd", [*both("x", 2, "ward1/"), *both("y", 2, "ward2/")], seed=15)
+    with pytest.raises(InputError, match="ward1"):
+        score(run, source)
+    assert not list(run.path.glob("evaluation-*"))
+    assert figures_of(score(run, source, yes=True))["splits"]["external"]["n"] == 8
