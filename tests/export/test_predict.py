@@ -323,3 +323,58 @@ def test_a_reader_that_stops_early_ends_the_command_quietly(exported, jpegs, tmp
     )
     assert done.stdout.strip() == "0"
     assert "Traceback" not in done.stderr
+
+
+def test_what_a_header_says_against_the_image_is_told_with_the_answer(exported, tmp_path, pictures, capsys):
+    pytest.importorskip("pydicom", reason="needs the dicom extra")
+    pixels = cv2.normalize(pictures(1, 64)[0], None, 0, 255, cv2.NORM_MINMAX)
+    (tmp_path / "hand.dcm").write_bytes(dicom(pixels, Modality="CR", BodyPartExamined="HAND", PatientAge="047Y"))
+    (tmp_path / "chest.dcm").write_bytes(dicom(pixels, Modality="DX", BodyPartExamined="CHEST", ViewPosition="PA"))
+    names = tmp_path / "hand.dcm", tmp_path / "chest.dcm"
+    run(exported / "model.onnx", *names, json=tmp_path / "out.jsonl", csv=tmp_path / "out.csv")
+    hand, chest = rows(tmp_path / "out.jsonl")
+    assert hand["reasons"] == ["body part HAND is not the chest", "patient is 47 years old"]
+    assert hand["probability"] == chest["probability"]
+    assert chest["reasons"] == []
+    assert "body part HAND is not the chest; patient is 47 years old" in (tmp_path / "out.csv").read_text()
+    assert Classifier(exported / "model.onnx").predict_file(names[0]).reasons == tuple(hand["reasons"])
+    capsys.readouterr()
+    run(exported / "model.onnx", *names)
+    assert "hand.dcm  (body part HAND is not the chest" in capsys.readouterr().out
+
+
+def test_a_dark_picture_is_pointed_out(exported, tmp_path, pictures):
+    dark = pictures(1, 64)[0] // 16
+    cv2.imwrite(str(tmp_path / "dark.png"), dark)
+    run(exported / "model.onnx", tmp_path / "dark.png", json=tmp_path / "out.jsonl")
+    (row,) = rows(tmp_path / "out.jsonl")
+    assert "unusually dark" in row["reasons"][0]
+    assert row["decision"] in ("NORMAL", "PNEUMONIA")
+
+
+def test_the_same_reason_is_given_once_with_its_count(exported, tmp_path, capsys):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes(b"no image")
+    (folder / "z.png").touch()
+    (folder / "notes.txt").write_text("hello")
+    assert run(exported / "model.onnx", folder) == 2
+    said = capsys.readouterr().err
+    assert said.index("(3 such)") < said.index("the file is empty")
+    assert "none of 4 images could be read" in said
+
+
+def test_images_are_known_by_content_and_others_are_counted(exported, jpegs, tmp_path, capsys):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    data = next(jpegs.rglob("*.jpeg")).read_bytes()
+    for name in ("a.jfif", "scan", "b.JPG", "c.dat"):
+        (folder / name).write_bytes(data)
+    (folder / "notes.txt").write_text("hello")
+    (folder / "bitmap.bmp").write_bytes(cv2.imencode(".bmp", np.eye(64, dtype=np.uint8))[1].tobytes())
+    run(exported / "model.onnx", folder, json=tmp_path / "out.jsonl")
+    assert len(rows(tmp_path / "out.jsonl")) == 4
+    said = capsys.readouterr().err
+    assert "1 file (not an image)" in said
+    assert "BMP images, which are not read" in said
