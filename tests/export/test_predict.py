@@ -19,7 +19,7 @@ from export.graph import convert
 from export.inference.classifier import ModelFileError
 from export.predict import Predict, predict
 from image_files import dicom, png
-from pneumo_tfds.decode import decode
+from pneumo_tfds.decode import decode, resize
 from pneumo_tfds.program.errors import InputError
 
 BLOCKER = """
@@ -184,6 +184,57 @@ def test_overlays_are_written_for_every_image(exported, jpegs, tmp_path):
     assert len(written) == 13
     assert {path.name for path in written} >= {"0.jpeg.heatmap.png", "1.jpeg.heatmap.png", "1.jpeg-2.heatmap.png"}
     assert cv2.imread(str(written[0])).shape == (512, 512, 3)
+
+
+@pytest.mark.parametrize("framing", ["crop", "pad"])
+def test_prediction_sees_the_pixels_of_the_dataset(exported_as, framing, tmp_path):
+    run_folder = exported_as(framing)
+    classifier = Classifier(run_folder / "model.onnx")
+    assert (classifier.metadata.framing, classifier.metadata.version) == (framing, 2)
+    drawn = cv2.resize(np.random.default_rng(4).integers(0, 256, (6, 9), np.uint8), (500, 300))
+    cv2.imwrite(str(tmp_path / "wide.jpeg"), drawn)
+    data = (tmp_path / "wide.jpeg").read_bytes()
+    expected = classifier.predict(decode(data, 48, framing=framing)[np.newaxis])[0].probability
+    assert run(run_folder / "model.onnx", tmp_path / "wide.jpeg", json=tmp_path / "out.jsonl") == 0
+    assert rows(tmp_path / "out.jsonl")[0]["probability"] == pytest.approx(expected, abs=1e-8)
+    assert classifier.predict_file(tmp_path / "wide.jpeg").probability == expected
+    assert expected != classifier.predict(decode(data, 48)[np.newaxis])[0].probability
+    assert run(run_folder / "model.onnx", golden=run_folder / "golden.npz") == 0
+
+
+def test_overlays_show_the_whole_picture(exported_as, tmp_path):
+    cv2.imwrite(str(tmp_path / "wide.png"), cv2.resize(np.arange(20, 220, 10, np.uint8).reshape(4, 5), (1000, 600)))
+    run(exported_as("crop") / "model.onnx", tmp_path / "wide.png", heatmap=tmp_path / "maps")
+    assert cv2.imread(str(tmp_path / "maps" / "wide.png.heatmap.png")).shape == (307, 512, 3)
+
+
+@pytest.mark.parametrize(("width", "height"), [(300, 200), (200, 300), (128, 128), (400, 100)])
+@pytest.mark.parametrize("framing", ["squeeze", "crop", "pad"])
+def test_the_heat_map_lies_over_the_place_that_the_model_saw(framing, width, height):
+    """A bright spot in a picture is found in the model's square, and its heat goes back to where the spot was."""
+    from export.inference.outputs import overlay
+
+    row, column = int(0.45 * height), int(0.55 * width)
+    picture = np.full((height, width), 40, np.uint8)
+    picture[row - 6 : row + 6, column - 6 : column + 6] = 250
+    square = resize(picture, 64, framing)[:, :, 0]
+    heat = np.where(square > 140, 5.0, -1.0).astype(np.float32)
+    assert (heat > 0).any()
+    coloured = overlay(picture, heat, max(width, height), framing)
+    assert coloured.shape == (height, width, 3)
+    rows_of, columns_of = np.nonzero(np.ptp(coloured, axis=2) > 20)
+    cell = max(width, height) / 64
+    assert np.abs(rows_of.mean() - row) < 1 + cell
+    assert np.abs(columns_of.mean() - column) < 1 + cell
+
+
+def test_what_the_crop_cut_off_is_darkened():
+    from export.inference.outputs import overlay
+
+    coloured = overlay(np.full((100, 200), 80, np.uint8), np.full((4, 4), -1, np.float32), 200, "crop")
+    assert (coloured[:, 50:150] == 80).all()
+    assert (coloured[:, :50] == 40).all()
+    assert (coloured[:, 150:] == 40).all()
 
 
 def test_overlay_colours_only_evidence_for_pneumonia():
