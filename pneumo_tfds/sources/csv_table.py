@@ -72,7 +72,7 @@ def read_rows(text: str, where: str) -> tuple[list[str], list[tuple[int, dict[st
             for row in reader
         ]
     except csv.Error as error:
-        line = reader.line_num + skipped
+        line = reader.line_num + skipped + 1
         raise InputError(f"{where}, line {line}: cannot be read as a CSV; check the quotes there") from error
     if repeated := [column for column, count in Counter(columns).items() if column and count > 1]:
         raise InputError(f"{where}: has the column {repeated[0]!r} twice; keep one")
@@ -206,7 +206,7 @@ def _read_row(
     split = split_of(cells.get("split", ""))
     if cells.get("split") and not split:
         raise InputError(
-            f"unknown split {cells['split']!r} in the column {chosen['split']}; use train, val, test or leave it empty, "
+            f"unknown split {cells['split']!r} in the column {chosen['split']}; use train, val, test or nothing, "
             "or rename the column"
         )
     subtype = cells.get("subtype", "").lower()

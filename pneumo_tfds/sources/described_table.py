@@ -63,7 +63,7 @@ def read_described(
             continue
         split = _split(row, table, f"{where}, line {line}")
         patient = normal_identifier(_fill(table.patient, row))
-        one = Labelled(file, label, split, patient, "", f"{table.file}: {what}")
+        one = Labelled(file, label, split, patient, "", f"{where.rpartition('/')[2]}: {what}")
         if found.setdefault(file.name, one).label != label:
             disagreeing.add(file.name)
     for name in left_out.keys() & found.keys():
@@ -139,7 +139,7 @@ def _label(row: Row, rules: Rules) -> tuple[str, str]:
         if not found and unsure:
             word = {"positive": LABELS[1], "negative": LABELS[0]}.get(rules.uncertain, "")
             return word, f"{unsure[0]} is uncertain (-1); see --uncertain" if not word else f"{unsure[0]} is uncertain"
-        reason = f"neither {classes.in_words()} is marked"
+        reason = "no finding of either class is marked"
     if len(found) > 1:
         return "", "findings of both classes"
     return found.popitem() if found else ("", reason)

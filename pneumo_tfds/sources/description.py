@@ -185,14 +185,14 @@ def choose_description(layout: str) -> Description:
 
 def recognise(files: Sequence[File], images: Sequence[File]) -> list[Description]:
     """Return the known data sets that the files of a source look like."""
-    return [description for description in known_descriptions().values() if _is_like(description, files, images)]
-
-
-def _is_like(description: Description, files: Iterable[File], images: Sequence[File]) -> bool:
-    if not (description.recognised_by_files or description.recognised_by_folders or description.recognised_by_names):
-        return False
     names = {file.name.rpartition("/")[2] for file in files}
     folders = {f"/{file.name.rpartition('/')[0]}" for file in images}
+    return [one for one in known_descriptions().values() if _is_like(one, names, folders, images)]
+
+
+def _is_like(description: Description, names: set[str], folders: set[str], images: Sequence[File]) -> bool:
+    if not (description.recognised_by_files or description.recognised_by_folders or description.recognised_by_names):
+        return False
     return (
         all(fnmatch.filter(names, pattern) for pattern in description.recognised_by_files)
         and all(any(folder.endswith(f"/{end}") for folder in folders) for end in description.recognised_by_folders)

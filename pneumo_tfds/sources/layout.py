@@ -87,14 +87,17 @@ def _below_labels(files: Iterable[File], sets: set[Folders], classes: ClassWords
     neighbours: Counter[str] = Counter()
     for file in files:
         folders = folders_of(file)
-        depth = next((depth for depth in range(len(folders) + 1) if folders[:depth] in sets), None)
-        if depth is None:
-            elsewhere[_why_in_no_set(folders, classes)].append(file.name)
-        elif depth == len(folders):
-            elsewhere["beside the folders of the classes, in none of them"].append(file.name)
-        elif label := classes.label_of(folders[depth]):
+        depths = [depth for depth in range(len(folders) + 1) if folders[:depth] in sets]
+        depth = next((depth for depth in depths if classes.label_of("".join(folders[depth : depth + 1]))), None)
+        if depth is not None:
+            label = classes.label_of(folders[depth])
             found.append(InClass(file, label, folders[:depth], folders[depth], folders[depth + 1 :]))
+        elif not depths:
+            elsewhere[_why_in_no_set(folders, classes)].append(file.name)
+        elif depths[0] == len(folders):
+            elsewhere["beside the folders of the classes, in none of them"].append(file.name)
         else:
+            depth = depths[0]
             folder = "/".join(folders[: depth + 1])
             elsewhere[f"in the folder {folder}, which is no class"].append(file.name)
             if not words.is_mask(folders[depth]):
@@ -157,13 +160,11 @@ def _telling_folders(files: Sequence[File]) -> Counter[str]:
 
 def _without_masks(found: list[InClass], notes: SurveyNotes) -> list[InClass]:
     """Leave out what folders or file names call masks, if anything else is there: `masks/NORMAL`, `1_mask.png`."""
-    others = [one for one in found if not _is_mask(one)]
-    if not others:
+    masks = {one.file.name for one in found if _is_mask(one)}
+    if not masks or len(masks) == len(found):
         return found
-    masks = [one.file.name for one in found if _is_mask(one)]
-    if masks:
-        notes.leave_out("masks or the like, by the name of folder or file", masks)
-    return others
+    notes.leave_out("masks or the like, by the name of folder or file", sorted(masks))
+    return [one for one in found if one.file.name not in masks]
 
 
 def _is_mask(one: InClass) -> bool:

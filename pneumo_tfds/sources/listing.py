@@ -5,13 +5,14 @@ from __future__ import annotations
 import fnmatch
 import functools
 import os
+import posixpath
 import stat
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from pneumo_tfds.decode.headers import HEAD_BYTES, format_of
@@ -122,18 +123,19 @@ def images_among(files: Iterable[File], reader: NamedReader, notes: SurveyNotes)
 
 def reason_to_leave_out(file: File, reader: NamedReader) -> str:
     """Return why a file is no image; empty if it is one."""
-    path = PurePosixPath(file.name)
-    if path.name.startswith("._") or "__MACOSX" in path.parts or path.name in _SYSTEM_FILES:
+    parts = file.name.split("/")
+    base = parts[-1]
+    if base.startswith("._") or "__MACOSX" in parts or base in _SYSTEM_FILES:
         return "left by an operating system"
-    if any(part.startswith(".") for part in path.parts):
+    if any(part.startswith(".") and part not in (".", "..") for part in parts):
         return "hidden"
     if not is_printable(file.name):
         return "control characters or no Unicode in its name"
-    if path.name.upper() == "DICOMDIR":
+    if base.upper() == "DICOMDIR":
         return "a list of DICOM files"
     if file.size == NO_FILE:
         return "a broken link, or no ordinary file"
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    if posixpath.splitext(base)[1].lower() in IMAGE_SUFFIXES:
         return ""
     head = reader.read_name(file.name, HEAD_BYTES) if file.size else b""
     if format_of(head):

@@ -8,11 +8,11 @@ for one cost nothing; one child taken for two can be in training and in validati
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources import words
@@ -67,10 +67,10 @@ def identify(name: str, label: str) -> tuple[str, str]:
         The patient, such as `person12`, `NORMAL2-IM-115`, `patient7422`, or `file:<name>` if the name tells none, and
         the subtype: `normal`, `bacteria`, `virus` or `unknown`.
     """
-    path = PurePosixPath(name)
+    stem = posixpath.splitext(posixpath.basename(name))[0]
     default = "normal" if label == "NORMAL" else "unknown"
     for pattern, made in _PATTERNS:
-        if match := pattern.search(path.stem):
+        if match := pattern.search(stem):
             parts = match.groupdict()
             patient = made.format(number=int(parts["number"]), series=(parts.get("series") or "").upper())
             return patient, (parts.get("subtype") or default).lower()
@@ -79,9 +79,8 @@ def identify(name: str, label: str) -> tuple[str, str]:
 
 def unknown(name: str) -> str:
     """Return the patient of a file of which nothing tells one; copies of one name, ` (1)` and the like, share it."""
-    path = PurePosixPath(name)
-    stem = _COPY.sub("", path.stem)
-    return f"{UNKNOWN_PATIENT}{name if stem == path.stem else path.with_name(stem + path.suffix).as_posix()}"
+    path, suffix = posixpath.splitext(name)
+    return f"{UNKNOWN_PATIENT}{_COPY.sub('', path)}{suffix}"
 
 
 def is_unknown(patient: str) -> bool:
@@ -133,7 +132,8 @@ def decide(images: Sequence[Image], told: Sequence[Told], notes: SurveyNotes) ->
     rules: dict[str, str] = {}
     for place in told:
         if place.certain:
-            _add_certain(patients, rules, Told(place.rule, _believed(place, images, notes)), notes)
+            believed = _believed(place, images, notes, other=patients)
+            _add_certain(patients, rules, Told(place.rule, believed), notes)
     by_name = {image.name: _by_name(image) for image in images}
     for place in (*(place for place in told if not place.certain), Told("file name", by_name)):
         rest = [image for image in images if image.name not in patients]
@@ -165,11 +165,11 @@ def _add_certain(patients: dict[str, str], rules: dict[str, str], place: Told, n
     for group in together.values():
         joined = {_first(patient, one_of) for patient in group}
         one_of.update(dict.fromkeys(joined - {min(joined)}, min(joined)))
-    if one_of:
+    several = [identifier for identifier, group in together.items() if len(group) > 1]
+    if several:
         notes.warn(
-            f"{place.rule} and {next(iter(rules.values()))} disagree about who is whom, for "
-            f"{counted(len(one_of), 'patient')} such as {min(one_of)}; whoever is one patient in either of them is "
-            "kept together"
+            f"{counted(len(several), 'patient')} by the {place.rule}{_shown(min(several))} are several by the "
+            f"{next(iter(rules.values()))}; whoever is one patient in either of them is kept together"
         )
     for name in patients:
         patients[name] = _first(patients[name], one_of)
@@ -194,11 +194,18 @@ def _known_as(place: Told, patients: Mapping[str, str]) -> dict[str, set[str]]:
     return dict(known)
 
 
-def _believed(place: Told, images: Sequence[Image], notes: SurveyNotes) -> dict[str, str]:
-    """Return what a place tells of `images`, without an identifier that most of them share; ask where that is odd."""
+def _believed(
+    place: Told, images: Sequence[Image], notes: SurveyNotes, other: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return what a place tells of `images`, without an identifier that most of them share; ask where that is odd.
+
+    `other` is what a better place told; where that tells all, an odd place is not asked about and not believed.
+    """
     asked = (image.name for image in images)
     told = {name: patient for name in asked if (patient := place.patients.get(name, ""))}
     counts = Counter(told.values())
+    if other and other.keys() >= told.keys() and len(told) > MANY_IMAGES * len(counts):
+        return {}
     for patient, count in counts.most_common(1):
         if count > MOST * len(images) and (len(images) >= ENOUGH or count == len(images) > 1):
             notes.ask(
@@ -216,7 +223,7 @@ def _believed(place: Told, images: Sequence[Image], notes: SurveyNotes) -> dict[
 
 
 def _shown(patient: str) -> str:
-    return "" if patient.startswith(HEADER_PATIENT) else f", such as {patient!r}"
+    return "" if patient.startswith(HEADER_PATIENT) else f" ({patient!r})"
 
 
 def _ask_about_single_images(

@@ -178,6 +178,7 @@ def _read_table(
     notes: SurveyNotes,
 ) -> list[Labelled]:
     files, images = indices
+    notes.was_read(name)
     find = images.anywhere if table.anywhere else images.below(name.rpartition("/")[0])
     rules = described_table.Rules(table, classes, options.uncertain or description.uncertain)
     rows = described_table.read_described(text, name, rules, find, notes)
@@ -193,6 +194,7 @@ def _with_split_lists(
         for file in index.named(pattern)[:1]:
             names = described_table.read_split_list(csv_table.decode_text(reader.read_name(file.name), file.name))
             split_by_name.update(dict.fromkeys(names, split))
+            notes.was_read(file.name)
     if table.lists and not split_by_name:
         listed = " and ".join(table.lists.values())
         notes.warn(f"the official split is not there ({listed}); a test set is split off by patient")
@@ -245,11 +247,10 @@ def _finish(
     unfit = leave_out_unfit(facts, notes)
     kept = {one.file.name: one for one in labelled if one.file.name not in unfit}
     images = [_image(one) for _, one in sorted(kept.items())]
-    told = [
-        Told(rule or "folder", {name: one.patient for name, one in kept.items()}),
-        Told("DICOM header", {name: one.patient for name, one in facts.items() if name in kept}),
-        Told("folder", patient_folders(files) if from_table else {}, certain=False),
-    ]
+    listed = Told(rule or "folder", {name: one.patient for name, one in kept.items()})
+    header = Told("DICOM header", {name: one.patient for name, one in facts.items() if name in kept})
+    by_folder = Told("folder", patient_folders(files) if from_table else {}, certain=False)
+    told = [listed, header, by_folder] if from_table else [header, listed]
     images, rules = decide(images, told, notes)
     warn_of_unknown(images, notes)
     images = _with_studies(images, facts)
