@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -57,10 +57,12 @@ class Row:
     prediction: Prediction | None = None
     picture: np.ndarray | None = None
     """The whole picture to draw the heat map over, uint8 `[height, width]`; None unless it was asked for."""
+    reasons: tuple[str, ...] = ()
+    """What is unusual about the image, see `pneumo_tfds.decode.reasons`."""
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return `file`, and either `error` or `probability`, `decision` and `threshold`."""
+        """Return `file`, and either `error` or `probability`, `decision`, `threshold` and `reasons`."""
         if self.prediction is None:
             return {"file": self.file, "error": self.error}
         answer = self.prediction
@@ -69,6 +71,7 @@ class Row:
             "probability": float(f"{answer.probability:.9g}"),
             "decision": answer.decision,
             "threshold": answer.threshold,
+            "reasons": list(self.reasons),
         }
 
 
@@ -88,22 +91,25 @@ def predict_images(
     import numpy as np
 
     from pneumo_tfds.decode import decode_whole
+    from pneumo_tfds.decode.reasons import reasons_to_doubt
     from pneumo_tfds.program.parallel import ordered_map
 
-    def load(image: Image) -> tuple[np.ndarray, np.ndarray | None] | str:
+    def load(image: Image) -> Row | tuple[np.ndarray, Row]:
         try:
             data = image.read()
             pixels = classifier.decode(data, image.name)
-            return pixels, None if picture_side is None else decode_whole(data, picture_side, image.name)
+            picture = None if picture_side is None else decode_whole(data, picture_side, image.name)
+            reasons = reasons_to_doubt(data, pixels, image.name)
+            return pixels, Row(image.name, picture=picture, reasons=reasons)
         except InputError as error:
-            return str(error)
+            return Row(image.name, error=str(error))
 
-    loaded = zip((image.name for image in images), ordered_map(load, images, threads), strict=True)
+    loaded = ordered_map(load, images, threads)
     while batch := list(islice(loaded, batch_size)):
-        decoded = [found[0] for _, found in batch if not isinstance(found, str)]
+        decoded = [found[0] for found in batch if not isinstance(found, Row)]
         answers = iter(classifier.predict(np.stack(decoded)) if decoded else [])
-        for name, found in batch:
-            yield Row(name, error=found) if isinstance(found, str) else Row(name, next(answers), found[1])
+        for found in batch:
+            yield found if isinstance(found, Row) else replace(found[1], prediction=next(answers))
 
 
 def predict(command: Predict) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from export.inference.onnx_metadata import Metadata, ModelFileError
 from pneumo_tfds.decode import decode
+from pneumo_tfds.decode.reasons import reasons_to_doubt
 from pneumo_tfds.program.errors import InputError, reason_of
 
 # Errors of `run` that mean a broken file; the others may be about memory (`pneumo_tfds.program.machine_errors`).
@@ -40,6 +41,9 @@ class Prediction:
     threshold: float
     heatmap: np.ndarray | None
     """float32 [h, w] in logit units; its mean is the logit. None if the model has no heat map."""
+    reasons: tuple[str, ...] = ()
+    """What is unusual about the file, such as a DICOM header that names another body part; only of `predict_bytes` and
+    `predict_file`, as an array of pixels does not tell."""
 
 
 class Classifier:
@@ -138,7 +142,8 @@ class Classifier:
 
     def predict_bytes(self, data: bytes, name: str = "image") -> Prediction:
         """Decode and predict one encoded image (JPEG, PNG, or DICOM with the extra); raises `DecodeError`."""
-        return self.predict(self.decode(data, name)[np.newaxis])[0]
+        pixels = self.decode(data, name)
+        return replace(self.predict(pixels[np.newaxis])[0], reasons=reasons_to_doubt(data, pixels, name))
 
     def predict_file(self, path: str | os.PathLike[str]) -> Prediction:
         """Decode and predict one image file.

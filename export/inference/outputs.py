@@ -20,7 +20,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing
 
-COLUMNS = ("file", "probability", "decision", "threshold", "error")
+COLUMNS = ("file", "probability", "decision", "threshold", "reasons", "error")
 OVERLAY_SIDE = 512  # pixels, of the longer side
 UNSEEN = 0.5  # brightness of what `crop` cut off
 OVERLAY_STRENGTH = 0.45  # opacity of the colour where the evidence is strongest
@@ -57,10 +57,11 @@ class Writers(ExitStack):
         if self._json is not None:
             self._json.write(json.dumps(row, ensure_ascii=False) + "\n")
         if self._csv is not None:
-            self._csv.writerow(row)
+            self._csv.writerow({**row, "reasons": "; ".join(row.get("reasons", ()))})
         if self._json is None and self._csv is None:
             answer = "-" if "error" in row else f"{row['probability']:.4f}"
-            print(f"{answer:>6}  {row.get('decision', 'unreadable'):<10}  {row['file']}")
+            doubts = f"  ({'; '.join(row['reasons'])})" if row.get("reasons") else ""
+            print(f"{answer:>6}  {row.get('decision', 'unreadable'):<10}  {row['file']}{doubts}")
 
     def overlay(
         self,

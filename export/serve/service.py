@@ -27,6 +27,7 @@ from export.serve.batching import Batcher, BatchLimits, OverloadedError
 from export.serve.prometheus_metrics import Metrics
 from pneumo_tfds.decode import DecodeError
 from pneumo_tfds.decode.headers import format_of
+from pneumo_tfds.decode.reasons import reasons_to_doubt
 
 CLOSE = {"Connection": "close"}
 DRAIN_SECONDS = 1.0  # longest pause of a refused upload that is still read
@@ -53,6 +54,7 @@ class Answer(BaseModel):
     probability: float = Field(description="P(PNEUMONIA), 0 to 1")
     decision: str = Field(description="PNEUMONIA if the probability is at least the threshold, else NORMAL")
     threshold: float
+    reasons: list[str] = Field(description="What is unusual about the image, such as a header that names another body")
     intended_use: str
     heatmap: list[list[float]] | None = Field(None, description="[h][w], logit units; only if asked for")
 
@@ -122,6 +124,10 @@ class _Service:
     def _predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         return self.classifier.predict(np.stack(images))
 
+    def _decode(self, data: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
+        pixels = self.classifier.decode(data, "the image")
+        return pixels, reasons_to_doubt(data, pixels, "the image")
+
     async def predict(
         self, request: Request, heatmap: bool = Query(False, description="Include the heat map, if the model has one")
     ) -> Answer:
@@ -131,7 +137,7 @@ class _Service:
             raise HTTPException(415, f"the body is not a JPEG, PNG or DICOM file; {remedy}")
         loop = asyncio.get_running_loop()
         try:
-            pixels = await loop.run_in_executor(self.decoding, self.classifier.decode, data, "the image")
+            pixels, reasons = await loop.run_in_executor(self.decoding, self._decode, data)
             found = await self.batcher.submit(pixels)
         except DecodeError as error:
             raise HTTPException(422, str(error)) from error
@@ -142,6 +148,7 @@ class _Service:
             probability=found.probability,
             decision=found.decision,
             threshold=found.threshold,
+            reasons=list(reasons),
             intended_use=self.classifier.metadata.intended_use,
             heatmap=found.heatmap.tolist() if heatmap and found.heatmap is not None else None,
         )

@@ -13,6 +13,7 @@ from pneumo_tfds.audit.perceptual_hash import near_groups, perceptual_hash
 from pneumo_tfds.audit.report import Findings, report, summary
 from pneumo_tfds.decode import decode_full, resize
 from pneumo_tfds.decode.headers import read_header
+from pneumo_tfds.decode.reasons import reasons_to_doubt
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
 from pneumo_tfds.program.parallel import ordered_map
@@ -68,6 +69,7 @@ def examine(source: Source, image: Image) -> ImageFacts:
         size=len(data),
         mean=float(small.mean()),
         spread=float(small.std()),
+        unusual=reasons_to_doubt(data, small, image.name),
     )
 
 

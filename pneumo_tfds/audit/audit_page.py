@@ -57,6 +57,11 @@ def write_page(path: Path, findings: Findings, result: dict[str, Any]) -> None:
             {"reason": group.reason, "files": group.files, "pictures": _examples(findings, group)}
             for group in survey.left_out
         ],
+        unusual=[
+            {"text": "; ".join(fact.unusual), "picture": _picture(findings, fact.image)}
+            for fact in sorted(findings.facts, key=lambda fact: fact.unusual)
+            if fact.unusual
+        ][:MAX_GROUPS],
         charts=list(_charts(findings, official)),
         chart_width=50 if official else 26,
         byte_identical=_groups(findings, findings.byte_identical),

@@ -28,6 +28,8 @@ class ImageFacts:
     """Mean grey level, 0 to 255: the exposure."""
     spread: float = 0.0
     """Standard deviation of the grey levels: the contrast."""
+    unusual: tuple[str, ...] = ()
+    """What is unusual for a frontal chest X-ray, see `pneumo_tfds.decode.reasons`."""
 
 
 MEASURES: dict[str, Callable[[ImageFacts], float]] = {

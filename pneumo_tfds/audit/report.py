@@ -59,6 +59,9 @@ class Findings:
                 yield {"kind": kind, "across": "splits", "values": splits, "names": names}
 
 
+SHOWN = 10
+"""Unusual images that the command prints."""
+
 QUANTILES = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
 
 
@@ -82,6 +85,7 @@ def report(findings: Findings) -> dict[str, Any]:
         "patients": _patients(findings),
         "corrupt": [fact.image.name for fact in findings.facts if fact.error],
         "corrupt_reasons": [fact.error for fact in findings.facts if fact.error],
+        "unusual": {fact.image.name: list(fact.unusual) for fact in findings.facts if fact.unusual},
         "ignored": findings.source.ignored,
         "survey": findings.source.survey.short(),
         "byte_identical": [[image.name for image in group] for group in findings.byte_identical],
@@ -150,6 +154,11 @@ def summary(result: dict[str, Any]) -> list[str]:
     lines.append("; ".join(patient_sentences(result)))
     lines.append(f"unreadable: {len(result['corrupt'])}")
     lines.extend(f"  {reason}" for reason in result["corrupt_reasons"])
+    if result["unusual"]:
+        lines.append(f"unusual: {counted(len(result['unusual']), 'image')}")
+        lines.extend(f"  {name}: {'; '.join(texts)}" for name, texts in list(result["unusual"].items())[:SHOWN])
+        if len(result["unusual"]) > SHOWN:
+            lines.append(f"  and {len(result['unusual']) - SHOWN:,} more, which --json and --html list")
     lines.append(
         f"byte-identical: {counted(len(result['byte_identical']), 'group')}; "
         f"near-identical: {counted(len(result['near_identical']), 'group')}"

@@ -106,12 +106,19 @@ def _grey_levels(
         if not problem:
             return table, ""
         remark = f"the picture is {problem} in the file's own window, so the range of its values was taken"
-    elif int(dataset.BitsStored) <= 8 and not dataset.get("ModalityLUTSequence"):
-        signed = int(dataset.PixelRepresentation) == 1
-        whole = np.array([-128, 127] if signed else [0, (1 << int(dataset.BitsStored)) - 1], dtype=np.float64)
-        ends = modality_values(whole, dataset, name)
+    elif _eight_bits(possible, dataset):
+        bits, signed = int(dataset.BitsStored), int(dataset.PixelRepresentation)
+        ends = modality_values(np.array([0.0, (1 << bits) - 1]) - (signed << bits - 1), dataset, name)
         return scale(values, float(ends.min()), float(ends.max())), ""
     return scale(values, *content_range(values.astype(np.float32)[indices])), remark
+
+
+def _eight_bits(possible: npt.NDArray[np.float64], dataset: Dataset) -> bool:
+    """Whether a file declares at most eight bits and keeps to it; such a picture is shown as a JPEG would be."""
+    bits, signed = int(dataset.BitsStored), int(dataset.PixelRepresentation)
+    lowest = -(signed << bits - 1)
+    within = possible[0] >= lowest and possible[-1] < lowest + (1 << bits)
+    return bool(bits <= 8 and within and not dataset.get("ModalityLUTSequence"))
 
 
 def _problem(grey: npt.NDArray[np.uint8]) -> str:

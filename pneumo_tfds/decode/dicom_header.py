@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pneumo_tfds.decode.dicom_file import inflated, standing_for, value_of
+from pneumo_tfds.decode.headers import DecodeError, format_of
 
 ADULT = 18
 """Years."""
@@ -65,6 +66,8 @@ def read_facts(data: bytes, name: str = "image") -> HeaderFacts:
     Raises:
         DecodeError: these are not the bytes of a DICOM file, or pydicom is not installed.
     """
+    if format_of(data) != "DICOM":
+        raise DecodeError(f"{name}: not a DICOM file, whatever its name is; convert or remove it")
     reached = False
 
     def behind(tag: int, kind: str | None, length: int) -> bool:

@@ -87,8 +87,9 @@ def _transfer_syntax(dataset: Dataset, name: str) -> str:
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError as error:
-        kind = syntax.name if syntax.is_private is False and syntax.name != str(syntax) else f"transfer syntax {syntax}"
-        raise DecodeError(f"{name}: {kind} is not read; export the image uncompressed or as JPEG Lossless") from error
+        raise DecodeError(
+            f"{name}: the transfer syntax {syntax.name} is not read; export the image uncompressed or as JPEG Lossless"
+        ) from error
     if not ("gdcm" in decoder.available_plugins if syntax in _BY_GDCM else decoder.is_available):
         raise DecodeError(f"{name}: {syntax.name} needs a decoder that is not installed; {INSTALL}")
     return str(syntax)
@@ -109,7 +110,7 @@ def _lossy_jpeg(dataset: Dataset, name: str) -> npt.NDArray[Any]:
         with caught_lines(_DAMAGE + _CHATTER) as lines:
             values = _twelve_bits(frame, dataset)
         _check(lines, name)
-        return values
+        return _used_bits(values.astype(np.int16) if dataset.PixelRepresentation else values, dataset)
 
 
 def _twelve_bits(frame: bytes, dataset: Dataset) -> npt.NDArray[np.uint16]:

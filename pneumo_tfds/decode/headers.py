@@ -19,7 +19,7 @@ _TYPES = frozenset({b"UL", b"OB", b"UI", b"CS", b"SH", b"LO", b"DA", b"TM", b"DT
 _LONGEST_FIRST = 256
 """Bytes in the first element of a data set: a number, the name of a character set or the words of the image type."""
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_BASELINE, _PROGRESSIVE = 0xC0, frozenset({0xC2, 0xCA})
+_PROGRESSIVE = frozenset({0xC2, 0xCA})
 _START_OF_SCAN, _APP1 = 0xDA, 0xE1
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 TURNED = re.compile(rb"\x01\x12.{6}\x00[\x02-\x08]|\x12\x01.{6}[\x02-\x08]\x00", re.DOTALL)
@@ -138,15 +138,23 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 def _jpeg_header(data: bytes, name: str) -> Header:
     """Return the header if all scans that its frame needs are there."""
-    frame, turned = None, False
-    for marker, at in _jpeg_segments(data):
-        if marker in _START_OF_FRAME and frame is None:
-            frame = marker, at
-        elif marker == _APP1 and data.startswith(b"Exif", at + 4):
-            turned = turned or bool(TURNED.search(data, at, at + int.from_bytes(data[at + 2 : at + 4])))
-        elif marker == _START_OF_SCAN:
+    frame, turned, at, marker = None, False, 2, 0
+    while at + 10 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == _START_OF_SCAN:
             break
-    else:
+        if marker == 0xFF:  # fill byte
+            at += 1
+        elif marker in _WITHOUT_LENGTH:
+            at += 2
+        else:
+            end = at + 2 + (data[at + 2] << 8 | data[at + 3])
+            if marker in _START_OF_FRAME:
+                frame = frame or (marker, at)
+            elif marker == _APP1 and data.startswith(b"Exif", at + 4):
+                turned = turned or bool(TURNED.search(data, at, end))
+            at = end
+    if marker != _START_OF_SCAN:
         raise DecodeError(f"{name}: the JPEG is damaged or truncated; copy it again or remove it")
     if frame is None:
         raise DecodeError(f"{name}: the JPEG is damaged, it declares no size; copy it again or remove it")
@@ -154,28 +162,12 @@ def _jpeg_header(data: bytes, name: str) -> Header:
     bits, height, width, components = struct.unpack(">BHHB", data[position + 4 : position + 10])
     if data.rfind(b"\xff\xd9") < at:
         raise DecodeError(f"{name}: the JPEG is truncated; copy it again or remove it")
-    # A baseline file of one component has one scan, and so have nearly all X-rays. Only the others are searched for
-    # scans, because searching a file takes a tenth of the time of decoding it.
-    if not (kind == _BASELINE and components == 1):
+    # A file that is not progressive and has all components in its first scan has no other, and so have nearly all
+    # X-rays. Only the others are searched for scans, because that takes a tenth of the time of decoding.
+    if kind in _PROGRESSIVE or data[at + 4] != components:
         _check_scans(data, kind, position, at, name)
     check_size(width, height, name)
     return Header("JPEG", width, height, bits, False, components, turned)
-
-
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield marker and position of each segment, up to the first scan or the first bytes that are no segment."""
-    position = 2
-    while position + 10 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
-        elif marker in _WITHOUT_LENGTH:
-            position += 2
-        else:
-            yield marker, position
-            if marker == _START_OF_SCAN:
-                return
-            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
 
 
 def _check_scans(data: bytes, kind: int, frame: int, position: int, name: str) -> None:

@@ -6,6 +6,8 @@ from its caller, and simplejpeg (the same libjpeg-turbo, the same pixels) raises
 
 from __future__ import annotations
 
+import re
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +23,10 @@ _REDUCED = {
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
 
-_HARMLESS = "Invalid SOS parameters for sequential JPEG"
-"""A warning of libjpeg about numbers that it then ignores."""
+_HARMLESS = re.compile(
+    "Invalid SOS parameters for sequential JPEG|Corrupt JPEG data: [1-3] extraneous bytes before marker 0xd9"
+)
+"""Warnings of libjpeg about numbers that it then ignores, and about a file that was padded to a multiple of 4 bytes."""
 
 _UNSUPPORTED = ("Unsupported JPEG process", "Unsupported JPEG data precision", "Sorry, arithmetic coding")
 
@@ -50,7 +54,7 @@ def _strict(data: bytes, colours: str, height: int, width: int, name: str) -> np
         try:
             image = simplejpeg.decode_jpeg(data, colours, min_height=height, min_width=width)
         except ValueError as error:
-            if str(error) != _HARMLESS:
+            if not _HARMLESS.fullmatch(str(error)):
                 raise
             image = simplejpeg.decode_jpeg(data, colours, min_height=height, min_width=width, strict=False)
     except ValueError as error:

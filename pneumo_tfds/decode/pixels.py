@@ -65,7 +65,7 @@ def decode_full(
         grey = decode_jpeg(data, header, scale, name)
     else:
         grey = to_eight_bits(decode_png(data, header, name))
-    low, high = int(grey.min()), int(grey.max())
+    low, high = (int(level) for level in cv2.minMaxLoc(grey)[:2])
     if low == high:
         raise DecodeError(f"{name}: holds no picture, all pixels have the same value; replace or remove the file")
     if has_two_levels(grey, low, high):

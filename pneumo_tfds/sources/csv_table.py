@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources.description import TableDescription, Uncertain
+from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.inventory import LABELS, SUBTYPES
-from pneumo_tfds.sources.layout import ClassWords
 from pneumo_tfds.sources.listing import File, Labelled, is_printable
 from pneumo_tfds.sources.patients import normal_identifier
-from pneumo_tfds.sources.survey import SurveyNotes
-from pneumo_tfds.sources.words import split_of, words_of
+from pneumo_tfds.sources.survey import SurveyNotes, listed
+from pneumo_tfds.sources.words import set_of, split_of, words_of
 
 Row = Mapping[str, str]
 
@@ -30,8 +30,27 @@ ROLES = {
 }
 """What a column can be, and its usual names; the first is ours. `patientId` and `Patient ID` are `patient_id` too."""
 
-_TRUE, _UNSURE = re.compile(r"\+?1(\.0*)?"), re.compile(r"-1(\.0*)?")
+_IDENTIFIER_WORDS = set_of(
+    "accession anon anonymised anonymized case code hash id ids key mrn name no nr number patient person pseudonym "
+    "record study subject uid uuid"
+)
+_MEASURES = set_of("age birth date gender height pixels rows columns sex size time weight width year")
+_SPLIT_COLUMN = re.compile("(folds?|partition|splits?|subset)$")
+
 _BINARY = {"0": LABELS[0], "1": LABELS[1]}
+_WHOLE = re.compile(r"([0-9]+)(\.0*)?")
+
+SHOWN = 8
+"""Labels that a message lists."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The images that a table lists."""
+
+    images: tuple[Labelled, ...]
+    patient: str = ""
+    """The column of the patient; empty if there is none."""
 
 
 def read_rows(text: str, where: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
@@ -40,19 +59,22 @@ def read_rows(text: str, where: str) -> tuple[list[str], list[tuple[int, dict[st
     Raises:
         InputError: the text is no table.
     """
-    first = text.partition("\n")[0]
+    lines = text.splitlines(keepends=True)
+    skipped = 1 if lines and re.fullmatch(r"sep=.\s*", lines[0]) else 0  # written by Excel
+    first = lines[skipped] if lines[skipped:] else ""
     separator = max(",;\t", key=first.count)
+    reader = csv.DictReader(lines[skipped:], delimiter=separator)
     try:
-        reader = csv.DictReader(text.splitlines(keepends=True), delimiter=separator)
         columns = [column.strip() for column in reader.fieldnames or ()]
         reader.fieldnames = columns
         rows = [
-            (reader.line_num, {column: (cell or "").strip() for column, cell in row.items() if column})
+            (reader.line_num + skipped, {column: (cell or "").strip() for column, cell in row.items() if column})
             for row in reader
         ]
     except csv.Error as error:
-        raise InputError(f"{where}: cannot be read as a CSV ({error})") from error
-    if repeated := [column for column, count in Counter(columns).items() if count > 1]:
+        line = reader.line_num + skipped + 1
+        raise InputError(f"{where}, line {line}: cannot be read as a CSV; check the quotes there") from error
+    if repeated := [column for column, count in Counter(columns).items() if column and count > 1]:
         raise InputError(f"{where}: has the column {repeated[0]!r} twice; keep one")
     return columns, rows
 
@@ -88,7 +110,7 @@ def lists_images(columns: Sequence[str]) -> bool:
 
 def read_table(
     text: str, where: str, find: Callable[[str], File | None], classes: ClassWords, notes: SurveyNotes
-) -> list[Labelled]:
+) -> Table:
     """Read a table whose columns have usual names.
 
     Args:
@@ -104,18 +126,27 @@ def read_table(
     """
     columns, rows = read_rows(text, where)
     chosen = _choose(columns, where)
-    _note_unused(columns, chosen, notes)
-    listed: dict[str, Labelled] = {}
+    _tell_columns(columns, rows, chosen, notes)
+    found: dict[str, Labelled] = {}
     for line, row in rows:
         try:
             if one := _read_row(row, chosen, find, classes, notes):
-                if one.file.name in listed:
+                if one.file.name in found:
                     raise InputError(f"{one.file.name} is listed twice; keep one line")
-                listed[one.file.name] = one
+                found[one.file.name] = one
+        except UnknownLabel as error:
+            labels = Counter(row[chosen["label"]] or "empty" for _, row in rows)
+            raise InputError(
+                f"{where}, line {line}: {error}; the column {chosen['label']} holds {listed(labels, SHOWN, 'row')}"
+            ) from error
         except InputError as error:
             raise InputError(f"{where}, line {line}: {error}") from error
-    _ask_about_empty(listed, chosen, where, notes)
-    return sorted(listed.values(), key=lambda one: one.file.name)
+    _ask_about_empty(found, chosen, where, notes)
+    return Table(tuple(sorted(found.values(), key=lambda one: one.file.name)), chosen.get("patient", ""))
+
+
+class UnknownLabel(InputError):
+    """A label means neither class."""
 
 
 def _choose(columns: Sequence[str], where: str) -> dict[str, str]:
@@ -124,7 +155,7 @@ def _choose(columns: Sequence[str], where: str) -> dict[str, str]:
         if not roles[role]:
             raise InputError(
                 f"{where}: needs a first line with the columns path,label[,patient][,split]; found "
-                f"{', '.join(columns) or 'nothing'}; rename the column that holds the {role}"
+                f"{', '.join(columns[:20]) or 'nothing'}; rename the column that holds the {role}"
             )
     for role, found in roles.items():
         if len(found) > 1:
@@ -134,18 +165,34 @@ def _choose(columns: Sequence[str], where: str) -> dict[str, str]:
     return {role: found[0] for role, found in roles.items() if found}
 
 
-def _note_unused(columns: Sequence[str], chosen: dict[str, str], notes: SurveyNotes) -> None:
+def _tell_columns(
+    columns: Sequence[str], rows: Sequence[tuple[int, Row]], chosen: dict[str, str], notes: SurveyNotes
+) -> None:
+    """Tell which column is what; ask about columns that may tell patient or split and are not read."""
     unused = [column for column in columns if column and column not in chosen.values()]
-    telling = [column for column in unused if {"patient", "subject", "person"} & set(words_of(column))]
-    telling = [column for column in telling if not {"age", "sex", "gender", "birth", "weight"} & set(words_of(column))]
+    split = [column for column in unused if any(_SPLIT_COLUMN.search(word) for word in words_of(column))]
+    roles = ", ".join(role if role == column.lower() else f"{column} as {role}" for role, column in chosen.items())
+    notes.tell(f"columns read: {roles}; not read: {', '.join(unused) or 'none'}")
+    others = [column for column in unused if column not in split]
+    telling = [column for column in others if _may_be_patient(column, [row[column] for _, row in rows])]
     if telling and "patient" not in chosen:
         notes.ask(
-            f"no column is named patient, but {', '.join(telling)} may tell who is on an image; rename it to patient; "
-            "--yes reads none of them"
+            f"no column is named patient, but {', '.join(telling)} may tell who is on an image; rename it to patient "
+            "if so; --yes reads none of them"
         )
-    split = [column for column in unused if {"split", "fold", "subset"} & set(words_of(column))]
     if split and "split" not in chosen:
         notes.ask(f"no column is named split, but {', '.join(split)} may be one; rename it to split; --yes reads none")
+
+
+def _may_be_patient(column: str, cells: Sequence[str]) -> bool:
+    """Return whether a column is named like an identifier, or holds what some rows share and most do not."""
+    words = set(words_of(column))
+    if not words.isdisjoint(_MEASURES):
+        return False
+    different = len(set(cells))
+    if different == len(cells):  # a number of its own for each row tells no patient
+        return bool(words & {"patient", "person", "subject"})
+    return (not words.isdisjoint(_IDENTIFIER_WORDS) and different > 1) or different > 0.3 * len(cells)
 
 
 def _read_row(
@@ -155,14 +202,13 @@ def _read_row(
     name = cells["path"]
     if not is_printable(name + cells.get("patient", "")):
         raise InputError(f"has control characters in {name!r} or the patient; remove them")
-    label = classes.label_of(cells["label"]) or (_BINARY.get(cells["label"].partition(".")[0], ""))
-    if not label:
-        raise InputError(
-            f"unknown label {cells['label']!r}; use NORMAL or PNEUMONIA, or name it with --positive or --negative"
-        )
+    label = _label_of(cells["label"], classes)
     split = split_of(cells.get("split", ""))
     if cells.get("split") and not split:
-        raise InputError(f"unknown split {cells['split']!r}; use train, val, test or leave it empty")
+        raise InputError(
+            f"unknown split {cells['split']!r} in the column {chosen['split']}; use train, val, test or nothing, "
+            "or rename the column"
+        )
     subtype = cells.get("subtype", "").lower()
     if subtype and subtype not in SUBTYPES:
         raise InputError(f"unknown subtype {subtype!r}; use one of {', '.join(SUBTYPES)}")
@@ -172,7 +218,26 @@ def _read_row(
     if is_lateral_view(cells.get("view", "")):
         notes.leave_out(f"view {cells['view']} is not frontal", file.name)
         return None
-    return Labelled(file, label, split, normal_identifier(cells.get("patient", "")), subtype, "rows of the table")
+    return Labelled(
+        file,
+        label,
+        split,
+        normal_identifier(cells.get("patient", "")),
+        subtype,
+        f"{chosen['label']} = {cells['label']}",
+    )
+
+
+def _label_of(cell: str, classes: ClassWords) -> str:
+    label = classes.label_of(cell)
+    number = _WHOLE.fullmatch(cell)
+    if not label and number:
+        label = classes.label_of(number[1])
+        if not label and not any(_WHOLE.fullmatch(name) for name in (*classes.negative, *classes.positive)):
+            label = _BINARY.get(number[1], "")
+    if not label:
+        raise UnknownLabel(f"unknown label {cell!r}; use NORMAL or PNEUMONIA, or name it with --positive or --negative")
+    return label
 
 
 def is_lateral_view(view: str) -> bool:
@@ -187,98 +252,3 @@ def _ask_about_empty(listed: Mapping[str, Labelled], chosen: dict[str, str], whe
             f"{where}: {counted(len(without), 'row')} have no split, though others have one, the first for "
             f"{without[0].file.name}; --yes takes them for training"
         )
-
-
-def read_described(
-    text: str,
-    where: str,
-    table: TableDescription,
-    find: Callable[[str], File | None],
-    classes: ClassWords,
-    uncertain: Uncertain,
-    notes: SurveyNotes,
-) -> list[Labelled]:
-    """Read a table of a described data set; see `TableDescription`.
-
-    Rows of images that are not there are counted, as many people have a part of a large data set. An image in several
-    rows is taken once if they agree.
-
-    Raises:
-        InputError: a column that the description names is missing.
-    """
-    columns, rows = read_rows(text, where)
-    _check_columns(table, columns, classes, where)
-    listed: dict[str, Labelled] = {}
-    missing, disagreeing = [], set[str]()
-    for _, row in rows:
-        path = table.image.format_map(row)
-        file = find(path)
-        if file is None:
-            missing.append(path)
-            continue
-        label, reason = _label(row, table, classes, uncertain)
-        for column, values in table.keep.items():
-            if row[column] not in values:
-                label, reason = "", f"{column} is {row[column] or 'empty'}"
-        if not label:
-            notes.leave_out(reason, file.name)
-            continue
-        split = table.split.removeprefix("=") if table.split.startswith("=") else split_of(row.get(table.split, ""))
-        patient = normal_identifier(table.patient.format_map(row))
-        one = Labelled(file, label, split, patient, "", table.file)
-        if listed.setdefault(file.name, one).label != label:
-            disagreeing.add(file.name)
-    for name in sorted(disagreeing):
-        notes.leave_out("rows of the table disagree about the class", name)
-        del listed[name]
-    if missing:
-        notes.warn(
-            f"{where}: {len(missing):,} of {counted(len(rows), 'row')} name images that are not there, the first "
-            f"{missing[0]}; the others are used"
-        )
-    return list(listed.values())
-
-
-def _check_columns(table: TableDescription, columns: Sequence[str], classes: ClassWords, where: str) -> None:
-    templates = [name for text in (table.image, table.patient) for name in re.findall(r"\{(.*?)\}", text)]
-    split = [table.split] if table.split and not table.split.startswith("=") else []
-    needed = [*templates, *table.keep, *split, *([table.label] if table.label else [])]
-    if missing := [name for name in needed if name not in columns]:
-        raise InputError(f"{where}: has no column {missing[0]!r}; found {', '.join(columns[:20])}")
-    if not table.label:
-        for names in (classes.negative, classes.positive):
-            if not set(names) & set(columns):
-                raise InputError(f"{where}: has no column {' or '.join(names)}; found {', '.join(columns[:20])}")
-
-
-def _label(row: Row, table: TableDescription, classes: ClassWords, uncertain: Uncertain) -> tuple[str, str]:
-    """Return the label of a row; or empty, and why the row is left out."""
-    if table.label:
-        cell = row[table.label]
-        parts = cell.split(table.separator) if table.separator else [cell]
-        found = {classes.label_of(part.strip(" []'\"")) for part in parts} - {""}
-        reason = "other findings" if table.separator else f"{table.label} is {cell or 'empty'}"
-    else:
-        marked = {
-            label: {_mark(row.get(name, "")) for name in names}
-            for label, names in zip(LABELS, (classes.negative, classes.positive), strict=True)
-        }
-        found = {label for label, marks in marked.items() if 1 in marks}
-        if not found and any(-1 in marks for marks in marked.values()):
-            word = {"positive": LABELS[1], "negative": LABELS[0]}.get(uncertain, "")
-            return word, "the finding is marked as uncertain; see --uncertain"
-        reason = "other findings"
-    if len(found) > 1:
-        return "", "findings of both classes"
-    return (found.pop(), "") if found else ("", reason)
-
-
-def _mark(cell: str) -> int:
-    return 1 if _TRUE.fullmatch(cell) else -1 if _UNSURE.fullmatch(cell) else 0
-
-
-def read_split_list(text: str) -> Iterator[str]:
-    """Yield the base names of images that a text file lists, one a line."""
-    for line in text.splitlines():
-        if name := line.strip().replace("\\", "/").rpartition("/")[2]:
-            yield name

@@ -7,13 +7,14 @@ import functools
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from importlib.resources import files as resource_files
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.sources.listing import File
+from pneumo_tfds.sources.words import plain_name
 
 Uncertain = Literal["left_out", "positive", "negative"]
 
@@ -44,7 +45,7 @@ class TableDescription:
     """Column of the split; or the split of all rows, as `=test`."""
     keep: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Column to the values of rows that are used; rows with others are left out."""
-    lists: dict[str, str] = field(default_factory=dict)
+    lists: dict[Literal["train", "val", "test"], str] = field(default_factory=dict)
     """Split to the name of a text file that lists its images, one a line."""
 
 
@@ -61,7 +62,7 @@ class Description:
     recognised_by_folders: tuple[str, ...] = ()
     """Names of folders, or ends of their paths, that are all there."""
     recognised_by_names: str = ""
-    """Regular expression that the names of nearly all images match from their start."""
+    """Regular expression that nearly all images in folders of the classes match, as `FOLDER/name.jpeg`."""
     negative: tuple[str, ...] = ("NORMAL",)
     """Labels, in folders or cells, that mean NORMAL."""
     positive: tuple[str, ...] = ("PNEUMONIA",)
@@ -78,6 +79,10 @@ class Description:
     """The tables; empty if folders hold the classes."""
 
 
+FOLDERS = Description("folders", "folders named like the classes")
+"""What a source is read by that is no known data set; `--layout folders` does not look for one."""
+
+
 def read_description(path: Path) -> Description:
     """Read a description from a TOML file.
 
@@ -86,32 +91,41 @@ def read_description(path: Path) -> Description:
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as TOML ({reason_of(error)}); see docs/how-to/data.md") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({reason_of(error)}); pass a TOML file to --layout") from error
+    except ValueError as error:
+        place = re.search(r"\(at (line [0-9]+, column [0-9]+)\)", str(error))
+        where = f" in {place[1]}" if place else ""
+        raise InputError(f"{path}: is no TOML{where}; see docs/how-to/data.md for an example") from error
     tables = values.pop("tables", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise InputError(f"{path}: tables must be written as [[tables]]")
     made = tuple(_make(TableDescription, table, path) for table in tables)
-    return _make(Description, {**values, "tables": made}, path)
+    description = _make(Description, {**values, "tables": made}, path)
+    try:
+        re.compile(description.recognised_by_names)
+    except re.error as error:
+        raise InputError(f"{path}: recognised_by_names is no regular expression; correct it") from error
+    for table in made:
+        if table.split.startswith("=") and table.split[1:] not in ("train", "val", "test"):
+            raise InputError(f"{path}: split is {table.split!r}; it must be a column, or =train, =val or =test")
+    return description
 
 
 def _make(kind: type[Made], values: dict[str, Any], path: Path) -> Made:
     """Return a dataclass made from values of a TOML file, after checking each against the type of its field."""
     hints = get_type_hints(kind)
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    if unknown := sorted(set(values) - known):
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(values) - set(known)):
         raise InputError(f"{path}: unknown key {unknown[0]!r}; use {', '.join(sorted(known))}")
+    needed = [name for name, one in known.items() if one.default is MISSING and one.default_factory is MISSING]
+    if missing := [name for name in needed if name not in values]:
+        raise InputError(f"{path}: the key {missing[0]} is missing; add it")
     made = {name: _frozen(value) for name, value in values.items()}
     for name, value in made.items():
-        choices = get_args(hints[name]) if not isinstance(value, (tuple, dict)) else ()
-        if (choices and value not in choices) or not isinstance(value, _plain_type(hints[name])):
-            allowed = " or ".join(map(repr, choices)) or _plain_type(hints[name]).__name__
-            raise InputError(f"{path}: {name} is {value!r}; it must be {allowed}")
-    try:
-        return kind(**made)
-    except TypeError as error:
-        needed = ", ".join(sorted(known - set(made)))
-        raise InputError(f"{path}: a key is missing, one of {needed}") from error
+        if not _is(value, hints[name]):
+            raise InputError(f"{path}: {name} is {values[name]!r}; it must be {_in_words(hints[name])}")
+    return kind(**made)
 
 
 def _frozen(value: Any) -> Any:
@@ -121,9 +135,30 @@ def _frozen(value: Any) -> Any:
     return {key: _frozen(inner) for key, inner in value.items()} if isinstance(value, dict) else value
 
 
-def _plain_type(hint: Any) -> type:
-    text = str(hint)
-    return tuple if text.startswith("tuple") else dict if text.startswith("dict") else bool if hint is bool else str
+def _is(value: Any, hint: Any) -> bool:
+    """Return whether a value has the type of a field."""
+    kind, inner = get_origin(hint), get_args(hint)
+    if kind is Literal:
+        return isinstance(value, str) and value in inner
+    if kind is tuple:
+        return isinstance(value, tuple) and all(_is(one, inner[0]) for one in value)
+    if kind is dict:
+        pairs = value.items() if isinstance(value, dict) else [(None, None)]
+        return all(_is(key, inner[0]) and _is(one, inner[1]) for key, one in pairs)
+    return isinstance(value, hint)
+
+
+def _in_words(hint: Any) -> str:
+    """Return what a value of a type looks like in TOML."""
+    kind, inner = get_origin(hint), get_args(hint)
+    if kind is Literal:
+        return " or ".join(f'"{choice}"' for choice in inner)
+    if kind is tuple:
+        return '["text", "text"]'
+    if kind is dict:
+        key = "column" if get_origin(inner[0]) is None else "split"
+        return f"{{ {key} = {_in_words(inner[1])} }}"
+    return "true or false" if hint is bool else '"text"'
 
 
 @functools.cache
@@ -140,7 +175,7 @@ def choose_description(layout: str) -> Description:
     Raises:
         InputError: there is none of that name.
     """
-    known = known_descriptions()
+    known = {FOLDERS.name: FOLDERS, **known_descriptions()}
     if layout in known:
         return known[layout]
     if layout.endswith(".toml"):
@@ -150,19 +185,29 @@ def choose_description(layout: str) -> Description:
 
 def recognise(files: Sequence[File], images: Sequence[File]) -> list[Description]:
     """Return the known data sets that the files of a source look like."""
-    return [description for description in known_descriptions().values() if _is_like(description, files, images)]
-
-
-def _is_like(description: Description, files: Iterable[File], images: Sequence[File]) -> bool:
-    if not (description.recognised_by_files or description.recognised_by_folders or description.recognised_by_names):
-        return False
     names = {file.name.rpartition("/")[2] for file in files}
     folders = {f"/{file.name.rpartition('/')[0]}" for file in images}
-    pattern = re.compile(description.recognised_by_names, re.IGNORECASE)
-    matching = sum(bool(pattern.match(file.name.rpartition("/")[2])) for file in images)
+    return [one for one in known_descriptions().values() if _is_like(one, names, folders, images)]
+
+
+def _is_like(description: Description, names: set[str], folders: set[str], images: Sequence[File]) -> bool:
+    if not (description.recognised_by_files or description.recognised_by_folders or description.recognised_by_names):
+        return False
     return (
         all(fnmatch.filter(names, pattern) for pattern in description.recognised_by_files)
         and all(any(folder.endswith(f"/{end}") for folder in folders) for end in description.recognised_by_folders)
-        and bool(images)
-        and matching >= NAMES_SHARE * len(images)
+        and (not description.recognised_by_names or _has_names(description, images))
     )
+
+
+def _has_names(description: Description, images: Iterable[File]) -> bool:
+    """Return whether the images in folders of the classes are named as the description says."""
+    classes = {plain_name(name) for name in (*description.negative, *description.positive)}
+    pattern = re.compile(description.recognised_by_names, re.IGNORECASE)
+    inside = matching = 0
+    for image in images:
+        parts = image.name.split("/")
+        if not classes.isdisjoint(map(plain_name, parts[:-1])):
+            inside += 1
+            matching += bool(pattern.match("/".join(parts[-2:])))
+    return inside > 0 and matching >= NAMES_SHARE * inside

@@ -42,8 +42,9 @@ def read_headers(files: Sequence[File], reader: NamedReader, where: Path) -> dic
     Raises:
         ReadError: the disk or the network failed.
     """
-    dicom = [file for file in files if _is_dicom(file, reader)]
-    kept = _read_kept(where) if len(dicom) >= CACHE_FROM else {}
+    possible = [file for file in files if _may_be_dicom(file)]
+    kept = _read_kept(where) if len(possible) >= CACHE_FROM else {}
+    dicom = [file for file in possible if file in kept or _is_dicom(file, reader)]
     known = {file.name: kept[file] for file in dicom if file in kept}
     new = [file for file in dicom if file.name not in known]
 
@@ -60,11 +61,16 @@ def read_headers(files: Sequence[File], reader: NamedReader, where: Path) -> dic
     return known
 
 
+def _may_be_dicom(file: File) -> bool:
+    return _suffix(file) in DICOM_SUFFIXES or _suffix(file) not in IMAGE_SUFFIXES
+
+
 def _is_dicom(file: File, reader: NamedReader) -> bool:
-    suffix = os.path.splitext(file.name)[1].lower()
-    if suffix in DICOM_SUFFIXES:
-        return True
-    return suffix not in IMAGE_SUFFIXES and format_of(reader.read_name(file.name, HEAD_BYTES)) == "DICOM"
+    return _suffix(file) in DICOM_SUFFIXES or format_of(reader.read_name(file.name, HEAD_BYTES)) == "DICOM"
+
+
+def _suffix(file: File) -> str:
+    return os.path.splitext(file.name)[1].lower()
 
 
 def _read(file: File, reader: NamedReader) -> HeaderFacts:

@@ -26,22 +26,23 @@ def describe(source: Source) -> list[str]:
         "",
     ]
     for group in survey.left_out:
-        examples = ", ".join(group.examples[:3])
-        lines.append(f"left out: {counted(group.files, 'file')}: {group.reason} (such as {examples})")
+        lines.append(f"left out: {counted(group.files, 'file')}: {group.reason} (such as {group.examples[0]})")
+    lines += [f"note: {text}" for text in survey.notes]
     lines += [f"warning: {text}" for text in survey.warnings]
     return lines + [f"needs a decision: {text}" for text in survey.questions]
 
 
 def _splits(source: Source) -> str:
     counts = Counter(image.official_split for image in source.images if image.official_split)
+    unit = "image" if all(is_unknown(image.patient) for image in source.images) else "patient"
     if not counts:
-        return "none in the source; a build draws validation and test by patient"
-    listed = ", ".join(f"{split} {count:,}" for split, count in sorted(counts.items()))
+        return f"none in the source; a build draws validation and test by {unit}"
+    shown = ", ".join(f"{split} {counts[split]:,}" for split in ("train", "val", "test") if counts[split])
     if source.validation == "redrawn":
-        return f"{listed}; a build divides train and val anew by patient"
-    return f"{listed}; taken as they are" + (
-        "" if counts["val"] else "; a build draws validation from train by patient"
-    )
+        return f"{shown}; a build divides train and val anew by {unit}"
+    missing = {"val": "validation", "test": "test"}
+    drawn = " and ".join(name for split, name in missing.items() if not counts[split])
+    return f"{shown}; taken as they are" + (f"; a build draws {drawn} from train by {unit}" if drawn else "")
 
 
 def report(source: Source) -> dict[str, Any]:

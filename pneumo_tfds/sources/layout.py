@@ -1,4 +1,4 @@
-"""Find label, split and patient of images from the folders that they are in.
+"""Find the folders of the classes among the folders of a source.
 
 A label is a folder that has its counterpart beside it: NORMAL and PNEUMONIA are siblings, once or in every split. What
 lies beside them or in folders that are not understood is left out and named, or the user is asked.
@@ -7,83 +7,59 @@ lies beside them or in folders that are not understood is left out and named, or
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import takewhile
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources import words
+from pneumo_tfds.sources.class_folders import Folders, InClass, read_class_folders
+from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import File, Labelled
-from pneumo_tfds.sources.survey import SurveyNotes
-
-Folders = tuple[str, ...]
+from pneumo_tfds.sources.survey import SurveyNotes, listed
 
 SHOWN = 8
 """Folders that a message lists."""
 
-
-@dataclass(frozen=True)
-class ClassWords:
-    """Names that mean a class: of folders, or in the label column of a table."""
-
-    negative: tuple[str, ...] = ("NORMAL",)
-    positive: tuple[str, ...] = ("PNEUMONIA",)
-
-    def __post_init__(self) -> None:
-        both = {words.plain_name(name) for name in self.negative} & {words.plain_name(name) for name in self.positive}
-        if both:
-            raise InputError(f"{min(both)!r} is given to --positive and to --negative; give it to one")
-
-    def label_of(self, name: str) -> str:
-        """Return `NORMAL` or `PNEUMONIA` if the name means one of them; else empty."""
-        plain = words.plain_name(name)
-        for label, names in zip(LABELS, (self.negative, self.positive), strict=True):
-            if plain in map(words.plain_name, names):
-                return label
-        return ""
-
-    def in_words(self) -> str:
-        """Return the two groups of names for a message."""
-        return f"{' or '.join(self.negative)} and {' or '.join(self.positive)}"
+Same = Callable[[File, File], bool]
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A file below a label folder, before the other folders are understood."""
-
-    file: File
-    label: str
-    above: Folders
-    label_folder: str
-    below: Folders
-
-
-def read_folders(files: Sequence[File], classes: ClassWords, notes: SurveyNotes) -> list[Labelled]:
+def read_folders(files: Sequence[File], classes: ClassWords, same: Same, notes: SurveyNotes) -> list[Labelled]:
     """Return what the folders say of each image, in order of names; files that are left out are noted.
 
+    Args:
+        files: the images.
+        classes: names of folders that mean a class.
+        same: returns whether two files of one name and size are equal.
+        notes: what is left out or doubtful is added here.
+
+    Returns:
+        The images in folders of the classes; none if no folders of both classes are side by side.
+
     Raises:
-        InputError: no two folders of the classes are side by side, or folders contradict one another.
+        InputError: folders contradict one another.
     """
     sets = _label_sets(files, classes)
-    found = _without_copies(_below_labels(files, sets, classes, notes), notes)
+    found = _below_labels(files, sets, classes, notes)
+    found = _without_copies(_without_masks(found, notes), same, notes)
     _ask_about_places(found, notes)
     _ask_about_split_words_in_labels(found, notes)
-    placed = _read_below(found, notes)
+    placed = read_class_folders(found, _splits_above(found), notes)
     _ask_about_missing_splits(placed, notes)
     return sorted(placed, key=lambda place: place.file.name)
 
 
 def _label_sets(files: Iterable[File], classes: ClassWords) -> set[Folders]:
     """Return the folders that hold folders of both classes, and those of other splits that hold one of them."""
-    children: dict[Folders, set[str]] = defaultdict(set)
-    for folders in {_folders(file) for file in files}:
+    labels: dict[Folders, set[str]] = defaultdict(set)
+    for folders in {folders_of(file) for file in files}:
         for depth, name in enumerate(folders):
-            children[folders[:depth]].add(name)
-    labels = {parent: {classes.label_of(name) for name in names} - {""} for parent, names in children.items()}
+            if label := classes.label_of(name):
+                labels[folders[:depth]].add(label)
     complete = {parent for parent, found in labels.items() if len(found) == len(LABELS)}
     skeletons = {_skeleton(parent) for parent in complete}
-    sets = complete | {parent for parent, found in labels.items() if found and _skeleton(parent) in skeletons}
+    sets = complete | {parent for parent in labels if _skeleton(parent) in skeletons}
     for parent in sets:
         for depth in range(len(parent)):
             if parent[:depth] in sets and classes.label_of(parent[depth]):
@@ -94,7 +70,8 @@ def _label_sets(files: Iterable[File], classes: ClassWords) -> set[Folders]:
     return sets
 
 
-def _folders(file: File) -> Folders:
+def folders_of(file: File) -> Folders:
+    """Return the folders that a file lies in, outermost first."""
     return tuple(file.name.split("/")[:-1])
 
 
@@ -103,31 +80,36 @@ def _skeleton(folders: Folders) -> Folders:
     return tuple("{split}" if words.split_of(name) else name for name in folders)
 
 
-def _below_labels(files: Iterable[File], sets: set[Folders], classes: ClassWords, notes: SurveyNotes) -> list[_Found]:
-    found, elsewhere, neighbours = [], defaultdict[str, list[str]](list), Counter[str]()
+def _below_labels(files: Iterable[File], sets: set[Folders], classes: ClassWords, notes: SurveyNotes) -> list[InClass]:
+    """Return the files in folders of the classes; name all others as left out."""
+    found: list[InClass] = []
+    elsewhere: dict[str, list[str]] = defaultdict(list)
+    neighbours: Counter[str] = Counter()
     for file in files:
-        folders = _folders(file)
-        depth = next((depth for depth in range(len(folders) + 1) if folders[:depth] in sets), None)
-        if depth is None:
+        folders = folders_of(file)
+        depths = [depth for depth in range(len(folders) + 1) if folders[:depth] in sets]
+        depth = next((depth for depth in depths if classes.label_of("".join(folders[depth : depth + 1]))), None)
+        if depth is not None:
+            label = classes.label_of(folders[depth])
+            found.append(InClass(file, label, folders[:depth], folders[depth], folders[depth + 1 :]))
+        elif not depths:
             elsewhere[_why_in_no_set(folders, classes)].append(file.name)
-        elif depth == len(folders):
+        elif depths[0] == len(folders):
             elsewhere["beside the folders of the classes, in none of them"].append(file.name)
-        elif label := classes.label_of(folders[depth]):
-            found.append(_Found(file, label, folders[:depth], folders[depth], folders[depth + 1 :]))
         else:
+            depth = depths[0]
             folder = "/".join(folders[: depth + 1])
-            neighbours[folder] += 1
             elsewhere[f"in the folder {folder}, which is no class"].append(file.name)
-    _note_left_out(elsewhere, notes)
+            if not words.is_mask(folders[depth]):
+                neighbours[folder] += 1
+    ordered = sorted(elsewhere.items(), key=lambda item: -len(item[1]))
+    for place, (reason, names) in enumerate(ordered):
+        notes.leave_out(reason if place < SHOWN else "in other folders that are no class", names)
     if found and neighbours:
-        names = [name for name in neighbours if not words.is_mask(name)]
-        if names:
-            listed = ", ".join(f"{name} ({counted(neighbours[name], 'image')})" for name in names[:SHOWN])
-            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            notes.warn(
-                f"left out, because they are neither {classes.in_words()}: {listed}{more}; to use them, name such "
-                "folders with --positive NAME... or --negative NAME..."
-            )
+        notes.warn(
+            f"left out, because they are neither {classes.in_words()}: {listed(neighbours, SHOWN)}; to use them, name "
+            "such folders with --positive NAME... or --negative NAME..."
+        )
     return found
 
 
@@ -138,41 +120,75 @@ def _why_in_no_set(folders: Folders, classes: ClassWords) -> str:
     return f"in no folder of a class, but in {folders[0]}" if folders else "in no folder of a class"
 
 
-def _note_left_out(elsewhere: dict[str, list[str]], notes: SurveyNotes) -> None:
-    ordered = sorted(elsewhere.items(), key=lambda item: -len(item[1]))
-    for reason, names in ordered[:SHOWN]:
-        notes.leave_out(reason, names)
-    for _, names in ordered[SHOWN:]:
-        notes.leave_out("in other folders that are no class", names)
+def explain_no_classes(files: Sequence[File], classes: ClassWords, table: str) -> str:
+    """Return why no class was found in folders: which folders are there, and what to do.
 
-
-def explain_no_classes(files: Iterable[File], classes: ClassWords, tables: Sequence[str]) -> str:
-    """Return why no class was found in folders: which folders are there, and what to do."""
-    if tables:
-        return f"no folders {classes.in_words()} side by side, but {tables[0]} lists images; pass it as --source"
-    counts = Counter(_folders(file)[-1] if _folders(file) else "." for file in files)
-    listed = ", ".join(f"{name} ({count:,})" for name, count in counts.most_common(SHOWN))
-    more = f" and {len(counts) - SHOWN} more" if len(counts) > SHOWN else ""
+    `table` is how to pass a table that lists images; empty if there is none.
+    """
+    beside = f"no folders {classes.in_words()} side by side"
+    if table:
+        return f"{beside}, but {table}"
+    alone: Counter[str] = Counter()
+    for file in files:
+        folders = folders_of(file)
+        depth = next((depth for depth, name in enumerate(folders) if classes.label_of(name)), None)
+        if depth is not None:
+            alone["/".join(folders[: depth + 1])] += 1
+    if {classes.label_of(folder.rpartition("/")[2]) for folder in alone} == set(LABELS):
+        return (
+            f"{beside}, but apart: {listed(alone, SHOWN)}; put these folders side by side, or pass a CSV of "
+            "path,label,patient"
+        )
     return (
-        f"no folders {classes.in_words()} side by side; the images are in {listed}{more}; name the classes with "
-        "--positive NAME... --negative NAME..., or pass a CSV of path,label,patient"
+        f"{beside}; the images are in {listed(_telling_folders(files), SHOWN)}; name the classes with --positive "
+        "NAME... --negative NAME..., or pass a CSV of path,label,patient"
     )
 
 
-def _without_copies(found: Iterable[_Found], notes: SurveyNotes) -> list[_Found]:
+def _telling_folders(files: Sequence[File]) -> Counter[str]:
+    """Return the folders most likely to be classes, with counts: those of the level with the fewest different names."""
+    levels: dict[int, Counter[str]] = defaultdict(Counter)
+    for file in files:
+        names = [name for name in folders_of(file) if not (words.split_of(name) or words.is_filler(name))]
+        for depth, name in enumerate(names):
+            levels[depth][name] += 1
+    several = [names for names in levels.values() if len(names) > 1]
+    if several:
+        return min(several, key=len)
+    return Counter(folders_of(file)[-1] if folders_of(file) else "no folder" for file in files)
+
+
+def _without_masks(found: list[InClass], notes: SurveyNotes) -> list[InClass]:
+    """Leave out what folders or file names call masks, if anything else is there: `masks/NORMAL`, `1_mask.png`."""
+    masks = {one.file.name for one in found if _is_mask(one)}
+    if not masks or len(masks) == len(found):
+        return found
+    notes.leave_out("masks or the like, by the name of folder or file", sorted(masks))
+    return [one for one in found if one.file.name not in masks]
+
+
+def _is_mask(one: InClass) -> bool:
+    stem = one.file.name.rpartition("/")[2].partition(".")[0]
+    return any(map(words.is_mask, (*one.above, *one.below, stem)))
+
+
+def _without_copies(found: Iterable[InClass], same: Same, notes: SurveyNotes) -> list[InClass]:
     """Leave out the same file nested deeper: Kaggle's zip holds everything twice."""
-    kept: dict[tuple[object, ...], list[_Found]] = defaultdict(list)
+    kept: dict[tuple[object, ...], list[InClass]] = defaultdict(list)
     for one in sorted(found, key=lambda one: (one.file.name.count("/"), one.file.name)):  # a nested copy comes second
         name = one.file.name.rpartition("/")[2]
         splits = tuple(words.split_of(part) for part in one.above if words.split_of(part))
         alike = kept[splits, one.label, one.below, name, one.file.size, one.file.checksum]
         above = _place(one.above)
-        if any(len(above) > len(_place(other.above)) and above[: len(_place(other.above))] == _place(other.above)
-               for other in alike):  # fmt: skip
+        if any(_is_below(above, _place(other.above)) and same(other.file, one.file) for other in alike):
             notes.leave_out("second nested copy", one.file.name)
         else:
             alike.append(one)
     return [one for alike in kept.values() for one in alike]
+
+
+def _is_below(inner: Folders, outer: Folders) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
 def _place(above: Folders) -> Folders:
@@ -180,21 +196,20 @@ def _place(above: Folders) -> Folders:
     return tuple(name for name in above if not words.split_of(name))
 
 
-def _ask_about_places(found: Sequence[_Found], notes: SurveyNotes) -> None:
+def _ask_about_places(found: Sequence[InClass], notes: SurveyNotes) -> None:
     """Ask if the classes lie in several folders whose names are not understood: they may be splits or hospitals."""
-    places = Counter(tuple(name for name in _place(one.above) if not words.is_filler(name)) for one in found)
+    places: Counter[str] = Counter()
+    for one in found:
+        names = [name for name in _place(one.above) if not words.is_filler(name)]
+        places["/".join(names) or "outside of them"] += 1
     if len(places) > 1:
-        listed = ", ".join(
-            f"{'/'.join(place) or 'the folders outside'} ({counted(count, 'image')})"
-            for place, count in places.most_common(SHOWN)
-        )
         notes.ask(
-            f"the classes lie in {len(places)} places whose names are not understood: {listed}; --yes takes them "
-            "together; if they are splits, name them train, val and test; else pass one of them as --source"
+            f"the classes lie in {len(places)} places whose names are not understood: {listed(places, SHOWN)}; --yes "
+            "takes them together; if they are splits, name them train, val and test; else pass one of them as --source"
         )
 
 
-def _ask_about_split_words_in_labels(found: Sequence[_Found], notes: SurveyNotes) -> None:
+def _ask_about_split_words_in_labels(found: Sequence[InClass], notes: SurveyNotes) -> None:
     names = sorted({one.label_folder for one in found if words.has_split_word(one.label_folder)})
     if names:
         notes.ask(
@@ -204,62 +219,20 @@ def _ask_about_split_words_in_labels(found: Sequence[_Found], notes: SurveyNotes
         )
 
 
-def _read_below(found: Sequence[_Found], notes: SurveyNotes) -> list[Labelled]:
-    """Read the folders between the label and the file: splits, subtypes, masks, patients."""
-    levels: dict[tuple[str, int], set[str]] = defaultdict(set)
-    for one in found:
-        for depth, name in _open_names(one):
-            levels[one.label, depth].add(name)
-    patients = {key: _patients_among(names) for key, names in levels.items()}
-    placed, not_understood = [], Counter[tuple[str, str]]()
-    for one in found:
-        if any(map(words.is_mask, one.below)):
-            notes.leave_out("in folders of masks or the like, by their name", one.file.name)
-            continue
-        if any(map(words.is_lateral, one.below)):
-            notes.leave_out("lateral or oblique views, by their folder", one.file.name)
-            continue
-        patient = next((name for depth, name in _open_names(one) if name in patients[one.label, depth]), "")
-        for depth, name in _open_names(one):
-            if name != patient and not patient and name not in patients[one.label, depth]:
-                not_understood[one.label_folder, name] += 1
-        placed.append(
-            Labelled(
-                one.file,
-                one.label,
-                _split(one),
-                patient,
-                next(filter(None, map(words.subtype_of, one.below)), ""),
-                "/".join((*one.above, one.label_folder, *(["{patient}"] if patient else []))),
-            )
-        )
-    if not_understood:
-        listed = ", ".join(f"{'/'.join(key)} ({counted(n, 'image')})" for key, n in not_understood.most_common(SHOWN))
-        notes.ask(
-            f"folders inside a class are not understood: {listed}; --yes takes their images like the others of the "
-            "class; if they are splits, name them train, val and test; if they are patients, give a CSV of "
-            "path,label,patient"
-        )
-    return placed
+def _splits_above(found: Sequence[InClass]) -> Callable[[InClass], Iterator[str]]:
+    """Return a function that gives the splits which the folders of a file name.
 
+    Folders that hold all files tell none apart, so theirs count only where no inner folder names a split: a project
+    folder may be called `test`.
+    """
+    common = len(list(takewhile(lambda names: len(set(names)) == 1, zip(*(one.above for one in found), strict=False))))
+    inner = any(words.split_of(name) for one in found for name in (*one.above[common:], *one.below))
 
-def _open_names(one: _Found) -> list[tuple[int, str]]:
-    """Return depth and name of the folders below the label whose meaning does not follow from a word in them."""
-    known = (words.split_of, words.subtype_of, words.is_mask, words.is_lateral, words.is_filler, words.is_visit)
-    return [(depth, name) for depth, name in enumerate(one.below) if not any(knows(name) for knows in known)]
+    def splits(one: InClass) -> Iterator[str]:
+        names = (*one.above[common if inner else 0 :], *one.below)
+        return filter(None, map(words.split_of, names))
 
-
-def _patients_among(names: set[str]) -> set[str]:
-    """Return the folders of one level that are patients."""
-    numbered = {name for name in names if any(c.isdecimal() for c in name)}
-    return {name for group in (numbered, names - numbered) if group and words.are_identifiers(group) for name in group}
-
-
-def _split(one: _Found) -> str:
-    splits = {split for name in (*one.above, *one.below) if (split := words.split_of(name))}
-    if len(splits) > 1:
-        raise InputError(f"{one.file.name}: its folders name two splits, {' and '.join(sorted(splits))}; keep one")
-    return splits.pop() if splits else ""
+    return splits
 
 
 def _ask_about_missing_splits(placed: Sequence[Labelled], notes: SurveyNotes) -> None:
@@ -270,18 +243,3 @@ def _ask_about_missing_splits(placed: Sequence[Labelled], notes: SurveyNotes) ->
             f"{counted(len(without), 'image')} in {folders} are in no split, though others are in train, val or test; "
             "--yes takes them for training; else move them into one of these folders"
         )
-
-
-def patient_folders(files: Iterable[File]) -> dict[str, str]:
-    """Return file name to the folder of its patient, for files that a table lists; none where no level is patients."""
-    levels: dict[int, set[str]] = defaultdict(set)
-    found = [_Found(file, "", (), "", _folders(file)) for file in files]
-    for one in found:
-        for depth, name in _open_names(one):
-            levels[depth].add(name)
-    patients = {depth: _patients_among(names) for depth, names in levels.items() if len(names) > 1}
-    told = {}
-    for one in found:
-        if name := next((name for depth, name in _open_names(one) if name in patients.get(depth, ())), ""):
-            told[one.file.name] = name
-    return told

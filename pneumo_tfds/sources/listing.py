@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import os
+import posixpath
 import stat
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from pneumo_tfds.decode.headers import HEAD_BYTES, format_of
-from pneumo_tfds.program.errors import InputError, reason_of
+from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inventory import Reader
+from pneumo_tfds.sources.reading import try_again
 from pneumo_tfds.sources.survey import SurveyNotes
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
@@ -72,28 +75,36 @@ class NamedReader(Reader, Protocol):
 
 
 def walk(root: Path) -> Iterator[File]:
-    """Yield the files below `root`. Symbolic links are followed, but no folder is entered twice."""
+    """Yield the files below `root`. Symbolic links are followed, but no folder is entered twice.
+
+    Raises:
+        ReadError: a folder cannot be listed.
+    """
     entered: set[tuple[int, int]] = set()
     pending = [(os.fspath(root), "")]
     while pending:
         folder, prefix = pending.pop()
-        try:
-            status = os.stat(folder)
-            if (status.st_dev, status.st_ino) in entered:
-                continue
+        status, folders, files = try_again(functools.partial(_list, folder, prefix), folder, folder)
+        if (status.st_dev, status.st_ino) not in entered:
             entered.add((status.st_dev, status.st_ino))
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    name = f"{prefix}{entry.name}"
-                    if entry.is_dir():
-                        pending.append((entry.path, f"{name}/"))
-                    elif entry.is_file():
-                        status = entry.stat()
-                        yield File(name, status.st_size, modified=status.st_mtime)
-                    else:
-                        yield File(name, NO_FILE)
-        except OSError as error:
-            raise InputError(f"{folder}: cannot be listed ({reason_of(error)}); check its permissions") from error
+            pending += folders
+            yield from files
+
+
+def _list(folder: str, prefix: str) -> tuple[os.stat_result, list[tuple[str, str]], list[File]]:
+    """Return the state of a folder, the path and prefix of each folder in it, and the files in it."""
+    folders, files = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = f"{prefix}{entry.name}"
+            if entry.is_dir():
+                folders.append((entry.path, f"{name}/"))
+            elif entry.is_file():
+                status = entry.stat()
+                files.append(File(name, status.st_size, modified=status.st_mtime))
+            else:
+                files.append(File(name, NO_FILE))
+    return os.stat(folder), folders, files
 
 
 def images_among(files: Iterable[File], reader: NamedReader, notes: SurveyNotes) -> list[File]:
@@ -112,16 +123,19 @@ def images_among(files: Iterable[File], reader: NamedReader, notes: SurveyNotes)
 
 def reason_to_leave_out(file: File, reader: NamedReader) -> str:
     """Return why a file is no image; empty if it is one."""
-    path = PurePosixPath(file.name)
-    if path.name.startswith("._") or "__MACOSX" in path.parts or path.name in _SYSTEM_FILES:
+    parts = file.name.split("/")
+    base = parts[-1]
+    if base.startswith("._") or "__MACOSX" in parts or base in _SYSTEM_FILES:
         return "left by an operating system"
-    if any(part.startswith(".") for part in path.parts):
+    if any(part.startswith(".") and part not in (".", "..") for part in parts):
         return "hidden"
     if not is_printable(file.name):
         return "control characters or no Unicode in its name"
+    if base.upper() == "DICOMDIR":
+        return "a list of DICOM files"
     if file.size == NO_FILE:
         return "a broken link, or no ordinary file"
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    if posixpath.splitext(base)[1].lower() in IMAGE_SUFFIXES:
         return ""
     head = reader.read_name(file.name, HEAD_BYTES) if file.size else b""
     if format_of(head):

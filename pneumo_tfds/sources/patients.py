@@ -8,11 +8,11 @@ for one cost nothing; one child taken for two can be in training and in validati
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources import words
@@ -25,21 +25,24 @@ UNKNOWN_PATIENT = "file:"
 TEST_PATIENT = "test:"
 """Prefix of patients in a test folder of other people, where the same numbers begin again."""
 
+HEADER_PATIENT = "dicom:"
+"""Prefix of patients by the hash of the identifier in their header."""
+
 _NAMES = (
     (r"person(?P<number>[0-9]{1,18})_(?P<subtype>bacteria|virus)_[0-9]+", "person{number}"),
     (r"(?P<series>NORMAL2-IM|IM)-(?P<number>[0-9]{1,18})-[0-9]+", "{series}-{number}"),
     (r"(?P<subtype>BACTERIA|VIRUS|NORMAL)-(?P<number>[0-9]{1,18})-[0-9]+", "patient{number}"),  # Mendeley's names
-    (r"(?P<number>[0-9]{8})_[0-9]{3}(?![0-9])", "patient{number}"),  # NIH ChestX-ray14
+    (r"(?P<number>000[0-9]{5})_[0-9]{3}(?![0-9])", "patient{number}"),  # NIH ChestX-ray14; a date is no patient
     (r"(?:patient|pat|subject|subj|sub|person|child|pid)[-_ ]?(?P<number>[0-9]{1,18})(?![0-9])", "patient{number}"),
 )
 _PATTERNS = tuple((re.compile(rf"(?<![A-Za-z0-9]){pattern}", re.IGNORECASE), made) for pattern, made in _NAMES)
 
-_COPY = re.compile(r"(\.rf\.[0-9a-f]+|[ _-]*\([0-9]+\)|[ _-]+copy( ?[0-9]+)?)$", re.IGNORECASE)
+_COPY = re.compile(r"(\.rf\.[0-9a-zA-Z]+|[ _-]*\([0-9]+\)|[ _-]+(copy|copia|copie|kopie)( ?[0-9]+)?)$", re.IGNORECASE)
 """What programs add to the name of a copy: Roboflow's hash, ` (1)`, ` - Copy`."""
 
 _PLACEHOLDERS = words.set_of(
-    "0 000000 anon anonim anonym anonymised anonymized anonymous deidentified dummy id na nan nil no noid noname "
-    "none null patient patientid removed test unknown xxx"
+    "anon anonim anonym anonymised anonymized anonymous deidentified dummy id na nan nil no noid noname none null "
+    "patient patientid removed test unknown xxx"
 )
 """Texts that stand in headers and tables in place of an identifier, in lower case and without punctuation."""
 
@@ -48,6 +51,9 @@ MOST = 0.5
 
 ENOUGH = 8
 """Images from which on that share is judged; among fewer, one patient can have most."""
+
+MANY_IMAGES = 25
+"""Images of each patient on average above which the patients are questioned. NIH, PadChest and CheXpert have 2 to 4."""
 
 
 def identify(name: str, label: str) -> tuple[str, str]:
@@ -61,10 +67,10 @@ def identify(name: str, label: str) -> tuple[str, str]:
         The patient, such as `person12`, `NORMAL2-IM-115`, `patient7422`, or `file:<name>` if the name tells none, and
         the subtype: `normal`, `bacteria`, `virus` or `unknown`.
     """
-    path = PurePosixPath(name)
+    stem = posixpath.splitext(posixpath.basename(name))[0]
     default = "normal" if label == "NORMAL" else "unknown"
     for pattern, made in _PATTERNS:
-        if match := pattern.search(path.stem):
+        if match := pattern.search(stem):
             parts = match.groupdict()
             patient = made.format(number=int(parts["number"]), series=(parts.get("series") or "").upper())
             return patient, (parts.get("subtype") or default).lower()
@@ -73,14 +79,13 @@ def identify(name: str, label: str) -> tuple[str, str]:
 
 def unknown(name: str) -> str:
     """Return the patient of a file of which nothing tells one; copies of one name, ` (1)` and the like, share it."""
-    path = PurePosixPath(name)
-    stem = _COPY.sub("", path.stem)
-    return f"{UNKNOWN_PATIENT}{name if stem == path.stem else path.with_name(stem + path.suffix).as_posix()}"
+    path, suffix = posixpath.splitext(name)
+    return f"{UNKNOWN_PATIENT}{_COPY.sub('', path)}{suffix}"
 
 
 def is_unknown(patient: str) -> bool:
     """Return whether nothing tells the patient."""
-    return UNKNOWN_PATIENT in patient
+    return patient.removeprefix(TEST_PATIENT).startswith(UNKNOWN_PATIENT)
 
 
 def normal_identifier(text: str) -> str:
@@ -89,7 +94,8 @@ def normal_identifier(text: str) -> str:
     Empty if the text stands for no patient, such as `Anonymous`.
     """
     plain = " ".join(text.split()).casefold()
-    if re.sub(r"[\W_]", "", plain) in _PLACEHOLDERS:
+    letters = re.sub(r"[\W_]", "", plain)
+    if not letters or letters in _PLACEHOLDERS:
         return ""
     number = re.fullmatch(r"0*([0-9]+)(\.0+)?", plain)
     return number[1] if number else plain
@@ -97,7 +103,7 @@ def normal_identifier(text: str) -> str:
 
 def hashed(identifier: str) -> str:
     """Return a patient for an identifier of a header; real ones must not get into a dataset."""
-    return f"dicom:{hashlib.sha256(identifier.encode()).hexdigest()[:12]}"
+    return f"{HEADER_PATIENT}{hashlib.sha256(identifier.encode()).hexdigest()[:12]}"
 
 
 @dataclass(frozen=True)
@@ -108,42 +114,131 @@ class Told:
     """In words, such as `column Patient ID`."""
     patients: Mapping[str, str]
     """Image name to patient, for the images that it tells."""
+    certain: bool = True
+    """False for what is asked only where nothing else tells a patient."""
 
 
 def decide(images: Sequence[Image], told: Sequence[Told], notes: SurveyNotes) -> tuple[list[Image], dict[str, str]]:
-    """Give every image its patient: by the first of `told` that tells one and can be believed, else by its name.
+    """Give every image its patient by what tells one and can be believed.
+
+    Images that share an identifier in any certain place are of one patient: a table and headers may disagree, and then
+    two patients taken for one do no harm. Where no certain place tells a patient, the others are asked in their order,
+    and last the file name.
 
     Returns:
         The images, and the image names with the rule that told the patient; `unknown` if nothing did.
     """
-    by_name = {
-        image.name: patient for image in images if not is_unknown(patient := identify(image.name, image.label)[0])
-    }
-    rules: dict[str, str] = {}
     patients: dict[str, str] = {}
-    for place in (*told, Told("file name", by_name)):
-        believed = _believed(place, images, notes)
-        for image in images:
-            if image.name not in patients and image.name in believed:
-                patients[image.name] = believed[image.name]
-                rules[image.name] = place.rule
+    rules: dict[str, str] = {}
+    for place in told:
+        if place.certain:
+            believed = _believed(place, images, notes, other=patients)
+            _add_certain(patients, rules, Told(place.rule, believed), notes)
+    by_name = {image.name: _by_name(image) for image in images}
+    for place in (*(place for place in told if not place.certain), Told("file name", by_name)):
+        rest = [image for image in images if image.name not in patients]
+        believed = _believed(place, rest, notes)
+        known = _known_as(place, patients)
+        for image in rest:
+            if identifier := believed.get(image.name, ""):
+                same = known.get(identifier, {identifier})
+                if len(same) == 1:
+                    patients[image.name], rules[image.name] = min(same), place.rule
+    _ask_about_single_images(images, patients, by_name, notes)
     decided = [replace(image, patient=patients.get(image.name) or unknown(image.name)) for image in images]
     _check_classes(decided, notes)
     return decided, {image.name: rules.get(image.name, "unknown") for image in images}
 
 
-def _believed(place: Told, images: Sequence[Image], notes: SurveyNotes) -> dict[str, str]:
-    """Return what a place tells without an identifier that most images share, about which the user is asked."""
-    told = {name: patient for name, patient in place.patients.items() if patient}
-    for patient, count in Counter(told.values()).most_common(1):
-        most = count > MOST * len(images) and len(images) >= ENOUGH
-        if most or (count == len(images) > 1):
+def _by_name(image: Image) -> str:
+    patient = identify(image.name, image.label)[0]
+    return "" if is_unknown(patient) else patient
+
+
+def _add_certain(patients: dict[str, str], rules: dict[str, str], place: Told, notes: SurveyNotes) -> None:
+    """Add what a place tells; patients that it says are one become one."""
+    together: dict[str, set[str]] = defaultdict(set)
+    for name, identifier in place.patients.items():
+        if name in patients:
+            together[identifier].add(patients[name])
+    one_of: dict[str, str] = {}
+    for group in together.values():
+        joined = {_first(patient, one_of) for patient in group}
+        one_of.update(dict.fromkeys(joined - {min(joined)}, min(joined)))
+    several = [identifier for identifier, group in together.items() if len(group) > 1]
+    if several:
+        notes.warn(
+            f"{counted(len(several), 'patient')} by the {place.rule}{_shown(min(several))} are several by the "
+            f"{next(iter(rules.values()))}; whoever is one patient in either of them is kept together"
+        )
+    for name in patients:
+        patients[name] = _first(patients[name], one_of)
+    known = {identifier: _first(min(group), one_of) for identifier, group in together.items()}
+    for name, identifier in place.patients.items():
+        if name not in patients:
+            patients[name], rules[name] = known.get(identifier, identifier), place.rule
+
+
+def _first(patient: str, one_of: Mapping[str, str]) -> str:
+    while patient in one_of:
+        patient = one_of[patient]
+    return patient
+
+
+def _known_as(place: Told, patients: Mapping[str, str]) -> dict[str, set[str]]:
+    """Return the identifiers of a place with the patients that their images have by a better place."""
+    known: dict[str, set[str]] = defaultdict(set)
+    for name, identifier in place.patients.items():
+        if identifier and name in patients:
+            known[identifier].add(patients[name])
+    return dict(known)
+
+
+def _believed(
+    place: Told, images: Sequence[Image], notes: SurveyNotes, other: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return what a place tells of `images`, without an identifier that most of them share; ask where that is odd.
+
+    `other` is what a better place told; where that tells all, an odd place is not asked about and not believed.
+    """
+    asked = (image.name for image in images)
+    told = {name: patient for name in asked if (patient := place.patients.get(name, ""))}
+    counts = Counter(told.values())
+    if other and other.keys() >= told.keys() and len(told) > MANY_IMAGES * len(counts):
+        return {}
+    for patient, count in counts.most_common(1):
+        if count > MOST * len(images) and (len(images) >= ENOUGH or count == len(images) > 1):
             notes.ask(
-                f"the {place.rule} says patient {patient!r} for {count:,} of {counted(len(images), 'image')}, which "
-                "can hardly be one person; --yes ignores it there; correct it if it is wrong"
+                f"{count:,} of {counted(len(images), 'image')} are of one patient by the {place.rule}"
+                f"{_shown(patient)}, which can hardly be; --yes does not believe it there; correct it if it is wrong"
             )
-            told = {name: other for name, other in told.items() if other != patient}
+            return {name: other for name, other in told.items() if other != patient}
+    if len(told) > MANY_IMAGES * len(counts):
+        notes.ask(
+            f"the {place.rule} tells only {counted(len(counts), 'patient')} for {counted(len(told), 'image')}"
+            f"{_shown(min(counts))}; --yes believes it; if these are groups of patients, say who is on each image in a "
+            "CSV of path,label,patient"
+        )
     return told
+
+
+def _shown(patient: str) -> str:
+    return "" if patient.startswith(HEADER_PATIENT) else f" ({patient!r})"
+
+
+def _ask_about_single_images(
+    images: Sequence[Image], patients: Mapping[str, str], by_name: Mapping[str, str], notes: SurveyNotes
+) -> None:
+    """Ask if every image has a patient of its own though file names say otherwise: then the images were numbered."""
+    named = {image.name: by_name[image.name] for image in images if by_name[image.name] and image.name in patients}
+    if len(named) < ENOUGH or len(set(patients.values())) < len(patients):
+        return
+    several = [patient for patient, count in Counter(named.values()).items() if count > 1]
+    if several and len(named) <= MANY_IMAGES * len(set(named.values())):
+        notes.ask(
+            f"every image has a patient of its own, though file names give several images to {len(several):,} of them, "
+            f"such as {min(several)}; --yes believes it; if the images and not the patients were numbered, correct it"
+        )
 
 
 def _check_classes(images: Sequence[Image], notes: SurveyNotes) -> None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from pneumo_tfds.program.errors import InputError, reason_of
+from pneumo_tfds.sources.csv_table import lists_images, read_rows
+from pneumo_tfds.sources.listing import File, NamedReader, reason_to_leave_out, walk
+from pneumo_tfds.sources.reading import FolderReader
+from pneumo_tfds.sources.understanding import HEADING_BYTES, TABLE_SUFFIXES
+from pneumo_tfds.sources.zip_archive import ZipReader, list_members
 
 MANUAL_NAMES = ("chest_xray", "chest_xray.zip", "archive.zip", "ChestXRay2017.zip")
 """Names under which the X-rays are published, in the order in which they are looked for."""
+
+LOOKED_AT = 10_000
+"""Files of a folder that are looked at to find an image."""
 
 ARCHIVE_URL = (
     "https://data.mendeley.com/public-files/datasets/rscbjbr9sj/files/"
@@ -22,8 +31,51 @@ ARCHIVE_URL = (
 
 
 def in_manual_folder(manual_dir: Path) -> Path | None:
-    """Return the X-rays in TFDS's manual folder, which is for what `tfds.load` must not download; None if none."""
-    return next((manual_dir / name for name in MANUAL_NAMES if (manual_dir / name).exists()), None)
+    """Return the published X-rays in TFDS's manual folder, which is for what `tfds.load` must not download.
+
+    Returns:
+        The path of the first of `MANUAL_NAMES` that is there; None if nothing in the folder looks like X-rays.
+
+    Raises:
+        InputError: something else there looks like X-rays. The message names it: it may be what the user means.
+    """
+    for name in MANUAL_NAMES:
+        if (manual_dir / name).exists():
+            return manual_dir / name
+    try:
+        entries = sorted(manual_dir.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise InputError(f"{manual_dir}: cannot be listed ({reason_of(error)}); check its permissions") from error
+    likely = [entry for entry in entries if _looks_like_xrays(entry)]
+    if likely:
+        names = ", ".join(entry.name for entry in likely[:8])
+        raise InputError(
+            f"{manual_dir} holds none of {', '.join(MANUAL_NAMES)}, but {names}; to use it, pass --source {likely[0]}; "
+            "else move it out of this folder"
+        )
+    return None
+
+
+def _looks_like_xrays(entry: Path) -> bool:
+    """Return whether a zip, a folder, a table or a file could be X-rays. A zip that cannot be read could be."""
+    suffix = entry.suffix.lower()
+    with suppress(InputError, OSError):
+        if entry.is_dir():
+            return _has_image(walk(entry), FolderReader(entry))
+        if suffix == ".zip":
+            return _has_image(list_members(entry), ZipReader(entry))
+        reader = FolderReader(entry.parent)
+        if suffix in TABLE_SUFFIXES:
+            first = reader.read_name(entry.name, HEADING_BYTES).decode("utf-8-sig", "replace").partition("\n")[0]
+            return lists_images(read_rows(first, entry.name)[0])
+        return _has_image([File(entry.name, entry.stat().st_size)], reader)
+    return suffix == ".zip"
+
+
+def _has_image(files: Iterable[File], reader: NamedReader) -> bool:
+    return any(not reason_to_leave_out(file, reader) for file in islice(files, LOOKED_AT))
 
 
 def fetch(dl_manager: Any, recorded: Collection[str]) -> Path:

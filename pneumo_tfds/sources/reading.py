@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.limits import MAX_FILE_BYTES
@@ -24,11 +25,14 @@ PAUSES = (0.1, 0.5, 2.0)
 """Seconds before each further try."""
 
 
+Result = TypeVar("Result")
+
+
 class ReadError(InputError):
     """The machine could not read a file. That says nothing about the file, so it is not left out: the work stops."""
 
 
-def try_again(read: Callable[[], bytes], name: str, where: str | os.PathLike[str]) -> bytes:
+def try_again(read: Callable[[], Result], name: str, where: str | os.PathLike[str]) -> Result:
     """Return what `read` returns; call it again after a pause if the disk or the network failed.
 
     Raises:
@@ -48,8 +52,15 @@ def try_again(read: Callable[[], bytes], name: str, where: str | os.PathLike[str
 
 
 def _read_error(name: str, error: OSError, where: str | os.PathLike[str]) -> ReadError:
-    tries = f", {len(PAUSES) + 1} times" if error.errno in PASSING else ""
-    return ReadError(f"{name}: cannot be read ({reason_of(error)}{tries}); check {where}, then try again")
+    if error.errno in PASSING:
+        remedy = f"tried {len(PAUSES) + 1} times; check the disk or network of {where}, then start again"
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        remedy = "check its permissions"
+    elif error.errno in (errno.ENOENT, errno.ENOTDIR):
+        remedy = f"it was removed meanwhile; start again when nothing changes {where}"
+    else:
+        remedy = f"check {where}, then start again"
+    return ReadError(f"{name}: cannot be read ({reason_of(error)}); {remedy}")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ class SourceOptions:
     """How folders or tables are to be understood, where that does not follow from themselves."""
 
     layout: str | None = None
-    """Name of a known data set, or a TOML file that describes one (docs/how-to/bring-your-own-xrays.md). Default: recognised."""
+    """Name of a known data set, or a TOML file that describes one (docs/how-to/bring-your-own-xrays.md). Default:
+    recognised."""
     positive: tuple[str, ...] = ()
     """Folders or labels that mean PNEUMONIA. Default: PNEUMONIA, or what the layout says."""
     negative: tuple[str, ...] = ()

@@ -9,8 +9,17 @@ from typing import Any
 
 from pneumo_tfds.program.wording import counted
 
+ROWS = 30
+"""Parts of a source that `inspect` shows."""
+
 EXAMPLES = 12
 """Names that are kept of each group that was left out."""
+
+
+def listed(counts: Counter[str], most: int, noun: str = "image") -> str:
+    """Return names with how many images each has, the largest first: `COVID (3,616 images), other (1 image)`."""
+    shown = ", ".join(f"{name} ({counted(count, noun)})" for name, count in counts.most_common(most))
+    return f"{shown} and {len(counts) - most} more" if len(counts) > most else shown
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,8 @@ class Survey:
     layout: str = ""
     """Name of the description that the source follows, or `folders` or `table`."""
     title: str = ""
+    notes: tuple[str, ...] = ()
+    """What else is to be known: the roles of columns, and what the description of a known data set says of it."""
     parts: tuple[Part, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     remarks: tuple[Remark, ...] = ()
@@ -72,6 +83,7 @@ class Survey:
         return {
             "layout": self.layout,
             "title": self.title,
+            "notes": list(self.notes),
             "parts": [asdict(part) for part in self.parts],
             "left_out": [asdict(group) for group in self.left_out],
             "warnings": self.warnings,
@@ -87,15 +99,18 @@ class Survey:
     def table(self) -> list[str]:
         """Return lines that show every part with its label, split and patient rule, aligned in columns."""
         head = ("where", "images", "label", "split", "patient")
-        rows = [(part.where, f"{part.images:,}", part.label, part.split or "-", part.patient) for part in self.parts]
+        first = self.parts[:ROWS]
+        rows = [(part.where, f"{part.images:,}", part.label, part.split or "-", part.patient) for part in first]
         widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-        return [
+        lines = [
             "  ".join(
                 cell.rjust(width) if index == 1 else cell.ljust(width)
                 for index, (cell, width) in enumerate(zip(row, widths, strict=True))
             ).rstrip()
             for row in (head, *rows)
         ]
+        more = len(self.parts) - len(first)
+        return [*lines, f"and {counted(more, 'part')} more; --json FILE has all"] if more else lines
 
 
 @dataclass
@@ -105,10 +120,23 @@ class SurveyNotes:
     left_out: dict[str, list[str]] = field(default_factory=dict)
     """Reason to the names of all files that are left out for it."""
     remarks: list[Remark] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def leave_out(self, reason: str, names: str | Iterable[str]) -> None:
         """Note files that are left out."""
         self.left_out.setdefault(reason, []).extend([names] if isinstance(names, str) else names)
+
+    def was_read(self, name: str) -> None:
+        """Note that a file is no image and was read, such as a table, so that it is not among what is left out."""
+        for reason, names in list(self.left_out.items()):
+            self.left_out[reason] = [other for other in names if other != name]
+            if not self.left_out[reason]:
+                del self.left_out[reason]
+        self.tell(f"{name} was read")
+
+    def tell(self, text: str) -> None:
+        """Note something that is to be known and not doubtful."""
+        self.notes.append(text)
 
     def warn(self, text: str) -> None:
         """Note a doubt that does not stop a build."""
@@ -124,6 +152,7 @@ class SurveyNotes:
         return Survey(
             layout,
             title,
+            tuple(self.notes),
             tuple(Part(*key, count) for key, count in sorted(parts.items())),
             tuple(sorted(groups, key=lambda group: (-group.files, group.reason))),
             tuple(sorted(self.remarks, key=lambda remark: not remark.question)),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pneumo_tfds.decode.dicom_header import HeaderFacts
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources import csv_table
+from pneumo_tfds.sources import csv_table, described_table, official_splits
+from pneumo_tfds.sources.class_folders import patient_folders
+from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.description import (
+    FOLDERS,
     Description,
     TableDescription,
     choose_description,
@@ -20,9 +24,9 @@ from pneumo_tfds.sources.description import (
 )
 from pneumo_tfds.sources.header_facts import leave_out_unfit, read_headers
 from pneumo_tfds.sources.inventory import Image, Source
-from pneumo_tfds.sources.layout import ClassWords, explain_no_classes, patient_folders, read_folders
+from pneumo_tfds.sources.layout import explain_no_classes, read_folders
 from pneumo_tfds.sources.listing import File, FileIndex, Labelled, NamedReader, file_on_disk, images_among, walk
-from pneumo_tfds.sources.patients import TEST_PATIENT, Told, decide, identify, is_unknown, unknown, warn_of_unknown
+from pneumo_tfds.sources.patients import UNKNOWN_PATIENT, Told, decide, identify, is_unknown, unknown, warn_of_unknown
 from pneumo_tfds.sources.reading import FolderReader
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
@@ -32,7 +36,9 @@ TABLE_SUFFIXES = (".csv", ".tsv")
 MAX_TABLES, HEADING_BYTES = 20, 4096
 """How many tables inside a folder are looked at, and how much of each."""
 
-FOLDERS = Description("folders", "folders named like the classes")
+COMPARED_BYTES = 4096
+"""First bytes by which two files of one name and size are compared."""
+
 TABLE = Description("table", "a table of images")
 
 
@@ -51,19 +57,22 @@ def understand_files(
         raise InputError(f"{path}: no images found ({found}); expected JPEG, PNG or DICOM files")
     description = _description(path, files, images, options)
     classes = _classes(description, options)
+    source = Source(str(path), kind, (), reader)
     try:
         if description.tables:
-            labelled = _read_tables(path, description, classes, FileIndex(files), reader, options, notes)
+            labelled = _read_tables(description, classes, FileIndex(files), FileIndex(images), reader, options, notes)
             _note_unlisted(images, labelled, notes)
-        else:
-            labelled = read_folders(images, classes, notes)
-            if not labelled:
-                raise InputError(explain_no_classes(images, classes, _tables_among(path, files, reader)))
-            for table in _tables_among(path, files, reader):
-                notes.warn(f"{table} lists images with labels, and is not read; to use it, pass it as --source")
+            patients = ", ".join({table.patient.strip("{}") for table in description.tables if table.patient})
+            return _finish(source, reader, labelled, f"column {patients}", description, classes, options, notes)
+        labelled = read_folders(images, classes, lambda one, other: _same(one, other, reader), notes)
+        tables = _tables_among(files, reader)
+        if not labelled:
+            raise InputError(explain_no_classes(images, classes, _tell(tables[0], path, kind) if tables else ""))
+        for table in tables:
+            notes.warn(f"{_tell(table, path, kind)}; it is not read now")
+        return _finish(source, reader, labelled, "", description, classes, options, notes)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    return _finish(Source(str(path), kind, (), reader), reader, labelled, description, options, notes)
+        raise type(error)(f"{path}: {error}") from error
 
 
 def understand_table(path: Path, options: SourceOptions) -> Source:
@@ -76,15 +85,24 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
     """
     reader = FolderReader(path.parent)
     text = csv_table.decode_text(reader.read_name(path.name), str(path))
-    described = [choose_description(options.layout)] if options.layout else _descriptions_of_table(path.name)
-    if any(description.tables for description in described):
-        source = understand_files(path.parent, "csv", reader, list(walk(path.parent)), options)
-        return replace(source, where=str(path))
+    source = Source(str(path), "csv", (), reader)
     notes = SurveyNotes()
-    labelled = csv_table.read_table(text, str(path), file_on_disk(path.parent), _classes(TABLE, options), notes)
+    if described := _described(path.name, text, options):
+        description, table = described
+        files = list(walk(path.parent))
+        classes, index = _classes(description, options), FileIndex(files)
+        labelled = _read_table(path.name, text, table, classes, description, (index, index), reader, options, notes)
+        rule = f"column {table.patient.strip('{}')}" if table.patient else ""
+    else:
+        description, classes = TABLE, _classes(TABLE, options)
+        found = csv_table.read_table(text, str(path), file_on_disk(path.parent), classes, notes)
+        labelled, rule = list(found.images), f"column {found.patient}"
     if not labelled:
-        raise InputError(f"{path}: no images found, the table has no rows; expected lines of path,label,patient")
-    return _finish(Source(str(path), "csv", (), reader), reader, labelled, TABLE, options, notes)
+        raise InputError(f"{path}: no images found in its rows; expected lines of path,label,patient")
+    try:
+        return _finish(source, reader, labelled, rule, description, classes, options, notes)
+    except InputError as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
 def _description(path: Path, files: Sequence[File], images: Sequence[File], options: SourceOptions) -> Description:
@@ -97,24 +115,35 @@ def _description(path: Path, files: Sequence[File], images: Sequence[File], opti
     return found[0] if found else FOLDERS
 
 
-def _descriptions_of_table(name: str) -> list[Description]:
-    return [
-        description
-        for description in known_descriptions().values()
-        if any(fnmatch.fnmatch(name, table.file) for table in description.tables)
-        and any(fnmatch.fnmatch(name, pattern) for pattern in description.recognised_by_files)
-    ]
+def _described(name: str, text: str, options: SourceOptions) -> tuple[Description, TableDescription] | None:
+    """Return the description of a table by its name and columns; None for a table of the user's own."""
+    columns, _ = csv_table.read_rows(text[:HEADING_BYTES].partition("\n")[0], name)
+    chosen = [choose_description(options.layout)] if options.layout else list(known_descriptions().values())
+    for description in chosen:
+        for table in description.tables:
+            if fnmatch.fnmatch(name, table.file) and described_table.fits(table, columns):
+                return description, table
+    if options.layout and chosen[0] != FOLDERS:
+        raise InputError(f"{name}: is no table of the layout {options.layout}; pass the folder, or leave --layout out")
+    return None
 
 
 def _classes(description: Description, options: SourceOptions) -> ClassWords:
     return ClassWords(options.negative or description.negative, options.positive or description.positive)
 
 
+def _same(one: File, other: File, reader: NamedReader) -> bool:
+    """Return whether two files of one name, size and checksum are equal; without a checksum, by their first bytes."""
+    if one.checksum >= 0:
+        return True
+    return reader.read_name(one.name, COMPARED_BYTES) == reader.read_name(other.name, COMPARED_BYTES)
+
+
 def _read_tables(
-    path: Path,
     description: Description,
     classes: ClassWords,
-    index: FileIndex,
+    files: FileIndex,
+    images: FileIndex,
     reader: NamedReader,
     options: SourceOptions,
     notes: SurveyNotes,
@@ -122,19 +151,38 @@ def _read_tables(
     """Return the images that the tables of a described data set list."""
     labelled: list[Labelled] = []
     for table in description.tables:
-        found = index.named(table.file)
+        found = files.named(table.file)
         if not found:
             notes.warn(f"there is no {table.file}; the images that it lists are left out")
             continue
         name = found[0].name
         text = csv_table.decode_text(reader.read_name(name), name)
-        find = index.anywhere if table.anywhere else index.below(name.rpartition("/")[0])
-        uncertain = options.uncertain or description.uncertain
-        rows = csv_table.read_described(text, name, table, find, classes, uncertain, notes)
-        labelled += _with_split_lists(rows, table, index, reader, notes)
+        labelled += _read_table(name, text, table, classes, description, (files, images), reader, options, notes)
     if not labelled:
-        raise InputError(f"no image of layout {description.name} is labelled {classes.in_words()}")
+        raise InputError(
+            f"no image of the layout {description.name} is labelled {classes.in_words()}"
+            + "".join(f"; {remark.text}" for remark in notes.remarks[:1])
+        )
     return labelled
+
+
+def _read_table(
+    name: str,
+    text: str,
+    table: TableDescription,
+    classes: ClassWords,
+    description: Description,
+    indices: tuple[FileIndex, FileIndex],
+    reader: NamedReader,
+    options: SourceOptions,
+    notes: SurveyNotes,
+) -> list[Labelled]:
+    files, images = indices
+    notes.was_read(name)
+    find = images.anywhere if table.anywhere else images.below(name.rpartition("/")[0])
+    rules = described_table.Rules(table, classes, options.uncertain or description.uncertain)
+    rows = described_table.read_described(text, name, rules, find, notes)
+    return _with_split_lists(rows, table, files, reader, notes)
 
 
 def _with_split_lists(
@@ -144,8 +192,9 @@ def _with_split_lists(
     split_by_name: dict[str, str] = {}
     for split, pattern in table.lists.items():
         for file in index.named(pattern)[:1]:
-            names = csv_table.read_split_list(csv_table.decode_text(reader.read_name(file.name), file.name))
+            names = described_table.read_split_list(csv_table.decode_text(reader.read_name(file.name), file.name))
             split_by_name.update(dict.fromkeys(names, split))
+            notes.was_read(file.name)
     if table.lists and not split_by_name:
         listed = " and ".join(table.lists.values())
         notes.warn(f"the official split is not there ({listed}); a test set is split off by patient")
@@ -154,55 +203,63 @@ def _with_split_lists(
 
 def _note_unlisted(images: Sequence[File], labelled: Sequence[Labelled], notes: SurveyNotes) -> None:
     known = {one.file.name for one in labelled} | {name for names in notes.left_out.values() for name in names}
-    for file in images:
-        if file.name not in known:
-            notes.leave_out("listed by no table", file.name)
+    unlisted = [file.name for file in images if file.name not in known]
+    if unlisted:
+        notes.leave_out("listed by no table", unlisted)
 
 
-def _tables_among(path: Path, files: Sequence[File], reader: NamedReader) -> list[str]:
-    """Return the tables in a folder that list images with labels, as --source would name them."""
+def _tables_among(files: Sequence[File], reader: NamedReader) -> list[File]:
+    """Return the tables in a folder that list images with labels."""
     tables = [file for file in files if file.name.lower().endswith(TABLE_SUFFIXES)][:MAX_TABLES]
     found = []
     for file in tables:
         first = reader.read_name(file.name, HEADING_BYTES).decode("utf-8-sig", errors="replace").partition("\n")[0]
         columns, _ = csv_table.read_rows(first, file.name)
         if csv_table.lists_images(columns):
-            found.append(f"{path / file.name} ({', '.join(columns[:8])})")
+            found.append(file)
     return found
+
+
+def _tell(table: File, path: Path, kind: str) -> str:
+    use = "unpack the zip and pass this table as --source" if kind == "zip" else f"pass --source {path / table.name}"
+    return f"{table.name} lists images with labels; to use it, {use}"
 
 
 def _finish(
     source: Source,
     reader: NamedReader,
     labelled: Sequence[Labelled],
+    rule: str,
     description: Description,
+    classes: ClassWords,
     options: SourceOptions,
     notes: SurveyNotes,
 ) -> Source:
-    """Return the source with its images, after headers and patients were read, and with its survey."""
+    """Return the source with its images, after headers and patients were read, and with its survey.
+
+    `rule` says which column tells the patients of a table; empty for folders.
+    """
+    from_table = bool(rule) or bool(description.tables)
+    for name in classes.not_met((*options.negative, *options.positive)):
+        notes.ask(f"no folder or label is named {name!r}; --yes goes on without it; check its spelling")
     files = [one.file for one in labelled]
     facts = read_headers(files, reader, Path(source.where))
     unfit = leave_out_unfit(facts, notes)
     kept = {one.file.name: one for one in labelled if one.file.name not in unfit}
     images = [_image(one) for _, one in sorted(kept.items())]
-    by_header = {name: facts[name].patient for name in kept if name in facts}
-    by_rule = {name: f"{one.patient}" for name, one in kept.items() if one.patient}
-    by_folder = patient_folders(files) if description.tables or source.kind == "csv" else {}
-    rule = "column of the patient" if description.tables or source.kind == "csv" else "folder"
-    told = [Told("DICOM header", by_header), Told(rule, by_rule), Told("folder", by_folder)]
+    listed = Told(rule or "folder", {name: one.patient for name, one in kept.items()})
+    header = Told("DICOM header", {name: one.patient for name, one in facts.items() if name in kept})
+    by_folder = Told("folder", patient_folders(files) if from_table else {}, certain=False)
+    told = [listed, header, by_folder] if from_table else [header, listed]
     images, rules = decide(images, told, notes)
-    images = _with_test_patients(images, description, options, notes)
     warn_of_unknown(images, notes)
+    images = _with_studies(images, facts)
+    images, validation = official_splits.settle(images, from_table, description, options, notes)
     parts = Counter((kept[image.name].where, image.label, image.official_split, rules[image.name]) for image in images)
-    given = description.validation == "given" and any(image.official_split for image in images)
-    if given:  # of those without a split the user was asked
-        images = [replace(image, official_split=image.official_split or "train") for image in images]
-    return replace(
-        source,
-        images=tuple(images),
-        survey=notes.survey(description.name, description.title, parts),
-        validation="given" if given else "redrawn",
-    )
+    for text in description.notes:
+        notes.tell(text)
+    survey = notes.survey(description.name, description.title, parts)
+    return replace(source, images=tuple(images), survey=survey, validation=validation)
 
 
 def _image(one: Labelled) -> Image:
@@ -212,22 +269,12 @@ def _image(one: Labelled) -> Image:
     return Image(file.name, one.label, unknown(file.name), subtype, one.split, file.size, file.checksum)
 
 
-def _with_test_patients(
-    images: Sequence[Image], description: Description, options: SourceOptions, notes: SurveyNotes
-) -> list[Image]:
-    """Return the images with the patients of the test folder set apart, if the same numbers are other people there."""
-    testing = {image.patient for image in images if image.official_split == "test" and not is_unknown(image.patient)}
-    both = testing & {image.patient for image in images if image.official_split != "test"}
-    apart = description.test_patients == "apart"
-    if both and not apart:
-        notes.ask(
-            f"{counted(len(both), 'patient')} of the test split, such as {min(both)}, have images outside it; --yes "
-            "takes them for other people whose numbers begin again; else move all images of a patient to one side"
-        )
-        apart = options.yes
-    if not apart:
-        return list(images)
+def _with_studies(images: Sequence[Image], facts: Mapping[str, HeaderFacts]) -> list[Image]:
+    """Return the images, those of unknown patients and of one DICOM study with one patient."""
+    studies = {name: hashlib.sha256(one.study.encode()).hexdigest()[:12] for name, one in facts.items() if one.study}
     return [
-        replace(image, patient=f"{TEST_PATIENT}{image.patient}") if image.official_split == "test" else image
+        replace(image, patient=f"{UNKNOWN_PATIENT}study:{studies[image.name]}")
+        if is_unknown(image.patient) and image.name in studies
+        else image
         for image in images
     ]

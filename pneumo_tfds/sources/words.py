@@ -20,26 +20,29 @@ SPLIT_WORDS = {
 """Words for a split, in names of folders and in tables, and the split that they mean."""
 
 FILLERS = set_of(
-    "chest cxr cxrs data dataset dicom dicoms dcm file files folder image images img imgs jpeg jpegs jpg org "
-    "original part photo photos picture pictures png pngs radiograph radiographs raw ray rays scan scans set sets "
-    "split splits subset x xray xrays"
+    "ap chest cxr cxrs data dataset dicom dicoms dcm file files folder frontal image images img imgs jpeg jpegs jpg "
+    "lung lungs org original pa part photo photos picture pictures png pngs radiograph radiographs raw ray rays scan "
+    "scans set sets split splits subset thorax view x xray xrays"
 )
 """Words that say nothing about an image. A folder named with nothing else holds images and means no more."""
 
 _MASKS = set_of(
-    "annotation annotations bbox bboxes contour contours gradcam heatmap heatmaps mask masks masked overlay "
-    "overlays saliency seg segmentation segmentations segmented segs"
+    "annotation annotations bbox bboxes contour contours gradcam heatmap heatmaps mask masks masked overlay overlays "
+    "saliency seg segs"
 )
 
 _LATERAL = set_of("lateral lat ll rl decubitus oblique")
 
 _GROUPS = set_of(
-    "batch center centre class clinic cohort cv fold folds group hospital institution level part partition set "
-    "site source subset split train training test testing val valid validation year"
+    "aug augmented batch center centre class clinic cohort cv department device dose fold folds grade group hospital "
+    "institution level machine part partition phase resized rotated round scanner set severity site source stage "
+    "subset split train training test testing unit v val valid validation version ward year"
 )
 """Words whose numbers count something other than patients."""
 
-_VISITS = set_of("exam examination series session studies study view visit")
+_VISITS = set_of("exam examination followup series session studies study view visit")
+_YEAR, _MONTH, _DAY = "(19|20)[0-9]{2}", "(0[1-9]|1[0-2])", "(0[1-9]|[12][0-9]|3[01])"
+_DATE = re.compile(f"{_YEAR}([-_. ]?{_MONTH}([-_. ]?{_DAY})?)?")
 
 _SUBTYPES = {
     "bacteria": "bacteria", "bacterial": "bacteria", "bacterium": "bacteria",
@@ -76,8 +79,8 @@ def has_split_word(name: str) -> bool:
 
 @functools.lru_cache(maxsize=1 << 16)
 def is_mask(name: str) -> bool:
-    """Return whether a folder is named like one of masks, boxes or heat maps, which are no X-rays."""
-    return not _MASKS.isdisjoint(words_of(name))
+    """Return whether a folder or file is named like masks, boxes or heat maps, which are no X-rays."""
+    return any(word in _MASKS or word.endswith("mask") or word.startswith("segment") for word in words_of(name))
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -88,15 +91,23 @@ def is_lateral(name: str) -> bool:
 
 @functools.lru_cache(maxsize=1 << 16)
 def is_filler(name: str) -> bool:
-    """Return whether a folder's name says nothing about its images, such as `images` or `X-rays`."""
-    return all(word in FILLERS for word in words_of(name))
+    """Return whether a folder's name says nothing about its images, such as `X-rays` or `images_001`."""
+    words = [word for word in words_of(name) if not word.isdecimal()]
+    return bool(words) and FILLERS.issuperset(words)
+
+
+def is_date(name: str) -> bool:
+    """Return whether a name is a year, a month or a day, such as `2019`, `2019-03` or `20190312`."""
+    return bool(_DATE.fullmatch(name))
 
 
 @functools.lru_cache(maxsize=1 << 16)
 def is_visit(name: str) -> bool:
-    """Return whether a folder is one examination of a patient, such as `study2`."""
+    """Return whether a folder is one examination of a patient, such as `study2` or `2019-03-12`."""
     words = words_of(name)
-    return not _VISITS.isdisjoint(words) and all(word in _VISITS or word.isdecimal() for word in words)
+    return (is_date(name) and len(name) > len("2019")) or (
+        not _VISITS.isdisjoint(words) and all(word in _VISITS or word.isdecimal() for word in words)
+    )
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -109,9 +120,10 @@ def subtype_of(name: str) -> str:
 def are_identifiers(names: Collection[str]) -> bool:
     """Return whether the folders of one level are named like patients: by numbers of their own, or by many names.
 
-    Years, and numbers behind words such as `fold` or `hospital`, count something else.
+    One folder alone tells nobody apart. Dates, and numbers behind words such as `fold` or `hospital`, count something
+    else.
     """
-    if all(re.fullmatch(r"(19|20)[0-9]{2}", name) for name in names):
+    if len(names) < 2 or all(map(is_date, names)):
         return False
     if any(not _GROUPS.isdisjoint(words_of(name)) for name in names):
         return False

@@ -7,7 +7,7 @@ import threading
 import zipfile
 from pathlib import Path, PureWindowsPath
 
-from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.limits import MAX_FILE_BYTES, MAX_RATIO, RATIO_FLOOR_BYTES
 from pneumo_tfds.program.npz import DAMAGE, METHODS
 from pneumo_tfds.sources.inventory import Image
@@ -56,7 +56,7 @@ class ZipReader:
         except DAMAGE as error:
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
                 raise  # of the disk; a damaged zip names places before its beginning, which are invalid arguments
-            raise InputError(f"{name}: damaged inside {self.path} ({error}); fetch the archive again") from error
+            raise InputError(f"{name}: damaged inside {self.path}; fetch the archive again") from error
         if len(data) > MAX_FILE_BYTES:
             raise InputError(f"{name}: unpacks to more than {MAX_FILE_BYTES >> 20} MiB; remove it from the zip")
         return data
@@ -72,7 +72,9 @@ def list_members(path: Path) -> list[File]:
         with zipfile.ZipFile(path) as archive:
             members = _members(archive)
     except DAMAGE as error:
-        raise InputError(f"{path}: cannot be read as a zip archive ({error}); fetch it again") from error
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise InputError(f"{path}: cannot be read ({reason_of(error)}); check the disk and permissions") from error
+        raise InputError(f"{path}: cannot be read as a zip archive: cut off or damaged; fetch it again") from error
     for member in members.values():
         _check(member, path)
     return [File(name, member.file_size, member.CRC) for name, member in members.items()]

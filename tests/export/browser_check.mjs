@@ -34,7 +34,9 @@ try {
     name: card.querySelector("h3").textContent,
     decision: card.querySelector(".decision").textContent,
     probability: card.dataset.probability === undefined ? null : Number(card.dataset.probability),
+    number: card.querySelector(".number").textContent,
     label: card.querySelector("canvas").getAttribute("aria-label"),
+    aspect: card.querySelector("canvas").width / card.querySelector("canvas").height,
   })));
   seen.cards = await cards();
   seen.afterImages = seen.requests.length;

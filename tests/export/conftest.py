@@ -1,5 +1,6 @@
 """A tiny run with untrained weights, exported once for the whole folder of tests."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -119,6 +120,24 @@ def exported(tmp_path_factory) -> Path:
         patch.setattr(parity_sample, "take", take_made_pictures)
         list(export_run(folder, ExportOptions(threads=1)))
     return folder
+
+
+@pytest.fixture(scope="session")
+def exported_as(tmp_path_factory, sample_images):
+    """The exporter of a run on a dataset of some framing. Read only: copy before changing."""
+    from export.export_options import ExportOptions
+    from export.export_run import export_run
+
+    @functools.cache
+    def export(framing: str) -> Path:
+        folder = make_run(tmp_path_factory.mktemp("runs") / framing, make_tiny_model())
+        metrics = json.loads((folder / "metrics.json").read_text())
+        metrics["dataset"]["framing"] = framing
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        list(export_run(folder, ExportOptions(threads=1)))
+        return folder
+
+    return export
 
 
 @pytest.fixture(scope="session")

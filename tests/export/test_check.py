@@ -48,6 +48,16 @@ def test_every_file_is_compared_on_every_image(run, tmp_path, capsys):
     assert found["model.onnx"]["max_abs_probability"] < 1e-6
 
 
+def test_images_of_a_source_are_framed_as_the_run_was(run, tmp_path, monkeypatch):
+    folder, asked = run
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["dataset"]["framing"] = "crop"
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    monkeypatch.setattr("pneumo_tfds.prepared.prepare", lambda *what, framing: tmp_path / framing)
+    assert check(Check(run_folder=folder, source=tmp_path, threads=1)) == 0
+    assert asked == [(tmp_path / "crop", "all")]
+
+
 def test_a_file_that_differs_is_reported_with_exit_code_1(run, capsys):
     folder, _ = run
     model = onnx.load(folder / "model.onnx")

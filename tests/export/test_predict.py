@@ -19,7 +19,7 @@ from export.graph import convert
 from export.inference.classifier import ModelFileError
 from export.predict import Predict, predict
 from image_files import dicom, png
-from pneumo_tfds.decode import decode
+from pneumo_tfds.decode import decode, resize
 from pneumo_tfds.program.errors import InputError
 
 BLOCKER = """
@@ -186,6 +186,57 @@ def test_overlays_are_written_for_every_image(exported, jpegs, tmp_path):
     assert cv2.imread(str(written[0])).shape == (512, 512, 3)
 
 
+@pytest.mark.parametrize("framing", ["crop", "pad"])
+def test_prediction_sees_the_pixels_of_the_dataset(exported_as, framing, tmp_path):
+    run_folder = exported_as(framing)
+    classifier = Classifier(run_folder / "model.onnx")
+    assert (classifier.metadata.framing, classifier.metadata.version) == (framing, 2)
+    drawn = cv2.resize(np.random.default_rng(4).integers(0, 256, (6, 9), np.uint8), (500, 300))
+    cv2.imwrite(str(tmp_path / "wide.jpeg"), drawn)
+    data = (tmp_path / "wide.jpeg").read_bytes()
+    expected = classifier.predict(decode(data, 48, framing=framing)[np.newaxis])[0].probability
+    assert run(run_folder / "model.onnx", tmp_path / "wide.jpeg", json=tmp_path / "out.jsonl") == 0
+    assert rows(tmp_path / "out.jsonl")[0]["probability"] == pytest.approx(expected, abs=1e-8)
+    assert classifier.predict_file(tmp_path / "wide.jpeg").probability == expected
+    assert expected != classifier.predict(decode(data, 48)[np.newaxis])[0].probability
+    assert run(run_folder / "model.onnx", golden=run_folder / "golden.npz") == 0
+
+
+def test_overlays_show_the_whole_picture(exported_as, tmp_path):
+    cv2.imwrite(str(tmp_path / "wide.png"), cv2.resize(np.arange(20, 220, 10, np.uint8).reshape(4, 5), (1000, 600)))
+    run(exported_as("crop") / "model.onnx", tmp_path / "wide.png", heatmap=tmp_path / "maps")
+    assert cv2.imread(str(tmp_path / "maps" / "wide.png.heatmap.png")).shape == (307, 512, 3)
+
+
+@pytest.mark.parametrize(("width", "height"), [(300, 200), (200, 300), (128, 128), (400, 100)])
+@pytest.mark.parametrize("framing", ["squeeze", "crop", "pad"])
+def test_the_heat_map_lies_over_the_place_that_the_model_saw(framing, width, height):
+    """A bright spot in a picture is found in the model's square, and its heat goes back to where the spot was."""
+    from export.inference.outputs import overlay
+
+    row, column = int(0.45 * height), int(0.55 * width)
+    picture = np.full((height, width), 40, np.uint8)
+    picture[row - 6 : row + 6, column - 6 : column + 6] = 250
+    square = resize(picture, 64, framing)[:, :, 0]
+    heat = np.where(square > 140, 5.0, -1.0).astype(np.float32)
+    assert (heat > 0).any()
+    coloured = overlay(picture, heat, max(width, height), framing)
+    assert coloured.shape == (height, width, 3)
+    rows_of, columns_of = np.nonzero(np.ptp(coloured, axis=2) > 20)
+    cell = max(width, height) / 64
+    assert np.abs(rows_of.mean() - row) < 1 + cell
+    assert np.abs(columns_of.mean() - column) < 1 + cell
+
+
+def test_what_the_crop_cut_off_is_darkened():
+    from export.inference.outputs import overlay
+
+    coloured = overlay(np.full((100, 200), 80, np.uint8), np.full((4, 4), -1, np.float32), 200, "crop")
+    assert (coloured[:, 50:150] == 80).all()
+    assert (coloured[:, :50] == 40).all()
+    assert (coloured[:, 150:] == 40).all()
+
+
 def test_overlay_colours_only_evidence_for_pneumonia():
     from export.inference.outputs import overlay
 
@@ -323,3 +374,58 @@ def test_a_reader_that_stops_early_ends_the_command_quietly(exported, jpegs, tmp
     )
     assert done.stdout.strip() == "0"
     assert "Traceback" not in done.stderr
+
+
+def test_what_a_header_says_against_the_image_is_told_with_the_answer(exported, tmp_path, pictures, capsys):
+    pytest.importorskip("pydicom", reason="needs the dicom extra")
+    pixels = cv2.normalize(pictures(1, 64)[0], None, 0, 255, cv2.NORM_MINMAX)
+    (tmp_path / "hand.dcm").write_bytes(dicom(pixels, Modality="CR", BodyPartExamined="HAND", PatientAge="047Y"))
+    (tmp_path / "chest.dcm").write_bytes(dicom(pixels, Modality="DX", BodyPartExamined="CHEST", ViewPosition="PA"))
+    names = tmp_path / "hand.dcm", tmp_path / "chest.dcm"
+    run(exported / "model.onnx", *names, json=tmp_path / "out.jsonl", csv=tmp_path / "out.csv")
+    hand, chest = rows(tmp_path / "out.jsonl")
+    assert hand["reasons"] == ["body part HAND is not the chest", "patient is 47 years old"]
+    assert hand["probability"] == chest["probability"]
+    assert chest["reasons"] == []
+    assert "body part HAND is not the chest; patient is 47 years old" in (tmp_path / "out.csv").read_text()
+    assert Classifier(exported / "model.onnx").predict_file(names[0]).reasons == tuple(hand["reasons"])
+    capsys.readouterr()
+    run(exported / "model.onnx", *names)
+    assert "hand.dcm  (body part HAND is not the chest" in capsys.readouterr().out
+
+
+def test_a_dark_picture_is_pointed_out(exported, tmp_path, pictures):
+    dark = pictures(1, 64)[0] // 16
+    cv2.imwrite(str(tmp_path / "dark.png"), dark)
+    run(exported / "model.onnx", tmp_path / "dark.png", json=tmp_path / "out.jsonl")
+    (row,) = rows(tmp_path / "out.jsonl")
+    assert "unusually dark" in row["reasons"][0]
+    assert row["decision"] in ("NORMAL", "PNEUMONIA")
+
+
+def test_the_same_reason_is_given_once_with_its_count(exported, tmp_path, capsys):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes(b"no image")
+    (folder / "z.png").touch()
+    (folder / "notes.txt").write_text("hello")
+    assert run(exported / "model.onnx", folder) == 2
+    said = capsys.readouterr().err
+    assert said.index("(3 such)") < said.index("the file is empty")
+    assert "none of 4 images could be read" in said
+
+
+def test_images_are_known_by_content_and_others_are_counted(exported, jpegs, tmp_path, capsys):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    data = next(jpegs.rglob("*.jpeg")).read_bytes()
+    for name in ("a.jfif", "scan", "b.JPG", "c.dat"):
+        (folder / name).write_bytes(data)
+    (folder / "notes.txt").write_text("hello")
+    (folder / "bitmap.bmp").write_bytes(cv2.imencode(".bmp", np.eye(64, dtype=np.uint8))[1].tobytes())
+    run(exported / "model.onnx", folder, json=tmp_path / "out.jsonl")
+    assert len(rows(tmp_path / "out.jsonl")) == 4
+    said = capsys.readouterr().err
+    assert "1 file (not an image)" in said
+    assert "BMP images, which are not read" in said

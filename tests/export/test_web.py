@@ -1,6 +1,9 @@
 """The browser page and the Node example, in a real headless browser where there is one."""
 
+import base64
+import contextlib
 import http.client
+import io
 import json
 import re
 import shutil
@@ -11,15 +14,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from export import Classifier
 from export.web import server as web
+from image_files import png as made_png
 from pneumo_tfds.program.errors import InputError
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NODE = shutil.which("node")
 HERE = Path(__file__).parent
 WEB = Path(web.__file__).parent
+needs_node = pytest.mark.skipif(not NODE, reason="needs node")
 needs_runtime = pytest.mark.skipif(
     not (NODE and (WEB / "node_modules" / "onnxruntime-web").is_dir()),
     reason="needs node, and npm ci --prefix export/web",
@@ -30,16 +36,38 @@ needs_browser = pytest.mark.skipif(
 )
 
 
+@contextlib.contextmanager
+def served(run):
+    """Serve the page of a run's model; gives the address."""
+    server = web.make_server(web.site(run / "model.onnx", run / "golden.npz"), 0)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_address
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 @pytest.fixture
 def address(exported):
     """The page of the tiny model, served."""
-    server = web.make_server(web.site(exported / "model.onnx", exported / "golden.npz"), 0)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server.server_address
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served(exported) as found:
+        yield found
+
+
+def in_browser(address, folder):
+    """Open the page in a browser, give it the files of a folder, and return what was seen."""
+    done = subprocess.run(
+        [NODE, HERE / "browser_check.mjs", "http://{}:{}/".format(*address), CHROMIUM, folder],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def get(address, path, method="GET", **headers):
@@ -113,18 +141,132 @@ def test_javascript_refuses_models_of_other_projects(exported, tmp_path, damage,
     assert re.search(reason, done.stderr)
 
 
+def page(cases):
+    """What the page's modules answer in Node."""
+    arguments = [NODE, HERE / "page_check.mjs"]
+    done = subprocess.run(arguments, input=json.dumps(cases), capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def base64_of(data):
+    return base64.b64encode(bytes(data)).decode()
+
+
+@needs_node
+def test_the_page_makes_the_same_square_as_python():
+    from pneumo_tfds.decode import decode, resize
+
+    cases, expected = [], []
+    for number, (width, height) in enumerate([(300, 200), (150, 401), (64, 64), (20, 16), (101, 700), (701, 502)]):
+        grey = cv2.resize(np.random.default_rng(number).integers(0, 256, (6, 8), np.uint8), (width, height))
+        data = cv2.imencode(".jpeg", grey, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+        whole = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+        for framing in ("squeeze", "crop", "pad"):
+            for side in (24, 64):
+                for kind, pixels in (("PNG", grey), ("JPEG", whole)):
+                    picture = {"grey": base64_of(pixels), "width": width, "height": height, "format": kind}
+                    cases.append({"frame": picture, "side": side, "framing": framing})
+                expected += [resize(grey, side, framing), decode(data, side, framing=framing)]
+    for case, found, square in zip(cases, page(cases), expected, strict=True):
+        pixels = np.frombuffer(base64.b64decode(found), np.uint8).reshape(square.shape)
+        kind, gap = case["frame"]["format"], np.abs(pixels.astype(int) - square).max()
+        assert gap <= (1 if kind == "PNG" else 2), (kind, case["side"], case["framing"], square.shape)
+
+
+@needs_node
+def test_the_page_puts_the_heat_map_where_python_does():
+    from export.inference.outputs import over_picture
+
+    heat = np.zeros((6, 6), np.float32)
+    heat[1, 4] = 3
+    cases, expected = [], []
+    for width, height in ((90, 60), (60, 90), (48, 48)):
+        for framing in ("squeeze", "crop", "pad"):
+            over = {"data": heat.ravel().tolist(), "height": 6, "width": 6}
+            cases.append({"over": over, "width": width, "height": height, "framing": framing})
+            expected.append(over_picture(heat, width, height, framing))
+    for found, placed in zip(page(cases), expected, strict=True):
+        values = np.reshape(found, placed.shape)
+        peaks = [np.argwhere(each > 0.9 * each.max()).mean(axis=0) for each in (values, placed)]
+        assert np.abs(peaks[0] - peaks[1]).max() < 1
+        assert not values[placed == 0].max(initial=0) > 0.5  # cubic here, linear there
+
+
+def files_of_every_kind(folder):
+    """Files by what the page must say of them; those under "" are read."""
+    grey = cv2.resize(np.random.default_rng(2).integers(0, 256, (6, 8), np.uint8), (60, 40))
+    deep = grey.astype(np.uint16)
+    jpeg, png = cv2.imencode(".jpeg", grey)[1].tobytes(), cv2.imencode(".png", grey)[1].tobytes()
+    file = io.BytesIO()
+    Image.fromarray(grey).convert("CMYK").save(file, "JPEG")
+    cmyk, file = file.getvalue(), io.BytesIO()
+    frames = [Image.fromarray(grey), Image.fromarray(255 - grey)]
+    frames[0].save(file, "PNG", save_all=True, append_images=frames[1:])
+    animated, file = file.getvalue(), io.BytesIO()
+    Image.fromarray(grey).save(file, "WEBP")
+    kinds = {
+        "8-bit.png": (png, ""),
+        "grey.jpeg": (jpeg, ""),
+        "colour.jpeg": (cv2.imencode(".jpeg", cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))[1].tobytes(), ""),
+        "12-bits.png": (cv2.imencode(".png", deep * 16)[1].tobytes(), "16 bits per pixel, and a browser reads only 8"),
+        "16-bits.png": (cv2.imencode(".png", deep * 257)[1].tobytes(), "python -m export.predict reads it"),
+        "cmyk.jpeg": (cmyk, "CMYK"),
+        "animated.png": (animated, "animated; save a single image"),
+        "chest.dcm": (bytes(128) + b"DICM" + bytes(200), "cannot read DICOM; python -m export.predict"),
+        "webp.png": (file.getvalue(), "not a JPEG or PNG file"),
+        "empty.png": (b"", "empty"),
+        "cut.jpeg": (jpeg[: len(jpeg) // 2], "truncated"),
+        "cut.png": (png[: len(png) // 2], "truncated"),
+        "icon.png": (cv2.imencode(".png", grey[:15])[1].tobytes(), "only 60 x 15 pixels"),
+        "bomb.png": (made_png(50_000, 50_000), "50000 x 50000 pixels; the limit is 120 million"),
+    }
+    for name, (data, _) in kinds.items():
+        (folder / name).write_bytes(data)
+    return {name: says for name, (_, says) in kinds.items()}
+
+
+@needs_node
+def test_the_page_refuses_what_a_browser_reads_differently(tmp_path):
+    kinds = files_of_every_kind(tmp_path)
+    found = page([{"header": base64_of((tmp_path / name).read_bytes())} for name in kinds])
+    for (name, says), header in zip(kinds.items(), found, strict=True):
+        if says:
+            assert says in header["refused"], name
+        else:
+            assert (header["width"], header["height"]) == (60, 40), name
+
+
+@needs_runtime
+@needs_browser
+@pytest.mark.parametrize("framing", ["crop", "pad"])
+def test_page_in_a_browser_obeys_the_framing(exported_as, xrays, tmp_path, framing):
+    """The same answers as Python's, for pictures that are not square; and what it cannot read alike is refused."""
+    run = exported_as(framing)
+    folder = tmp_path / "files"
+    shutil.copytree(xrays, folder)
+    kinds = files_of_every_kind(folder)
+    with served(run) as address:
+        seen = in_browser(address, folder)
+    assert seen["golden"].startswith("Golden check passed")
+    assert "1 of a kind that browsers read differently was left out" in seen["golden"]
+    assert int(seen["goldenFigures"]["levels"]) <= 4
+    classifier = Classifier(run / "model.onnx")
+    cards = {card["name"]: card for card in seen["cards"] if card["name"] != "not-an-image.jpeg"}
+    for name, card in cards.items():
+        if kinds.get(name):
+            assert card["decision"] == "Not read", name
+            assert kinds[name] in card["number"], name
+        else:
+            assert card["probability"] == pytest.approx(classifier.predict_file(folder / name).probability, abs=0.01)
+            with Image.open(folder / name) as picture:
+                assert card["aspect"] == pytest.approx(picture.width / picture.height, rel=0.01)
+
+
 @needs_runtime
 @needs_browser
 def test_page_in_a_browser(exported, address, xrays):
-    done = subprocess.run(
-        [NODE, HERE / "browser_check.mjs", "http://{}:{}/".format(*address), CHROMIUM, xrays],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    seen = json.loads(done.stdout)
+    seen = in_browser(address, xrays)
     assert seen["errors"] == []
     assert seen["isolated"] is True
 

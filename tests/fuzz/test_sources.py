@@ -13,8 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.inventory import LABELS, SUBTYPES
-from pneumo_tfds.sources.layout import ClassWords, read_folders
+from pneumo_tfds.sources.layout import read_folders
 from pneumo_tfds.sources.listing import File, images_among, is_printable
 from pneumo_tfds.sources.opening import open_source
 from pneumo_tfds.sources.patients import identify
@@ -193,7 +194,7 @@ def test_any_listing(names, input_error_only):
     notes = SurveyNotes()
     with input_error_only(""):
         images = images_among([File(name, 1) for name in dict.fromkeys(names)], Nothing(), notes)
-        labelled = read_folders(images, ClassWords(), notes)
+        labelled = read_folders(images, ClassWords(), lambda one, other: True, notes)
         assert len(labelled) + sum(map(len, notes.left_out.values())) == len(set(names))
         for one in labelled:
             assert one.label in LABELS

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pneumo_tfds import prepared
-from pneumo_tfds.prepared import BuildOptions, build, inspect, prepare, read_metadata
+from pneumo_tfds.prepared import BuildOptions, build, framing_of, inspect, prepare, read_metadata
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.opening import open_source
 
@@ -42,6 +42,33 @@ def test_prepare_keeps_sources_fractions_and_sizes_apart(xrays, tmp_path, write_
     }
     assert len(folders) == 5
     assert {read_metadata(folder)["test_origin"] for folder in folders} == {"official", "carved"}
+
+
+def test_every_framing_has_a_folder_of_its_own_and_is_found_again(xrays, tmp_path, monkeypatch):
+    folders = {framing: prepare(xrays, 32, tmp_path, framing=framing) for framing in ("squeeze", "crop", "pad")}
+    names = {framing: folder.parts[-2] for framing, folder in folders.items()}
+    assert names == {"squeeze": "gray_32", "crop": "gray_32_crop", "pad": "gray_32_pad"}
+    assert {framing: framing_of(folder) for framing, folder in folders.items()} == dict(zip(names, names, strict=True))
+    assert len({read_metadata(folder)["fingerprint"] for folder in folders.values()}) == 1
+    monkeypatch.setattr(prepared, "build", None)
+    for framing, folder in folders.items():
+        assert prepare(xrays, 32, tmp_path, framing=framing) == folder
+
+
+def test_a_dataset_from_before_there_was_a_choice_is_squeeze_and_is_found(xrays, tmp_path, monkeypatch):
+    folder = prepare(xrays, 32, tmp_path)
+    metadata = read_metadata(folder)
+    assert metadata.pop("framing") == "squeeze"
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    monkeypatch.setattr(prepared, "build", None)
+    assert prepare(xrays, 32, tmp_path) == folder
+    assert framing_of(folder) == "squeeze"
+
+
+def test_a_framing_of_a_newer_program_is_refused(tmp_path):
+    (tmp_path / "metadata.json").write_text('{"framing": "warp"}')
+    with pytest.raises(InputError, match=r"metadata\.json: 'warp' is not one of the framings .*; update the program"):
+        framing_of(tmp_path)
 
 
 def test_prepare_finds_what_the_command_built(xrays, tmp_path):

@@ -59,5 +59,9 @@ def test_dataset_is_the_given_one_or_else_the_one_in_config_json(tmp_path):
     assert parity_sample.dataset_folder(tmp_path, config, given) == given
     with pytest.raises(InputError, match=r"--dataset .* is not a folder"):
         parity_sample.dataset_folder(tmp_path, config, tmp_path / "gone")
+    (given / "metadata.json").write_text('{"framing": "crop"}')
+    with pytest.raises(InputError, match="made with the framing crop, not squeeze; give another --dataset"):
+        parity_sample.dataset_folder(tmp_path, config, given)
+    assert parity_sample.dataset_folder(tmp_path, {"data": {"framing": "crop"}}, given) == given
     with pytest.raises(InputError, match=r"config\.json does not name it"):
         parity_sample.dataset_folder(tmp_path, {}, None)

@@ -11,26 +11,28 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from export import Classifier
 from export.serve.batching import Batcher, BatchLimits, OverloadedError
 from image_files import png
+from pneumo_tfds.decode import decode
 
 fastapi = pytest.importorskip("fastapi", reason="needs the serve extra")
 pytest.importorskip("prometheus_client", reason="needs the serve extra")
 httpx = pytest.importorskip("httpx", reason="needs httpx")
 
 
-@pytest.fixture(scope="module")
-def service(exported):
-    """The app on a free port of this machine, with small limits."""
+@contextlib.contextmanager
+def served(classifier):
+    """The app on a free port of this machine, with small limits; gives a client."""
     import uvicorn
 
     from export.serve.service import Limits, create_app
 
-    app = create_app(Classifier(exported / "model.onnx", threads=1), Limits(body_bytes=2_000_000, body_seconds=1.0))
+    app = create_app(classifier, Limits(body_bytes=2_000_000, body_seconds=1.0))
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -43,6 +45,13 @@ def service(exported):
     thread.join()
 
 
+@pytest.fixture(scope="module")
+def service(exported):
+    """A client of the tiny model's app."""
+    with served(Classifier(exported / "model.onnx", threads=1)) as client:
+        yield client
+
+
 def test_answer_equals_the_classifiers(service, exported, jpegs):
     classifier = Classifier(exported / "model.onnx")
     for file in sorted(jpegs.rglob("*.jpeg"))[:4]:
@@ -53,6 +62,18 @@ def test_answer_equals_the_classifiers(service, exported, jpegs):
         assert answer.json()["decision"] == expected.decision
         assert answer.json()["heatmap"] is None
         assert answer.headers["cache-control"] == "no-store"
+
+
+def test_the_service_obeys_the_framing(exported_as):
+    coarse = np.random.default_rng(5).integers(0, 256, (6, 9), np.uint8)
+    data = cv2.imencode(".png", cv2.resize(coarse, (300, 120)))[1].tobytes()
+    classifier = Classifier(exported_as("pad") / "model.onnx", threads=1)
+    with served(classifier) as client:
+        answer = client.post("/v1/predict", content=data).json()
+        assert client.get("/v1/model").json()["framing"] == "pad"
+    padded, squeezed = (decode(data, 48, framing=framing)[np.newaxis] for framing in ("pad", "squeeze"))
+    assert answer["probability"] == pytest.approx(classifier.predict(padded)[0].probability, abs=1e-6)
+    assert answer["probability"] != pytest.approx(classifier.predict(squeezed)[0].probability, abs=1e-6)
 
 
 def test_heatmap_on_request(service, jpegs):

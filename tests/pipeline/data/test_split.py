@@ -88,6 +88,18 @@ def test_dataset_of_another_version_is_refused(tmp_path):
         open_splits(tmp_path)
 
 
+def test_dataset_of_another_framing_than_asked_for_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "dataset_info.json").write_text(f'{{"name": "pneumo_tfds", "version": "{VERSION}"}}')
+    image = type("Image", (), {"shape": (48, 48, 1)})
+    information = type("Information", (), {"features": {"image": image}, "splits": {}})
+    monkeypatch.setattr(tfds, "builder_from_directory", lambda path: type("Builder", (), {"info": information}))
+    assert open_splits(tmp_path, 48, "squeeze") == {}, "datasets that name no framing are squeezed"
+    (tmp_path / "metadata.json").write_text('{"framing": "pad"}')
+    assert open_splits(tmp_path, 48, "pad") == open_splits(tmp_path) == {}
+    with pytest.raises(InputError, match="made with the framing pad, not squeeze; give --framing pad"):
+        open_splits(tmp_path, 48, "squeeze")
+
+
 def test_dataset_of_another_size_than_asked_for_is_refused(tmp_path, monkeypatch):
     (tmp_path / "dataset_info.json").write_text(f'{{"name": "pneumo_tfds", "version": "{VERSION}"}}')
     image = type("Image", (), {"shape": (48, 48, 1)})

@@ -193,3 +193,12 @@ def test_summary_points_out_what_tells_the_classes_apart(tmp_path, jpeg, picture
     lines = summary(report(audit(open_source(tmp_path / "s"))))
     assert any("width 1.00" in line for line in lines)
     assert any(line.startswith("warning: a model can learn") and "width" in line for line in lines)
+
+
+def test_dark_images_are_named_and_shown(xrays, tmp_path, picture):
+    cv2.imwrite(str(xrays / "train/NORMAL/IM-0077-0001.png"), picture(77) // 16)
+    run(xrays, None, tmp_path / "page.html", SplitOptions())
+    assert "IM-0077-0001.png (NORMAL): unusually dark" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    result = report(audit(open_source(xrays)))
+    assert list(result["unusual"]) == ["train/NORMAL/IM-0077-0001.png"]
+    assert any("IM-0077-0001.png: unusually dark" in line for line in summary(result))

@@ -56,6 +56,17 @@ def test_padding_is_black_and_does_not_set_the_range(stored):
     assert decode_full(dicom(padded, PixelPaddingValue=4000, **INVERTED))[:, :10].max() == 0
 
 
+def test_padding_does_not_change_how_outliers_are_found(stored):
+    padded = np.kron(stored, np.ones((5, 5), np.uint16))
+    padded[:, :100] = 60_000
+    hot = padded.copy()
+    hot[200:202, 300] = 65_535
+    tags = {"PixelPaddingValue": 60_000, "BitsStored": 16, "HighBit": 15}
+    out, expected = decode_full(dicom(hot, **tags)), decode_full(dicom(padded, **tags))
+    out[200:202, 300] = expected[200:202, 300]
+    np.testing.assert_array_equal(out, expected)
+
+
 def test_rescale_does_not_change_the_picture(stored):
     plain = decode_full(dicom(stored, WindowCenter=2048, WindowWidth=2000))
     rescaled = decode_full(
@@ -268,6 +279,9 @@ def test_a_hot_pixel_does_not_darken_a_file_without_a_window(stored):
 def test_eight_bits_without_a_window_are_shown_as_they_are(stored):
     small = (stored >> 5).astype(np.uint8) + 20
     np.testing.assert_array_equal(decode_full(dicom(small)), small)
+    signed = dicom((small.astype(int) - 128).astype(np.int8).view(np.uint8), PixelRepresentation=1)
+    np.testing.assert_array_equal(decode_full(signed), small)
+    np.testing.assert_array_equal(decode_full(dicom(stored, BitsStored=8, HighBit=7)), decode_full(dicom(stored)))
 
 
 @pytest.mark.parametrize("keyword", ["WindowCenter", "RescaleSlope"])

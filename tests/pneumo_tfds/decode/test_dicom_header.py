@@ -54,6 +54,8 @@ def test_deflated_headers_are_read():
 def test_bytes_that_are_no_dicom():
     with pytest.raises(DecodeError, match=r"^a\.dcm: the DICOM header is damaged"):
         read_facts(b"\0" * 128 + b"DICM" + b"\x02\0\0\0UL\x05\0" + bytes(30), "a.dcm")
+    with pytest.raises(DecodeError, match=r"^a\.dcm: not a DICOM file"):
+        read_facts(b"\xff\xd8\xff" + bytes(300), "a.dcm")
 
 
 @pytest.mark.parametrize(

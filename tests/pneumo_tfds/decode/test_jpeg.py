@@ -112,6 +112,7 @@ def test_what_encoders_and_programs_leave_in_a_file_is_no_damage(grey, capfd):
         plain[:2] + b"\xff\xe1" + segment + plain[2:],
         plain[:2] + comment + plain[2:],
         plain[:-2] + b"\xff\xff\xff" + plain[-2:],  # fill bytes
+        plain[:-2] + b"\0\0\0" + plain[-2:],  # padding
         plain.replace(b"JFIF\0\x01\x01", b"JFIF\0\x03\x09"),
         plain.replace(b"\x00\x3f\x00", b"\x00\x00\x00", 1),  # a baseline scan whose spectrum ends nowhere
     ]:

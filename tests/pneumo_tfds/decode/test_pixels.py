@@ -200,6 +200,6 @@ def test_more_scans_than_any_camera_writes_are_refused(colour, flags):
     grey = np.random.default_rng(3).integers(0, 256, (64, 64, 3) if colour else (64, 64), dtype=np.uint8)
     good = cv2.imencode(".jpg", grey, flags)[1].tobytes()
     scan = good[good.index(b"\xff\xda") : -2]
-    with pytest.raises(DecodeError, match="scans"):
+    with pytest.raises(DecodeError, match="damaged" if colour else "scans"):  # of the one kind there may be one scan
         decode(good[:-2] + (MAX_SCANS + 1) * scan + good[-2:], 32)
     assert decode(good, 32).shape == (32, 32, 1)

@@ -1,10 +1,13 @@
-"""Who is on an X-ray, from its name."""
+"""Who is on an X-ray: by name, folder, table and header; and which of these are not believed."""
 
 from __future__ import annotations
 
 import pytest
 
-from pneumo_tfds.sources.patients import identify
+from made_sources import csv_of, files, header, patients, understood
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.opening import open_source
+from pneumo_tfds.sources.patients import identify, is_unknown, normal_identifier
 
 
 @pytest.mark.parametrize(
@@ -19,9 +22,161 @@ from pneumo_tfds.sources.patients import identify
         ("BACTERIA-1008087-0001.jpeg", "PNEUMONIA", "patient1008087", "bacteria"),
         ("NORMAL-1008087-0003.jpeg", "NORMAL", "patient1008087", "normal"),
         ("PERSON7_VIRUS_3.JPG", "PNEUMONIA", "person7", "virus"),
+        ("person1_bacteria_1_jpeg.rf.ab12cd.jpg", "PNEUMONIA", "person1", "bacteria"),
+        ("person1_bacteria_1 (1).jpeg", "PNEUMONIA", "person1", "bacteria"),
+        ("resized_person1_bacteria_1.jpeg", "PNEUMONIA", "person1", "bacteria"),
+        ("00000013_005.png", "NORMAL", "patient13", "normal"),
+        ("sub-07_cxr.png", "NORMAL", "patient7", "normal"),
+        ("xray_patient_12_b.png", "PNEUMONIA", "patient12", "unknown"),
         ("scan.png", "PNEUMONIA", "file:scan.png", "unknown"),
         ("scan.png", "NORMAL", "file:scan.png", "normal"),
+        ("a/scan (1).png", "NORMAL", "file:a/scan.png", "normal"),
+        ("a/scan - Copy.png", "NORMAL", "file:a/scan.png", "normal"),
+        ("scan_png.rf.0123abcd.jpg", "NORMAL", "file:scan_png.jpg", "normal"),
+        ("20190312_001.png", "NORMAL", "file:20190312_001.png", "normal"),  # a date, not a patient of NIH
+        ("version12.png", "NORMAL", "file:version12.png", "normal"),
     ],
 )
 def test_names(name, label, patient, subtype):
     assert identify(name, label) == (patient, subtype)
+
+
+@pytest.mark.parametrize(
+    ("text", "same"), [("7.0", "7"), ("007", "7"), ("A1", "a1"), (" P  1 ", "p 1"), ("NaN", ""), ("ANONYMOUS^^", ""),
+                       ("n/a", ""), ("--", ""), ("0", "0"), ("0000", "0"), ("7.5", "7.5")]
+)  # fmt: skip
+def test_identifiers_are_compared_without_their_spelling(text, same):
+    assert normal_identifier(text) == same
+
+
+def test_unknown_is_a_prefix_and_no_part_of_a_name():
+    assert is_unknown("file:a.png")
+    assert is_unknown("test:file:a.png")
+    assert not is_unknown("profile:7")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "{}/p{}/{}.png",
+        "{}/{}/{}.png",
+        "{}/images/patient_{}/{}.png",
+        "{}/PAT{}/study1/{}.png",
+        "{}/{}/2019-03-1{}/a.png",
+    ],
+)
+def test_folders_of_patients(tmp_path, pattern):
+    names = [name for label, ids in (("NORMAL", range(101, 106)), ("PNEUMONIA", range(201, 206)))
+             for name in files(pattern, [label], ids, [1, 2])]  # fmt: skip
+    source = understood(tmp_path, names)
+    assert list(map(len, patients(source))) == [2] * 10
+    assert not source.survey.questions
+    assert all("{patient}" in part.where for part in source.survey.parts)
+
+
+def test_folders_named_by_people(tmp_path):
+    people = [f"{first} {last}" for first in ("Anna", "Bo", "Cy") for last in ("Li", "Ray", "Wu", "Yi", "Zim")]
+    names = [
+        *files("NORMAL/{}/IM-0001-000{}.jpg", people[:7], [1, 2]),
+        *files("PNEUMONIA/{}/{}.jpg", people[7:], [1, 2]),
+    ]
+    source = understood(tmp_path, names)
+    assert list(map(len, patients(source))) == [2] * 15
+    assert not source.survey.questions
+
+
+def test_few_folders_of_people_are_asked_about(tmp_path):
+    names = files("{}/{}/IM-0001-000{}.jpg", ["NORMAL", "PNEUMONIA"], ["Anna Li", "Bo Wu"], [1, 2])
+    assert "NORMAL/Anna Li (2 images)" in understood(tmp_path, names).survey.questions[0]
+
+
+def test_groups_of_patients_are_not_taken_for_patients(tmp_path):
+    source = understood(tmp_path, files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], [1, 2, 3], range(30)))
+    assert any("tells only 3 patients for 180 images" in text for text in source.survey.questions)
+
+
+def test_header_before_a_name_that_begins_again_in_each_folder(tmp_path):
+    content = {
+        f"{label}/{label[0]}{n}/IM-0001-000{i}.dcm": header(f"MRN{label}{n}")
+        for label in ("NORMAL", "PNEUMONIA") for n in range(5) for i in (1, 2)
+    }  # fmt: skip
+    source = understood(tmp_path, content)
+    assert list(map(len, patients(source))) == [2] * 10
+    assert not source.survey.questions
+
+
+def test_no_identifier_of_a_header_gets_into_patients_or_messages(tmp_path):
+    content = {f"{label}/{n}.dcm": header("Meyer^Anna") for label in ("NORMAL", "PNEUMONIA") for n in range(5)}
+    source = understood(tmp_path, content)
+    assert not any("meyer" in f"{image.patient}".lower() for image in source.images)
+    assert "10 of 10 images are of one patient by the DICOM header, which can hardly be" in source.survey.questions[0]
+    assert not any("meyer" in line.lower() for line in source.survey.short())
+
+
+@pytest.mark.parametrize("name", ["Anonymous", "ANON", "anonymized^^", "", "unknown"])
+def test_a_placeholder_in_all_headers_tells_nobody(tmp_path, name):
+    content = {f"{label}/{n}.dcm": header(name) for label in ("NORMAL", "PNEUMONIA") for n in range(5)}
+    source = understood(tmp_path, content)
+    assert list(map(len, patients(source))) == [1] * 10
+    assert any("10 of 10 images tell no patient" in text for text in source.survey.warnings)
+
+
+def test_unknown_images_of_one_study_stay_together_and_unknown(tmp_path):
+    content = {f"{label}/{n}{i}.dcm": header("", StudyInstanceUID=f"1.2.{len(label)}.{n}")
+               for label in ("NORMAL", "PNEUMONIA") for n in range(3) for i in (1, 2)}  # fmt: skip
+    source = understood(tmp_path, content)
+    assert list(map(len, patients(source))) == [2] * 6
+    assert all(is_unknown(image.patient) for image in source.images)
+
+
+def test_whoever_is_one_patient_in_folder_or_header_is_kept_together(tmp_path):
+    """Anonymised by examination: the folders are right. Folders by examination: the headers are right."""
+    by_exam = {f"NORMAL/a{n}/{i}.dcm": header(f"X{n}{i}") for n in range(5) for i in (1, 2)}
+    by_patient = {f"PNEUMONIA/e{n}{i}/1.dcm": header(f"P{n}") for n in range(5) for i in (1, 2)}
+    source = understood(tmp_path, by_exam | by_patient)
+    assert list(map(len, patients(source))) == [2] * 10
+    says = "5 patients by the folder ('a0') are several by the DICOM header"
+    assert any(says in text for text in source.survey.warnings)
+
+
+def test_numbered_batches_do_not_spoil_good_headers(tmp_path):
+    content = {
+        f"{label}/{k}/{n}.dcm": header(f"{label}{k}{n // 2}")
+        for label in ("NORMAL", "PNEUMONIA") for k in (1, 2) for n in range(30)
+    }  # fmt: skip
+    source = understood(tmp_path, content)
+    assert list(map(len, patients(source))) == [2] * 60
+    assert not source.survey.questions
+
+
+def test_a_table_and_headers_together(tmp_path):
+    """One row has no patient; its header is that of a patient whom the table names."""
+    content = {f"{n}.dcm": header(f"H{n // 2}") for n in range(10)}
+    rows = [f"{n}.dcm,{n % 2},{'' if n == 1 else f'anna{n // 2}'}" for n in range(10)]
+    source = understood(tmp_path, {**content, "t.csv": csv_of("path,label,patient", *rows)}, "t.csv")
+    assert patients(source) == [[f"{2 * n}.dcm", f"{2 * n + 1}.dcm"] for n in range(5)]
+
+
+def test_images_that_were_numbered_instead_of_patients(tmp_path):
+    names = [
+        *files("PNEUMONIA/person{}_virus_{}.jpeg", range(5), [1, 2]),
+        *files("NORMAL/IM-00{}-000{}.jpeg", range(5), [1, 2]),
+    ]
+    rows = [f"{name},{int('virus' in name)},{number}" for number, name in enumerate(names)]
+    understood(tmp_path, {**dict.fromkeys(names), "t.csv": csv_of("path,label,subject", *rows)})
+    with pytest.raises(InputError, match="every image has a patient of its own, though file names give several images"):
+        open_source(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("other", ["test", "val"])
+def test_patients_on_two_sides_of_splits_in_folders_are_asked_about(tmp_path, other):
+    source = understood(tmp_path, files("{}/{}/p{}/{}.png", ["train", other], ["NORMAL", "PNEUMONIA"], range(4), [1]))
+    text = " ".join(source.survey.questions)
+    assert "4 patients of the " in text
+    assert "such as p0" in text
+    assert source.validation == ("redrawn" if other == "val" else "given")
+
+
+def test_numbers_that_begin_again_in_each_class_are_pointed_out(tmp_path):
+    source = understood(tmp_path, files("{}/p{}/{}.png", ["NORMAL", "PNEUMONIA"], range(8), [1]))
+    assert any("8 of 8 patients have images of both classes, such as p0" in text for text in source.survey.warnings)

@@ -89,6 +89,20 @@ def test_records_are_what_the_decoder_gives(built):
         assert example["official_split"].decode() == image.official_split
 
 
+@pytest.mark.parametrize("framing", ["crop", "pad"])
+def test_records_of_a_framing_are_what_the_decoder_gives_with_it(framing, tmp_path):
+    from pneumo_tfds.decode import decode
+
+    builder = Builder(source=phantom_source(COUNT), config=make_config(f"phantom_32_{framing}"), data_dir=tmp_path)
+    builder.download_and_prepare()
+    images = {image.name: image for image in phantom_source(COUNT).images}
+    for example in tfds.as_numpy(builder.as_dataset(split="validation").take(2)):
+        image = images[example["filename"].decode()]
+        data = PhantomReader(0).read(image)
+        np.testing.assert_array_equal(example["image"], decode(data, 32, image.name, framing))
+        assert (example["image"] != decode(data, 32, image.name)).any()
+
+
 def test_pneumonia_is_one(built):
     assert built.info.features["label"].names == ["NORMAL", "PNEUMONIA"]
 
@@ -138,7 +152,12 @@ def test_read_back_without_our_code(built):
 def test_config_names():
     assert make_config("gray_224") is Builder.builder_configs["gray_224"]
     assert make_config("phantom_97").image_size == 97
-    for name in ("grey_224", "gray", "gray_0", "gray_9999", "gray_-5", "phantom_x"):
+    assert make_config("gray_224_pad") is Builder.builder_configs["gray_224_pad"]  # so tfds.load knows it
+    padded = make_config("phantom_97_pad")
+    assert (padded.image_size, padded.framing, padded.phantom) == (97, "pad", True)
+    assert make_config("gray_97").framing == "squeeze"
+    unknown = ("grey_224", "gray", "gray_0", "gray_9999", "gray_-5", "phantom_x", "gray_pad", "gray_64_fit")
+    for name in unknown:
         with pytest.raises(ValueError, match="no such config"):
             make_config(name)
 

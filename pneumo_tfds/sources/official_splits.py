@@ -1,0 +1,109 @@
+"""Take the splits of a source as they are, unless a patient is on two sides of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.description import Description
+from pneumo_tfds.sources.inventory import Image
+from pneumo_tfds.sources.patients import TEST_PATIENT, is_unknown
+from pneumo_tfds.sources.source_options import SourceOptions
+from pneumo_tfds.sources.survey import SurveyNotes
+
+Validation = Literal["redrawn", "given"]
+
+FEW = 0.05
+"""Share of the test patients that may have images outside it by chance, where the test set is said to be of others."""
+
+
+def settle(
+    images: Sequence[Image], from_table: bool, description: Description, options: SourceOptions, notes: SurveyNotes
+) -> tuple[list[Image], Validation]:
+    """Return the images, and whether their splits are final.
+
+    Where patients of the test split are other people whose numbers begin again, their patients get `TEST_PATIENT`.
+
+    Raises:
+        InputError: a table gives images of one patient to two splits.
+    """
+    images = list(images)
+    tested = [image for image in images if image.official_split == "test"]
+    if both := _shared(tested, (image for image in images if image.official_split != "test")):
+        if from_table:
+            raise _two_sides(both, "test")
+        if _are_others(tested, images, description, both, options, notes):
+            images = _apart(images)
+    elif description.test_patients == "apart":
+        images = _apart(images)
+    if description.validation == "redrawn" or not any(image.official_split for image in images):
+        return images, "redrawn"
+    validating = [image for image in images if image.official_split == "val"]
+    if both := _shared(validating, (image for image in images if image.official_split in ("train", ""))):
+        if from_table:
+            raise _two_sides(both, "val")
+        notes.ask(
+            f"{counted(len(both), 'patient')} of the validation split, such as {min(both)}, have images in train too; "
+            "--yes divides train and validation anew by patient; else move all images of a patient to one side"
+        )
+        return images, "redrawn"
+    # Of images without a split beside others with one the user was asked.
+    return [replace(image, official_split=image.official_split or "train") for image in images], "given"
+
+
+def _shared(some: Iterable[Image], others: Iterable[Image]) -> set[str]:
+    known = {image.patient for image in some if not is_unknown(image.patient)}
+    return known & {image.patient for image in others}
+
+
+def _two_sides(both: set[str], split: str) -> InputError:
+    names = ", ".join(sorted(both)[:5])
+    return InputError(
+        f"{counted(len(both), 'patient')} of the split {split} have images in another split too: {names}; give all "
+        "images of a patient the same split"
+    )
+
+
+def _are_others(
+    tested: Sequence[Image],
+    images: Sequence[Image],
+    description: Description,
+    both: set[str],
+    options: SourceOptions,
+    notes: SurveyNotes,
+) -> bool:
+    """Return whether the patients of the test split are other people, though some have the same identifiers."""
+    if description.test_patients == "apart" and not _was_divided_anew(tested, images):
+        return True
+    notes.ask(
+        f"{counted(len(both), 'patient')} of the test split, such as {min(both)}, have images outside it; --yes takes "
+        "them for other people whose numbers begin again; if they are the same people, move all images of a patient to "
+        "one side"
+    )
+    return options.yes
+
+
+def _was_divided_anew(tested: Sequence[Image], images: Sequence[Image]) -> bool:
+    """Return whether somebody divided a known data set again, by image.
+
+    Where only numbers begin again, either no patient of one number and subtype is on both sides, as in the published
+    archive, or whole file names are there twice.
+    """
+    rest = [image for image in images if image.official_split != "test"]
+    both = {(i.patient, i.subtype) for i in tested} & {(i.patient, i.subtype) for i in rest}
+    again = {_base_name(image) for image in tested} & {_base_name(image) for image in rest}
+    return not again and len(both) > FEW * len({image.patient for image in tested})
+
+
+def _base_name(image: Image) -> str:
+    return image.name.rpartition("/")[2]
+
+
+def _apart(images: Iterable[Image]) -> list[Image]:
+    return [
+        replace(image, patient=f"{TEST_PATIENT}{image.patient}") if image.official_split == "test" else image
+        for image in images
+    ]

@@ -1,0 +1,207 @@
+"""What folders say: classes, splits, what is left out and named, and what is asked about or refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from made_sources import an_image, files, labels, splits, understood, write
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.opening import open_source
+from pneumo_tfds.sources.source_options import SourceOptions
+
+FOUR = range(4)
+MASKS = "masks or the like, by the name of folder or file"
+PLAIN = files("{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR)
+EVEN = {"NORMAL": 4, "PNEUMONIA": 4}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        PLAIN,
+        files("chest_xray/{}/{}.jpeg", ["normal", "pneumonia"], FOUR),
+        files("pneumonia/{}/{}.jpeg", ["NORMAL", "PNEUMONIA"], FOUR),
+        files("NORMAL/{}/{}.jpeg", ["NORMAL", "PNEUMONIA"], FOUR),
+        files("{}/images/{}.jfif", ["NORMAL", "PNEUMONIA"], FOUR),
+        files("{}/PA/{}", ["NORMAL", "PNEUMONIA"], FOUR),
+        files("{}/x-rays_001/{}.JPG", ["Normal", "Pneumonia"], FOUR),
+        files("Chest X-rays/DICOM files/{}/{}.jpe", ["NORMAL", "PNEUMONIA"], FOUR),
+    ],
+)
+def test_ordinary_folders_are_read_without_a_question(tmp_path, names):
+    source = understood(tmp_path, names)
+    assert labels(source) == EVEN
+    assert splits(source) == {"": 8}
+    assert not source.survey.questions
+    assert not source.ignored
+    assert [text for text in source.survey.warnings if "tell no patient" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        (files("healthy_adults/{}.png", FOUR), "in the folder healthy_adults, which is no class"),
+        (files("NORMAL (1)/{}.png", FOUR), "in the folder NORMAL (1), which is no class"),
+        (files("Tuberculosis/{}/{}.png", ["a", "b"], [1, 2]), "in the folder Tuberculosis, which is no class"),
+        (files("{}.png", FOUR), "beside the folders of the classes, in none of them"),
+        (files("NORMAL/masks/{}.png", FOUR), MASKS),
+        (files("PNEUMONIA/lung segmentation/{}.png", FOUR), MASKS),
+        (files("NORMAL/{}_mask.png", FOUR), MASKS),
+        (
+            files("lungmask/{}/{}.png", ["NORMAL", "PNEUMONIA"], [1, 2]),
+            "masks or the like, by the name of folder or file",
+        ),
+        (files("NORMAL/Lateral/{}.png", FOUR), "lateral or oblique views, by their folder"),
+    ],
+)
+def test_what_is_no_class_is_left_out_and_named(tmp_path, more, reason):
+    source = understood(tmp_path, [*PLAIN, *more])
+    assert labels(source) == EVEN
+    assert source.ignored == {reason: 4}
+    assert any(reason in line and "4 files" in line for line in source.survey.short())
+    assert not source.survey.questions
+
+
+def test_neighbours_are_warned_of_with_the_flags_that_use_them(tmp_path):
+    source = understood(tmp_path, [*PLAIN, *files("COVID/{}.png", FOUR)])
+    assert any("COVID (4 images); to use them" in text and "--positive" in text for text in source.survey.warnings)
+    assert labels(understood(tmp_path, [], positive=("PNEUMONIA", "covid"))) == {"NORMAL": 4, "PNEUMONIA": 8}
+
+
+@pytest.mark.parametrize("place", ["OCT/train", "eyes", "x/y/z"])
+def test_a_class_without_its_counterpart_beside_it_is_another_data_set(tmp_path, place):
+    names = files("chest_xray/{}/{}/{}.jpeg", ["train", "test"], ["NORMAL", "PNEUMONIA"], [1, 2])
+    source = understood(tmp_path, [*names, *files(f"{place}/{{}}/{{}}.jpeg", ["NORMAL", "CNV", "DME"], FOUR)])
+    assert labels(source) == EVEN
+    assert sum(source.ignored.values()) == 12
+    assert source.ignored[f"in {place}/NORMAL, which has no folder of the other class beside it"] == 4
+
+
+def test_a_split_may_lack_a_class(tmp_path):
+    source = understood(tmp_path, [*files("train/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR), "test/NORMAL/9.png"])
+    assert splits(source) == {"train": 8, "test": 1}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("{}/{}/{}.png", ["train", "val", "test"]),
+        ("{}/{}/{}.png", ["training", "validation", "testing"]),
+        ("{}/{}/{}.png", ["TRAIN", "Valid", "Test Set"]),
+        ("{}/{}/{}.png", ["train_images", "dev", "test images"]),
+        ("x/{}/data/{}/{}.png", ["Training Data", "ValidationData", "tst"]),
+        ("test/{}/{}/{}.png", ["train", "val", "test"]),
+    ],
+)
+def test_words_for_splits(tmp_path, pattern, words):
+    source = understood(tmp_path, files(pattern, words, ["NORMAL", "PNEUMONIA"], FOUR))
+    assert splits(source) == {"train": 8, "val": 8, "test": 8}
+    assert source.validation == "given"
+    assert not source.survey.questions
+
+
+def test_splits_below_the_label(tmp_path):
+    source = understood(tmp_path, files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], ["train", "test"], FOUR))
+    assert {image.official_split for image in source.images if "/test/" in image.name} == {"test"}
+    assert splits(source) == {"train": 8, "test": 8}
+
+
+def test_two_splits_in_one_path_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"train/NORMAL/test/1\.png: its folders name two splits, test and train"):
+        understood(tmp_path, [*files("train/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR), "train/NORMAL/test/1.png",
+                              "test/NORMAL/2.png", "test/PNEUMONIA/2.png"])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (files("{}/{}/{}.png", ["entrenamiento", "prueba"], ["NORMAL", "PNEUMONIA"], FOUR), "2 places .* prueba"),
+        (files("{}/{}/{}.png", ["fold1", "fold2", "fold3"], ["NORMAL", "PNEUMONIA"], FOUR), "3 places .* fold1"),
+        (files("{}/{}/{}.png", ["hospital A", "hospital B"], ["NORMAL", "PNEUMONIA"], FOUR), "2 places .* hospital A"),
+        (files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], ["fold1", "fold2"], FOUR), "inside a class .* NORMAL/fold1"),
+        (files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], ["2018", "2019"], FOUR), "inside a class .* NORMAL/2018"),
+        (files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], ["holdout", "rest"], FOUR), "inside a class .* NORMAL/holdout"),
+        (files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], ["resized_224"], FOUR), "inside a class .* NORMAL/resized_224"),
+        ([*PLAIN, *files("NORMAL/gt/{}.png", FOUR)], r"inside a class .* NORMAL/gt \(4 images\)"),
+        ([*PLAIN, *files("NORMAL/rejected/p{}/1.png", range(20))], "inside a class .* NORMAL/rejected"),
+        ([*PLAIN, *files("PNEUMONIA/NORMAL/{}.png", FOUR)], "inside a class .* PNEUMONIA/NORMAL"),
+        (
+            [*PLAIN, *files("train/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR)],
+            "8 images in NORMAL, PNEUMONIA are in no split",
+        ),
+    ],
+)
+def test_folders_that_are_not_understood_are_asked_about(tmp_path, names, says):
+    source = understood(tmp_path, names)
+    assert len(source.survey.questions) == 1
+    with pytest.raises(InputError, match=says):
+        open_source(tmp_path)
+    assert len(open_source(tmp_path, SourceOptions(yes=True)).images) == len(names)
+
+
+def test_split_words_in_the_names_of_classes(tmp_path):
+    names = files("{}/{}.png", ["train_normal", "train_pneumonia", "test_normal", "test_pneumonia"], FOUR)
+    with pytest.raises(InputError, match=r"the images are in test_normal \(4 images\), .*--positive NAME"):
+        understood(tmp_path, names)
+    flags = {"negative": ("train_normal", "test_normal"), "positive": ("train_pneumonia", "test_pneumonia")}
+    assert any("words for splits" in text for text in understood(tmp_path, [], **flags).survey.questions)
+
+
+@pytest.mark.parametrize(
+    ("folders", "positive", "negative"),
+    [
+        (["normal", "opacity"], ["opacity"], []),
+        (["NORMAL", "BACTERIA", "VIRUS"], ["bacteria", "virus"], []),
+        (["0", "1"], ["1"], ["0"]),
+        (["class_0", "class_1"], ["class-1"], ["class 0"]),
+        (["sano", "neumonía"], ["NEUMONÍA"], ["sano"]),
+        (["No Finding", "COVID", "Lung_Opacity"], ["COVID", "Lung Opacity"], ["no_finding"]),
+        (["正常", "肺炎"], ["肺炎"], ["正常"]),
+    ],
+)
+def test_other_words_for_classes_are_named_and_mapped(tmp_path, folders, positive, negative):
+    names = files("train/{}/{}.png", folders, FOUR)
+    with pytest.raises(InputError, match="no folders NORMAL and PNEUMONIA side by side") as caught:
+        understood(tmp_path, names)
+    assert all(f"{folder} (4 images)" in str(caught.value) for folder in folders)
+    assert "--positive NAME... --negative NAME..." in str(caught.value)
+    source = understood(tmp_path, [], positive=tuple(positive), negative=tuple(negative))
+    assert labels(source) == {"NORMAL": 4, "PNEUMONIA": 4 * len(positive)}
+    assert not source.survey.questions
+
+
+def test_a_class_word_that_nothing_is_called_is_asked_about(tmp_path):
+    source = understood(tmp_path, PLAIN, positive=("PNEUMONIA", "Vrius"))
+    assert "no folder or label is named 'Vrius'" in source.survey.questions[0]
+    with pytest.raises(InputError, match="'a' is given to --positive and to --negative"):
+        understood(tmp_path, [], positive=("A",), negative=("a",))
+
+
+def test_classes_apart_are_named_with_their_places(tmp_path):
+    with pytest.raises(InputError, match=r"but apart: .*p1/NORMAL \(1 image\).*put these folders side by side"):
+        understood(tmp_path, ["p1/NORMAL/1.png", "p2/PNEUMONIA/2.png", "p3/NORMAL/3.png"])
+
+
+def test_classes_inside_a_class_are_refused(tmp_path):
+    inner = files("PNEUMONIA/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR)
+    with pytest.raises(InputError, match="PNEUMONIA holds folders of both classes and lies in PNEUMONIA, a class"):
+        understood(tmp_path, [*PLAIN, *inner])
+
+
+def test_only_an_equal_file_nested_deeper_is_a_second_copy(tmp_path):
+    same, other = an_image(), an_image()
+    write(tmp_path, {"NORMAL/1.png": same, "PNEUMONIA/2.png": other})
+    write(tmp_path / "clinic", {"NORMAL/1.png": same, "PNEUMONIA/2.png": other})
+    assert open_source(tmp_path).ignored == {"second nested copy": 2}
+    write(tmp_path, {"clinic/NORMAL/1.png": same[::-1]})  # of the same size
+    assert any("2 places" in text for text in understood(tmp_path, []).survey.questions)
+
+
+def test_a_table_inside_labelled_folders_is_pointed_out(tmp_path):
+    source = understood(tmp_path, {**dict.fromkeys(PLAIN), "my labels.csv": "file;label;patient\n"})
+    assert any(f"pass --source {tmp_path}/my labels.csv" in text for text in source.survey.warnings)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(
+        InputError, match=r"side by side, but t\.csv lists images with labels; .*pass --source .*t\.csv"
+    ):
+        understood(tmp_path / "other", {"a.png": None, "t.csv": "path,label\na.png,1\n"})

@@ -1,0 +1,195 @@
+"""What tables say: columns and their roles, labels, splits and patients; what is refused names the line."""
+
+from __future__ import annotations
+
+import pytest
+
+from made_sources import csv_of, files, header, labels, patients, splits, understood
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.opening import open_source
+
+NAMES = "abcdefghij"
+EVEN = {"NORMAL": 5, "PNEUMONIA": 5}
+
+
+def table(head, row, names=NAMES, suffix=".png"):
+    """A table and its files; `row` makes a line from name and number."""
+    return {"t.csv": csv_of(head, *map(row, names, range(len(names)))), **{f"{name}{suffix}": None for name in names}}
+
+
+@pytest.mark.parametrize(
+    ("head", "row"),
+    [
+        ("path,label,patient", lambda name, i: f"{name}.png,{i % 2},p{i // 2}"),
+        ("filename,class,PatientID", lambda name, i: f"./{name}.png,{['Normal', 'Pneumonia'][i % 2]},{i // 2}"),
+        ("Image;Diagnosis;Subject ID", lambda name, i: f"{name}.png;{i % 2}.0;{i // 2}.0"),
+        ("img_path\tTarget\tpatientId", lambda name, i: f'"{name}.png"\t{i % 2}\tA {i // 2}'),
+        ("sep=;\nfile;label;MRN", lambda name, i: f"{name}.png;{['NORMAL', 'PNEUMONIA'][i % 2]};{i // 2:05d}"),
+        ("ImagePath,Ground Truth,participant_id,age", lambda name, i: f".\\{name}.png,{i % 2},{i // 2},{i}"),
+    ],
+)
+def test_ordinary_tables_are_read_without_a_question(tmp_path, head, row):
+    source = understood(tmp_path, table(head, row), "t.csv")
+    assert labels(source) == EVEN
+    assert list(map(len, patients(source))) == [2, 2, 2, 2, 2]
+    assert not source.survey.questions
+    assert "columns read: " in source.survey.notes[0]
+
+
+def test_the_survey_names_every_column_with_its_role(tmp_path):
+    head = "Image,Finding,Subject ID,sex,remark"
+    source = understood(tmp_path, table(head, lambda name, i: f"{name}.png,{i % 2},{i // 2},f,x"), "t.csv")
+    assert source.survey.notes == (
+        "columns read: Image as path, Finding as label, Subject ID as patient; not read: sex, remark",
+    )
+    assert {part.where for part in source.survey.parts} == {"Finding = 0", "Finding = 1"}
+    assert {part.patient for part in source.survey.parts} == {"column Subject ID"}
+
+
+@pytest.mark.parametrize("text", ["7", "7.0", "007", " 7 "])
+def test_spellings_of_one_patient(tmp_path, text):
+    rows = table("path,label,patient", lambda name, i: f"{name}.png,{i % 2},{[7, text][i] if i < 2 else 100 + i}")
+    assert ["a.png", "b.png"] in patients(understood(tmp_path, rows, "t.csv"))
+
+
+@pytest.mark.parametrize("empty", ["", "nan", "N/A", "-", "Anonymous"])
+def test_an_empty_patient_is_nobody_and_counted(tmp_path, empty):
+    rows = table("path,label,patient", lambda name, i: f"{name}.png,{i % 2},{empty if i < 3 else i}")
+    source = understood(tmp_path, rows, "t.csv")
+    assert all(len(group) == 1 for group in patients(source))
+    assert any(text.startswith("3 of 10 images tell no patient") for text in source.survey.warnings)
+
+
+def test_patient_0_is_a_patient(tmp_path):
+    rows = table("path,label,patient", lambda name, i: f"{name}.png,{i % 2},{i // 2}")
+    assert ["a.png", "b.png"] in patients(understood(tmp_path, rows, "t.csv"))
+
+
+@pytest.mark.parametrize(
+    "column", ["anonymised_id", "Patientennummer", "Pat.-Nr.", "paciente", "case", "study_uid", "患者", "hash"]
+)
+def test_a_column_that_may_be_the_patient_is_asked_about(tmp_path, column):
+    rows = table(f"path,label,{column},age", lambda name, i: f"{name}.png,{i % 2},{i // 2},{40 + i // 3}")
+    with pytest.raises(InputError, match=f"{column} may tell who is on an image; rename it to patient if so; --yes"):
+        open_source(understood(tmp_path, rows, "t.csv").where)
+
+
+@pytest.mark.parametrize("column", ["age", "sex", "Image Width", "hospital", "remark"])
+def test_other_columns_are_named_and_not_asked_about(tmp_path, column):
+    rows = table(f"path,label,{column}", lambda name, i: f"{name}.png,{i % 2},{i // 5}")
+    source = understood(tmp_path, rows, "t.csv")
+    assert not source.survey.questions
+    assert source.survey.notes[0].endswith(f"not read: {column}")
+
+
+@pytest.mark.parametrize("words", ["train val test", "Training Validation Testing", "TRAIN dev tst"])
+@pytest.mark.parametrize("column", ["split", "set", "Subset", "data_split"])
+def test_splits_are_obeyed(tmp_path, words, column):
+    rows = table(f"path,label,{column}", lambda name, i: f"{name}.png,{i % 2},{words.split()[i // 4]}")
+    source = understood(tmp_path, rows, "t.csv")
+    assert [image.official_split for image in source.images] == [*["train"] * 4, *["val"] * 4, *["test"] * 2]
+    assert source.validation == "given"
+    assert not source.survey.questions
+
+
+def test_splits_that_are_not_understood_stop_the_build(tmp_path):
+    folds = table("path,label,fold", lambda name, i: f"{name}.png,{i % 2},{i // 2}")
+    with pytest.raises(InputError, match=r"t\.csv, line 2: unknown split '0' in the column fold; use train, val, test"):
+        understood(tmp_path, folds, "t.csv")
+    others = table("path,label,kfold", lambda name, i: f"{name}.png,{i % 2},{i // 2}")
+    with pytest.raises(InputError, match="no column is named split, but kfold may be one"):
+        open_source(understood(tmp_path, others, "t.csv").where)
+    some = table("path,label,split", lambda name, i: f"{name}.png,{i % 2},{'test' if i < 4 else ''}")
+    with pytest.raises(InputError, match=r"6 rows have no split, though others have one, the first for e\.png"):
+        open_source(understood(tmp_path, some, "t.csv").where)
+
+
+@pytest.mark.parametrize("other", ["test", "val"])
+def test_a_patient_in_two_splits_of_a_table_is_refused_by_name(tmp_path, other):
+    rows = table(
+        "path,label,patient,split", lambda name, i: f"{name}.png,{i % 2},anna{i // 2},{[other, 'train'][i % 2]}"
+    )
+    with pytest.raises(InputError, match=f"5 patients of the split {other} have images in another split too: anna0, a"):
+        understood(tmp_path, rows, "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("cells", "says"),
+    [
+        (["clear", "opacity"], r"unknown label 'clear'.*the column label holds clear \(5 rows\), opacity \(5 rows\)"),
+        (["0.2", "0.9"], "unknown label '0.2'"),
+        (["0", "2"], "line 3: unknown label '2'"),
+        (["", "1"], r"unknown label ''.*holds 1 \(5 rows\), empty|unknown label ''.*empty \(5 rows\)"),
+    ],
+)
+def test_unknown_labels_are_shown_with_what_the_column_holds(tmp_path, cells, says):
+    with pytest.raises(InputError, match=says):
+        understood(tmp_path, table("path,label", lambda name, i: f"{name}.png,{cells[i % 2]}"), "t.csv")
+
+
+def test_labels_are_mapped_by_flags(tmp_path):
+    rows = table("path,label", lambda name, i: f"{name}.png,{['clear', 'opacity'][i % 2]}")
+    assert labels(understood(tmp_path, rows, "t.csv", negative=("Clear",), positive=("opacity",))) == EVEN
+    swapped = understood(tmp_path, table("path,label", lambda name, i: f"{name}.png,{i % 2}.0"), "t.csv",
+                         positive=("0",), negative=("1",))  # fmt: skip
+    assert {image.label for image in swapped.images if image.name in ("a.png", "c.png")} == {"PNEUMONIA"}
+
+
+@pytest.mark.parametrize(
+    ("head", "says"),
+    [
+        ("path,label,patientId,Subject ID", "patientId and Subject ID could both be the patient; rename one"),
+        ("image,file,label", "image and file could both be the path"),
+        ("path,diagnosis,finding", "diagnosis and finding could both be the label"),
+        ("path,path,label", "has the column 'path' twice"),
+        ("image,id,choice", "found image, id, choice; rename the column that holds the label"),
+    ],
+)
+def test_columns_that_are_not_clear_are_refused(tmp_path, head, says):
+    with pytest.raises(InputError, match=says):
+        understood(tmp_path, {"t.csv": csv_of(head, "a.png,0,1,1"), "a.png": None}, "t.csv")
+
+
+def test_views_of_the_side_are_left_out(tmp_path):
+    rows = table(
+        "path,label,View Position", lambda name, i: f"{name}.png,{i % 2},{['PA', 'AP', 'LL', 'Lateral', 'L'][i // 2]}"
+    )
+    source = understood(tmp_path, rows, "t.csv")
+    assert labels(source) == {"NORMAL": 2, "PNEUMONIA": 2}
+    assert sum(source.ignored.values()) == 6
+
+
+@pytest.mark.parametrize("suffix", [".dicom", ".dcm", ""])
+def test_dicom_files_of_a_table_are_read_by_content(tmp_path, suffix):
+    content = table("path,label", lambda name, i: f"{name}{suffix},{i % 2}", suffix=suffix)
+    content |= {f"{name}{suffix}": header(f"P{i // 2}") for i, name in enumerate(NAMES)}
+    source = understood(tmp_path, content, "t.csv")
+    assert list(map(len, patients(source))) == [2, 2, 2, 2, 2]
+
+
+def test_absolute_paths_and_patients_in_their_folders(tmp_path):
+    names = files("x/p{}/{}.png", range(6), [1, 2])
+    rows = [f"{tmp_path}/{name},{i % 2}" for i, name in enumerate(names)]
+    source = understood(tmp_path, {"t.csv": csv_of("path,label", *rows), **dict.fromkeys(names)}, "t.csv")
+    assert list(map(len, patients(source))) == [2] * 6
+    assert {part.patient for part in source.survey.parts} == {"folder"}
+
+
+def test_a_table_with_the_name_of_a_known_one_and_other_columns_is_the_users(tmp_path):
+    content = table("path,label,patient,split", lambda name, i: f"{name}.png,{i % 2},{i},train")
+    content["train.csv"] = content.pop("t.csv")
+    source = understood(tmp_path, content, "train.csv")
+    assert source.survey.layout == "table"
+    assert splits(source) == {"train": 10}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"path,label\n\xe4.png,0\n", "cannot be read as a UTF-8 CSV; save it as UTF-8"),
+        ("path,label\n" + "x" * 200_000 + ",0\n", "line 2: cannot be read as a CSV; check the quotes there"),
+    ],
+)
+def test_a_table_that_is_none_is_refused_in_our_words(tmp_path, text, says):
+    with pytest.raises(InputError, match=says):
+        understood(tmp_path, {"t.csv": text}, "t.csv")
