@@ -62,8 +62,17 @@ def with_images_to_score(config: RunConfig, source: Path, options: SourceOptions
 
 
 def images_to_score(source: Path, options: SourceOptions) -> Source:
-    """Open a source for scoring: its test split if it has one, else all of its images, of one class or both."""
+    """Open a source for scoring: its test split if it has one, else all of its images, of one class or both.
+
+    Doubts about patients are no reason to stop, because nobody is divided from anybody.
+    """
     opened = understand(source, options)
+    remarks = [
+        dataclasses.replace(remark, question=remark.question and not remark.about_patients)
+        for remark in opened.survey.remarks
+        if remark.question or not remark.about_patients
+    ]
+    opened = dataclasses.replace(opened, survey=dataclasses.replace(opened.survey, remarks=tuple(remarks)))
     require_decisions(opened, options)
     test = tuple(image for image in opened.images if image.official_split == "test")
     return dataclasses.replace(opened, images=test or opened.images)

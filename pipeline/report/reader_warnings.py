@@ -95,14 +95,13 @@ def _by_split(counts: Mapping[str, int]) -> str:
 
 
 def _about_patients(figures: Mapping[str, Any]) -> list[str]:
-    unknown = figures.get("patients_unknown", 0)
-    if unknown:
+    if figures.get("patients") == 1:
+        return ["All of this is one patient, so there are no intervals: nothing shows how others would differ."]
+    if unknown := figures.get("patients_unknown", 0):
         return [
             f"{unknown:,} of {counted(figures['n'], 'image')} tell no patient, so the intervals count images there: "
             "they are too narrow if several are of one person."
         ]
-    if figures.get("patients") == 1:
-        return ["All images are of one patient, so there are no intervals: nothing shows how others would differ."]
     return []
 
 

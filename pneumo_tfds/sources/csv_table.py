@@ -178,7 +178,8 @@ def _tell_columns(
     if telling and "patient" not in chosen:
         notes.ask(
             f"no column is named patient, but {', '.join(telling)} may tell who is on an image; rename it to patient "
-            "if so; --yes reads none of them"
+            "if so; --yes reads none of them",
+            about_patients=True,
         )
     if split and "split" not in chosen:
         notes.ask(f"no column is named split, but {', '.join(split)} may be one; rename it to split; --yes reads none")

@@ -35,7 +35,8 @@ def read_folders(files: Sequence[File], classes: ClassWords, same: Same, notes: 
         notes: what is left out or doubtful is added here.
 
     Returns:
-        The images in folders of the classes; none if no folders of both classes are side by side.
+        The images in folders of the classes; none if no folders of both classes are side by side and not all images
+        are of one class.
 
     Raises:
         InputError: folders contradict one another.
@@ -50,7 +51,7 @@ def read_folders(files: Sequence[File], classes: ClassWords, same: Same, notes: 
     return sorted(placed, key=lambda place: place.file.name)
 
 
-def _label_sets(files: Iterable[File], classes: ClassWords) -> set[Folders]:
+def _label_sets(files: Sequence[File], classes: ClassWords) -> set[Folders]:
     """Return the folders that hold folders of both classes, and those of other splits that hold one of them."""
     labels: dict[Folders, set[str]] = defaultdict(set)
     for folders in {folders_of(file) for file in files}:
@@ -58,6 +59,7 @@ def _label_sets(files: Iterable[File], classes: ClassWords) -> set[Folders]:
             if label := classes.label_of(name):
                 labels[folders[:depth]].add(label)
     complete = {parent for parent, found in labels.items() if len(found) == len(LABELS)}
+    complete = complete or _sets_of_one_class(files, classes)
     skeletons = {_skeleton(parent) for parent in complete}
     sets = complete | {parent for parent in labels if _skeleton(parent) in skeletons}
     for parent in sets:
@@ -68,6 +70,16 @@ def _label_sets(files: Iterable[File], classes: ClassWords) -> set[Folders]:
                     "class itself; pass the inner folder as --source, or a CSV of path,label,patient"
                 )
     return sets
+
+
+def _sets_of_one_class(files: Sequence[File], classes: ClassWords) -> set[Folders]:
+    """Return the folders that hold the folder of a class, if all files lie directly in folders of the same class.
+
+    A model can be scored on such files. A build needs both classes and refuses them.
+    """
+    inner = {folders_of(file) for file in files}
+    labels = {classes.label_of(folders[-1]) if folders else "" for folders in inner}
+    return {folders[:-1] for folders in inner} if len(labels) == 1 and "" not in labels else set()
 
 
 def folders_of(file: File) -> Folders:

@@ -47,7 +47,8 @@ def settle(
             raise _two_sides(both, "val")
         notes.ask(
             f"{counted(len(both), 'patient')} of the validation split, such as {min(both)}, have images in train too; "
-            "--yes divides train and validation anew by patient; else move all images of a patient to one side"
+            "--yes divides train and validation anew by patient; else move all images of a patient to one side",
+            about_patients=True,
         )
         return images, "redrawn"
     # Of images without a split beside others with one the user was asked.
@@ -81,7 +82,8 @@ def _are_others(
     notes.ask(
         f"{counted(len(both), 'patient')} of the test split, such as {min(both)}, have images outside it; --yes takes "
         "them for other people whose numbers begin again; if they are the same people, move all images of a patient to "
-        "one side"
+        "one side",
+        about_patients=True,
     )
     return options.yes
 

@@ -210,14 +210,16 @@ def _believed(
         if count > MOST * len(images) and (len(images) >= ENOUGH or count == len(images) > 1):
             notes.ask(
                 f"{count:,} of {counted(len(images), 'image')} are of one patient by the {place.rule}"
-                f"{_shown(patient)}, which can hardly be; --yes does not believe it there; correct it if it is wrong"
+                f"{_shown(patient)}, which can hardly be; --yes does not believe it there; correct it if it is wrong",
+                about_patients=True,
             )
             return {name: other for name, other in told.items() if other != patient}
     if len(told) > MANY_IMAGES * len(counts):
         notes.ask(
             f"the {place.rule} tells only {counted(len(counts), 'patient')} for {counted(len(told), 'image')}"
             f"{_shown(min(counts))}; --yes believes it; if these are groups of patients, say who is on each image in a "
-            "CSV of path,label,patient"
+            "CSV of path,label,patient",
+            about_patients=True,
         )
     return told
 
@@ -237,7 +239,8 @@ def _ask_about_single_images(
     if several and len(named) <= MANY_IMAGES * len(set(named.values())):
         notes.ask(
             f"every image has a patient of its own, though file names give several images to {len(several):,} of them, "
-            f"such as {min(several)}; --yes believes it; if the images and not the patients were numbered, correct it"
+            f"such as {min(several)}; --yes believes it; if the images and not the patients were numbered, correct it",
+            about_patients=True,
         )
 
 
@@ -252,7 +255,8 @@ def _check_classes(images: Sequence[Image], notes: SurveyNotes) -> None:
         notes.warn(
             f"{len(both):,} of {counted(len(labels), 'patient')} have images of both classes, such as {min(both)}; if "
             "their numbers begin again in each class they are different people, whom a split keeps together, which "
-            "does no harm"
+            "does no harm",
+            about_patients=True,
         )
 
 
@@ -264,5 +268,6 @@ def warn_of_unknown(images: Sequence[Image], notes: SurveyNotes) -> None:
     rest = "so the split is by image" if count == len(images) else "and for them the split is by image"
     notes.warn(
         f"{count:,} of {counted(len(images), 'image')} tell no patient in table, folder, name or header, {rest}: "
-        "images of one person may end in training and in validation; a CSV with a patient column prevents that"
+        "images of one person may end in training and in validation; a CSV with a patient column prevents that",
+        about_patients=True,
     )

@@ -53,6 +53,8 @@ class Remark:
     """What was found, what is done about it, and what to do if that is wrong."""
     question: bool = False
     """Nothing is built before a person has decided; `--yes` does what the text says."""
+    about_patients: bool = False
+    """It matters where patients are divided, and not where all images are scored."""
 
 
 @dataclass(frozen=True)
@@ -138,13 +140,13 @@ class SurveyNotes:
         """Note something that is to be known and not doubtful."""
         self.notes.append(text)
 
-    def warn(self, text: str) -> None:
+    def warn(self, text: str, *, about_patients: bool = False) -> None:
         """Note a doubt that does not stop a build."""
-        self.remarks.append(Remark(text))
+        self.remarks.append(Remark(text, about_patients=about_patients))
 
-    def ask(self, text: str) -> None:
+    def ask(self, text: str, *, about_patients: bool = False) -> None:
         """Note a doubt that a person must decide."""
-        self.remarks.append(Remark(text, question=True))
+        self.remarks.append(Remark(text, question=True, about_patients=about_patients))
 
     def survey(self, layout: str, title: str, parts: Counter[tuple[str, str, str, str]]) -> Survey:
         """Return the survey; `parts` counts images by where, label, split and patient rule."""

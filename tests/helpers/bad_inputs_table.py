@@ -195,7 +195,7 @@ CASES = (
     Bad("source-no-classes", f"{BUILD} xrays", "no NORMAL and PNEUMONIA folders",
         "no folders NORMAL and PNEUMONIA side by side; the images are in", _without_class_folders),
     Bad("source-one-class", f"{BUILD} xrays", "images of one class only",
-        "no folders NORMAL and PNEUMONIA side by side",
+        "1 PNEUMONIA image but no NORMAL images",
         lambda place: place.images("xrays", "PNEUMONIA/person1_virus_1.jpeg")),
     Bad("source-few-patients", f"{BUILD} xrays", "one patient of a class",
         "add images of more NORMAL patients",

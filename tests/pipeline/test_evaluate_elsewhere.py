@@ -211,8 +211,8 @@ def test_images_of_one_class_are_scored_without_the_figures_that_need_both(run, 
     folder = score(run, source)
     assert (folder.plots / "roc_external.png").exists()
     shutil.rmtree(source / "NORMAL")
-    (source / "labels.csv").write_text("path,label\n" + "".join(f"PNEUMONIA/x{i}.jpeg,1\n" for i in range(3)))
-    folder = score(run, source / "labels.csv")
+    folder = score(run, source)
+    assert not (folder.plots / "roc_external.png").exists()  # that of the evaluation before
     figures = figures_of(folder)["splits"]["external"]
     assert figures["auroc"] is None
     assert figures["specificity"] is None
@@ -222,27 +222,24 @@ def test_images_of_one_class_are_scored_without_the_figures_that_need_both(run, 
     assert said in text_of(folder)
 
 
-def test_plots_of_an_earlier_evaluation_do_not_stay(run, tmp_path):
-    table = write(tmp_path / "some", both("x", 3), seed=12) / "labels.csv"
-    for labels in ("010101", "111111"):
-        rows = zip(both("x", 3), labels, strict=True)
-        table.write_text("path,label\n" + "".join(f"{name},{label}\n" for name, label in rows))
-        folder = score(run, table)
-        assert (folder.plots / "roc_external.png").exists() == ("0" in labels)
+def test_one_patient_for_all_images_is_said_and_no_reason_to_stop(run, tmp_path, capsys):
+    source = write(tmp_path / "anna", both("x", 2), seed=13)
+    rows = "".join(f"{name},{Path(name).parent.name},anna\n" for name in both("x", 2))
+    (source / "labels.csv").write_text(f"path,label,patient\n{rows}")
+    folder = score(run, source / "labels.csv")
+    assert figures_of(folder)["splits"]["external"]["n"] == 4
+    printed = capsys.readouterr().out
+    assert "warning: 4 of 4 images are of one patient by the column patient ('anna')" in printed
+    assert "needs a decision" not in printed
+    assert "4 of 4 images tell no patient, so the intervals count images" in text_of(folder)
 
 
-def test_one_patient_has_no_intervals_and_it_is_said(run, tmp_path, capsys):
-    """Of a folder for each patient, with one of them."""
-    folder = score(
-        run,
-        write(
-            tmp_path / "anna",
-            [f"{label}/person7_virus_{i}.jpeg" for i, label in enumerate(("NORMAL", "PNEUMONIA"))],
-            seed=13,
-        ),
-        yes=True,
-    )
-    assert figures_of(folder)["splits"]["external"]["n"] == 2
+def test_a_single_image_has_no_intervals_and_it_is_said(run, tmp_path, capsys):
+    folder = score(run, write(tmp_path / "single", ["PNEUMONIA/x.jpeg"], seed=18))
+    figures = figures_of(folder)["splits"]["external"]
+    assert set(figures["intervals"].values()) == {None}
+    assert "so there are no intervals" in capsys.readouterr().out
+    assert "of pneumonias" in text_of(folder)
 
 
 def test_the_report_is_about_the_other_source_with_the_runs_own_figures_beside(run, tmp_path, capsys):

@@ -218,7 +218,7 @@ def test_missing_empty_one_class_and_other_files(tmp_path, write_images, names):
         ("missing", "no such file or folder"),
         ("empty", "no images found"),
         ("words.txt", "neither a folder nor a zip nor a CSV"),
-        ("normal_only", "no folders NORMAL and PNEUMONIA side by side"),
+        ("normal_only", "3 NORMAL images but no PNEUMONIA images; add a PNEUMONIA folder beside it"),
         ("no_labels", r"no folders NORMAL and PNEUMONIA side by side; the images are in a \(1 image\), b \(1 image\)"),
     ):
         with pytest.raises(InputError, match=says) as caught:
