@@ -7,6 +7,7 @@ happens to the aspect ratio is the framing (`pneumo_tfds.decode.framing`): by de
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
