@@ -94,7 +94,10 @@ class Builder(dataset_builder.FileReaderBuilder):
     """
 
     VERSION = tfds.core.Version(build_summary.VERSION)
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {build_summary.VERSION: "First release."}
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "1.0.0": "First release.",
+        build_summary.VERSION: "DICOM and 16-bit pictures in the range of their content; damaged JPEGs are refused.",
+    }
     BUILDER_CONFIGS: ClassVar = [make_config(name + config_suffix(framing)) for framing in FRAMINGS for name in LISTED]
     DEFAULT_BUILDER_CONFIG_NAME = "gray_224"
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"""

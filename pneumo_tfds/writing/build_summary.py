@@ -13,8 +13,11 @@ from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json
 from pneumo_tfds.program.wording import counted
 
 NAME = "pneumo_tfds"
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 """Version of the datasets, part of their path; raised when records or splits of the same source change."""
+
+READABLE = ("1.0.0", VERSION)
+"""Versions whose records are read: those of the first differ only where X-rays are DICOM or of 16 bits."""
 
 REBUILD = "build the dataset again with --overwrite"
 _KINDS = {"ignored": dict, "skipped": dict, "dropped": dict, "byte_identical": list}

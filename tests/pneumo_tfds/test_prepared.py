@@ -26,7 +26,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_prepare_builds_once(xrays, tmp_path, monkeypatch):
     folder = prepare(xrays, 32, tmp_path)
-    assert folder.parts[-3:] == ("pneumo_tfds", "gray_32", "1.0.0")
+    assert folder.parts[-3:] == ("pneumo_tfds", "gray_32", "1.1.0")
     monkeypatch.setattr(prepared, "build", None)
     assert prepare(xrays, 32, tmp_path) == folder
 
@@ -116,7 +116,7 @@ def test_too_many_unreadable_images_are_an_error_and_leave_nothing(tmp_path, wri
         (folder / f"train/NORMAL/IM-{index:04d}-0001.jpeg").write_bytes(b"")
     with pytest.raises(InputError, match=r"5 of 80 images cannot be read, more than 5%.* file is empty"):
         build(open_source(folder), "gray_32", tmp_path / "d")
-    assert [path.name for path in (tmp_path / "d/pneumo_tfds/gray_32").iterdir()] == [".1.0.0.lock"]
+    assert [path.name for path in (tmp_path / "d/pneumo_tfds/gray_32").iterdir()] == [".1.1.0.lock"]
 
 
 def test_a_build_leaves_the_callers_logging_as_it_was(xrays, tmp_path):
@@ -146,7 +146,7 @@ def test_another_source_is_refused_and_overwrites_only_when_told(xrays, tmp_path
     second = build(other, "gray_32", tmp_path / "d", options=BuildOptions(overwrite=True))
     assert second.folder == first.folder
     assert second.metadata["source"] == str(tmp_path / "other")
-    assert sorted(path.name for path in first.folder.parent.iterdir()) == [".1.0.0.lock", "1.0.0"]
+    assert sorted(path.name for path in first.folder.parent.iterdir()) == [".1.1.0.lock", "1.1.0"]
 
 
 def test_a_failing_overwrite_leaves_the_old_dataset(xrays, tmp_path, write_images, names):
@@ -179,7 +179,7 @@ def test_an_overwrite_that_fails_at_its_last_step_puts_the_old_dataset_back(xray
     before, rename = files(first.folder), Path.rename
 
     def refuse(path, target):
-        if Path(target) == first.folder and path.name == "1.0.0":
+        if Path(target) == first.folder and path.name == "1.1.0":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
         return rename(path, target)
 
@@ -187,7 +187,7 @@ def test_an_overwrite_that_fails_at_its_last_step_puts_the_old_dataset_back(xray
     with pytest.raises(InputError, match=r"cannot write .*No space left on device; make room"):
         build(open_source(xrays), "gray_32", tmp_path / "d", options=BuildOptions(overwrite=True))
     assert files(first.folder) == before
-    assert sorted(path.name for path in first.folder.parent.iterdir()) == [".1.0.0.lock", "1.0.0"]
+    assert sorted(path.name for path in first.folder.parent.iterdir()) == [".1.1.0.lock", "1.1.0"]
 
 
 @pytest.mark.parametrize("denied", [("mkdir",), ("mkdir", "stat")], ids=["read-only", "closed"])
@@ -216,7 +216,7 @@ def test_a_file_in_the_way_is_one_line(xrays, tmp_path):
 
 
 def test_litter_of_a_killed_build_is_cleared(xrays, tmp_path):
-    litter = tmp_path / "d/pneumo_tfds/gray_32/incomplete.ABCDEF_1.0.0"
+    litter = tmp_path / "d/pneumo_tfds/gray_32/incomplete.ABCDEF_1.1.0"
     litter.mkdir(parents=True)
     (litter / "pneumo_tfds-train.tfrecord-00000-of-00001").write_bytes(b"half")
     build(open_source(xrays), "gray_32", tmp_path / "d")

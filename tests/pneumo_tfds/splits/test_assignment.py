@@ -140,7 +140,7 @@ def test_three_patients_of_a_class_are_enough_and_two_are_not():
         with pytest.raises(InputError) as refused:
             assign([image for image in three if image.patient != f"{kind}2"])
         assert str(refused.value).endswith(
-            f" split would have no {label} image; there are 2 {label} patients; add images of more, so that every "
+            f" split would have no {label} image; the source has 2 {label} patients; add images of more, so that every "
             "split gets one (three of each class are the least, two where there is a test folder)"
         )
 
