@@ -25,7 +25,7 @@ from pydantic import BaseModel, Field
 from export.inference.classifier import Classifier, Prediction
 from export.serve.batching import Batcher, BatchLimits, OverloadedError
 from export.serve.prometheus_metrics import Metrics
-from pneumo_tfds.decode import DecodeError
+from pneumo_tfds.decode import DecodeError, decode
 from pneumo_tfds.decode.headers import format_of
 
 CLOSE = {"Connection": "close"}
@@ -129,9 +129,11 @@ class _Service:
         if format_of(data) is None:
             remedy = "send the bytes of the file: curl --data-binary @FILE"
             raise HTTPException(415, f"the body is not a JPEG, PNG or DICOM file; {remedy}")
-        loop = asyncio.get_running_loop()
+        loop, wanted = asyncio.get_running_loop(), self.classifier.metadata
         try:
-            pixels = await loop.run_in_executor(self.decoding, self.classifier.decode, data, "the image")
+            pixels = await loop.run_in_executor(
+                self.decoding, decode, data, wanted.image_size, "the image", wanted.framing
+            )
             found = await self.batcher.submit(pixels)
         except DecodeError as error:
             raise HTTPException(422, str(error)) from error
