@@ -159,11 +159,8 @@ class Builder(dataset_builder.FileReaderBuilder):
         self, dl_manager: tfds.download.DownloadManager, download_config: tfds.download.DownloadConfig | None = None
     ) -> None:
         config = download_config or tfds.download.DownloadConfig()
-        source, size, framing = (
-            self._open_source(dl_manager),
-            self.builder_config.image_size,
-            self.builder_config.framing,
-        )
+        source = self._open_source(dl_manager)
+        size, framing = self.builder_config.image_size, self.builder_config.framing
         plan = make_plan(source, size, self._options, config.max_examples_per_split)
         templates = {split: self._get_filename_template(split_name=split) for split in plan.shards}
         shards = [
