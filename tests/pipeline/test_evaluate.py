@@ -113,13 +113,6 @@ def test_the_runs_own_splits_are_scored_again_by_the_runs_own_choice(world, caps
     assert "validation (n=40)" in capsys.readouterr().out
 
 
-def test_other_images_are_framed_as_the_run_was(world, tmp_path):
-    config = world.run.read_config()
-    world.run.write_config(replace(config, data=replace(config.data, framing="pad")))
-    evaluate(Evaluate(run_folder=world.run.path, source=tmp_path / "away.zip"))
-    assert [data.framing for data in world.built] == ["pad"]
-
-
 def test_figures_are_of_the_probabilities_as_the_file_has_them(world):
     """So that anyone can compute them again from predictions.csv: a threshold between them parts both alike."""
     evaluate(Evaluate(run_folder=world.run.path))
