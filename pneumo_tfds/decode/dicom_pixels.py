@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_tfds.decode.dicom_file import INSTALL, number_of, standing_for, value_of
+from pneumo_tfds.decode.gdcm_process import decompress
 from pneumo_tfds.decode.headers import DecodeError, check_size, read_header
 from pneumo_tfds.decode.jpeg import decode_jpeg
-from pneumo_tfds.decode.native_messages import caught_lines
 from pneumo_tfds.program.limits import MAX_DEEP_PIXELS
 
 if TYPE_CHECKING:
@@ -21,9 +21,11 @@ _BY_GDCM = (_BASELINE, _EXTENDED, *(f"1.2.840.10008.1.2.4.{number}" for number i
 _FRAMES = (b"\xff\xc0\x00\x0b", b"\xff\xc1\x00\x0b", b"\xff\xc2\x00\x0b")
 """Start of the frame header of a JPEG with one component: baseline, extended, progressive."""
 
-_DAMAGE = ("Corrupt JPEG data", "Premature end of JPEG file")
-_CHATTER = ("Unsupported JPEG data precision", "Invalid SOS parameters", "Tile part length size inconsistent")
-"""What the libraries in GDCM print beside it: libjpeg while it looks for the right one of its three decoders."""
+
+_DESCRIPTION = (
+    "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "SamplesPerPixel", "PixelRepresentation",
+    "PlanarConfiguration", "PhotometricInterpretation",
+)  # fmt: skip
 
 
 def stored_values(dataset: Dataset, name: str) -> npt.NDArray[Any]:
@@ -39,18 +41,12 @@ def stored_values(dataset: Dataset, name: str) -> npt.NDArray[Any]:
         raise DecodeError(f"{name}: the DICOM file holds {frames:,} frames, not one image; export the frame you need")
     _fill_in(dataset, name)
     syntax = _transfer_syntax(dataset, name)
-    if syntax in (_BASELINE, _EXTENDED) and int(dataset.SamplesPerPixel) == 1:
-        return _lossy_jpeg(dataset, name)
-    from pydicom.pixels import pixel_array
-
-    with standing_for(name, "the pixels of the DICOM file are damaged; export it from its archive again"):
+    with standing_for(name, "the pixels of the DICOM file are damaged; copy it again or export it from its archive"):
         if syntax in _BY_GDCM:
-            with caught_lines(_DAMAGE + _CHATTER) as lines:
-                values = pixel_array(dataset, index=0, decoding_plugin="gdcm", correct_unused_bits=False)
-            _check(lines, name)
-        else:
-            values = pixel_array(dataset, index=0, correct_unused_bits=False)
-        return _used_bits(values, dataset)
+            return _compressed(dataset, syntax, name)
+        from pydicom.pixels import pixel_array
+
+        return _used_bits(pixel_array(dataset, index=0, correct_unused_bits=False), dataset)
 
 
 def _fill_in(dataset: Dataset, name: str) -> None:
@@ -95,48 +91,22 @@ def _transfer_syntax(dataset: Dataset, name: str) -> str:
     return str(syntax)
 
 
-def _lossy_jpeg(dataset: Dataset, name: str) -> npt.NDArray[Any]:
-    """Decode a grey JPEG of 8 bits as every other JPEG, and one of 12 bits with GDCM."""
+def _compressed(dataset: Dataset, syntax: str, name: str) -> npt.NDArray[Any]:
+    """Decode a grey JPEG of 8 bits as every other JPEG, and all else with GDCM."""
     from pydicom.encaps import get_frame
 
-    with standing_for(name, "the pixels of the DICOM file are damaged; export it from its archive again"):
-        frame = get_frame(dataset.PixelData, 0, number_of_frames=1).rstrip(b"\0")
+    frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    if syntax in (_BASELINE, _EXTENDED) and dataset.SamplesPerPixel == 1:
         position = next((at for marker in _FRAMES if (at := frame.find(marker)) >= 0), -1)
         if position < 0:
             raise ValueError("no frame header")
         if frame[position + 4] == 8:
-            header = read_header(frame, name)
-            return decode_jpeg(frame, header, 1, name)
-        with caught_lines(_DAMAGE + _CHATTER) as lines:
-            values = _twelve_bits(frame, dataset)
-        _check(lines, name)
-        return _used_bits(values.astype(np.int16) if dataset.PixelRepresentation else values, dataset)
-
-
-def _twelve_bits(frame: bytes, dataset: Dataset) -> npt.NDArray[np.uint16]:
-    """Decode a JPEG of 12 bits with GDCM, which can; pydicom's own call of GDCM refuses."""
-    import gdcm
-
-    fragment, fragments = gdcm.Fragment(), gdcm.SequenceOfFragments.New()
-    fragment.SetByteStringValue(frame)
-    fragments.AddFragment(fragment)
-    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-    element.SetValue(fragments.__ref__())
-    image = gdcm.Image()
-    image.SetNumberOfDimensions(2)
-    image.SetDimensions((dataset.Columns, dataset.Rows, 1))
-    image.SetDataElement(element)
-    grey = gdcm.PhotometricInterpretation.GetPIType("MONOCHROME2")
-    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(grey))
-    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(_EXTENDED)))
-    image.SetPixelFormat(gdcm.PixelFormat(1, 16, 12, 11, 0))
-    content = image.GetBuffer().encode("utf-8", "surrogateescape")  # bytes, which GDCM's wrapper calls a text
-    return np.frombuffer(content, "<u2").reshape(dataset.Rows, dataset.Columns)
-
-
-def _check(lines: list[str], name: str) -> None:
-    if any(line.startswith(_DAMAGE) for line in lines):
-        raise DecodeError(f"{name}: the pixels of the DICOM file are damaged; copy it again or remove it")
+            frame = frame.rstrip(b"\0")
+            return decode_jpeg(frame, read_header(frame, name), 1, name)
+    description = {keyword: dataset.get(keyword) for keyword in _DESCRIPTION if dataset.get(keyword) is not None}
+    values = decompress(frame, description | {"syntax": syntax})
+    signed = values.dtype.kind == "u" and dataset.PixelRepresentation == 1
+    return _used_bits(values.astype(f"i{values.dtype.itemsize}") if signed else values, dataset)
 
 
 def _used_bits(values: npt.NDArray[Any], dataset: Dataset) -> npt.NDArray[Any]:

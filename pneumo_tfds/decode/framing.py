@@ -60,9 +60,11 @@ def covering_side(width: int, height: int, framing: Framing) -> int:
 def frame(grey: npt.NDArray[np.uint8], size: int, framing: Framing) -> npt.NDArray[np.uint8]:
     """Fit uint8 `[height, width]` into uint8 `[size, size]`, by area averaging, or linearly where it must enlarge."""
     height, width = grey.shape
+    if framing == "squeeze" or width == height:
+        return _scaled(grey, size, size)
     target = target_box(width, height, size, framing)
     part = _scaled(grey[source_box(width, height, framing).area], target.width, target.height)
-    if part.shape == (size, size):
+    if framing == "crop":
         return part
     square = np.zeros((size, size), np.uint8)
     square[target.area] = part

@@ -20,6 +20,8 @@ _LONGEST_FIRST = 256
 """Bytes in the first element of a data set: a number, the name of a character set or the words of the image type."""
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xCA})
+_DECODED = frozenset({0xC0, 0xC1, 0xC9}) | _PROGRESSIVE
+"""Frames of a JPEG that libjpeg decodes: baseline, extended and progressive, with Huffman or arithmetic coding."""
 _START_OF_SCAN, _APP1 = 0xDA, 0xE1
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 TURNED = re.compile(rb"\x01\x12.{6}\x00[\x02-\x08]|\x12\x01.{6}[\x02-\x08]\x00", re.DOTALL)
@@ -47,7 +49,7 @@ class Header:
     """Pixels, 0 if the format does not say up front."""
     height: int
     bits: int
-    """Bits per sample as stored: 8 or 16; 12 is possible in JPEG and DICOM."""
+    """Bits per sample as stored, 8 in a JPEG; 16 stands for those of a DICOM file."""
     alpha: bool
     components: int = 1
     """Of a JPEG: 1 grey, 3 colour, 4 CMYK."""
@@ -162,6 +164,9 @@ def _jpeg_header(data: bytes, name: str) -> Header:
     bits, height, width, components = struct.unpack(">BHHB", data[position + 4 : position + 10])
     if data.rfind(b"\xff\xd9") < at:
         raise DecodeError(f"{name}: the JPEG is truncated; copy it again or remove it")
+    if bits != 8 or kind not in _DECODED:
+        kinds = "12 bits, lossless or hierarchical"
+        raise DecodeError(f"{name}: a kind of JPEG that is not read ({kinds}); save it as PNG or ordinary JPEG")
     # A file that is not progressive and has all components in its first scan has no other, and so have nearly all
     # X-rays. Only the others are searched for scans, because that takes a tenth of the time of decoding.
     if kind in _PROGRESSIVE or data[at + 4] != components:

@@ -28,8 +28,6 @@ _HARMLESS = re.compile(
 )
 """Warnings of libjpeg about numbers that it then ignores, and about a file that was padded to a multiple of 4 bytes."""
 
-_UNSUPPORTED = ("Unsupported JPEG process", "Unsupported JPEG data precision", "Sorry, arithmetic coding")
-
 
 def decode_jpeg(data: bytes, header: Header, scale: int, name: str) -> npt.NDArray[np.uint8]:
     """Decode to uint8 `[height, width]`, at 1/1, 1/2, 1/4 or 1/8 of the size that the header declares.
@@ -58,10 +56,6 @@ def _strict(data: bytes, colours: str, height: int, width: int, name: str) -> np
                 raise
             image = simplejpeg.decode_jpeg(data, colours, min_height=height, min_width=width, strict=False)
     except ValueError as error:
-        if str(error).startswith(_UNSUPPORTED):
-            raise DecodeError(
-                f"{name}: this kind of JPEG is not read (12 bits, lossless or arithmetic coding); save it as PNG"
-            ) from error
         raise DecodeError(
             f"{name}: the JPEG is damaged, part of its picture is missing or wrong; copy it again or remove it"
         ) from error

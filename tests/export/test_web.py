@@ -205,6 +205,8 @@ def files_of_every_kind(folder):
     frames[0].save(file, "PNG", save_all=True, append_images=frames[1:])
     animated, file = file.getvalue(), io.BytesIO()
     Image.fromarray(grey).save(file, "WEBP")
+    webp, file = file.getvalue(), io.BytesIO()
+    Image.fromarray(grey).save(file, "PNG", transparency=int(grey[20, 30]))
     kinds = {
         "8-bit.png": (png, ""),
         "grey.jpeg": (jpeg, ""),
@@ -214,7 +216,8 @@ def files_of_every_kind(folder):
         "cmyk.jpeg": (cmyk, "CMYK"),
         "animated.png": (animated, "animated; save a single image"),
         "chest.dcm": (bytes(128) + b"DICM" + bytes(200), "cannot read DICOM; python -m export.predict"),
-        "webp.png": (file.getvalue(), "not a JPEG or PNG file"),
+        "webp.png": (webp, "not a JPEG or PNG file"),
+        "transparent-level.png": (file.getvalue(), "transparent grey level"),
         "empty.png": (b"", "empty"),
         "cut.jpeg": (jpeg[: len(jpeg) // 2], "truncated"),
         "cut.png": (png[: len(png) // 2], "truncated"),

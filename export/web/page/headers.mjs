@@ -36,6 +36,7 @@ function pngHeader(bytes) {
   if (ANIMATION.some((kind) => kinds.has(kind))) throw new RefusedFile("The PNG is animated; save a single image of it.");
   const [bits, colour] = [bytes[24], bytes[25]];
   if (bits > 8) throw new RefusedFile(`The PNG has ${bits} bits per pixel, and a browser reads only 8 of them; ${COMMAND}.`);
+  if (colour === 0 && kinds.has("tRNS")) throw new RefusedFile(`The PNG has a transparent grey level, which a browser makes black; ${COMMAND}.`);
   return { format: "PNG", width: view.getUint32(16), height: view.getUint32(20), alpha: colour === 4 || colour === 6 || kinds.has("tRNS") };
 }
 

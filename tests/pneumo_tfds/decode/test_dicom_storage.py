@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from image_files import dicom, jpeg_of_blocks, transcoded
-from pneumo_tfds.decode import DecodeError, decode_full
+from pneumo_tfds.decode import DecodeError, decode_full, gdcm_process
 from pneumo_tfds.decode.headers import format_of
 
 pydicom = pytest.importorskip("pydicom")
@@ -76,6 +78,39 @@ def test_damaged_pixels_are_refused_and_named(syntax, damage, stored, tmp_path, 
     with pytest.raises(DecodeError, match=r"^a/b\.dcm: .*(damaged|truncated)"):
         decode_full(file.read_bytes(), "a/b.dcm")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_frame_that_ends_gdcms_process_is_damage_and_the_next_file_is_read(stored, tmp_path, monkeypatch):
+    """GDCM crashes on some damaged frames: found by changing random bytes."""
+    data = transcoded(dicom(stored), UID + ".4.70", tmp_path)
+    expected = decode_full(data)
+    gdcm_process._stop_all()
+    with monkeypatch.context() as patched:
+        (tmp_path / "worker.py").write_text("import os, sys; sys.stdin.buffer.readline(); os.abort()")
+        patched.setattr(gdcm_process, "_WORKER", tmp_path / "worker.py")
+        with pytest.raises(DecodeError, match=r"^scan\.dcm: the pixels of the DICOM file are damaged"):
+            decode_full(data, "scan.dcm")
+    np.testing.assert_array_equal(decode_full(data), expected)
+
+
+def test_gdcms_process_is_kept_and_replaced_when_it_was_killed(stored, tmp_path):
+    data = transcoded(dicom(stored), UID + ".4.70", tmp_path)
+    expected = decode_full(data)
+    (process,) = gdcm_process._idle[os.getpid()]
+    decode_full(data)
+    assert gdcm_process._idle[os.getpid()] == [process]
+    process.kill()
+    process.wait()
+    np.testing.assert_array_equal(decode_full(data), expected)
+
+
+def test_threads_decode_side_by_side(stored, tmp_path):
+    files = [transcoded(dicom(np.roll(stored, shift)), UID + ".4.70", tmp_path) for shift in range(8)]
+    expected = [decode_full(data) for data in files]
+    with ThreadPoolExecutor(4) as pool:
+        for found, right in zip(pool.map(decode_full, files * 3), expected * 3, strict=True):
+            np.testing.assert_array_equal(found, right)
+    gdcm_process._stop_all()
 
 
 @pytest.mark.parametrize("syntax", ["implicit", "explicit", "big endian"])
