@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Compare(Bounded, Command):
-    """Compare runs on the same images: McNemar, DeLong and a paired bootstrap over patients, Holm-corrected."""
+    """Compare runs on the same images: McNemar, DeLong and a paired bootstrap over patients, Holm-corrected.
+
+    RUN/evaluation-NAME, the evaluation of a run on another source, can stand in place of a run.
+    """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Two or more run folders. Every pair is compared."""
-    split: str = "test"
-    """Split to compare on: test or validation."""
+    """Two or more run folders, or folders of their evaluations on another source. Every pair is compared."""
+    split: str | None = None
+    """Split to compare on, such as validation. Default: test, or the only one that a folder has."""
     resamples: Annotated[int, Ge(100), Le(100_000)] = 2000
     """Bootstrap resamples of patients behind every interval."""
     seed: Annotated[int, Ge(0)] = 0
@@ -48,6 +51,7 @@ class ScoredRun:
     """A run's predictions on a split, in the order of file names, and its threshold."""
 
     name: str
+    split: str
     table: Predictions
     threshold: float
 
@@ -94,8 +98,10 @@ def compare(runs: list[ScoredRun], resamples: int, seed: int) -> list[dict[str, 
     return found
 
 
-def load(folder: RunFolder, split: str) -> ScoredRun:
+def load(folder: RunFolder, split: str | None = None) -> ScoredRun:
     """Read a run's predictions on a split, sorted by file name, and its threshold.
+
+    Without a split it is test, or the only one that there is.
 
     Raises:
         InputError: the folder is not a run folder, or was not evaluated, or not on this split.
@@ -106,12 +112,14 @@ def load(folder: RunFolder, split: str) -> ScoredRun:
     if not folder.path.is_dir():
         raise InputError(f"{folder.path} is not a folder; give run folders, such as runs/first")
     tables = read_csv(folder.predictions)
+    if split is None:
+        split = next(iter(tables)) if len(tables) == 1 else "test"
     if split not in tables:
         others = ", ".join(tables)
         raise InputError(f"{folder.path} has predictions for {others}, not for {split}; choose another --split")
     threshold = Decision.from_json(folder.read_json(folder.metrics), folder.metrics).operating_point.threshold
     table = tables[split]
-    return ScoredRun(str(folder.path), table.take(table.filenames.argsort(kind="stable")), threshold)
+    return ScoredRun(str(folder.path), split, table.take(table.filenames.argsort(kind="stable")), threshold)
 
 
 def _require_same_images(first: ScoredRun, other: ScoredRun) -> None:
@@ -124,6 +132,11 @@ def _require_same_images(first: ScoredRun, other: ScoredRun) -> None:
         raise InputError(f"{runs} have different labels for the same images; compare runs on one source")
 
 
+def _short(run: Path) -> str:
+    """Return the last name of a run's folder; for an evaluation of a run on other images `RUN/evaluation-NAME`."""
+    return "/".join(run.parts[-2:]) if run.name.startswith("evaluation-") else run.name
+
+
 def _print_table(pairs: list[dict[str, Any]], split: str, images: int, patients: int) -> None:
     from rich.console import Console
     from rich.markup import escape
@@ -132,7 +145,7 @@ def _print_table(pairs: list[dict[str, Any]], split: str, images: int, patients:
     console = Console(highlight=False)
     console.print(f"[bold]{images:,} {split} images of {patients:,} patients[/bold]")
     for pair in pairs:
-        first, second = (escape(Path(name).name) for name in pair["runs"])
+        first, second = (escape(_short(Path(name))) for name in pair["runs"])
         table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=True, header_style="dim")
         for column in ("", "first", "second", "difference", "95 % interval", "p", "p (Holm)"):
             table.add_column(column, justify="left" if not column else "right", no_wrap=True)
@@ -159,7 +172,7 @@ def main(command: Compare) -> None:
     runs = [load(RunFolder(path), command.split) for path in command.runs]
     table = runs[0].table
     content: dict[str, Any] = {
-        "split": command.split,
+        "split": runs[0].split,
         "images": len(table),
         "patients": len(set(table.patients.tolist())),
         "resamples": command.resamples,
@@ -171,7 +184,7 @@ def main(command: Compare) -> None:
         return
     if command.json is not None:
         write_json(command.json, content)
-    _print_table(content["pairs"], command.split, content["images"], content["patients"])
+    _print_table(content["pairs"], runs[0].split, content["images"], content["patients"])
 
 
 if __name__ == "__main__":

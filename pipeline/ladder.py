@@ -170,6 +170,8 @@ def _line(command: Ladder, name: str, outcome: Outcome, split: str) -> list[str]
     if isinstance(outcome, str):
         return [*cells, f"not run: {outcome}"]
     scored = [metrics["splits"][split] for metrics in outcome if split in metrics["splits"]]
+    if not scored:
+        return [*cells, f"no {split} split was scored"]
     cells += [_mean_and_spread([figures[name] for figures in scored]) for name in FIGURES]
     if command.ladder == "recipe":
         cells += [_mean_and_spread([seed["shift"][part][name] for seed in outcome]) for part, name in SHIFTED.values()]

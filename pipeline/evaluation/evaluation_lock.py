@@ -56,7 +56,8 @@ def verify(folder: RunFolder) -> LockCheck | None:
     if not path.exists():
         return None
     lock, metrics = _read_lock(folder), folder.metrics
-    found = _final_state(folder, Decision.from_json(folder.read_json(metrics), metrics))
+    scored = folder.read_json(metrics)
+    found = _final_state(folder, Decision.from_json(scored, metrics))
     try:
         names = [name for name, value in found.items() if value != lock["locked"][name]]
         locked_at, times = lock["locked_at"], len(lock["earlier"])
@@ -71,7 +72,9 @@ def verify(folder: RunFolder) -> LockCheck | None:
     text = f"kept. Weights, configuration, temperature and threshold are those locked at {locked_at}"
     if times:
         return LockCheck(False, f"{text}, but this run was locked {counted(times, 'time')} before with others.")
-    return LockCheck(True, f"{text}, before test was scored.")
+    untested = "test" not in scored.get("splits", ("test",))
+    before = "and no test split was scored" if untested else "before test was scored"
+    return LockCheck(True, f"{text}, {before}.")
 
 
 def _final_state(folder: RunFolder, decision: Decision) -> dict[str, Any]:

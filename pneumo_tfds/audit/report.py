@@ -78,6 +78,7 @@ def report(findings: Findings) -> dict[str, Any]:
         "source_kind": findings.source.kind,
         "layout": findings.source.survey.layout,
         "images": len(images),
+        "validation": findings.source.validation,
         "test_origin": findings.assignment.test_origin if findings.assignment else "none",
         "by_split_and_class": _count(images, lambda image: (findings.split_of(image), image.label)),
         "by_official_split_and_class": _count(images, lambda image: (image.official_split or "none", image.label)),

@@ -86,6 +86,19 @@ def test_json_on_standard_output_is_json_alone(runs, capsys):
     assert json.loads(capsys.readouterr().out)["split"] == "validation"
 
 
+def test_evaluations_on_another_source_are_compared_on_the_one_split_that_they_have(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    folders = []
+    for name, noise in (("a", 1.0), ("b", 4.0)):
+        run = write_run(tmp_path / name / "evaluation-clinic", table(noise))
+        write_csv(run.predictions, {"external": read_csv(run.predictions)["test"]})
+        folders.append(run.path)
+    main(Compare(runs=tuple(folders)))
+    printed = capsys.readouterr().out
+    assert "120 external images" in printed
+    assert "a/evaluation-clinic (first) and b/evaluation-clinic (second)" in printed
+
+
 def test_runs_that_cannot_be_compared_are_one_clear_error(runs, tmp_path):
     with pytest.raises(InputError, match="is not a folder"):
         load(RunFolder(tmp_path / "none"), "test")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -262,6 +263,14 @@ def test_the_report_is_about_the_other_source_with_the_runs_own_figures_beside(r
     printed = capsys.readouterr().out
     assert f"own test (n={own['n']})" in printed
     assert "over images (patients unknown)" in printed
+
+
+def test_other_images_are_framed_as_the_run_was(run, trained, tmp_path):
+    config = run.read_config()
+    dataset = prepare(trained[0], 32, config.data.data_dir, framing="pad")
+    run.write_config(replace(config, data=replace(config.data, framing="pad", dataset=dataset)))
+    folder = score(run, write(tmp_path / "away", both("x", 2), seed=16))
+    assert folder.read_config().data.built.name == "gray_32_pad"
 
 
 def test_flags_that_would_not_be_obeyed_are_refused(run):

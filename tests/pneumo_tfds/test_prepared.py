@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pneumo_tfds import prepared
-from pneumo_tfds.prepared import BuildOptions, build, framing_of, inspect, prepare, read_metadata
+from pneumo_tfds.prepared import BuildOptions, build, framing_of, inspect, prepare, read_manifest, read_metadata
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.opening import open_source
 
@@ -69,6 +69,32 @@ def test_a_framing_of_a_newer_program_is_refused(tmp_path):
     (tmp_path / "metadata.json").write_text('{"framing": "warp"}')
     with pytest.raises(InputError, match=r"metadata\.json: 'warp' is not one of the framings .*; update the program"):
         framing_of(tmp_path)
+
+
+def test_a_dataset_has_the_splits_that_a_table_gives_and_no_other(tmp_path, write_images):
+    names = [f"{label}/{i}.jpeg" for label in ("NORMAL", "PNEUMONIA") for i in range(4)]
+    folder = write_images(tmp_path / "s", names)
+    rows = [f"{name},{name.split('/')[0]},p{i},{'val' if i % 4 == 0 else 'train'}" for i, name in enumerate(names)]
+    (folder / "folds.csv").write_text("\n".join(["path,label,patient,split", *rows]) + "\n")
+    built = inspect(prepare(folder / "folds.csv", 32, tmp_path / "d"))
+    assert built.examples == {"train": 6, "validation": 2}
+    assert built.metadata["test_origin"] == "none"
+    assert "there is no test split" in built.metadata["split_rule"]
+
+
+def test_a_whole_source_is_one_split_apart_from_its_divided_dataset(xrays, tmp_path):
+    divided, whole = prepare(xrays, 32, tmp_path), prepare(xrays, 32, tmp_path, whole=True)
+    assert divided != whole
+    assert inspect(whole).examples == {"test": 48}
+    assert set(read_manifest(whole)) == {image.name for image in open_source(xrays).images}
+
+
+@pytest.mark.parametrize("text", ["no digest  a.jpeg\n", f"{'0' * 64} a.jpeg\n", None])
+def test_a_manifest_that_is_damaged_or_gone_is_one_line(tmp_path, text):
+    if text:
+        (tmp_path / "manifest.sha256").write_text(text)
+    with pytest.raises(InputError, match=r"manifest\.sha256.*build the dataset again"):
+        read_manifest(tmp_path)
 
 
 def test_prepare_finds_what_the_command_built(xrays, tmp_path):

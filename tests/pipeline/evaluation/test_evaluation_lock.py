@@ -116,6 +116,13 @@ def test_a_lock_written_after_the_figures_is_worth_nothing(run):
     assert verify(run).kept
 
 
+def test_a_run_without_test_is_not_said_to_have_scored_it(run):
+    content = json.loads(run.metrics.read_text())
+    run.metrics.write_text(json.dumps(content | {"splits": {"validation": {}}}))
+    assert verify(run).kept
+    assert verify(run).summary.endswith(", and no test split was scored.")
+
+
 def test_locking_the_same_again_changes_nothing(run):
     before = run.evaluation_lock.read_bytes()
     lock(run)
