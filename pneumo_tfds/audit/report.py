@@ -6,16 +6,18 @@ import functools
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.inventory import Image, Source, manifest
 from pneumo_tfds.sources.layout import TEST_PATIENT
 from pneumo_tfds.sources.patients import UNKNOWN_PATIENT
 from pneumo_tfds.splits.assignment import Assignment
+from pneumo_tfds.splits.near_duplicates import COVERED, NOT_COVERED, SIDE
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,8 @@ class ImageFacts:
     error: str = ""
     """Why the image cannot be read; empty if it can."""
     sha256: str = ""
-    hash: int = 0
-    """Perceptual hash, 256 bits."""
+    thumbnail: npt.NDArray[np.uint8] = field(default_factory=lambda: np.zeros((SIDE, SIDE), np.uint8), compare=False)
+    """uint8 `[SIDE, SIDE]`, to find near-identical images."""
     width: int = 0
     height: int = 0
     bits: int = 0
@@ -174,6 +176,7 @@ def summary(result: dict[str, Any]) -> list[str]:
         f"byte-identical: {counted(len(result['byte_identical']), 'group')}; "
         f"near-identical: {counted(len(result['near_identical']), 'group')}"
     )
+    lines.append(f"near-identical images are copies {COVERED}; not found are {NOT_COVERED}")
     if result["problem"]:
         lines.append(f"no dataset can be built: {result['problem']}")
     lines.append(f"leaks: {len(result['leaks'])}")

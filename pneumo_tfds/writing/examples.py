@@ -15,6 +15,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.inventory import LABELS, Image, Reader
+from pneumo_tfds.splits.near_duplicates import thumbnail
 from pneumo_tfds.splits.shard_plan import Plan
 
 MAX_SKIPPED_SHARE = 0.05
@@ -33,6 +34,8 @@ class ExampleRecord:
     data: bytes | None
     """A serialised `tf.train.Example`; None if the image is skipped."""
     error: str = ""
+    thumbnail: Grey | None = None
+    """What `near_groups` compares; None if it is not wanted."""
 
 
 @dataclass
@@ -44,6 +47,8 @@ class BuildLog:
     sha256: dict[str, str] = field(default_factory=dict)
     """Image name to the SHA-256 of its file."""
     source_bytes: int = 0
+    thumbnails: dict[str, Grey] = field(default_factory=dict)
+    """Image name to its thumbnail, if these are wanted."""
 
     def add(self, record: ExampleRecord) -> None:
         """Log one image."""
@@ -52,6 +57,8 @@ class BuildLog:
             self.source_bytes += record.size
         if record.data is None:
             self.skipped[record.image.name] = record.error
+        if record.thumbnail is not None:
+            self.thumbnails[record.image.name] = record.thumbnail
 
     def check_share(self, total: int) -> None:
         """Raise InputError if more than `MAX_SKIPPED_SHARE` of `total` images were skipped."""
@@ -95,17 +102,21 @@ def serialise(image: Image, pixels: Grey) -> bytes:
     return wire.field(1, b"".join(entries))
 
 
-def process(reader: Reader, image: Image, image_size: int) -> ExampleRecord:
+def process(reader: Reader, image: Image, image_size: int, thumbnails: bool = False) -> ExampleRecord:
     """Make the record of one image; if it cannot be read, the record holds the reason, and nothing is raised."""
     digest, size = "", 0
     try:
         data = reader.read(image)
         digest, size = hashlib.sha256(data).hexdigest(), len(data)
-        return ExampleRecord(image, digest, size, serialise(image, decode(data, image_size, image.name)))
+        pixels = decode(data, image_size, image.name)
+        small = thumbnail(pixels[:, :, 0]) if thumbnails else None
+        return ExampleRecord(image, digest, size, serialise(image, pixels), thumbnail=small)
     except InputError as error:
         return ExampleRecord(image, digest, size, None, str(error))
 
 
-def stream(reader: Reader, images: Sequence[Image], image_size: int, workers: int | None) -> Iterator[ExampleRecord]:
+def stream(
+    reader: Reader, images: Sequence[Image], image_size: int, workers: int | None, thumbnails: bool = False
+) -> Iterator[ExampleRecord]:
     """Yield the record of each image, in order, made in `workers` threads (None: one per core; 0: in the caller's)."""
-    return ordered_map(lambda image: process(reader, image, image_size), images, workers)
+    return ordered_map(lambda image: process(reader, image, image_size, thumbnails), images, workers)
