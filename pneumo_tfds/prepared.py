@@ -178,6 +178,7 @@ def _run_builder(
     with errors_only("absl"):
         builder = Builder(
             source=source, options=splits, workers=options.workers, download=options.download,
+            look_for_near_identical=options.look_for_near_identical,
             data_dir=root, config=make_config(config),
         )  # fmt: skip
         builder.download_and_prepare(download_dir=downloads, download_config=download_config)

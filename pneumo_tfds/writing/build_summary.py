@@ -20,7 +20,11 @@ READABLE = ("1.0.0", VERSION)
 """Versions whose records are read: those of the first differ only where X-rays are DICOM or of 16 bits."""
 
 REBUILD = "build the dataset again with --overwrite"
-_KINDS = {"ignored": dict, "skipped": dict, "dropped": dict, "byte_identical": list}
+_NEAR = "near_identical_across_splits"
+_KINDS = {"ignored": dict, "skipped": dict, "dropped": dict, "byte_identical": list, _NEAR: list}
+
+SHOWN_GROUPS = 10
+"""Groups of near-identical images that the summary names; `metadata.json` has all."""
 
 MAX_COUNT = 1 << 60
 """Largest believable number of images or bytes."""
@@ -123,6 +127,17 @@ def summary(built: BuildSummary) -> list[str]:
             lines.append(f"{word}: {counted(len(named), 'image')}")
             reasons = ((name, str(reason)) for name, reason in named.items())
             lines.extend(f"  {reason if name in reason else f'{name}: {reason}'}" for name, reason in reasons)
+    near = metadata.get(_NEAR)
+    if near is None:
+        lines.append("near-identical images in different splits: not looked for; `python -m pneumo_tfds audit` does")
+    elif near:
+        lines.append(
+            f"warning: {counted(len(near), 'group')} of near-identical images in different splits, a leak if they are "
+            "copies; look at them with: python -m pneumo_tfds audit --html"
+        )
+        lines.extend(f"  {', '.join(map(str, group))}" for group in near[:SHOWN_GROUPS])
+        if len(near) > SHOWN_GROUPS:
+            lines.append(f"  and {len(near) - SHOWN_GROUPS} more in metadata.json")
     return lines
 
 
