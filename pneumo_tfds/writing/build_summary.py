@@ -21,10 +21,10 @@ READABLE = ("1.0.0", VERSION)
 
 REBUILD = "build the dataset again with --overwrite"
 _NEAR = "near_identical_across_splits"
-_KINDS = {"ignored": dict, "skipped": dict, "dropped": dict, "byte_identical": list, _NEAR: list}
+_KINDS = {"ignored": dict, "skipped": dict, "dropped": dict, "unusual": dict, "byte_identical": list, _NEAR: list}
 
-SHOWN_GROUPS = 10
-"""Groups of near-identical images that the summary names; `metadata.json` has all."""
+SHOWN = 10
+"""Groups of near-identical images, and unusual images, that the summary names; `metadata.json` has all."""
 
 MAX_COUNT = 1 << 60
 """Largest believable number of images or bytes."""
@@ -121,12 +121,14 @@ def summary(built: BuildSummary) -> list[str]:
     lines.extend(
         f"ignored: {counted(count, 'file')} ({reason})" for reason, count in metadata.get("ignored", {}).items()
     )
-    for word in ("skipped", "dropped"):
+    for word in ("skipped", "dropped", "unusual"):
         named = metadata.get(word, {})
         if named:
             lines.append(f"{word}: {counted(len(named), 'image')}")
-            reasons = ((name, str(reason)) for name, reason in named.items())
-            lines.extend(f"  {reason if name in reason else f'{name}: {reason}'}" for name, reason in reasons)
+            reasons = [(name, str(reason)) for name, reason in named.items()]
+            shown = reasons[:SHOWN] if word == "unusual" else reasons
+            lines.extend(f"  {reason if name in reason else f'{name}: {reason}'}" for name, reason in shown)
+            lines.extend(["  and others, which metadata.json lists"] if len(shown) < len(reasons) else [])
     near = metadata.get(_NEAR)
     if near is None:
         lines.append("near-identical images in different splits: not looked for; `python -m pneumo_tfds audit` does")
@@ -135,9 +137,9 @@ def summary(built: BuildSummary) -> list[str]:
             f"warning: {counted(len(near), 'group')} of near-identical images in different splits, a leak if they are "
             "copies; look at them with: python -m pneumo_tfds audit --html"
         )
-        lines.extend(f"  {', '.join(map(str, group))}" for group in near[:SHOWN_GROUPS])
-        if len(near) > SHOWN_GROUPS:
-            lines.append(f"  and {len(near) - SHOWN_GROUPS} more in metadata.json")
+        lines.extend(f"  {', '.join(map(str, group))}" for group in near[:SHOWN])
+        if len(near) > SHOWN:
+            lines.append(f"  and {len(near) - SHOWN} more in metadata.json")
     return lines
 
 

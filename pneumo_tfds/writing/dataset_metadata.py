@@ -83,6 +83,7 @@ def describe(
         "patients": {split: len({image.patient for image in plan.images(split)}) for split in plan.shards},
         "patients_unknown": sum(is_unknown(image.patient) for image in plan.images()),
         "skipped": dict(sorted(log.skipped.items())),
+        "unusual": dict(sorted(log.unusual.items())),
         "dropped": dict(sorted(plan.assignment.dropped.items())),
         "ignored": source.ignored,
         "byte_identical": [[image.name for image in group] for group in plan.identical],

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pneumo_tfds.decode import Grey, decode
+from pneumo_tfds.decode.exposure import exposure_remark
 from pneumo_tfds.program import wire
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing
@@ -51,6 +52,8 @@ class BuildLog:
     source_bytes: int = 0
     thumbnails: dict[str, Grey] = field(default_factory=dict)
     """Image name to its thumbnail, if these are wanted."""
+    unusual: dict[str, str] = field(default_factory=dict)
+    """Image name to what is unusual about its grey levels; of images with a thumbnail."""
 
     def add(self, record: ExampleRecord) -> None:
         """Log one image."""
@@ -61,6 +64,8 @@ class BuildLog:
             self.skipped[record.image.name] = record.error
         if record.thumbnail is not None:
             self.thumbnails[record.image.name] = record.thumbnail
+            if remark := exposure_remark(record.thumbnail):
+                self.unusual[record.image.name] = remark
 
     def check_share(self, total: int) -> None:
         """Raise InputError if more than `MAX_SKIPPED_SHARE` of `total` images were skipped."""

@@ -12,16 +12,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 
 from pneumo_tfds import prepared
 from pneumo_tfds.prepared import BuildOptions, build, framing_of, inspect, prepare, read_manifest, read_metadata
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.opening import open_source
+from pneumo_tfds.writing.build_summary import summary
 
 
 def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_a_dark_image_is_kept_and_pointed_out(xrays, tmp_path, picture):
+    (xrays / "train/NORMAL/IM-0001-0001.jpeg").unlink()
+    cv2.imwrite(str(xrays / "train/NORMAL/IM-0001-0001.png"), picture(1) // 16)
+    built = build(open_source(xrays), "gray_64", tmp_path / "d")
+    assert list(built.metadata["unusual"]) == ["train/NORMAL/IM-0001-0001.png"]
+    assert sum(built.examples.values()) == 48
+    assert any("IM-0001-0001.png: unusually dark" in line for line in summary(built))
 
 
 def test_prepare_builds_once(xrays, tmp_path, monkeypatch):
