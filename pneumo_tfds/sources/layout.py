@@ -119,8 +119,8 @@ def _below_labels(files: Iterable[File], sets: set[Folders], classes: ClassWords
         notes.leave_out(reason if place < SHOWN else "in other folders that are no class", names)
     if found and neighbours:
         notes.warn(
-            f"left out, because they are neither {classes.in_words()}: {listed(neighbours, SHOWN)}; to use them, name "
-            "such folders with --positive NAME... or --negative NAME..."
+            f"left out, because they are neither {classes.in_words('nor')}: {listed(neighbours, SHOWN)}; to use them, "
+            "name such folders with --positive NAME... or --negative NAME..."
         )
     return found
 
