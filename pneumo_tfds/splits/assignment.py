@@ -190,7 +190,7 @@ def _why_missing(name: str, label: str, images: Sequence[Image], given: Mapping[
         return f"{said}; {correct} if they are of several people, else add images of more {label} patients"
     tied = sum(any(image.label == label for image in members) for members in groups.values()) < len(of_label)
     return (
-        f"the source has {counted(len(of_label), f'{label} patient')}"
-        f"{', and those who share an identical file count as one' if tied else ''}; add images of more, so that every "
-        "split gets one (three of each class are the least, two where there is a test folder)"
+        f"the source has {counted(len(of_label), f'{label} patient')} to divide"
+        f"{', and those who share an identical file count as one' if tied else ''}; add images of more {label} "
+        "patients (three of each class are the least, two where there is a test split)"
     )

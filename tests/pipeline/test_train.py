@@ -152,7 +152,10 @@ def test_other_images_are_scored_by_the_choice_the_run_has(finished, source):
     metrics = json.loads((folder / "metrics.json").read_text())
     original = json.loads((run / "metrics.json").read_text())
     assert metrics["operating_point"] == original["operating_point"]
-    assert set(metrics["splits"]) == {"test"}, "phantoms in Kaggle's layout have an official test folder"
+    assert set(metrics["splits"]) == {"external"}
+    assert metrics["external"]["scored"] == "test", "phantoms in Kaggle's layout have an official test folder"
+    assert metrics["external"]["own"]["split"] == "test"
+    assert metrics["external"]["overlap"]["unknown"] == ""
     assert (folder / "report.html").exists()
     assert json.loads((run / "metrics.json").read_text()) == original
 

@@ -140,8 +140,8 @@ def test_three_patients_of_a_class_are_enough_and_two_are_not():
         with pytest.raises(InputError) as refused:
             assign([image for image in three if image.patient != f"{kind}2"])
         assert str(refused.value).endswith(
-            f" split would have no {label} image; the source has 2 {label} patients; add images of more, so that every "
-            "split gets one (three of each class are the least, two where there is a test folder)"
+            f" split would have no {label} image; the source has 2 {label} patients to divide; add images of more "
+            f"{label} patients (three of each class are the least, two where there is a test split)"
         )
 
 
@@ -312,7 +312,7 @@ def test_one_patient_for_all_images_of_a_class_is_named_as_the_cause():
 def test_patients_who_are_too_few_because_they_share_a_file_are_named_as_the_cause():
     images = [make(f"{kind}{i}", kind, 0) for kind in ("normal", "virus") for i in range(4)]
     normal = [image for image in images if image.label == "NORMAL"]
-    with pytest.raises(InputError, match="4 NORMAL patients, and those who share an identical file count as one; add"):
+    with pytest.raises(InputError, match="4 NORMAL patients to divide, and those who share an identical file count as"):
         assign(images, [normal[:3]])
 
 
