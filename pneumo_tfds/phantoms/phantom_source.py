@@ -25,6 +25,10 @@ QUALITY = 84
 
 _SHARES = {"normal": 0.40, "bacteria": 0.36, "virus": 0.24}
 _FOLDERS = {"train": 0.78, "val": 0.02, "test": 0.20}
+_FIRST = {"train": 0, "val": 50_000, "test": 70_000}
+"""Patients of the splits have numbers of their own, as in the published archive, where no number occurs twice under one
+subtype: its training folder leaves out the bacteria numbers 78 to 252 and the virus numbers up to 79."""
+
 _MIN_COUNT = 60
 
 
@@ -71,9 +75,7 @@ def _names(count: int, seed: int) -> Iterable[str]:
                 taken = min(left, 1 + int(random.binomial(5, 0.2)))
                 for view in range(taken):
                     serial += 1
-                    # val continues after train, test starts again at 1, as in Kaggle's folders
-                    number = patient + 50_000 if split == "val" else patient
-                    yield f"{split}/{_file_name(subtype, number, serial, view)}"
+                    yield f"{split}/{_file_name(subtype, patient + _FIRST[split], serial, view)}"
                 left -= taken
 
 
