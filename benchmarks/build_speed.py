@@ -125,9 +125,13 @@ def decode_bare(files: list[tuple[Path, int]], threads: int) -> int:
 
 
 def build_ours(source: Source, threads: int) -> int:
-    """Build the dataset with our builder; on one core the caller's thread does everything."""
+    """Build the dataset with our builder; on one core the caller's thread does everything.
+
+    Nothing is looked for in the pictures, because the peers do not look either.
+    """
+    options = BuildOptions(workers=threads if threads > 1 else 0, look_for_near_identical=False)
     with tempfile.TemporaryDirectory(prefix="pneumo-benchmarks-") as folder:
-        built = build(source, f"gray_{SIZE}", Path(folder), options=BuildOptions(workers=threads if threads > 1 else 0))
+        built = build(source, f"gray_{SIZE}", Path(folder), options=options)
         return sum(built.examples.values())
 
 

@@ -24,10 +24,11 @@ from pneumo_tfds.program.progress import track
 from pneumo_tfds.sources.inventory import LABELS, Source, manifest
 from pneumo_tfds.sources.opening import open_source
 from pneumo_tfds.sources.published import MANUAL_NAMES, fetch, in_manual_folder
+from pneumo_tfds.splits.near_duplicates import SIDE
 from pneumo_tfds.splits.options import SplitOptions
 from pneumo_tfds.splits.shard_plan import make_plan
 from pneumo_tfds.writing import build_summary
-from pneumo_tfds.writing.dataset_metadata import describe
+from pneumo_tfds.writing.dataset_metadata import MAX_LOOKED_AT, describe
 from pneumo_tfds.writing.examples import BuildLog, stream
 from pneumo_tfds.writing.shard_files import Shard, write_here, write_on_beam
 
@@ -94,7 +95,10 @@ class Builder(dataset_builder.FileReaderBuilder):
     """
 
     VERSION = tfds.core.Version(build_summary.VERSION)
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {build_summary.VERSION: "First release."}
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "1.0.0": "First release.",
+        build_summary.VERSION: "DICOM and 16-bit pictures in the range of their content; damaged JPEGs are refused.",
+    }
     BUILDER_CONFIGS: ClassVar = [make_config(name + config_suffix(framing)) for framing in FRAMINGS for name in LISTED]
     DEFAULT_BUILDER_CONFIG_NAME = "gray_224"
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"""
@@ -110,6 +114,7 @@ class Builder(dataset_builder.FileReaderBuilder):
         options: SplitOptions | None = None,
         workers: int | None = None,
         download: bool = False,
+        look_for_near_identical: bool = True,
         **kwargs: Any,
     ) -> None:
         """Create a builder; `data_dir`, `config` and `version` are as for every builder.
@@ -120,14 +125,19 @@ class Builder(dataset_builder.FileReaderBuilder):
             options: how to split.
             workers: number of decoding threads; None for one per core. Does not change the resulting files.
             download: download the published archive if the manual folder has no source either.
+            look_for_near_identical: look for near-identical images in different splits and name them in the metadata.
             **kwargs: of every builder.
         """
         self._source = source
         self._options = options or SplitOptions()
         self._workers = workers
         self._download = download
+        self._look = look_for_near_identical
         super().__init__(**kwargs)
-        self._original_state.update(source=source, options=options, workers=workers, download=download)
+        self._original_state.update(
+            source=source, options=options, workers=workers, download=download,
+            look_for_near_identical=look_for_near_identical,
+        )  # fmt: skip
 
     def _info(self) -> tfds.core.DatasetInfo:
         size = self.builder_config.image_size
@@ -156,11 +166,8 @@ class Builder(dataset_builder.FileReaderBuilder):
         self, dl_manager: tfds.download.DownloadManager, download_config: tfds.download.DownloadConfig | None = None
     ) -> None:
         config = download_config or tfds.download.DownloadConfig()
-        source, size, framing = (
-            self._open_source(dl_manager),
-            self.builder_config.image_size,
-            self.builder_config.framing,
-        )
+        source = self._open_source(dl_manager)
+        size, framing = self.builder_config.image_size, self.builder_config.framing
         plan = make_plan(source, size, self._options, config.max_examples_per_split)
         templates = {split: self._get_filename_template(split_name=split) for split in plan.shards}
         shards = [
@@ -170,7 +177,8 @@ class Builder(dataset_builder.FileReaderBuilder):
         ]
         log, file_format = BuildLog(), self.info.file_format
         if config.beam_runner is None:
-            records = stream(source.reader, plan.images(), size, self._workers, framing)
+            look = self._look and size >= SIDE and len(plan.images()) <= MAX_LOOKED_AT
+            records = stream(source.reader, plan.images(), size, self._workers, framing, thumbnails=look)
             shown = track(records, f"Building {self.builder_config.name}", len(plan.images()))
             written = write_here(shards, shown, log, file_format)
         else:
@@ -184,7 +192,7 @@ class Builder(dataset_builder.FileReaderBuilder):
             infos.append(tfds.core.SplitInfo(split, counts, size, templates[split]))
         self.info.set_splits(tfds.core.SplitDict(infos))
         (self.data_path / "manifest.sha256").write_text(manifest(log.sha256))
-        self.info.metadata.update(describe(source, plan, self._options, log, framing))
+        self.info.metadata.update(describe(source, plan, self._options, log, framing, self._workers))
 
     def _open_source(self, dl_manager: tfds.download.DownloadManager) -> Source:
         if isinstance(self._source, Source):

@@ -25,6 +25,7 @@ from pneumo_tfds.splits.options import SplitOptions
 from pneumo_tfds.writing.build_options import BuildOptions
 from pneumo_tfds.writing.build_summary import (
     NAME,
+    READABLE,
     REBUILD,
     VERSION,
     BuildSummary,
@@ -35,8 +36,8 @@ from pneumo_tfds.writing.build_summary import (
 )
 
 __all__ = [
-    "REBUILD", "VERSION", "BuildOptions", "BuildSummary", "build", "default_data_dir", "framing_of", "inspect",
-    "is_built", "prepare", "read_manifest", "read_metadata",
+    "READABLE", "REBUILD", "VERSION", "BuildOptions", "BuildSummary", "build", "default_data_dir", "framing_of",
+    "inspect", "is_built", "prepare", "read_manifest", "read_metadata",
 ]  # fmt: skip
 
 
@@ -69,7 +70,7 @@ def prepare(
         phantoms: number of phantoms to draw, if `source` is None.
 
     Returns:
-        A folder `.../pneumo_tfds/gray_<size>/1.0.0` (or `phantom_<size>`; with another framing than squeeze
+        A folder `.../pneumo_tfds/gray_<size>/1.1.0` (or `phantom_<size>`; with another framing than squeeze
         `gray_<size>_<framing>`), for `tfds.builder_from_directory`.
 
     Raises:
@@ -177,6 +178,7 @@ def _run_builder(
     with errors_only("absl"):
         builder = Builder(
             source=source, options=splits, workers=options.workers, download=options.download,
+            look_for_near_identical=options.look_for_near_identical,
             data_dir=root, config=make_config(config),
         )  # fmt: skip
         builder.download_and_prepare(download_dir=downloads, download_config=download_config)

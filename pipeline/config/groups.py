@@ -44,7 +44,7 @@ class BuiltDataset:
     """A dataset that `pneumo_tfds` built."""
 
     folder: Path
-    """`.../pneumo_tfds/gray_224/1.0.0`."""
+    """`.../pneumo_tfds/gray_224/1.1.0`."""
 
     @property
     def name(self) -> str:
@@ -53,7 +53,7 @@ class BuiltDataset:
 
     @property
     def version(self) -> str:
-        """Its version, such as `1.0.0`."""
+        """Its version, such as `1.1.0`."""
         return self.folder.name
 
     @property

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.config import Switch
 from pipeline.data import aligned_arrays, tfrecord_pixels
-from pneumo_tfds.prepared import REBUILD, VERSION, framing_of
+from pneumo_tfds.prepared import READABLE, REBUILD, framing_of
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json
 from pneumo_tfds.program.framing_names import Framing
@@ -194,7 +194,7 @@ def open_splits(dataset: Path, image_size: int | None = None, framing: Framing |
     """Open a dataset that `pneumo_tfds` built.
 
     Args:
-        dataset: its folder, `.../pneumo_tfds/gray_224/1.0.0`.
+        dataset: its folder, `.../pneumo_tfds/gray_224/1.1.0`.
         image_size: the side that its images must have, pixels; None accepts any.
         framing: how its images must have been made square; None accepts any.
 
@@ -209,8 +209,9 @@ def open_splits(dataset: Path, image_size: int | None = None, framing: Framing |
     name, version = (information.get(key) if isinstance(information, dict) else None for key in ("name", "version"))
     if name != "pneumo_tfds":
         raise InputError(f"{dataset} holds the dataset {name}, not pneumo_tfds; give a dataset built by pneumo_tfds")
-    if version != VERSION:
-        raise InputError(f"{dataset} is of version {version}, and this program reads {VERSION}; build it again")
+    if version not in READABLE:
+        readable = " and ".join(READABLE)
+        raise InputError(f"{dataset} is of version {version}, and this program reads {readable}; build it again")
     try:
         builder = tfds.builder_from_directory(str(dataset))
         size = int(builder.info.features["image"].shape[0])

@@ -9,7 +9,6 @@ import hashlib
 from pathlib import Path
 
 from pneumo_tfds.audit.image_facts import ImageFacts
-from pneumo_tfds.audit.perceptual_hash import near_groups, perceptual_hash
 from pneumo_tfds.audit.report import Findings, report, summary
 from pneumo_tfds.decode import decode_full, resize
 from pneumo_tfds.decode.headers import read_header
@@ -23,6 +22,7 @@ from pneumo_tfds.sources.opening import open_source
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.splits.assignment import assign
 from pneumo_tfds.splits.duplicates import group_by_digest
+from pneumo_tfds.splits.near_duplicates import near_groups, thumbnail
 from pneumo_tfds.splits.options import SplitOptions
 
 LEAK = 1
@@ -40,7 +40,9 @@ def audit(source: Source, options: SplitOptions | None = None, workers: int | No
     readable = [fact for fact in facts if not fact.error]
     identical = group_by_digest((fact.image, fact.sha256) for fact in readable)
     copies = {image.name for group in identical for image in group[1:]}
-    near = near_groups([(fact.image, fact.hash) for fact in readable if fact.image.name not in copies])
+    looked_at = [fact for fact in readable if fact.image.name not in copies]
+    groups = near_groups([fact.thumbnail for fact in looked_at], workers=workers)
+    near = sorted(tuple(sorted(looked_at[index].image for index in group)) for group in groups)
     assignment, problem = None, ""
     try:
         assignment = assign(source.images, identical, options, source.validation)
@@ -62,7 +64,7 @@ def examine(source: Source, image: Image) -> ImageFacts:
     return ImageFacts(
         image,
         sha256=hashlib.sha256(data).hexdigest(),
-        hash=perceptual_hash(small),
+        thumbnail=thumbnail(small),
         width=width,
         height=height,
         bits=header.bits,

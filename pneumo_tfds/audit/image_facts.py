@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
 
 from pneumo_tfds.sources.inventory import Image
+from pneumo_tfds.splits.near_duplicates import SIDE
 
 
 @dataclass(frozen=True)
@@ -16,8 +20,8 @@ class ImageFacts:
     error: str = ""
     """Why the image cannot be read; empty if it can."""
     sha256: str = ""
-    hash: int = 0
-    """Perceptual hash, 256 bits."""
+    thumbnail: npt.NDArray[np.uint8] = field(default_factory=lambda: np.zeros((SIDE, SIDE), np.uint8), compare=False)
+    """uint8 `[SIDE, SIDE]`, to find near-identical images."""
     width: int = 0
     height: int = 0
     bits: int = 0

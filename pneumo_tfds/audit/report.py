@@ -17,6 +17,7 @@ from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.inventory import Image, Source, manifest
 from pneumo_tfds.sources.patients import TEST_PATIENT, UNKNOWN_PATIENT
 from pneumo_tfds.splits.assignment import Assignment
+from pneumo_tfds.splits.near_duplicates import COVERED, NOT_COVERED
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,7 @@ def summary(result: dict[str, Any]) -> list[str]:
         f"byte-identical: {counted(len(result['byte_identical']), 'group')}; "
         f"near-identical: {counted(len(result['near_identical']), 'group')}"
     )
+    lines.append(f"near-identical images are copies {COVERED}; not found are {NOT_COVERED}")
     lines.extend(shortcut_sentences(result))
     if result["problem"]:
         lines.append(f"no dataset can be built: {result['problem']}")

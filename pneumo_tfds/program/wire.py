@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 LENGTH_DELIMITED = 2  # wire type of bytes, strings and nested messages
 
 
+@lru_cache(4096)  # most fields of most records have the same lengths
 def header(number: int, length: int) -> bytes:
     """Return what precedes the `length` bytes of field `number` (1 to 15): its tag, and the length as a varint.
 

@@ -36,6 +36,6 @@ class ClassWords:
         """Return those of `names` that nothing was called so far."""
         return [name for name in names if words.plain_name(name) not in self.met]
 
-    def in_words(self) -> str:
+    def in_words(self, between: str = "and") -> str:
         """Return the two groups of names for a message."""
-        return f"{' or '.join(self.negative)} and {' or '.join(self.positive)}"
+        return f"{' or '.join(self.negative)} {between} {' or '.join(self.positive)}"

@@ -40,6 +40,9 @@ _SPLIT_COLUMN = re.compile("(folds?|partition|splits?|subset)$")
 _BINARY = {"0": LABELS[0], "1": LABELS[1]}
 _WHOLE = re.compile(r"([0-9]+)(\.0*)?")
 
+FEW_VALUES = 10
+"""Most different values of a column that may be a split."""
+
 SHOWN = 8
 """Labels that a message lists."""
 
@@ -170,11 +173,12 @@ def _tell_columns(
 ) -> None:
     """Tell which column is what; ask about columns that may tell patient or split and are not read."""
     unused = [column for column in columns if column and column not in chosen.values()]
-    split = [column for column in unused if any(_SPLIT_COLUMN.search(word) for word in words_of(column))]
+    cells = {column: [row[column] for _, row in rows] for column in unused}
+    split = [column for column in unused if _may_be_split(column, cells[column])]
     roles = ", ".join(role if role == column.lower() else f"{column} as {role}" for role, column in chosen.items())
     notes.tell(f"columns read: {roles}; not read: {', '.join(unused) or 'none'}")
     others = [column for column in unused if column not in split]
-    telling = [column for column in others if _may_be_patient(column, [row[column] for _, row in rows])]
+    telling = [column for column in others if _may_be_patient(column, cells[column])]
     if telling and "patient" not in chosen:
         notes.ask(
             f"no column is named patient, but {', '.join(telling)} may tell who is on an image; rename it to patient "
@@ -185,12 +189,19 @@ def _tell_columns(
         notes.ask(f"no column is named split, but {', '.join(split)} may be one; rename it to split; --yes reads none")
 
 
+def _may_be_split(column: str, cells: Sequence[str]) -> bool:
+    """Return whether a column is named like a split, or is one of few words with words for splits among them."""
+    named = any(_SPLIT_COLUMN.search(word) for word in words_of(column))
+    values = set(cells)
+    return named or (len(values) <= FEW_VALUES and any(map(split_of, values)))
+
+
 def _may_be_patient(column: str, cells: Sequence[str]) -> bool:
     """Return whether a column is named like an identifier, or holds what some rows share and most do not."""
     words = set(words_of(column))
     if not words.isdisjoint(_MEASURES):
         return False
-    different = len(set(cells))
+    different = len(set(map(normal_identifier, cells)))
     if different == len(cells):  # a number of its own for each row tells no patient
         return bool(words & {"patient", "person", "subject"})
     return (not words.isdisjoint(_IDENTIFIER_WORDS) and different > 1) or different > 0.3 * len(cells)

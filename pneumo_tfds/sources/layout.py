@@ -119,8 +119,8 @@ def _below_labels(files: Iterable[File], sets: set[Folders], classes: ClassWords
         notes.leave_out(reason if place < SHOWN else "in other folders that are no class", names)
     if found and neighbours:
         notes.warn(
-            f"left out, because they are neither {classes.in_words()}: {listed(neighbours, SHOWN)}; to use them, name "
-            "such folders with --positive NAME... or --negative NAME..."
+            f"left out, because they are neither {classes.in_words('nor')}: {listed(neighbours, SHOWN)}; to use them, "
+            "name such folders with --positive NAME... or --negative NAME..."
         )
     return found
 
@@ -234,15 +234,16 @@ def _ask_about_split_words_in_labels(found: Sequence[InClass], notes: SurveyNote
 def _splits_above(found: Sequence[InClass]) -> Callable[[InClass], Iterator[str]]:
     """Return a function that gives the splits which the folders of a file name.
 
-    Folders that hold all files tell none apart, so theirs count only where no inner folder names a split: a project
-    folder may be called `test`.
+    Folders that hold all files tell none apart, so only the last of them counts, and only where no inner folder names
+    a split: a project folder may be called `test`.
     """
-    common = len(list(takewhile(lambda names: len(set(names)) == 1, zip(*(one.above for one in found), strict=False))))
+    aboves = [one.above for one in found]
+    common = len(list(takewhile(lambda names: len(set(names)) == 1, zip(*aboves, strict=False))))
     inner = any(words.split_of(name) for one in found for name in (*one.above[common:], *one.below))
+    shared = [] if inner or not found else list(filter(None, map(words.split_of, aboves[0][:common])))
 
     def splits(one: InClass) -> Iterator[str]:
-        names = (*one.above[common if inner else 0 :], *one.below)
-        return filter(None, map(words.split_of, names))
+        return filter(None, (*shared[-1:], *map(words.split_of, (*one.above[common:], *one.below))))
 
     return splits
 

@@ -92,12 +92,17 @@ def _was_divided_anew(tested: Sequence[Image], images: Sequence[Image]) -> bool:
     """Return whether somebody divided a known data set again, by image.
 
     Where only numbers begin again, either no patient of one number and subtype is on both sides, as in the published
-    archive, or whole file names are there twice.
+    archive, or their file names are there twice.
     """
     rest = [image for image in images if image.official_split != "test"]
-    both = {(i.patient, i.subtype) for i in tested} & {(i.patient, i.subtype) for i in rest}
-    again = {_base_name(image) for image in tested} & {_base_name(image) for image in rest}
-    return not again and len(both) > FEW * len({image.patient for image in tested})
+    patients = {(image.patient, image.subtype) for image in rest}
+    names = {_base_name(image) for image in rest}
+    divided = {
+        image.patient
+        for image in tested
+        if (image.patient, image.subtype) in patients and _base_name(image) not in names
+    }
+    return len(divided) > FEW * len({image.patient for image in tested})
 
 
 def _base_name(image: Image) -> str:

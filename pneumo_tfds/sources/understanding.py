@@ -24,6 +24,7 @@ from pneumo_tfds.sources.description import (
 )
 from pneumo_tfds.sources.header_facts import leave_out_unfit, read_headers
 from pneumo_tfds.sources.inventory import Image, Source
+from pneumo_tfds.sources.known_tables import KnownTables, note_unlisted, patient_column
 from pneumo_tfds.sources.layout import explain_no_classes, read_folders
 from pneumo_tfds.sources.listing import File, FileIndex, Labelled, NamedReader, file_on_disk, images_among, walk
 from pneumo_tfds.sources.patients import UNKNOWN_PATIENT, Told, decide, identify, is_unknown, unknown, warn_of_unknown
@@ -60,10 +61,12 @@ def understand_files(
     source = Source(str(path), kind, (), reader)
     try:
         if description.tables:
-            labelled = _read_tables(description, classes, FileIndex(files), FileIndex(images), reader, options, notes)
-            _note_unlisted(images, labelled, notes)
-            patients = ", ".join({table.patient.strip("{}") for table in description.tables if table.patient})
-            return _finish(source, reader, labelled, f"column {patients}", description, classes, options, notes)
+            uncertain = options.uncertain or description.uncertain
+            indices = FileIndex(files), FileIndex(images)
+            labelled = KnownTables(description, classes, uncertain, *indices, reader, notes).read_all()
+            note_unlisted(images, labelled, notes)
+            rule = patient_column(description)
+            return _finish(source, reader, labelled, rule, description, classes, options, notes)
         labelled = read_folders(images, classes, lambda one, other: _same(one, other, reader), notes)
         tables = _tables_among(files, reader)
         if not labelled:
@@ -89,10 +92,10 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
     notes = SurveyNotes()
     if described := _described(path.name, text, options):
         description, table = described
-        files = list(walk(path.parent))
-        classes, index = _classes(description, options), FileIndex(files)
-        labelled = _read_table(path.name, text, table, classes, description, (index, index), reader, options, notes)
-        rule = f"column {table.patient.strip('{}')}" if table.patient else ""
+        classes, index = _classes(description, options), FileIndex(walk(path.parent))
+        uncertain = options.uncertain or description.uncertain
+        labelled = KnownTables(description, classes, uncertain, index, index, reader, notes).read(path.name, table)
+        rule = patient_column(description)
     else:
         description, classes = TABLE, _classes(TABLE, options)
         found = csv_table.read_table(text, str(path), file_on_disk(path.parent), classes, notes)
@@ -137,75 +140,6 @@ def _same(one: File, other: File, reader: NamedReader) -> bool:
     if one.checksum >= 0:
         return True
     return reader.read_name(one.name, COMPARED_BYTES) == reader.read_name(other.name, COMPARED_BYTES)
-
-
-def _read_tables(
-    description: Description,
-    classes: ClassWords,
-    files: FileIndex,
-    images: FileIndex,
-    reader: NamedReader,
-    options: SourceOptions,
-    notes: SurveyNotes,
-) -> list[Labelled]:
-    """Return the images that the tables of a described data set list."""
-    labelled: list[Labelled] = []
-    for table in description.tables:
-        found = files.named(table.file)
-        if not found:
-            notes.warn(f"there is no {table.file}; the images that it lists are left out")
-            continue
-        name = found[0].name
-        text = csv_table.decode_text(reader.read_name(name), name)
-        labelled += _read_table(name, text, table, classes, description, (files, images), reader, options, notes)
-    if not labelled:
-        raise InputError(
-            f"no image of the layout {description.name} is labelled {classes.in_words()}"
-            + "".join(f"; {remark.text}" for remark in notes.remarks[:1])
-        )
-    return labelled
-
-
-def _read_table(
-    name: str,
-    text: str,
-    table: TableDescription,
-    classes: ClassWords,
-    description: Description,
-    indices: tuple[FileIndex, FileIndex],
-    reader: NamedReader,
-    options: SourceOptions,
-    notes: SurveyNotes,
-) -> list[Labelled]:
-    files, images = indices
-    notes.was_read(name)
-    find = images.anywhere if table.anywhere else images.below(name.rpartition("/")[0])
-    rules = described_table.Rules(table, classes, options.uncertain or description.uncertain)
-    rows = described_table.read_described(text, name, rules, find, notes)
-    return _with_split_lists(rows, table, files, reader, notes)
-
-
-def _with_split_lists(
-    rows: list[Labelled], table: TableDescription, index: FileIndex, reader: NamedReader, notes: SurveyNotes
-) -> list[Labelled]:
-    """Return the images with the split that text files list them in; without such a file nothing is changed."""
-    split_by_name: dict[str, str] = {}
-    for split, pattern in table.lists.items():
-        for file in index.named(pattern)[:1]:
-            names = described_table.read_split_list(csv_table.decode_text(reader.read_name(file.name), file.name))
-            split_by_name.update(dict.fromkeys(names, split))
-            notes.was_read(file.name)
-    if table.lists and not split_by_name:
-        listed = " and ".join(table.lists.values())
-        notes.warn(f"the official split is not there ({listed}); a test set is split off by patient")
-    return [replace(one, split=split_by_name.get(one.file.name.rpartition("/")[2], one.split)) for one in rows]
-
-
-def _note_unlisted(images: Sequence[File], labelled: Sequence[Labelled], notes: SurveyNotes) -> None:
-    known = {one.file.name for one in labelled} | {name for names in notes.left_out.values() for name in names}
-    unlisted = [file.name for file in images if file.name not in known]
-    if unlisted:
-        notes.leave_out("listed by no table", unlisted)
 
 
 def _tables_among(files: Sequence[File], reader: NamedReader) -> list[File]:

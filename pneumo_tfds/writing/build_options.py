@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """Build options that affect speed and side effects but not the resulting files."""
+    """Build options that affect speed and side effects but not the records."""
 
     workers: int | None = None
     """Number of decoding threads; None for one per core, 0 to decode in the caller's thread."""
+    look_for_near_identical: bool = True
+    """Look for near-identical images in different splits, which takes about as long as building from 224 x 224 JPEGs;
+    metadata.json and the summary name them."""
     overwrite: bool = False
     """Replace a dataset of the same name that was built from another source or with other splits."""
     download: bool = False

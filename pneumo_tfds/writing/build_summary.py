@@ -13,11 +13,18 @@ from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json
 from pneumo_tfds.program.wording import counted
 
 NAME = "pneumo_tfds"
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 """Version of the datasets, part of their path; raised when records or splits of the same source change."""
 
+READABLE = ("1.0.0", VERSION)
+"""Versions whose records are read: those of the first differ only where X-rays are DICOM or of 16 bits."""
+
 REBUILD = "build the dataset again with --overwrite"
-_KINDS = {"ignored": dict, "skipped": dict, "dropped": dict, "byte_identical": list}
+_NEAR = "near_identical_across_splits"
+_KINDS = {"ignored": dict, "skipped": dict, "dropped": dict, "unusual": dict, "byte_identical": list, _NEAR: list}
+
+SHOWN = 10
+"""Groups of near-identical images, and unusual images, that the summary names; `metadata.json` has all."""
 
 MAX_COUNT = 1 << 60
 """Largest believable number of images or bytes."""
@@ -114,12 +121,25 @@ def summary(built: BuildSummary) -> list[str]:
     lines.extend(
         f"ignored: {counted(count, 'file')} ({reason})" for reason, count in metadata.get("ignored", {}).items()
     )
-    for word in ("skipped", "dropped"):
+    for word in ("skipped", "dropped", "unusual"):
         named = metadata.get(word, {})
         if named:
             lines.append(f"{word}: {counted(len(named), 'image')}")
-            reasons = ((name, str(reason)) for name, reason in named.items())
-            lines.extend(f"  {reason if name in reason else f'{name}: {reason}'}" for name, reason in reasons)
+            reasons = [(name, str(reason)) for name, reason in named.items()]
+            shown = reasons[:SHOWN] if word == "unusual" else reasons
+            lines.extend(f"  {reason if name in reason else f'{name}: {reason}'}" for name, reason in shown)
+            lines.extend(["  and others, which metadata.json lists"] if len(shown) < len(reasons) else [])
+    near = metadata.get(_NEAR)
+    if near is None:
+        lines.append("near-identical images in different splits: not looked for; `python -m pneumo_tfds audit` does")
+    elif near:
+        lines.append(
+            f"warning: {counted(len(near), 'group')} of near-identical images in different splits, a leak if they are "
+            "copies; look at them with: python -m pneumo_tfds audit --html"
+        )
+        lines.extend(f"  {', '.join(map(str, group))}" for group in near[:SHOWN])
+        if len(near) > SHOWN:
+            lines.append(f"  and {len(near) - SHOWN} more in metadata.json")
     return lines
 
 

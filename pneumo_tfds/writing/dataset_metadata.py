@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from typing import Any
 
 from pneumo_tfds.program.framing_names import Framing
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.inventory import Source, manifest
 from pneumo_tfds.sources.patients import is_unknown
+from pneumo_tfds.splits.near_duplicates import near_groups
 from pneumo_tfds.splits.options import SplitOptions
 from pneumo_tfds.splits.shard_plan import Plan
 from pneumo_tfds.writing.examples import BuildLog
+
+MAX_LOOKED_AT = 30_000
+"""Images among which a build looks for near-identical ones; the work grows with the square of their number. `audit`
+has no limit."""
 
 
 def split_rule(source: Source, test_origin: str, options: SplitOptions) -> str:
@@ -39,8 +45,29 @@ def split_rule(source: Source, test_origin: str, options: SplitOptions) -> str:
     return f"{how}, drawn by a hash of the {unit}, stratified by label and subtype: {share}; {test}"
 
 
-def describe(source: Source, plan: Plan, options: SplitOptions, log: BuildLog, framing: Framing) -> dict[str, Any]:
+def near_identical_across_splits(plan: Plan, log: BuildLog, workers: int | None = None) -> list[list[str]]:
+    """Return the names of near-identical images that lie in different splits, a list for each group.
+
+    Only images with a thumbnail in `log` are compared. Byte-identical ones in different splits are among them.
+    """
+    split = plan.assignment.split
+    copies: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(log.thumbnails):
+        copies[log.sha256[name]].append(name)
+    groups = list(copies.values())
+    sides = [" ".join(sorted({split[name] for name in group})) for group in groups]
+    near = near_groups([log.thumbnails[group[0]] for group in groups], sides, workers)
+    merged = [[name for index in indices for name in groups[index]] for indices in near]
+    linked = {index for indices in near for index in indices}
+    merged += [group for index, group in enumerate(groups) if index not in linked]
+    return sorted(sorted(group) for group in merged if len({split[name] for name in group}) > 1)
+
+
+def describe(
+    source: Source, plan: Plan, options: SplitOptions, log: BuildLog, framing: Framing, workers: int | None = None
+) -> dict[str, Any]:
     """Return the content of `metadata.json` for a dataset that was built by `plan`."""
+    near = {"near_identical_across_splits": near_identical_across_splits(plan, log, workers)} if log.thumbnails else {}
     return {
         "source": source.where,
         "source_kind": source.kind,
@@ -56,7 +83,9 @@ def describe(source: Source, plan: Plan, options: SplitOptions, log: BuildLog, f
         "patients": {split: len({image.patient for image in plan.images(split)}) for split in plan.shards},
         "patients_unknown": sum(is_unknown(image.patient) for image in plan.images()),
         "skipped": dict(sorted(log.skipped.items())),
+        "unusual": dict(sorted(log.unusual.items())),
         "dropped": dict(sorted(plan.assignment.dropped.items())),
         "ignored": source.ignored,
         "byte_identical": [[image.name for image in group] for group in plan.identical],
+        **near,
     }

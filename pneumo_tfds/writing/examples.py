@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pneumo_tfds.decode import Grey, decode
+from pneumo_tfds.decode.exposure import exposure_remark
 from pneumo_tfds.program import wire
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing
@@ -17,6 +18,7 @@ from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.inventory import LABELS, Image, Reader
 from pneumo_tfds.sources.reading import ReadError
+from pneumo_tfds.splits.near_duplicates import thumbnail
 from pneumo_tfds.splits.shard_plan import Plan
 
 MAX_SKIPPED_SHARE = 0.05
@@ -35,6 +37,8 @@ class ExampleRecord:
     data: bytes | None
     """A serialised `tf.train.Example`; None if the image is skipped."""
     error: str = ""
+    thumbnail: Grey | None = None
+    """What `near_groups` compares; None if it is not wanted."""
 
 
 @dataclass
@@ -46,6 +50,10 @@ class BuildLog:
     sha256: dict[str, str] = field(default_factory=dict)
     """Image name to the SHA-256 of its file."""
     source_bytes: int = 0
+    thumbnails: dict[str, Grey] = field(default_factory=dict)
+    """Image name to its thumbnail, if these are wanted."""
+    unusual: dict[str, str] = field(default_factory=dict)
+    """Image name to what is unusual about its grey levels; of images with a thumbnail."""
 
     def add(self, record: ExampleRecord) -> None:
         """Log one image."""
@@ -54,6 +62,10 @@ class BuildLog:
             self.source_bytes += record.size
         if record.data is None:
             self.skipped[record.image.name] = record.error
+        if record.thumbnail is not None:
+            self.thumbnails[record.image.name] = record.thumbnail
+            if remark := exposure_remark(record.thumbnail):
+                self.unusual[record.image.name] = remark
 
     def check_share(self, total: int) -> None:
         """Raise InputError if more than `MAX_SKIPPED_SHARE` of `total` images were skipped."""
@@ -97,7 +109,13 @@ def serialise(image: Image, pixels: Grey) -> bytes:
     return wire.field(1, b"".join(entries))
 
 
-def process(reader: Reader, image: Image, image_size: int, framing: Framing = DEFAULT_FRAMING) -> ExampleRecord:
+def process(
+    reader: Reader,
+    image: Image,
+    image_size: int,
+    framing: Framing = DEFAULT_FRAMING,
+    thumbnails: bool = False,
+) -> ExampleRecord:
     """Make the record of one image; if it is damaged or no image, the record holds the reason.
 
     Raises:
@@ -107,7 +125,9 @@ def process(reader: Reader, image: Image, image_size: int, framing: Framing = DE
     try:
         data = reader.read(image)
         digest, size = hashlib.sha256(data).hexdigest(), len(data)
-        return ExampleRecord(image, digest, size, serialise(image, decode(data, image_size, image.name, framing)))
+        pixels = decode(data, image_size, image.name, framing)
+        small = thumbnail(pixels[:, :, 0]) if thumbnails else None
+        return ExampleRecord(image, digest, size, serialise(image, pixels), thumbnail=small)
     except ReadError:
         raise
     except InputError as error:
@@ -120,6 +140,7 @@ def stream(
     image_size: int,
     workers: int | None,
     framing: Framing = DEFAULT_FRAMING,
+    thumbnails: bool = False,
 ) -> Iterator[ExampleRecord]:
     """Yield the record of each image, in order, made in `workers` threads (None: one per core; 0: in the caller's)."""
-    return ordered_map(lambda image: process(reader, image, image_size, framing), images, workers)
+    return ordered_map(lambda image: process(reader, image, image_size, framing, thumbnails), images, workers)

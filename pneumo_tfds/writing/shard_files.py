@@ -72,7 +72,7 @@ def write_on_beam(
     written = []
     for shard in shards:
         done = _beside(shard.path, "done")
-        count, size, skipped, sha256, source_bytes = json.loads(done.read_text())
+        count, size, skipped, sha256, source_bytes, *_ = json.loads(done.read_text())
         written.append(ShardInfo(count, size))
         log.skipped.update(skipped)
         log.sha256.update(sha256)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 LINE = (
-    "pipeline.train --run-dir out --model compact --dataset data/pneumo_tfds/gray_32/1.0.0 --image-size 32 --epochs 1 "
+    "pipeline.train --run-dir out --model compact --dataset data/pneumo_tfds/gray_32/1.1.0 --image-size 32 --epochs 1 "
     "--batch-size 8 --precision float32 --xla off --resamples 100"
 )
 

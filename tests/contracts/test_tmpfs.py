@@ -12,7 +12,7 @@ import pytest
 import full_tmpfs
 
 ROOT = Path(__file__).parents[2]
-LOCK, FOLDER = "pneumo_tfds/gray_32/.1.0.0.lock", "pneumo_tfds/gray_32/1.0.0"
+LOCK, FOLDER = "pneumo_tfds/gray_32/.1.1.0.lock", "pneumo_tfds/gray_32/1.1.0"
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_build_on_a_full_disk(place, on_tmpfs):
 def test_training_on_a_full_disk(place, on_tmpfs):
     place.take("data")
     flags = "--image-size 32 --epochs 1 --batch-size 8 --precision float32 --xla off --resamples 100"
-    line = f"pipeline.train --run-dir small/run --model compact --dataset data/pneumo_tfds/gray_32/1.0.0 {flags}"
+    line = f"pipeline.train --run-dir small/run --model compact --dataset data/pneumo_tfds/gray_32/1.1.0 {flags}"
     (report,) = on_tmpfs(line, 400, again=f"{line} --resume")
     check(report, line)
     assert "run/config.json" in report["left"]

@@ -107,7 +107,7 @@ def test_run_that_ended_between_the_look_and_the_lock_is_not_written_over(tmp_pa
 
 
 def test_second_build_waits_for_the_first(tmp_path, other):
-    folder = tmp_path / "pneumo_tfds" / "gray_32" / "1.0.0"
+    folder = tmp_path / "pneumo_tfds" / "gray_32" / "1.1.0"
     first, said = other(HOLD, "dataset", folder)
     assert said == "held"
     second, said = other(WAIT, folder)

@@ -118,6 +118,7 @@ def test_node_example_agrees_with_keras(exported):
         ("foreign", "lacks the metadata"),
         ("missing key", "lacks the metadata threshold"),
         ("newer", "newer"),
+        ("unknown framing", "framing fisheye, which this page does not know"),
     ],
 )
 def test_javascript_refuses_models_of_other_projects(exported, tmp_path, damage, reason):
@@ -129,6 +130,8 @@ def test_javascript_refuses_models_of_other_projects(exported, tmp_path, damage,
         entries = {}
     elif damage == "missing key":
         del entries["threshold"]
+    elif damage == "unknown framing":
+        entries["framing"] = "fisheye"
     elif damage == "newer":
         entries["version"] = "7"
     del model.metadata_props[:]
@@ -211,7 +214,10 @@ def files_of_every_kind(folder):
         "8-bit.png": (png, ""),
         "grey.jpeg": (jpeg, ""),
         "colour.jpeg": (cv2.imencode(".jpeg", cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))[1].tobytes(), ""),
-        "12-bits.png": (cv2.imencode(".png", deep * 16)[1].tobytes(), "16 bits per pixel, and a browser reads only 8"),
+        "12-bits.png": (
+            cv2.imencode(".png", deep * 16)[1].tobytes(),
+            "16-bit values, of which a browser keeps only 8 bits",
+        ),
         "16-bits.png": (cv2.imencode(".png", deep * 257)[1].tobytes(), "python -m export.predict reads it"),
         "cmyk.jpeg": (cmyk, "CMYK"),
         "animated.png": (animated, "animated; save a single image"),

@@ -17,8 +17,9 @@ from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.inventory import LABELS, SUBTYPES
 from pneumo_tfds.sources.layout import read_folders
 from pneumo_tfds.sources.listing import File, images_among, is_printable
-from pneumo_tfds.sources.opening import open_source
+from pneumo_tfds.sources.opening import open_source, understand
 from pneumo_tfds.sources.patients import identify
+from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.writing.examples import process
 
@@ -226,3 +227,41 @@ def test_a_huge_file_in_a_folder_is_not_read(tmp_path):
     source = open_source(tmp_path)
     with pytest.raises(InputError, match=r"huge\.jpeg: over 256 MiB"):
         source.read(source.images[0])
+
+
+DESCRIPTION = """name = "ours"
+title = "Our hospital"
+positive = ["1"]
+negative = ["0"]
+recognised_by_names = "a+"
+uncertain = "positive"
+
+[[tables]]
+file = "t*.csv"
+image = "{path}"
+label = "label"
+patient = "{patient}-{label}"
+split = "split"
+keep = { subtype = ["", "virus"] }
+lists = { test = "test.txt" }
+"""
+
+
+@given(data=st.data())
+def test_description_of_a_data_set(data, place, table, mutated, input_error_only):
+    """A TOML file with anything in it, used on a table that is there."""
+    path = place / "own.toml"
+    path.write_bytes(data.draw(mutated([DESCRIPTION.encode(), DESCRIPTION.replace("label =", "").encode()])))
+    table.write_text(TABLE)
+    with input_error_only():
+        understand(place, SourceOptions(layout=str(path)))
+
+
+@given(data=st.data())
+def test_lists_of_splits(data, place, table, mutated, input_error_only):
+    path = place / "own.toml"
+    path.write_text(DESCRIPTION)
+    table.write_text(TABLE)
+    (place / "test.txt").write_bytes(data.draw(mutated([b"a.jpeg\nb.jpeg\r\n", b"x/c.jpeg\n\n\xff"])))
+    with input_error_only():
+        understand(place, SourceOptions(layout=str(path)))

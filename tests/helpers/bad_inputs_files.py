@@ -13,10 +13,10 @@ import numpy as np
 from image_files import jpeg, picture
 
 SIDE = 32
-DATASET = f"data/pneumo_tfds/gray_{SIDE}/1.0.0"
+DATASET = f"data/pneumo_tfds/gray_{SIDE}/1.1.0"
 PROPS = {
     "classes": '["NORMAL", "PNEUMONIA"]', "image_size": str(SIDE), "resize": "area", "threshold": "0.5",
-    "threshold_rule": "youden", "dataset": "phantom_32", "dataset_version": "1.0.0", "metrics": "{}",
+    "threshold_rule": "youden", "dataset": "phantom_32", "dataset_version": "1.1.0", "metrics": "{}",
     "intended_use": "research only", "version": "1",
 }  # fmt: skip
 POINT = {"threshold": 0.5, "rule": "youden", "chosen_on": "validation", "sensitivity": 1.0, "specificity": 1.0}
@@ -183,7 +183,7 @@ class Stock:
 
     def _scores(self, folder):
         folder.mkdir(parents=True, exist_ok=True)
-        dataset = {"name": "pneumo_tfds/phantom_32", "version": "1.0.0"}
+        dataset = {"name": "pneumo_tfds/phantom_32", "version": "1.1.0"}
         metrics = {"dataset": dataset, "operating_point": POINT, "temperature": 1.0, "calibration": {}, "splits": {}}
         (folder / "metrics.json").write_text(json.dumps(metrics))
         lines = ["split,filename,patient,subtype,label,probability"]

@@ -198,7 +198,7 @@ CASES = (
         "1 PNEUMONIA image but no NORMAL images",
         lambda place: place.images("xrays", "PNEUMONIA/person1_virus_1.jpeg")),
     Bad("source-few-patients", f"{BUILD} xrays", "one patient of a class",
-        "add images of more NORMAL patients",
+        "the source has 1 NORMAL patient to divide; add images of more",
         lambda place: place.images("xrays", "NORMAL/IM-1.jpeg", "PNEUMONIA/person1_virus_1.jpeg")),
     Bad("source-text", f"{BUILD} notes.txt", "a text file as source", "neither a folder nor a zip nor a CSV",
         lambda place: place.write("notes.txt", "hello")),

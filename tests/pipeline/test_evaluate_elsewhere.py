@@ -150,7 +150,7 @@ def test_new_images_are_said_to_be_new_and_raise_no_warning(run, tmp_path, capsy
 
 @pytest.mark.parametrize("change", ["moved", "without its manifest", "another"])
 def test_a_training_dataset_that_cannot_be_compared_is_said(run, tmp_path, capsys, change):
-    dataset = Path(shutil.copytree(run.read_config().data.built.folder, tmp_path / "copy/gray_32/1.0.0"))
+    dataset = Path(shutil.copytree(run.read_config().data.built.folder, tmp_path / "copy/gray_32/1.1.0"))
     content = json.loads(run.config.read_text())
     content["data"]["dataset"] = str(dataset)
     run.config.write_text(json.dumps(content))

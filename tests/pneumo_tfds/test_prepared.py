@@ -12,21 +12,32 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 
 from pneumo_tfds import prepared
 from pneumo_tfds.prepared import BuildOptions, build, framing_of, inspect, prepare, read_manifest, read_metadata
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.opening import open_source
+from pneumo_tfds.writing.build_summary import summary
 
 
 def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+def test_a_dark_image_is_kept_and_pointed_out(xrays, tmp_path, picture):
+    (xrays / "train/NORMAL/IM-0001-0001.jpeg").unlink()
+    cv2.imwrite(str(xrays / "train/NORMAL/IM-0001-0001.png"), picture(1) // 16)
+    built = build(open_source(xrays), "gray_64", tmp_path / "d")
+    assert list(built.metadata["unusual"]) == ["train/NORMAL/IM-0001-0001.png"]
+    assert sum(built.examples.values()) == 48
+    assert any("IM-0001-0001.png: unusually dark" in line for line in summary(built))
+
+
 def test_prepare_builds_once(xrays, tmp_path, monkeypatch):
     folder = prepare(xrays, 32, tmp_path)
-    assert folder.parts[-3:] == ("pneumo_tfds", "gray_32", "1.0.0")
+    assert folder.parts[-3:] == ("pneumo_tfds", "gray_32", "1.1.0")
     monkeypatch.setattr(prepared, "build", None)
     assert prepare(xrays, 32, tmp_path) == folder
 
@@ -142,7 +153,7 @@ def test_too_many_unreadable_images_are_an_error_and_leave_nothing(tmp_path, wri
         (folder / f"train/NORMAL/IM-{index:04d}-0001.jpeg").write_bytes(b"")
     with pytest.raises(InputError, match=r"5 of 80 images cannot be read, more than 5%.* file is empty"):
         build(open_source(folder), "gray_32", tmp_path / "d")
-    assert [path.name for path in (tmp_path / "d/pneumo_tfds/gray_32").iterdir()] == [".1.0.0.lock"]
+    assert [path.name for path in (tmp_path / "d/pneumo_tfds/gray_32").iterdir()] == [".1.1.0.lock"]
 
 
 def test_a_build_leaves_the_callers_logging_as_it_was(xrays, tmp_path):
@@ -172,7 +183,7 @@ def test_another_source_is_refused_and_overwrites_only_when_told(xrays, tmp_path
     second = build(other, "gray_32", tmp_path / "d", options=BuildOptions(overwrite=True))
     assert second.folder == first.folder
     assert second.metadata["source"] == str(tmp_path / "other")
-    assert sorted(path.name for path in first.folder.parent.iterdir()) == [".1.0.0.lock", "1.0.0"]
+    assert sorted(path.name for path in first.folder.parent.iterdir()) == [".1.1.0.lock", "1.1.0"]
 
 
 def test_a_failing_overwrite_leaves_the_old_dataset(xrays, tmp_path, write_images, names):
@@ -205,7 +216,7 @@ def test_an_overwrite_that_fails_at_its_last_step_puts_the_old_dataset_back(xray
     before, rename = files(first.folder), Path.rename
 
     def refuse(path, target):
-        if Path(target) == first.folder and path.name == "1.0.0":
+        if Path(target) == first.folder and path.name == "1.1.0":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
         return rename(path, target)
 
@@ -213,7 +224,7 @@ def test_an_overwrite_that_fails_at_its_last_step_puts_the_old_dataset_back(xray
     with pytest.raises(InputError, match=r"cannot write .*No space left on device; make room"):
         build(open_source(xrays), "gray_32", tmp_path / "d", options=BuildOptions(overwrite=True))
     assert files(first.folder) == before
-    assert sorted(path.name for path in first.folder.parent.iterdir()) == [".1.0.0.lock", "1.0.0"]
+    assert sorted(path.name for path in first.folder.parent.iterdir()) == [".1.1.0.lock", "1.1.0"]
 
 
 @pytest.mark.parametrize("denied", [("mkdir",), ("mkdir", "stat")], ids=["read-only", "closed"])
@@ -242,7 +253,7 @@ def test_a_file_in_the_way_is_one_line(xrays, tmp_path):
 
 
 def test_litter_of_a_killed_build_is_cleared(xrays, tmp_path):
-    litter = tmp_path / "d/pneumo_tfds/gray_32/incomplete.ABCDEF_1.0.0"
+    litter = tmp_path / "d/pneumo_tfds/gray_32/incomplete.ABCDEF_1.1.0"
     litter.mkdir(parents=True)
     (litter / "pneumo_tfds-train.tfrecord-00000-of-00001").write_bytes(b"half")
     build(open_source(xrays), "gray_32", tmp_path / "d")

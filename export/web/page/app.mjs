@@ -36,6 +36,7 @@ async function start() {
   const auroc = metadata.metrics.test?.auroc ?? metadata.metrics.validation?.auroc;
   at("about").textContent = `Trained on ${metadata.dataset} at ${metadata.imageSize} × ${metadata.imageSize} pixels` +
     (auroc === undefined ? "." : `; AUROC ${auroc.toFixed(3)} on its ${metadata.metrics.test ? "test" : "validation"} images.`) + ` The file of ${(model.length / 1e6).toFixed(1)} MB is run by onnxruntime-web.`;
+  if (metadata.framing === "crop") at("legend").append(" The model did not see what is darkened at the sides.");
   at("threshold").value = metadata.threshold;
   for (const id of ["files", "threshold", "reset", "heat", "golden"]) at(id).disabled = false;
   showThreshold();

@@ -35,7 +35,7 @@ function pngHeader(bytes) {
   if (!kinds.has("IHDR") || !kinds.has("IEND")) throw new RefusedFile("The PNG is damaged or truncated; copy it again.");
   if (ANIMATION.some((kind) => kinds.has(kind))) throw new RefusedFile("The PNG is animated; save a single image of it.");
   const [bits, colour] = [bytes[24], bytes[25]];
-  if (bits > 8) throw new RefusedFile(`The PNG has ${bits} bits per pixel, and a browser reads only 8 of them; ${COMMAND}.`);
+  if (bits > 8) throw new RefusedFile(`The PNG has ${bits}-bit values, of which a browser keeps only 8 bits; ${COMMAND}.`);
   if (colour === 0 && kinds.has("tRNS")) throw new RefusedFile(`The PNG has a transparent grey level, which a browser makes black; ${COMMAND}.`);
   return { format: "PNG", width: view.getUint32(16), height: view.getUint32(20), alpha: colour === 4 || colour === 6 || kinds.has("tRNS") };
 }
@@ -52,7 +52,7 @@ function jpegHeader(bytes) {
     else if (isFrame(marker)) {
       if (!endsAfter(bytes, at)) throw new RefusedFile("The JPEG is truncated; copy it again.");
       const [bits, height, width, components] = [bytes[at + 4], view.getUint16(at + 5), view.getUint16(at + 7), bytes[at + 9]];
-      if (bits !== 8) throw new RefusedFile(`The JPEG has ${bits} bits per pixel, which browsers do not read; save it with 8 bits.`);
+      if (bits !== 8) throw new RefusedFile(`The JPEG has ${bits}-bit values, which browsers do not read; save it with 8 bits.`);
       if (components !== 1 && components !== 3) throw new RefusedFile(`The JPEG is in CMYK colours, which a browser shows in its own way; ${COMMAND}.`);
       return { format: "JPEG", width, height, alpha: false };
     } else at += 2 + view.getUint16(at + 2);

@@ -102,3 +102,45 @@ def test_no_network_is_one_line(tmp_path, monkeypatch):
     ) as caught:
         build(None, "gray_32", tmp_path / "d", options=BuildOptions(download=True))
     assert "\n" not in str(caught.value)
+
+
+def zip_of(path, names):
+    with zipfile.ZipFile(path, "w") as file:
+        for name in names:
+            file.writestr(name, b"x")
+
+
+@pytest.mark.parametrize("name", published.MANUAL_NAMES)
+def test_published_names_in_the_manual_folder_are_taken(tmp_path, name):
+    (tmp_path / name).mkdir()
+    zip_of(tmp_path / "other.zip", ["NORMAL/1.png"])
+    assert published.in_manual_folder(tmp_path) == tmp_path / name
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("chest-xray-pneumonia.zip", ["chest_xray/train/NORMAL/1.jpeg"]),
+        ("cut off.zip", b"PK\x03\x04 and no more"),
+        ("chest_xray_pneumonia/train/NORMAL/1.jpeg", b"x"),
+        ("from the hospital/0001/IM1", b"\0" * 128 + b"DICM"),
+        ("my_xrays.csv", b"file;diagnosis\n1.png;0\n"),
+        ("1.png", b"x"),
+    ],
+)
+def test_other_x_rays_in_the_manual_folder_are_named_and_not_passed_over(tmp_path, name, content):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content) if isinstance(content, bytes) else zip_of(path, content)
+    entry = tmp_path / name.split("/")[0]
+    with pytest.raises(InputError, match=f"but {entry.name}; to use it, pass --source {entry}; else move it out"):
+        published.in_manual_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", "notes.txt", "table.csv", "code/a.py", "texts.zip"])
+def test_nothing_that_looks_like_x_rays_is_nothing(tmp_path, name):
+    if name:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        zip_of(tmp_path / name, ["a.txt"]) if name == "texts.zip" else (tmp_path / name).write_text("a,b\n1,2\n")
+    assert published.in_manual_folder(tmp_path) is None
+    assert published.in_manual_folder(tmp_path / "nowhere") is None

@@ -57,7 +57,7 @@ builder = tfds.builder("pneumo_tfds/gray_224", data_dir={str(tmp_path)!r})
 print(builder.info.full_name, builder.info.features["image"].shape)
 """
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert out.stdout.split() == ["pneumo_tfds/gray_224/1.0.0", "(224,", "224,", "1)"]
+    assert out.stdout.split() == ["pneumo_tfds/gray_224/1.1.0", "(224,", "224,", "1)"]
 
 
 def test_builder_module_can_be_imported_first():

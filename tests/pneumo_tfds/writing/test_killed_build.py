@@ -35,7 +35,7 @@ def kill_after(process, seconds):
 
 def stage(name):
     """Name the part of the build that writes a file."""
-    if "/1.0.0/" in name:
+    if "/1.1.0/" in name:
         return "named"
     if ".tfrecord" in name:
         return "records"
@@ -51,7 +51,7 @@ def test_twenty_kills_at_random_moments(tmp_path, write_images, names):
         return "pneumo_tfds", "build", *flags
 
     def target(data_dir):
-        return data_dir / "pneumo_tfds/gray_64/1.0.0"
+        return data_dir / "pneumo_tfds/gray_64/1.1.0"
 
     def files(data_dir):
         return {path.name: path.read_bytes() for path in target(data_dir).iterdir()}
@@ -64,7 +64,7 @@ def test_twenty_kills_at_random_moments(tmp_path, write_images, names):
 
     def the_same(data_dir):
         assert files(data_dir) == whole
-        assert sorted(path.name for path in target(data_dir).parent.iterdir()) == [".1.0.0.lock", "1.0.0"]
+        assert sorted(path.name for path in target(data_dir).parent.iterdir()) == [".1.1.0.lock", "1.1.0"]
 
     needed = frozenset({"start", "records", "description"})
     killed = killing.again_and_again(
@@ -94,18 +94,18 @@ def test_a_killed_overwrite_leaves_the_old_dataset_or_none_and_never_half(tmp_pa
 def test_two_builds_at_once_give_one_whole_dataset(tmp_path, xrays):
     processes = [start(xrays, tmp_path / "d") for _ in range(2)]
     assert [process.wait(120) for process in processes] == [0, 0]
-    assert is_built(tmp_path / "d/pneumo_tfds/gray_64/1.0.0")
+    assert is_built(tmp_path / "d/pneumo_tfds/gray_64/1.1.0")
 
 
 def test_a_dataset_killed_between_the_two_renames_that_replace_it_is_the_new_one(tmp_path, write_images, names):
     old, new = (open_source(write_images(tmp_path / name, names(20, 12, 8), seed)) for seed, name in enumerate("ab"))
     whole = build(new, "gray_64", tmp_path / "elsewhere").folder
     target = build(old, "gray_64", tmp_path / "d").folder
-    aside = target.with_name("incomplete.abc_1.0.0")
+    aside = target.with_name("incomplete.abc_1.1.0")
     (aside / "pneumo_tfds" / "gray_64").mkdir(parents=True)
     target.rename(aside / "old")
-    whole.rename(aside / "pneumo_tfds" / "gray_64" / "1.0.0")
-    files = {path.name: path.read_bytes() for path in (aside / "pneumo_tfds" / "gray_64" / "1.0.0").iterdir()}
+    whole.rename(aside / "pneumo_tfds" / "gray_64" / "1.1.0")
+    files = {path.name: path.read_bytes() for path in (aside / "pneumo_tfds" / "gray_64" / "1.1.0").iterdir()}
 
     build(new, "gray_64", tmp_path / "d", options=BuildOptions(overwrite=True))
     assert {path.name: path.read_bytes() for path in target.iterdir()} == files

@@ -1,0 +1,98 @@
+"""What headers of DICOM files decide: who is left out; and that they are read once."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from made_sources import header, labels, understood, write
+from pneumo_tfds.decode.headers import HEAD_BYTES
+from pneumo_tfds.sources import header_facts
+from pneumo_tfds.sources.header_facts import read_headers
+from pneumo_tfds.sources.listing import walk
+from pneumo_tfds.sources.reading import FolderReader
+
+GOOD = {f"{label}/{n}.dcm": header(f"{label}{n}") for label in ("NORMAL", "PNEUMONIA") for n in range(4)}
+
+
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [
+        ({"Modality": "CT"}, "CT"),
+        ({"Modality": "MR"}, "MR"),
+        ({"Modality": "SR"}, "SR"),
+        ({"BodyPartExamined": "HAND"}, "HAND"),
+        ({"BodyPartExamined": "CSPINE"}, "CSPINE"),
+        ({"ViewPosition": "LL"}, "LL"),
+        ({"ViewPosition": "RL"}, "RL"),
+    ],
+)
+@pytest.mark.parametrize("name", ["NORMAL/x.dcm", "NORMAL/x", "NORMAL/x.dicom", "NORMAL/IM000001"])
+def test_what_is_no_frontal_chest_is_left_out_by_its_header_and_counted(tmp_path, tags, words, name):
+    source = understood(tmp_path, {**GOOD, name: header("other", **tags)})
+    assert labels(source) == {"NORMAL": 4, "PNEUMONIA": 4}
+    (reason,) = source.ignored
+    assert reason.startswith("by its DICOM header: ")
+    assert words in reason
+
+
+def test_a_derived_copy_is_left_out_beside_its_original_only(tmp_path):
+    derived, original = ["DERIVED", "SECONDARY"], ["ORIGINAL", "PRIMARY"]
+    content = {
+        "NORMAL/raw.dcm": header("a", StudyInstanceUID="1.2.77", ImageType=original),
+        "NORMAL/enhanced.dcm": header("a", StudyInstanceUID="1.2.77", ImageType=derived),
+        "NORMAL/alone.dcm": header("b", StudyInstanceUID="1.2.78", ImageType=derived),
+    }
+    source = understood(tmp_path, {**GOOD, **content})
+    assert source.ignored == {
+        "by its DICOM header: a copy derived from another image of its study, which is here": 1,
+    }
+
+
+def test_a_list_of_files_is_no_image(tmp_path):
+    source = understood(tmp_path, {**GOOD, "NORMAL/DICOMDIR": header("")})
+    assert source.ignored == {"a list of DICOM files": 1}
+
+
+class CountingReader:
+    """Reads files and keeps the names of those that were read."""
+
+    def __init__(self, root):
+        self._reader, self._lock, self.names = FolderReader(root), threading.Lock(), []
+
+    def read_name(self, name, first=None):
+        with self._lock:
+            self.names.append(name)
+        return self._reader.read_name(name, first)
+
+
+@pytest.mark.parametrize("suffix", [".dcm", ""])
+def test_headers_are_read_once(tmp_path, monkeypatch, suffix):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    data = header("Meyer^Anna", StudyInstanceUID="1.2.3")
+    write(tmp_path / "s", {f"NORMAL/{n}{suffix}": data for n in range(header_facts.CACHE_FROM)})
+
+    def read():
+        reader = CountingReader(tmp_path / "s")
+        return read_headers(list(walk(tmp_path / "s")), reader, tmp_path / "s"), reader.names
+
+    first, names = read()
+    assert set(names) == set(first)
+    again, names = read()
+    assert names == []
+    assert again == first
+    (tmp_path / "s" / f"NORMAL/7{suffix}").write_bytes(data + b"\0" * HEAD_BYTES)
+    (tmp_path / "s" / f"NORMAL/new{suffix}").write_bytes(data)
+    third, names = read()
+    assert set(names) == {f"NORMAL/7{suffix}", f"NORMAL/new{suffix}"}
+    assert len(third) == len(first) + 1
+    kept = next((tmp_path / "cache" / "pneumo").iterdir())
+    assert b"Meyer" not in kept.read_bytes()
+    kept.write_bytes(b'{"fields": [], "files": [[1]]}')  # of another version
+    assert read()[0] == third
+
+
+def test_a_header_that_cannot_be_read_is_left_to_the_build(tmp_path):
+    source = understood(tmp_path, {**GOOD, "NORMAL/cut.dcm": header("a")[:150]})
+    assert labels(source) == {"NORMAL": 5, "PNEUMONIA": 4}
