@@ -27,6 +27,9 @@ from pneumo_tfds.sources.patients import is_unknown
 
 CHOSEN_ON = "validation"
 
+OF_BOTH_CLASSES = ("average_precision", "precision", "npv", "f1")
+"""Figures that mean nothing where all images are of one class, beside those that are not defined then."""
+
 EXTERNAL = "external"
 """Name of the split of a whole other source, in an evaluation on it."""
 
@@ -130,6 +133,8 @@ def score_split(table: Predictions, threshold: float, seed: int, resamples: int)
         `predictive_values` (for each prevalence `precision`, `npv` and their `intervals`).
     """
     found = figures(table.labels, table.probabilities, threshold)
+    if found["auroc"] is None:
+        found |= dict.fromkeys(OF_BOTH_CLASSES)
     kinds = by_subtype(table.labels, table.probabilities, table.subtypes, threshold)
     point = found | {f"sensitivity:{kind}": entry["sensitivity"] for kind, entry in kinds.items()}
     limits, values = intervals(table, threshold, point, resamples, seed)
