@@ -130,6 +130,7 @@ def build(config: BuildConfig) -> None:
     """Build the dataset and print a summary."""
     from pneumo_tfds import prepared
     from pneumo_tfds.phantoms.phantom_source import phantom_source
+    from pneumo_tfds.sources.inspection import short_form
     from pneumo_tfds.sources.opening import open_source
     from pneumo_tfds.writing.build_summary import summary
 
@@ -137,8 +138,8 @@ def build(config: BuildConfig) -> None:
     if phantom and config.source is not None:
         raise InputError("--config phantom_SIZE draws its images; leave --source out or use gray_SIZE")
     opened = open_source(config.source, config) if config.source else None
-    if opened and opened.survey.short():
-        print("\n".join(opened.survey.short()), flush=True)
+    if opened:
+        print("\n".join(short_form(opened)), flush=True)
     source = phantom_source(config.count, config.seed) if phantom else opened
     data_dir = (config.data_dir or prepared.default_data_dir()).expanduser()
     built = prepared.build(source, config.config, data_dir, splits=config, options=config)

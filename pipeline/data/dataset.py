@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.config import RunConfig
 from pneumo_tfds.prepared import default_data_dir, is_built, prepare
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.inspection import short_form
 from pneumo_tfds.sources.inventory import Source
 from pneumo_tfds.sources.opening import open_source, require_decisions, understand
 from pneumo_tfds.sources.published import in_manual_folder
@@ -17,7 +18,7 @@ from pneumo_tfds.sources.source_options import SourceOptions
 def with_dataset(config: RunConfig) -> RunConfig:
     """Build the dataset of a run unless it is built; return the settings with its folder in `data.dataset`.
 
-    What is doubtful about the source is printed first.
+    What was understood of the source is printed first.
 
     Raises:
         InputError: nothing can be built from the source, or there is no file of pretrained weights.
@@ -37,7 +38,7 @@ def with_dataset(config: RunConfig) -> RunConfig:
     source = data.source or in_manual_folder(manual)
     opened = None if source is None else open_source(source, data)
     if opened:
-        print("\n".join(opened.survey.short()), end="\n" * bool(opened.survey.short()), flush=True)
+        print("\n".join(short_form(opened)), flush=True)
     dataset = prepare(opened, data.image_size, data.data_dir, data.validation_fraction, framing=data.framing)
     return dataclasses.replace(config, data=dataclasses.replace(data, dataset=dataset.resolve()))
 
@@ -46,15 +47,14 @@ def with_images_to_score(config: RunConfig, source: Path, options: SourceOptions
     """Return the settings of a run with other labelled X-rays in place of its own, built as one split.
 
     These are the images of the source's test split if it has one, else all. Nothing is divided, so a few images, one
-    class or one patient will do. What is doubtful about the source is printed first.
+    class or one patient will do. What was understood of the source is printed first.
 
     Raises:
         InputError: nothing can be built from the source, or something about it needs a decision.
     """
     data = config.data
     opened = images_to_score(source, options)
-    if lines := opened.survey.short():
-        print("\n".join(lines), flush=True)
+    print("\n".join(short_form(opened)), flush=True)
     dataset = prepare(opened, data.image_size, data.data_dir, framing=data.framing, whole=True)
     understood = {field.name: getattr(options, field.name) for field in dataclasses.fields(SourceOptions)}
     data = dataclasses.replace(data, source=source, dataset=dataset.resolve(), **understood)

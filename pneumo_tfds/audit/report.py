@@ -14,6 +14,7 @@ import numpy as np
 from pneumo_tfds.audit.class_shortcuts import NOTABLE, shortcuts
 from pneumo_tfds.audit.image_facts import MEASURES, ImageFacts
 from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.inspection import short_form
 from pneumo_tfds.sources.inventory import Image, Source, manifest
 from pneumo_tfds.sources.patients import TEST_PATIENT, UNKNOWN_PATIENT
 from pneumo_tfds.splits.assignment import Assignment
@@ -89,7 +90,7 @@ def report(findings: Findings) -> dict[str, Any]:
         "corrupt_reasons": [fact.error for fact in findings.facts if fact.error],
         "unusual": {fact.image.name: list(fact.unusual) for fact in findings.facts if fact.unusual},
         "ignored": findings.source.ignored,
-        "survey": findings.source.survey.short(),
+        "survey": short_form(findings.source),
         "byte_identical": [[image.name for image in group] for group in findings.byte_identical],
         "near_identical": [[image.name for image in group] for group in findings.near_identical],
         "leaks": list(findings.leaks),
@@ -147,13 +148,13 @@ def _distribution(members: Sequence[ImageFacts]) -> dict[str, Any]:
 
 def summary(result: dict[str, Any]) -> list[str]:
     """Return the lines that the command prints."""
-    lines = [f"{result['source']}: {counted(result['images'], 'image')}"]
-    lines.extend(result["survey"])
+    lines = list(result["survey"])
     if result["test_origin"] == "carved":
         lines.append("splits that a build would make:")
     for split, counts in result["by_split_and_class"].items():
         lines.append(f"  {split}: " + ", ".join(f"{count:,} {label}" for label, count in counts.items()))
-    lines.append("; ".join(patient_sentences(result)))
+    said = patient_sentences(result)
+    lines.extend(["; ".join(said)] if result["layout"] == "kermany" or len(said) > 1 else [])
     lines.append(f"unreadable: {len(result['corrupt'])}")
     lines.extend(f"  {reason}" for reason in result["corrupt_reasons"])
     if result["unusual"]:

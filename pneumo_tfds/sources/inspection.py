@@ -10,26 +10,32 @@ from pneumo_tfds.sources.inventory import Source
 from pneumo_tfds.sources.patients import is_unknown
 
 
-def describe(source: Source) -> list[str]:
-    """Return lines that show what was understood of a source, the doubtful first."""
+def short_form(source: Source) -> list[str]:
+    """Return the lines that build, audit and train print first: what was understood, and what is doubtful."""
     survey, labels = source.survey, Counter(image.label for image in source.images)
     counts = ", ".join(f"{labels[label]:,} {label}" for label in sorted(labels))
     known = {image.patient for image in source.images if not is_unknown(image.patient)}
     unknown = sum(is_unknown(image.patient) for image in source.images)
-    lines = [
+    return [
         f"{source.where}: {counted(len(source.images), 'image')} ({counts})",
         f"read as: {survey.title} ({survey.layout}, {source.kind})",
         f"patients: {len(known):,} known; {counted(unknown, 'image')} of unknown patients",
         f"splits: {_splits(source)}",
-        "",
-        *survey.table(),
-        "",
+        *(f"needs a decision: {text}" for text in survey.questions),
+        *(f"warning: {text}" for text in survey.warnings),
+        *(f"note: {text}" for text in survey.notes),
+        *(f"left out: {counted(group.files, 'file')} ({group.reason})" for group in survey.left_out),
     ]
-    for group in survey.left_out:
-        lines.append(f"left out: {counted(group.files, 'file')}: {group.reason} (such as {group.examples[0]})")
-    lines += [f"note: {text}" for text in survey.notes]
-    lines += [f"warning: {text}" for text in survey.warnings]
-    return lines + [f"needs a decision: {text}" for text in survey.questions]
+
+
+def describe(source: Source) -> list[str]:
+    """Return the lines of `short_form`, and below them a table of every part of the source."""
+    examples = [
+        f"left out: {counted(group.files, 'file')} ({group.reason}), such as {group.examples[0]}"
+        for group in source.survey.left_out
+    ]
+    lines = short_form(source)
+    return [*lines[: len(lines) - len(examples)], *examples, "", *source.survey.table()]
 
 
 def _splits(source: Source) -> str:
@@ -40,9 +46,8 @@ def _splits(source: Source) -> str:
     shown = ", ".join(f"{split} {counts[split]:,}" for split in ("train", "val", "test") if counts[split])
     if source.validation == "redrawn":
         return f"{shown}; a build divides train and val anew by {unit}"
-    missing = {"val": "validation", "test": "test"}
-    drawn = " and ".join(name for split, name in missing.items() if not counts[split])
-    return f"{shown}; taken as they are" + (f"; a build draws {drawn} from train by {unit}" if drawn else "")
+    drawn = "" if counts["val"] else f"; a build draws validation from train by {unit}"
+    return f"{shown}; taken as they are{drawn}{'' if counts['test'] else '; there is no test split'}"
 
 
 def report(source: Source) -> dict[str, Any]:

@@ -92,12 +92,6 @@ class Survey:
             "questions": self.questions,
         }
 
-    def short(self) -> list[str]:
-        """Return the lines that build, audit and train print first: what is left out or doubtful."""
-        lines = [f"left out: {counted(group.files, 'file')} ({group.reason})" for group in self.left_out]
-        lines += [f"warning: {text}" for text in self.warnings]
-        return lines + [f"needs a decision: {text}" for text in self.questions]
-
     def table(self) -> list[str]:
         """Return lines that show every part with its label, split and patient rule, aligned in columns."""
         head = ("where", "images", "label", "split", "patient")

@@ -38,7 +38,7 @@ def test_what_is_no_frontal_chest_is_left_out_by_its_header_and_counted(tmp_path
 
 
 def test_a_derived_copy_is_left_out_beside_its_original_only(tmp_path):
-    derived, original = ["DERIVED", "SECONDARY"], ["ORIGINAL", "PRIMARY"]
+    derived, original = ["DERIVED", "PRIMARY"], ["ORIGINAL", "PRIMARY"]
     content = {
         "NORMAL/raw.dcm": header("a", StudyInstanceUID="1.2.77", ImageType=original),
         "NORMAL/enhanced.dcm": header("a", StudyInstanceUID="1.2.77", ImageType=derived),

@@ -6,6 +6,7 @@ import pytest
 
 from made_sources import an_image, files, labels, splits, understood, write
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.inspection import short_form
 from pneumo_tfds.sources.opening import open_source
 from pneumo_tfds.sources.source_options import SourceOptions
 
@@ -58,7 +59,7 @@ def test_what_is_no_class_is_left_out_and_named(tmp_path, more, reason):
     source = understood(tmp_path, [*PLAIN, *more])
     assert labels(source) == EVEN
     assert source.ignored == {reason: 4}
-    assert any(reason in line and "4 files" in line for line in source.survey.short())
+    assert any(reason in line and "4 files" in line for line in short_form(source))
     assert not source.survey.questions
 
 

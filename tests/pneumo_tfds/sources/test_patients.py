@@ -6,6 +6,7 @@ import pytest
 
 from made_sources import csv_of, files, header, patients, understood
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.inspection import short_form
 from pneumo_tfds.sources.opening import open_source
 from pneumo_tfds.sources.patients import identify, is_unknown, normal_identifier
 
@@ -110,7 +111,7 @@ def test_no_identifier_of_a_header_gets_into_patients_or_messages(tmp_path):
     source = understood(tmp_path, content)
     assert not any("meyer" in f"{image.patient}".lower() for image in source.images)
     assert "10 of 10 images are of one patient by the DICOM header, which can hardly be" in source.survey.questions[0]
-    assert not any("meyer" in line.lower() for line in source.survey.short())
+    assert not any("meyer" in line.lower() for line in short_form(source))
 
 
 @pytest.mark.parametrize("name", ["Anonymous", "ANON", "anonymized^^", "", "unknown"])
