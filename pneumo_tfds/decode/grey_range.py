@@ -31,7 +31,8 @@ def content_range(values: npt.NDArray[Any]) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
     most = _SAMPLE ** (2 // values.ndim)
     steps = tuple(slice(None, None, max(1, side // most)) for side in values.shape)
-    inner_low, inner_high = (float(value) for value in np.quantile(values[steps], (SHARE, 1 - SHARE)))
+    picture = _without_drawn(np.sort(values[steps], axis=None))
+    inner_low, inner_high = (float(value) for value in np.quantile(picture, (SHARE, 1 - SHARE)))
     margin = MARGIN * (inner_high - inner_low)
     if margin == 0:  # nearly all pixels are equal: what there is of a picture lies outside
         return low, high
@@ -40,6 +41,21 @@ def content_range(values: npt.NDArray[Any]) -> tuple[float, float]:
     if high > inner_high + margin:
         high = float(values[values <= inner_high + margin].max())
     return low, high
+
+
+def _without_drawn(ordered: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return sorted values without a single highest or lowest one that is far from all others: a marker or border.
+
+    Far is farther than the others are from one another. What is drawn may cover much of a picture.
+    """
+    first, last = np.searchsorted(ordered, ordered[0], side="right"), np.searchsorted(ordered, ordered[-1])
+    if first >= last:  # two values, or one
+        return ordered
+    if ordered[-1] - ordered[last - 1] > ordered[last - 1] - ordered[0]:
+        return ordered[:last]
+    if ordered[first] - ordered[0] > ordered[-1] - ordered[first]:
+        return ordered[first:]
+    return ordered
 
 
 def to_eight_bits(grey: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:

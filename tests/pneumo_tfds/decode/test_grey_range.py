@@ -56,6 +56,18 @@ def test_defective_pixels_and_markers_do_not_darken_the_rest(pixels, value, grey
     assert out[100] == 255
 
 
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.4])
+@pytest.mark.parametrize("value", [0, 65_535])
+def test_a_marker_or_border_far_from_the_picture_does_not_darken_it(share, value, grey):
+    content = np.rint(grey / 255 * 4095) + (0 if value else 50_000)
+    drawn, count = content.copy(), int(share * content.size)
+    drawn.ravel()[:count] = value
+    out = decode_full(deep(drawn)).ravel()[count:].astype(float)
+    rest = content.ravel()[count:]
+    low, high = rest.min(), rest.max()
+    np.testing.assert_allclose(out, (rest - low) * 255.0 / (high - low), atol=2)
+
+
 def test_eight_bits_spread_over_sixteen_are_what_they_were(grey):
     narrow = np.clip(grey, 60, 180).astype(np.uint8)
     np.testing.assert_array_equal(decode_full(deep(narrow.astype(int) * 257)), narrow)
