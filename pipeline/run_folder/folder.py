@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import RunConfig
+from pipeline.config import DataConfig, RunConfig
 from pipeline.config.config_json import read, to_dict
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import read_json, write_json
@@ -48,23 +48,23 @@ class RunFolder:
         """Return the checkpoint folder of network `number`, counted from 0; that of network 0 is `checkpoint`."""
         return self.checkpoint / f"network-{number + 1}" if number else self.checkpoint
 
-    def evaluation_of(self, source: Path) -> RunFolder:
-        """Return the folder for the figures of another source, an absolute path: each source has one of its own.
+    def evaluation_of(self, scored: DataConfig) -> RunFolder:
+        """Return the folder for the figures of another source: each source, read in one way, has one of its own.
 
-        It is `evaluation-NAME` by the last part of the path; with a hash of the path if another source has that name.
+        It is `evaluation-NAME` by the last part of the path, which is absolute; with a hash of path and reading if
+        another source has that name, or this one was read in another way (`--positive` and the like).
         """
-        name = f"evaluation-{source.name}"
-        digest = hashlib.sha256(str(source).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        name = f"evaluation-{Path(str(scored.source)).name}"
+        digest = hashlib.sha256(repr(_identity(scored)).encode("utf-8", "surrogateescape")).hexdigest()[:8]
         plain, hashed = RunFolder(self.path / name), RunFolder(self.path / f"{name}-{digest}")
-        return hashed if plain.path.exists() and not plain.is_of(source) else plain
+        return hashed if plain.path.exists() and not plain.is_of(scored) else plain
 
-    def is_of(self, source: Path) -> bool:
-        """Return whether the folder's settings name this source, an absolute path."""
+    def is_of(self, scored: DataConfig) -> bool:
+        """Return whether the folder's settings name this source, an absolute path, read in this way."""
         try:
-            own = self.read_config().data.source
+            return _identity(self.read_config().data) == _identity(scored)
         except InputError:
             return False
-        return own is not None and own.resolve() == source
 
     def start(self, *, resume: bool) -> None:
         """Check that a new run may start in this folder, or that there is a run to continue.
@@ -119,3 +119,9 @@ class RunFolder:
         if not isinstance(content, dict):
             raise InputError(f"{path} holds no object; evaluate the run again, or take the file from a copy")
         return content
+
+
+def _identity(data: DataConfig) -> tuple[object, ...]:
+    """Return the source of some data and how it is read."""
+    source = None if data.source is None else str(data.source.resolve())
+    return source, data.layout, data.positive, data.negative, data.uncertain

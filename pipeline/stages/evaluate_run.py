@@ -92,9 +92,9 @@ def evaluate_elsewhere(
     overlap = training_overlap(own.data, metrics.get("dataset", {}).get("manifest_sha256"), config.data, split)
     print("\n".join(overlap_sentences(overlap, split.count)), flush=True)
     external = {"scored": "test" if official else "all", "overlap": overlap, "own": own_figures(metrics)}
-    target = run.evaluation_of(source)
+    target = run.evaluation_of(config.data)
     with target.locked():
-        if target.config.exists() and not target.is_of(source):
+        if target.config.exists() and not target.is_of(config.data):
             raise InputError(f"{target.path} was taken by another source meanwhile; start the command again")
         target.write_config(config)
         probabilities = as_written(OutputsFn(model).probabilities(split.examples.images))

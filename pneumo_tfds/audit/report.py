@@ -53,7 +53,7 @@ class Findings:
             splits = sorted({self.split_of(image) for image in group} - {"dropped"})
             official = {image.official_split == "test" for image in group}
             names = [image.name for image in group]
-            if len(labels) > 1 and kind == "byte-identical":
+            if len(labels) > 1:
                 yield {"kind": kind, "across": "labels", "values": labels, "names": names}
             if len(official) > 1:
                 yield {"kind": kind, "across": "official test and training", "values": splits, "names": names}

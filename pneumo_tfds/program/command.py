@@ -23,6 +23,19 @@ from pneumo_tfds.program.machine_errors import explain_machine_error, machine_er
 DONE, BAD_INPUT, INTERRUPTED, OUTPUT_CLOSED = 0, 2, 130, 141
 """Exit codes. The last is what a shell reports when the reader of the output ends first, as in `| head`."""
 
+EXTRAS = {
+    **dict.fromkeys(
+        (
+            "google_crc32c", "grpc", "importlib_resources", "jinja2", "keras", "keras_tuner", "matplotlib", "onnx",
+            "psutil", "pydantic", "scipy", "sklearn", "tensorflow", "tensorflow_datasets", "tf2onnx", "threadpoolctl",
+        ),
+        "train",
+    ),
+    **dict.fromkeys(("fastapi", "prometheus_client", "uvicorn"), "serve"),
+    "apache_beam": "beam",
+}  # fmt: skip
+"""Modules that a plain installation lacks, and the extra that brings them."""
+
 Config = TypeVar("Config")
 
 
@@ -52,7 +65,7 @@ def run(
         code = action(config) or DONE
         sys.stdout.flush()  # here, where a full disk can still be reported
         sys.exit(code)
-    except (InputError, KeyboardInterrupt, *machine_error_types()) as error:  # type: ignore[misc]
+    except (InputError, KeyboardInterrupt, ModuleNotFoundError, *machine_error_types()) as error:  # type: ignore[misc]
         line, code = _explain(error, config)
         if debug or line is None:
             raise
@@ -68,6 +81,9 @@ def _explain(error: BaseException, config: Any) -> tuple[str | None, int]:
         return "", OUTPUT_CLOSED
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", INTERRUPTED
+    if isinstance(error, ModuleNotFoundError):
+        extra = EXTRAS.get(str(error.name).partition(".")[0])
+        return extra and f"this needs {error.name}; install it in the clone with: pip install '.[{extra}]'", BAD_INPUT
     return str(error) if isinstance(error, InputError) else explain_machine_error(error, config), BAD_INPUT
 
 

@@ -29,6 +29,8 @@ def greet(command):
         raise InputError("there is\\n nobody to greet; name somebody")
     if command.name == "stop":
         raise KeyboardInterrupt
+    if command.name in ("tensorflow", "nobody_knows"):
+        raise ModuleNotFoundError(f"No module named {command.name!r}", name=command.name)
     if command.name == "bug":
         raise RuntimeError("ours")
     print("hello " * command.times + command.name)
@@ -126,3 +128,10 @@ def test_tensorflow_is_imported_without_its_notes():
     )
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_missing_extra_is_one_line_with_the_command_that_brings_it(call):
+    ended = call("--name", "tensorflow")
+    assert ended.returncode == 2
+    assert ended.stderr == "greet: this needs tensorflow; install it in the clone with: pip install '.[train]'\n"
+    assert "Traceback" in call("--name", "nobody_knows").stderr, "a module that no extra brings is a mistake of ours"

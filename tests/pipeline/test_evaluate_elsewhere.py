@@ -114,6 +114,15 @@ def test_sources_of_one_last_name_do_not_overwrite_each_other(run, tmp_path):
     assert [folder.read_config().data.source for folder in folders] == [first, second]
 
 
+def test_one_source_read_in_two_ways_has_two_folders(run, tmp_path):
+    names = [f"{label}/{n}.png" for label in ("NORMAL", "viral", "bacterial") for n in range(3)]
+    source = write(tmp_path / "kinds", names, 5)
+    folders = [score(run, source, positive=(name,)) for name in ("viral", "bacterial")]
+    assert len({folder.path for folder in folders}) == 2
+    assert [folder.read_config().data.positive for folder in folders] == [("viral",), ("bacterial",)]
+    assert score(run, source, positive=("viral",)).path == folders[0].path
+
+
 def test_a_name_with_a_dot_is_whole(run, tmp_path):
     names = [score(run, write(tmp_path / f"cohort.{year}", both("x", 2), year)).path.name for year in (2022, 2023)]
     assert names == ["evaluation-cohort.2022", "evaluation-cohort.2023"]
