@@ -38,7 +38,7 @@ def with_dataset(config: RunConfig) -> RunConfig:
     source = data.source or in_manual_folder(manual)
     opened = None if source is None else open_source(source, data)
     if opened:
-        print("\n".join(short_form(opened)), flush=True)
+        print("\n".join(short_form(opened, show_path=False)), flush=True)
     dataset = prepare(opened, data.image_size, data.data_dir, data.validation_fraction, framing=data.framing)
     return dataclasses.replace(config, data=dataclasses.replace(data, dataset=dataset.resolve()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from pneumo_tfds.program.wording import counted
@@ -10,14 +11,17 @@ from pneumo_tfds.sources.inventory import Source
 from pneumo_tfds.sources.patients import is_unknown
 
 
-def short_form(source: Source) -> list[str]:
-    """Return the lines that build, audit and train print first: what was understood, and what is doubtful."""
+def short_form(source: Source, *, show_path: bool = True) -> list[str]:
+    """Return the lines that build, audit and train print first: what was understood, and what is doubtful.
+
+    Without `show_path` the source is named by the last part of its path, for output that is handed on.
+    """
     survey, labels = source.survey, Counter(image.label for image in source.images)
     counts = ", ".join(f"{labels[label]:,} {label}" for label in sorted(labels))
     known = {image.patient for image in source.images if not is_unknown(image.patient)}
     unknown = sum(is_unknown(image.patient) for image in source.images)
     return [
-        f"{source.where}: {counted(len(source.images), 'image')} ({counts})",
+        f"{source.where if show_path else Path(source.where).name}: {counted(len(source.images), 'image')} ({counts})",
         f"read as: {survey.title} ({survey.layout}, {source.kind})",
         f"patients: {len(known):,} known; {counted(unknown, 'image')} of unknown patients",
         f"splits: {_splits(source)}",

@@ -108,14 +108,12 @@ def sample_images(monkeypatch):
     return take_made_pictures
 
 
-@pytest.fixture(scope="session")
-def exported(tmp_path_factory) -> Path:
-    """A run folder with model.onnx, parity.json and golden.npz. Read only: copy before changing."""
+def export_made(folder: Path) -> Path:
+    """Export the run in `folder`, compared on made pictures."""
     from export.export_options import ExportOptions
     from export.export_run import export_run
     from export.parity import parity_sample
 
-    folder = make_run(tmp_path_factory.mktemp("runs") / "tiny", make_tiny_model())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parity_sample, "take", take_made_pictures)
         list(export_run(folder, ExportOptions(threads=1)))
@@ -123,10 +121,14 @@ def exported(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def exported_as(tmp_path_factory, sample_images):
+def exported(tmp_path_factory) -> Path:
+    """A run folder with model.onnx, parity.json and golden.npz. Read only: copy before changing."""
+    return export_made(make_run(tmp_path_factory.mktemp("runs") / "tiny", make_tiny_model()))
+
+
+@pytest.fixture(scope="session")
+def exported_as(tmp_path_factory):
     """The exporter of a run on a dataset of some framing. Read only: copy before changing."""
-    from export.export_options import ExportOptions
-    from export.export_run import export_run
 
     @functools.cache
     def export(framing: str) -> Path:
@@ -134,8 +136,7 @@ def exported_as(tmp_path_factory, sample_images):
         metrics = json.loads((folder / "metrics.json").read_text())
         metrics["dataset"]["framing"] = framing
         (folder / "metrics.json").write_text(json.dumps(metrics))
-        list(export_run(folder, ExportOptions(threads=1)))
-        return folder
+        return export_made(folder)
 
     return export
 

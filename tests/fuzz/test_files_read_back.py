@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pneumo_tfds.decode import decode
 from pneumo_tfds.program.errors import InputError
 
 DEEP = "[" * 100_000
@@ -256,6 +257,9 @@ class _Half:
     """A classifier that always says 0.5."""
 
     image_size = SIDE
+
+    def decode(self, data, name):
+        return decode(data, SIDE, name)
 
     def predict_batch(self, images):
         return {"probability": np.full((len(images), 1), 0.5, np.float32), "heatmap": np.zeros((len(images), 2, 2))}

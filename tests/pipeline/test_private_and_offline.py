@@ -85,13 +85,14 @@ def scan(pixels, patient):
 def write_source(folder):
     for split, count in (("train", 24), ("test", 8)):
         for number in range(count):
-            for label, name in enumerate((f"IM-98123450{number}-0001", f"person98123450{number}_bacteria_{number}")):
+            patient = f"98123450{count}{number}"  # another in each split
+            for label, name in enumerate((f"IM-{patient}-0001", f"person{patient}_bacteria_{number}")):
                 path = folder / split / ("NORMAL", "PNEUMONIA")[label] / f"{name}.jpeg"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 cv2.imwrite(str(path), picture(1000 * count + 10 * number + label, label))
             path = folder / split / "PNEUMONIA" / f"scan{number}.dcm"
             path.write_bytes(scan(picture(1000 * count + 10 * number + 5, 1), f"MRN-5551234{split}{number}"))
-    (folder / "test" / "NORMAL" / "IM-981234509-0001.jpeg").write_bytes(b"cut short")  # will be skipped
+    (folder / "test" / "NORMAL" / "IM-98123450999-0001.jpeg").write_bytes(b"cut short")  # will be skipped
 
 
 def train(folder, *flags):
