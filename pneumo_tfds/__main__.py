@@ -58,7 +58,7 @@ class _Source(Command):
 class InspectConfig(SourceOptions, _Source):
     """Show what is understood of a source before anything is decoded: classes, splits and patients, what is left out.
 
-    The exit code is 1 if a decision is needed before a dataset can be built.
+    The exit code is 1 if a decision is needed before a dataset can be built, or none can be built.
     """
 
     json: Path | None = None
@@ -116,12 +116,17 @@ class PhantomsConfig(Command, Bounded):
 def inspect(config: InspectConfig) -> int:
     """Print what is understood of the source, and return 1 if something needs a decision."""
     from pneumo_tfds.sources.inspection import describe, report
-    from pneumo_tfds.sources.opening import understand
+    from pneumo_tfds.sources.opening import require_both_classes, understand
 
     source = understand(config.source, config)
     print("\n".join(describe(source)))
     if config.json:
         write_json(config.json, report(source))
+    try:
+        require_both_classes(source)
+    except InputError as error:
+        print(f"no dataset can be built: {error}")
+        return UNDECIDED
     undecided = [] if config.yes else source.survey.questions
     return UNDECIDED if undecided or (config.strict and source.survey.warnings) else 0
 

@@ -50,6 +50,8 @@ def _splits(source: Source) -> str:
     shown = ", ".join(f"{split} {counts[split]:,}" for split in ("train", "val", "test") if counts[split])
     if source.validation == "redrawn":
         return f"{shown}; a build divides train and val anew by {unit}"
+    if set(counts) == {"test"}:
+        return f"{shown}; there is nothing to train on, but a model can be scored on it"
     drawn = "" if counts["val"] else f"; a build draws validation from train by {unit}"
     return f"{shown}; taken as they are{drawn}{'' if counts['test'] else '; there is no test split'}"
 

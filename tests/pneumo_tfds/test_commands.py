@@ -52,6 +52,14 @@ def test_inspect_leaves_with_1_where_a_decision_is_needed_and_a_build_stops(xray
     run("inspect", "--source", xrays, "--yes")
 
 
+def test_inspect_leaves_with_1_where_a_class_is_missing(xrays, tmp_path):
+    table = xrays / "one.csv"
+    table.write_text("path,label,patient\ntrain/NORMAL/IM-0001-0001.jpeg,0,a\n")
+    out = run("inspect", "--source", table, code=1).stdout
+    assert "no dataset can be built" in out
+    assert "no PNEUMONIA images" in out
+
+
 def test_strict_stops_at_a_warning(xrays):
     (xrays / "train/healthy").mkdir()
     (xrays / "train/NORMAL/IM-0001-0001.jpeg").rename(xrays / "train/healthy/1.jpeg")
