@@ -177,7 +177,7 @@ def _finish(
     for name in classes.not_met((*options.negative, *options.positive)):
         notes.ask(f"no folder or label is named {name!r}; --yes goes on without it; check its spelling")
     files = [one.file for one in labelled]
-    facts = read_headers(files, reader, Path(source.where))
+    facts = read_headers(files, reader, Path(source.where), notes)
     unfit = leave_out_unfit(facts, notes)
     kept = {one.file.name: one for one in labelled if one.file.name not in unfit}
     images = [_image(one) for _, one in sorted(kept.items())]
