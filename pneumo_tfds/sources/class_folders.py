@@ -102,7 +102,8 @@ def _is_known(name: str) -> bool:
 def _patients_among(names: set[str]) -> set[str]:
     """Return the folders of one level that are patients."""
     numbered = {name for name in names if any(c.isdecimal() for c in name)}
-    return {name for group in (numbered, names - numbered) if words.are_identifiers(group) for name in group}
+    groups = (words.are_counted(numbered), names - numbered)
+    return {name for group in groups if words.are_identifiers(group) for name in group}
 
 
 def _read(folders: Folders, levels: dict[int, _Level]) -> tuple[str, list[str], list[str]]:

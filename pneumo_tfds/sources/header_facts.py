@@ -26,6 +26,7 @@ from pneumo_tfds.program.progress import track
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.listing import DICOM_SUFFIXES, IMAGE_SUFFIXES, File, NamedReader
 from pneumo_tfds.sources.patients import hashed, normal_identifier
+from pneumo_tfds.sources.reading import ReadError
 from pneumo_tfds.sources.survey import SurveyNotes
 
 FIRST_BYTES = 16 << 10
@@ -81,7 +82,7 @@ def _may_be_dicom(files: Sequence[File], reader: NamedReader) -> list[File]:
         if file in others:
             folders[file.name.rpartition("/")[0]].append(file)
     sample = [file for found in folders.values() for file in found[:: -(-len(found) // SAMPLE)]]
-    looked_at = ordered_map(lambda file: _is_dicom(file, reader), sample)
+    looked_at = ordered_map(lambda file: _starts_as_dicom(file, reader), sample)
     wrong = {file.name.rpartition("/")[0] for file, dicom in zip(sample, looked_at, strict=True) if dicom}
     return possible + [file for folder in sorted(wrong) for file in folders[folder]]
 
@@ -102,6 +103,15 @@ def _is_dicom(file: File, reader: NamedReader) -> bool:
     if _suffix(file) in DICOM_SUFFIXES:
         return True
     return file.size > 0 and format_of(reader.read_name(file.name, HEAD_BYTES)) == "DICOM"
+
+
+def _starts_as_dicom(file: File, reader: NamedReader) -> bool:
+    try:
+        return _is_dicom(file, reader)
+    except ReadError:
+        raise
+    except InputError:  # damaged or oddly packed inside an archive; the build names it
+        return False
 
 
 def _suffix(file: File) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Collection
 
 
@@ -42,7 +43,11 @@ _GROUPS = set_of(
 
 _VISITS = set_of("exam examination followup series session studies study view visit")
 _YEAR, _MONTH, _DAY = "(19|20)[0-9]{2}", "(0[1-9]|1[0-2])", "(0[1-9]|[12][0-9]|3[01])"
+DAY = _YEAR + _MONTH + _DAY
+"""Expression for a day written with digits alone."""
 _DATE = re.compile(f"{_YEAR}([-_. ]?{_MONTH}([-_. ]?{_DAY})?)?")
+
+_SEX_AND_AGE = re.compile("[FM][-_ ]?[0-9]{1,2}Y?", re.IGNORECASE)
 
 _SUBTYPES = {
     "bacteria": "bacteria", "bacterial": "bacteria", "bacterium": "bacteria",
@@ -127,7 +132,20 @@ def are_identifiers(names: Collection[str]) -> bool:
         return False
     if any(not _GROUPS.isdisjoint(words_of(name)) for name in names):
         return False
+    if {name[:1].upper() for name in names if _SEX_AND_AGE.fullmatch(name)} == {"F", "M"}:
+        return False
     return len(names) >= MANY_NAMES or all(any(c.isdecimal() for c in name) for name in names)
+
+
+def are_counted(names: Collection[str]) -> set[str]:
+    """Return the names that differ from others in their numbers: of `p1`, `p2` and `COVID19` not the last.
+
+    If there are many names without such a counterpart, they are identifiers without an order, and all are returned.
+    """
+    shapes = {name: re.sub("[0-9]+", "0", name.casefold()) for name in names}
+    counts = Counter(shapes.values())
+    alone = {name for name, shape in shapes.items() if counts[shape] == 1}
+    return set(names) if len(alone) >= MANY_NAMES else set(names) - alone
 
 
 MANY_NAMES = 12
