@@ -56,6 +56,9 @@ def read_class_folders(
         if any(map(words.is_lateral, one.below)):
             notes.leave_out("lateral or oblique views, by their folder", one.file.name)
             continue
+        if words.is_lateral_file(one.file.name.rpartition("/")[2]):
+            notes.leave_out("lateral or oblique views, by the name of the file", one.file.name)
+            continue
         patient, shown, not_understood = _read(one.below, levels)
         unclear.update(f"{one.label_folder}/{name}" for name in not_understood)
         placed.append(

@@ -51,7 +51,7 @@ def read_headers(files: Sequence[File], reader: NamedReader, where: Path, notes:
     """
     possible = _may_be_dicom(files, reader)
     kept = _read_kept(where) if len(possible) >= CACHE_FROM else {}
-    dicom = [file for file in possible if file in kept or _is_dicom(file, reader)]
+    dicom = [file for file in possible if file in kept or _starts_as_dicom(file, reader)]
     known = {file.name: kept[file] for file in dicom if file in kept}
     new = [file for file in dicom if file.name not in known]
     if new and not _can_be_read(new, notes):

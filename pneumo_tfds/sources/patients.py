@@ -22,6 +22,9 @@ from pneumo_tfds.sources.survey import SurveyNotes, listed
 UNKNOWN_PATIENT = "file:"
 """Prefix of the patient of a file of which nothing tells one: the file is a patient of its own."""
 
+STUDY = f"{UNKNOWN_PATIENT}study:"
+"""Prefix of the patient of images of which only the study is known, before its hash."""
+
 TEST_PATIENT = "test:"
 """Prefix of patients in a test folder of other people, where the same numbers begin again."""
 
@@ -40,9 +43,6 @@ _NAMES = (
     ),
 )
 _PATTERNS = tuple((re.compile(rf"(?<![A-Za-z0-9]){pattern}", re.IGNORECASE), made) for pattern, made in _NAMES)
-
-_COPY = re.compile(r"(\.rf\.[0-9a-zA-Z]+|[ _-]*\([0-9]+\)|[ _-]+(copy|copia|copie|kopie)( ?[0-9]+)?)$", re.IGNORECASE)
-"""What programs add to the name of a copy: Roboflow's hash, ` (1)`, ` - Copy`."""
 
 _PLACEHOLDERS = words.set_of(
     "anon anonim anonym anonymised anonymized anonymous case control deidentified dummy healthy id na nan nil no noid "
@@ -93,7 +93,7 @@ def identify(name: str, label: str) -> tuple[str, str]:
 def unknown(name: str) -> str:
     """Return the patient of a file of which nothing tells one; copies of one name, ` (1)` and the like, share it."""
     path, suffix = posixpath.splitext(name)
-    return f"{UNKNOWN_PATIENT}{_COPY.sub('', path)}{suffix}"
+    return f"{UNKNOWN_PATIENT}{words.without_copy(path)}{suffix}"
 
 
 def is_unknown(patient: str) -> bool:

@@ -28,7 +28,7 @@ from pneumo_tfds.sources.known_tables import KnownTables, note_unlisted, patient
 from pneumo_tfds.sources.layout import explain_no_classes, read_folders
 from pneumo_tfds.sources.listing import File, FileIndex, Labelled, NamedReader, file_on_disk, images_among, walk
 from pneumo_tfds.sources.patients import (
-    UNKNOWN_PATIENT,
+    STUDY,
     Told,
     decide,
     identify,
@@ -224,7 +224,7 @@ def _with_studies(images: Sequence[Image], studies: Mapping[str, str]) -> list[I
     """Return the images, those of unknown patients and of one study with one patient; `studies` gives their UIDs."""
     hashes = {name: hashlib.sha256(study.encode()).hexdigest()[:12] for name, study in studies.items()}
     return [
-        replace(image, patient=f"{UNKNOWN_PATIENT}study:{hashes[image.name]}")
+        replace(image, patient=f"{STUDY}{hashes[image.name]}")
         if is_unknown(image.patient) and image.name in hashes
         else image
         for image in images

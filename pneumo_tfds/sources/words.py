@@ -57,6 +57,13 @@ _SUBTYPES = {
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
 
 
+_COPY = re.compile(r"(\.rf\.[0-9a-zA-Z]+|[ _-]*\([0-9]+\)|[ _-]+(copy|copia|copie|kopie)( ?[0-9]+)?)$", re.IGNORECASE)
+"""What programs add to the name of a copy: Roboflow's hash, ` (1)`, ` - Copy`."""
+
+_SIZE = re.compile(r"[ _-]*(?<![0-9])[0-9]{2,5} ?(x ?[0-9]{2,5}(px)?|px)(?![0-9a-z])", re.IGNORECASE)
+"""A size in pixels, such as `224x224` or `512px`."""
+
+
 @functools.lru_cache(maxsize=1 << 16)
 def words_of(name: str) -> tuple[str, ...]:
     """Return the words and numbers of a name in lower case: `ChestXRay_Test-2` gives chest, x, ray, test and 2."""
@@ -90,8 +97,13 @@ def is_mask(name: str) -> bool:
 
 @functools.lru_cache(maxsize=1 << 16)
 def is_lateral(name: str) -> bool:
-    """Return whether a name says that the view is not frontal."""
+    """Return whether a folder's name says that the view is not frontal."""
     return not _LATERAL.isdisjoint(words_of(name))
+
+
+def is_lateral_file(name: str) -> bool:
+    """Return whether a file's name says that the view is not frontal; two letters may be initials there."""
+    return any(len(word) > len("RL") and word in _LATERAL for word in words_of(name))
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -99,6 +111,16 @@ def is_filler(name: str) -> bool:
     """Return whether a folder's name says nothing about its images, such as `X-rays` or `images_001`."""
     words = [word for word in words_of(name) if not word.isdecimal()]
     return bool(words) and FILLERS.issuperset(words)
+
+
+def without_copy(name: str) -> str:
+    """Return a name without what programs add to that of a copy, such as ` (1)`."""
+    return _COPY.sub("", name)
+
+
+def without_copy_or_size(name: str) -> str:
+    """Return a folder's name without a mark of copies and without a size in pixels."""
+    return _SIZE.sub("", without_copy(name))
 
 
 def is_date(name: str) -> bool:

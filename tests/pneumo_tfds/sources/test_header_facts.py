@@ -9,6 +9,7 @@ import pytest
 
 from made_sources import header, labels, understood, write
 from pneumo_tfds.decode.headers import HEAD_BYTES
+from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources import header_facts
 from pneumo_tfds.sources.header_facts import read_headers
 from pneumo_tfds.sources.listing import walk
@@ -116,3 +117,10 @@ def test_headers_that_cannot_be_read_without_pydicom_are_asked_about(tmp_path, m
     (question,) = source.survey.questions
     assert "headers of 8 DICOM files, such as NORMAL/0.dcm, cannot be read" in question
     assert "pip install '.[dicom]'" in question
+
+
+def test_a_study_on_two_sides_of_the_test_split_is_refused(tmp_path):
+    content = {f"{split}/{label}/{n}.dcm": header("", StudyInstanceUID=f"1.2.{len(label)}{n}")
+               for split in ("train", "test") for label in ("NORMAL", "PNEUMONIA") for n in range(3)}  # fmt: skip
+    with pytest.raises(InputError, match=r"test/NORMAL/0\.dcm and train/NORMAL/0\.dcm are of one study"):
+        understood(tmp_path, content)
