@@ -27,13 +27,16 @@ from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.listing import DICOM_SUFFIXES, IMAGE_SUFFIXES, File, NamedReader
 from pneumo_tfds.sources.patients import hashed, normal_identifier
 from pneumo_tfds.sources.reading import ReadError
-from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.survey import SurveyNotes, listed
 
 FIRST_BYTES = 16 << 10
 """Of a file, in which a header usually ends; longer ones are read whole."""
 
 SAMPLE = 8
 """Files of each folder whose first bytes are read though their names end in `.jpg` or `.png`: they may be DICOM."""
+
+MUCH = 0.1
+"""Share of a class whose loss is warned of."""
 
 CACHE_FROM = 100
 """Files from which on the facts are kept; fewer are read in no time."""
@@ -126,11 +129,15 @@ def _read(file: File, reader: NamedReader) -> HeaderFacts:
     return replace(facts, patient=identifier and hashed(identifier))
 
 
-def leave_out_unfit(facts: Mapping[str, HeaderFacts], notes: SurveyNotes) -> set[str]:
-    """Note the files whose header says that they are no frontal chest X-rays, and copies; return their names."""
+def leave_out_unfit(facts: Mapping[str, HeaderFacts], labels: Mapping[str, str], notes: SurveyNotes) -> set[str]:
+    """Note the files whose header says that they are no frontal chest X-rays, and copies; return their names.
+
+    `labels` gives the class of each file of the source. It is warned of where a class loses much by its body part.
+    """
     originals = {one.study for one in facts.values() if one.study and one.image_type[:1] == ("ORIGINAL",)}
     out = set()
     doubts: Counter[str] = Counter()
+    parts: dict[str, Counter[str]] = defaultdict(Counter)
     for name, one in facts.items():
         reason = unfit(one)
         if not reason and one.image_type[:1] == ("DERIVED",) and one.study in originals:
@@ -138,8 +145,18 @@ def leave_out_unfit(facts: Mapping[str, HeaderFacts], notes: SurveyNotes) -> set
         if reason:
             notes.leave_out(f"by its DICOM header: {reason}", name)
             out.add(name)
+            if reason.startswith("body part"):
+                parts[labels[name]][one.body_part] += 1
         else:
             doubts.update(remarks(one))
+    sizes = Counter(labels.values())
+    for label, counts in sorted(parts.items()):
+        if counts.total() > MUCH * sizes[label]:
+            notes.warn(
+                f"{counts.total():,} of {counted(sizes[label], f'{label} image')} are left out for the body part in "
+                f"their header: {listed(counts, 5)}; if they show chests, correct BodyPartExamined there, or convert "
+                "them to PNG"
+            )
     for text, count in doubts.most_common(5):
         notes.warn(f"DICOM headers of {counted(count, 'file')} say: {text}")
     return out

@@ -187,7 +187,7 @@ def _finish(
         notes.ask(f"no folder or label is named {name!r}; --yes goes on without it; check its spelling")
     files = [one.file for one in labelled]
     facts = read_headers(files, reader, Path(source.where), notes)
-    unfit = leave_out_unfit(facts, notes)
+    unfit = leave_out_unfit(facts, {one.file.name: one.label for one in labelled}, notes)
     kept = {one.file.name: one for one in labelled if one.file.name not in unfit}
     images = [_image(one) for _, one in sorted(kept.items())]
     studies = {} if from_table else {name: uid for name, one in kept.items() if (uid := study_uid(one.patient))}

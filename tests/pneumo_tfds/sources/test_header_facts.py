@@ -124,3 +124,11 @@ def test_a_study_on_two_sides_of_the_test_split_is_refused(tmp_path):
                for split in ("train", "test") for label in ("NORMAL", "PNEUMONIA") for n in range(3)}  # fmt: skip
     with pytest.raises(InputError, match=r"test/NORMAL/0\.dcm and train/NORMAL/0\.dcm are of one study"):
         understood(tmp_path, content)
+
+
+def test_a_class_that_loses_much_by_the_body_part_is_warned_of(tmp_path):
+    hands = {f"NORMAL/h{n}.dcm": header(f"h{n}", BodyPartExamined="MANO") for n in range(2)}
+    source = understood(tmp_path, {**GOOD, **hands, "PNEUMONIA/s.dcm": header("s", Modality="CT")})
+    (text,) = source.survey.warnings
+    assert text.startswith("2 of 6 NORMAL images are left out for the body part in their header: MANO (2 images)")
+    assert "correct BodyPartExamined" in text
