@@ -73,7 +73,8 @@ FIT = [
     {"body_part": "CHEST"}, {"body_part": "chest pa"}, {"body_part": "THORAX"}, {"body_part": "Tórax/TORAX"},
     {"body_part": "LUNGS"}, {"body_part": "PULMON"},
     {"body_part": "PECHO"}, {"body_part": "Poitrine face"}, {"body_part": "BRUST"}, {"body_part": "petto"},
-    {"body_part": "PEITO"}, {"body_part": "CHST"}, {"body_part": "TX"}, {"body_part": "THX_AP"}, {"view": "PA"}, {"view": "AP"}, {"view": "AP SUPINE"},
+    {"body_part": "PEITO"}, {"body_part": "CHST"}, {"body_part": "TX"}, {"body_part": "THX_AP"},
+    {"view": "PA"}, {"view": "AP"}, {"view": "AP SUPINE"},
     {"view": "AP_ERECT"}, {"view": "STRANGE"}, {"image_type": ("ORIGINAL", "PRIMARY")},
     {"image_type": ("DERIVED", "PRIMARY")}, {"age": 80.0}, {"presentation_intent": "FOR PROCESSING"},
 ]  # fmt: skip
