@@ -27,7 +27,7 @@ from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.listing import DICOM_SUFFIXES, IMAGE_SUFFIXES, File, NamedReader
 from pneumo_tfds.sources.patients import hashed, normal_identifier
 from pneumo_tfds.sources.reading import ReadError
-from pneumo_tfds.sources.survey import SurveyNotes, listed
+from pneumo_tfds.sources.survey import Remark, SurveyNotes, listed
 
 FIRST_BYTES = 16 << 10
 """Of a file, in which a header usually ends; longer ones are read whole."""
@@ -94,10 +94,11 @@ def _can_be_read(dicom: Sequence[File], notes: SurveyNotes) -> bool:
     try:
         import_pydicom(dicom[0].name)
     except DecodeError:
-        notes.ask(
+        text = (
             f"headers of {counted(len(dicom), 'DICOM file')}, such as {dicom[0].name}, cannot be read, because pydicom "
             f"is not installed; {INSTALL}; --yes goes on without, and leaves these files out as unreadable"
         )
+        notes.remarks.insert(0, Remark(text, question=True))  # before doubts that the headers may settle
         return False
     return True
 

@@ -113,8 +113,9 @@ def test_dicom_files_that_are_named_like_pictures_are_known_by_their_first_bytes
 
 def test_headers_that_cannot_be_read_without_pydicom_are_asked_about(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    source = understood(tmp_path, GOOD)
-    (question,) = source.survey.questions
+    source = understood(tmp_path, {**GOOD, "NORMAL/odd/1.jpg": None})
+    question, other = source.survey.questions
+    assert "NORMAL/odd" in other
     assert "headers of 8 DICOM files, such as NORMAL/0.dcm, cannot be read" in question
     assert "pip install '.[dicom]'" in question
 
