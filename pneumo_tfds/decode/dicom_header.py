@@ -16,7 +16,10 @@ ADULT = 18
 RADIOGRAPHY = ("CR", "DX", "RG", "DR", "XR")
 """Modalities of radiographs; RG is film, DR and XR are not in the standard and are written all the same."""
 
-_CHEST = ("CHEST", "THORA", "TORAX", "TORACE", "LUNG", "PULMO")
+_CHEST = ("CHEST", "THORA", "TORAX", "TORAC", "LUNG", "PULM", "POLMON", "POUMON", "PECHO", "POITRINE")
+"""Parts of words for chest or lungs in English, French, German, Italian, Portuguese and Spanish."""
+_CHEST_WORDS = ("BRUST", "BRUSTKORB", "CHST", "CXR", "PEITO", "PETTO", "THX", "TX")
+"""Whole words and abbreviations for it; `BRUSTWIRBEL`, for example, is the spine."""
 
 _FRONTAL = ("PA", "AP")
 _POSITIONS = ("SUPINE", "ERECT", "UPRIGHT", "STANDING", "SITTING", "SEMIERECT", "BED", "BEDSIDE", "PORTABLE", "FRONTAL")
@@ -101,7 +104,7 @@ def unfit(facts: HeaderFacts) -> str:
     """Return why an image is not a frontal chest radiograph; empty if its header does not speak against it."""
     if facts.modality and facts.modality.upper() not in RADIOGRAPHY:
         return f"modality {facts.modality} is not radiography"
-    if facts.body_part and not any(word in facts.body_part.upper() for word in _CHEST):
+    if facts.body_part and not _is_chest(facts.body_part.upper()):
         return f"body part {facts.body_part} is not the chest"
     if any(word in _SIDEWAYS or word.startswith(_SIDEWAYS_WORDS) for word in _view_words(facts)):
         return f"view {facts.view} is not frontal"
@@ -110,6 +113,12 @@ def unfit(facts: HeaderFacts) -> str:
     if facts.frames > 1:
         return f"{facts.frames:,} frames are not one radiograph"
     return ""
+
+
+def _is_chest(body_part: str) -> bool:
+    return any(part in body_part for part in _CHEST) or any(
+        word in _CHEST_WORDS for word in re.findall(r"[^\W\d_]+", body_part)
+    )
 
 
 def remarks(facts: HeaderFacts) -> tuple[str, ...]:

@@ -56,6 +56,9 @@ def read_class_folders(
         if any(map(words.is_lateral, one.below)):
             notes.leave_out("lateral or oblique views, by their folder", one.file.name)
             continue
+        if words.is_lateral_file(one.file.name.rpartition("/")[2]):
+            notes.leave_out("lateral or oblique views, by the name of the file", one.file.name)
+            continue
         patient, shown, not_understood = _read(one.below, levels)
         unclear.update(f"{one.label_folder}/{name}" for name in not_understood)
         placed.append(
@@ -102,7 +105,8 @@ def _is_known(name: str) -> bool:
 def _patients_among(names: set[str]) -> set[str]:
     """Return the folders of one level that are patients."""
     numbered = {name for name in names if any(c.isdecimal() for c in name)}
-    return {name for group in (numbered, names - numbered) if words.are_identifiers(group) for name in group}
+    groups = (words.are_counted(numbered), names - numbered)
+    return {name for group in groups if words.are_identifiers(group) for name in group}
 
 
 def _read(folders: Folders, levels: dict[int, _Level]) -> tuple[str, list[str], list[str]]:

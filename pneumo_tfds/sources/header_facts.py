@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, fields, replace
 from pathlib import Path
 from typing import Any
 
+from pneumo_tfds.decode.dicom_file import INSTALL, import_pydicom
 from pneumo_tfds.decode.dicom_header import HeaderFacts, read_facts, remarks, unfit
 from pneumo_tfds.decode.headers import HEAD_BYTES, DecodeError, format_of
 from pneumo_tfds.program.errors import InputError
@@ -25,10 +26,17 @@ from pneumo_tfds.program.progress import track
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.listing import DICOM_SUFFIXES, IMAGE_SUFFIXES, File, NamedReader
 from pneumo_tfds.sources.patients import hashed, normal_identifier
-from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.reading import ReadError
+from pneumo_tfds.sources.survey import Remark, SurveyNotes, listed
 
 FIRST_BYTES = 16 << 10
 """Of a file, in which a header usually ends; longer ones are read whole."""
+
+SAMPLE = 8
+"""Files of each folder whose first bytes are read though their names end in `.jpg` or `.png`: they may be DICOM."""
+
+MUCH = 0.1
+"""Share of a class whose loss is warned of."""
 
 CACHE_FROM = 100
 """Files from which on the facts are kept; fewer are read in no time."""
@@ -36,17 +44,21 @@ CACHE_FROM = 100
 _FIELDS = [field.name for field in fields(HeaderFacts)]
 
 
-def read_headers(files: Sequence[File], reader: NamedReader, where: Path) -> dict[str, HeaderFacts]:
+def read_headers(files: Sequence[File], reader: NamedReader, where: Path, notes: SurveyNotes) -> dict[str, HeaderFacts]:
     """Return the header facts of the DICOM files among `files`, by name; files that cannot be read have none.
+
+    Without pydicom no header can be read, which is asked about.
 
     Raises:
         ReadError: the disk or the network failed.
     """
-    possible = [file for file in files if _may_be_dicom(file)]
+    possible = _may_be_dicom(files, reader)
     kept = _read_kept(where) if len(possible) >= CACHE_FROM else {}
-    dicom = [file for file in possible if file in kept or _is_dicom(file, reader)]
+    dicom = [file for file in possible if file in kept or _starts_as_dicom(file, reader)]
     known = {file.name: kept[file] for file in dicom if file in kept}
     new = [file for file in dicom if file.name not in known]
+    if new and not _can_be_read(new, notes):
+        return known
 
     def read(file: File) -> HeaderFacts | None:
         with suppress(DecodeError):  # the build names it among the unreadable images
@@ -61,12 +73,49 @@ def read_headers(files: Sequence[File], reader: NamedReader, where: Path) -> dic
     return known
 
 
-def _may_be_dicom(file: File) -> bool:
-    return _suffix(file) in DICOM_SUFFIXES or _suffix(file) not in IMAGE_SUFFIXES
+def _may_be_dicom(files: Sequence[File], reader: NamedReader) -> list[File]:
+    """Return the files that may be DICOM: those whose names do not say JPEG or PNG, and folders where they are wrong.
+
+    Of names that do, a sample of each folder is looked at, and if one of it is DICOM all of the folder are.
+    """
+    possible = [file for file in files if _suffix(file) in DICOM_SUFFIXES or _suffix(file) not in IMAGE_SUFFIXES]
+    others = set(files) - set(possible)
+    folders: dict[str, list[File]] = defaultdict(list)
+    for file in files:
+        if file in others:
+            folders[file.name.rpartition("/")[0]].append(file)
+    sample = [file for found in folders.values() for file in found[:: -(-len(found) // SAMPLE)]]
+    looked_at = ordered_map(lambda file: _starts_as_dicom(file, reader), sample)
+    wrong = {file.name.rpartition("/")[0] for file, dicom in zip(sample, looked_at, strict=True) if dicom}
+    return possible + [file for folder in sorted(wrong) for file in folders[folder]]
+
+
+def _can_be_read(dicom: Sequence[File], notes: SurveyNotes) -> bool:
+    try:
+        import_pydicom(dicom[0].name)
+    except DecodeError:
+        text = (
+            f"headers of {counted(len(dicom), 'DICOM file')}, such as {dicom[0].name}, cannot be read, because pydicom "
+            f"is not installed; {INSTALL}; --yes goes on without, and leaves these files out as unreadable"
+        )
+        notes.remarks.insert(0, Remark(text, question=True))  # before doubts that the headers may settle
+        return False
+    return True
 
 
 def _is_dicom(file: File, reader: NamedReader) -> bool:
-    return _suffix(file) in DICOM_SUFFIXES or format_of(reader.read_name(file.name, HEAD_BYTES)) == "DICOM"
+    if _suffix(file) in DICOM_SUFFIXES:
+        return True
+    return file.size > 0 and format_of(reader.read_name(file.name, HEAD_BYTES)) == "DICOM"
+
+
+def _starts_as_dicom(file: File, reader: NamedReader) -> bool:
+    try:
+        return _is_dicom(file, reader)
+    except ReadError:
+        raise
+    except InputError:  # damaged or oddly packed inside an archive; the build names it
+        return False
 
 
 def _suffix(file: File) -> str:
@@ -81,11 +130,15 @@ def _read(file: File, reader: NamedReader) -> HeaderFacts:
     return replace(facts, patient=identifier and hashed(identifier))
 
 
-def leave_out_unfit(facts: Mapping[str, HeaderFacts], notes: SurveyNotes) -> set[str]:
-    """Note the files whose header says that they are no frontal chest X-rays, and copies; return their names."""
+def leave_out_unfit(facts: Mapping[str, HeaderFacts], labels: Mapping[str, str], notes: SurveyNotes) -> set[str]:
+    """Note the files whose header says that they are no frontal chest X-rays, and copies; return their names.
+
+    `labels` gives the class of each file of the source. It is warned of where a class loses much by its body part.
+    """
     originals = {one.study for one in facts.values() if one.study and one.image_type[:1] == ("ORIGINAL",)}
     out = set()
     doubts: Counter[str] = Counter()
+    parts: dict[str, Counter[str]] = defaultdict(Counter)
     for name, one in facts.items():
         reason = unfit(one)
         if not reason and one.image_type[:1] == ("DERIVED",) and one.study in originals:
@@ -93,8 +146,18 @@ def leave_out_unfit(facts: Mapping[str, HeaderFacts], notes: SurveyNotes) -> set
         if reason:
             notes.leave_out(f"by its DICOM header: {reason}", name)
             out.add(name)
+            if reason.startswith("body part"):
+                parts[labels[name]][one.body_part] += 1
         else:
             doubts.update(remarks(one))
+    sizes = Counter(labels.values())
+    for label, counts in sorted(parts.items()):
+        if counts.total() > MUCH * sizes[label]:
+            notes.warn(
+                f"{counts.total():,} of {counted(sizes[label], f'{label} image')} are left out for the body part in "
+                f"their header: {listed(counts, 5)}; if they show chests, correct BodyPartExamined there, or convert "
+                "them to PNG"
+            )
     for text, count in doubts.most_common(5):
         notes.warn(f"DICOM headers of {counted(count, 'file')} say: {text}")
     return out

@@ -16,11 +16,14 @@ from pneumo_tfds.sources import words
 from pneumo_tfds.sources.class_folders import Folders, InClass, read_class_folders
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.inventory import LABELS
-from pneumo_tfds.sources.listing import File, Labelled
+from pneumo_tfds.sources.listing import NOT_READ, File, Labelled
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 
 SHOWN = 8
 """Folders that a message lists."""
+
+MUCH = 0.1
+"""Share of a class whose loss is warned of."""
 
 Same = Callable[[File, File], bool]
 
@@ -43,12 +46,29 @@ def read_folders(files: Sequence[File], classes: ClassWords, same: Same, notes: 
     """
     sets = _label_sets(files, classes)
     found = _below_labels(files, sets, classes, notes)
+    _ask_about_splits_left_out(files, found, notes)
     found = _without_copies(_without_masks(found, notes), same, notes)
+    _ask_about_copied_folders(found, notes)
     _ask_about_places(found, notes)
     _ask_about_split_words_in_labels(found, notes)
     placed = read_class_folders(found, _splits_above(found), notes)
     _ask_about_missing_splits(placed, notes)
+    _ask_about_split_words_in_files(placed, notes)
+    _warn_of_files_not_read(placed, classes, notes)
     return sorted(placed, key=lambda place: place.file.name)
+
+
+def _warn_of_files_not_read(placed: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> None:
+    """Warn if much of a class is of a kind that is not read."""
+    counts = Counter(place.label for place in placed)
+    for reason, names in notes.left_out.items():
+        if NOT_READ in reason:
+            labels = Counter(next(filter(None, map(classes.label_of, name.split("/")[:-1])), "") for name in names)
+            for label in LABELS:
+                if labels[label] > MUCH * (labels[label] + counts[label]):
+                    notes.warn(
+                        f"{labels[label]:,} files in folders of {label} are {reason}; {counts[label]:,} are read"
+                    )
 
 
 def _label_sets(files: Sequence[File], classes: ClassWords) -> set[Folders]:
@@ -148,8 +168,8 @@ def explain_no_classes(files: Sequence[File], classes: ClassWords, table: str) -
             alone["/".join(folders[: depth + 1])] += 1
     if {classes.label_of(folder.rpartition("/")[2]) for folder in alone} == set(LABELS):
         return (
-            f"{beside}, but apart: {listed(alone, SHOWN)}; put these folders side by side, or pass a CSV of "
-            "path,label,patient"
+            f"{beside}, but apart: {listed(alone, SHOWN)}; put these folders side by side, those of patients inside "
+            "them, or pass a CSV of path,label,patient"
         )
     return (
         f"{beside}; the images are in {listed(_telling_folders(files), SHOWN)}; name the classes with --positive "
@@ -214,7 +234,13 @@ def _ask_about_places(found: Sequence[InClass], notes: SurveyNotes) -> None:
     for one in found:
         names = [name for name in _place(one.above) if not words.is_filler(name)]
         places["/".join(names) or "outside of them"] += 1
-    if len(places) > 1:
+    if len(places) > 1 and words.are_identifiers(places) and len(words.are_counted(places)) == len(places):
+        notes.ask(
+            f"the classes lie in {len(places)} places, which may be patients: {listed(places, SHOWN)}; --yes takes "
+            "them together, without patients; if they are, put each patient's folder inside the folders of the "
+            "classes, or pass a CSV of path,label,patient"
+        )
+    elif len(places) > 1:
         notes.ask(
             f"the classes lie in {len(places)} places whose names are not understood: {listed(places, SHOWN)}; --yes "
             "takes them together; if they are splits, name them train, val and test; else pass one of them as --source"
@@ -228,6 +254,52 @@ def _ask_about_split_words_in_labels(found: Sequence[InClass], notes: SurveyNote
             f"the names of classes hold words for splits, which are not read there: {', '.join(names[:SHOWN])}; --yes "
             "takes them as classes alone; else put them into folders train, val and test, or pass a CSV with a column "
             "split"
+        )
+
+
+def _ask_about_splits_left_out(files: Sequence[File], found: Sequence[InClass], notes: SurveyNotes) -> None:
+    """Ask about folders of splits of which no image is used, beside others of which some are."""
+    used = {folders[:depth] for one in found for folders in [folders_of(one.file)] for depth in range(len(folders) + 1)}
+    unused: Counter[str] = Counter()
+    for file in files:
+        folders = folders_of(file)
+        depth = next((depth for depth, name in enumerate(folders) if words.split_of(name)), None)
+        if depth is None or any(map(words.is_mask, folders)):
+            continue
+        if folders[:depth] in used and folders[: depth + 1] not in used:
+            unused["/".join(folders)] += 1
+    if unused:
+        notes.ask(
+            f"all images of a split are left out: {listed(unused, SHOWN)}; --yes goes on without them; name the "
+            "folders of the classes in it as in the others, or with --positive NAME... and --negative NAME..."
+        )
+
+
+def _ask_about_copied_folders(found: Sequence[InClass], notes: SurveyNotes) -> None:
+    """Ask about folders whose names differ by ` (1)`, ` - Copy` or a size alone: they may hold the same images."""
+    alike: dict[Folders, Counter[str]] = defaultdict(Counter)
+    for folders, count in Counter(folders_of(one.file) for one in found).items():
+        alike[tuple(map(words.without_copy_or_size, folders))]["/".join(folders)] += count
+    copied = Counter({name: count for names in alike.values() if len(names) > 1 for name, count in names.items()})
+    if copied:
+        notes.ask(
+            f"folders differ only by a mark of copies or a size: {listed(copied, SHOWN)}; --yes takes all of them; if "
+            "they hold the same images, keep one of each"
+        )
+
+
+def _ask_about_split_words_in_files(placed: Sequence[Labelled], notes: SurveyNotes) -> None:
+    """Ask if names of files such as `train_0.jpg` and `test_0.jpg` divide both classes, and no folder does."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for place in placed:
+        first = words.words_of(place.file.name.rpartition("/")[2])[:1]
+        if not place.split and first and first[0] in words.SPLIT_WORDS:
+            found[place.label].add(first[0])
+    if len(found) == len(LABELS) and all(len(names) > 1 for names in found.values()):
+        shown = ", ".join(sorted(set.union(*found.values())))
+        notes.ask(
+            f"names of files start with words for splits, which are not read there: {shown}; --yes "
+            "divides the images anew; else put them into folders train, val and test, or pass a CSV with a column split"
         )
 
 

@@ -30,6 +30,9 @@ _OTHER_IMAGES = {
     b"\xff\x4f\xff\x51": "JPEG 2000", b"\x5c\x01\0\0": "NIfTI", b"8BPS": "Photoshop",
 }  # fmt: skip
 _ARCHIVES = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"BZh": "bzip2"}
+NOT_READ = "which are not read"
+"""Part of the reason why images of other kinds are left out."""
+
 NO_FILE = -2
 """Size of what is listed and cannot be read: a broken link, a device."""
 
@@ -146,7 +149,7 @@ def reason_to_leave_out(file: File, reader: NamedReader) -> str:
 def _other_kind(head: bytes) -> str:
     for signature, kind in _OTHER_IMAGES.items():
         if head.startswith(signature):
-            return f"{kind} images, which are not read; convert them to PNG"
+            return f"{kind} images, {NOT_READ}; convert them to PNG"
     for signature, kind in _ARCHIVES.items():
         if head.startswith(signature):
             return f"an archive ({kind})"

@@ -10,7 +10,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.description import Description
 from pneumo_tfds.sources.inventory import Image
-from pneumo_tfds.sources.patients import TEST_PATIENT, is_unknown
+from pneumo_tfds.sources.patients import STUDY, TEST_PATIENT, is_unknown
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
 
@@ -18,6 +18,11 @@ Validation = Literal["redrawn", "given"]
 
 FEW = 0.05
 """Share of the test patients that may have images outside it by chance, where the test set is said to be of others."""
+
+
+PUBLISHED_VALIDATION, SUBSTANTIAL = 16, 0.02
+"""Images of the published archive's validation folder, which is divided anew, and the share of all images up to which
+that is done with larger ones."""
 
 
 def settle(
@@ -31,6 +36,7 @@ def settle(
         InputError: a table gives images of one patient to two splits.
     """
     images = list(images)
+    _refuse_divided_studies(images)
     tested = [image for image in images if image.official_split == "test"]
     if both := _shared(tested, (image for image in images if image.official_split != "test")):
         if from_table:
@@ -39,12 +45,15 @@ def settle(
             images = _apart(images)
     elif description.test_patients == "apart":
         images = _apart(images)
-    if description.validation == "redrawn" or not any(image.official_split for image in images):
-        return images, "redrawn"
     validating = [image for image in images if image.official_split == "val"]
+    few = len(validating) <= max(PUBLISHED_VALIDATION, SUBSTANTIAL * len(images))
+    if (description.validation == "redrawn" and few) or not any(image.official_split for image in images):
+        return images, "redrawn"
     if both := _shared(validating, (image for image in images if image.official_split in ("train", ""))):
         if from_table:
             raise _two_sides(both, "val")
+        if description.validation == "redrawn":
+            return images, "redrawn"
         notes.ask(
             f"{counted(len(both), 'patient')} of the validation split, such as {min(both)}, have images in train too; "
             "--yes divides train and validation anew by patient; else move all images of a patient to one side",
@@ -55,8 +64,22 @@ def settle(
     return [replace(image, official_split=image.official_split or "train") for image in images], "given"
 
 
+def _refuse_divided_studies(images: Sequence[Image]) -> None:
+    """Raise InputError if images of one study, whose patient is unknown, are in the test split and outside it."""
+    first: dict[tuple[str, bool], Image] = {}
+    for image in images:
+        if image.patient.startswith(STUDY):
+            tested = image.official_split == "test"
+            first.setdefault((image.patient, tested), image)
+            if other := first.get((image.patient, not tested)):
+                raise InputError(
+                    f"{other.name} and {image.name} are of one study, but only one of them is in the test split; move "
+                    "all images of an examination to one side"
+                )
+
+
 def _shared(some: Iterable[Image], others: Iterable[Image]) -> set[str]:
-    known = {image.patient for image in some if not is_unknown(image.patient)}
+    known = {image.patient for image in some if not is_unknown(image.patient) or image.patient.startswith(STUDY)}
     return known & {image.patient for image in others}
 
 

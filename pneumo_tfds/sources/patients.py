@@ -17,10 +17,13 @@ from dataclasses import dataclass, replace
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources import words
 from pneumo_tfds.sources.inventory import Image
-from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.survey import SurveyNotes, listed
 
 UNKNOWN_PATIENT = "file:"
 """Prefix of the patient of a file of which nothing tells one: the file is a patient of its own."""
+
+STUDY = f"{UNKNOWN_PATIENT}study:"
+"""Prefix of the patient of images of which only the study is known, before its hash."""
 
 TEST_PATIENT = "test:"
 """Prefix of patients in a test folder of other people, where the same numbers begin again."""
@@ -30,24 +33,34 @@ HEADER_PATIENT = "dicom:"
 
 _NAMES = (
     (r"person(?P<number>[0-9]{1,18})_(?P<subtype>bacteria|virus)_[0-9]+", "person{number}"),
-    (r"(?P<series>NORMAL2-IM|IM)-(?P<number>[0-9]{1,18})-[0-9]+", "{series}-{number}"),
+    (rf"(?P<series>NORMAL2-IM|IM)-(?!{words.DAY}(?![0-9]))(?P<number>[0-9]{{1,18}})-[0-9]+", "{series}-{number}"),
     (r"(?P<subtype>BACTERIA|VIRUS|NORMAL)-(?P<number>[0-9]{1,18})-[0-9]+", "patient{number}"),  # Mendeley's names
     (r"(?P<number>000[0-9]{5})_[0-9]{3}(?![0-9])", "patient{number}"),  # NIH ChestX-ray14; a date is no patient
-    (r"(?:patient|pat|subject|subj|sub|person|child|pid)[-_ ]?(?P<number>[0-9]{1,18})(?![0-9])", "patient{number}"),
+    (
+        r"(?:patient|pat|subject|subj|sub|person|child|pid)[-_ ]?(?P<number>[0-9]{1,18})"
+        r"(?![0-9]|[-_ ]?(?:y|yo|yr|yrs|years?|m|mo|months?|d|days?|w|weeks?)(?![A-Za-z]))",  # an age
+        "patient{number}",
+    ),
 )
 _PATTERNS = tuple((re.compile(rf"(?<![A-Za-z0-9]){pattern}", re.IGNORECASE), made) for pattern, made in _NAMES)
 
-_COPY = re.compile(r"(\.rf\.[0-9a-zA-Z]+|[ _-]*\([0-9]+\)|[ _-]+(copy|copia|copie|kopie)( ?[0-9]+)?)$", re.IGNORECASE)
-"""What programs add to the name of a copy: Roboflow's hash, ` (1)`, ` - Copy`."""
-
 _PLACEHOLDERS = words.set_of(
-    "anon anonim anonym anonymised anonymized anonymous deidentified dummy id na nan nil no noid noname none null "
-    "patient patientid removed test unknown xxx"
+    "anon anonim anonym anonymised anonymized anonymous case control deidentified dummy healthy id na nan nil no noid "
+    "noname none normal null patient patientid pneumonia removed sick test unknown xxx"
 )
 """Texts that stand in headers and tables in place of an identifier, in lower case and without punctuation."""
 
+_SURELY = re.compile(r"(?:p|pat|patient|pt|pid|person|subject|subj|sub|child)[-_ ]?[0-9]+", re.IGNORECASE)
+"""A folder or file whose name says that its number is a patient's."""
+
+_UID = re.compile(r"[0-2](\.[0-9]+){4,}")
+"""A unique identifier of DICOM (PS3.5, 9.1); folders have those of studies."""
+
+LEAST, MANY_OF_ONE = 5, 10
+"""So many different folders, and at most so many images in most of them, are patients though no word says so."""
+
 MOST = 0.5
-"""Share of all images above which one identifier is not believed."""
+"""Share of all images from which on one identifier is not believed."""
 
 ENOUGH = 8
 """Images from which on that share is judged; among fewer, one patient can have most."""
@@ -80,7 +93,7 @@ def identify(name: str, label: str) -> tuple[str, str]:
 def unknown(name: str) -> str:
     """Return the patient of a file of which nothing tells one; copies of one name, ` (1)` and the like, share it."""
     path, suffix = posixpath.splitext(name)
-    return f"{UNKNOWN_PATIENT}{_COPY.sub('', path)}{suffix}"
+    return f"{UNKNOWN_PATIENT}{words.without_copy(path)}{suffix}"
 
 
 def is_unknown(patient: str) -> bool:
@@ -116,6 +129,8 @@ class Told:
     """Image name to patient, for the images that it tells."""
     certain: bool = True
     """False for what is asked only where nothing else tells a patient."""
+    by_name: bool = False
+    """It is read from the names of folders or files, whose numbers may count something else."""
 
 
 def decide(images: Sequence[Image], told: Sequence[Told], notes: SurveyNotes) -> tuple[list[Image], dict[str, str]]:
@@ -135,7 +150,7 @@ def decide(images: Sequence[Image], told: Sequence[Told], notes: SurveyNotes) ->
             believed = _believed(place, images, notes, other=patients)
             _add_certain(patients, rules, Told(place.rule, believed), notes)
     by_name = {image.name: _by_name(image) for image in images}
-    for place in (*(place for place in told if not place.certain), Told("file name", by_name)):
+    for place in (*(place for place in told if not place.certain), Told("file name", by_name, by_name=True)):
         rest = [image for image in images if image.name not in patients]
         believed = _believed(place, rest, notes)
         known = _known_as(place, patients)
@@ -206,14 +221,19 @@ def _believed(
     counts = Counter(told.values())
     if other and other.keys() >= told.keys() and len(told) > MANY_IMAGES * len(counts):
         return {}
+    if place.by_name:
+        known = other is not None and other.keys() >= told.keys()
+        doubted = _doubted(place, told, images, SurveyNotes() if known else notes)
+        told = {name: patient for name, patient in told.items() if patient not in doubted}
+        counts = Counter(told.values())
     for patient, count in counts.most_common(1):
-        if count > MOST * len(images) and (len(images) >= ENOUGH or count == len(images) > 1):
+        if count >= MOST * len(images) and (len(images) >= ENOUGH or count == len(images) > 1):
             notes.ask(
                 f"{count:,} of {counted(len(images), 'image')} are of one patient by the {place.rule}"
                 f"{_shown(patient)}, which can hardly be; --yes does not believe it there; correct it if it is wrong",
                 about_patients=True,
             )
-            return {name: other for name, other in told.items() if other != patient}
+            return {name: other for name, other in told.items() if counts[other] < MOST * len(images)}
     if len(told) > MANY_IMAGES * len(counts):
         notes.ask(
             f"the {place.rule} tells only {counted(len(counts), 'patient')} for {counted(len(told), 'image')}"
@@ -222,6 +242,47 @@ def _believed(
             about_patients=True,
         )
     return told
+
+
+def _doubted(place: Told, told: Mapping[str, str], images: Sequence[Image], notes: SurveyNotes) -> set[str]:
+    """Return the identifiers in names that are hardly patients, and ask about them: groups, ages, folds, series."""
+    counts: Counter[str] = Counter()
+    labels: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        if (patient := told.get(image.name, "")) and not _SURELY.fullmatch(patient):
+            counts[patient] += 1
+            labels[patient].add(image.label)
+    shared = sum(len(found) > 1 for found in labels.values())
+    of_folders = place.rule == "folder"
+    if not counts:
+        return set()
+    if of_folders and len(counts) < LEAST:
+        why = f"there are only {len(counts)}"
+    elif sorted(counts.values())[len(counts) // 2] > MANY_OF_ONE:
+        why = f"most have more than {MANY_OF_ONE} images"
+    elif shared > len(counts) / 2:
+        why = "most occur in both classes"
+    elif of_folders and len(counts) < words.MANY_NAMES and _only_in_one_class(told, images):
+        why = "only one class has them"
+    else:
+        return set()
+    notes.ask(
+        f"numbers by the {place.rule} may be groups, ages, series or the like instead of patients, because {why}: "
+        f"{listed(counts, 4)}; --yes does not take them for patients; if they are, start the names with 'patient' or "
+        "give a CSV of path,label,patient",
+        about_patients=True,
+    )
+    return set(counts)
+
+
+def _only_in_one_class(told: Mapping[str, str], images: Sequence[Image]) -> bool:
+    with_one = {image.label for image in images if image.name in told}
+    return len(with_one) == 1 and any(image.label not in with_one for image in images)
+
+
+def study_uid(identifier: str) -> str:
+    """Return an identifier if it is that of a study, which is one examination and no patient; else empty."""
+    return identifier if _UID.fullmatch(identifier) else ""
 
 
 def _shown(patient: str) -> str:

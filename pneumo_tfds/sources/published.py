@@ -15,10 +15,16 @@ from pneumo_tfds.sources.csv_table import lists_images, read_rows
 from pneumo_tfds.sources.listing import File, NamedReader, reason_to_leave_out, walk
 from pneumo_tfds.sources.reading import FolderReader
 from pneumo_tfds.sources.understanding import HEADING_BYTES, TABLE_SUFFIXES
+from pneumo_tfds.sources.words import words_of
 from pneumo_tfds.sources.zip_archive import ZipReader, list_members
 
 MANUAL_NAMES = ("chest_xray", "chest_xray.zip", "archive.zip", "ChestXRay2017.zip")
 """Names under which the X-rays are published, in the order in which they are looked for."""
+
+_PACKED = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
+_WORDS = frozenset({"archive", "chest", "cxr", "pneumonia", "radiographs", "xray", "xrays"})
+"""Endings of archives that are not opened, and words by which one looks like X-rays: TFDS's other data sets have theirs
+in the same folder."""
 
 LOOKED_AT = 10_000
 """Files of a folder that are looked at to find an image."""
@@ -50,10 +56,13 @@ def in_manual_folder(manual_dir: Path) -> Path | None:
         raise InputError(f"{manual_dir}: cannot be listed ({reason_of(error)}); check its permissions") from error
     likely = [entry for entry in entries if _looks_like_xrays(entry)]
     if likely:
+        likely.sort(key=lambda entry: entry.suffix.lower() not in TABLE_SUFFIXES)  # a table names the files beside it
         names = ", ".join(entry.name for entry in likely[:8])
+        unpack = f"unpack {likely[0]} and pass its folder as --source"
+        use = unpack if _is_packed(likely[0]) else f"pass --source {likely[0]}"
         raise InputError(
-            f"{manual_dir} holds none of {', '.join(MANUAL_NAMES)}, but {names}; to use it, pass --source {likely[0]}; "
-            "else move it out of this folder"
+            f"{manual_dir} holds none of {', '.join(MANUAL_NAMES)}, but {names}; to use it, {use}; else "
+            "move it out of this folder"
         )
     return None
 
@@ -61,6 +70,8 @@ def in_manual_folder(manual_dir: Path) -> Path | None:
 def _looks_like_xrays(entry: Path) -> bool:
     """Return whether a zip, a folder, a table or a file could be X-rays. A zip that cannot be read could be."""
     suffix = entry.suffix.lower()
+    if _is_packed(entry):
+        return not _WORDS.isdisjoint(words_of(entry.name))
     with suppress(InputError, OSError):
         if entry.is_dir():
             return _has_image(walk(entry), FolderReader(entry))
@@ -72,6 +83,10 @@ def _looks_like_xrays(entry: Path) -> bool:
             return lists_images(read_rows(first, entry.name)[0])
         return _has_image([File(entry.name, entry.stat().st_size)], reader)
     return suffix == ".zip"
+
+
+def _is_packed(entry: Path) -> bool:
+    return entry.suffix.lower() in _PACKED and not entry.is_dir()
 
 
 def _has_image(files: Iterable[File], reader: NamedReader) -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pneumo_tfds.decode.dicom_header import HeaderFacts
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources import csv_table, described_table, official_splits
 from pneumo_tfds.sources.class_folders import patient_folders
 from pneumo_tfds.sources.classes import ClassWords
@@ -27,7 +27,16 @@ from pneumo_tfds.sources.inventory import Image, Source
 from pneumo_tfds.sources.known_tables import KnownTables, note_unlisted, patient_column
 from pneumo_tfds.sources.layout import explain_no_classes, read_folders
 from pneumo_tfds.sources.listing import File, FileIndex, Labelled, NamedReader, file_on_disk, images_among, walk
-from pneumo_tfds.sources.patients import UNKNOWN_PATIENT, Told, decide, identify, is_unknown, unknown, warn_of_unknown
+from pneumo_tfds.sources.patients import (
+    STUDY,
+    Told,
+    decide,
+    identify,
+    is_unknown,
+    study_uid,
+    unknown,
+    warn_of_unknown,
+)
 from pneumo_tfds.sources.reading import FolderReader
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
@@ -177,17 +186,25 @@ def _finish(
     for name in classes.not_met((*options.negative, *options.positive)):
         notes.ask(f"no folder or label is named {name!r}; --yes goes on without it; check its spelling")
     files = [one.file for one in labelled]
-    facts = read_headers(files, reader, Path(source.where))
-    unfit = leave_out_unfit(facts, notes)
+    facts = read_headers(files, reader, Path(source.where), notes)
+    unfit = leave_out_unfit(facts, {one.file.name: one.label for one in labelled}, notes)
     kept = {one.file.name: one for one in labelled if one.file.name not in unfit}
     images = [_image(one) for _, one in sorted(kept.items())]
-    listed = Told(rule or "folder", {name: one.patient for name, one in kept.items()})
+    studies = {} if from_table else {name: uid for name, one in kept.items() if (uid := study_uid(one.patient))}
+    if studies:
+        notes.warn(
+            f"{counted(len(set(studies.values())), 'folder')} have the identifier of a study, which is one examination "
+            "and not a patient; images of one study are kept together, those of one patient perhaps not",
+            about_patients=True,
+        )
+    told_by_row = {name: "" if name in studies else one.patient for name, one in kept.items()}
+    listed = Told(rule or "folder", told_by_row, by_name=not from_table)
     header = Told("DICOM header", {name: one.patient for name, one in facts.items() if name in kept})
-    by_folder = Told("folder", patient_folders(files) if from_table else {}, certain=False)
+    by_folder = Told("folder", patient_folders(files) if from_table else {}, certain=False, by_name=True)
     told = [listed, header, by_folder] if from_table else [header, listed]
     images, rules = decide(images, told, notes)
     warn_of_unknown(images, notes)
-    images = _with_studies(images, facts)
+    images = _with_studies(images, studies | {name: one.study for name, one in facts.items() if one.study})
     images, validation = official_splits.settle(images, from_table, description, options, notes)
     parts = Counter((kept[image.name].where, image.label, image.official_split, rules[image.name]) for image in images)
     for text in description.notes:
@@ -203,12 +220,12 @@ def _image(one: Labelled) -> Image:
     return Image(file.name, one.label, unknown(file.name), subtype, one.split, file.size, file.checksum)
 
 
-def _with_studies(images: Sequence[Image], facts: Mapping[str, HeaderFacts]) -> list[Image]:
-    """Return the images, those of unknown patients and of one DICOM study with one patient."""
-    studies = {name: hashlib.sha256(one.study.encode()).hexdigest()[:12] for name, one in facts.items() if one.study}
+def _with_studies(images: Sequence[Image], studies: Mapping[str, str]) -> list[Image]:
+    """Return the images, those of unknown patients and of one study with one patient; `studies` gives their UIDs."""
+    hashes = {name: hashlib.sha256(study.encode()).hexdigest()[:12] for name, study in studies.items()}
     return [
-        replace(image, patient=f"{UNKNOWN_PATIENT}study:{studies[image.name]}")
-        if is_unknown(image.patient) and image.name in studies
+        replace(image, patient=f"{STUDY}{hashes[image.name]}")
+        if is_unknown(image.patient) and image.name in hashes
         else image
         for image in images
     ]

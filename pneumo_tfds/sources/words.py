@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Collection
 
 
@@ -42,7 +43,11 @@ _GROUPS = set_of(
 
 _VISITS = set_of("exam examination followup series session studies study view visit")
 _YEAR, _MONTH, _DAY = "(19|20)[0-9]{2}", "(0[1-9]|1[0-2])", "(0[1-9]|[12][0-9]|3[01])"
+DAY = _YEAR + _MONTH + _DAY
+"""Expression for a day written with digits alone."""
 _DATE = re.compile(f"{_YEAR}([-_. ]?{_MONTH}([-_. ]?{_DAY})?)?")
+
+_SEX_AND_AGE = re.compile("[FM][-_ ]?[0-9]{1,2}Y?", re.IGNORECASE)
 
 _SUBTYPES = {
     "bacteria": "bacteria", "bacterial": "bacteria", "bacterium": "bacteria",
@@ -50,6 +55,13 @@ _SUBTYPES = {
 }  # fmt: skip
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
+
+
+_COPY = re.compile(r"(\.rf\.[0-9a-zA-Z]+|[ _-]*\([0-9]+\)|[ _-]+(copy|copia|copie|kopie)( ?[0-9]+)?)$", re.IGNORECASE)
+"""What programs add to the name of a copy: Roboflow's hash, ` (1)`, ` - Copy`."""
+
+_SIZE = re.compile(r"[ _-]*(?<![0-9])[0-9]{2,5} ?(x ?[0-9]{2,5}(px)?|px)(?![0-9a-z])", re.IGNORECASE)
+"""A size in pixels, such as `224x224` or `512px`."""
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -85,8 +97,13 @@ def is_mask(name: str) -> bool:
 
 @functools.lru_cache(maxsize=1 << 16)
 def is_lateral(name: str) -> bool:
-    """Return whether a name says that the view is not frontal."""
+    """Return whether a folder's name says that the view is not frontal."""
     return not _LATERAL.isdisjoint(words_of(name))
+
+
+def is_lateral_file(name: str) -> bool:
+    """Return whether a file's name says that the view is not frontal; two letters may be initials there."""
+    return any(len(word) > len("RL") and word in _LATERAL for word in words_of(name))
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -94,6 +111,16 @@ def is_filler(name: str) -> bool:
     """Return whether a folder's name says nothing about its images, such as `X-rays` or `images_001`."""
     words = [word for word in words_of(name) if not word.isdecimal()]
     return bool(words) and FILLERS.issuperset(words)
+
+
+def without_copy(name: str) -> str:
+    """Return a name without what programs add to that of a copy, such as ` (1)`."""
+    return _COPY.sub("", name)
+
+
+def without_copy_or_size(name: str) -> str:
+    """Return a folder's name without a mark of copies and without a size in pixels."""
+    return _SIZE.sub("", without_copy(name))
 
 
 def is_date(name: str) -> bool:
@@ -127,7 +154,20 @@ def are_identifiers(names: Collection[str]) -> bool:
         return False
     if any(not _GROUPS.isdisjoint(words_of(name)) for name in names):
         return False
+    if {name[:1].upper() for name in names if _SEX_AND_AGE.fullmatch(name)} == {"F", "M"}:
+        return False
     return len(names) >= MANY_NAMES or all(any(c.isdecimal() for c in name) for name in names)
+
+
+def are_counted(names: Collection[str]) -> set[str]:
+    """Return the names that differ from others in their numbers: of `p1`, `p2` and `COVID19` not the last.
+
+    If there are many names without such a counterpart, they are identifiers without an order, and all are returned.
+    """
+    shapes = {name: re.sub("[0-9]+", "0", name.casefold()) for name in names}
+    counts = Counter(shapes.values())
+    alone = {name for name, shape in shapes.items() if counts[shape] == 1}
+    return set(names) if len(alone) >= MANY_NAMES else set(names) - alone
 
 
 MANY_NAMES = 12

@@ -71,7 +71,10 @@ def test_ages(text, years):
 FIT = [
     {}, {"modality": "CR"}, {"modality": "DX"}, {"modality": "RG"}, {"modality": "DR"}, {"modality": "XR"},
     {"body_part": "CHEST"}, {"body_part": "chest pa"}, {"body_part": "THORAX"}, {"body_part": "Tórax/TORAX"},
-    {"body_part": "LUNGS"}, {"body_part": "PULMON"}, {"view": "PA"}, {"view": "AP"}, {"view": "AP SUPINE"},
+    {"body_part": "LUNGS"}, {"body_part": "PULMON"},
+    {"body_part": "PECHO"}, {"body_part": "Poitrine face"}, {"body_part": "BRUST"}, {"body_part": "petto"},
+    {"body_part": "PEITO"}, {"body_part": "CHST"}, {"body_part": "TX"}, {"body_part": "THX_AP"},
+    {"view": "PA"}, {"view": "AP"}, {"view": "AP SUPINE"},
     {"view": "AP_ERECT"}, {"view": "STRANGE"}, {"image_type": ("ORIGINAL", "PRIMARY")},
     {"image_type": ("DERIVED", "PRIMARY")}, {"age": 80.0}, {"presentation_intent": "FOR PROCESSING"},
 ]  # fmt: skip
@@ -88,6 +91,7 @@ def test_fit(facts):
         ({"modality": "CT"}, "modality CT is not radiography"),
         ({"modality": "OT"}, "modality OT is not radiography"),
         ({"body_part": "HAND"}, "body part HAND is not the chest"),
+        ({"body_part": "BRUSTWIRBEL"}, "body part BRUSTWIRBEL is not the chest"),
         ({"body_part": "ABDOMEN"}, "body part ABDOMEN is not the chest"),
         *(
             ({"view": view}, f"view {view} is not frontal")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import pytest
 
 from made_sources import header, labels, understood, write
 from pneumo_tfds.decode.headers import HEAD_BYTES
+from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources import header_facts
 from pneumo_tfds.sources.header_facts import read_headers
 from pneumo_tfds.sources.listing import walk
 from pneumo_tfds.sources.reading import FolderReader
+from pneumo_tfds.sources.survey import SurveyNotes
 
 GOOD = {f"{label}/{n}.dcm": header(f"{label}{n}") for label in ("NORMAL", "PNEUMONIA") for n in range(4)}
 
@@ -75,7 +78,7 @@ def test_headers_are_read_once(tmp_path, monkeypatch, suffix):
 
     def read():
         reader = CountingReader(tmp_path / "s")
-        return read_headers(list(walk(tmp_path / "s")), reader, tmp_path / "s"), reader.names
+        return read_headers(list(walk(tmp_path / "s")), reader, tmp_path / "s", SurveyNotes()), reader.names
 
     first, names = read()
     assert set(names) == set(first)
@@ -96,3 +99,37 @@ def test_headers_are_read_once(tmp_path, monkeypatch, suffix):
 def test_a_header_that_cannot_be_read_is_left_to_the_build(tmp_path):
     source = understood(tmp_path, {**GOOD, "NORMAL/cut.dcm": header("a")[:150]})
     assert labels(source) == {"NORMAL": 5, "PNEUMONIA": 4}
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".PNG"])
+def test_dicom_files_that_are_named_like_pictures_are_known_by_their_first_bytes(tmp_path, suffix):
+    pictures = {f"NORMAL/{n}.jpg": None for n in range(3)}
+    scans = {f"PNEUMONIA/ct/{n}{suffix}": header(f"p{n}", Modality="CT") for n in range(30)}
+    plain = {f"PNEUMONIA/{n}{suffix}": header(f"p{n}") for n in range(3)}
+    source = understood(tmp_path, {**pictures, **plain, **scans})
+    assert labels(source) == {"NORMAL": 3, "PNEUMONIA": 3}
+    assert source.ignored == {"by its DICOM header: modality CT is not radiography": 30}
+
+
+def test_headers_that_cannot_be_read_without_pydicom_are_asked_about(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    source = understood(tmp_path, {**GOOD, "NORMAL/odd/1.jpg": None})
+    question, other = source.survey.questions
+    assert "NORMAL/odd" in other
+    assert "headers of 8 DICOM files, such as NORMAL/0.dcm, cannot be read" in question
+    assert "pip install '.[dicom]'" in question
+
+
+def test_a_study_on_two_sides_of_the_test_split_is_refused(tmp_path):
+    content = {f"{split}/{label}/{n}.dcm": header("", StudyInstanceUID=f"1.2.{len(label)}{n}")
+               for split in ("train", "test") for label in ("NORMAL", "PNEUMONIA") for n in range(3)}  # fmt: skip
+    with pytest.raises(InputError, match=r"test/NORMAL/0\.dcm and train/NORMAL/0\.dcm are of one study"):
+        understood(tmp_path, content)
+
+
+def test_a_class_that_loses_much_by_the_body_part_is_warned_of(tmp_path):
+    hands = {f"NORMAL/h{n}.dcm": header(f"h{n}", BodyPartExamined="MANO") for n in range(2)}
+    source = understood(tmp_path, {**GOOD, **hands, "PNEUMONIA/s.dcm": header("s", Modality="CT")})
+    (text,) = source.survey.warnings
+    assert text.startswith("2 of 6 NORMAL images are left out for the body part in their header: MANO (2 images)")
+    assert "correct BodyPartExamined" in text

@@ -11,7 +11,7 @@ from pneumo_tfds.sources.survey import ROWS
 
 def test_folders(tmp_path):
     names = files("{}/{}/p{}/{}.png", ["train", "test"], ["NORMAL", "PNEUMONIA"], [1, 2], [1, 2])
-    names = [name.replace("/p", "/q") if name.startswith("test") else name for name in names]
+    names = [name.replace("/p", "/pt") if name.startswith("test") else name for name in names]
     source = understood(tmp_path, [*names, *files("train/NORMAL/masks/{}.png", [1, 2]), "train/COVID/1.png"])
     lines = [line.replace(str(tmp_path), "SOURCE") for line in describe(source)]
     assert lines == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 import zipfile
 from pathlib import Path
@@ -74,7 +75,19 @@ def test_kermany_as_mendeley_has_it(tmp_path, beside):
 @pytest.mark.parametrize("keep", ["train/", "NORMAL/"])
 def test_kermany_in_part_and_flat(tmp_path, keep):
     names = [name for name in KERMANY if keep in name] + [name for name in KERMANY if "train/P" in name]
-    source = understood(tmp_path, dict.fromkeys(name.replace("train/", "") for name in names))
+    source = understood(tmp_path, dict.fromkeys(re.sub("^(train|val|test)/", "", name) for name in names))
+    assert not source.survey.questions
+
+
+@pytest.mark.parametrize(("held_out", "validation"), [(range(30, 34), "redrawn"), (range(30, 50), "given")])
+def test_a_validation_folder_of_kermany_larger_than_the_published_one_is_obeyed(tmp_path, held_out, validation):
+    names = {"train": range(1, 30), "val": held_out, "test": range(50, 55)}
+    source = understood(tmp_path, [name for split, numbers in names.items() for name in (
+        *files(split + "/NORMAL/IM-01{}-0001.jpeg", [n + 100 for n in numbers]),
+        *files(split + "/PNEUMONIA/person{}_virus_1.jpeg", numbers),
+    )])  # fmt: skip
+    assert source.survey.layout == "kermany"
+    assert source.validation == validation
     assert not source.survey.questions
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from made_sources import an_image, files, labels, splits, understood, write
@@ -206,3 +208,54 @@ def test_a_table_inside_labelled_folders_is_pointed_out(tmp_path):
         InputError, match=r"side by side, but t\.csv lists images with labels; .*pass --source .*t\.csv"
     ):
         understood(tmp_path / "other", {"a.png": None, "t.csv": "path,label\na.png,1\n"})
+
+
+SPLIT = files("{}/{}/{}.png", ["train", "test"], ["NORMAL", "PNEUMONIA"], FOUR)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        ([*files("train/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR), *files("test/{}/{}.png", ["well", "ill"], FOUR)],
+         r"all images of a split are left out: test/ill \(4 images\)"),
+        ([*files("d/train/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR), *files("d/val/{}.png", FOUR)],
+         r"all images of a split are left out: d/val \(4 images\)"),
+        (files("{}/{}_{}.png", ["NORMAL", "PNEUMONIA"], ["train", "val"], FOUR),
+         "names of files start with words for splits, which are not read there: train, val"),
+        ([*SPLIT, *files("test - Copy/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR)],
+         "folders differ only by a mark of copies or a size: "),
+        (files("{}/{}/{}.png", ["256x256", "images 512 x 512"], ["NORMAL", "PNEUMONIA"], FOUR)
+         + files("images/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR), "folders differ only by .* images/NORMAL"),
+        (files("{}/{}px/{}.png", ["NORMAL", "PNEUMONIA"], [256, 512], FOUR), "folders differ only by .*NORMAL/256px"),
+        (files("Q{}/{}/{}.png", range(6), ["NORMAL", "PNEUMONIA"], [1]), "6 places, which may be patients: Q0"),
+    ],
+)  # fmt: skip
+def test_what_hides_a_split_a_copy_or_a_patient_is_asked_about(tmp_path, names, says):
+    assert re.search(says, understood(tmp_path, names).survey.questions[0])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [*SPLIT, *files("eyes/train/{}/{}.png", ["CNV", "DME"], FOUR)],
+        [*SPLIT, *files("val/masks/{}.png", FOUR)],
+        files("{}/test_{}.png", ["NORMAL", "PNEUMONIA"], FOUR),
+        files("train (1)/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR),
+        files("images_{}/{}/{}.png", ["001", "002"], ["NORMAL", "PNEUMONIA"], FOUR),
+    ],
+)
+def test_ordinary_neighbours_of_splits_are_not_asked_about(tmp_path, names):
+    assert not understood(tmp_path, names).survey.questions
+
+
+def test_lateral_views_are_left_out_by_the_names_of_files(tmp_path):
+    lateral = ["NORMAL/1_lateral.png", "PNEUMONIA/view2_LAT.png", "NORMAL/p3-Lateral-1.png"]
+    source = understood(tmp_path, [*PLAIN, *lateral, "NORMAL/RL_7.png", "NORMAL/bilateral.png"])
+    assert source.ignored == {"lateral or oblique views, by the name of the file": 3}
+
+
+def test_much_of_a_class_in_files_that_are_not_read_is_warned_of(tmp_path):
+    content = {f"NORMAL/scans/{n}.tif": b"II*\0" + bytes(600) for n in range(9)}
+    source = understood(tmp_path, {**dict.fromkeys(PLAIN), **content})
+    says = "9 files in folders of NORMAL are TIFF images, which are not read; convert them to PNG; 4 are read"
+    assert says in source.survey.warnings

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from made_sources import csv_of, files, header, patients, understood
@@ -35,6 +37,8 @@ from pneumo_tfds.sources.patients import identify, is_unknown, normal_identifier
         ("a/scan - Copy.png", "NORMAL", "file:a/scan.png", "normal"),
         ("scan_png.rf.0123abcd.jpg", "NORMAL", "file:scan_png.jpg", "normal"),
         ("20190312_001.png", "NORMAL", "file:20190312_001.png", "normal"),  # a date, not a patient of NIH
+        ("IM-20190312-0001.png", "NORMAL", "file:IM-20190312-0001.png", "normal"),  # a date again
+        ("child_3y_12.png", "NORMAL", "file:child_3y_12.png", "normal"),  # an age
         ("version12.png", "NORMAL", "file:version12.png", "normal"),
     ],
 )
@@ -93,7 +97,65 @@ def test_few_folders_of_people_are_asked_about(tmp_path):
 
 def test_groups_of_patients_are_not_taken_for_patients(tmp_path):
     source = understood(tmp_path, files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], [1, 2, 3], range(30)))
-    assert any("tells only 3 patients for 180 images" in text for text in source.survey.questions)
+    assert any("because there are only 3: 1 (60 images)" in text for text in source.survey.questions)
+    assert all(is_unknown(image.patient) for image in source.images)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (files("{}/ward-{}/{}.png", ["NORMAL", "PNEUMONIA"], range(9), [1, 2]), "not understood: NORMAL/ward-0"),
+        (files("{}/W{}/{}.png", ["NORMAL", "PNEUMONIA"], range(3), [1, 2]), "because there are only 3: w0 (4 images)"),
+        (files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], range(6), [1, 2]), "because most occur in both classes: 0"),
+        (files("NORMAL/A{}/{}.png", range(7), range(15)) + files("PNEUMONIA/B{}/{}.png", range(7), range(15)),
+         "because most have more than 10 images: a0 (15 images)"),
+        (files("NORMAL/{}.png", range(12)) + files("PNEUMONIA/{}/{}.png", range(6), [1, 2]),
+         "because only one class has them: 0"),
+        (files("NORMAL/{}.png", range(12)) + files("PNEUMONIA/{}/{}.png", ["SARS2", "H5N1"], range(6)),
+         "not understood: PNEUMONIA/H5N1"),
+        (files("NORMAL/{}/{}.png", ["F07", "M07", "M11"], [1, 2]) + files("PNEUMONIA/{}/{}.png", ["M03", "F12"], [1]),
+         "not understood: NORMAL/F07"),
+        (files("{}/IM-000{}-00{}.png", ["NORMAL", "PNEUMONIA"], range(6), [11, 12]),
+         "by the file name may be groups, .* because most occur in both classes: IM-0"),
+    ],
+)  # fmt: skip
+def test_numbers_that_hardly_count_patients_are_asked_about_and_not_believed(tmp_path, names, says):
+    source = understood(tmp_path, names)
+    (question,) = source.survey.questions
+    assert re.search(says.replace("(", r"\(").replace(")", r"\)"), question)
+    assert all(is_unknown(image.patient) for image in source.images)
+
+
+@pytest.mark.parametrize("prefix", ["p", "patient_", "PAT-", "sub", "person "])
+def test_a_word_for_patients_tells_them_though_they_are_few(tmp_path, prefix):
+    source = understood(tmp_path, files("{}/" + prefix + "{}/{}.png", ["NORMAL", "PNEUMONIA"], [1, 2, 3], [1, 2]))
+    assert list(map(len, patients(source))) == [4] * 3
+    assert not source.survey.questions
+
+
+def test_numbers_of_patients_without_a_word_are_believed(tmp_path):
+    names = files("NORMAL/00001{}/{}.png", range(303, 308), [0, 1]) + files("PNEUMONIA/00002{}/0.png", range(411, 415))
+    source = understood(tmp_path, names)
+    assert len(patients(source)) == 9
+    assert not source.survey.questions
+
+
+def test_folders_of_studies_are_kept_together_and_are_no_patients(tmp_path):
+    source = understood(tmp_path, files("{}/1.2.826.0.1.{}/{}.png", ["NORMAL", "PNEUMONIA"], range(6), [1, 2]))
+    assert list(map(len, patients(source))) == [4] * 6
+    assert all(is_unknown(image.patient) for image in source.images)
+    assert any("6 folders have the identifier of a study" in text for text in source.survey.warnings)
+
+
+@pytest.mark.parametrize("words", [("CONTROL", "CASE"), ("Group1", "Group2")])
+def test_an_identifier_that_is_the_class_is_no_patient(tmp_path, words):
+    content = {f"{label}/{n}.dcm": header(word) for label, word in zip(("NORMAL", "PNEUMONIA"), words, strict=True)
+               for n in range(6)}  # fmt: skip
+    source = understood(tmp_path, content)
+    assert all(is_unknown(image.patient) for image in source.images)
+    assert any("are of one patient by the DICOM header" in text for text in source.survey.questions) == (
+        words[0] == "Group1"
+    )
 
 
 def test_header_before_a_name_that_begins_again_in_each_folder(tmp_path):

@@ -9,6 +9,7 @@ import zipfile
 
 import pytest
 
+from made_sources import write
 from pneumo_tfds.pneumo_tfds_dataset_builder import Builder
 from pneumo_tfds.prepared import BuildOptions, build
 from pneumo_tfds.program.errors import InputError
@@ -144,3 +145,22 @@ def test_nothing_that_looks_like_x_rays_is_nothing(tmp_path, name):
         zip_of(tmp_path / name, ["a.txt"]) if name == "texts.zip" else (tmp_path / name).write_text("a,b\n1,2\n")
     assert published.in_manual_folder(tmp_path) is None
     assert published.in_manual_folder(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize("name", ["chest_xray.tar.gz", "archive.7z", "Pneumonia_X-rays.RAR", "cxr.tar"])
+def test_x_rays_in_an_archive_that_is_not_opened_are_named(tmp_path, name):
+    (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "ILSVRC2012_img_val.tar").write_bytes(b"x")
+    with pytest.raises(InputError, match=f"but {name}; to use it, unpack {tmp_path / name} and pass its folder"):
+        published.in_manual_folder(tmp_path)
+
+
+def test_archives_of_other_data_sets_in_the_manual_folder_are_passed_over(tmp_path):
+    (tmp_path / "ILSVRC2012_img_val.tar").write_bytes(b"x")
+    assert published.in_manual_folder(tmp_path) is None
+
+
+def test_a_table_in_the_manual_folder_is_named_before_the_images_that_it_lists(tmp_path):
+    write(tmp_path, {"1.png": None, "2.png": None, "labels.csv": "path,label\n1.png,0\n2.png,1\n"})
+    with pytest.raises(InputError, match=r"but labels\.csv, 1\.png, 2\.png; to use it, pass --source .*labels\.csv;"):
+        published.in_manual_folder(tmp_path)
