@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords
-from pneumo_tfds.sources.csv_table import Row, read_rows
+from pneumo_tfds.sources.csv_text import Row, read_rows
 from pneumo_tfds.sources.description import TableDescription, Uncertain
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import File, Labelled

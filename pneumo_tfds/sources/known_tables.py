@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources import described_table
 from pneumo_tfds.sources.classes import ClassWords
-from pneumo_tfds.sources.csv_table import decode_text
+from pneumo_tfds.sources.csv_text import decode_text
 from pneumo_tfds.sources.description import Description, TableDescription, Uncertain
 from pneumo_tfds.sources.listing import File, FileIndex, Labelled, NamedReader
 from pneumo_tfds.sources.survey import SurveyNotes

@@ -11,9 +11,10 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from pneumo_tfds.program.errors import InputError, reason_of
-from pneumo_tfds.sources.csv_table import lists_images, read_rows
+from pneumo_tfds.sources.csv_text import read_rows
 from pneumo_tfds.sources.listing import File, NamedReader, reason_to_leave_out, walk
 from pneumo_tfds.sources.reading import FolderReader
+from pneumo_tfds.sources.table_columns import lists_images
 from pneumo_tfds.sources.understanding import HEADING_BYTES, TABLE_SUFFIXES
 from pneumo_tfds.sources.words import words_of
 from pneumo_tfds.sources.zip_archive import ZipReader, list_members

@@ -10,15 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pneumo_tfds.program.errors import InputError, reason_of
+from pneumo_tfds.program.errors import FAILING, InputError, reason_of
 from pneumo_tfds.program.limits import MAX_FILE_BYTES
 from pneumo_tfds.sources.inventory import Image
 
-PASSING = frozenset(
-    getattr(errno, name)
-    for name in ("EIO", "EAGAIN", "EINTR", "ESTALE", "ETIMEDOUT", "ENETDOWN", "ENETUNREACH", "EREMOTEIO", "ECONNRESET")
-    if hasattr(errno, name)
-)
+PASSING = FAILING | {errno.EAGAIN, errno.EINTR}
 """Errors of disks and networks that may be gone a moment later."""
 
 PAUSES = (0.1, 0.5, 2.0)

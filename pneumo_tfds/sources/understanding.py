@@ -14,6 +14,7 @@ from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources import csv_table, described_table, official_splits
 from pneumo_tfds.sources.class_folders import patient_folders
 from pneumo_tfds.sources.classes import ClassWords
+from pneumo_tfds.sources.csv_text import decode_text, read_rows
 from pneumo_tfds.sources.description import (
     FOLDERS,
     Description,
@@ -40,6 +41,7 @@ from pneumo_tfds.sources.patients import (
 from pneumo_tfds.sources.reading import FolderReader
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.table_columns import lists_images
 
 TABLE_SUFFIXES = (".csv", ".tsv")
 
@@ -96,7 +98,7 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
         InputError: something in the table is wrong; the message names the line.
     """
     reader = FolderReader(path.parent)
-    text = csv_table.decode_text(reader.read_name(path.name), str(path))
+    text = decode_text(reader.read_name(path.name), str(path))
     source = Source(str(path), "csv", (), reader)
     notes = SurveyNotes()
     if described := _described(path.name, text, options):
@@ -104,15 +106,15 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
         classes, index = _classes(description, options), FileIndex(walk(path.parent))
         uncertain = options.uncertain or description.uncertain
         labelled = KnownTables(description, classes, uncertain, index, index, reader, notes).read(path.name, table)
-        rule = patient_column(description)
+        rule, has_split = patient_column(description), True
     else:
         description, classes = TABLE, _classes(TABLE, options)
         found = csv_table.read_table(text, str(path), file_on_disk(path.parent), classes, notes)
-        labelled, rule = list(found.images), f"column {found.patient}"
+        labelled, rule, has_split = list(found.images), f"column {found.patient}", found.has_split
     if not labelled:
         raise InputError(f"{path}: no images found in its rows; expected lines of path,label,patient")
     try:
-        return _finish(source, reader, labelled, rule, description, classes, options, notes)
+        return _finish(source, reader, labelled, rule, description, classes, options, notes, has_split=has_split)
     except InputError as error:
         raise type(error)(f"{path}: {error}") from error
 
@@ -129,7 +131,7 @@ def _description(path: Path, files: Sequence[File], images: Sequence[File], opti
 
 def _described(name: str, text: str, options: SourceOptions) -> tuple[Description, TableDescription] | None:
     """Return the description of a table by its name and columns; None for a table of the user's own."""
-    columns, _ = csv_table.read_rows(text[:HEADING_BYTES].partition("\n")[0], name)
+    columns, _ = read_rows(text[:HEADING_BYTES].partition("\n")[0], name)
     chosen = [choose_description(options.layout)] if options.layout else list(known_descriptions().values())
     for description in chosen:
         for table in description.tables:
@@ -157,8 +159,8 @@ def _tables_among(files: Sequence[File], reader: NamedReader) -> list[File]:
     found = []
     for file in tables:
         first = reader.read_name(file.name, HEADING_BYTES).decode("utf-8-sig", errors="replace").partition("\n")[0]
-        columns, _ = csv_table.read_rows(first, file.name)
-        if csv_table.lists_images(columns):
+        columns, _ = read_rows(first, file.name)
+        if lists_images(columns):
             found.append(file)
     return found
 
@@ -177,10 +179,13 @@ def _finish(
     classes: ClassWords,
     options: SourceOptions,
     notes: SurveyNotes,
+    *,
+    has_split: bool = True,
 ) -> Source:
     """Return the source with its images, after headers and patients were read, and with its survey.
 
-    `rule` says which column tells the patients of a table; empty for folders.
+    `rule` says which column tells the patients of a table; empty for folders. `has_split`: the splits of a table
+    are its own and not those of folders.
     """
     from_table = bool(rule) or bool(description.tables)
     for name in classes.not_met((*options.negative, *options.positive)):
@@ -205,7 +210,7 @@ def _finish(
     images, rules = decide(images, told, notes)
     warn_of_unknown(images, notes)
     images = _with_studies(images, studies | {name: one.study for name, one in facts.items() if one.study})
-    images, validation = official_splits.settle(images, from_table, description, options, notes)
+    images, validation = official_splits.settle(images, from_table and has_split, description, options, notes)
     parts = Counter((kept[image.name].where, image.label, image.official_split, rules[image.name]) for image in images)
     for text in description.notes:
         notes.tell(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from made_sources import csv_of, files, header, labels, patients, splits, understood
+from made_sources import csv_of, files, header, labels, patients, splits, understood, write
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.opening import open_source
 
@@ -193,3 +193,70 @@ def test_a_table_with_the_name_of_a_known_one_and_other_columns_is_the_users(tmp
 def test_a_table_that_is_none_is_refused_in_our_words(tmp_path, text, says):
     with pytest.raises(InputError, match=says):
         understood(tmp_path, {"t.csv": text}, "t.csv")
+
+
+def with_folders(folders, label=lambda i: i % 2, column="", cell=None):
+    """A table whose images lie in folders, one for each in turn."""
+    names = [f"{folders[i % len(folders)]}/{i}.png" for i in range(12)]
+    rows = [f"{name},{label(i)}{f',{cell(i)}' if cell else ''}" for i, name in enumerate(names)]
+    return {"t.csv": csv_of(f"path,label{column and f',{column}'}", *rows), **dict.fromkeys(names)}
+
+
+def test_folders_tell_the_split_where_no_column_does(tmp_path):
+    content = with_folders(["Testing/a", "training/a", "training/b"])
+    source = understood(tmp_path, content, "t.csv")
+    assert {image.name.split("/")[0] for image in source.images if image.official_split == "test"} == {"Testing"}
+    assert splits(source) == {"test": 4, "train": 8}
+    assert source.survey.notes[1].endswith("folders in its paths tell it: train (8 images), test (4 images)")
+    own = with_folders(["test", "train"], column="split", cell=lambda i: ["train", "val"][i // 6])
+    assert splits(understood(tmp_path / "own", own, "t.csv")) == {"train": 6, "val": 6}
+
+
+def test_folders_above_all_absolute_paths_tell_no_split(tmp_path):
+    content = with_folders(["a", "b"])
+    content["t.csv"] = content["t.csv"].replace("a/", f"{tmp_path}/test/a/").replace("b/", f"{tmp_path}/test/b/")
+    write(tmp_path / "test", [name for name in content if name != "t.csv"])
+    assert splits(understood(tmp_path, {"t.csv": content["t.csv"]}, "t.csv")) == {"": 12}
+
+
+def test_folders_that_tell_some_or_two_splits_of_a_table(tmp_path):
+    some = understood(tmp_path / "some", with_folders(["test", "more", "train"]), "t.csv")
+    assert some.survey.questions == [
+        "4 images of the table, the first more/1.png, are in no folder of a split, though others are; --yes takes them "
+        "for training; or add a column split"
+    ]
+    with pytest.raises(InputError, match=r"train/val/0\.png: its folders name two splits, train and val; add a column"):
+        understood(tmp_path / "two", with_folders(["train/val"]), "t.csv")
+
+
+def test_a_patient_in_two_folders_of_splits_is_asked_about_as_in_folders(tmp_path):
+    content = with_folders(["train", "test"], column="patient", cell=lambda i: i // 2)
+    source = understood(tmp_path, content, "t.csv")
+    assert any("6 patients of the test split, such as 0, have images outside it" in q for q in source.survey.questions)
+
+
+def test_labels_that_contradict_the_folders_are_asked_about(tmp_path):
+    content = with_folders(["x/normal", "x/Pneumonia"], label=lambda i: 1 if i == 4 else i % 2)
+    source = understood(tmp_path, content, "t.csv")
+    assert [text.partition(";")[0] for text in source.survey.questions] == [
+        "1 of 12 images lie in a folder named like the other class than the column label says, the first "
+        "x/normal/4.png, which it calls PNEUMONIA"
+    ]
+    assert labels(source) == {"NORMAL": 5, "PNEUMONIA": 7}
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "asked"),
+    [
+        ("diagnosis", lambda i: 1 - i % 2 if i < 3 else i % 2, 3),
+        ("reader2", lambda i: ["Normal", "PNEUMONIA"][i < 2], 5),
+        ("diagnosis", lambda i: i % 2, 0),
+        ("fever", lambda i: 1 - i % 2, 0),
+        ("finding", lambda i: ["normal", "effusion"][i % 3 > 0], 0),
+    ],
+)
+def test_two_labels_that_contradict_each_other_are_asked_about(tmp_path, column, cell, asked):
+    rows = table(f"path,label,{column}", lambda name, i: f"{name}.png,{i % 2},{cell(i)}")
+    questions = understood(tmp_path, rows, "t.csv").survey.questions
+    says = f"the columns {column} and label could both be the label and contradict each other in {asked} of 10 rows"
+    assert [text.partition(";")[0] for text in questions] == [says] * bool(asked)

@@ -1,0 +1,115 @@
+"""Understand the columns of a table of images: what each is, and which may tell something and are not read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.csv_text import Row
+from pneumo_tfds.sources.patients import normal_identifier
+from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.words import set_of, split_of, words_of
+
+ROLES = {
+    "path": "path file filename filepath file_path image image_path image_file image_filename image_name img img_path",
+    "label": "label labels class target diagnosis category finding findings finding_labels ground_truth",
+    "patient": "patient patient_id patient_no patient_number patient_key patient_code subject subject_id person "
+    "person_id participant participant_id pid mrn",
+    "split": "split set subset partition fold phase data_split",
+    "subtype": "subtype",
+    "view": "view view_position projection",
+}
+"""What a column can be, and its usual names; the first is ours. `patientId` and `Patient ID` are `patient_id` too."""
+
+_IDENTIFIER_WORDS = set_of(
+    "accession anon anonymised anonymized case code hash id ids key mrn name no nr number patient person pseudonym "
+    "record study subject uid uuid"
+)
+_MEASURES = set_of("age birth date gender height pixels rows columns sex size time weight width year")
+_SPLIT_COLUMN = re.compile("(folds?|partition|splits?|subset)$")
+
+FEW_VALUES = 10
+"""Most different values of a column that may be a split."""
+
+
+def roles_of(columns: Sequence[str]) -> dict[str, list[str]]:
+    """Return the columns that could play each role; if one has our own name for a role, it alone."""
+    found: dict[str, list[str]] = {}
+    for role in ROLES:
+        matching = usual_names(role, columns)
+        own = [column for column in matching if column.lower() == role]
+        found[role] = own or matching
+    return found
+
+
+def usual_names(role: str, columns: Sequence[str]) -> list[str]:
+    """Return the columns that have a usual name for a role."""
+    known = {"".join(words_of(name)) for name in ROLES[role].split()}
+    return [column for column in columns if "".join(words_of(column)) in known]
+
+
+def lists_images(columns: Sequence[str]) -> bool:
+    """Return whether a table with these columns lists images with labels."""
+    roles = roles_of(columns)
+    return bool(roles["path"] and roles["label"])
+
+
+def choose_columns(columns: Sequence[str], where: str) -> dict[str, str]:
+    """Return role to column.
+
+    Raises:
+        InputError: a role that is needed has no column, or a role has two.
+    """
+    roles = roles_of(columns)
+    for role in ("path", "label"):
+        if not roles[role]:
+            raise InputError(
+                f"{where}: needs a first line with the columns path,label[,patient][,split]; found "
+                f"{', '.join(columns[:20]) or 'nothing'}; rename the column that holds the {role}"
+            )
+    for role, found in roles.items():
+        if len(found) > 1:
+            raise InputError(
+                f"{where}: the columns {' and '.join(found)} could both be the {role}; rename one of them to {role}"
+            )
+    return {role: found[0] for role, found in roles.items() if found}
+
+
+def tell_columns(
+    columns: Sequence[str], rows: Sequence[tuple[int, Row]], chosen: dict[str, str], notes: SurveyNotes
+) -> None:
+    """Tell which column is what; ask about columns that may tell patient or split and are not read."""
+    unused = [column for column in columns if column and column not in chosen.values()]
+    cells = {column: [row[column] for _, row in rows] for column in unused}
+    split = [column for column in unused if _may_be_split(column, cells[column])]
+    roles = ", ".join(role if role == column.lower() else f"{column} as {role}" for role, column in chosen.items())
+    notes.tell(f"columns read: {roles}; not read: {', '.join(unused) or 'none'}")
+    others = [column for column in unused if column not in split]
+    telling = [column for column in others if _may_be_patient(column, cells[column])]
+    if telling and "patient" not in chosen:
+        notes.ask(
+            f"no column is named patient, but {', '.join(telling)} may tell who is on an image; rename it to patient "
+            "if so; --yes reads none of them",
+            about_patients=True,
+        )
+    if split and "split" not in chosen:
+        notes.ask(f"no column is named split, but {', '.join(split)} may be one; rename it to split; --yes reads none")
+
+
+def _may_be_split(column: str, cells: Sequence[str]) -> bool:
+    """Return whether a column is named like a split, or is one of few words with words for splits among them."""
+    named = any(_SPLIT_COLUMN.search(word) for word in words_of(column))
+    values = set(cells)
+    return named or (len(values) <= FEW_VALUES and any(map(split_of, values)))
+
+
+def _may_be_patient(column: str, cells: Sequence[str]) -> bool:
+    """Return whether a column is named like an identifier, or holds what some rows share and most do not."""
+    words = set(words_of(column))
+    if not words.isdisjoint(_MEASURES):
+        return False
+    different = len(set(map(normal_identifier, cells)))
+    if different == len(cells):  # a number of its own for each row tells no patient
+        return bool(words & {"patient", "person", "subject"})
+    return (not words.isdisjoint(_IDENTIFIER_WORDS) and different > 1) or different > 0.3 * len(cells)

@@ -1,0 +1,70 @@
+"""What the folders of the images in a table say: their splits, and whether they contradict the labels of the table."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.classes import ClassWords
+from pneumo_tfds.sources.listing import Labelled
+from pneumo_tfds.sources.survey import SurveyNotes, listed
+from pneumo_tfds.sources.words import split_of
+
+
+def take_folder_splits(images: Sequence[Labelled], notes: SurveyNotes) -> list[Labelled]:
+    """Return the images of a table without a column for the split, with the splits that their folders name.
+
+    Raises:
+        InputError: the folders of a file name two splits.
+    """
+    taken = []
+    for one, folders in zip(images, _folders(images), strict=True):
+        named = sorted({split for folder in folders if (split := split_of(folder))})
+        if len(named) > 1:
+            raise InputError(
+                f"{one.file.name}: its folders name two splits, {' and '.join(named)}; add a column split to the table"
+            )
+        taken.append(replace(one, split=named[0] if named else ""))
+    without = [one.file.name for one in taken if not one.split]
+    if len(without) == len(taken):
+        return list(images)
+    counts = Counter(one.split for one in taken if one.split)
+    notes.tell(f"the table has no column split; folders in its paths tell it: {listed(counts, len(counts))}")
+    if without:
+        notes.ask(
+            f"{counted(len(without), 'image')} of the table, the first {without[0]}, are in no folder of a split, "
+            "though others are; --yes takes them for training; or add a column split"
+        )
+    return taken
+
+
+def ask_about_label_folders(
+    images: Sequence[Labelled], column: str, classes: ClassWords, notes: SurveyNotes
+) -> None:  # fmt: skip
+    """Ask if images lie in folders named like the other class than the column says."""
+    unmarked = replace(classes, met=set())  # what a folder is called does not show that a flag was spelled well
+    contradicted = []
+    for one, folders in zip(images, _folders(images), strict=True):
+        labels = (unmarked.label_of(folder) for folder in reversed(folders) if not folder.isdecimal())
+        if next(filter(None, labels), one.label) != one.label:
+            contradicted.append(one)
+    if contradicted:
+        first = contradicted[0]
+        notes.ask(
+            f"{len(contradicted):,} of {counted(len(images), 'image')} lie in a folder named like the other class than "
+            f"the column {column} says, the first {first.file.name}, which it calls {first.label}; --yes believes the "
+            "column; if it is wrong, correct it or pass the folder as --source"
+        )
+
+
+def _folders(images: Sequence[Labelled]) -> list[list[str]]:
+    """Return the folders of each file; of absolute paths those below the folder that all of them share."""
+    absolute = [os.path.dirname(one.file.name) for one in images if os.path.isabs(one.file.name)]
+    shared = len(os.path.commonpath(absolute).split("/")) if absolute else 0
+    return [
+        one.file.name.split("/")[shared if os.path.isabs(one.file.name) else 0 : -1] for one in images
+    ]  # fmt: skip
