@@ -277,9 +277,16 @@ def _ask_about_splits_left_out(files: Sequence[File], found: Sequence[InClass], 
 
 def _ask_about_copied_folders(found: Sequence[InClass], notes: SurveyNotes) -> None:
     """Ask about folders whose names differ by ` (1)`, ` - Copy` or a size alone: they may hold the same images."""
+    counts = Counter(folders_of(one.file) for one in found)
+    names = {name for folders in counts for name in folders}
+
+    def plain(name: str) -> str:
+        original = words.without_copy(name)  # `p (1)` and `p (2)` without `p` were numbered, not copied
+        return words.without_size(original if original in names else name)
+
     alike: dict[Folders, Counter[str]] = defaultdict(Counter)
-    for folders, count in Counter(folders_of(one.file) for one in found).items():
-        alike[tuple(map(words.without_copy_or_size, folders))]["/".join(folders)] += count
+    for folders, count in counts.items():
+        alike[tuple(map(plain, folders))]["/".join(folders)] += count
     copied = Counter({name: count for names in alike.values() if len(names) > 1 for name, count in names.items()})
     if copied:
         notes.ask(

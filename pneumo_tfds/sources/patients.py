@@ -11,7 +11,7 @@ import hashlib
 import posixpath
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pneumo_tfds.program.wording import counted
@@ -50,7 +50,7 @@ _PLACEHOLDERS = words.set_of(
 )
 """Texts that stand in headers and tables in place of an identifier, in lower case and without punctuation."""
 
-_SURELY = re.compile(r"(?:p|pat|patient|pt|pid|person|subject|subj|sub|child)[-_ ]?[0-9]+", re.IGNORECASE)
+_SURELY = re.compile(r"(?:p|pat|patient|pt|pid|person|subject|subj|sub|child)[-_ (]*[0-9]+\)?", re.IGNORECASE)
 """A folder or file whose name says that its number is a patient's."""
 
 _UID = re.compile(r"[0-2](\.[0-9]+){4,}")
@@ -94,6 +94,16 @@ def unknown(name: str) -> str:
     """Return the patient of a file of which nothing tells one; copies of one name, ` (1)` and the like, share it."""
     path, suffix = posixpath.splitext(name)
     return f"{UNKNOWN_PATIENT}{words.without_copy(path)}{suffix}"
+
+
+def _own(name: str, names: Collection[str]) -> str:
+    """Return the patient by `unknown`, but only of copies of a file among `names` where copies have numbers.
+
+    Files renamed together are `normal (1).png`, `normal (2).png` and so on without being copies.
+    """
+    plain = unknown(name)
+    is_copy = not words.is_numbered(posixpath.splitext(name)[0]) or plain.removeprefix(UNKNOWN_PATIENT) in names
+    return plain if is_copy else f"{UNKNOWN_PATIENT}{name}"
 
 
 def is_unknown(patient: str) -> bool:
@@ -160,7 +170,8 @@ def decide(images: Sequence[Image], told: Sequence[Told], notes: SurveyNotes) ->
                 if len(same) == 1:
                     patients[image.name], rules[image.name] = min(same), place.rule
     _ask_about_single_images(images, patients, by_name, notes)
-    decided = [replace(image, patient=patients.get(image.name) or unknown(image.name)) for image in images]
+    names = {image.name for image in images}
+    decided = [replace(image, patient=patients.get(image.name) or _own(image.name, names)) for image in images]
     _check_classes(decided, notes)
     return decided, {image.name: rules.get(image.name, "unknown") for image in images}
 
@@ -223,7 +234,7 @@ def _believed(
         return {}
     if place.by_name:
         known = other is not None and other.keys() >= told.keys()
-        doubted = _doubted(place, told, images, SurveyNotes() if known else notes)
+        doubted = _doubted(place, told, images, SurveyNotes() if known or not place.certain else notes)
         told = {name: patient for name, patient in told.items() if patient not in doubted}
         counts = Counter(told.values())
     for patient, count in counts.most_common(1):

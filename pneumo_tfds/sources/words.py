@@ -118,9 +118,14 @@ def without_copy(name: str) -> str:
     return _COPY.sub("", name)
 
 
-def without_copy_or_size(name: str) -> str:
-    """Return a folder's name without a mark of copies and without a size in pixels."""
-    return _SIZE.sub("", without_copy(name))
+def is_numbered(name: str) -> bool:
+    """Return whether a name ends with a number in brackets, as a copy's does, and that of one of many renamed files."""
+    return bool(re.search(r"\([0-9]+\)$", name))
+
+
+def without_size(name: str) -> str:
+    """Return a folder's name without a size in pixels."""
+    return _SIZE.sub("", name)
 
 
 def is_date(name: str) -> bool:

@@ -243,3 +243,21 @@ def test_patients_on_two_sides_of_splits_in_folders_are_asked_about(tmp_path, ot
 def test_numbers_that_begin_again_in_each_class_are_pointed_out(tmp_path):
     source = understood(tmp_path, files("{}/p{}/{}.png", ["NORMAL", "PNEUMONIA"], range(8), [1]))
     assert any("8 of 8 patients have images of both classes, such as p0" in text for text in source.survey.warnings)
+
+
+def test_files_and_folders_that_were_renamed_together_are_no_copies(tmp_path):
+    source = understood(tmp_path / "files", files("{}/xray ({}).png", ["NORMAL", "PNEUMONIA"], range(1, 9)))
+    assert list(map(len, patients(source))) == [1] * 16
+    names = files("NORMAL/patient ({})/{}.png", range(1, 6), [1, 2]) + files("PNEUMONIA/{}.png", range(12))
+    source = understood(tmp_path / "folders", names)
+    assert not source.survey.questions
+    copied = ["NORMAL/a.png", "NORMAL/a (1).png", "NORMAL/b - Copy.png", "NORMAL/b.png", "PNEUMONIA/c (2).png"]
+    assert list(map(len, patients(understood(tmp_path / "copied", copied)))) == [2, 2, 1]
+
+
+def test_numbered_folders_of_a_table_without_patients_tell_none_and_are_not_asked_about(tmp_path):
+    names = files("{}/{}.png", range(1, 4), range(4))
+    rows = csv_of("path,label", *(f"{name},{number % 2}" for number, name in enumerate(names)))
+    source = understood(tmp_path, {**dict.fromkeys(names), "t.csv": rows}, "t.csv")
+    assert all(is_unknown(image.patient) for image in source.images)
+    assert not source.survey.questions
