@@ -102,6 +102,9 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
         description, classes = TABLE, _classes(TABLE, options)
         found = csv_table.read_table(text, str(path), file_on_disk(path.parent), classes, notes)
         labelled, rule, has_split = list(found.images), f"column {found.patient}", found.has_split
+    if not labelled and notes.left_out:
+        reasons = ", ".join(f"{len(names):,} {reason}" for reason, names in notes.left_out.items())
+        raise InputError(f"{path}: all images of its rows are left out ({reasons}); correct the columns that say so")
     if not labelled:
         raise InputError(f"{path}: no images found in its rows; expected lines of path,label,patient")
     try:
