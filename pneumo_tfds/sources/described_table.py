@@ -84,9 +84,10 @@ def read_described(text: str, where: str, rules: Rules, find: Find, alike: Find,
     if missing:
         like = next(filter(None, map(alike, missing)), None)
         hint = f"; {like.name} is like one of them: {OWN_IMAGE}" if like else ""
+        used = "; the others are used" if len(missing) < len(rows) else ""
         notes.warn(
             f"{where}: {len(missing):,} of {counted(len(rows), 'row')} name images that are not there, the first "
-            f"{missing[0]}; the others are used{hint}"
+            f"{missing[0]}{used}{hint}"
         )
     return list(found.values())
 

@@ -332,7 +332,7 @@ def test_a_description_of_ones_own(tmp_path):
         (('split = "part"', 'lists = { dev = "a.txt" }'), r'lists is .*; it must be \{ split = "text" \}'),
         (
             ('title = "Our hospital"', "title = Our hospital"),
-            r"is no TOML in line 3, column 9; see docs/how-to/bring-your-own-xrays\.md has",
+            r"is no TOML in line 3, column 9; docs/how-to/bring-your-own-xrays\.md has",
         ),
         (("[[tables]]", "[tables]"), r"tables must be written as \[\[tables\]\]"),
     ],
