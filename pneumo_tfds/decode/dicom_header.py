@@ -25,8 +25,8 @@ _FRONTAL = ("PA", "AP")
 _POSITIONS = ("SUPINE", "ERECT", "UPRIGHT", "STANDING", "SITTING", "SEMIERECT", "BED", "BEDSIDE", "PORTABLE", "FRONTAL")
 _SIDEWAYS = ("LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO")
 """Lateral, decubitus and oblique views (PS3.3 C.8.1.1 and C.8.7.1)."""
-_SIDEWAYS_WORDS = ("LAT", "DECUB", "OBL")
-"""How words for such views start."""
+_SIDEWAYS_WORDS = ("LAT", "DECUB", "OBL", "SEIT", "PROFIL", "PERFIL")
+"""How words for such views start, also in German, French and Spanish."""
 
 _TAGS = {
     0x00080008: "ImageType", 0x00080018: "SOPInstanceUID", 0x00080060: "Modality", 0x00080068: "PresentationIntentType",

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pneumo_tfds.decode.dicom_header import HeaderFacts, unfit
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords
@@ -15,12 +16,18 @@ from pneumo_tfds.sources.inventory import LABELS, SUBTYPES
 from pneumo_tfds.sources.listing import File, Labelled, is_printable
 from pneumo_tfds.sources.patients import normal_identifier
 from pneumo_tfds.sources.survey import SurveyNotes, listed
-from pneumo_tfds.sources.table_columns import choose_columns, tell_columns, usual_names
+from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, choose_columns, has_split, tell_columns, usual_names
 from pneumo_tfds.sources.table_folders import ask_about_label_folders, take_folder_splits
-from pneumo_tfds.sources.words import split_of
+from pneumo_tfds.sources.words import set_of, split_of, words_of
 
 _BINARY = {"0": LABELS[0], "1": LABELS[1]}
 _WHOLE = re.compile(r"([0-9]+)(\.0*)?")
+
+_YES, _NO = set_of("1 1.0 true t yes y"), set_of("0 0.0 false f no n") | {""}
+_SIDE_VIEWS = set_of("l r")
+"""Views of the side as tables write them, beside those of DICOM headers."""
+_FILM = set_of("cr cxr dr dx film radiograph radiographs radiography ray rays rg rx röntgen xr xray xrays")
+"""Words for radiography in a column of modalities."""
 
 SHOWN = 8
 """Labels that a message lists."""
@@ -74,9 +81,9 @@ def read_table(
     _ask_about_other_labels(rows, chosen, classes, notes)
     images = sorted(found.values(), key=lambda one: one.file.name)
     ask_about_label_folders(images, chosen["label"], classes, notes)
-    if "split" not in chosen:
+    if not has_split(chosen):
         images = take_folder_splits(images, notes)
-    return Table(tuple(images), chosen.get("patient", ""), "split" in chosen)
+    return Table(tuple(images), chosen.get("patient", ""), has_split(chosen))
 
 
 class UnknownLabel(InputError):
@@ -91,20 +98,15 @@ def _read_row(
     if not is_printable(name + cells.get("patient", "")):
         raise InputError(f"has control characters in {name!r} or the patient; remove them")
     label = _label_of(cells["label"], classes)
-    split = split_of(cells.get("split", ""))
-    if cells.get("split") and not split:
-        raise InputError(
-            f"unknown split {cells['split']!r} in the column {chosen['split']}; use train, val, test or nothing, "
-            "or rename the column"
-        )
+    split = _split_of_row(cells, chosen)
     subtype = cells.get("subtype", "").lower()
     if subtype and subtype not in SUBTYPES:
         raise InputError(f"unknown subtype {subtype!r}; use one of {', '.join(SUBTYPES)}")
     file = find(name) if name else None
     if file is None:
         raise InputError(f"there is no file {name!r}; correct the path, which is relative to the table")
-    if is_lateral_view(cells.get("view", "")):
-        notes.leave_out(f"view {cells['view']} is not frontal", file.name)
+    if reason := _unfit(cells):
+        notes.leave_out(reason, file.name)
         return None
     return Labelled(
         file,
@@ -114,6 +116,34 @@ def _read_row(
         subtype,
         f"{chosen['label']} = {cells['label']}",
     )
+
+
+def _split_of_row(cells: Row, chosen: Mapping[str, str]) -> str:
+    cell = cells.get("split", "")
+    if cell and not split_of(cell):
+        raise InputError(
+            f"unknown split {cell!r} in the column {chosen['split']}; use train, val, test or nothing, or rename the "
+            "column"
+        )
+    flags = {role: cells[role].lower() for role in SPLIT_FLAGS if role in cells}
+    if unknown := [role for role, flag in flags.items() if flag not in _YES | _NO]:
+        raise InputError(f"unknown value {cells[unknown[0]]!r} in the column {chosen[unknown[0]]}; use 0 or 1")
+    named = [role for role, flag in flags.items() if flag in _YES]
+    if len(named) > 1:
+        raise InputError(f"the columns {' and '.join(chosen[role] for role in named)} name two splits; keep one")
+    if named:
+        return SPLIT_FLAGS[named[0]]
+    return "train" if flags and "is_train" not in flags else split_of(cell)
+
+
+def _unfit(cells: Row) -> str:
+    """Return why the columns of a row say that its image is no frontal chest radiograph; empty if they do not."""
+    view, modality = cells.get("view", ""), cells.get("modality", "")
+    if view.lower() in _SIDE_VIEWS:
+        return f"view {view} is not frontal"
+    if not _FILM.isdisjoint(words_of(modality)):
+        modality = ""
+    return unfit(HeaderFacts(view=view, modality=modality, body_part=cells.get("body_part", "")))
 
 
 def _ask_about_other_labels(
@@ -153,14 +183,9 @@ def _meaning(cell: str, classes: ClassWords) -> str:
     return label
 
 
-def is_lateral_view(view: str) -> bool:
-    """Return whether the text of a column says that the view is not frontal."""
-    return view.strip().lower() in {"l", "r", "ll", "rl", "lat", "lld", "rld"} or "lateral" in view.lower()
-
-
 def _ask_about_empty(listed: Mapping[str, Labelled], chosen: dict[str, str], where: str, notes: SurveyNotes) -> None:
     without = [one for one in listed.values() if not one.split]
-    if "split" in chosen and without and len(without) < len(listed):
+    if has_split(chosen) and without and len(without) < len(listed):
         notes.ask(
             f"{where}: {counted(len(without), 'row')} have no split, though others have one, the first for "
             f"{without[0].file.name}; --yes takes them for training"

@@ -17,8 +17,15 @@ from pneumo_tfds.sources.patients import normal_identifier
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.words import split_of
 
+OWN_IMAGE = (
+    "a description of your own can name another suffix or folder in image, see docs/how-to/bring-your-own-xrays.md"
+)
+
 _COLUMN = re.compile(r"\{(.*?)\}")
 _TRUE, _UNSURE = re.compile(r"\+?1(\.0*)?"), re.compile(r"-1(\.0*)?")
+
+
+Find = Callable[[str], File | None]
 
 
 @dataclass(frozen=True)
@@ -30,13 +37,13 @@ class Rules:
     uncertain: Uncertain
 
 
-def read_described(
-    text: str, where: str, rules: Rules, find: Callable[[str], File | None], notes: SurveyNotes
-) -> list[Labelled]:
+def read_described(text: str, where: str, rules: Rules, find: Find, alike: Find, notes: SurveyNotes) -> list[Labelled]:
     """Read a table of a described data set; see `TableDescription`.
 
     Rows of images that are not there are counted, as many people have a part of a large data set. An image in several
     rows is taken once if they agree.
+
+    `find` returns the file of a path; `alike` one of the same name but for suffix, letter case and folder.
 
     Raises:
         InputError: a column that the description names is missing, or a split is unknown.
@@ -56,7 +63,7 @@ def read_described(
             continue
         label, what = _label(row, rules)
         for column, values in table.keep.items():
-            if row.get(column, "") not in values:
+            if row.get(column, "").casefold() not in map(str.casefold, values):
                 label, what = "", f"{column} is {row.get(column) or 'empty'}"
         if not label:
             left_out[file.name] = what
@@ -64,7 +71,8 @@ def read_described(
         split = _split(row, table, f"{where}, line {line}")
         patient = normal_identifier(_fill(table.patient, row))
         one = Labelled(file, label, split, patient, "", f"{where.rpartition('/')[2]}: {what}")
-        if found.setdefault(file.name, one).label != label:
+        first = found.setdefault(file.name, one)
+        if (first.label, first.split, first.patient) != (label, split, patient):
             disagreeing.add(file.name)
     for name in left_out.keys() & found.keys():
         disagreeing.add(name)
@@ -74,9 +82,12 @@ def read_described(
     for name, reason in left_out.items():
         notes.leave_out(reason, name)
     if missing:
+        like = next(filter(None, map(alike, missing)), None)
+        hint = f"; {like.name} is like one of them: {OWN_IMAGE}" if like else ""
+        used = "; the others are used" if len(missing) < len(rows) else ""
         notes.warn(
             f"{where}: {len(missing):,} of {counted(len(rows), 'row')} name images that are not there, the first "
-            f"{missing[0]}; the others are used"
+            f"{missing[0]}{used}{hint}"
         )
     return list(found.values())
 

@@ -7,7 +7,7 @@ import functools
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from importlib.resources import files as resource_files
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -40,11 +40,11 @@ class TableDescription:
     anywhere: bool = False
     """Look for images by their file name in all folders."""
     patient: str = ""
-    """Text with columns in it; empty if the table names no patients."""
+    """A column, or a text with columns in it; empty if the table names no patients."""
     split: str = ""
     """Column of the split; or the split of all rows, as `=test`."""
     keep: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Column to the values of rows that are used; rows with others are left out."""
+    """Column to the values of rows that are used, in any letter case; rows with others are left out."""
     lists: dict[Literal["train", "val", "test"], str] = field(default_factory=dict)
     """Split to the name of a text file that lists its images, one a line."""
 
@@ -78,6 +78,10 @@ class Description:
     tables: tuple[TableDescription, ...] = ()
     """The tables; empty if folders hold the classes."""
 
+    def recognised_by(self) -> bool:
+        """Return whether names of files or folders tell the data set; otherwise the columns of its tables do."""
+        return bool(self.recognised_by_files or self.recognised_by_folders or self.recognised_by_names)
+
 
 FOLDERS = Description("folders", "folders named like the classes")
 """What a source is read by that is no known data set; `--layout folders` does not look for one."""
@@ -96,11 +100,11 @@ def read_description(path: Path) -> Description:
     except ValueError as error:
         place = re.search(r"\(at (line [0-9]+, column [0-9]+)\)", str(error))
         where = f" in {place[1]}" if place else ""
-        raise InputError(f"{path}: is no TOML{where}; see docs/how-to/data.md for an example") from error
+        raise InputError(f"{path}: is no TOML{where}; docs/how-to/bring-your-own-xrays.md has an example") from error
     tables = values.pop("tables", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise InputError(f"{path}: tables must be written as [[tables]]")
-    made = tuple(_make(TableDescription, table, path) for table in tables)
+    made = tuple(_with_braces(_make(TableDescription, table, path)) for table in tables)
     description = _make(Description, {**values, "tables": made}, path)
     try:
         re.compile(description.recognised_by_names)
@@ -110,6 +114,12 @@ def read_description(path: Path) -> Description:
         if table.split.startswith("=") and table.split[1:] not in ("train", "val", "test"):
             raise InputError(f"{path}: split is {table.split!r}; it must be a column, or =train, =val or =test")
     return description
+
+
+def _with_braces(table: TableDescription) -> TableDescription:
+    """Return a table in which a text without braces, such as `mrn`, is the column `{mrn}`."""
+    image, patient = (f"{{{text}}}" if text and "{" not in text else text for text in (table.image, table.patient))
+    return replace(table, image=image, patient=patient)
 
 
 def _make(kind: type[Made], values: dict[str, Any], path: Path) -> Made:
@@ -191,7 +201,7 @@ def recognise(files: Sequence[File], images: Sequence[File]) -> list[Description
 
 
 def _is_like(description: Description, names: set[str], folders: set[str], images: Sequence[File]) -> bool:
-    if not (description.recognised_by_files or description.recognised_by_folders or description.recognised_by_names):
+    if not description.recognised_by():
         return False
     return (
         all(fnmatch.filter(names, pattern) for pattern in description.recognised_by_files)

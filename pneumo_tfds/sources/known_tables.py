@@ -36,22 +36,51 @@ class KnownTables:
         """
         labelled: list[Labelled] = []
         for table in self.description.tables:
-            found = self.files.named(table.file)
-            if found:
-                labelled += self.read(found[0].name, table)
-            else:
-                self.notes.warn(f"there is no {table.file}; the images that it lists are left out")
+            for file in self._files_of(table):
+                labelled += self.read(file.name, table)
         if not labelled:
-            doubt = "".join(f"; {remark.text}" for remark in self.notes.remarks[:1])
-            words = self.classes.in_words()
-            raise InputError(f"no image of the layout {self.description.name} is labelled {words}{doubt}")
-        return labelled
+            raise InputError(
+                f"no image of the layout {self.description.name} is labelled {self.classes.in_words()}{self._doubts()}"
+            )
+        return self._merged(labelled)
+
+    def _files_of(self, table: TableDescription) -> list[File]:
+        """Return all files of a name with `*` or `?`; of one without, the outermost, as the others may be copies."""
+        found = self.files.named(table.file)
+        if not found:
+            self.notes.warn(f"there is no {table.file}; the images that it lists are left out")
+        if len(found) < 2 or any(sign in table.file for sign in "*?["):
+            return found
+        self.notes.warn(
+            f"{table.file} is there {len(found)} times; only {found[0].name} is read, and {found[1].name} is not; "
+            "remove or rename one"
+        )
+        return found[:1]
+
+    def _merged(self, labelled: Sequence[Labelled]) -> list[Labelled]:
+        """Return each image once; leave out those of which two tables say different things."""
+        found: dict[str, Labelled] = {}
+        disagreeing = set()
+        for one in labelled:
+            first = found.setdefault(one.file.name, one)
+            if replace(first, where="") != replace(one, where=""):
+                disagreeing.add(one.file.name)
+        if disagreeing:
+            self.notes.leave_out("tables disagree about the image", sorted(disagreeing))
+        return [one for name, one in found.items() if name not in disagreeing]
+
+    def _doubts(self) -> str:
+        """Return what may be the cause that no image has a label."""
+        kept = {column: values for table in self.description.tables for column, values in table.keep.items()}
+        reasons = [f"{len(names):,} left out: {reason}" for reason, names in self.notes.left_out.items()]
+        reasons += [f"only rows are kept with {column} = {' or '.join(values)}" for column, values in kept.items()]
+        return "".join(f"; {text}" for text in [*(remark.text for remark in self.notes.remarks[:1]), *reasons[:3]])
 
     def read(self, name: str, table: TableDescription) -> list[Labelled]:
         """Return the images that the table `name` lists, with their official split."""
         find = self.images.anywhere if table.anywhere else self.images.below(name.rpartition("/")[0])
         rules = described_table.Rules(table, self.classes, self.uncertain)
-        rows = described_table.read_described(self._text(name), name, rules, find, self.notes)
+        rows = described_table.read_described(self._text(name), name, rules, find, self.images.alike, self.notes)
         return self._with_split_lists(rows, table)
 
     def _text(self, name: str) -> str:

@@ -201,6 +201,26 @@ class FileIndex:
             )
         return found[0] if found else None
 
+    def ending(self, path: str) -> list[File]:
+        """Return the files whose path ends like `path`, in any folder."""
+        path = path.replace("\\", "/").removeprefix("./")
+        same = self._by_base_name.get(path.rpartition("/")[2], [])
+        return [file for file in same if f"/{file.name}".endswith(f"/{path}")]
+
+    def alike(self, path: str) -> File | None:
+        """Return a file with the base name of `path` but for suffix and letter case, in any folder."""
+        return self._by_stem.get(_stem(path))
+
+    @functools.cached_property
+    def _by_stem(self) -> dict[str, File]:
+        return {_stem(name): files[0] for name, files in self._by_base_name.items()}
+
+
+def _stem(path: str) -> str:
+    base = path.replace("\\", "/").rpartition("/")[2]
+    stem, suffix = posixpath.splitext(base)
+    return (stem if suffix.lower() in IMAGE_SUFFIXES else base).casefold()
+
 
 def _depth(file: File) -> tuple[int, str]:
     return file.name.count("/"), file.name

@@ -112,7 +112,7 @@ def is_unknown(patient: str) -> bool:
 
 
 def normal_identifier(text: str) -> str:
-    """Return an identifier as it is compared: `7`, `7.0` and `007` are one patient, and so are `A1` and `a1`.
+    """Return an identifier as it is compared: `7`, `7.0`, `7,0` and `007` are one patient, and so are `A1` and `a1`.
 
     Empty if the text stands for no patient, such as `Anonymous`.
     """
@@ -120,7 +120,7 @@ def normal_identifier(text: str) -> str:
     letters = re.sub(r"[\W_]", "", plain)
     if not letters or letters in _PLACEHOLDERS:
         return ""
-    number = re.fullmatch(r"0*([0-9]+)(\.0+)?", plain)
+    number = re.fullmatch(r"0*([0-9]+)(\.0+|,00?)?", plain)
     return number[1] if number else plain
 
 

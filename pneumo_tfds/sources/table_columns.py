@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.csv_text import Row
 from pneumo_tfds.sources.patients import normal_identifier
 from pneumo_tfds.sources.survey import SurveyNotes
-from pneumo_tfds.sources.words import set_of, split_of, words_of
+from pneumo_tfds.sources.words import SPLIT_WORDS, set_of, split_of, words_of
 
 ROLES = {
     "path": "path file filename filepath file_path image image_path image_file image_filename image_name img img_path",
@@ -18,7 +19,12 @@ ROLES = {
     "person_id participant participant_id pid mrn",
     "split": "split set subset partition fold phase data_split",
     "subtype": "subtype",
+    "is_train": "is_train in_train is_training",
+    "is_val": "is_val in_val is_validation",
+    "is_test": "is_test in_test is_testing",
     "view": "view view_position projection",
+    "modality": "modality",
+    "body_part": "body_part body_part_examined",
 }
 """What a column can be, and its usual names; the first is ours. `patientId` and `Patient ID` are `patient_id` too."""
 
@@ -27,7 +33,13 @@ _IDENTIFIER_WORDS = set_of(
     "record study subject uid uuid"
 )
 _MEASURES = set_of("age birth date gender height pixels rows columns sex size time weight width year")
+SPLIT_FLAGS = {"is_train": "train", "is_val": "val", "is_test": "test"}
+"""Columns of 0 and 1 or of false and true, and the split of the rows with 1."""
+
 _SPLIT_COLUMN = re.compile("(folds?|partition|splits?|subset)$")
+
+_DOUBTFUL_SPLITS = set_of("derivation development discovery eval evaluation external heldout hold holdout internal")
+"""Words that may mean a split, beside those that do."""
 
 FEW_VALUES = 10
 """Most different values of a column that may be a split."""
@@ -73,7 +85,8 @@ def choose_columns(columns: Sequence[str], where: str) -> dict[str, str]:
             raise InputError(
                 f"{where}: the columns {' and '.join(found)} could both be the {role}; rename one of them to {role}"
             )
-    return {role: found[0] for role, found in roles.items() if found}
+    chosen = {role: found[0] for role, found in roles.items() if found}
+    return {role: column for role, column in chosen.items() if role not in SPLIT_FLAGS or "split" not in chosen}
 
 
 def tell_columns(
@@ -93,15 +106,28 @@ def tell_columns(
             "if so; --yes reads none of them",
             about_patients=True,
         )
-    if split and "split" not in chosen:
-        notes.ask(f"no column is named split, but {', '.join(split)} may be one; rename it to split; --yes reads none")
+    if split and not has_split(chosen):
+        notes.ask(
+            f"no column is named split, but {', '.join(split)} may be one; rename it to split, or to is_test if it "
+            "holds 1 for images of the test set; --yes reads none"
+        )
+
+
+def has_split(chosen: Mapping[str, str]) -> bool:
+    """Return whether a column tells the split."""
+    return not chosen.keys().isdisjoint({"split", *SPLIT_FLAGS})
 
 
 def _may_be_split(column: str, cells: Sequence[str]) -> bool:
-    """Return whether a column is named like a split, or is one of few words with words for splits among them."""
-    named = any(_SPLIT_COLUMN.search(word) for word in words_of(column))
-    values = set(cells)
-    return named or (len(values) <= FEW_VALUES and any(map(split_of, values)))
+    """Return whether a column is named like a split, is one of few words with splits among them, or mostly of such."""
+    if any(_SPLIT_COLUMN.search(word) for word in words_of(column)) or split_of(column.lower().removeprefix("is_")):
+        return True
+    counts = Counter(filter(None, cells))
+    if len(counts) <= FEW_VALUES and any(map(split_of, counts)):
+        return True
+    words = SPLIT_WORDS.keys() | _DOUBTFUL_SPLITS
+    like = sum(count for value, count in counts.items() if not words.isdisjoint(words_of(value)))
+    return like > 0.5 * counts.total()
 
 
 def _may_be_patient(column: str, cells: Sequence[str]) -> bool:

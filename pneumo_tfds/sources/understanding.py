@@ -67,7 +67,7 @@ def understand_files(
     if not images:
         found = ", ".join(f"{len(names)} {reason}" for reason, names in notes.left_out.items()) or "it is empty"
         raise InputError(f"{path}: no images found ({found}); expected JPEG, PNG or DICOM files")
-    description = _description(path, files, images, options)
+    description = _description(path, files, images, reader, options)
     classes = _classes(description, options)
     source = Source(str(path), kind, (), reader)
     try:
@@ -79,7 +79,7 @@ def understand_files(
             rule = patient_column(description)
             return _finish(source, reader, labelled, rule, description, classes, options, notes)
         labelled = read_folders(images, classes, lambda one, other: _same(one, other, reader), notes)
-        tables = _tables_among(files, reader)
+        tables = [file for file, columns in _heads(files, reader) if lists_images(columns)]
         if not labelled:
             raise InputError(explain_no_classes(images, classes, _tell(tables[0], path, kind) if tables else ""))
         for table in tables:
@@ -111,6 +111,9 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
         description, classes = TABLE, _classes(TABLE, options)
         found = csv_table.read_table(text, str(path), file_on_disk(path.parent), classes, notes)
         labelled, rule, has_split = list(found.images), f"column {found.patient}", found.has_split
+    if not labelled and notes.left_out:
+        reasons = ", ".join(f"{len(names):,} {reason}" for reason, names in notes.left_out.items())
+        raise InputError(f"{path}: all images of its rows are left out ({reasons}); correct the columns that say so")
     if not labelled:
         raise InputError(f"{path}: no images found in its rows; expected lines of path,label,patient")
     try:
@@ -119,14 +122,28 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
         raise type(error)(f"{path}: {error}") from error
 
 
-def _description(path: Path, files: Sequence[File], images: Sequence[File], options: SourceOptions) -> Description:
+def _description(
+    path: Path, files: Sequence[File], images: Sequence[File], reader: NamedReader, options: SourceOptions
+) -> Description:
     if options.layout:
         return choose_description(options.layout)
-    found = recognise(files, images)
+    found = recognise(files, images) or _recognise_tables(files, reader)
     if len(found) > 1:
         names = " or ".join(description.name for description in found)
         raise InputError(f"{path}: looks like several known data sets; say which with --layout {names}")
     return found[0] if found else FOLDERS
+
+
+def _recognise_tables(files: Sequence[File], reader: NamedReader) -> list[Description]:
+    """Return the known data sets that only the columns of a table tell."""
+    alone = [one for one in known_descriptions().values() if not one.recognised_by()]
+    heads = [(file.name.rpartition("/")[2], columns) for file, columns in _heads(files, reader)] if alone else []
+    return [one for one in alone if any(_fitting(one, name, columns) for name, columns in heads)]
+
+
+def _fitting(description: Description, name: str, columns: Sequence[str]) -> TableDescription | None:
+    tables = (table for table in description.tables if fnmatch.fnmatch(name, table.file))
+    return next((table for table in tables if described_table.fits(table, columns)), None)
 
 
 def _described(name: str, text: str, options: SourceOptions) -> tuple[Description, TableDescription] | None:
@@ -134,9 +151,8 @@ def _described(name: str, text: str, options: SourceOptions) -> tuple[Descriptio
     columns, _ = read_rows(text[:HEADING_BYTES].partition("\n")[0], name)
     chosen = [choose_description(options.layout)] if options.layout else list(known_descriptions().values())
     for description in chosen:
-        for table in description.tables:
-            if fnmatch.fnmatch(name, table.file) and described_table.fits(table, columns):
-                return description, table
+        if table := _fitting(description, name, columns):
+            return description, table
     if options.layout and chosen[0] != FOLDERS:
         raise InputError(f"{name}: is no table of the layout {options.layout}; pass the folder, or leave --layout out")
     return None
@@ -153,16 +169,14 @@ def _same(one: File, other: File, reader: NamedReader) -> bool:
     return reader.read_name(one.name, COMPARED_BYTES) == reader.read_name(other.name, COMPARED_BYTES)
 
 
-def _tables_among(files: Sequence[File], reader: NamedReader) -> list[File]:
-    """Return the tables in a folder that list images with labels."""
+def _heads(files: Sequence[File], reader: NamedReader) -> list[tuple[File, list[str]]]:
+    """Return the tables in a folder with their columns."""
     tables = [file for file in files if file.name.lower().endswith(TABLE_SUFFIXES)][:MAX_TABLES]
-    found = []
+    heads = []
     for file in tables:
         first = reader.read_name(file.name, HEADING_BYTES).decode("utf-8-sig", errors="replace").partition("\n")[0]
-        columns, _ = read_rows(first, file.name)
-        if lists_images(columns):
-            found.append(file)
-    return found
+        heads.append((file, read_rows(first, file.name)[0]))
+    return heads
 
 
 def _tell(table: File, path: Path, kind: str) -> str:

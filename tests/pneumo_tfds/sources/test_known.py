@@ -345,7 +345,7 @@ def test_a_description_of_ones_own(tmp_path):
         (('split = "part"', 'lists = { dev = "a.txt" }'), r'lists is .*; it must be \{ split = "text" \}'),
         (
             ('title = "Our hospital"', "title = Our hospital"),
-            r"is no TOML in line 3, column 9; see docs/how-to/data\.md",
+            r"is no TOML in line 3, column 9; docs/how-to/bring-your-own-xrays\.md has",
         ),
         (("[[tables]]", "[tables]"), r"tables must be written as \[\[tables\]\]"),
     ],
@@ -372,3 +372,75 @@ def test_a_description_that_does_not_fit_names_the_column(tmp_path):
     content["reads.csv"] = csv_of("year,accession,reading,view,clinic,number,part", row)
     with pytest.raises(InputError, match=r"reads\.csv, line 2: unknown split 'exam'; use train, val or test"):
         understood(tmp_path / "s", content, layout=str(tmp_path / "own.toml"))
+
+
+def own(tmp_path, content, change=("", "")):
+    """The source of a description of one's own, changed in one place."""
+    (tmp_path / "own.toml").write_text(OWN.replace(*change))
+    return understood(tmp_path / "s", content, layout=str(tmp_path / "own.toml"))
+
+
+COLUMNS = "year,accession,reading,view,clinic,number,part"
+
+
+def reads(numbers, view="pa", reading=lambda n: ["clear", "infiltrate"][n % 2]):
+    rows = [f"2010,A{n},{reading(n)},{view},K,{n // 2},{['train', 'test'][n > 5]}" for n in numbers]
+    return csv_of(COLUMNS, *rows)
+
+
+def test_all_tables_that_match_a_pattern_are_read(tmp_path):
+    content = {f"2010/A{n}.png": None for n in range(9)}
+    content |= {"reads a.csv": reads(range(5)), "reads b.csv": reads(range(3, 9))}
+    source = own(tmp_path, content)
+    assert len(source.images) == 9
+    assert not source.ignored
+    content["reads b.csv"] = reads(range(3, 9), reading=lambda n: "clear")
+    source = own(tmp_path, content)
+    assert source.ignored == {"tables disagree about the image": 1}  # A3, infiltrate in one and clear in the other
+    assert len(source.images) == 8
+
+
+def test_of_two_tables_of_one_name_the_outermost_is_read_with_a_warning(tmp_path):
+    content = {
+        "reads.csv": reads(range(4)),
+        "old/reads.csv": reads(range(4)),
+        **{f"2010/A{n}.png": None for n in range(4)},
+    }
+    source = own(tmp_path, content, ("reads*.csv", "reads.csv"))
+    assert "reads.csv is there 2 times; only reads.csv is read, and old/reads.csv is not" in source.survey.warnings[0]
+
+
+def test_keep_in_any_letter_case_and_when_nothing_is_kept(tmp_path):
+    content = {f"2010/A{n}.png": None for n in range(4)} | {"reads.csv": reads(range(4), view="Pa")}
+    assert len(own(tmp_path, content).images) == 4
+    content["reads.csv"] = reads(range(4), view="frontal")
+    with pytest.raises(InputError, match="4 left out: view is frontal; only rows are kept with view = pa or ap"):
+        own(tmp_path, content)
+
+
+def test_a_column_without_braces(tmp_path):
+    content = {f"2010/A{n}.png": None for n in range(4)} | {"reads.csv": reads(range(4))}
+    source = own(tmp_path, content, ('"{clinic}-{number}"', '"number"'))
+    assert {image.patient for image in source.images} == {"0", "1"}
+    with pytest.raises(InputError, match="has no column 'mrn'; found year, accession"):
+        own(tmp_path, content, ('"{clinic}-{number}"', '"mrn"'))
+
+
+def test_images_with_another_suffix_than_the_description_names_are_hinted_at(tmp_path):
+    content = {"stage_2_train_labels.csv": csv_of("patientId,x,y,width,height,Target", "Ab-1,,,,,0", "Ab-2,,,,,1")}
+    content |= {"png/ab-1.PNG": None, "png/ab-2.PNG": None}
+    with pytest.raises(
+        InputError, match=r"first Ab-1\.dcm; .*png/ab-1\.PNG is like one of them: a description of your own"
+    ):
+        understood(tmp_path, content)
+
+
+def test_nih_sample_is_recognised_by_its_columns(tmp_path):
+    rows = [f"{n:08d}_000.png,{['No Finding', 'Pneumonia|Mass'][n % 2]},0,{n},031Y,M,PA" for n in range(4)]
+    head = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position"
+    content = {"sample_labels.csv": csv_of(head, *rows), **{f"images/{n:08d}_000.png": None for n in range(4)}}
+    source = understood(tmp_path / "nih", content)
+    assert (source.survey.layout, labels(source)) == ("nih-sample", {"NORMAL": 2, "PNEUMONIA": 2})
+    names = files("{}/{}.png", ["NORMAL", "PNEUMONIA"], range(2))
+    other = understood(tmp_path / "own", {**dict.fromkeys(names), "sample_labels.csv": csv_of("id,age", "1,2")})
+    assert other.survey.layout == "folders"

@@ -46,7 +46,7 @@ def test_the_survey_names_every_column_with_its_role(tmp_path):
     assert {part.patient for part in source.survey.parts} == {"column Subject ID"}
 
 
-@pytest.mark.parametrize("text", ["7", "7.0", "007", " 7 "])
+@pytest.mark.parametrize("text", ["7", "7.0", "007", " 7 ", '"7,0"'])
 def test_spellings_of_one_patient(tmp_path, text):
     rows = table("path,label,patient", lambda name, i: f"{name}.png,{i % 2},{[7, text][i] if i < 2 else 100 + i}")
     assert ["a.png", "b.png"] in patients(understood(tmp_path, rows, "t.csv"))
@@ -260,3 +260,75 @@ def test_two_labels_that_contradict_each_other_are_asked_about(tmp_path, column,
     questions = understood(tmp_path, rows, "t.csv").survey.questions
     says = f"the columns {column} and label could both be the label and contradict each other in {asked} of 10 rows"
     assert [text.partition(";")[0] for text in questions] == [says] * bool(asked)
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "counts"),
+    [
+        ("is_test", "0 1", {"train": 5, "test": 5}),
+        ("Is Test", "False True", {"train": 5, "test": 5}),
+        ("is_val", "no yes", {"train": 5, "val": 5}),
+        ("is_train", "1.0 1.0", {"train": 10}),
+    ],
+)
+def test_columns_of_0_and_1_tell_one_split(tmp_path, column, cells, counts):
+    rows = table(f"path,label,{column}", lambda name, i: f"{name}.png,{i % 2},{cells.split()[i // 5]}")
+    source = understood(tmp_path, rows, "t.csv")
+    assert splits(source) == counts
+    assert not source.survey.questions
+
+
+def test_columns_of_0_and_1_that_leave_the_split_open(tmp_path):
+    rows = table("path,label,is_train", lambda name, i: f"{name}.png,{i % 2},{i // 5}")
+    with pytest.raises(InputError, match="5 rows have no split"):
+        open_source(understood(tmp_path, rows, "t.csv").where)
+    rows = table("path,label,is_train,is_test", lambda name, i: f"{name}.png,{i % 2},{i % 2},{i // 5}")
+    with pytest.raises(InputError, match="line 7: the columns is_train and is_test name two splits; keep one"):
+        understood(tmp_path, rows, "t.csv")
+    rows = table("path,label,is_test", lambda name, i: f"{name}.png,{i % 2},{i}")
+    with pytest.raises(InputError, match="line 4: unknown value '2' in the column is_test; use 0 or 1"):
+        understood(tmp_path, rows, "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [
+        ("test", ["0", "1"]),
+        ("is_valid", ["False", "True"]),
+        ("use", ["development", "hold-out"]),
+        ("origin", ["derivation", "external"]),
+        ("usage", ["PublicTest", "PrivateTest"]),
+        ("remark", [f"{word}_{n}" for n in range(6) for word in ("TrainA", "TestB")]),
+    ],
+)
+def test_a_column_that_may_be_the_split_is_asked_about(tmp_path, column, cells):
+    rows = table(f"path,label,{column}", lambda name, i: f"{name}.png,{i % 2},{cells[i % len(cells)]}")
+    assert any(
+        f"no column is named split, but {column} may be one; rename it to split, or to is_test" in text
+        for text in understood(tmp_path, rows, "t.csv").survey.questions
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "fit", "unfit", "reason"),
+    [
+        ("view", "PA", "oblique", "view oblique is not frontal"),
+        ("view", "ap supine", "LAO", "view LAO is not frontal"),
+        ("Projection", "", "Seitlich", "view Seitlich is not frontal"),
+        ("view", "frontal", "left lateral decubitus", "view left lateral decubitus is not frontal"),
+        ("modality", "X-ray", "CT", "modality CT is not radiography"),
+        ("Modality", "CR/DX", "MR", "modality MR is not radiography"),
+        ("body_part", "Thorax", "HAND", "body part HAND is not the chest"),
+    ],
+)
+def test_rows_that_are_no_frontal_chest_radiographs_are_left_out(tmp_path, column, fit, unfit, reason):
+    rows = table(f"path,label,{column}", lambda name, i: f"{name}.png,{i % 2},{[fit, unfit][i < 4]}")
+    source = understood(tmp_path, rows, "t.csv")
+    assert labels(source) == {"NORMAL": 3, "PNEUMONIA": 3}
+    assert source.ignored == {reason: 4}
+
+
+def test_a_table_of_which_every_row_is_left_out_says_why(tmp_path):
+    rows = table("path,label,modality", lambda name, i: f"{name}.png,{i % 2},CT")
+    with pytest.raises(InputError, match=r"all images of its rows are left out \(10 modality CT is not radiography\)"):
+        understood(tmp_path, rows, "t.csv")
