@@ -13,11 +13,12 @@ from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import Row, read_rows
 from pneumo_tfds.sources.inventory import LABELS, SUBTYPES
-from pneumo_tfds.sources.listing import File, Labelled, is_printable
+from pneumo_tfds.sources.listing import FileIndex, Labelled, is_printable
 from pneumo_tfds.sources.patients import normal_identifier
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, choose_columns, has_split, tell_columns, usual_names
 from pneumo_tfds.sources.table_folders import ask_about_label_folders, take_folder_splits
+from pneumo_tfds.sources.table_paths import Find, find_all
 from pneumo_tfds.sources.words import set_of, split_of, words_of
 
 _BINARY = {"0": LABELS[0], "1": LABELS[1]}
@@ -45,7 +46,7 @@ class Table:
 
 
 def read_table(
-    text: str, where: str, find: Callable[[str], File | None], classes: ClassWords, notes: SurveyNotes
+    text: str, where: str, find: Find, everywhere: Callable[[], FileIndex], classes: ClassWords, notes: SurveyNotes
 ) -> Table:
     """Read a table whose columns have usual names.
 
@@ -53,6 +54,7 @@ def read_table(
         text: the CSV.
         where: its path, for messages.
         find: returns the file of a path in it, or None if there is none.
+        everywhere: returns the files in all folders below the table; called if one is not found.
         classes: the words for the classes; `0` and `1` are understood too, unless words are given that are digits.
         notes: what is left out or doubtful is added here.
 
@@ -63,6 +65,7 @@ def read_table(
     columns, rows = read_rows(text, where)
     chosen = choose_columns(columns, where)
     tell_columns(columns, rows, chosen, notes)
+    find = find_all([row[chosen["path"]] for _, row in rows], find, everywhere, notes)
     found: dict[str, Labelled] = {}
     for line, row in rows:
         try:
@@ -91,7 +94,7 @@ class UnknownLabel(InputError):
 
 
 def _read_row(
-    row: Row, chosen: dict[str, str], find: Callable[[str], File | None], classes: ClassWords, notes: SurveyNotes
+    row: Row, chosen: dict[str, str], find: Find, classes: ClassWords, notes: SurveyNotes
 ) -> Labelled | None:  # fmt: skip
     cells = {role: row.get(column, "") for role, column in chosen.items()}
     name = cells["path"]
