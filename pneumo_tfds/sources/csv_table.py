@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pneumo_tfds.decode.dicom_header import HeaderFacts, unfit
+from pneumo_tfds.decode.dicom_header import HeaderFacts, remarks, unfit
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords
@@ -81,6 +81,7 @@ def read_table(
         except InputError as error:
             raise InputError(f"{where}, line {line}: {error}") from error
     _ask_about_empty(found, chosen, where, notes)
+    _warn_of_views(rows, chosen, notes)
     _ask_about_other_labels(rows, chosen, classes, notes)
     images = sorted(found.values(), key=lambda one: one.file.name)
     ask_about_label_folders(images, chosen["label"], classes, notes)
@@ -147,6 +148,14 @@ def _unfit(cells: Row) -> str:
     if not _FILM.isdisjoint(words_of(modality)):
         modality = ""
     return unfit(HeaderFacts(view=view, modality=modality, body_part=cells.get("body_part", "")))
+
+
+def _warn_of_views(rows: Sequence[tuple[int, Row]], chosen: Mapping[str, str], notes: SurveyNotes) -> None:
+    """Warn of views that are neither known to be frontal nor left out."""
+    views = [row[chosen["view"]] for _, row in rows] if "view" in chosen else []
+    known = (view for view in views if view.lower() not in _SIDE_VIEWS)
+    for text, count in Counter(text for view in known for text in remarks(HeaderFacts(view=view))).most_common(5):
+        notes.warn(f"the column {chosen['view']} says of {counted(count, 'row')}: {text}; they are used")
 
 
 def _ask_about_other_labels(

@@ -102,7 +102,7 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
     text = decode_text(reader.read_name(path.name), str(path))
     source = Source(str(path), "csv", (), reader)
     notes = SurveyNotes()
-    if described := _described(path.name, text, options):
+    if described := _described(path, text, options):
         description, table = described
         classes, index = _classes(description, options), FileIndex(walk(path.parent))
         uncertain = options.uncertain or description.uncertain
@@ -155,9 +155,10 @@ def _fitting(description: Description, name: str, columns: Sequence[str]) -> Tab
     return next((table for table in tables if described_table.fits(table, columns)), None)
 
 
-def _described(name: str, text: str, options: SourceOptions) -> tuple[Description, TableDescription] | None:
+def _described(path: Path, text: str, options: SourceOptions) -> tuple[Description, TableDescription] | None:
     """Return the description of a table by its name and columns; None for a table of the user's own."""
-    columns, _ = read_rows(text[:HEADING_BYTES].partition("\n")[0], name)
+    name = path.name
+    columns, _ = read_rows(text[:HEADING_BYTES].partition("\n")[0], str(path))
     chosen = [choose_description(options.layout)] if options.layout else list(known_descriptions().values())
     for description in chosen:
         if table := _fitting(description, name, columns):

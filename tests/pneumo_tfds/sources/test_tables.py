@@ -391,3 +391,13 @@ def test_a_table_without_labels_in_a_folder_of_classes_is_pointed_out(tmp_path):
     assert any(text.startswith(says) for text in understood(tmp_path / "a", content).survey.warnings)
     content["about.csv"] = csv_of("filename,age,age", "NORMAL/0.png,3,3")
     assert not any("about.csv" in text for text in understood(tmp_path / "b", content).survey.warnings)
+
+
+def test_views_that_are_not_known_are_used_with_a_warning(tmp_path):
+    views = ["PA", "AP", "V3", "V3", "L"]
+    rows = table("path,label,view", lambda name, i: f"{name}.png,{i % 2},{views[i % 5]}")
+    source = understood(tmp_path, rows, "t.csv")
+    assert len(source.images) == 8
+    assert [text for text in source.survey.warnings if "view" in text] == [
+        "the column view says of 4 rows: view V3 is not known; they are used"
+    ]
