@@ -161,20 +161,24 @@ def _warn_of_views(rows: Sequence[tuple[int, Row]], chosen: Mapping[str, str], n
 def _ask_about_other_labels(
     rows: Sequence[tuple[int, Row]], chosen: Mapping[str, str], classes: ClassWords, notes: SurveyNotes
 ) -> None:
-    """Ask if another column holds nothing but classes and contradicts the label."""
+    """Ask if another column is named like a label, or holds nothing but names of classes, and contradicts the label."""
     unmarked = replace(classes, met=set())
     label = chosen["label"]
     others = [column for column in rows[0][1] if column not in chosen.values()] if rows else []
     for column in others:
-        cells = [(row[column], row[label]) for _, row in rows if row[column]]
-        if all(_WHOLE.fullmatch(cell) for cell, _ in cells) and not usual_names("label", [column]):
+        pairs = Counter((row[column], row[label]) for _, row in rows if row[column])
+        named = bool(usual_names("label", [column]))
+        if not named and not all(_meaning(cell, unmarked) and not _WHOLE.fullmatch(cell) for cell, _ in pairs):
             continue
-        pairs = [(_meaning(cell, unmarked), _meaning(own, unmarked)) for cell, own in cells]
-        differing = sum(one != other for one, other in pairs)
-        if differing and all(one for one, _ in pairs):
+        differing = sum(
+            count
+            for (cell, own), count in pairs.items()
+            if _meaning(cell, unmarked) not in ("", _meaning(own, unmarked))
+        )
+        if differing:
             notes.ask(
                 f"the columns {column} and {label} could both be the label and contradict each other in {differing:,} "
-                f"of {counted(len(pairs), 'row')}; --yes reads {label}; remove the other"
+                f"of {counted(len(rows), 'row')}; --yes reads {label}; remove the other"
             )
 
 

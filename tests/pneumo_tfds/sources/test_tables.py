@@ -258,7 +258,7 @@ def test_labels_that_contradict_the_folders_are_asked_about(tmp_path):
         ("reader2", lambda i: ["Normal", "PNEUMONIA"][i < 2], 5),
         ("diagnosis", lambda i: i % 2, 0),
         ("fever", lambda i: 1 - i % 2, 0),
-        ("finding", lambda i: ["normal", "effusion"][i % 3 > 0], 0),
+        ("finding", lambda i: ["normal", "effusion"][i % 3 > 0], 2),
     ],
 )
 def test_two_labels_that_contradict_each_other_are_asked_about(tmp_path, column, cell, asked):
