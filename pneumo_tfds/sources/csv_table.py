@@ -7,17 +7,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pneumo_tfds.decode.dicom_header import HeaderFacts, unfit
+from pneumo_tfds.decode.dicom_header import HeaderFacts, remarks, unfit
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import Row, read_rows
 from pneumo_tfds.sources.inventory import LABELS, SUBTYPES
-from pneumo_tfds.sources.listing import File, Labelled, is_printable
+from pneumo_tfds.sources.listing import FileIndex, Labelled, is_printable
 from pneumo_tfds.sources.patients import normal_identifier
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, choose_columns, has_split, tell_columns, usual_names
 from pneumo_tfds.sources.table_folders import ask_about_label_folders, take_folder_splits
+from pneumo_tfds.sources.table_paths import Find, find_all
 from pneumo_tfds.sources.words import set_of, split_of, words_of
 
 _BINARY = {"0": LABELS[0], "1": LABELS[1]}
@@ -45,7 +46,7 @@ class Table:
 
 
 def read_table(
-    text: str, where: str, find: Callable[[str], File | None], classes: ClassWords, notes: SurveyNotes
+    text: str, where: str, find: Find, everywhere: Callable[[], FileIndex], classes: ClassWords, notes: SurveyNotes
 ) -> Table:
     """Read a table whose columns have usual names.
 
@@ -53,6 +54,7 @@ def read_table(
         text: the CSV.
         where: its path, for messages.
         find: returns the file of a path in it, or None if there is none.
+        everywhere: returns the files in all folders below the table; called if one is not found.
         classes: the words for the classes; `0` and `1` are understood too, unless words are given that are digits.
         notes: what is left out or doubtful is added here.
 
@@ -63,6 +65,7 @@ def read_table(
     columns, rows = read_rows(text, where)
     chosen = choose_columns(columns, where)
     tell_columns(columns, rows, chosen, notes)
+    find = find_all([row[chosen["path"]] for _, row in rows], find, everywhere, notes)
     found: dict[str, Labelled] = {}
     for line, row in rows:
         try:
@@ -78,6 +81,7 @@ def read_table(
         except InputError as error:
             raise InputError(f"{where}, line {line}: {error}") from error
     _ask_about_empty(found, chosen, where, notes)
+    _warn_of_views(rows, chosen, notes)
     _ask_about_other_labels(rows, chosen, classes, notes)
     images = sorted(found.values(), key=lambda one: one.file.name)
     ask_about_label_folders(images, chosen["label"], classes, notes)
@@ -91,7 +95,7 @@ class UnknownLabel(InputError):
 
 
 def _read_row(
-    row: Row, chosen: dict[str, str], find: Callable[[str], File | None], classes: ClassWords, notes: SurveyNotes
+    row: Row, chosen: dict[str, str], find: Find, classes: ClassWords, notes: SurveyNotes
 ) -> Labelled | None:  # fmt: skip
     cells = {role: row.get(column, "") for role, column in chosen.items()}
     name = cells["path"]
@@ -146,23 +150,35 @@ def _unfit(cells: Row) -> str:
     return unfit(HeaderFacts(view=view, modality=modality, body_part=cells.get("body_part", "")))
 
 
+def _warn_of_views(rows: Sequence[tuple[int, Row]], chosen: Mapping[str, str], notes: SurveyNotes) -> None:
+    """Warn of views that are neither known to be frontal nor left out."""
+    views = [row[chosen["view"]] for _, row in rows] if "view" in chosen else []
+    known = (view for view in views if view.lower() not in _SIDE_VIEWS)
+    for text, count in Counter(text for view in known for text in remarks(HeaderFacts(view=view))).most_common(5):
+        notes.warn(f"the column {chosen['view']} says of {counted(count, 'row')}: {text}; they are used")
+
+
 def _ask_about_other_labels(
     rows: Sequence[tuple[int, Row]], chosen: Mapping[str, str], classes: ClassWords, notes: SurveyNotes
 ) -> None:
-    """Ask if another column holds nothing but classes and contradicts the label."""
+    """Ask if another column is named like a label, or holds nothing but names of classes, and contradicts the label."""
     unmarked = replace(classes, met=set())
     label = chosen["label"]
     others = [column for column in rows[0][1] if column not in chosen.values()] if rows else []
     for column in others:
-        cells = [(row[column], row[label]) for _, row in rows if row[column]]
-        if all(_WHOLE.fullmatch(cell) for cell, _ in cells) and not usual_names("label", [column]):
+        pairs = Counter((row[column], row[label]) for _, row in rows if row[column])
+        named = bool(usual_names("label", [column]))
+        if not named and not all(_meaning(cell, unmarked) and not _WHOLE.fullmatch(cell) for cell, _ in pairs):
             continue
-        pairs = [(_meaning(cell, unmarked), _meaning(own, unmarked)) for cell, own in cells]
-        differing = sum(one != other for one, other in pairs)
-        if differing and all(one for one, _ in pairs):
+        differing = sum(
+            count
+            for (cell, own), count in pairs.items()
+            if _meaning(cell, unmarked) not in ("", _meaning(own, unmarked))
+        )
+        if differing:
             notes.ask(
                 f"the columns {column} and {label} could both be the label and contradict each other in {differing:,} "
-                f"of {counted(len(pairs), 'row')}; --yes reads {label}; remove the other"
+                f"of {counted(len(rows), 'row')}; --yes reads {label}; remove the other"
             )
 
 

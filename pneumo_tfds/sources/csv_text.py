@@ -2,49 +2,96 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import posixpath
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.listing import IMAGE_SUFFIXES
 
 Row = Mapping[str, str]
 
+SEPARATORS = ",;\t|"
+
+WORKBOOK_SUFFIXES = (".xlsx", ".xlsm", ".xls", ".ods")
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+
 
 def read_rows(text: str, where: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Return the columns of a table, and line number and cells of each row. Commas, semicolons or tabs separate.
+    """Return the columns of a table, and line number and cells of each row; empty rows are skipped.
+
+    Commas, semicolons, tabs or `|` separate, whichever the first line has most of.
 
     Raises:
-        InputError: the text is no table.
+        InputError: the text is no table, its first line does not name columns, or a row has more cells than columns.
     """
     lines = text.splitlines(keepends=True)
     skipped = 1 if lines and re.fullmatch(r"sep=.\s*", lines[0]) else 0  # written by Excel
+    while lines[skipped:] and not lines[skipped].strip(f"{SEPARATORS} \r\n"):
+        skipped += 1
     first = lines[skipped] if lines[skipped:] else ""
-    separator = max(",;\t", key=first.count)
-    reader = csv.DictReader(lines[skipped:], delimiter=separator)
+    separator = max(SEPARATORS, key=first.count)
+    reader = csv.DictReader(lines[skipped:], delimiter=separator, restval="")
+    rows: list[tuple[int, dict[str, str]]] = []
     try:
         columns = [column.strip() for column in reader.fieldnames or ()]
+        _check_header(columns, where)
         reader.fieldnames = columns
-        rows = [
-            (reader.line_num + skipped, {column: (cell or "").strip() for column, cell in row.items() if column})
-            for row in reader
-        ]
+        for row in reader:
+            line = reader.line_num + skipped
+            _check_length(row.pop(None, ()), columns, f"{where}, line {line}")  # type: ignore[call-overload]
+            cells = {column: cell.strip() for column, cell in row.items()}
+            if any(cells.values()):
+                rows.append((line, {column: cell for column, cell in cells.items() if column}))
     except csv.Error as error:
         line = reader.line_num + skipped + 1
         raise InputError(f"{where}, line {line}: cannot be read as a CSV; check the quotes there") from error
-    if repeated := [column for column, count in Counter(columns).items() if column and count > 1]:
-        raise InputError(f"{where}: has the column {repeated[0]!r} twice; keep one")
     return columns, rows
 
 
-def decode_text(data: bytes, where: str) -> str:
-    """Return the bytes of a table as text.
+def _check_header(columns: Sequence[str], where: str) -> None:
+    for column in columns:
+        if posixpath.splitext(column)[1].lower() in IMAGE_SUFFIXES:
+            raise InputError(
+                f"{where}: its first line is no header but holds {column!r}; write a line with the names of the "
+                "columns above it, such as path,label"
+            )
+    if repeated := [column for column, count in Counter(columns).items() if column and count > 1]:
+        raise InputError(f"{where}: has the column {repeated[0]!r} twice; keep one")
+
+
+def _check_length(more: Sequence[str], columns: Sequence[str], where: str) -> None:
+    """Raise InputError if a row has cells behind its last column."""
+    if any(cell.strip() for cell in more):
+        raise InputError(
+            f"{where}: has {counted(len(columns) + len(more), 'cell')}, but the first line names "
+            f"{counted(len(columns), 'column')}; if a title is above the header remove it, or quote the cell that "
+            "holds a separator"
+        )
+
+
+def decode_text(data: bytes, where: str, *, errors: str = "strict") -> str:
+    """Return the bytes of a table as text: UTF-8, or UTF-16 with its byte order mark. `errors` is as of `bytes.decode`.
 
     Raises:
-        InputError: it is not UTF-8.
+        InputError: it is something else.
     """
+    if data.startswith(_WORKBOOKS):
+        raise workbook(where)
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        return data.decode("utf-8-sig")
+        return data.decode(encoding, errors)
     except UnicodeDecodeError as error:
-        raise InputError(f"{where}: cannot be read as a UTF-8 CSV; save it as UTF-8") from error
+        line = data[: error.start].count(b"\n") + 1
+        raise InputError(
+            f"{where}, line {line}: has a character that is not in UTF-8; save it as UTF-8, which Excel calls CSV UTF-8"
+        ) from error
+
+
+def workbook(where: str) -> InputError:
+    """Return the error for a workbook in place of a CSV."""
+    return InputError(f"{where}: is a workbook of Excel or the like; save its sheet as CSV (UTF-8) and pass that")

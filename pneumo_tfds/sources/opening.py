@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.csv_text import WORKBOOK_SUFFIXES, workbook
 from pneumo_tfds.sources.inventory import LABELS, Source
 from pneumo_tfds.sources.listing import walk
 from pneumo_tfds.sources.reading import FolderReader
@@ -45,6 +46,8 @@ def understand(path: str | os.PathLike[str], options: SourceOptions | None = Non
         return understand_files(path, "folder", FolderReader(path), list(walk(path)), options)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; pass the folder or zip with the NORMAL and PNEUMONIA images")
+    if path.suffix.lower() in WORKBOOK_SUFFIXES:
+        raise workbook(str(path))
     if path.suffix.lower() in TABLE_SUFFIXES:
         return understand_table(path, options)
     if path.suffix.lower() == ".zip" or _has_zip_signature(path):

@@ -61,6 +61,12 @@ def usual_names(role: str, columns: Sequence[str]) -> list[str]:
     return [column for column in columns if "".join(words_of(column)) in known]
 
 
+def lists_people(columns: Sequence[str]) -> bool:
+    """Return whether a table with these columns tells patients or splits of images, but no labels."""
+    roles = roles_of(columns)
+    return bool(roles["path"] and not roles["label"] and (roles["patient"] or roles["split"]))
+
+
 def lists_images(columns: Sequence[str]) -> bool:
     """Return whether a table with these columns lists images with labels."""
     roles = roles_of(columns)
@@ -75,10 +81,13 @@ def choose_columns(columns: Sequence[str], where: str) -> dict[str, str]:
     """
     roles = roles_of(columns)
     for role in ("path", "label"):
+        remedy = f"rename the column that holds the {role}"
+        if columns and not columns[-1]:
+            remedy = f"if line 1 is a title and no header, remove it; else {remedy}"
         if not roles[role]:
             raise InputError(
                 f"{where}: needs a first line with the columns path,label[,patient][,split]; found "
-                f"{', '.join(columns[:20]) or 'nothing'}; rename the column that holds the {role}"
+                f"{', '.join(filter(None, columns[:20])) or 'nothing'}; {remedy}"
             )
     for role, found in roles.items():
         if len(found) > 1:

@@ -6,7 +6,9 @@ import fnmatch
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pneumo_tfds.program.errors import InputError
@@ -38,10 +40,10 @@ from pneumo_tfds.sources.patients import (
     unknown,
     warn_of_unknown,
 )
-from pneumo_tfds.sources.reading import FolderReader
+from pneumo_tfds.sources.reading import FolderReader, ReadError
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
-from pneumo_tfds.sources.table_columns import lists_images
+from pneumo_tfds.sources.table_columns import lists_images, lists_people
 
 TABLE_SUFFIXES = (".csv", ".tsv")
 
@@ -79,11 +81,19 @@ def understand_files(
             rule = patient_column(description)
             return _finish(source, reader, labelled, rule, description, classes, options, notes)
         labelled = read_folders(images, classes, lambda one, other: _same(one, other, reader), notes)
-        tables = [file for file, columns in _heads(files, reader) if lists_images(columns)]
+        heads = _heads(files, reader)
+        tables = [file for file, columns in heads if lists_images(columns)]
         if not labelled:
             raise InputError(explain_no_classes(images, classes, _tell(tables[0], path, kind) if tables else ""))
         for table in tables:
             notes.warn(f"{_tell(table, path, kind)}; it is not read now")
+        for table, columns in heads:
+            if lists_people(columns):
+                notes.warn(
+                    f"{table.name} tells patients or splits of images (its columns are {', '.join(columns[:8])}) and "
+                    "is not read, as it has no labels; to use it, pass a CSV of path,label,patient,split as --source",
+                    about_patients=True,
+                )
         return _finish(source, reader, labelled, "", description, classes, options, notes)
     except InputError as error:
         raise type(error)(f"{path}: {error}") from error
@@ -101,7 +111,7 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
     text = decode_text(reader.read_name(path.name), str(path))
     source = Source(str(path), "csv", (), reader)
     notes = SurveyNotes()
-    if described := _described(path.name, text, options):
+    if described := _described(path, text, options):
         description, table = described
         classes, index = _classes(description, options), FileIndex(walk(path.parent))
         uncertain = options.uncertain or description.uncertain
@@ -109,7 +119,8 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
         rule, has_split = patient_column(description), True
     else:
         description, classes = TABLE, _classes(TABLE, options)
-        found = csv_table.read_table(text, str(path), file_on_disk(path.parent), classes, notes)
+        find, everywhere = file_on_disk(path.parent), partial(_below, path.parent)
+        found = csv_table.read_table(text, str(path), find, everywhere, classes, notes)
         labelled, rule, has_split = list(found.images), f"column {found.patient}", found.has_split
     if not labelled and notes.left_out:
         reasons = ", ".join(f"{len(names):,} {reason}" for reason, names in notes.left_out.items())
@@ -120,6 +131,13 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
         return _finish(source, reader, labelled, rule, description, classes, options, notes, has_split=has_split)
     except InputError as error:
         raise type(error)(f"{path}: {error}") from error
+
+
+def _below(folder: Path) -> FileIndex:
+    """Return the files below a folder; none if one of its folders cannot be listed, as this is no more than a help."""
+    with suppress(ReadError):
+        return FileIndex(walk(folder))
+    return FileIndex(())
 
 
 def _description(
@@ -146,9 +164,10 @@ def _fitting(description: Description, name: str, columns: Sequence[str]) -> Tab
     return next((table for table in tables if described_table.fits(table, columns)), None)
 
 
-def _described(name: str, text: str, options: SourceOptions) -> tuple[Description, TableDescription] | None:
+def _described(path: Path, text: str, options: SourceOptions) -> tuple[Description, TableDescription] | None:
     """Return the description of a table by its name and columns; None for a table of the user's own."""
-    columns, _ = read_rows(text[:HEADING_BYTES].partition("\n")[0], name)
+    name = path.name
+    columns, _ = read_rows(text[:HEADING_BYTES].partition("\n")[0], str(path))
     chosen = [choose_description(options.layout)] if options.layout else list(known_descriptions().values())
     for description in chosen:
         if table := _fitting(description, name, columns):
@@ -174,8 +193,9 @@ def _heads(files: Sequence[File], reader: NamedReader) -> list[tuple[File, list[
     tables = [file for file in files if file.name.lower().endswith(TABLE_SUFFIXES)][:MAX_TABLES]
     heads = []
     for file in tables:
-        first = reader.read_name(file.name, HEADING_BYTES).decode("utf-8-sig", errors="replace").partition("\n")[0]
-        heads.append((file, read_rows(first, file.name)[0]))
+        with suppress(InputError):  # a file of another kind, which is no part of the source
+            first = decode_text(reader.read_name(file.name, HEADING_BYTES), file.name, errors="replace")
+            heads.append((file, read_rows(first.partition("\n")[0], file.name)[0]))
     return heads
 
 

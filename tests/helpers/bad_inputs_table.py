@@ -243,8 +243,8 @@ CASES = (
         _table("path,label,split\na.jpeg,NORMAL,exam\n")),
     Bad("csv-subtype", f"{BUILD} table.csv", "a subtype that is unknown", "unknown subtype 'fungus'",
         _table("path,label,subtype\na.jpeg,PNEUMONIA,fungus\n")),
-    Bad("csv-encoding", f"{BUILD} table.csv", "a CSV in UTF-16", "cannot be read as a UTF-8 CSV",
-        _table("path,label\na.jpeg,NORMAL\n".encode("utf-16"))),
+    Bad("csv-encoding", f"{BUILD} table.csv", "a CSV in Latin-1", "has a character that is not in UTF-8",
+        _table("path,label\nä.jpeg,NORMAL\n".encode("latin-1"))),
     # Where a dataset goes.
     Bad("config-unknown", "pneumo_tfds build --config gray_big --data-dir data --source xrays", "no such config",
         "use gray_SIZE or phantom_SIZE", _taking("xrays")),

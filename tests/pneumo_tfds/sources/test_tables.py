@@ -147,7 +147,7 @@ def test_labels_are_mapped_by_flags(tmp_path):
 )
 def test_columns_that_are_not_clear_are_refused(tmp_path, head, says):
     with pytest.raises(InputError, match=says):
-        understood(tmp_path, {"t.csv": csv_of(head, "a.png,0,1,1"), "a.png": None}, "t.csv")
+        understood(tmp_path, {"t.csv": csv_of(head, "a.png,0"), "a.png": None}, "t.csv")
 
 
 def test_views_of_the_side_are_left_out(tmp_path):
@@ -186,8 +186,14 @@ def test_a_table_with_the_name_of_a_known_one_and_other_columns_is_the_users(tmp
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (b"path,label\n\xe4.png,0\n", "cannot be read as a UTF-8 CSV; save it as UTF-8"),
+        (b"path,label\n\xe4.png,0\n", "line 2: has a character that is not in UTF-8; save it as UTF-8, which Excel"),
         ("path,label\n" + "x" * 200_000 + ",0\n", "line 2: cannot be read as a CSV; check the quotes there"),
+        (b"PK\x03\x04rest", "is a workbook of Excel or the like; save its sheet as CSV"),
+        ("a.png,0\nb.png,1\n", "first line is no header but holds 'a.png'; write a line with the names"),
+        ("a.png,1,1\nb.png,0,1\n", "first line is no header but holds 'a.png'"),
+        ("Report of 2024\npath,label\na.png,0\n", "line 2: has 2 cells, but the first line names 1 column; if a title"),
+        ("Report;;\npath;label;x\na.png;0;1\n", "found Report; if line 1 is a title and no header, remove it"),
+        ("path,label,patient\na.png,0,7,5\n", "line 2: has 4 cells, but the first line names 3 columns"),
     ],
 )
 def test_a_table_that_is_none_is_refused_in_our_words(tmp_path, text, says):
@@ -252,7 +258,7 @@ def test_labels_that_contradict_the_folders_are_asked_about(tmp_path):
         ("reader2", lambda i: ["Normal", "PNEUMONIA"][i < 2], 5),
         ("diagnosis", lambda i: i % 2, 0),
         ("fever", lambda i: 1 - i % 2, 0),
-        ("finding", lambda i: ["normal", "effusion"][i % 3 > 0], 0),
+        ("finding", lambda i: ["normal", "effusion"][i % 3 > 0], 2),
     ],
 )
 def test_two_labels_that_contradict_each_other_are_asked_about(tmp_path, column, cell, asked):
@@ -332,3 +338,66 @@ def test_a_table_of_which_every_row_is_left_out_says_why(tmp_path):
     rows = table("path,label,modality", lambda name, i: f"{name}.png,{i % 2},CT")
     with pytest.raises(InputError, match=r"all images of its rows are left out \(10 modality CT is not radiography\)"):
         understood(tmp_path, rows, "t.csv")
+
+
+def test_a_workbook_is_named_as_such(tmp_path):
+    with pytest.raises(InputError, match=r"labels\.xlsx: is a workbook of Excel or the like; save its sheet as CSV"):
+        understood(tmp_path, {"labels.xlsx": b"PK\x03\x04rest"}, "labels.xlsx")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_encodings_separators_and_empty_rows_of_excel(tmp_path, encoding, separator):
+    rows = table("path,label,patient", lambda name, i: f"{name}.png,{i % 2},Jürgen {i // 2}")
+    text = f"\n{rows['t.csv']}\n,,\n,,\n".replace(",", separator)
+    source = understood(tmp_path, rows | {"t.csv": text.encode(encoding)}, "t.csv")
+    assert list(map(len, patients(source))) == [2] * 5
+    assert {image.patient for image in source.images} >= {"jürgen 0"}
+
+
+def test_names_that_are_each_there_once_below_the_table(tmp_path):
+    content = table("path,label", lambda name, i: f"{name}.png,{i % 2}")
+    content = {name if name == "t.csv" else f"scans/{name}": data for name, data in content.items()}
+    source = understood(tmp_path, content, "t.csv")
+    assert labels(source) == EVEN
+    assert source.survey.notes[1] == (
+        "10 paths of the table lead to no file, but each is there once below its folder, the first as scans/a.png; "
+        "these are used"
+    )
+    assert source.reader.read(source.images[0]) == (tmp_path / "scans/a.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("b.png", "there is no file 'b.png' beside the table, but [xy]/b.png and [xy]/b.png; write the folder into"),
+        ("C.PNG", "there is no file 'C.PNG', but x/c.png; correct folder, suffix or letter case in the table"),
+        ("c", "there is no file 'c', but x/c.png; correct folder, suffix"),
+        ("x/c.jpeg", "there is no file 'x/c.jpeg', but x/c.png; correct folder, suffix"),
+        ("D:\\old\\c.png", "but x/c.png; correct folder"),
+        ("d.png", "there is no file 'd.png'; correct the path, which is relative to the table"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_explained(tmp_path, path, says):
+    content = {"t.csv": csv_of("path,label", "a.png,0", f"{path},1"), **dict.fromkeys(["a.png", "x/b.png", "y/b.png"])}
+    with pytest.raises(InputError, match=f"line 3: .*{says}"):
+        understood(tmp_path, content | {"x/c.png": None}, "t.csv")
+
+
+def test_a_table_without_labels_in_a_folder_of_classes_is_pointed_out(tmp_path):
+    names = files("{}/{}.png", ["NORMAL", "PNEUMONIA"], range(2))
+    content = {**dict.fromkeys(names), "about.csv": csv_of("filename,patient_id,age", "NORMAL/0.png,7,3")}
+    says = "about.csv tells patients or splits of images (its columns are filename, patient_id, age) and is not read"
+    assert any(text.startswith(says) for text in understood(tmp_path / "a", content).survey.warnings)
+    content["about.csv"] = csv_of("filename,age,age", "NORMAL/0.png,3,3")
+    assert not any("about.csv" in text for text in understood(tmp_path / "b", content).survey.warnings)
+
+
+def test_views_that_are_not_known_are_used_with_a_warning(tmp_path):
+    views = ["PA", "AP", "V3", "V3", "L"]
+    rows = table("path,label,view", lambda name, i: f"{name}.png,{i % 2},{views[i % 5]}")
+    source = understood(tmp_path, rows, "t.csv")
+    assert len(source.images) == 8
+    assert [text for text in source.survey.warnings if "view" in text] == [
+        "the column view says of 4 rows: view V3 is not known; they are used"
+    ]
