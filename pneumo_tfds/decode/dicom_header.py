@@ -32,7 +32,7 @@ _TAGS = {
     0x00080008: "ImageType", 0x00080018: "SOPInstanceUID", 0x00080060: "Modality", 0x00080068: "PresentationIntentType",
     0x00082112: "SourceImageSequence", 0x00100020: "PatientID", 0x00101010: "PatientAge",
     0x00180015: "BodyPartExamined", 0x00185101: "ViewPosition", 0x0020000D: "StudyInstanceUID",
-    0x00280008: "NumberOfFrames",
+    0x00280008: "NumberOfFrames", 0x0008103E: "SeriesDescription", 0x00200020: "PatientOrientation",
 }  # fmt: skip
 _UNITS = {"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}
 """How many of them make a year."""
@@ -59,6 +59,10 @@ class HeaderFacts:
     """ReferencedSOPInstanceUID of each source image, if this image was derived from others."""
     frames: int = 1
     presentation_intent: str = ""
+    series: str = ""
+    """SeriesDescription, such as `CHEST LATERAL`."""
+    orientation: tuple[str, ...] = ()
+    """PatientOrientation: where the rows and the columns lead, such as `("L", "F")`, to the left and to the feet."""
     complete: bool = True
     """False if the bytes ended inside the header: read the whole file and ask again."""
 
@@ -91,6 +95,8 @@ def read_facts(data: bytes, name: str = "image") -> HeaderFacts:
             view=_text(dataset, "ViewPosition"),
             age=_years(_text(dataset, "PatientAge")),
             image_type=_words(dataset.get("ImageType")),
+            series=_text(dataset, "SeriesDescription"),
+            orientation=_words(dataset.get("PatientOrientation")),
             study=_text(dataset, "StudyInstanceUID"),
             instance=_text(dataset, "SOPInstanceUID"),
             sources=tuple(_text(item, "ReferencedSOPInstanceUID") for item in dataset.get("SourceImageSequence") or ()),
@@ -106,13 +112,25 @@ def unfit(facts: HeaderFacts) -> str:
         return f"modality {facts.modality} is not radiography"
     if facts.body_part and not _is_chest(facts.body_part.upper()):
         return f"body part {facts.body_part} is not the chest"
-    if any(word in _SIDEWAYS or word.startswith(_SIDEWAYS_WORDS) for word in _view_words(facts)):
+    if _is_sideways(facts.view):
         return f"view {facts.view} is not frontal"
+    if not facts.view and _is_sideways(facts.series) and not _is_frontal(facts.series):
+        return f"series {facts.series} is not frontal"
+    if not facts.view and facts.orientation[:1] and facts.orientation[0][:1] in ("A", "P"):
+        return "its rows lead to the patient's front or back, as in a lateral view"
     if facts.image_type[:2] == ("DERIVED", "SECONDARY"):
         return "a copy derived from another image (DERIVED, SECONDARY)"
     if facts.frames > 1:
         return f"{facts.frames:,} frames are not one radiograph"
     return ""
+
+
+def _is_sideways(text: str) -> bool:
+    return any(word in _SIDEWAYS or word.startswith(_SIDEWAYS_WORDS) for word in _view_words(text))
+
+
+def _is_frontal(text: str) -> bool:
+    return not set(_FRONTAL).isdisjoint(_view_words(text))
 
 
 def _is_chest(body_part: str) -> bool:
@@ -130,14 +148,16 @@ def remarks(facts: HeaderFacts) -> tuple[str, ...]:
         found.append("derived from another image (DERIVED, PRIMARY)")
     if facts.presentation_intent.upper() == "FOR PROCESSING":
         found.append("raw image, meant for processing and not for presentation (FOR PROCESSING)")
-    words = _view_words(facts)
+    words = _view_words(facts.view)
+    if not facts.view and _is_sideways(facts.series) and _is_frontal(facts.series):
+        found.append(f"series {facts.series} names a frontal and another view")
     if words and not unfit(HeaderFacts(view=facts.view)) and not any(word in _FRONTAL + _POSITIONS for word in words):
         found.append(f"view {facts.view} is not known")
     return tuple(found)
 
 
-def _view_words(facts: HeaderFacts) -> list[str]:
-    return re.findall("[A-Z]+", facts.view.upper())
+def _view_words(text: str) -> list[str]:
+    return re.findall("[A-Z]+", text.upper())
 
 
 def _text(dataset: Any, keyword: str) -> str:

@@ -67,10 +67,12 @@ def require_decisions(source: Source, options: SourceOptions) -> None:
 def require_both_classes(source: Source) -> None:
     """Raise InputError if a class has no image."""
     counts = Counter(image.label for image in source.images)
+    groups = source.survey.left_out[:3]
+    left_out = "".join(f"; {counted(group.files, 'file')} left out: {group.reason}" for group in groups)
+    if not counts:
+        raise InputError(f"{source.where}: no image is left{left_out}")
     for label, other in (LABELS, LABELS[::-1]):
         if not counts[label]:
-            groups = source.survey.left_out[:3]
-            left_out = "".join(f"; {counted(group.files, 'file')} left out: {group.reason}" for group in groups)
             flag = "--negative" if label == LABELS[0] else "--positive"
             raise InputError(
                 f"{source.where}: {counted(counts[other], f'{other} image')} but no {label} images{left_out}; add a "

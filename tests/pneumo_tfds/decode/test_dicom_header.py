@@ -22,11 +22,13 @@ def test_facts_are_read_from_the_beginning_of_a_file():
     data = dicom(
         PIXELS, PatientID=" Anna ", Modality="DX", BodyPartExamined="CHEST", ViewPosition="AP", PatientAge="006M",
         ImageType=["DERIVED", "PRIMARY", ""], StudyInstanceUID="1.2.3.4", SourceImageSequence=[source],
-        NumberOfFrames=1, PresentationIntentType="FOR PRESENTATION",
+        NumberOfFrames=1, PresentationIntentType="FOR PRESENTATION", SeriesDescription="Thorax ap",
+        PatientOrientation=["L", "F"],
     )  # fmt: skip
     expected = HeaderFacts(
         patient="Anna", modality="DX", body_part="CHEST", view="AP", age=0.5, image_type=("DERIVED", "PRIMARY", ""),
         study="1.2.3.4", instance="1.2.3", sources=("1.2.9",), frames=1, presentation_intent="FOR PRESENTATION",
+        series="Thorax ap", orientation=("L", "F"),
     )  # fmt: skip
     assert read_facts(data) == expected
     assert read_facts(data[: len(data) - PIXELS.nbytes + 10]) == expected
@@ -76,6 +78,8 @@ FIT = [
     {"body_part": "PEITO"}, {"body_part": "CHST"}, {"body_part": "TX"}, {"body_part": "THX_AP"},
     {"view": "PA"}, {"view": "AP"}, {"view": "AP SUPINE"},
     {"view": "AP_ERECT"}, {"view": "STRANGE"}, {"image_type": ("ORIGINAL", "PRIMARY")},
+    {"series": "CHEST PA"}, {"series": "Chest PA + LAT"}, {"view": "PA", "series": "LATERAL"},
+    {"orientation": ("L", "F")}, {"view": "AP", "orientation": ("A", "F")},
     {"image_type": ("DERIVED", "PRIMARY")}, {"age": 80.0}, {"presentation_intent": "FOR PROCESSING"},
 ]  # fmt: skip
 
@@ -97,6 +101,8 @@ def test_fit(facts):
             ({"view": view}, f"view {view} is not frontal")
             for view in ("LL", "RL", "LATERAL", "LAT", "LLD", "RLD", "LLO", "RAO", "OBLIQUE", "AP LLD", "DECUBITUS")
         ),
+        ({"series": "CHEST LATERAL"}, "series CHEST LATERAL is not frontal"),
+        ({"orientation": ("P", "F")}, "its rows lead to the patient's front or back, as in a lateral view"),
         ({"image_type": ("DERIVED", "SECONDARY")}, "a copy derived from another image (DERIVED, SECONDARY)"),
         ({"frames": 12}, "12 frames are not one radiograph"),
     ],

@@ -13,6 +13,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources import header_facts
 from pneumo_tfds.sources.header_facts import read_headers
 from pneumo_tfds.sources.listing import walk
+from pneumo_tfds.sources.opening import require_both_classes
 from pneumo_tfds.sources.reading import FolderReader
 from pneumo_tfds.sources.survey import SurveyNotes
 
@@ -133,3 +134,9 @@ def test_a_class_that_loses_much_by_the_body_part_is_warned_of(tmp_path):
     (text,) = source.survey.warnings
     assert text.startswith("2 of 6 NORMAL images are left out for the body part in their header: MANO (2 images)")
     assert "correct BodyPartExamined" in text
+
+
+def test_where_headers_leave_nothing_the_reason_is_given(tmp_path):
+    source = understood(tmp_path, {name: header(name, Modality="CT") for name in list(GOOD)[2:6]})
+    with pytest.raises(InputError, match="no image is left; 4 files left out: by its DICOM header: modality CT"):
+        require_both_classes(source)
