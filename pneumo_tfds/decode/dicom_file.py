@@ -6,6 +6,7 @@ import functools
 import io
 import logging
 import struct
+import sys
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -44,11 +45,20 @@ def read_dataset(data: bytes, name: str) -> Dataset:
 
 
 def import_pydicom(name: str) -> None:
-    """Import pydicom and turn off its warnings about odd values: those that matter here are errors."""
+    """Import pydicom and turn off its warnings about odd values: those that matter here are errors.
+
+    It imports GDCM, which takes any folder named `dl` in the current one for a module of Python 2; so that is hidden.
+    """
+    hide = "dl" not in sys.modules
     try:
+        if hide:
+            sys.modules["dl"] = None  # type: ignore[assignment]
         import pydicom  # noqa: F401
     except ModuleNotFoundError as error:
         raise DecodeError(f"{name}: DICOM needs pydicom, which is not installed; {INSTALL}") from error
+    finally:
+        if hide:
+            sys.modules.pop("dl", None)
     _quiet_pydicom()
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import os
 import struct
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -176,3 +179,15 @@ def test_no_message_is_that_of_python(stored):
             decode_full(dicom(stored, **{keyword: None}), "scan.dcm")
     for keyword in ("SamplesPerPixel", "PixelRepresentation", "PhotometricInterpretation", "BitsStored", "HighBit"):
         np.testing.assert_array_equal(decode_full(dicom(stored, **{keyword: None})), decode_full(dicom(stored)))
+
+
+def test_a_folder_named_like_a_module_that_gdcm_asks_for_does_no_harm(tmp_path):
+    (tmp_path / "dl").mkdir()
+    (tmp_path / "x.dcm").write_bytes(dicom(np.arange(72 * 96, dtype=np.uint16).reshape(72, 96), PatientID="Anna"))
+    code = "from pneumo_tfds.decode.dicom_header import read_facts; print(read_facts(open('x.dcm', 'rb').read()))"
+    path = f"{tmp_path}{os.pathsep}{Path(__file__).parents[3]}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert "Anna" in done.stdout, done.stderr
