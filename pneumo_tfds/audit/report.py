@@ -16,7 +16,7 @@ from pneumo_tfds.audit.image_facts import MEASURES, ImageFacts
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.inspection import short_form
 from pneumo_tfds.sources.inventory import Image, Source, manifest
-from pneumo_tfds.sources.patients import TEST_PATIENT, UNKNOWN_PATIENT
+from pneumo_tfds.sources.patients import TEST_PATIENT, is_unknown
 from pneumo_tfds.splits.assignment import Assignment
 from pneumo_tfds.splits.near_duplicates import COVERED, NOT_COVERED
 
@@ -130,7 +130,7 @@ def _patients(findings: Findings) -> dict[str, Any]:
         ),
         "numbers_under_bacteria_and_virus": len(patients["bacteria"] & patients["virus"]),
         "numbers_in_test_and_in_training": len(testing & training),
-        "names_that_tell_no_patient": sum(UNKNOWN_PATIENT in image.patient for image in images),
+        "names_that_tell_no_patient": sum(is_unknown(image.patient) for image in images),
         "with_images_of_both_labels": len(patients["NORMAL"] & patients["PNEUMONIA"]),
     }
 

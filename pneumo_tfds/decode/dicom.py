@@ -8,7 +8,6 @@ value alone, so they are computed once for each value that can occur.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -17,7 +16,6 @@ import numpy.typing as npt
 
 from pneumo_tfds.decode.dicom_file import number_of, read_dataset, standing_for
 from pneumo_tfds.decode.dicom_grey_scale import modality_values, shown_values
-from pneumo_tfds.decode.dicom_header import read_facts
 from pneumo_tfds.decode.dicom_pixels import stored_values
 from pneumo_tfds.decode.exposure import exposure_remark, histogram
 from pneumo_tfds.decode.grey_range import content_range, scale
@@ -70,13 +68,6 @@ def _decode(dataset: Dataset, name: str) -> tuple[npt.NDArray[np.uint8], str]:
     if padding is not None:
         grey[padding] = 0
     return grey, remark
-
-
-def patient_of(data: bytes) -> str:
-    """Return the patient id in the header; empty if there is none or the file cannot be read."""
-    with suppress(DecodeError):
-        return read_facts(data).patient
-    return ""
 
 
 def _padding(dataset: Dataset, stored: npt.NDArray[Any], name: str) -> npt.NDArray[np.bool_] | None:

@@ -13,12 +13,12 @@ from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import Row, read_rows
 from pneumo_tfds.sources.inventory import LABELS, SUBTYPES
-from pneumo_tfds.sources.listing import FileIndex, Labelled, is_printable
+from pneumo_tfds.sources.listing import FileIndex, Find, Labelled, is_printable
 from pneumo_tfds.sources.patients import normal_identifier
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, choose_columns, has_split, tell_columns, usual_names
 from pneumo_tfds.sources.table_folders import ask_about_label_folders, take_folder_splits
-from pneumo_tfds.sources.table_paths import Find, find_all
+from pneumo_tfds.sources.table_paths import find_all
 from pneumo_tfds.sources.words import set_of, split_of, words_of
 
 _BINARY = {"0": LABELS[0], "1": LABELS[1]}
@@ -94,9 +94,7 @@ class UnknownLabel(InputError):
     """A label means neither class."""
 
 
-def _read_row(
-    row: Row, chosen: dict[str, str], find: Find, classes: ClassWords, notes: SurveyNotes
-) -> Labelled | None:  # fmt: skip
+def _read_row(row: Row, chosen: dict[str, str], find: Find, classes: ClassWords, notes: SurveyNotes) -> Labelled | None:
     cells = {role: row.get(column, "") for role, column in chosen.items()}
     name = cells["path"]
     if not is_printable(name + cells.get("patient", "")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pneumo_tfds.program.errors import InputError
@@ -12,7 +12,7 @@ from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import Row, read_rows
 from pneumo_tfds.sources.description import TableDescription, Uncertain
 from pneumo_tfds.sources.inventory import LABELS
-from pneumo_tfds.sources.listing import File, Labelled
+from pneumo_tfds.sources.listing import Find, Labelled
 from pneumo_tfds.sources.patients import normal_identifier
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.words import split_of
@@ -23,9 +23,6 @@ OWN_IMAGE = (
 
 _COLUMN = re.compile(r"\{(.*?)\}")
 _TRUE, _UNSURE = re.compile(r"\+?1(\.0*)?"), re.compile(r"-1(\.0*)?")
-
-
-Find = Callable[[str], File | None]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.inventory import Source
 from pneumo_tfds.sources.patients import is_unknown
+from pneumo_tfds.sources.survey import LeftOut
 
 
 def short_form(source: Source, *, show_path: bool = True) -> list[str]:
@@ -16,6 +17,16 @@ def short_form(source: Source, *, show_path: bool = True) -> list[str]:
 
     Without `show_path` the source is named by the last part of its path, for output that is handed on.
     """
+    return [*_understood(source, show_path=show_path), *map(_left_out, source.survey.left_out)]
+
+
+def describe(source: Source) -> list[str]:
+    """Return the lines of `short_form` with an example of what is left out, and a table of every part of the source."""
+    examples = [f"{_left_out(group)}, such as {group.examples[0]}" for group in source.survey.left_out]
+    return [*_understood(source, show_path=True), *examples, "", *source.survey.table()]
+
+
+def _understood(source: Source, *, show_path: bool) -> list[str]:
     survey, labels = source.survey, Counter(image.label for image in source.images)
     counts = ", ".join(f"{labels[label]:,} {label}" for label in sorted(labels))
     known = {image.patient for image in source.images if not is_unknown(image.patient)}
@@ -28,18 +39,11 @@ def short_form(source: Source, *, show_path: bool = True) -> list[str]:
         *(f"needs a decision: {text}" for text in survey.questions),
         *(f"warning: {text}" for text in survey.warnings),
         *(f"note: {text}" for text in survey.notes),
-        *(f"left out: {counted(group.files, 'file')} ({group.reason})" for group in survey.left_out),
     ]
 
 
-def describe(source: Source) -> list[str]:
-    """Return the lines of `short_form`, and below them a table of every part of the source."""
-    examples = [
-        f"left out: {counted(group.files, 'file')} ({group.reason}), such as {group.examples[0]}"
-        for group in source.survey.left_out
-    ]
-    lines = short_form(source)
-    return [*lines[: len(lines) - len(examples)], *examples, "", *source.survey.table()]
+def _left_out(group: LeftOut) -> str:
+    return f"left out: {counted(group.files, 'file')} ({group.reason})"
 
 
 def _splits(source: Source) -> str:

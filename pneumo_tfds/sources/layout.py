@@ -13,14 +13,11 @@ from itertools import takewhile
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources import words
-from pneumo_tfds.sources.class_folders import Folders, InClass, read_class_folders
+from pneumo_tfds.sources.class_folders import SHOWN, Folders, InClass, read_class_folders
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import NOT_READ, File, Labelled
 from pneumo_tfds.sources.survey import SurveyNotes, listed
-
-SHOWN = 8
-"""Folders that a message lists."""
 
 MUCH = 0.1
 """Share of a class whose loss is warned of."""

@@ -70,6 +70,10 @@ class Labelled:
     """The label folder, or the table; `{patient}` stands for folders of patients."""
 
 
+Find = Callable[[str], File | None]
+"""Returns the file of a path that a table gives, or None if there is none."""
+
+
 class NamedReader(Reader, Protocol):
     """Reads the files of a folder or an archive also by name."""
 
@@ -175,7 +179,7 @@ class FileIndex:
         names = fnmatch.filter(self._by_base_name, pattern)
         return sorted((file for name in names for file in self._by_base_name[name]), key=_depth)
 
-    def below(self, folder: str) -> Callable[[str], File | None]:
+    def below(self, folder: str) -> Find:
         """Return a function that finds a file by a path relative to `folder`, or to a folder above it in the path.
 
         Tables of downloads often begin their paths with a folder that is not there, such as `CheXpert-v1.0/train/...`.
@@ -226,7 +230,7 @@ def _depth(file: File) -> tuple[int, str]:
     return file.name.count("/"), file.name
 
 
-def file_on_disk(folder: Path) -> Callable[[str], File | None]:
+def file_on_disk(folder: Path) -> Find:
     """Return a function that finds a file by its path, absolute or relative to `folder`, with `/` or `\\`."""
 
     def find(name: str) -> File | None:

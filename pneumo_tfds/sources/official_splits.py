@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Literal
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.description import Description
-from pneumo_tfds.sources.inventory import Image
+from pneumo_tfds.sources.inventory import Image, Validation
 from pneumo_tfds.sources.patients import STUDY, TEST_PATIENT, is_unknown
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
-
-Validation = Literal["redrawn", "given"]
 
 FEW = 0.05
 """Share of the test patients that may have images outside it by chance, where the test set is said to be of others."""
@@ -33,7 +30,8 @@ def settle(
     Where patients of the test split are other people whose numbers begin again, their patients get `TEST_PATIENT`.
 
     Raises:
-        InputError: a table gives images of one patient to two splits.
+        InputError: a table gives images of one patient to two splits, or one study whose patient is unknown is in the
+            test split and outside it.
     """
     images = list(images)
     _refuse_divided_studies(images)

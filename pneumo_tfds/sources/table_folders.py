@@ -42,9 +42,7 @@ def take_folder_splits(images: Sequence[Labelled], notes: SurveyNotes) -> list[L
     return taken
 
 
-def ask_about_label_folders(
-    images: Sequence[Labelled], column: str, classes: ClassWords, notes: SurveyNotes
-) -> None:  # fmt: skip
+def ask_about_label_folders(images: Sequence[Labelled], column: str, classes: ClassWords, notes: SurveyNotes) -> None:
     """Ask if images lie in folders named like the other class than the column says."""
     unmarked = replace(classes, met=set())  # what a folder is called does not show that a flag was spelled well
     contradicted = []
@@ -65,6 +63,4 @@ def _folders(images: Sequence[Labelled]) -> list[list[str]]:
     """Return the folders of each file; of absolute paths those below the folder that all of them share."""
     absolute = [os.path.dirname(one.file.name) for one in images if os.path.isabs(one.file.name)]
     shared = len(os.path.commonpath(absolute).split("/")) if absolute else 0
-    return [
-        one.file.name.split("/")[shared if os.path.isabs(one.file.name) else 0 : -1] for one in images
-    ]  # fmt: skip
+    return [one.file.name.split("/")[shared if os.path.isabs(one.file.name) else 0 : -1] for one in images]

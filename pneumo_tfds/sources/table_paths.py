@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterable
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources.listing import File, FileIndex
+from pneumo_tfds.sources.listing import File, FileIndex, Find
 from pneumo_tfds.sources.survey import SurveyNotes
-
-Find = Callable[[str], File | None]
 
 
 def find_all(paths: Iterable[str], find: Find, everywhere: Callable[[], FileIndex], notes: SurveyNotes) -> Find:

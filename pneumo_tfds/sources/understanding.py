@@ -53,6 +53,9 @@ MAX_TABLES, HEADING_BYTES = 20, 4096
 COMPARED_BYTES = 4096
 """First bytes by which two files of one name and size are compared."""
 
+Heads = list[tuple[File, list[str]]]
+"""Tables in a folder, each with its columns."""
+
 TABLE = Description("table", "a table of images")
 
 
@@ -69,7 +72,8 @@ def understand_files(
     if not images:
         found = ", ".join(f"{len(names)} {reason}" for reason, names in notes.left_out.items()) or "it is empty"
         raise InputError(f"{path}: no images found ({found}); expected JPEG, PNG or DICOM files")
-    description = _description(path, files, images, reader, options)
+    heads = _heads(files, reader)
+    description = _description(path, files, images, heads, options)
     classes = _classes(description, options)
     source = Source(str(path), kind, (), reader)
     try:
@@ -81,7 +85,6 @@ def understand_files(
             rule = patient_column(description)
             return _finish(source, reader, labelled, rule, description, classes, options, notes)
         labelled = read_folders(images, classes, lambda one, other: _same(one, other, reader), notes)
-        heads = _heads(files, reader)
         tables = [file for file, columns in heads if lists_images(columns)]
         if not labelled:
             raise InputError(explain_no_classes(images, classes, _tell(tables[0], path, kind) if tables else ""))
@@ -141,22 +144,22 @@ def _below(folder: Path) -> FileIndex:
 
 
 def _description(
-    path: Path, files: Sequence[File], images: Sequence[File], reader: NamedReader, options: SourceOptions
+    path: Path, files: Sequence[File], images: Sequence[File], heads: Heads, options: SourceOptions
 ) -> Description:
     if options.layout:
         return choose_description(options.layout)
-    found = recognise(files, images) or _recognise_tables(files, reader)
+    found = recognise(files, images) or _recognise_tables(heads)
     if len(found) > 1:
         names = " or ".join(description.name for description in found)
         raise InputError(f"{path}: looks like several known data sets; say which with --layout {names}")
     return found[0] if found else FOLDERS
 
 
-def _recognise_tables(files: Sequence[File], reader: NamedReader) -> list[Description]:
+def _recognise_tables(heads: Heads) -> list[Description]:
     """Return the known data sets that only the columns of a table tell."""
     alone = [one for one in known_descriptions().values() if not one.recognised_by()]
-    heads = [(file.name.rpartition("/")[2], columns) for file, columns in _heads(files, reader)] if alone else []
-    return [one for one in alone if any(_fitting(one, name, columns) for name, columns in heads)]
+    named = [(file.name.rpartition("/")[2], columns) for file, columns in heads]
+    return [one for one in alone if any(_fitting(one, name, columns) for name, columns in named)]
 
 
 def _fitting(description: Description, name: str, columns: Sequence[str]) -> TableDescription | None:
@@ -188,7 +191,7 @@ def _same(one: File, other: File, reader: NamedReader) -> bool:
     return reader.read_name(one.name, COMPARED_BYTES) == reader.read_name(other.name, COMPARED_BYTES)
 
 
-def _heads(files: Sequence[File], reader: NamedReader) -> list[tuple[File, list[str]]]:
+def _heads(files: Sequence[File], reader: NamedReader) -> Heads:
     """Return the tables in a folder with their columns."""
     tables = [file for file in files if file.name.lower().endswith(TABLE_SUFFIXES)][:MAX_TABLES]
     heads = []

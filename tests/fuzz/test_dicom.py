@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import image_files
+from image_files import patient_of
 from pneumo_tfds.decode import DecodeError, decode
-from pneumo_tfds.decode.dicom import patient_of
 
 pytest.importorskip("pydicom")
 

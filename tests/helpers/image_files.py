@@ -1,5 +1,6 @@
 """Small pictures, and image files as nobody's software would write them."""
 
+import contextlib
 import io
 import struct
 import zlib
@@ -97,3 +98,13 @@ def transcoded(data: bytes, syntax: str, folder: Path) -> bytes:
     writer.SetImage(change.GetOutput())
     assert writer.Write()
     return (folder / "after.dcm").read_bytes()
+
+
+def patient_of(data: bytes) -> str:
+    """The patient in the header of a DICOM file; empty if it tells none or cannot be read, as a source reads it."""
+    from pneumo_tfds.decode import DecodeError
+    from pneumo_tfds.decode.dicom_header import read_facts
+
+    with contextlib.suppress(DecodeError):
+        return read_facts(data).patient
+    return ""

@@ -8,9 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from image_files import dicom
+from image_files import dicom, patient_of
 from pneumo_tfds.decode import DecodeError, decode, decode_full
-from pneumo_tfds.decode.dicom import patient_of
 from pneumo_tfds.sources.opening import open_source
 
 pytest.importorskip("pydicom")
