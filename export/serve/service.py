@@ -25,7 +25,7 @@ from pydantic import BaseModel, Field
 from export.inference.classifier import Classifier, Prediction
 from export.serve.batching import Batcher, BatchLimits, OverloadedError
 from export.serve.prometheus_metrics import Metrics
-from pneumo_tfds.decode import DecodeError, decode
+from pneumo_tfds.decode import DecodeError
 from pneumo_tfds.decode.headers import format_of
 from pneumo_tfds.decode.reasons import reasons_to_doubt
 
@@ -125,8 +125,7 @@ class _Service:
         return self.classifier.predict(np.stack(images))
 
     def _decode(self, data: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
-        wanted = self.classifier.metadata
-        pixels = decode(data, wanted.image_size, "the image", wanted.framing)
+        pixels = self.classifier.decode(data, "the image")
         return pixels, reasons_to_doubt(data, pixels, "the image")
 
     async def predict(

@@ -31,6 +31,11 @@ class _Constant:
             image_size=SIDE, threshold=0.5, threshold_rule="", dataset="", dataset_version="", metrics={}
         )
 
+    def decode(self, data, name):
+        from pneumo_tfds.decode import decode
+
+        return decode(data, SIDE, name)
+
     def predict(self, images):
         from export.inference.classifier import Prediction
 
