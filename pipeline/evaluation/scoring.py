@@ -23,7 +23,7 @@ from pipeline.evaluation.operating_point import OperatingPoint, choose_operating
 from pipeline.evaluation.predictions import Predictions, as_written
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
-from pneumo_tfds.sources.patients import is_unknown
+from pneumo_tfds.sources.identifiers import is_unknown
 
 CHOSEN_ON = "validation"
 

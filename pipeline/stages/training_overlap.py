@@ -11,8 +11,8 @@ from pipeline.data.group_holdout import splits_of
 from pipeline.data.split import Split
 from pneumo_tfds.prepared import is_built, read_manifest
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.identifiers import TEST_PATIENT, identify, is_unknown
 from pneumo_tfds.sources.inventory import LABELS, manifest
-from pneumo_tfds.sources.patients import TEST_PATIENT, identify, is_unknown
 
 GONE = "the dataset that the run was trained on is not where it was"
 DAMAGED = "the manifest of the dataset that the run was trained on is gone or damaged"

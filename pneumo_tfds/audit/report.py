@@ -14,9 +14,9 @@ import numpy as np
 from pneumo_tfds.audit.class_shortcuts import NOTABLE, shortcuts
 from pneumo_tfds.audit.image_facts import MEASURES, ImageFacts
 from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.identifiers import TEST_PATIENT, is_unknown
 from pneumo_tfds.sources.inspection import short_form
 from pneumo_tfds.sources.inventory import Image, Source, manifest
-from pneumo_tfds.sources.patients import TEST_PATIENT, is_unknown
 from pneumo_tfds.splits.assignment import Assignment
 from pneumo_tfds.splits.near_duplicates import COVERED, NOT_COVERED
 

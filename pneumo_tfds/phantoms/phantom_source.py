@@ -15,8 +15,8 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.locks import filled
 from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.program.progress import track
+from pneumo_tfds.sources.identifiers import TEST_PATIENT, identify
 from pneumo_tfds.sources.inventory import Image, Source
-from pneumo_tfds.sources.patients import TEST_PATIENT, identify
 
 DEFAULT_COUNT = 1000
 

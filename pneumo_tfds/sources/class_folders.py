@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources import words
+from pneumo_tfds.sources.identifiers import normal_identifier
 from pneumo_tfds.sources.listing import File, Labelled
-from pneumo_tfds.sources.patients import normal_identifier
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 
 Folders = tuple[str, ...]
@@ -32,6 +32,11 @@ class InClass:
     label_folder: str
     below: Folders
     """Folders between the label folder and the file."""
+
+    @property
+    def place(self) -> Folders:
+        """The folders above the label that are no splits."""
+        return tuple(name for name in self.above if not words.split_of(name))
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def read_class_folders(
 
 def patient_folders(files: Iterable[File]) -> dict[str, str]:
     """Return file name to the patient by its folder, for files that a table lists; none where no level is patients."""
-    below = {file.name: tuple(file.name.split("/")[:-1]) for file in files}
+    below = {file.name: file.folders for file in files}
     levels = _levels(below.values())
     told = {name: normal_identifier(_read(folders, levels)[0]) for name, folders in below.items()}
     return {name: patient for name, patient in told.items() if patient}

@@ -12,9 +12,9 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import Row, read_rows
+from pneumo_tfds.sources.identifiers import normal_identifier
 from pneumo_tfds.sources.inventory import LABELS, SUBTYPES
 from pneumo_tfds.sources.listing import FileIndex, Find, Labelled, is_printable
-from pneumo_tfds.sources.patients import normal_identifier
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, choose_columns, has_split, tell_columns, usual_names
 from pneumo_tfds.sources.table_folders import ask_about_label_folders, take_folder_splits

@@ -11,9 +11,9 @@ from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import Row, read_rows
 from pneumo_tfds.sources.description import TableDescription, Uncertain
+from pneumo_tfds.sources.identifiers import normal_identifier
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import Find, Labelled
-from pneumo_tfds.sources.patients import normal_identifier
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.words import split_of
 

@@ -24,8 +24,8 @@ from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json, write_text
 from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.program.progress import track
 from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.identifiers import hashed, normal_identifier
 from pneumo_tfds.sources.listing import DICOM_SUFFIXES, IMAGE_SUFFIXES, File, NamedReader
-from pneumo_tfds.sources.patients import hashed, normal_identifier
 from pneumo_tfds.sources.reading import ReadError
 from pneumo_tfds.sources.survey import Remark, SurveyNotes, listed
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.identifiers import is_unknown
 from pneumo_tfds.sources.inventory import Source
-from pneumo_tfds.sources.patients import is_unknown
 from pneumo_tfds.sources.survey import LeftOut
 
 

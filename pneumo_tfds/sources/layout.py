@@ -11,16 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import takewhile
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources import words
+from pneumo_tfds.sources import layout_questions, words
 from pneumo_tfds.sources.class_folders import SHOWN, Folders, InClass, read_class_folders
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.inventory import LABELS
-from pneumo_tfds.sources.listing import NOT_READ, File, Labelled
+from pneumo_tfds.sources.listing import File, Labelled
 from pneumo_tfds.sources.survey import SurveyNotes, listed
-
-MUCH = 0.1
-"""Share of a class whose loss is warned of."""
 
 Same = Callable[[File, File], bool]
 
@@ -43,35 +39,18 @@ def read_folders(files: Sequence[File], classes: ClassWords, same: Same, notes: 
     """
     sets = _label_sets(files, classes)
     found = _below_labels(files, sets, classes, notes)
-    _ask_about_splits_left_out(files, found, notes)
+    layout_questions.ask_about_splits_left_out(files, found, notes)
     found = _without_copies(_without_masks(found, notes), same, notes)
-    _ask_about_copied_folders(found, notes)
-    _ask_about_places(found, notes)
-    _ask_about_split_words_in_labels(found, notes)
     placed = read_class_folders(found, _splits_above(found), notes)
-    _ask_about_missing_splits(placed, notes)
-    _ask_about_split_words_in_files(placed, notes)
-    _warn_of_files_not_read(placed, classes, notes)
+    layout_questions.ask_about_folders(found, notes)
+    layout_questions.ask_about_images(placed, classes, notes)
     return sorted(placed, key=lambda place: place.file.name)
-
-
-def _warn_of_files_not_read(placed: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> None:
-    """Warn if much of a class is of a kind that is not read."""
-    counts = Counter(place.label for place in placed)
-    for reason, names in notes.left_out.items():
-        if NOT_READ in reason:
-            labels = Counter(next(filter(None, map(classes.label_of, name.split("/")[:-1])), "") for name in names)
-            for label in LABELS:
-                if labels[label] > MUCH * (labels[label] + counts[label]):
-                    notes.warn(
-                        f"{labels[label]:,} files in folders of {label} are {reason}; {counts[label]:,} are read"
-                    )
 
 
 def _label_sets(files: Sequence[File], classes: ClassWords) -> set[Folders]:
     """Return the folders that hold folders of both classes, and those of other splits that hold one of them."""
     labels: dict[Folders, set[str]] = defaultdict(set)
-    for folders in {folders_of(file) for file in files}:
+    for folders in {file.folders for file in files}:
         for depth, name in enumerate(folders):
             if label := classes.label_of(name):
                 labels[folders[:depth]].add(label)
@@ -94,14 +73,9 @@ def _sets_of_one_class(files: Sequence[File], classes: ClassWords) -> set[Folder
 
     A model can be scored on such files. A build needs both classes and refuses them.
     """
-    inner = {folders_of(file) for file in files}
+    inner = {file.folders for file in files}
     labels = {classes.label_of(folders[-1]) if folders else "" for folders in inner}
     return {folders[:-1] for folders in inner} if len(labels) == 1 and "" not in labels else set()
-
-
-def folders_of(file: File) -> Folders:
-    """Return the folders that a file lies in, outermost first."""
-    return tuple(file.name.split("/")[:-1])
 
 
 def _skeleton(folders: Folders) -> Folders:
@@ -115,7 +89,7 @@ def _below_labels(files: Iterable[File], sets: set[Folders], classes: ClassWords
     elsewhere: dict[str, list[str]] = defaultdict(list)
     neighbours: Counter[str] = Counter()
     for file in files:
-        folders = folders_of(file)
+        folders = file.folders
         depths = [depth for depth in range(len(folders) + 1) if folders[:depth] in sets]
         depth = next((depth for depth in depths if classes.label_of("".join(folders[depth : depth + 1]))), None)
         if depth is not None:
@@ -159,7 +133,7 @@ def explain_no_classes(files: Sequence[File], classes: ClassWords, table: str) -
         return f"{beside}, but {table}"
     alone: Counter[str] = Counter()
     for file in files:
-        folders = folders_of(file)
+        folders = file.folders
         depth = next((depth for depth, name in enumerate(folders) if classes.label_of(name)), None)
         if depth is not None:
             alone["/".join(folders[: depth + 1])] += 1
@@ -178,13 +152,13 @@ def _telling_folders(files: Sequence[File]) -> Counter[str]:
     """Return the folders most likely to be classes, with counts: those of the level with the fewest different names."""
     levels: dict[int, Counter[str]] = defaultdict(Counter)
     for file in files:
-        names = [name for name in folders_of(file) if not (words.split_of(name) or words.is_filler(name))]
+        names = [name for name in file.folders if not (words.split_of(name) or words.is_filler(name))]
         for depth, name in enumerate(names):
             levels[depth][name] += 1
     several = [names for names in levels.values() if len(names) > 1]
     if several:
         return min(several, key=len)
-    return Counter(folders_of(file)[-1] if folders_of(file) else "no folder" for file in files)
+    return Counter(file.folders[-1] if file.folders else "no folder" for file in files)
 
 
 def _without_masks(found: list[InClass], notes: SurveyNotes) -> list[InClass]:
@@ -208,8 +182,8 @@ def _without_copies(found: Iterable[InClass], same: Same, notes: SurveyNotes) ->
         name = one.file.name.rpartition("/")[2]
         splits = tuple(words.split_of(part) for part in one.above if words.split_of(part))
         alike = kept[splits, one.label, one.below, name, one.file.size, one.file.checksum]
-        above = _place(one.above)
-        if any(_is_below(above, _place(other.above)) and same(other.file, one.file) for other in alike):
+        above = one.place
+        if any(_is_below(above, other.place) and same(other.file, one.file) for other in alike):
             notes.leave_out("second nested copy", one.file.name)
         else:
             alike.append(one)
@@ -218,93 +192,6 @@ def _without_copies(found: Iterable[InClass], same: Same, notes: SurveyNotes) ->
 
 def _is_below(inner: Folders, outer: Folders) -> bool:
     return len(inner) > len(outer) and inner[: len(outer)] == outer
-
-
-def _place(above: Folders) -> Folders:
-    """Return the folders above a label that are no splits."""
-    return tuple(name for name in above if not words.split_of(name))
-
-
-def _ask_about_places(found: Sequence[InClass], notes: SurveyNotes) -> None:
-    """Ask if the classes lie in several folders whose names are not understood: they may be splits or hospitals."""
-    places: Counter[str] = Counter()
-    for one in found:
-        names = [name for name in _place(one.above) if not words.is_filler(name)]
-        places["/".join(names) or "outside of them"] += 1
-    if len(places) > 1 and words.are_identifiers(places) and len(words.are_counted(places)) == len(places):
-        notes.ask(
-            f"the classes lie in {len(places)} places, which may be patients: {listed(places, SHOWN)}; --yes takes "
-            "them together, without patients; if they are, put each patient's folder inside the folders of the "
-            "classes, or pass a CSV of path,label,patient"
-        )
-    elif len(places) > 1:
-        notes.ask(
-            f"the classes lie in {len(places)} places whose names are not understood: {listed(places, SHOWN)}; --yes "
-            "takes them together; if they are splits, name them train, val and test; else pass one of them as --source"
-        )
-
-
-def _ask_about_split_words_in_labels(found: Sequence[InClass], notes: SurveyNotes) -> None:
-    names = sorted({one.label_folder for one in found if words.has_split_word(one.label_folder)})
-    if names:
-        notes.ask(
-            f"the names of classes hold words for splits, which are not read there: {', '.join(names[:SHOWN])}; --yes "
-            "takes them as classes alone; else put them into folders train, val and test, or pass a CSV with a column "
-            "split"
-        )
-
-
-def _ask_about_splits_left_out(files: Sequence[File], found: Sequence[InClass], notes: SurveyNotes) -> None:
-    """Ask about folders of splits of which no image is used, beside others of which some are."""
-    used = {folders[:depth] for one in found for folders in [folders_of(one.file)] for depth in range(len(folders) + 1)}
-    unused: Counter[str] = Counter()
-    for file in files:
-        folders = folders_of(file)
-        depth = next((depth for depth, name in enumerate(folders) if words.split_of(name)), None)
-        if depth is None or any(map(words.is_mask, folders)):
-            continue
-        if folders[:depth] in used and folders[: depth + 1] not in used:
-            unused["/".join(folders)] += 1
-    if unused:
-        notes.ask(
-            f"all images of a split are left out: {listed(unused, SHOWN)}; --yes goes on without them; name the "
-            "folders of the classes in it as in the others, or with --positive NAME... and --negative NAME..."
-        )
-
-
-def _ask_about_copied_folders(found: Sequence[InClass], notes: SurveyNotes) -> None:
-    """Ask about folders whose names differ by ` (1)`, ` - Copy` or a size alone: they may hold the same images."""
-    counts = Counter(folders_of(one.file) for one in found)
-    names = {name for folders in counts for name in folders}
-
-    def plain(name: str) -> str:
-        original = words.without_copy(name)  # `p (1)` and `p (2)` without `p` were numbered, not copied
-        return words.without_size(original if original in names else name)
-
-    alike: dict[Folders, Counter[str]] = defaultdict(Counter)
-    for folders, count in counts.items():
-        alike[tuple(map(plain, folders))]["/".join(folders)] += count
-    copied = Counter({name: count for names in alike.values() if len(names) > 1 for name, count in names.items()})
-    if copied:
-        notes.ask(
-            f"folders differ only by a mark of copies or a size: {listed(copied, SHOWN)}; --yes takes all of them; if "
-            "they hold the same images, keep one of each"
-        )
-
-
-def _ask_about_split_words_in_files(placed: Sequence[Labelled], notes: SurveyNotes) -> None:
-    """Ask if names of files such as `train_0.jpg` and `test_0.jpg` divide both classes, and no folder does."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for place in placed:
-        first = words.words_of(place.file.name.rpartition("/")[2])[:1]
-        if not place.split and first and first[0] in words.SPLIT_WORDS:
-            found[place.label].add(first[0])
-    if len(found) == len(LABELS) and all(len(names) > 1 for names in found.values()):
-        shown = ", ".join(sorted(set.union(*found.values())))
-        notes.ask(
-            f"names of files start with words for splits, which are not read there: {shown}; --yes "
-            "divides the images anew; else put them into folders train, val and test, or pass a CSV with a column split"
-        )
 
 
 def _splits_above(found: Sequence[InClass]) -> Callable[[InClass], Iterator[str]]:
@@ -322,13 +209,3 @@ def _splits_above(found: Sequence[InClass]) -> Callable[[InClass], Iterator[str]
         return filter(None, (*shared[-1:], *map(words.split_of, (*one.above[common:], *one.below))))
 
     return splits
-
-
-def _ask_about_missing_splits(placed: Sequence[Labelled], notes: SurveyNotes) -> None:
-    without = [place for place in placed if not place.split]
-    if without and len(without) < len(placed):
-        folders = ", ".join(sorted({place.where for place in without})[:SHOWN])
-        notes.ask(
-            f"{counted(len(without), 'image')} in {folders} are in no split, though others are in train, val or test; "
-            "--yes takes them for training; else move them into one of these folders"
-        )

@@ -25,13 +25,17 @@ DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
 IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".jpe", ".jfif", ".png", *DICOM_SUFFIXES})
 """In lower case. Files with them are taken for images unread; of all others the first bytes decide."""
 
-_OTHER_IMAGES = {
+_OTHER_KINDS = {
     b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"GIF8": "GIF", b"RIFF": "WebP", b"\0\0\0\x0cjP": "JPEG 2000",
     b"\xff\x4f\xff\x51": "JPEG 2000", b"\x5c\x01\0\0": "NIfTI", b"8BPS": "Photoshop",
 }  # fmt: skip
-_ARCHIVES = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"BZh": "bzip2"}
-NOT_READ = "which are not read"
-"""Part of the reason why images of other kinds are left out."""
+_ARCHIVE_KINDS = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"BZh": "bzip2"}
+_OTHER_IMAGES = {
+    start: f"{kind} images, which are not read; convert them to PNG" for start, kind in _OTHER_KINDS.items()
+}
+_ARCHIVES = {start: f"an archive ({kind})" for start, kind in _ARCHIVE_KINDS.items()}
+OTHER_IMAGES = frozenset(_OTHER_IMAGES.values())
+"""Reasons why images of other kinds are left out."""
 
 NO_FILE = -2
 """Size of what is listed and cannot be read: a broken link, a device."""
@@ -51,6 +55,11 @@ class File:
     """CRC-32, -1 if unknown."""
     modified: float = 0.0
     """Seconds since 1970; 0 if unknown."""
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders that the file lies in, outermost first."""
+        return tuple(self.name.split("/")[:-1])
 
 
 @dataclass(frozen=True)
@@ -122,7 +131,7 @@ def images_among(files: Iterable[File], reader: NamedReader, notes: SurveyNotes)
             notes.leave_out(reason, file.name if is_printable(file.name) else repr(file.name))
         else:
             images.append(file)
-    archives = [name for why, names in notes.left_out.items() if why.startswith("an archive") for name in names]
+    archives = [name for why in _ARCHIVES.values() for name in notes.left_out.get(why, ())]
     if archives:
         notes.warn(f"{archives[0]}: archives inside a source are not opened ({len(archives)} such); unpack them first")
     return images
@@ -151,13 +160,8 @@ def reason_to_leave_out(file: File, reader: NamedReader) -> str:
 
 
 def _other_kind(head: bytes) -> str:
-    for signature, kind in _OTHER_IMAGES.items():
-        if head.startswith(signature):
-            return f"{kind} images, {NOT_READ}; convert them to PNG"
-    for signature, kind in _ARCHIVES.items():
-        if head.startswith(signature):
-            return f"an archive ({kind})"
-    return "not an image"
+    reasons = {**_OTHER_IMAGES, **_ARCHIVES}
+    return next((reason for signature, reason in reasons.items() if head.startswith(signature)), "not an image")
 
 
 def is_printable(name: str) -> bool:

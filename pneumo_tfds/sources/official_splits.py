@@ -8,8 +8,8 @@ from dataclasses import replace
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.description import Description
+from pneumo_tfds.sources.identifiers import STUDY, TEST_PATIENT, is_unknown
 from pneumo_tfds.sources.inventory import Image, Validation
-from pneumo_tfds.sources.patients import STUDY, TEST_PATIENT, is_unknown
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
 

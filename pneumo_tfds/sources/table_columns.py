@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.csv_text import Row
-from pneumo_tfds.sources.patients import normal_identifier
+from pneumo_tfds.sources.identifiers import normal_identifier
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.words import SPLIT_WORDS, set_of, split_of, words_of
 

@@ -26,20 +26,13 @@ from pneumo_tfds.sources.description import (
     recognise,
 )
 from pneumo_tfds.sources.header_facts import leave_out_unfit, read_headers
+from pneumo_tfds.sources.identifiers import STUDY, identify, is_unknown, study_uid, unknown
 from pneumo_tfds.sources.inventory import Image, Source
 from pneumo_tfds.sources.known_tables import KnownTables, note_unlisted, patient_column
 from pneumo_tfds.sources.layout import explain_no_classes, read_folders
 from pneumo_tfds.sources.listing import File, FileIndex, Labelled, NamedReader, file_on_disk, images_among, walk
-from pneumo_tfds.sources.patients import (
-    STUDY,
-    Told,
-    decide,
-    identify,
-    is_unknown,
-    study_uid,
-    unknown,
-    warn_of_unknown,
-)
+from pneumo_tfds.sources.patient_doubts import Told, warn_of_unknown
+from pneumo_tfds.sources.patients import decide
 from pneumo_tfds.sources.reading import FolderReader, ReadError
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
@@ -72,7 +65,7 @@ def understand_files(
     if not images:
         found = ", ".join(f"{len(names)} {reason}" for reason, names in notes.left_out.items()) or "it is empty"
         raise InputError(f"{path}: no images found ({found}); expected JPEG, PNG or DICOM files")
-    heads = _heads(files, reader)
+    heads = _heads(files, reader, notes)
     description = _description(path, files, images, heads, options)
     classes = _classes(description, options)
     source = Source(str(path), kind, (), reader)
@@ -191,11 +184,17 @@ def _same(one: File, other: File, reader: NamedReader) -> bool:
     return reader.read_name(one.name, COMPARED_BYTES) == reader.read_name(other.name, COMPARED_BYTES)
 
 
-def _heads(files: Sequence[File], reader: NamedReader) -> Heads:
-    """Return the tables in a folder with their columns."""
-    tables = [file for file in files if file.name.lower().endswith(TABLE_SUFFIXES)][:MAX_TABLES]
+def _heads(files: Sequence[File], reader: NamedReader, notes: SurveyNotes) -> Heads:
+    """Return the tables in a folder with their columns, those nearest to the top if there are many."""
+    tables = [file for file in files if file.name.lower().endswith(TABLE_SUFFIXES)]
+    tables.sort(key=lambda file: (len(file.folders), file.name))
+    if len(tables) > MAX_TABLES:
+        notes.warn(
+            f"only {MAX_TABLES} of {len(tables):,} tables were looked at, those nearest to the top; if another one, "
+            f"such as {tables[MAX_TABLES].name}, lists the images, pass it as --source"
+        )
     heads = []
-    for file in tables:
+    for file in tables[:MAX_TABLES]:
         with suppress(InputError):  # a file of another kind, which is no part of the source
             first = decode_text(reader.read_name(file.name, HEADING_BYTES), file.name, errors="replace")
             heads.append((file, read_rows(first.partition("\n")[0], file.name)[0]))

@@ -8,8 +8,8 @@ from typing import Any
 
 from pneumo_tfds.program.framing_names import Framing
 from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.identifiers import is_unknown
 from pneumo_tfds.sources.inventory import Source, manifest
-from pneumo_tfds.sources.patients import is_unknown
 from pneumo_tfds.splits.near_duplicates import near_groups
 from pneumo_tfds.splits.options import SplitOptions
 from pneumo_tfds.splits.shard_plan import Plan

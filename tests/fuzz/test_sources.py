@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.classes import ClassWords
+from pneumo_tfds.sources.identifiers import identify
 from pneumo_tfds.sources.inventory import LABELS, SUBTYPES
 from pneumo_tfds.sources.layout import read_folders
 from pneumo_tfds.sources.listing import File, images_among, is_printable
 from pneumo_tfds.sources.opening import open_source, understand
-from pneumo_tfds.sources.patients import identify
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.writing.examples import process

@@ -210,6 +210,13 @@ def test_a_table_inside_labelled_folders_is_pointed_out(tmp_path):
         understood(tmp_path / "other", {"a.png": None, "t.csv": "path,label\na.png,1\n"})
 
 
+def test_of_many_tables_those_nearest_to_the_top_are_looked_at_and_the_rest_is_said(tmp_path):
+    many = {f"boxes/{number:02}.csv": "x,y\n" for number in range(25)}
+    source = understood(tmp_path, {**dict.fromkeys(PLAIN), **many, "z.csv": "path,label\n"})
+    assert any("only 20 of 26 tables" in text for text in source.survey.warnings)
+    assert any("z.csv lists images with labels" in text for text in source.survey.warnings)
+
+
 SPLIT = files("{}/{}/{}.png", ["train", "test"], ["NORMAL", "PNEUMONIA"], FOUR)
 
 

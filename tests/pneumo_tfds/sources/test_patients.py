@@ -8,9 +8,9 @@ import pytest
 
 from made_sources import csv_of, files, header, patients, understood
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.identifiers import identify, is_unknown, normal_identifier
 from pneumo_tfds.sources.inspection import short_form
 from pneumo_tfds.sources.opening import open_source
-from pneumo_tfds.sources.patients import identify, is_unknown, normal_identifier
 
 
 @pytest.mark.parametrize(
@@ -48,10 +48,22 @@ def test_names(name, label, patient, subtype):
 
 @pytest.mark.parametrize(
     ("text", "same"), [("7.0", "7"), ("007", "7"), ("A1", "a1"), (" P  1 ", "p 1"), ("NaN", ""), ("ANONYMOUS^^", ""),
-                       ("n/a", ""), ("--", ""), ("0", "0"), ("0000", "0"), ("7.5", "7.5")]
+                       ("n/a", ""), ("--", ""), ("0", "0"), ("0000", "0"), ("7.5", "7.5"),
+                       ("n.a.", ""), ("not available", "")]
 )  # fmt: skip
 def test_identifiers_are_compared_without_their_spelling(text, same):
     assert normal_identifier(text) == same
+
+
+@pytest.mark.parametrize(
+    ("number", "rounded"), [("1.23457E+1{}", True), ("1,23457E+1{}", True), ("12345678901{}", False)]
+)
+def test_numbers_that_a_spreadsheet_rounded_are_warned_of(tmp_path, number, rounded):
+    images = [(label, label + str(n), number.format(n)) for label in ("NORMAL", "PNEUMONIA") for n in range(6)]
+    rows = [f"{name}.png;{label};{number}" for label, name, number in images]
+    names = dict.fromkeys(f"{name}.png" for _, name, _ in images)
+    source = understood(tmp_path, {**names, "t.csv": csv_of("path;label;patient", *rows)}, "t.csv")
+    assert any("a spreadsheet has rounded" in text for text in source.survey.warnings) == rounded
 
 
 def test_unknown_is_a_prefix_and_no_part_of_a_name():

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from pneumo_tfds.phantoms.phantom_source import phantom_source
+from pneumo_tfds.sources.identifiers import unknown
 from pneumo_tfds.sources.inventory import Source
-from pneumo_tfds.sources.patients import unknown
 from pneumo_tfds.splits.assignment import assign
 from pneumo_tfds.splits.options import SplitOptions
 from pneumo_tfds.writing.dataset_metadata import split_rule

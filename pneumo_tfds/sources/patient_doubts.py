@@ -1,0 +1,167 @@
+"""Whether the identifiers that a table, headers, folders or names give can be those of patients."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources import words
+from pneumo_tfds.sources.identifiers import in_brackets, is_shortened, is_unknown
+from pneumo_tfds.sources.inventory import Image
+from pneumo_tfds.sources.survey import SurveyNotes, listed
+
+_SURELY = re.compile(r"(?:p|pat|patient|pt|pid|person|subject|subj|sub|child)[-_ (]*[0-9]+\)?", re.IGNORECASE)
+"""A folder or file whose name says that its number is a patient's."""
+
+LEAST, MANY_OF_ONE = 5, 10
+"""So many different folders, and at most so many images in most of them, are patients though no word says so."""
+
+MOST = 0.5
+"""Share of all images from which on one identifier is not believed."""
+
+ENOUGH = 8
+"""Images from which on that share is judged; among fewer, one patient can have most."""
+
+MANY_IMAGES = 25
+"""Images of each patient on average above which the patients are questioned. NIH, PadChest and CheXpert have 2 to 4."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """One place that tells the patient of some images."""
+
+    rule: str
+    """In words, such as `column Patient ID`."""
+    patients: Mapping[str, str]
+    """Image name to patient, for the images that it tells."""
+    certain: bool = True
+    """False for what is asked only where nothing else tells a patient."""
+    by_name: bool = False
+    """It is read from the names of folders or files, whose numbers may count something else."""
+
+
+def believed(
+    place: Told, images: Sequence[Image], notes: SurveyNotes, other: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return what a place tells of `images`, without an identifier that most of them share; ask where that is odd.
+
+    `other` is what a better place told; where that tells all, an odd place is not asked about and not believed.
+    """
+    asked = (image.name for image in images)
+    told = {name: patient for name in asked if (patient := place.patients.get(name, ""))}
+    counts = Counter(told.values())
+    if shortened := [identifier for identifier in counts if is_shortened(identifier)]:
+        notes.warn(
+            f"{counted(len(shortened), 'identifier')} by the {place.rule}{in_brackets(min(shortened))} are numbers "
+            "that a spreadsheet has rounded; several people may share one and are kept together, which does no harm; "
+            "save the column as text to tell them apart",
+            about_patients=True,
+        )
+    if other and other.keys() >= told.keys() and len(told) > MANY_IMAGES * len(counts):
+        return {}
+    if place.by_name:
+        doubted, question = _doubted(place, told, images)
+        known = other is not None and other.keys() >= told.keys()
+        if question and place.certain and not known:
+            notes.ask(question, about_patients=True)
+        told = {name: patient for name, patient in told.items() if patient not in doubted}
+        counts = Counter(told.values())
+    for patient, count in counts.most_common(1):
+        if count >= MOST * len(images) and (len(images) >= ENOUGH or count == len(images) > 1):
+            notes.ask(
+                f"{count:,} of {counted(len(images), 'image')} are of one patient by the {place.rule}"
+                f"{in_brackets(patient)}, which can hardly be; --yes does not believe it there; correct it if it is "
+                "wrong",
+                about_patients=True,
+            )
+            return {name: other for name, other in told.items() if counts[other] < MOST * len(images)}
+    if len(told) > MANY_IMAGES * len(counts):
+        notes.ask(
+            f"the {place.rule} tells only {counted(len(counts), 'patient')} for {counted(len(told), 'image')}"
+            f"{in_brackets(min(counts))}; --yes believes it; if these are groups of patients, say who is on each "
+            "image in a CSV of path,label,patient",
+            about_patients=True,
+        )
+    return told
+
+
+def _doubted(place: Told, told: Mapping[str, str], images: Sequence[Image]) -> tuple[set[str], str]:
+    """Return the identifiers in names that are hardly patients but groups, ages, folds or series, and the question."""
+    counts: Counter[str] = Counter()
+    labels: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        if (patient := told.get(image.name, "")) and not _SURELY.fullmatch(patient):
+            counts[patient] += 1
+            labels[patient].add(image.label)
+    shared = sum(len(found) > 1 for found in labels.values())
+    of_folders = place.rule == "folder"
+    if not counts:
+        return set(), ""
+    if of_folders and len(counts) < LEAST:
+        why = f"there are only {len(counts)}"
+    elif sorted(counts.values())[len(counts) // 2] > MANY_OF_ONE:
+        why = f"most have more than {MANY_OF_ONE} images"
+    elif shared > len(counts) / 2:
+        why = "most occur in both classes"
+    elif of_folders and len(counts) < words.MANY_NAMES and _only_in_one_class(told, images):
+        why = "only one class has them"
+    else:
+        return set(), ""
+    return set(counts), (
+        f"numbers by the {place.rule} may be groups, ages, series or the like instead of patients, because {why}: "
+        f"{listed(counts, 4)}; --yes does not take them for patients; if they are, start the names with 'patient' or "
+        "give a CSV of path,label,patient"
+    )
+
+
+def _only_in_one_class(told: Mapping[str, str], images: Sequence[Image]) -> bool:
+    with_one = {image.label for image in images if image.name in told}
+    return len(with_one) == 1 and any(image.label not in with_one for image in images)
+
+
+def ask_about_single_images(
+    images: Sequence[Image], patients: Mapping[str, str], by_name: Mapping[str, str], notes: SurveyNotes
+) -> None:
+    """Ask if every image has a patient of its own though file names say otherwise: then the images were numbered."""
+    named = {image.name: by_name[image.name] for image in images if by_name[image.name] and image.name in patients}
+    if len(named) < ENOUGH or len(set(patients.values())) < len(patients):
+        return
+    several = [patient for patient, count in Counter(named.values()).items() if count > 1]
+    if several and len(named) <= MANY_IMAGES * len(set(named.values())):
+        notes.ask(
+            f"every image has a patient of its own, though file names give several images to {len(several):,} of them, "
+            f"such as {min(several)}; --yes believes it; if the images and not the patients were numbered, correct it",
+            about_patients=True,
+        )
+
+
+def warn_of_both_classes(images: Sequence[Image], notes: SurveyNotes) -> None:
+    """Warn if many patients have images of both classes: then numbers may begin again in each class."""
+    labels: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        if not is_unknown(image.patient):
+            labels[image.patient].add(image.label)
+    both = [patient for patient, found in labels.items() if len(found) > 1]
+    if both and len(both) > 0.2 * len(labels):
+        notes.warn(
+            f"{len(both):,} of {counted(len(labels), 'patient')} have images of both classes, such as {min(both)}; if "
+            "their numbers begin again in each class they are different people, whom a split keeps together, which "
+            "does no harm",
+            about_patients=True,
+        )
+
+
+def warn_of_unknown(images: Sequence[Image], notes: SurveyNotes) -> None:
+    """Warn of images of which nothing tells the patient: nobody can keep their patients on one side."""
+    count = sum(is_unknown(image.patient) for image in images)
+    if not count:
+        return
+    rest = "so the split is by image" if count == len(images) else "and for them the split is by image"
+    notes.warn(
+        f"{count:,} of {counted(len(images), 'image')} tell no patient in table, folder, name or header, {rest}: "
+        "images of one person may end in training and in validation; a CSV with a patient column prevents that",
+        about_patients=True,
+    )
