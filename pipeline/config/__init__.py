@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.config.groups import (
+    RESIZABLE,
     AugmentConfig,
     BuiltDataset,
     DataConfig,
@@ -20,6 +21,6 @@ from pipeline.config.groups import (
 )
 
 __all__ = [
-    "AugmentConfig", "BuiltDataset", "DataConfig", "EvaluationConfig", "FitConfig", "HoldOut", "ModelConfig",
+    "RESIZABLE", "AugmentConfig", "BuiltDataset", "DataConfig", "EvaluationConfig", "FitConfig", "HoldOut", "ModelConfig",
     "ModelName", "Precision", "RunCommand", "RunConfig", "SearchConfig", "Switch", "WeightsError",
 ]  # fmt: skip

@@ -53,7 +53,7 @@ class Training:
         # scikit-learn's own class weights refuse a split of one class.
         counts = np.bincount(train.labels, minlength=2) if config.fit.class_weights else np.ones(2)
         self._class_weights = tf.constant(counts.sum() / (2 * np.maximum(counts, 1)), tf.float32)
-        self._augmented = _augmentation(config.augment, train.image_size)
+        self._changes_size = part.dtype == tf.uint8
         self._step = compiled(self._step_on_all_replicas, execution)
 
     def variables(self) -> dict[str, list[Any]]:
@@ -95,6 +95,7 @@ class Training:
         fit, data, steps = self.config.fit, self.config.data, self.train.count // self.config.fit.batch_size
         losses, waiting, start = [], 0.0, time.perf_counter()
         rows = self.devices.rows(fit.batch_size)
+        size = self.config.training_size(number) if self._changes_size else self.train.image_size
         batches = training_batches(
             self.train, fit.batch_size,
             seed=fit.seed, epoch=number, rows=rows, cache=data.cache, service=data.data_service,
@@ -105,21 +106,22 @@ class Training:
             waiting += time.perf_counter() - asked
             uniform = augment.draw(fit.seed, self.iterations, fit.batch_size)[rows]
             decay = min(fit.ema_decay, (1 + self.iterations) / (EMA_RAMP + self.iterations))
-            losses.append(self._step(self.devices.split_among_replicas(images, labels, uniform), tf.constant(decay)))
+            shares = self.devices.split_among_replicas(images, labels, uniform)
+            losses.append(self._step(shares, tf.constant(decay), size))
             self.iterations += 1
         values = [float(loss) for loss in losses]  # here, not in the loop: a GPU need not stop after every step
         return values, time.perf_counter() - start, waiting
 
-    def _step_on_all_replicas(self, shares: tuple[Any, ...], decay: Any) -> Any:
-        """Update the network, then the average; return the loss of the whole batch."""
-        losses = self.devices.strategy.run(self._step_on_one_replica, shares)
+    def _step_on_all_replicas(self, shares: tuple[Any, ...], decay: Any, size: int) -> Any:
+        """Update the network by images of side `size`, then the average; return the loss of the whole batch."""
+        losses = self.devices.strategy.run(self._step_on_one_replica, (*shares, size))
         self._update_average(decay)
         return self.devices.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 
-    def _step_on_one_replica(self, images: Any, labels: Any, uniform: Any) -> Any:
+    def _step_on_one_replica(self, images: Any, labels: Any, uniform: Any, size: int) -> Any:
         """Update the network by a replica's rows of the batch; return its share of the loss."""
         with tf.GradientTape() as tape:
-            loss = self._loss(images, labels, uniform)
+            loss = self._loss(images, labels, uniform, size)
             scaled = self.optimizer.scale_loss(loss)
         trainable = self.network.trainable_variables
         gradients = tape.gradient(scaled, [variable.value for variable in trainable])
@@ -128,13 +130,15 @@ class Training:
         self.optimizer.apply(gradients, trainable)
         return loss
 
-    def _loss(self, images: Any, labels: Any, uniform: Any) -> Any:
+    def _loss(self, images: Any, labels: Any, uniform: Any, size: int) -> Any:
         """Compute a replica's share of the loss: weighted cross-entropy and penalties, on augmented images.
 
         Divided by the size of the whole batch, because losses and gradients of all replicas are added up.
         """
         fit = self.config.fit
-        images = self._augmented(images, uniform) if self.config.augment.augment else tf.cast(images, tf.float32)
+        images = augment.resized(images, size)
+        if self.config.augment.augment:
+            images = _augmentation(self.config.augment, size)(images, uniform)
         targets = tf.cast(labels, tf.float32)[:, None]
         targets = targets * (1 - fit.label_smoothing) + 0.5 * fit.label_smoothing
         if fit.mixup:
