@@ -43,6 +43,7 @@ def _contenders(images: Batch, workers: int) -> list[Contender]:
         Contender("ours: one warp, not compiled", lambda: _fused(images, False), keep=True),
         Contender("ours: the same with sharpness and grain", lambda: _fused(images, True, AugmentConfig()), keep=True),
         Contender("ours: one warp, OpenCV on the host", lambda: _host(images), keep=True),
+        Contender("ours: OpenCV with sharpness and grain", lambda: _host(images, AugmentConfig()), keep=True),
         Contender(REFERENCE, lambda: _layers(images), keep=True),
         Contender("peer: ImageDataGenerator", lambda: _generator(images, workers), keep=True),
         Contender("peer: OpenCV, image by image", lambda: _opencv(images, workers)),
@@ -67,11 +68,12 @@ def _fused(images: Batch, compiled: bool, config: AugmentConfig = CHANGES) -> Wo
         yield len(images)
 
 
-def _host(images: Batch) -> Work:
-    sample = on_host.sampler(CHANGES, images.shape[1])
-    for step in count():
-        on_host.apply(images, sample(augment.draw(SEED, step, len(images))))
-        yield len(images)
+def _host(images: Batch, config: AugmentConfig = CHANGES) -> Work:
+    sample, changed = on_host.sampler(config, images.shape[1]), np.empty(images.shape, np.float32)
+    with one_thread_per_opencv_call():
+        for step in count():
+            on_host.apply(images, sample(augment.draw(SEED, step, len(images))), changed)
+            yield len(images)
 
 
 def _layers(images: Batch) -> Work:

@@ -1,12 +1,13 @@
-"""The changes of `augment`, made by OpenCV on the host, for images that are decoded when they are needed.
+"""The changes of `augment`, made by OpenCV image by image: what a CPU trains with, because it is the fastest there.
 
-One `warpAffine` and one table look-up for each image. Geometry and intensities are those of `augment.apply`; the warp
-rounds to whole grey levels before gamma and contrast, so the two differ by about 0.2 grey levels in the mean. Sharpness
-and grain are left out.
+Geometry and intensities are those of `augment.apply`, but for rounding to whole grey levels before gamma and contrast,
+about 0.2 grey levels in the mean. The grain comes from another source: a table of Gaussian noise, from a place of it
+that the image's key chooses. docs/explanation/speed.md compares the times.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -17,10 +18,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from pipeline.augmentation import augment
+from pipeline.augmentation.sharpness_and_grain import SMOOTHING, reach_of
 from pipeline.config import AugmentConfig
 
 GREYS = np.maximum(np.arange(256, dtype=np.float32) / 255, 1e-6)
 WARP = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+PLACES = 2**16
+"""Places of the table of noise from which an image's grain can begin."""
 
 
 @lru_cache(maxsize=8)  # compiling takes longer than an epoch of a small source
@@ -30,47 +34,59 @@ def sampler(config: AugmentConfig, image_size: int) -> Callable[[NDArray[np.floa
     return lambda uniform: augment.Changes(*(part if part is None else part.numpy() for part in compiled(uniform)))
 
 
-def apply(images: NDArray[np.uint8], changes: augment.Changes) -> NDArray[np.float32]:
-    """Make the changes (NumPy arrays) of images uint8 `[B, S, S, 1]`; return float32 `[B, S, S, 1]`, 0 to 255."""
-    changed = np.empty(images.shape, np.float32)
-    change = changer(changes, images.shape[1])
-    for row, image in enumerate(images):
-        change(row, image[:, :, 0], changed[row])
-    return changed
-
-
-def changer(changes: augment.Changes, size: int) -> Callable[[int, NDArray[Any], NDArray[np.float32]], None]:
-    """Return a function that changes one image of a batch, which several threads may call for different images.
-
-    Whatever the images of a batch have in common is computed once, because threads wait for each other's Python code.
+def apply(images: NDArray[np.uint8], changes: augment.Changes, changed: NDArray[np.float32]) -> None:
+    """Make the changes of each image.
 
     Args:
-        changes: of the batch, as NumPy arrays.
-        size: side S of the result, pixels.
-
-    Returns:
-        A function of the image's row in the batch, the image uint8 `[h, w]` of any size, and the float32 `[S, S, 1]`
-        that receives the result. Scaling from `h x w` to `S x S` is part of the same bilinear warp: an image much
-        larger than S has to be reduced by area averaging first.
+        images: uint8 `[B, S, S, 1]`.
+        changes: from `sampler`, for the same B, as NumPy arrays.
+        changed: float32 `[B, size, size, 1]`, receives the result, 0 to 255. A size below S is reached by averaging
+            areas before anything else, as in `augment.resized`.
     """
+    size = changed.shape[1]
     square, middle = (size, size), (size - 1) / 2
-    pixels: NDArray[np.float64] = changes.matrices.astype(np.float64)  # OpenCV counts from a corner, not the centre
-    pixels[:, :, 2] += middle - pixels[:, :, :2].sum(axis=2) * middle
-    matrices = {square: pixels}
-    lit = (GREYS[None, :] ** changes.gamma - 0.5) * changes.gain + 0.5 + changes.offset
-    tables = np.asarray(np.clip(lit, 0, 1) * 255, np.float32)
-    erased = set(np.flatnonzero(changes.boxes[:, 0] <= changes.boxes[:, 2]).tolist())
+    matrices: NDArray[np.float64] = changes.matrices.astype(np.float64)  # OpenCV counts from a corner, not the centre
+    matrices[:, :, 2] += middle - matrices[:, :, :2].sum(axis=2) * middle
+    tables = np.asarray(
+        255 * ((GREYS[None, :] ** changes.gamma - 0.5) * changes.gain + 0.5 + changes.offset), np.float32
+    )
+    for row, image in enumerate(images):
+        grey, out = image[:, :, 0], changed[row, :, :, 0]
+        if grey.shape != square:
+            grey = cv2.resize(grey, square, interpolation=cv2.INTER_AREA)
+        grey = cv2.warpAffine(grey, matrices[row], square, flags=WARP)
+        if changes.sharpness is not None:
+            grey = _sharpened(grey, float(changes.sharpness[row, 0]))
+        cv2.LUT(grey, tables[row], dst=out)
+        if changes.noise is not None:
+            cv2.scaleAdd(_noise(size, int(changes.key[row, 0])), float(changes.noise[row, 0]), out, dst=out)
+        np.clip(out, 0, 255, out=out)
+    _erase(changed, changes.boxes)
 
-    def change(row: int, grey: NDArray[Any], out: NDArray[np.float32]) -> None:
-        shape = grey.shape
-        if shape not in matrices:
-            scale = np.array([[shape[1] / size], [shape[0] / size]])
-            matrices[shape] = pixels * scale
-            matrices[shape][:, :, 2] += (scale[:, 0] - 1) / 2
-        cv2.LUT(cv2.warpAffine(grey, matrices[shape][row], square, flags=WARP), tables[row], dst=out)
-        if row in erased:
-            left, top, right, bottom = changes.boxes[row]
-            part = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)
-            out[np.ix_((part >= top) & (part <= bottom), (part >= left) & (part <= right))] = 0.0
 
-    return change
+def _sharpened(grey: NDArray[Any], amount: float) -> NDArray[Any]:
+    """Do what `sharpness_and_grain.sharpen` does, within 0 to 255."""
+    deviation = SMOOTHING * len(grey)
+    side = 2 * reach_of(deviation) + 1
+    smooth = cv2.GaussianBlur(grey, (side, side), deviation, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(cv2.addWeighted(grey, 1 + amount, smooth, -amount, 0))
+
+
+def _noise(size: int, key: int) -> NDArray[np.float32]:
+    """Return Gaussian noise of deviation 1, `[size, size]`, the same for the same key."""
+    start = key % PLACES
+    return _table(size)[start : start + size * size].reshape(size, size)
+
+
+@lru_cache(maxsize=4)
+def _table(size: int) -> NDArray[np.float32]:
+    return np.random.default_rng(size).standard_normal(PLACES + size * size, np.float32)
+
+
+def _erase(changed: NDArray[np.float32], boxes: NDArray[np.float32]) -> None:
+    """Blacken `boxes` `[B, 4]`, in place: the pixels whose centres lie in them."""
+    size = changed.shape[1]
+    for row in np.flatnonzero(boxes[:, 0] <= boxes[:, 2]):
+        left, top, right, bottom = boxes[row] * size - 0.5
+        down, across = slice(math.ceil(top), math.floor(bottom) + 1), slice(math.ceil(left), math.floor(right) + 1)
+        changed[row, down, across] = 0.0

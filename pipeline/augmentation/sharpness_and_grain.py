@@ -51,9 +51,14 @@ def grain(grey: Any, level: Any, key: Any) -> Any:
     return grey + level * ((ops.cast(total, "float32") - BYTES_MEAN) / BYTES_DEVIATION)
 
 
+def reach_of(deviation: float) -> int:
+    """Return how many pixels to either side a Gaussian of this deviation, in pixels, averages."""
+    return max(1, round(REACH * deviation))
+
+
 def _gaussian(deviation: float) -> list[float]:
     """Return the weights of the middle pixel and those 1, 2, ... away; all pixels together weigh 1."""
-    raw = [math.exp(-0.5 * (distance / deviation) ** 2) for distance in range(1 + max(1, round(REACH * deviation)))]
+    raw = [math.exp(-0.5 * (distance / deviation) ** 2) for distance in range(1 + reach_of(deviation))]
     total = raw[0] + 2 * sum(raw[1:])
     return [weight / total for weight in raw]
 

@@ -21,6 +21,6 @@ from pipeline.config.groups import (
 )
 
 __all__ = [
-    "RESIZABLE", "AugmentConfig", "BuiltDataset", "DataConfig", "EvaluationConfig", "FitConfig", "HoldOut", "ModelConfig",
-    "ModelName", "Precision", "RunCommand", "RunConfig", "SearchConfig", "Switch", "WeightsError",
+    "RESIZABLE", "AugmentConfig", "BuiltDataset", "DataConfig", "EvaluationConfig", "FitConfig", "HoldOut",
+    "ModelConfig", "ModelName", "Precision", "RunCommand", "RunConfig", "SearchConfig", "Switch", "WeightsError",
 ]  # fmt: skip

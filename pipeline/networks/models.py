@@ -31,7 +31,9 @@ COMPACT_STAGES = ((64, 1), (96, 2), (192, 1))
 STUDY_FILTERS, STUDY_HIDDEN = (32, 64, 128, 128), 512
 
 
-def build(config: ModelConfig, image_size: int | None, precision: str = "float32", *, fused: bool = False) -> keras.Model:
+def build(
+    config: ModelConfig, image_size: int | None, precision: str = "float32", *, fused: bool = False
+) -> keras.Model:
     """Build the network that `config` names, with fresh (or pretrained) weights.
 
     Args:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.augmentation import augment
+from pipeline.augmentation import augment, on_host
 from pipeline.config import AugmentConfig, FitConfig, RunConfig
+from pipeline.data import aligned_arrays
 from pipeline.data.batches import training_batches
 from pipeline.data.split import Split
 from pipeline.devices.distribution import Devices
@@ -22,6 +24,7 @@ from pipeline.devices.replicated_layers import finite_for_all, replicated
 from pipeline.run_folder import checkpoint
 from pipeline.run_folder.history import Epoch
 from pipeline.training.frozen_features import WholeNetwork
+from pneumo_tfds.program.parallel import one_thread_per_opencv_call
 from pneumo_tfds.program.progress import track
 
 FINAL_LEARNING_RATE = 0.01  # of the peak, where the cosine ends
@@ -53,7 +56,8 @@ class Training:
         # scikit-learn's own class weights refuse a split of one class.
         counts = np.bincount(train.labels, minlength=2) if config.fit.class_weights else np.ones(2)
         self._class_weights = tf.constant(counts.sum() / (2 * np.maximum(counts, 1)), tf.float32)
-        self._changes_size = part.dtype == tf.uint8
+        self._on_images = part.dtype == tf.uint8
+        self._augments, self._on_host = config.augment.augment, execution.device == "CPU"
         self._step = compiled(self._step_on_all_replicas, execution)
 
     def variables(self) -> dict[str, list[Any]]:
@@ -92,25 +96,40 @@ class Training:
 
     def epoch(self, number: int, description: str) -> tuple[list[float], float, float]:
         """Run epoch `number`; return the loss of each step, the seconds of all, and those spent waiting for input."""
-        fit, data, steps = self.config.fit, self.config.data, self.train.count // self.config.fit.batch_size
+        steps = self.train.count // self.config.fit.batch_size
+        size = self.config.training_size(number) if self._on_images else self.train.image_size
         losses, waiting, start = [], 0.0, time.perf_counter()
+        with one_thread_per_opencv_call():
+            batches = _one_ahead(self._batches(number, size))
+            for _ in track(range(steps), description):
+                asked = time.perf_counter()
+                batch = next(batches)
+                waiting += time.perf_counter() - asked
+                decay = min(self.config.fit.ema_decay, (1 + self.iterations) / (EMA_RAMP + self.iterations))
+                losses.append(self._step(self.devices.split_among_replicas(*batch), tf.constant(decay), size))
+                self.iterations += 1
+        values = [float(loss) for loss in losses]  # here, not in the loop: a GPU need not stop after every step
+        return values, time.perf_counter() - start, waiting
+
+    def _batches(self, number: int, size: int) -> Iterator[tuple[Any, ...]]:
+        """Yield this process's rows of each batch of an epoch: images, labels, and random numbers for their changes.
+
+        For a CPU the images are changed here already, and are then float32 of side `size`.
+        """
+        fit, data = self.config.fit, self.config.data
         rows = self.devices.rows(fit.batch_size)
-        size = self.config.training_size(number) if self._changes_size else self.train.image_size
         batches = training_batches(
             self.train, fit.batch_size,
             seed=fit.seed, epoch=number, rows=rows, cache=data.cache, service=data.data_service,
         )  # fmt: skip
-        for _ in track(range(steps), description):
-            asked = time.perf_counter()
-            images, labels = next(batches)
-            waiting += time.perf_counter() - asked
-            uniform = augment.draw(fit.seed, self.iterations, fit.batch_size)[rows]
-            decay = min(fit.ema_decay, (1 + self.iterations) / (EMA_RAMP + self.iterations))
-            shares = self.devices.split_among_replicas(images, labels, uniform)
-            losses.append(self._step(shares, tf.constant(decay), size))
-            self.iterations += 1
-        values = [float(loss) for loss in losses]  # here, not in the loop: a GPU need not stop after every step
-        return values, time.perf_counter() - start, waiting
+        sample = on_host.sampler(self.config.augment, size)
+        for step, (images, labels) in enumerate(batches, start=self.iterations):
+            uniform = augment.draw(fit.seed, step, fit.batch_size)[rows]
+            if self._augments and self._on_host:
+                changed = aligned_arrays.empty((len(labels), size, size, 1), np.float32)
+                on_host.apply(images.numpy(), sample(uniform), changed)
+                images = aligned_arrays.as_tensor(changed)
+            yield images, labels, uniform
 
     def _step_on_all_replicas(self, shares: tuple[Any, ...], decay: Any, size: int) -> Any:
         """Update the network by images of side `size`, then the average; return the loss of the whole batch."""
@@ -136,9 +155,10 @@ class Training:
         Divided by the size of the whole batch, because losses and gradients of all replicas are added up.
         """
         fit = self.config.fit
-        images = augment.resized(images, size)
-        if self.config.augment.augment:
+        if self._augments and not self._on_host:
             images = _augmentation(self.config.augment, size)(images, uniform)
+        elif self._on_images:
+            images = augment.resized(images, size)
         targets = tf.cast(labels, tf.float32)[:, None]
         targets = targets * (1 - fit.label_smoothing) + 0.5 * fit.label_smoothing
         if fit.mixup:
@@ -155,15 +175,24 @@ class Training:
             average.assign(weight + decay * (average - weight))
 
 
+def _one_ahead(batches: Iterator[Any]) -> Iterator[Any]:
+    """Yield the batches; each is made in a thread while the one before it is used."""
+    with ThreadPoolExecutor(1, "batches") as thread:
+        following = thread.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = thread.submit(next, batches, None)
+            yield batch
+
+
 @functools.lru_cache(maxsize=8)  # XLA keeps what it compiled for as long as the process lives, so not once a fit
 def _augmentation(changes: AugmentConfig, size: int) -> Callable[[Any, Any], Any]:
-    """Return the augmentation of images uint8 `[b, S, S, 1]` by uniform numbers, compiled."""
+    """Return the augmentation of images uint8 `[b, S, S, 1]` to side `size` by uniform numbers, compiled."""
 
     # Compiled on its own whatever the step is: uncompiled, these gathers are several times slower
     # (docs/explanation/speed.md).
     @tf.function(jit_compile=True)
     def augmented(images: Any, uniform: Any) -> Any:
-        return augment.apply(images, augment.sample(uniform, changes, size))
+        return augment.apply(augment.resized(images, size), augment.sample(uniform, changes, size))
 
     return augmented  # type: ignore[no-any-return]
 

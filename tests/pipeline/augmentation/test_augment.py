@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -215,20 +217,41 @@ def test_erasing_hits_as_often_as_asked_and_within_its_area():
 def test_opencv_kernel_does_what_the_device_does():
     images, config = pictures(16), AugmentConfig(random_erasing=0.5, sharpness=0, noise=0)
     uniform = augment.draw(0, 5, 16)
-    host = on_host.apply(images, on_host.sampler(config, SIZE)(uniform))
+    host = np.empty(images.shape, np.float32)
+    on_host.apply(images, on_host.sampler(config, SIZE)(uniform), host)
     device = np.asarray(augment.apply(images, augment.sample(tf.constant(uniform), config, SIZE)))
     assert np.abs(host - device).mean() < 0.5
-    assert host.shape == device.shape
-    assert host.dtype == np.float32
 
 
-def test_opencv_kernel_scales_in_the_same_warp():
-    large = pictures(1, 2 * SIZE)[0, :, :, 0]
-    drawn = sampled(STILL, 1)
-    out = np.empty((SIZE, SIZE, 1), np.float32)
-    on_host.changer(drawn, SIZE)(0, large, out)
-    expected = cv2.resize(large, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
-    assert np.abs(out[:, :, 0] - expected).max() < 1.01
+def test_opencv_sharpens_as_the_device_does():
+    images, config = pictures(16), replace(STILL, sharpness=1.0)
+    uniform = augment.draw(0, 5, 16)
+    host = np.empty(images.shape, np.float32)
+    on_host.apply(images, on_host.sampler(config, SIZE)(uniform), host)
+    device = np.asarray(augment.apply(images, augment.sample(tf.constant(uniform), config, SIZE)))
+    assert np.abs(host - device).max() < 2.5  # two roundings, the second of up to twice the detail
+    assert np.abs(host - images).max() > 5
+
+
+def test_opencv_grain_has_the_deviation_that_was_drawn_and_repeats():
+    images, config = np.full((8, SIZE, SIZE, 1), 128, np.uint8), replace(STILL, noise=20.0)
+    drawn = on_host.sampler(config, SIZE)(augment.draw(0, 5, 8))
+    host, again = (np.empty(images.shape, np.float32) for _ in range(2))
+    on_host.apply(images, drawn, host)
+    on_host.apply(images, drawn, again)
+    assert np.array_equal(host, again)
+    assert host.std(axis=(1, 2, 3)) == pytest.approx(drawn.noise[:, 0], rel=0.1)
+    assert abs(np.corrcoef((host - 128).reshape(8, -1))[np.triu_indices(8, 1)]).max() < 0.1
+
+
+@pytest.mark.parametrize("size", [16, 32])
+def test_smaller_images_are_means_of_areas_by_opencv_and_on_the_device(size):
+    images = pictures(2)
+    expected = np.stack([cv2.resize(image[:, :, 0], (size, size), interpolation=cv2.INTER_AREA) for image in images])
+    assert np.abs(np.asarray(augment.resized(images, size))[..., 0] - expected).max() <= 0.51
+    host = np.empty((2, size, size, 1), np.float32)
+    on_host.apply(images, sampled(STILL, 2, size=size), host)
+    assert np.abs(host[..., 0] - expected).max() <= 1.01
 
 
 def test_sharpness_reaches_from_full_blur_to_twice_the_detail():
