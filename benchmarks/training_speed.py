@@ -1,4 +1,4 @@
-"""The training step in every valid precision, with and without XLA, beside the study's network as Keras trains it."""
+"""The training step: in every valid precision beside the study's own way, and both networks beside PyTorch."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import numpy.typing as npt
 from benchmarks import image_folders
 from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.measuring.harness import CannotRunError, Case, Contender, Record, Work, measure
-from benchmarks.peers import keras_peers
-from pipeline.config import DataConfig, FitConfig, ModelConfig, ModelName, Precision, RunConfig, Switch
+from benchmarks.peers import keras_peers, torch_peers
+from pipeline.config import AugmentConfig, DataConfig, FitConfig, ModelConfig, ModelName, Precision, RunConfig, Switch
 from pipeline.data.split import Examples, MemorySplit
 from pipeline.devices.precision import choose
 from pipeline.networks import models
@@ -27,10 +27,16 @@ SIZE, BATCH = 150, 32  # the study's
 STEPS, QUICK_STEPS = 4, 2  # in a piece of work: one call of model.fit, one epoch of ours
 LEARNING_RATE = 1e-3
 REFERENCE = "peer: study, Keras's defaults"
+OWN_SIZE, OWN_BATCH = 192, 32  # of the default recipe
+TORCH = {"float32": {}, "bfloat16 autocast": {"bfloat16": True}}
 
 
 def measure_stage(options: BenchmarkOptions) -> list[Record]:
-    """Measure one table: `study` and `compact` in every setting, against the study's own way."""
+    """Measure `study` and `compact` in every setting against the study's own way; then each network against PyTorch."""
+    return [*_against_the_study(options), *_against_pytorch(options)]
+
+
+def _against_the_study(options: BenchmarkOptions) -> list[Record]:
     found = image_folders.small(options.source, options.quick)
     steps = QUICK_STEPS if options.quick else STEPS
     train = _split(*found.decoded(steps * BATCH, SIZE))
@@ -44,6 +50,28 @@ def measure_stage(options: BenchmarkOptions) -> list[Record]:
     return measure(case, contenders, options.pace(seconds=1.0, rounds=3))
 
 
+def _against_pytorch(options: BenchmarkOptions) -> list[Record]:
+    """Measure one table for each network. The reference is PyTorch in float32, which every machine can run."""
+    found = image_folders.small(options.source, options.quick)
+    steps = 1 if options.quick else QUICK_STEPS
+    train = _split(*found.decoded(steps * OWN_BATCH, OWN_SIZE))
+    precisions: tuple[Precision, ...] = ("float32", "mixed_bfloat16")
+    names: tuple[ModelName, ...] = ("compact",) if options.quick else ("compact", "efficientnet_lite0")
+    records: list[Record] = []
+    for name in names:
+        contenders = [
+            _ours(name, precision, "off", train, augment)
+            for precision, augment in product(precisions, (True, False))
+        ]
+        for words, ways in TORCH.items():
+            start = partial(torch_peers.train, name, OWN_SIZE, OWN_BATCH, options.workers, **ways)
+            contenders.append(Contender(f"peer: PyTorch, {words}", start, needs=("torch",), keep=True))
+        reference = "peer: PyTorch, float32"
+        case = Case("train", found.name, OWN_SIZE, OWN_BATCH, options.workers, f"{name}, {_chosen()}", reference)
+        records += measure(case, contenders, options.pace(seconds=1.0, rounds=3))
+    return records
+
+
 def _chosen() -> str:
     execution = choose(FitConfig())
     return f"auto is {execution.precision}{' with XLA' if execution.xla else ''} on this {execution.device}"
@@ -55,15 +83,20 @@ def _split(images: npt.NDArray[np.uint8], files: list[str]) -> MemorySplit:
     return MemorySplit("train", Examples(images, labels, text, text, text))
 
 
-def _ours(name: ModelName, precision: Precision, xla: Switch, train: MemorySplit) -> Contender:
+def _ours(name: ModelName, precision: Precision, xla: Switch, train: MemorySplit, augment: bool = True) -> Contender:
     waited: list[tuple[float, float]] = []
 
     def start() -> Work:
-        fit = FitConfig(batch_size=BATCH, precision=precision, xla=xla, learning_rate=LEARNING_RATE)
+        fit = FitConfig(batch_size=BATCH, precision=precision, xla=xla, learning_rate=LEARNING_RATE, small_first=0.0)
         execution = choose(fit)
         if execution.note:
             raise CannotRunError(execution.note)
-        config = RunConfig(model=ModelConfig(model=name), fit=fit, data=DataConfig(image_size=SIZE, cache="on"))
+        config = RunConfig(
+            model=ModelConfig(model=name),
+            augment=AugmentConfig(augment=augment),
+            fit=fit,
+            data=DataConfig(image_size=train.image_size, cache="on"),
+        )
         own = replace(train, examples=replace(train.examples))  # with tensors of its own
         training = Training(config, own, execution)
         for number in count(1):
@@ -76,7 +109,7 @@ def _ours(name: ModelName, precision: Precision, xla: Switch, train: MemorySplit
         seconds = sum(total for total, _ in after_first)
         return {"waiting for input, %": 100 * sum(part for _, part in after_first) / seconds} if seconds else {}
 
-    words = precision if xla == "off" else f"{precision}, XLA"
+    words = (precision if xla == "off" else f"{precision}, XLA") + ("" if augment else ", not augmented")
     return Contender(f"ours: {name}, {words}", start, keep=True, details=details)
 
 

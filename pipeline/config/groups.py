@@ -321,9 +321,9 @@ class RunConfig(Bounded):
         allowed = f"0 for --model {self.model.model}, which cannot change the size of its images"
         require(not self.fit.small_first or self.model.model in RESIZABLE, "small-first", self.fit.small_first, allowed)
 
-    def training_size(self, epoch: int) -> int:
-        """Return the side of the images that an epoch, counted from 1, trains on, in pixels."""
-        full, share = self.data.image_size, self.fit.small_first
+    def training_size(self, epoch: int, full: int) -> int:
+        """Return the side of the images that an epoch, counted from 1, trains on; `full` is their own side, pixels."""
+        share = self.fit.small_first
         if share is None:
             share = SMALL_FIRST if self.model.model in RESIZABLE else 0.0
         small = max(SIDE_STEP, SIDE_STEP * round(SMALL_SIDE * full / SIDE_STEP))

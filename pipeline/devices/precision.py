@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tensorflow as tf
@@ -13,11 +12,12 @@ import tensorflow as tf
 from pipeline.config import FitConfig
 from pipeline.devices.tf_config import read_cluster
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.processor import instruction_sets
 
 # CUDA compute capability of the first GPUs with matrix units for a precision, Ampere and Volta; the fastest first.
 GPU_CAPABILITIES = {"mixed_bfloat16": (8, 0), "mixed_float16": (7, 0), "float32": (0, 0)}
 NOT_COMPILED = re.compile(r"unsupported operations.*? on XLA_\w+: (\w+).*?\{\{node ([^}]*)\}\}", re.DOTALL)
-BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
+BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # the last one of Arm
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,30 @@ class Execution:
     """Whether the whole step is compiled by XLA."""
     note: str = ""
     """A warning about this choice, for display; empty if there is none."""
+    why: str = ""
+    """How the choice was made, for display; empty if it follows from the device and the settings."""
+
+
+def candidates(config: FitConfig) -> list[Execution]:
+    """Return the ways to run a training step here among which measuring has to decide, the likeliest first.
+
+    On a CPU with bfloat16 instructions, `auto` is mixed_bfloat16 or float32; on another one float32; both without XLA.
+    On a GPU it is mixed_bfloat16 or mixed_float16 by compute capability, with XLA. docs/explanation/speed.md has the
+    measurements behind this, and `python -m benchmarks train` repeats them. Several devices or machines take the
+    likeliest way, because all must take the same. A step on several devices is not compiled by XLA.
+
+    Raises:
+        InputError: XLA was requested on several devices.
+    """
+    likeliest = choose(config)
+    several = config.devices > 1 or read_cluster().workers > 1
+    if likeliest.device != "CPU" or several or config.precision != "auto" or likeliest.precision == "float32":
+        return [likeliest]
+    return [likeliest, replace(likeliest, precision="float32")]
 
 
 def choose(config: FitConfig) -> Execution:
-    """Choose the precision and compilation of a run.
-
-    On a CPU, `auto` is mixed_bfloat16 if it has instructions for that, else float32, both without XLA. On a GPU it is
-    mixed_bfloat16 or mixed_float16 by compute capability, with XLA. docs/explanation/speed.md has the measurements
-    behind this, and `python -m benchmarks train` repeats them. A step on several devices is not compiled by XLA.
+    """Return the way to run a training step that is the fastest on most machines of this kind; see `candidates`.
 
     Raises:
         InputError: XLA was requested on several devices.
@@ -49,7 +65,7 @@ def choose(config: FitConfig) -> Execution:
         raise InputError("--xla on: XLA cannot compile a step on several devices; leave the flag out")
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        native = "mixed_bfloat16" if cpu_flags() & BFLOAT16_CPU_FLAGS else "float32"
+        native = "mixed_bfloat16" if instruction_sets() & BFLOAT16_CPU_FLAGS else "float32"
         precision = native if config.precision == "auto" else config.precision
         slow = precision not in ("float32", native)
         note = f"this CPU only emulates {precision}: a step takes up to 14 times as long as in float32" if slow else ""
@@ -83,9 +99,3 @@ def compiled(step: Callable[..., Any], execution: Execution) -> Callable[..., An
             raise InputError(f"XLA cannot compile {operation}, which {layer} needs; give --xla off") from error
 
     return by_xla
-
-
-def cpu_flags() -> frozenset[str]:
-    """Return the words of /proc/cpuinfo, the instruction sets of the CPU among them; none if there is no such file."""
-    information = Path("/proc/cpuinfo")
-    return frozenset(information.read_text(encoding="utf-8").split() if information.exists() else ())

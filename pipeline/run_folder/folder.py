@@ -20,6 +20,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = path / "config.json"
+        self.execution = path / "execution.json"
         self.history = path / "history.csv"
         self.model = path / "model.keras"
         self.metrics = path / "metrics.json"

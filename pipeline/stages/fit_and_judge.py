@@ -10,14 +10,17 @@ from pipeline.config import RunConfig
 from pipeline.data.group_holdout import splits_to_train_on
 from pipeline.data.split import Split
 from pipeline.devices.distribution import connect
-from pipeline.devices.precision import choose
+from pipeline.devices.precision import Execution
 from pipeline.networks.models import committee
 from pipeline.run_folder import history
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
 from pipeline.stages.illustrate import illustrate
 from pipeline.stages.judge import judge
+from pipeline.training.fastest import fastest
 from pipeline.training.fit import fit
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import write_json
 
 
 def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
@@ -25,16 +28,20 @@ def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
 
     What is done already is not done again: training continues from its checkpoint, and test is never scored twice.
     """
-    devices, execution = connect(config.fit), choose(config.fit)
+    devices = connect(config.fit)
     splits = splits_to_train_on(config.data)
+    execution = _execution(folder, config)
     counts = ", ".join(f"{name} {split.count}" for name, split in splits.items())
     compiled = "with XLA" if execution.xla else "without XLA"
     device = execution.device if devices.replicas == 1 else f"{devices.replicas} x {execution.device}"
     print(f"{config.data.built.name} ({counts}); {config.model.model} on {device}, {execution.precision}, {compiled}")
+    if execution.why:
+        print(f"{execution.precision}: {execution.why}")
     if execution.note:
         print(f"Note: {execution.note}")
     if not folder.metrics.exists():  # judge() writes it last; if it exists, test has been scored
-        networks = [_fit_network(folder, config, splits, number) for number in range(config.fit.ensemble_size)]
+        members = range(config.fit.ensemble_size)
+        networks = [_fit_network(folder, config, splits, number, execution) for number in members]
         judge(folder, config, committee(networks, flips=config.evaluation.test_time_flip), splits)
     illustrate(folder, load_model(folder.model), splits, config.evaluation.evaluation_seed)
 
@@ -49,7 +56,21 @@ def train_as_worker(folder: RunFolder, config: RunConfig) -> None:
             fit(own, splits["train"], splits["validation"], folder=checkpoint)
 
 
-def _fit_network(folder: RunFolder, config: RunConfig, splits: dict[str, Split], number: int) -> keras.Model:
+def _execution(folder: RunFolder, config: RunConfig) -> Execution:
+    """Return how the steps of a run are computed: as when it started, else the fastest way, which is recorded."""
+    if folder.execution.exists():
+        try:
+            return Execution(**folder.read_json(folder.execution))
+        except TypeError as error:
+            raise InputError(f"{folder.execution} is damaged ({error}); remove it, and it is measured again") from error
+    execution = fastest(config)
+    write_json(folder.execution, vars(execution))
+    return execution
+
+
+def _fit_network(
+    folder: RunFolder, config: RunConfig, splits: dict[str, Split], number: int, execution: Execution
+) -> keras.Model:
     """Train network `number` of a run, counted from 0; print and record every epoch."""
     size = config.fit.ensemble_size
     prefix = f"network {number + 1}/{size}, " if size > 1 else ""
@@ -64,7 +85,7 @@ def _fit_network(folder: RunFolder, config: RunConfig, splits: dict[str, Split],
         )
 
     own, checkpoint = _with_seed_of(config, number), folder.checkpoint_of(number)
-    fitted = fit(own, splits["train"], splits["validation"], folder=checkpoint, on_epoch=record)
+    fitted = fit(own, splits["train"], splits["validation"], folder=checkpoint, execution=execution, on_epoch=record)
     print(f"{prefix}kept the weights of epoch {fitted.best.epoch}", flush=True)
     return fitted.network
 

@@ -16,9 +16,10 @@ from pipeline.config import RunConfig
 from pipeline.data.batches import evaluation_batches
 from pipeline.data.split import Split
 from pipeline.devices.distribution import connect
-from pipeline.devices.precision import Execution, choose
+from pipeline.devices.precision import Execution
 from pipeline.networks.forward_pass import BATCH, LogitsFn
 from pipeline.run_folder.history import Epoch
+from pipeline.training.fastest import fastest
 from pipeline.training.frozen_features import part_to_train
 from pipeline.training.step import Training
 from pneumo_tfds.program.errors import InputError
@@ -52,6 +53,7 @@ def fit(
     *,
     folder: Path | None = None,
     until: int | None = None,
+    execution: Execution | None = None,
     on_epoch: Callable[[Epoch], bool | None] = lambda epoch: None,
     description: str = "Training",
 ) -> Fitted:
@@ -59,16 +61,18 @@ def fit(
 
     Where TF_CONFIG names other machines, they all call this with the same arguments and end with the same weights. The
     chief writes a checkpoint to `folder` after every epoch, from which training is resumed. `until` ends training after
-    so many epochs, on the schedule of all of them. `on_epoch` is called at least once for every epoch, before its
-    checkpoint is written; after a crash an epoch may be reported a second time. Training ends early if it returns True.
+    so many epochs, on the schedule of all of them. `execution` is how steps are computed; None for the fastest way.
+    `on_epoch` is called at least once for every epoch, before its checkpoint is written; after a crash an epoch may be
+    reported a second time. Training ends early if it returns True.
 
     Raises:
         DivergedError: the loss became infinite or NaN.
         InputError: the settings do not fit the data, or the checkpoint does not fit the settings.
     """
     devices = connect(config.fit)
-    keras.utils.set_random_seed(config.fit.seed)
-    execution, part = choose(config.fit), part_to_train(config, train)
+    execution = execution or fastest(config)
+    keras.utils.set_random_seed(config.fit.seed)  # after measuring, which draws weights too
+    part = part_to_train(config, train)
     train, validation = part.inputs(train), part.inputs(validation)
     training = Training(config, train, execution, devices, part)
     network = LogitsFn(training.average, part.dtype)

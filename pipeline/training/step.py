@@ -97,7 +97,9 @@ class Training:
     def epoch(self, number: int, description: str) -> tuple[list[float], float, float]:
         """Run epoch `number`; return the loss of each step, the seconds of all, and those spent waiting for input."""
         steps = self.train.count // self.config.fit.batch_size
-        size = self.config.training_size(number) if self._on_images else self.train.image_size
+        size = self.train.image_size
+        if self._on_images:
+            size = self.config.training_size(number, size)
         losses, waiting, start = [], 0.0, time.perf_counter()
         with one_thread_per_opencv_call():
             batches = _one_ahead(self._batches(number, size))

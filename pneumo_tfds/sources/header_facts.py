@@ -23,6 +23,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json, write_text
 from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.program.progress import track
+from pneumo_tfds.program.user_cache import cache_folder
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.identifiers import hashed, normal_identifier
 from pneumo_tfds.sources.listing import DICOM_SUFFIXES, IMAGE_SUFFIXES, File, NamedReader
@@ -164,8 +165,7 @@ def leave_out_unfit(facts: Mapping[str, HeaderFacts], labels: Mapping[str, str],
 
 
 def _place(where: Path) -> Path:
-    root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return root / "pneumo" / f"dicom-headers-{hashlib.sha256(os.fsencode(where.resolve())).hexdigest()[:16]}.json"
+    return cache_folder() / f"dicom-headers-{hashlib.sha256(os.fsencode(where.resolve())).hexdigest()[:16]}.json"
 
 
 def _read_kept(where: Path) -> dict[File, HeaderFacts]:

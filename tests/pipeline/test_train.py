@@ -62,8 +62,8 @@ def finished(place, phantoms):
 def test_one_command_leaves_a_whole_run(finished):
     run, _ = finished
     files = (
-        "config.json history.csv model.keras lock.json metrics.json robustness.json predictions.csv report.html "
-        "model.onnx parity.json golden.npz"
+        "config.json execution.json history.csv model.keras lock.json metrics.json robustness.json predictions.csv "
+        "report.html model.onnx parity.json golden.npz"
     )
     assert [name for name in files.split() if not (run / name).exists()] == []
     assert list(run.rglob("*partial*")) == []

@@ -16,7 +16,7 @@ def cpu(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
 
     def with_flags(*flags):
-        monkeypatch.setattr(precision, "cpu_flags", lambda: frozenset(flags))
+        monkeypatch.setattr(precision, "instruction_sets", lambda: frozenset(flags))
 
     return with_flags
 
@@ -62,8 +62,17 @@ def test_gpu_that_only_emulates_the_precision_is_named(gpu):
     assert "emulates mixed_bfloat16" in precision.choose(FitConfig(precision="mixed_bfloat16")).note
 
 
+def test_only_a_cpu_with_bfloat16_instructions_has_more_than_one_way_to_be_measured(cpu):
+    cpu("avx2")
+    assert [way.precision for way in precision.candidates(FitConfig())] == ["float32"]
+    cpu("avx512_bf16")
+    assert [way.precision for way in precision.candidates(FitConfig())] == ["mixed_bfloat16", "float32"]
+    assert [way.precision for way in precision.candidates(FitConfig(precision="float32"))] == ["float32"]
+    assert [way.precision for way in precision.candidates(FitConfig(devices=2))] == ["mixed_bfloat16"]
+
+
 def test_cpu_flags_are_read_from_this_machine():
-    assert all(flag == flag.strip() for flag in precision.cpu_flags())
+    assert all(flag == flag.strip() for flag in precision.instruction_sets())
 
 
 @pytest.mark.parametrize("workers", [1, 2])

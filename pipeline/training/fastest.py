@@ -1,0 +1,130 @@
+"""The fastest way to train a network on this machine: measured by a few steps of each valid way, and remembered.
+
+Which instructions a CPU has does not say how fast a library's kernels for them are. So where more than one precision is
+valid, forward and backward passes of the network itself decide, at its image size and batch size. What was measured is
+kept in `~/.cache/pneumo/fastest.json` under everything that it depends on: processor, cores, library versions, the
+variables that switch kernels, network, image size and batch size.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pipeline.config import RunConfig
+from pipeline.devices.precision import Execution, candidates
+from pipeline.training.frozen_features import WholeNetwork
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json, write_json
+from pneumo_tfds.program.parallel import available_cores
+from pneumo_tfds.program.processor import processor_name
+from pneumo_tfds.program.user_cache import cache_folder
+
+ROUNDS = 3
+"""Steps of each way that are timed, in turn, after one that compiles it."""
+
+NEAR = 1.03
+"""Two ways whose times differ by less than this factor are as fast as each other."""
+
+VARIABLES = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "TF_NUM_INTRAOP_THREADS")
+
+Step = Callable[[], Any]
+
+
+def fastest(config: RunConfig) -> Execution:
+    """Return the fastest valid way to run the training steps of a run here, with how it was found as `why`.
+
+    The first call for a network on a machine takes about the time of compiling it twice; later ones read what was kept.
+    Measurements that contradict each other are not kept, and float32 is taken, which is slow nowhere.
+    """
+    ways = candidates(config.fit)
+    if len(ways) == 1:
+        return ways[0]
+    key = _key(config)
+    kept = _kept()
+    times = kept.get(key)
+    if times is None or times.keys() != {way.precision for way in ways}:
+        rounds = _measured(config, ways)
+        times = {way.precision: statistics.median(seconds) for way, seconds in zip(ways, rounds, strict=True)}
+        if not _agree(rounds):
+            safe = next(way for way in ways if way.precision == "float32")
+            return replace(safe, why="measurements contradict each other on this busy machine; the safe choice")
+        with suppress(InputError):  # a home folder that cannot be written; it is measured again at the next start
+            write_json(cache_folder() / "fastest.json", {**_kept(), key: times})
+    best = min(ways, key=lambda way: times[way.precision])
+    others = [
+        f"{times[way.precision] / times[best.precision]:.1f} times as fast as {way.precision}"
+        for way in ways
+        if way is not best
+    ]
+    return replace(best, why=f"measured here: {', '.join(others)}")
+
+
+def _agree(rounds: Sequence[Sequence[float]]) -> bool:
+    """Return whether the same way won every round, or all are as fast as each other."""
+    medians = [statistics.median(seconds) for seconds in rounds]
+    winners = {min(range(len(rounds)), key=lambda way: rounds[way][number]) for number in range(ROUNDS)}
+    return len(winners) == 1 or max(medians) < NEAR * min(medians)
+
+
+def _measured(config: RunConfig, ways: Sequence[Execution]) -> list[list[float]]:
+    """Return the seconds of every round of each way."""
+    steps = [_step(config, way) for way in ways]
+    for step in steps:
+        step()
+    seconds: list[list[float]] = [[] for _ in ways]
+    for _ in range(ROUNDS):
+        for step, times in zip(steps, seconds, strict=True):
+            start = time.perf_counter()
+            step()
+            times.append(time.perf_counter() - start)
+    keras.backend.clear_session()
+    return seconds
+
+
+def _step(config: RunConfig, way: Execution) -> Step:
+    """Return a function that computes the gradients of the network for one batch and waits for them."""
+    size = config.data.image_size
+    network = WholeNetwork(config, size).build(way)
+    images = tf.random.stateless_uniform((config.fit.batch_size, size, size, 1), (0, 0), maxval=255.0)
+
+    @tf.function(jit_compile=way.xla)
+    def gradients() -> Any:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(network(images, training=True)))
+        variables = [variable.value for variable in network.trainable_variables]
+        return tf.add_n([tf.reduce_sum(gradient) for gradient in tape.gradient(loss, variables)])
+
+    return lambda: gradients().numpy()
+
+
+def _key(config: RunConfig) -> str:
+    parts = {
+        "processor": processor_name(),
+        "cores": available_cores(),
+        **{name: version(name) for name in ("tensorflow", "keras")},
+        **{name: os.environ.get(name, "") for name in VARIABLES},
+        "model": config.model.model,
+        "fine_tune_blocks": config.model.free_blocks,
+        "image_size": config.data.image_size,
+        "batch_size": config.fit.batch_size,
+    }
+    return json.dumps(parts)
+
+
+def _kept() -> dict[str, dict[str, float]]:
+    """Return what was measured before; nothing if the file is damaged."""
+    with suppress(InputError, *JSON_SHAPE_ERRORS):
+        found = read_json(cache_folder() / "fastest.json", "remove it")
+        return {key: {name: float(seconds) for name, seconds in times.items()} for key, times in found.items()}
+    return {}

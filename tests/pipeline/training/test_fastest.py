@@ -1,0 +1,73 @@
+"""The fastest way to train: measured once for a network on a machine, and not believed where rounds disagree."""
+
+import pytest
+
+from pipeline.config import DataConfig, FitConfig, ModelConfig, RunConfig
+from pipeline.devices.precision import Execution
+from pipeline.training import fastest
+
+CONFIG = RunConfig(model=ModelConfig(model="compact"), data=DataConfig(image_size=32), fit=FitConfig(batch_size=2))
+WAYS = [Execution("CPU", "mixed_bfloat16", False), Execution("CPU", "float32", False)]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(fastest, "candidates", lambda config: WAYS)
+    return tmp_path / "pneumo" / "fastest.json"
+
+
+def seconds(monkeypatch, *rounds):
+    """Let measuring give these seconds; return a list that gets one entry for each time it is asked."""
+    asked = []
+    monkeypatch.setattr(
+        fastest, "_measured", lambda config, ways: asked.append(config) or [list(one) for one in rounds]
+    )
+    return asked
+
+
+def test_every_way_is_timed_by_steps_of_the_network_and_kept(home):
+    chosen = fastest.fastest(CONFIG)
+    assert chosen.precision in ("mixed_bfloat16", "float32")
+    assert chosen.why
+    assert home.exists() != ("contradict" in chosen.why)
+
+
+def test_the_fastest_is_kept_and_not_measured_again(monkeypatch):
+    asked = seconds(monkeypatch, [2.0, 2.0, 2.0], [1.0, 1.0, 1.0])
+    first, second = fastest.fastest(CONFIG), fastest.fastest(CONFIG)
+    assert (first.precision, first.why) == ("float32", "measured here: 2.0 times as fast as mixed_bfloat16")
+    assert first == second
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda patch: patch.setattr(fastest, "version", lambda name: "another"),
+        lambda patch: patch.setattr(fastest, "processor_name", lambda: "another"),
+        lambda patch: patch.setenv("TF_ENABLE_ONEDNN_OPTS", "another"),
+    ],
+)
+def test_another_version_processor_or_variable_is_measured_again(monkeypatch, change):
+    asked = seconds(monkeypatch, [2.0, 2.0, 2.0], [1.0, 1.0, 1.0])
+    fastest.fastest(CONFIG)
+    change(monkeypatch)
+    fastest.fastest(CONFIG)
+    assert len(asked) == 2
+
+
+def test_rounds_that_contradict_each_other_give_the_safe_choice_and_are_not_kept(monkeypatch, home):
+    seconds(monkeypatch, [1.0, 3.0, 1.0], [2.0, 2.0, 2.0])
+    chosen = fastest.fastest(CONFIG)
+    assert chosen.precision == "float32"
+    assert "safe" in chosen.why
+    assert not home.exists()
+
+
+def test_a_damaged_file_is_measured_again(monkeypatch, home):
+    asked = seconds(monkeypatch, [1.0, 1.0, 1.0], [2.0, 2.0, 2.0])
+    home.parent.mkdir()
+    home.write_text('{"x": 3')
+    assert fastest.fastest(CONFIG).precision == "mixed_bfloat16"
+    assert len(asked) == 1
