@@ -276,6 +276,15 @@ def test_a_hot_pixel_does_not_darken_a_file_without_a_window(stored):
     np.testing.assert_array_equal(out, expected)
 
 
+def test_a_marker_of_several_values_does_not_darken_a_file_without_a_window(stored):
+    drawn = stored.copy()
+    drawn[4:14, 4:17] = np.linspace(30_000, 65_535, 13)
+    png = decode_full(cv2.imencode(".png", drawn)[1].tobytes())
+    out, expected = decode_full(dicom(drawn, BitsStored=16, HighBit=15)), decode_full(dicom(stored))
+    np.testing.assert_array_equal(out, png)
+    np.testing.assert_allclose(out[20:].astype(int), expected[20:], atol=4)
+
+
 def test_eight_bits_without_a_window_are_shown_as_they_are(stored):
     small = (stored >> 5).astype(np.uint8) + 20
     np.testing.assert_array_equal(decode_full(dicom(small)), small)
