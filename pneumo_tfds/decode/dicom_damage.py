@@ -13,6 +13,10 @@ ZEROS = 4096
 """Zero bytes in a row that no JPEG 2000 frame has: its arithmetic coder makes some ten at most, and one more for each
 part that is empty. Such a run is a gap, of one block of a disk or more."""
 
+_GIVEN = [*range(1, 129), 0, *range(128, 1, -1)]
+_TAKEN = [*range(2, 130), 1, *[2] * 127]
+"""Bytes that an RLE packet gives and takes, by its first byte: a copy of what follows, nothing or a run (PS3.5 G.3)."""
+
 
 def check_rle(frame: bytes, pixels: int) -> None:
     """Raise ValueError unless each segment of a frame fills the picture exactly (PS3.5 G.3), with zeros at most behind.
@@ -28,14 +32,8 @@ def check_rle(frame: bytes, pixels: int) -> None:
         at, size = start, 0
         while size < pixels:
             code = frame[at]
-            if code < 128:
-                size += code + 1
-                at += code + 2
-            elif code > 128:
-                size += 257 - code
-                at += 2
-            else:
-                at += 1
+            size += _GIVEN[code]
+            at += _TAKEN[code]
         if size != pixels or at > end or frame[at:end].strip(b"\0"):
             raise ValueError("a segment does not fill the picture")
 

@@ -15,6 +15,7 @@ import pytest
 
 from image_files import dicom, jpeg_of_blocks, transcoded
 from pneumo_tfds.decode import DecodeError, decode_full, gdcm_process
+from pneumo_tfds.decode.dicom_damage import check_rle
 from pneumo_tfds.decode.headers import format_of
 
 pydicom = pytest.importorskip("pydicom")
@@ -103,6 +104,15 @@ def test_an_rle_frame_that_gives_too_much_is_damaged_and_padding_is_not(stored, 
             decode_full(with_frame(data, lambda frame, more=more: frame + more), "scan.dcm")
     with pytest.raises(DecodeError, match=r"^scan\.dcm: the pixels of the DICOM file are damaged"):
         decode_full(with_frame(data, lambda frame: frame[:100] + b"\x81" * 40 + frame[140:]), "scan.dcm")
+
+
+def test_every_kind_of_rle_packet_is_counted():
+    segment = b"\x02abc" + b"\x80" + b"\xfe\x07" + b"\x81\x08"  # 3 copied, nothing, a run of 3, a run of 128
+    frame = struct.pack("<16I", 1, 64, *[0] * 14) + segment
+    check_rle(frame + b"\0", 134)
+    for pixels in (133, 135):
+        with pytest.raises((ValueError, LookupError)):
+            check_rle(frame, pixels)
 
 
 @pytest.mark.parametrize("syntax", [".4.90", ".4.91"])
