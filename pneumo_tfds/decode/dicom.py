@@ -17,6 +17,7 @@ import numpy.typing as npt
 from pneumo_tfds.decode.dicom_file import number_of, read_dataset, standing_for
 from pneumo_tfds.decode.dicom_grey_scale import modality_values, shown_values
 from pneumo_tfds.decode.dicom_pixels import stored_values
+from pneumo_tfds.decode.dicom_spacing import with_square_pixels
 from pneumo_tfds.decode.exposure import exposure_remark, histogram
 from pneumo_tfds.decode.grey_range import content_range, scale
 from pneumo_tfds.decode.headers import DecodeError
@@ -31,7 +32,7 @@ MOST_CLIPPED = 0.95
 
 
 def decode_dicom(data: bytes, name: str) -> npt.NDArray[np.uint8]:
-    """Decode a DICOM file of one frame to uint8 `[height, width]`; padding becomes black.
+    """Decode a DICOM file of one frame to uint8 `[height, width]` of square pixels; padding becomes black.
 
     Raises:
         DecodeError: the file is damaged, holds no pixels or several frames, or its decoder is not installed.
@@ -42,7 +43,9 @@ def decode_dicom(data: bytes, name: str) -> npt.NDArray[np.uint8]:
 def decode_dicom_and_remark(data: bytes, name: str) -> tuple[npt.NDArray[np.uint8], str]:
     """Decode like `decode_dicom`; also return why the file's own window was not taken, empty if it was."""
     with standing_for(name, "the DICOM file is damaged or breaks the standard; export it from its archive again"):
-        return _decode(read_dataset(data, name), name)
+        dataset = read_dataset(data, name)
+        grey, remark = _decode(dataset, name)
+        return with_square_pixels(grey, dataset, name), remark
 
 
 def _decode(dataset: Dataset, name: str) -> tuple[npt.NDArray[np.uint8], str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pneumo_tfds.decode.dicom_damage import check_jpeg_2000, check_rle
 from pneumo_tfds.decode.dicom_file import INSTALL, number_of, standing_for, value_of
 from pneumo_tfds.decode.gdcm_process import decompress
 from pneumo_tfds.decode.headers import DecodeError, check_size, read_header
@@ -16,8 +17,9 @@ from pneumo_tfds.program.limits import MAX_DEEP_PIXELS
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+_RLE, _JPEG_2000 = "1.2.840.10008.1.2.5", ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 _BASELINE, _EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
-_BY_GDCM = (_BASELINE, _EXTENDED, *(f"1.2.840.10008.1.2.4.{number}" for number in (57, 70, 80, 81, 90, 91)))
+_BY_GDCM = (_BASELINE, _EXTENDED, *(f"1.2.840.10008.1.2.4.{number}" for number in (57, 70, 80, 81)), *_JPEG_2000)
 _FRAMES = (b"\xff\xc0\x00\x0b", b"\xff\xc1\x00\x0b", b"\xff\xc2\x00\x0b")
 """Start of the frame header of a JPEG with one component: baseline, extended, progressive."""
 
@@ -44,8 +46,11 @@ def stored_values(dataset: Dataset, name: str) -> npt.NDArray[Any]:
     with standing_for(name, "the pixels of the DICOM file are damaged; copy it again or export it from its archive"):
         if syntax in _BY_GDCM:
             return _compressed(dataset, syntax, name)
+        from pydicom.encaps import get_frame
         from pydicom.pixels import pixel_array
 
+        if syntax == _RLE:
+            check_rle(get_frame(dataset.PixelData, 0, number_of_frames=1), dataset.Rows * dataset.Columns)
         return _used_bits(pixel_array(dataset, index=0, correct_unused_bits=False), dataset)
 
 
@@ -103,6 +108,8 @@ def _compressed(dataset: Dataset, syntax: str, name: str) -> npt.NDArray[Any]:
         if frame[position + 4] == 8:
             frame = frame.rstrip(b"\0")
             return decode_jpeg(frame, read_header(frame, name), 1, name)
+    if syntax in _JPEG_2000:
+        check_jpeg_2000(frame)
     description = {keyword: dataset.get(keyword) for keyword in _DESCRIPTION if dataset.get(keyword) is not None}
     values = decompress(frame, description | {"syntax": syntax})
     signed = values.dtype.kind == "u" and dataset.PixelRepresentation == 1
