@@ -29,8 +29,8 @@ from pneumo_tfds.sources.listing import DICOM_SUFFIXES, IMAGE_SUFFIXES, File, Na
 from pneumo_tfds.sources.reading import ReadError
 from pneumo_tfds.sources.survey import Remark, SurveyNotes, listed
 
-FIRST_BYTES = 16 << 10
-"""Of a file, in which a header usually ends; longer ones are read whole."""
+FIRST_BYTES = (16 << 10, 256 << 10)
+"""Of a file, in which a header usually ends, also with lookup tables; longer ones are read whole."""
 
 SAMPLE = 8
 """Files of each folder whose first bytes are read though their names end in `.jpg` or `.png`: they may be DICOM."""
@@ -123,8 +123,13 @@ def _suffix(file: File) -> str:
 
 
 def _read(file: File, reader: NamedReader) -> HeaderFacts:
-    facts = read_facts(reader.read_name(file.name, FIRST_BYTES), file.name)
-    if not facts.complete:
+    facts = HeaderFacts(complete=False)
+    for size in FIRST_BYTES:
+        with suppress(DecodeError):  # the bytes may end where pydicom does not expect it
+            facts = read_facts(reader.read_name(file.name, size), file.name)
+        if facts.complete:
+            break
+    else:
         facts = read_facts(reader.read_name(file.name), file.name)
     identifier = normal_identifier(facts.patient)
     return replace(facts, patient=identifier and hashed(identifier))
