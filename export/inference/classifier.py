@@ -99,9 +99,12 @@ class Classifier:
         """Whether the model has a heat map as second output."""
         return "heatmap" in self._outputs
 
-    def decode(self, data: bytes, name: str = "image") -> np.ndarray:
-        """Decode an encoded image as in training: uint8 `[S, S, 1]`, with the model's framing; raises `DecodeError`."""
-        return decode(data, self.image_size, name, self.metadata.framing)
+    def decode(self, data: bytes, name: str = "image", doubts: list[str] | None = None) -> np.ndarray:
+        """Decode an encoded image as in training: uint8 `[S, S, 1]`, with the model's framing; raises `DecodeError`.
+
+        What the file says of its picture and was not believed is added to `doubts`.
+        """
+        return decode(data, self.image_size, name, self.metadata.framing, doubts)
 
     def predict_batch(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Compute the raw outputs for a batch.
@@ -142,8 +145,9 @@ class Classifier:
 
     def predict_bytes(self, data: bytes, name: str = "image") -> Prediction:
         """Decode and predict one encoded image (JPEG, PNG, or DICOM with the extra); raises `DecodeError`."""
-        pixels = self.decode(data, name)
-        return replace(self.predict(pixels[np.newaxis])[0], reasons=reasons_to_doubt(data, pixels, name))
+        doubts: list[str] = []
+        pixels = self.decode(data, name, doubts)
+        return replace(self.predict(pixels[np.newaxis])[0], reasons=reasons_to_doubt(data, pixels, name, doubts))
 
     def predict_file(self, path: str | os.PathLike[str]) -> Prediction:
         """Decode and predict one image file.

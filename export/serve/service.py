@@ -125,8 +125,9 @@ class _Service:
         return self.classifier.predict(np.stack(images))
 
     def _decode(self, data: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
-        pixels = self.classifier.decode(data, "the image")
-        return pixels, reasons_to_doubt(data, pixels, "the image")
+        doubts: list[str] = []
+        pixels = self.classifier.decode(data, "the image", doubts)
+        return pixels, reasons_to_doubt(data, pixels, "the image", doubts)
 
     async def predict(
         self, request: Request, heatmap: bool = Query(False, description="Include the heat map, if the model has one")

@@ -15,6 +15,7 @@ import pytest
 
 from image_files import dicom, jpeg_of_blocks, transcoded
 from pneumo_tfds.decode import DecodeError, decode_full, gdcm_process
+from pneumo_tfds.decode.dicom import decode_dicom
 from pneumo_tfds.decode.dicom_damage import check_rle
 from pneumo_tfds.decode.headers import format_of
 
@@ -192,6 +193,62 @@ def test_an_overlay_in_the_unused_bits_is_ignored(stored):
     file = io.BytesIO()
     dataset.save_as(file)
     np.testing.assert_array_equal(decode_full(file.getvalue()), decode_full(dicom(stored)))
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_an_overlay_of_which_nothing_tells_is_ignored_and_declared_padding_is_kept(photometric, stored):
+    tags = {
+        "PhotometricInterpretation": photometric,
+        "PixelPaddingValue": 65535,
+        "WindowCenter": 2048,
+        "WindowWidth": 4096,
+    }
+    drawn = stored.copy()
+    drawn[20:60, 30:90] |= 0x1000
+    drawn[100:110] |= 0x8000
+    for picture in (stored, drawn):
+        picture[:, -20:] = 65535
+    found, doubts = decode_dicom(dicom(drawn, **tags), "scan.dcm")
+    np.testing.assert_array_equal(found, decode_dicom(dicom(stored, **tags), "scan.dcm")[0])
+    assert not found[:, -20:].any()
+    assert doubts == ""
+
+
+@pytest.mark.parametrize("bits", [8, 9, 10, 11])
+@pytest.mark.parametrize("signed", [0, 1])
+def test_values_of_more_bits_than_declared_are_believed_with_a_remark(bits, signed, stored):
+    values = (stored.astype(np.int16) - 2048 * signed).view(np.uint16)
+    tags = {"PixelRepresentation": signed, "WindowCenter": 2048 - 2048 * signed, "WindowWidth": 4096}
+    found, doubts = decode_dicom(dicom(values, BitsStored=bits, HighBit=bits - 1, **tags), "scan.dcm")
+    np.testing.assert_array_equal(found, decode_dicom(dicom(values, **tags), "scan.dcm")[0])
+    assert doubts.startswith(f"values of more than the {bits} bits that the file declares were believed")
+
+
+def test_signed_values_of_twelve_bits_whose_sign_is_not_repeated(stored):
+    centred = stored.astype(np.int16) - 2048
+    cut = dicom((centred & 0xFFF).astype(np.uint16), PixelRepresentation=1)
+    found, doubts = decode_dicom(cut, "scan.dcm")
+    np.testing.assert_array_equal(found, decode_full(dicom(centred.view(np.uint16), PixelRepresentation=1)))
+    assert doubts == ""
+
+
+def test_more_pixels_than_declared_are_refused_and_zeros_behind_them_are_not(stored):
+    plain = decode_full(dicom(stored))
+    for more in (b"\0\0", bytes(5000)):
+        np.testing.assert_array_equal(decode_full(dicom(stored, PixelData=stored.tobytes() + more)), plain)
+    small = (stored >> 4).astype(np.uint8)[:71, :95]
+    np.testing.assert_array_equal(
+        decode_full(dicom(small, PixelData=small.tobytes() + b"\x07")), decode_full(dicom(small))
+    )
+    for tags in (
+        {"PixelData": stored.tobytes() * 2},
+        {"Rows": 72},
+        {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7},
+    ):
+        with pytest.raises(
+            DecodeError, match=r"^scan\.dcm: the DICOM file holds .* bytes of pixels, more than .* need"
+        ):
+            decode_full(dicom(stored, **tags), "scan.dcm")
 
 
 def test_samples_at_the_upper_end_of_their_container(stored):

@@ -71,6 +71,17 @@ def test_exif_orientation_of_a_png_is_applied_as_before(picture):
         np.testing.assert_array_equal(decode_full(data), np.rot90(grey, -1))
 
 
+def test_a_picture_that_is_transparent_is_not_called_a_mask(picture):
+    grey = picture(6)
+    for alpha in (0, 1):
+        data = encode(np.dstack([grey] * 3 + [np.full_like(grey, alpha)]), "RGBA")
+        with pytest.raises(DecodeError, match=r"^a\.png: is transparent where its picture is"):
+            decode_full(data, "a.png")
+    mask = np.where(grey > 128, 255, 0).astype(np.uint8)
+    with pytest.raises(DecodeError, match="looks like a mask"):
+        decode_full(encode(mask, "RGBA"))
+
+
 def damages(data: bytes) -> dict[str, bytes]:
     at = data.index(b"IDAT")
     return {
