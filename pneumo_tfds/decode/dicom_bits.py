@@ -57,12 +57,17 @@ def shifted(values: npt.NDArray[Any], dataset: Dataset) -> npt.NDArray[Any]:
 
 def _is_smoother(masked: npt.NDArray[Any], values: npt.NDArray[Any], bits: int) -> bool:
     """Whether neighbours differ less without the bits above, or as much; False if these are as manifold as values."""
-    above = np.unique(values[masked != values] >> bits)
-    if len(above) > OVERLAYS:
+    changed = masked != values
+    if len(np.unique(values[changed] >> bits)) > OVERLAYS:
         return False
-    return _roughness(masked) <= _roughness(values)
+    return _roughness(masked, changed) <= _roughness(values, changed)
 
 
-def _roughness(values: npt.NDArray[Any]) -> int:
-    wide = values.astype(np.int32)
-    return sum(int(np.abs(np.diff(wide, axis=axis)).sum(dtype=np.int64)) for axis in (0, 1))
+def _roughness(values: npt.NDArray[Any], changed: npt.NDArray[np.bool_]) -> int:
+    """Return the sum of differences between neighbours of which one at least was changed; the others are as before."""
+    total = 0
+    for picture, here in ((values, changed), (values.T, changed.T)):
+        pairs = np.nonzero(here[1:] | here[:-1])
+        first, second = picture[:-1][pairs].astype(np.int64), picture[1:][pairs]
+        total += int(np.abs(second - first).sum())
+    return total

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _RLE, _JPEG_2000 = "1.2.840.10008.1.2.5", ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 _BASELINE, _EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
 _BY_GDCM = (_BASELINE, _EXTENDED, *(f"1.2.840.10008.1.2.4.{number}" for number in (57, 70, 80, 81)), *_JPEG_2000)
+_LOSSY = (_EXTENDED, "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.4.91")
 _UNCOMPRESSED = tuple(f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".1.99", ".2"))
 _FRAMES = (b"\xff\xc0\x00\x0b", b"\xff\xc1\x00\x0b", b"\xff\xc2\x00\x0b")
 """Start of the frame header of a JPEG with one component: baseline, extended, progressive."""
@@ -133,4 +134,7 @@ def _compressed(dataset: Dataset, syntax: str, name: str) -> npt.NDArray[Any]:
     description = {keyword: dataset.get(keyword) for keyword in _DESCRIPTION if dataset.get(keyword) is not None}
     values = decompress(frame, description | {"syntax": syntax})
     signed = values.dtype.kind == "u" and dataset.PixelRepresentation == 1
-    return shifted(values.astype(f"i{values.dtype.itemsize}") if signed else values, dataset)
+    values = shifted(values.astype(f"i{values.dtype.itemsize}") if signed else values, dataset)
+    if syntax in _LOSSY and values.dtype.kind == "u":  # some values go beyond, and no overlay survives
+        dataset.BitsStored = 8 * values.dtype.itemsize
+    return values

@@ -60,6 +60,8 @@ def test_jpeg_of_twelve_bits(capfd):
     blocks = np.kron(levels.clip(0, 4095), np.ones((8, 8))).astype(np.uint16)
     data = dicom(blocks, UID + ".4.51", PixelData=encapsulate([jpeg_of_blocks(levels)]))
     np.testing.assert_array_equal(decode_full(data), decode_full(dicom(blocks)))
+    fewer = dicom(blocks, UID + ".4.51", BitsStored=11, HighBit=10, PixelData=encapsulate([jpeg_of_blocks(levels)]))
+    assert decode_dicom(fewer, "scan.dcm")[1] == "", "a lossy encoder goes beyond the ends"
     assert capfd.readouterr() == ("", "")
 
 
