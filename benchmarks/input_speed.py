@@ -114,9 +114,8 @@ def _records(found: JpegFolder, size: int, augmented: bool) -> list[Contender]:
         return training_dataset(folder, batch_size=BATCH, seed=SEED, cache=cache, augmentation=changed)
 
     def piped(cache: Switch) -> Work:
-        while True:
-            for _, labels in tf_dataset(cache):
-                yield len(labels)
+        for _, labels in tf_dataset(cache).repeat():
+            yield len(labels)
 
     def first() -> Work:
         """Begin every epoch at the files: read all records into memory, then all batches."""

@@ -13,13 +13,13 @@ scope of a distribution strategy, each `fit` of Keras looks at one batch before 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import psutil
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from pipeline.augmentation import augment
 from pipeline.config import AugmentConfig, Switch
@@ -28,6 +28,9 @@ from pipeline.data.split import StoredSplit, open_splits
 from pneumo_tfds.program.errors import InputError
 
 LARGEST_SEED = 2**32 - 1
+
+Finish = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+"""From the number of a step, counted from 0 over all epochs, its images and labels, to an element of a dataset."""
 
 
 def training_dataset(
@@ -70,21 +73,12 @@ def training_dataset(
     _require(first_epoch >= 1, "first_epoch", first_epoch, "at least 1")
     if batch_size > part.count:
         raise InputError(f"batch_size is {batch_size}, but {split} holds {part.count} images; make it smaller")
+    finish: Finish = _without_step
+    if augmentation is not None and augmentation.augment:
+        finish = _with_changes(augmentation, part.image_size, batch_size, seed)
     make = _from_memory if part.in_memory(cache) else _from_records
-    steps = part.count // batch_size
-    numbered = make(part, batch_size, seed, first_epoch).apply(tf.data.experimental.assert_cardinality(steps))
-    if augmentation is None or not augmentation.augment:
-        return _finished(numbered.map(lambda step, images, labels: (images, labels)))
-
-    @tf.function(jit_compile=True)  # uncompiled, these gathers are several times slower (docs/explanation/speed.md)
-    def changed(images: Any, uniform: Any) -> Any:
-        return augment.apply(images, augment.sample(uniform, augmentation, part.image_size))
-
-    def with_changes(step: Any, images: Any, labels: Any) -> tuple[Any, Any]:
-        uniform = tf.numpy_function(lambda step: augment.draw(seed, step, batch_size), [step], tf.float32)
-        return changed(images, tf.ensure_shape(uniform, (batch_size, augment.DRAWS))), labels
-
-    return _finished(numbered.map(with_changes))
+    count = tf.data.experimental.assert_cardinality(part.count // batch_size)
+    return _finished(make(part, batch_size, seed, first_epoch, finish).apply(count))
 
 
 def evaluation_dataset(
@@ -113,6 +107,24 @@ def evaluation_dataset(
     return _finished(starts.map(lambda i: (images[i : i + batch_size], labels[i : i + batch_size])))
 
 
+def _without_step(step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return images, labels
+
+
+def _with_changes(config: AugmentConfig, image_size: int, batch_size: int, seed: int) -> Finish:
+    """Return a function that changes the images of a batch as our own training changes those of the same step."""
+
+    @tf.function(jit_compile=True)  # uncompiled, these gathers are several times slower (docs/explanation/speed.md)
+    def changed(images: Any, uniform: Any) -> Any:
+        return augment.apply(images, augment.sample(uniform, config, image_size))
+
+    def with_changes(step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        uniform = tf.numpy_function(lambda step: augment.draw(seed, step, batch_size), [step], tf.float32)
+        return changed(images, tf.ensure_shape(uniform, (batch_size, augment.DRAWS))), labels
+
+    return with_changes
+
+
 def _opened(dataset: Path | str, split: str, batch_size: int, cache: Switch) -> StoredSplit:
     """Open a split; its images are in memory if they are to be."""
     _require(batch_size >= 1, "batch_size", batch_size, "at least 1")
@@ -130,47 +142,44 @@ def _opened(dataset: Path | str, split: str, batch_size: int, cache: Switch) -> 
     return part
 
 
-def _epochs(first: int) -> tf.data.Dataset:
-    """Return one number, int64 `[]`: that of the next epoch, whenever it is iterated."""
-    numbers = itertools.count(first)
-    return tf.data.Dataset.range(1).map(
-        lambda _: tf.ensure_shape(tf.numpy_function(lambda: np.int64(next(numbers)), [], tf.int64), ())
-    )
-
-
-def _from_memory(part: StoredSplit, batch_size: int, seed: int, first_epoch: int) -> tf.data.Dataset:
-    """Return batches with the number of their step before them, gathered by TensorFlow from the array of the split."""
+def _from_memory(part: StoredSplit, batch_size: int, seed: int, first_epoch: int, finish: Finish) -> tf.data.Dataset:
+    """Return `finish(step, images, labels)` of each batch, gathered by TensorFlow from the array of the split."""
     images, labels = _tensors(part)
-    steps = part.count // batch_size
+    epochs, steps = itertools.count(first_epoch), part.count // batch_size
 
-    def order(epoch: int) -> NDArray[np.int64]:
-        return batches.shuffled(part.count, seed, int(epoch))[: steps * batch_size].reshape(steps, batch_size)
+    def next_epoch() -> tuple[Any, Any]:
+        epoch = next(epochs)
+        rows = batches.shuffled(part.count, seed, epoch)[: steps * batch_size]
+        return np.int64((epoch - 1) * steps), rows.reshape(steps, batch_size)
 
-    def rows_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        rows = tf.ensure_shape(tf.numpy_function(order, [epoch], tf.int64), (steps, batch_size))
-        return tf.data.Dataset.from_tensor_slices(rows).enumerate((epoch - 1) * steps)
+    def rows_of_an_epoch(_: tf.Tensor) -> tf.data.Dataset:
+        first_step, rows = tf.numpy_function(next_epoch, [], (tf.int64, tf.int64))
+        rows = tf.ensure_shape(rows, (steps, batch_size))
+        return tf.data.Dataset.from_tensor_slices(rows).enumerate(tf.ensure_shape(first_step, ()))
 
-    numbered = _epochs(first_epoch).flat_map(rows_of)
-    return numbered.map(lambda step, rows: (step, tf.gather(images, rows), tf.gather(labels, rows)))
+    numbered = tf.data.Dataset.range(1).flat_map(rows_of_an_epoch)
+    return numbered.map(lambda step, rows: finish(step, tf.gather(images, rows), tf.gather(labels, rows)))
 
 
-def _from_records(part: StoredSplit, batch_size: int, seed: int, first_epoch: int) -> tf.data.Dataset:
+def _from_records(part: StoredSplit, batch_size: int, seed: int, first_epoch: int, finish: Finish) -> tf.data.Dataset:
     """Return what `_from_memory` does, streamed by the chain that our own training has."""
-    files, steps = len(part.checked_files), part.count // batch_size
+    files, epochs, steps = len(part.checked_files), itertools.count(first_epoch), part.count // batch_size
 
-    def order(epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        return batches.shuffled(files, seed, int(epoch)), np.array(batches.epoch_seed(seed, int(epoch)))
+    def next_epoch() -> tuple[Any, ...]:
+        epoch = next(epochs)
+        number = np.int64(batches.epoch_seed(seed, epoch))
+        return np.int64((epoch - 1) * steps), batches.shuffled(files, seed, epoch), number
 
-    def records_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        chosen, number = tf.numpy_function(order, [epoch], (tf.int64, tf.int64))
-        shaped = tf.ensure_shape(chosen, (files,)), tf.ensure_shape(number, ())
-        return batches.shuffled_records(part, batch_size, *shaped).enumerate((epoch - 1) * steps)
+    def records_of_an_epoch(_: tf.Tensor) -> tf.data.Dataset:
+        drawn = tf.numpy_function(next_epoch, [], (tf.int64, tf.int64, tf.int64))
+        first_step, order, number = map(tf.ensure_shape, drawn, ((), (files,), ()))
+        return batches.shuffled_records(part, batch_size, order, number).enumerate(first_step)
 
-    def parsed(step: tf.Tensor, records: tf.Tensor) -> tuple[Any, Any, Any]:
+    def parsed(step: tf.Tensor, records: tf.Tensor) -> Any:
         batch = part.parse(records)
-        return step, batch["image"], batch["label"]
+        return finish(step, batch["image"], batch["label"])
 
-    return _epochs(first_epoch).flat_map(records_of).map(parsed, tf.data.AUTOTUNE)
+    return tf.data.Dataset.range(1).flat_map(records_of_an_epoch).map(parsed, tf.data.AUTOTUNE)
 
 
 def _tensors(part: StoredSplit) -> tuple[tf.Tensor, tf.Tensor]:
