@@ -106,7 +106,7 @@ def _records(found: JpegFolder, size: int, augmented: bool) -> list[Contender]:
 
     def ours(cache: Switch) -> Work:
         for epoch in count(1):
-            yield from _batches(kept() if cache == "on" else opened(), epoch, augmented, cache)
+            yield from _batches(kept(), epoch, augmented, cache)
 
     @lru_cache(maxsize=2)
     def tf_dataset(cache: Switch) -> tf.data.Dataset:
