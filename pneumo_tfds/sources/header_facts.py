@@ -170,7 +170,7 @@ def leave_out_unfit(facts: Mapping[str, HeaderFacts], labels: Mapping[str, str],
 
 def _place(where: Path) -> Path:
     root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return root / "pneumo" / f"dicom-headers-{hashlib.sha256(os.fsencode(where.resolve())).hexdigest()[:16]}.json"
+    return root / "pneumo" / f"dicom-headers-2-{hashlib.sha256(os.fsencode(where.resolve())).hexdigest()[:16]}.json"
 
 
 def _read_kept(where: Path) -> dict[File, HeaderFacts]:
