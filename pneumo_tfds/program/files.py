@@ -43,7 +43,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _temporary(target) as temporary:
             yield temporary
-            with temporary.open("rb") as written:
+            with temporary.open("r+b") as written:  # Windows keeps only files that are open for writing
                 os.fsync(written.fileno())
             temporary.replace(target)
     except BrokenPipeError:  # about standard output, not about this file
@@ -68,6 +68,11 @@ def write_csv_rows(path: str | os.PathLike[str], rows: Iterable[Iterable[Any]]) 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Replace the content of `path` by `value` as indented JSON. NaN is refused, as JSON has none; use None."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def cache_folder() -> Path:
+    """Return the folder for what is kept between runs and can be made again: `~/.cache/pneumo`, by the XDG rules."""
+    return Path(os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache"), "pneumo")
 
 
 def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
