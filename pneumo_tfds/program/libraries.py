@@ -28,6 +28,9 @@ X86 = ("x86_64", "amd64")
 set_here: dict[str, str] = {}
 """Environment variables that were set by this module."""
 
+overruled: dict[str, str] = {}
+"""Those of them that the user had set to something else, with the user's value."""
+
 _unsaid: list[str] = []
 
 
@@ -84,6 +87,14 @@ def onednn_is_on() -> bool | None:
     return bool(_pywrap_util_port.IsMklEnabled())
 
 
+def _insist(variable: str, value: str) -> None:
+    """Set an environment variable, also if the user set it otherwise."""
+    given = os.environ.get(variable)
+    if given != value:
+        os.environ[variable] = set_here[variable] = value
+        overruled.update({variable: given} if given else {})
+
+
 def _prepare_keras() -> None:
     keras = sys.modules.get("keras")
     if keras is not None:
@@ -100,12 +111,11 @@ def _prepare_keras() -> None:
     backend = os.environ.get("KERAS_BACKEND")
     if backend and backend != "tensorflow":
         _unsaid.append(f"KERAS_BACKEND is {backend}; pneumo needs TensorFlow and uses that")
-    if backend != "tensorflow":
-        os.environ["KERAS_BACKEND"] = set_here["KERAS_BACKEND"] = "tensorflow"
+    _insist("KERAS_BACKEND", "tensorflow")
     settings = keras_folder() / "keras.json"
     if reason := _reason_to_ignore(settings):
         other = cache_folder() / "keras"
-        os.environ["KERAS_HOME"] = set_here["KERAS_HOME"] = str(other)
+        _insist("KERAS_HOME", str(other))
         _unsaid.append(f"{settings} {reason} and is not read; what Keras downloads is kept in {other} meanwhile")
 
 
