@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pneumo_tfds.program.libraries import prepare_tensorflow
+
 if TYPE_CHECKING:
     from pipeline.data.tf_dataset import evaluation_dataset, training_dataset
+
+prepare_tensorflow()
 
 __all__ = ["evaluation_dataset", "training_dataset"]
 

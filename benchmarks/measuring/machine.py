@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import psutil
+
+from pneumo_tfds.program import processor
+from pneumo_tfds.program.cores_and_memory import available_cores
 
 PACKAGES = (
     "tensorflow", "keras", "tensorflow-datasets", "numpy", "opencv-python-headless", "onnxruntime", "torch", "grain",
@@ -23,8 +24,8 @@ BANDWIDTH_PASSES = 5
 def describe(threads: int) -> dict[str, Any]:
     """Return processor, cores, memory, operating system, Python and package versions, and the time, as JSON values."""
     return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
+        "processor": processor.name(),
+        "cores": available_cores(),
         "threads": threads,
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
@@ -56,15 +57,6 @@ def write_bandwidth() -> float:
         np.copyto(target, source)
         best = max(best, BANDWIDTH_BYTES / (time.perf_counter() - start))
     return best
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def _version(package: str) -> str:

@@ -15,6 +15,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from export.inference.onnx_metadata import Metadata, ModelFileError
 from pneumo_tfds.decode import decode
 from pneumo_tfds.decode.reasons import reasons_to_doubt
+from pneumo_tfds.program.cores_and_memory import available_cores, cores_are_limited
 from pneumo_tfds.program.errors import InputError, reason_of
 
 # Errors of `run` that mean a broken file; the others may be about memory (`pneumo_tfds.program.machine_errors`).
@@ -176,7 +177,8 @@ def open_session(
     if not path.is_file():
         raise ModelFileError(f"{path} is not a file; give the .onnx file of a run (python -m export RUN makes it)")
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or 0  # 0: one per core
+    # 0: one per physical core, each bound to a core, also to one that this process may not use.
+    options.intra_op_num_threads = threads or (available_cores() if cores_are_limited() else 0)
     options.inter_op_num_threads = 1
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = ERRORS_ONLY

@@ -20,7 +20,7 @@ from pneumo_tfds.decode.dicom_file import INSTALL, import_pydicom
 from pneumo_tfds.decode.dicom_header import HeaderFacts, read_facts, remarks, unfit
 from pneumo_tfds.decode.headers import HEAD_BYTES, DecodeError, format_of
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json, write_text
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, cache_folder, read_json, write_text
 from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.program.progress import track
 from pneumo_tfds.program.wording import counted
@@ -169,8 +169,7 @@ def leave_out_unfit(facts: Mapping[str, HeaderFacts], labels: Mapping[str, str],
 
 
 def _place(where: Path) -> Path:
-    root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return root / "pneumo" / f"dicom-headers-2-{hashlib.sha256(os.fsencode(where.resolve())).hexdigest()[:16]}.json"
+    return cache_folder() / f"dicom-headers-2-{hashlib.sha256(os.fsencode(where.resolve())).hexdigest()[:16]}.json"
 
 
 def _read_kept(where: Path) -> dict[File, HeaderFacts]:

@@ -30,7 +30,7 @@ MAY_USE = {
         "networks training evaluation report"
     ),
     "pipeline": (
-        "pneumo_tfds.program pneumo_tfds.sources config run_folder devices data evaluation report stages "
+        "pneumo_tfds pneumo_tfds.program pneumo_tfds.sources config run_folder devices data evaluation report stages "
         "tuning export"  # pipeline/train.py alone, see APPLICATION
     ),
     # The search.
