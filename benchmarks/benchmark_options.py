@@ -58,7 +58,7 @@ class BenchmarkOptions(Command, Bounded):
     @property
     def workers(self) -> int:
         """How many threads or processes each contender gets."""
-        from pneumo_tfds.program.parallel import available_cores
+        from pneumo_tfds.program.cores_and_memory import available_cores
 
         return self.threads or available_cores()
 

@@ -85,7 +85,7 @@ def small(source: Path | None, quick: bool) -> JpegFolder:
         grey = decode(Path(path).read_bytes(), SMALL, path)[:, :, 0]
         for view in range(min(16, -(-count // len(drawn)))):
             turned = np.rot90(grey if view < 8 else 255 - grey, view % 4)
-            place = folder / "train" / Path(path).parent.name / f"{number}_{view}_{Path(path).name}"
+            place = folder / "train" / Path(path).parent.name / f"patient{number}_{view}.jpeg"
             _write(place, _jpeg(np.ascontiguousarray(turned if view % 8 < 4 else turned[:, ::-1])))
     return JpegFolder(f"phantoms, {SMALL}² JPEGs", folder)
 

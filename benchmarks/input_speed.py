@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 
 import cv2
+import tensorflow as tf
 
 from benchmarks import image_folders
 from benchmarks.augmentation_speed import changes
@@ -19,9 +20,12 @@ from benchmarks.image_folders import JpegFolder
 from benchmarks.measuring.harness import Case, Contender, Record, Work, measure
 from benchmarks.measuring.machine import write_bandwidth
 from benchmarks.peers import dali_peer, keras_peers, opencv_peers
+from benchmarks.peers.keras_peers import CHANGES
 from pipeline.augmentation import augment
+from pipeline.config import Switch
 from pipeline.data.batches import training_batches
 from pipeline.data.split import StoredSplit, open_splits
+from pipeline.data.tf_dataset import training_dataset
 from pneumo_tfds.decode import decode
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.parallel import one_thread_per_opencv_call
@@ -100,9 +104,18 @@ def _records(found: JpegFolder, size: int, augmented: bool) -> list[Contender]:
 
     kept = lru_cache(opened)
 
-    def cached() -> Work:
+    def ours(cache: Switch) -> Work:
         for epoch in count(1):
-            yield from _batches(kept(), epoch, augmented)
+            yield from _batches(kept(), epoch, augmented, cache)
+
+    @lru_cache(maxsize=2)
+    def tf_dataset(cache: Switch) -> tf.data.Dataset:
+        folder, changed = image_folders.dataset(found, size), CHANGES if augmented else None
+        return training_dataset(folder, batch_size=BATCH, seed=SEED, cache=cache, augmentation=changed)
+
+    def piped(cache: Switch) -> Work:
+        for _, labels in tf_dataset(cache).repeat():
+            yield len(labels)
 
     def first() -> Work:
         """Begin every epoch at the files: read all records into memory, then all batches."""
@@ -110,12 +123,18 @@ def _records(found: JpegFolder, size: int, augmented: bool) -> list[Contender]:
         for epoch in count(1):
             yield sum(_batches(replace(split), epoch, augmented))  # nothing of the copy is in memory yet
 
-    return [Contender("ours: records, cached in memory", cached), Contender("ours: records, first epoch", first)]
+    return [
+        Contender("ours: records, cached in memory", partial(ours, "on")),
+        Contender("ours: tf.data, cached in memory", partial(piped, "on")),
+        Contender("ours: records, first epoch", first),
+        Contender("ours: records, streamed", partial(ours, "off")),
+        Contender("ours: tf.data, streamed", partial(piped, "off")),
+    ]
 
 
-def _batches(split: StoredSplit, epoch: int, augmented: bool) -> Iterator[int]:
+def _batches(split: StoredSplit, epoch: int, augmented: bool, cache: Switch = "on") -> Iterator[int]:
     size = split.image_size
-    for step, (images, labels) in enumerate(training_batches(split, BATCH, seed=SEED, epoch=epoch, cache="on")):
+    for step, (images, labels) in enumerate(training_batches(split, BATCH, seed=SEED, epoch=epoch, cache=cache)):
         if augmented:
             _compiled_changes(size)(images, augment.draw(SEED, epoch * 10_000 + step, BATCH)).numpy()
         yield len(labels)

@@ -60,8 +60,7 @@ def _against_pytorch(options: BenchmarkOptions) -> list[Record]:
     records: list[Record] = []
     for name in names:
         contenders = [
-            _ours(name, precision, "off", train, augment)
-            for precision, augment in product(precisions, (True, False))
+            _ours(name, precision, "off", train, augment) for precision, augment in product(precisions, (True, False))
         ]
         for words, ways in TORCH.items():
             start = partial(torch_peers.train, name, OWN_SIZE, OWN_BATCH, options.workers, **ways)

@@ -8,10 +8,11 @@ onnxruntime (1.29 and later, on Linux and macOS too) sends data about models and
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+from pneumo_tfds.program.libraries import ask
+
+ask("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from export.inference.classifier import Classifier, Prediction

@@ -97,9 +97,10 @@ def predict_images(
     def load(image: Image) -> Row | tuple[np.ndarray, Row]:
         try:
             data = image.read()
-            pixels = classifier.decode(data, image.name)
+            doubts: list[str] = []
+            pixels = classifier.decode(data, image.name, doubts)
             picture = None if picture_side is None else decode_whole(data, picture_side, image.name)
-            reasons = reasons_to_doubt(data, pixels, image.name)
+            reasons = reasons_to_doubt(data, pixels, image.name, doubts)
             return pixels, Row(image.name, picture=picture, reasons=reasons)
         except InputError as error:
             return Row(image.name, error=str(error))

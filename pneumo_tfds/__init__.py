@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import importlib
 
+from pneumo_tfds.program.libraries import ask_for_few_threads
+
 __version__ = "0.1.0"
 
+ask_for_few_threads()
 
 try:
     import wrapt

@@ -42,8 +42,15 @@ __all__ = [
 
 
 def default_data_dir() -> Path:
-    """Return TFDS's default: the environment variable `TFDS_DATA_DIR`, or `~/tensorflow_datasets`."""
-    return Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+    """Return TFDS's default: the environment variable `TFDS_DATA_DIR`, or `~/tensorflow_datasets`.
+
+    Raises:
+        InputError: this user has no home folder, as in some containers.
+    """
+    try:
+        return Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+    except RuntimeError as error:
+        raise InputError("there is no home folder to keep datasets in; give a folder by --data-dir") from error
 
 
 def prepare(

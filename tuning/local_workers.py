@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from pneumo_tfds.program.command import BAD_INPUT
+from pneumo_tfds.program.cores_and_memory import available_cores
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.parallel import available_cores
 from tuning.search import kerastuner_roles
 from tuning.search.journal import Journal
 from tuning.search.tuner import SearchTuner

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from datetime import UTC, datetime
@@ -11,7 +10,8 @@ from typing import Any
 
 import psutil
 
-from pneumo_tfds.program.processor import processor_name
+from pneumo_tfds.program import processor
+from pneumo_tfds.program.cores_and_memory import available_cores
 
 PACKAGES = (
     "tensorflow", "keras", "tensorflow-datasets", "numpy", "opencv-python-headless", "onnxruntime", "torch", "grain",
@@ -24,8 +24,8 @@ BANDWIDTH_PASSES = 5
 def describe(threads: int) -> dict[str, Any]:
     """Return processor, cores, memory, operating system, Python and package versions, and the time, as JSON values."""
     return {
-        "processor": processor_name(),
-        "cores": os.cpu_count(),
+        "processor": processor.name(),
+        "cores": available_cores(),
         "threads": threads,
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",

@@ -15,6 +15,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from export.inference.onnx_metadata import Metadata, ModelFileError
 from pneumo_tfds.decode import decode
 from pneumo_tfds.decode.reasons import reasons_to_doubt
+from pneumo_tfds.program.cores_and_memory import available_cores, cores_are_limited
 from pneumo_tfds.program.errors import InputError, reason_of
 
 # Errors of `run` that mean a broken file; the others may be about memory (`pneumo_tfds.program.machine_errors`).
@@ -99,9 +100,12 @@ class Classifier:
         """Whether the model has a heat map as second output."""
         return "heatmap" in self._outputs
 
-    def decode(self, data: bytes, name: str = "image") -> np.ndarray:
-        """Decode an encoded image as in training: uint8 `[S, S, 1]`, with the model's framing; raises `DecodeError`."""
-        return decode(data, self.image_size, name, self.metadata.framing)
+    def decode(self, data: bytes, name: str = "image", doubts: list[str] | None = None) -> np.ndarray:
+        """Decode an encoded image as in training: uint8 `[S, S, 1]`, with the model's framing; raises `DecodeError`.
+
+        What the file says of its picture and was not believed is added to `doubts`.
+        """
+        return decode(data, self.image_size, name, self.metadata.framing, doubts)
 
     def predict_batch(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Compute the raw outputs for a batch.
@@ -142,8 +146,9 @@ class Classifier:
 
     def predict_bytes(self, data: bytes, name: str = "image") -> Prediction:
         """Decode and predict one encoded image (JPEG, PNG, or DICOM with the extra); raises `DecodeError`."""
-        pixels = self.decode(data, name)
-        return replace(self.predict(pixels[np.newaxis])[0], reasons=reasons_to_doubt(data, pixels, name))
+        doubts: list[str] = []
+        pixels = self.decode(data, name, doubts)
+        return replace(self.predict(pixels[np.newaxis])[0], reasons=reasons_to_doubt(data, pixels, name, doubts))
 
     def predict_file(self, path: str | os.PathLike[str]) -> Prediction:
         """Decode and predict one image file.
@@ -172,7 +177,8 @@ def open_session(
     if not path.is_file():
         raise ModelFileError(f"{path} is not a file; give the .onnx file of a run (python -m export RUN makes it)")
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or 0  # 0: one per core
+    # 0: one per physical core, each bound to a core, also to one that this process may not use.
+    options.intra_op_num_threads = threads or (available_cores() if cores_are_limited() else 0)
     options.inter_op_num_threads = 1
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = ERRORS_ONLY

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,7 @@ from export.serve.prometheus_metrics import Metrics
 from pneumo_tfds.decode import DecodeError
 from pneumo_tfds.decode.headers import format_of
 from pneumo_tfds.decode.reasons import reasons_to_doubt
+from pneumo_tfds.program.cores_and_memory import available_cores
 
 CLOSE = {"Connection": "close"}
 DRAIN_SECONDS = 1.0  # longest pause of a refused upload that is still read
@@ -42,7 +42,7 @@ class Limits:
     """Largest upload."""
     body_seconds: float = 30.0
     """Longest time for an upload to arrive."""
-    decoders: int = field(default_factory=lambda: os.cpu_count() or 1)
+    decoders: int = field(default_factory=available_cores)
     """Images decoded at once; one of the largest allowed size takes 1.3 GB for a moment."""
     batch: BatchLimits = field(default_factory=BatchLimits)
     """Limits of batching."""
@@ -125,8 +125,9 @@ class _Service:
         return self.classifier.predict(np.stack(images))
 
     def _decode(self, data: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
-        pixels = self.classifier.decode(data, "the image")
-        return pixels, reasons_to_doubt(data, pixels, "the image")
+        doubts: list[str] = []
+        pixels = self.classifier.decode(data, "the image", doubts)
+        return pixels, reasons_to_doubt(data, pixels, "the image", doubts)
 
     async def predict(
         self, request: Request, heatmap: bool = Query(False, description="Include the heat map, if the model has one")

@@ -30,4 +30,9 @@ def as_tensor(images: NDArray[Any]) -> tf.Tensor:
     """Put images on the training device: on a CPU the same memory if it is aligned, else a copy."""
     if tf.config.list_logical_devices("GPU") or images.ctypes.data % ALIGNMENT or not images.flags.c_contiguous:
         return tf.constant(images)
+    return on_host(images)
+
+
+def on_host(images: NDArray[Any]) -> tf.Tensor:
+    """Return a tensor in the machine's memory, that of an array from `empty`."""
     return tf.experimental.dlpack.from_dlpack(images.__dlpack__())

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from pipeline.config import Switch
 from pipeline.data import aligned_arrays
-from pipeline.data.split import MemorySplit, Split
+from pipeline.data.split import MemorySplit, Split, StoredSplit
 from pneumo_tfds.program.errors import InputError
 
 EVERY_ROW = slice(None)
 SHUFFLE_BYTES = 512 * 2**20  # most that the shuffle buffer of a stream may hold
+GRAPH_SEED = 1  # any number but 0
 SERVICE_TIMEOUT = 5.0  # seconds for the tf.data service to answer at all; TensorFlow itself would retry for an hour
 
 Batch = tuple[tf.Tensor, tf.Tensor]
@@ -50,21 +51,44 @@ def training_batches(
     """
     if batch_size > split.count:
         raise InputError(f"--batch-size is {batch_size}, but {split.name} holds {split.count} images; make it smaller")
-    order = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
-    random = np.random.default_rng(order)
     if not service and split.in_memory(cache):
-        return _gathered(split, random.permutation(split.count), batch_size, rows, drop_remainder=True)
+        order = shuffled(split.count, seed, epoch)
+        return _gathered(split, order, batch_size, rows, drop_remainder=True)
     if isinstance(split, MemorySplit):
         raise InputError("--data-service serves record files, but --hold-out makes splits in memory; leave one out")
+    files = shuffled(len(split.checked_files), seed, epoch)
     chain = (
-        tf.data.Dataset.from_tensor_slices(random.permutation(split.checked_files))
-        .interleave(tf.data.TFRecordDataset, cycle_length=4, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .shuffle(max(batch_size, SHUFFLE_BYTES // split.image_size**2), seed=order, reshuffle_each_iteration=False)
-        .batch(batch_size, drop_remainder=True)
+        tf.data.Dataset.from_tensors((files, np.int64(epoch_seed(seed, epoch))))
+        .flat_map(lambda files, number: shuffled_records(split, batch_size, files, number))
         .map(lambda records: split.parse(records[rows]), tf.data.AUTOTUNE)
         .map(lambda batch: (batch["image"], batch["label"]))
     )
     return split.explained(_served(chain, service) if service else chain.prefetch(tf.data.AUTOTUNE))
+
+
+def shuffled(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return the order of the images of an epoch, or of its files: a permutation of `count` numbers."""
+    return np.random.default_rng(epoch_seed(seed, epoch)).permutation(count)
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """Return a number from 0 to 2^32 - 1 for an epoch, from which its order is drawn."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+
+
+def shuffled_records(split: StoredSplit, batch_size: int, files: Any, number: Any) -> tf.data.Dataset:
+    """Return batches of serialised records, without an incomplete last one. Call it in a function of a dataset.
+
+    `files` is the order of the files, `[files]`, and `number` the seed of what is shuffled; both may be tensors.
+    """
+    # The seed of this function's graph alone: the order must not depend on the seed that the program set.
+    tf.random.set_seed(GRAPH_SEED)
+    return (
+        tf.data.Dataset.from_tensor_slices(tf.gather(tf.constant(split.checked_files), files))
+        .interleave(tf.data.TFRecordDataset, cycle_length=4, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .shuffle(max(batch_size, SHUFFLE_BYTES // split.image_size**2), seed=number, reshuffle_each_iteration=False)
+        .batch(batch_size, drop_remainder=True)
+    )
 
 
 def _served(chain: tf.data.Dataset, address: str) -> Iterator[Any]:
@@ -102,14 +126,17 @@ def evaluation_batches(split: Split, batch_size: int, *, cache: Switch = "auto")
     """Return batches of every example once, in the order of the records; the last one may be smaller."""
     if isinstance(split, MemorySplit) or split.in_memory(cache):
         return _gathered(split, np.arange(split.count), batch_size)
-    chain = (
+    return split.explained(evaluation_stream(split, batch_size).prefetch(tf.data.AUTOTUNE))
+
+
+def evaluation_stream(split: StoredSplit, batch_size: int) -> tf.data.Dataset:
+    """Return the chain that streams every example once, in the order of the records."""
+    return (
         tf.data.TFRecordDataset(split.checked_files)
         .batch(batch_size)
         .map(split.parse, tf.data.AUTOTUNE)
         .map(lambda batch: (batch["image"], batch["label"]))
-        .prefetch(tf.data.AUTOTUNE)
     )
-    return split.explained(chain)
 
 
 def _gathered(

@@ -5,6 +5,7 @@ Both kinds have a `name`, a `count` of images, an `image_size`, `labels`, and `e
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from pipeline.config import Switch
 from pipeline.data import aligned_arrays, tfrecord_pixels
 from pneumo_tfds.prepared import READABLE, REBUILD, framing_of
+from pneumo_tfds.program.cores_and_memory import memory_limit
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json
 from pneumo_tfds.program.framing_names import Framing
@@ -106,14 +108,15 @@ class StoredSplit:
     image_size: int
 
     def in_memory(self, cache: Switch) -> bool:
-        """Return whether the pixels are kept in memory: as `cache` says, or if an eighth of the machine's holds them.
+        """Return whether the pixels are kept in memory: as `cache` says, or if an eighth of the memory holds them.
 
-        All of its memory counts, not what is free at the moment: the order of training depends on the answer, and the
-        same run must have the same order.
+        That is all memory of the machine, or as much as the control groups of this process allow, and not what is free
+        at the moment: the order of training depends on the answer, and the same run must have the same order.
         """
         if cache != "auto" or "examples" in vars(self):  # examples that were read already take no more
             return cache != "off"
-        return self.count * self.image_size**2 < MEMORY_SHARE * int(psutil.virtual_memory().total)
+        memory = min(int(psutil.virtual_memory().total), memory_limit() or sys.maxsize)
+        return self.count * self.image_size**2 < MEMORY_SHARE * memory
 
     @cached_property
     def examples(self) -> Examples:

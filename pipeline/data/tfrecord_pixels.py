@@ -38,8 +38,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from pneumo_tfds.program import wire
+from pneumo_tfds.program.cores_and_memory import available_cores
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.parallel import available_cores
 
 FRAME_HEADER, LENGTH, CHECKSUM = Struct("<QI"), Struct("<Q"), Struct("<I")
 PEEK = 1024  # bytes at the start of the data, in which the pixels have to begin

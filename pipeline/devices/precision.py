@@ -11,13 +11,12 @@ import tensorflow as tf
 
 from pipeline.config import FitConfig
 from pipeline.devices.tf_config import read_cluster
+from pneumo_tfds.program import processor
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.processor import instruction_sets
 
 # CUDA compute capability of the first GPUs with matrix units for a precision, Ampere and Volta; the fastest first.
 GPU_CAPABILITIES = {"mixed_bfloat16": (8, 0), "mixed_float16": (7, 0), "float32": (0, 0)}
 NOT_COMPILED = re.compile(r"unsupported operations.*? on XLA_\w+: (\w+).*?\{\{node ([^}]*)\}\}", re.DOTALL)
-BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # the last one of Arm
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,8 @@ def choose(config: FitConfig) -> Execution:
         raise InputError("--xla on: XLA cannot compile a step on several devices; leave the flag out")
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        native = "mixed_bfloat16" if instruction_sets() & BFLOAT16_CPU_FLAGS else "float32"
+        has_bfloat16 = (processor.instruction_sets() or {}).get("bfloat16", False)
+        native = "mixed_bfloat16" if has_bfloat16 else "float32"
         precision = native if config.precision == "auto" else config.precision
         slow = precision not in ("float32", native)
         note = f"this CPU only emulates {precision}: a step takes up to 14 times as long as in float32" if slow else ""

@@ -63,7 +63,8 @@ def warnings(metrics: Mapping[str, Any], split: str) -> list[str]:
 
 def overlaps(overlap: Mapping[str, Any]) -> bool:
     """Return whether images that were scored are among those of the run, or whether that is not known."""
-    return bool(overlap["unknown"] or any(overlap["images"].values()) or any(overlap["patients"].values()))
+    counts = (overlap.get(kind, {}) for kind in ("images", "copies", "patients"))
+    return bool(overlap["unknown"] or any(any(count.values()) for count in counts))
 
 
 def overlap_sentences(overlap: Mapping[str, Any], images: int) -> list[str]:
@@ -72,7 +73,8 @@ def overlap_sentences(overlap: Mapping[str, Any], images: int) -> list[str]:
     if overlap["unknown"]:
         return [f"It is not known how many of the {all_of_them} the run was trained on: {overlap['unknown']}."]
     if not overlaps(overlap):
-        return [f"None of the {all_of_them} is, byte for byte, in the dataset that the run was trained on."]
+        also = " or as a near-identical copy" if "copies" in overlap else ""  # not looked for by earlier versions
+        return [f"None of the {all_of_them} is in the dataset that the run was trained on, byte for byte{also}."]
     found = []
     if used := sum(overlap["images"].get(split, 0) for split in USED):
         found.append(
@@ -82,6 +84,11 @@ def overlap_sentences(overlap: Mapping[str, Any], images: int) -> list[str]:
     elif any(overlap["images"].values()):
         own = sum(overlap["images"].values())
         found.append(f"{own:,} of the {all_of_them} are the run's own ({_by_split(overlap['images'])}), and not new.")
+    if any(overlap.get("copies", {}).values()):
+        found.append(
+            f"Other images are near-identical to images of the run's dataset ({_by_split(overlap['copies'])}): copies "
+            "that were saved again or changed a little, and no new images; leave them out."
+        )
     if any(overlap["patients"].values()):
         found.append(
             f"Patients of other images have the same identifier as patients of the run's dataset "

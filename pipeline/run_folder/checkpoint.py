@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import replacing
+from pneumo_tfds.program.files import replace_patiently
 from pneumo_tfds.program.npz import read_arrays
 
 FILE = "state.npz"
@@ -20,8 +20,8 @@ REMEDY = "remove it to train from the start"
 def save(folder: Path, variables: Mapping[str, Sequence[Any]], state: Mapping[str, Any]) -> None:
     """Write groups of Keras variables and a JSON state to `folder/state.npz`."""
     arrays = {name: np.asarray(variable) for name, variable in _by_name(variables).items()}
-    with replacing(folder / FILE) as path:
-        np.savez(path, allow_pickle=False, state=np.array(json.dumps(state)), **arrays)
+    text = np.array(json.dumps(state))
+    replace_patiently(folder / FILE, lambda path: np.savez(path, allow_pickle=False, state=text, **arrays))
 
 
 def load(folder: Path, variables: Mapping[str, Sequence[Any]]) -> dict[str, Any] | None:

@@ -10,14 +10,17 @@ from zipfile import ZipFile, ZipInfo
 import keras
 
 from pneumo_tfds.program.errors import InputError, reason_of
-from pneumo_tfds.program.files import replacing
+from pneumo_tfds.program.files import replace_patiently
 
 
 def save_model(path: Path, model: keras.Model) -> None:
     """Write an inference model. Equal models give equal bytes, whose hash is part of the evaluation lock."""
-    with replacing(path) as temporary:
+
+    def write(temporary: Path) -> None:
         model.save(temporary)
         _make_reproducible(temporary)
+
+    replace_patiently(path, write)
 
 
 def _make_reproducible(path: Path) -> None:

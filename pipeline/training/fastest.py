@@ -24,11 +24,10 @@ import tensorflow as tf
 from pipeline.config import RunConfig
 from pipeline.devices.precision import Execution, candidates
 from pipeline.training.frozen_features import WholeNetwork
+from pneumo_tfds.program import processor
+from pneumo_tfds.program.cores_and_memory import available_cores
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json, write_json
-from pneumo_tfds.program.parallel import available_cores
-from pneumo_tfds.program.processor import processor_name
-from pneumo_tfds.program.user_cache import cache_folder
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, cache_folder, read_json, write_json
 
 ROUNDS = 3
 """Steps of each way that are timed, in turn, after one that compiles it."""
@@ -110,7 +109,7 @@ def _step(config: RunConfig, way: Execution) -> Step:
 
 def _key(config: RunConfig) -> str:
     parts = {
-        "processor": processor_name(),
+        "processor": processor.name(),
         "cores": available_cores(),
         **{name: version(name) for name in ("tensorflow", "keras")},
         **{name: os.environ.get(name, "") for name in VARIABLES},

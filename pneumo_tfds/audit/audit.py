@@ -56,7 +56,8 @@ def examine(source: Source, image: Image) -> ImageFacts:
     try:
         data = source.read(image)
         header = read_header(data, image.name)
-        grey = decode_full(data, image.name, cover=256, header=header)
+        doubts: list[str] = []
+        grey = decode_full(data, image.name, cover=256, header=header, doubts=doubts)
     except InputError as error:
         return ImageFacts(image, str(error))
     small = resize(grey, 128)[:, :, 0]
@@ -71,7 +72,7 @@ def examine(source: Source, image: Image) -> ImageFacts:
         size=len(data),
         mean=float(small.mean()),
         spread=float(small.std()),
-        unusual=reasons_to_doubt(data, small, image.name),
+        unusual=reasons_to_doubt(data, small, image.name, doubts),
     )
 
 

@@ -14,12 +14,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pneumo_tfds.decode.dicom_bits import used_bits
 from pneumo_tfds.decode.dicom_file import number_of, read_dataset, standing_for
 from pneumo_tfds.decode.dicom_grey_scale import modality_values, shown_values
 from pneumo_tfds.decode.dicom_pixels import stored_values
+from pneumo_tfds.decode.dicom_spacing import with_square_pixels
 from pneumo_tfds.decode.exposure import exposure_remark, histogram
 from pneumo_tfds.decode.grey_range import content_range, scale
 from pneumo_tfds.decode.headers import DecodeError
+from pneumo_tfds.decode.masks import are_two_levels
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -30,19 +33,18 @@ MOST_CLIPPED = 0.95
 """Share of black and white pixels above which a window is not believed; 0.31 is the most on 5,604 chest X-rays."""
 
 
-def decode_dicom(data: bytes, name: str) -> npt.NDArray[np.uint8]:
-    """Decode a DICOM file of one frame to uint8 `[height, width]`; padding becomes black.
+def decode_dicom(data: bytes, name: str) -> tuple[npt.NDArray[np.uint8], str]:
+    """Decode a DICOM file of one frame to uint8 `[height, width]` of square pixels; padding becomes black.
+
+    Also return why the file's own window or number of bits was not believed, empty if they were.
 
     Raises:
         DecodeError: the file is damaged, holds no pixels or several frames, or its decoder is not installed.
     """
-    return decode_dicom_and_remark(data, name)[0]
-
-
-def decode_dicom_and_remark(data: bytes, name: str) -> tuple[npt.NDArray[np.uint8], str]:
-    """Decode like `decode_dicom`; also return why the file's own window was not taken, empty if it was."""
     with standing_for(name, "the DICOM file is damaged or breaks the standard; export it from its archive again"):
-        return _decode(read_dataset(data, name), name)
+        dataset = read_dataset(data, name)
+        grey, remark = _decode(dataset, name)
+        return with_square_pixels(grey, dataset, name), remark
 
 
 def _decode(dataset: Dataset, name: str) -> tuple[npt.NDArray[np.uint8], str]:
@@ -57,6 +59,9 @@ def _decode(dataset: Dataset, name: str) -> tuple[npt.NDArray[np.uint8], str]:
             f"{name}: its photometric interpretation {photometric} is not that of a radiograph; export it in grey"
         )
     padding = _padding(dataset, stored, name)
+    used, doubt = used_bits(stored, padding, dataset)
+    if used is not stored:
+        stored, padding = used, _padding(dataset, used, name)
     lowest, highest = int(stored.min()), int(stored.max())
     possible = np.arange(lowest, highest + 1, dtype=np.float64)
     indices = stored.astype(np.int32) - lowest
@@ -67,7 +72,7 @@ def _decode(dataset: Dataset, name: str) -> tuple[npt.NDArray[np.uint8], str]:
     grey = table[indices]
     if padding is not None:
         grey[padding] = 0
-    return grey, remark
+    return grey, "; ".join(text for text in (doubt, remark) if text)
 
 
 def _padding(dataset: Dataset, stored: npt.NDArray[Any], name: str) -> npt.NDArray[np.bool_] | None:
@@ -117,4 +122,6 @@ def _problem(grey: npt.NDArray[np.uint8]) -> str:
     counts = histogram(grey)
     if counts[0] + counts[255] > MOST_CLIPPED * grey.size:
         return "black and white"
+    if are_two_levels(counts):
+        return "of two grey levels"
     return exposure_remark(grey).partition(":")[0]

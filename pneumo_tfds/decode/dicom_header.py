@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from pneumo_tfds.decode.dicom_file import inflated, standing_for, value_of
+from pneumo_tfds.decode.header_words import (
+    coded_region,
+    coded_view,
+    is_chest,
+    is_frontal,
+    is_known_view,
+    is_sideways,
+    other_part,
+)
 from pneumo_tfds.decode.headers import DecodeError, format_of
 
 ADULT = 18
@@ -16,23 +26,19 @@ ADULT = 18
 RADIOGRAPHY = ("CR", "DX", "RG", "DR", "XR")
 """Modalities of radiographs; RG is film, DR and XR are not in the standard and are written all the same."""
 
-_CHEST = ("CHEST", "THORA", "TORAX", "TORAC", "LUNG", "PULM", "POLMON", "POUMON", "PECHO", "POITRINE")
-"""Parts of words for chest or lungs in English, French, German, Italian, Portuguese and Spanish."""
-_CHEST_WORDS = ("BRUST", "BRUSTKORB", "CHST", "CXR", "PEITO", "PETTO", "THX", "TX")
-"""Whole words and abbreviations for it; `BRUSTWIRBEL`, for example, is the spine."""
-
-_FRONTAL = ("PA", "AP")
-_POSITIONS = ("SUPINE", "ERECT", "UPRIGHT", "STANDING", "SITTING", "SEMIERECT", "BED", "BEDSIDE", "PORTABLE", "FRONTAL")
-_SIDEWAYS = ("LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO")
-"""Lateral, decubitus and oblique views (PS3.3 C.8.1.1 and C.8.7.1)."""
-_SIDEWAYS_WORDS = ("LAT", "DECUB", "OBL", "SEIT", "PROFIL", "PERFIL")
-"""How words for such views start, also in German, French and Spanish."""
+_RADIOGRAPHS = ("Computed Radiography", "Digital X-Ray Image", "Secondary Capture", "Multi-frame")
+"""How the names of the SOP classes start that hold radiographs; the last two may hold anything."""
 
 _TAGS = {
     0x00080008: "ImageType", 0x00080018: "SOPInstanceUID", 0x00080060: "Modality", 0x00080068: "PresentationIntentType",
     0x00082112: "SourceImageSequence", 0x00100020: "PatientID", 0x00101010: "PatientAge",
     0x00180015: "BodyPartExamined", 0x00185101: "ViewPosition", 0x0020000D: "StudyInstanceUID",
     0x00280008: "NumberOfFrames", 0x0008103E: "SeriesDescription", 0x00200020: "PatientOrientation",
+    0x00080016: "SOPClassUID", 0x00081030: "StudyDescription", 0x00081032: "ProcedureCodeSequence",
+    0x00082218: "AnatomicRegionSequence", 0x00181030: "ProtocolName",
+    0x00181400: "AcquisitionDeviceProcessingDescription", 0x00321060: "RequestedProcedureDescription",
+    0x00321064: "RequestedProcedureCodeSequence", 0x00400254: "PerformedProcedureStepDescription",
+    0x00540220: "ViewCodeSequence",
 }  # fmt: skip
 _UNITS = {"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}
 """How many of them make a year."""
@@ -46,7 +52,13 @@ class HeaderFacts:
     """PatientID."""
     modality: str = ""
     body_part: str = ""
+    """BodyPartExamined, or else what AnatomicRegionSequence says."""
     view: str = ""
+    """ViewPosition."""
+    coded_view: str = ""
+    """Meaning of ViewCodeSequence."""
+    kind: str = ""
+    """Name of the SOP class, such as `CT Image Storage`."""
     age: float | None = None
     """Years."""
     image_type: tuple[str, ...] = ()
@@ -61,6 +73,10 @@ class HeaderFacts:
     presentation_intent: str = ""
     series: str = ""
     """SeriesDescription, such as `CHEST LATERAL`."""
+    protocol: tuple[str, ...] = ()
+    """ProtocolName and AcquisitionDeviceProcessingDescription."""
+    procedure: tuple[str, ...] = ()
+    """Descriptions of the study: StudyDescription, and of the procedure that was requested and performed."""
     orientation: tuple[str, ...] = ()
     """PatientOrientation: where the rows and the columns lead, such as `("L", "F")`, to the left and to the feet."""
     complete: bool = True
@@ -88,14 +104,20 @@ def read_facts(data: bytes, name: str = "image") -> HeaderFacts:
         content = io.BytesIO(inflated(data, name, whole=False))
         dataset = read_partial(content, behind, force=True, specific_tags=list(_TAGS))
         frames = _text(dataset, "NumberOfFrames")
+        described = ("StudyDescription", "RequestedProcedureDescription", "PerformedProcedureStepDescription")
+        coded = ("ProcedureCodeSequence", "RequestedProcedureCodeSequence")
         return HeaderFacts(
             patient=_text(dataset, "PatientID"),
             modality=_text(dataset, "Modality"),
-            body_part=_text(dataset, "BodyPartExamined"),
+            body_part=_text(dataset, "BodyPartExamined") or coded_region(*_code(dataset, "AnatomicRegionSequence")),
             view=_text(dataset, "ViewPosition"),
+            coded_view=coded_view(*_code(dataset, "ViewCodeSequence")),
+            kind=_class_name(_text(dataset, "SOPClassUID")),
             age=_years(_text(dataset, "PatientAge")),
             image_type=_words(dataset.get("ImageType")),
             series=_text(dataset, "SeriesDescription"),
+            protocol=_texts(_text(dataset, key) for key in ("ProtocolName", "AcquisitionDeviceProcessingDescription")),
+            procedure=_texts([*(_text(dataset, key) for key in described), *(_code(dataset, key)[1] for key in coded)]),
             orientation=_words(dataset.get("PatientOrientation")),
             study=_text(dataset, "StudyInstanceUID"),
             instance=_text(dataset, "SOPInstanceUID"),
@@ -107,17 +129,39 @@ def read_facts(data: bytes, name: str = "image") -> HeaderFacts:
 
 
 def unfit(facts: HeaderFacts) -> str:
-    """Return why an image is not a frontal chest radiograph; empty if its header does not speak against it."""
+    """Return why an image is not a frontal chest radiograph; empty if its header does not speak against it.
+
+    What names the image itself comes before what describes it in words, and that before what describes its study.
+    """
     if facts.modality and facts.modality.upper() not in RADIOGRAPHY:
         return f"modality {facts.modality} is not radiography"
-    if facts.body_part and not _is_chest(facts.body_part.upper()):
+    if not facts.modality and _is_other_kind(facts):
+        return f"{facts.kind} is not radiography"
+    if facts.body_part and not is_chest(facts.body_part):
         return f"body part {facts.body_part} is not the chest"
-    if _is_sideways(facts.view):
+    if not facts.body_part and (part := _described_part(facts)):
+        return f"described as {part} and not as chest"
+    return _not_frontal(facts) or _not_an_original(facts)
+
+
+def _not_frontal(facts: HeaderFacts) -> str:
+    if is_sideways(facts.view):
         return f"view {facts.view} is not frontal"
-    if not facts.view and _is_sideways(facts.series) and not _is_frontal(facts.series):
-        return f"series {facts.series} is not frontal"
+    if is_frontal(facts.view):
+        return ""
+    if is_sideways(facts.coded_view):
+        return f"view {facts.coded_view} is not frontal"
+    if is_frontal(facts.coded_view):
+        return ""
+    text = _described_view(facts)
+    if is_sideways(text) and not is_frontal(text):
+        return f"series {text} is not frontal"
     if not facts.view and facts.orientation[:1] and facts.orientation[0][:1] in ("A", "P"):
         return "its rows lead to the patient's front or back, as in a lateral view"
+    return ""
+
+
+def _not_an_original(facts: HeaderFacts) -> str:
     if facts.image_type[:2] == ("DERIVED", "SECONDARY"):
         return "a copy derived from another image (DERIVED, SECONDARY)"
     if facts.frames > 1:
@@ -125,18 +169,20 @@ def unfit(facts: HeaderFacts) -> str:
     return ""
 
 
-def _is_sideways(text: str) -> bool:
-    return any(word in _SIDEWAYS or word.startswith(_SIDEWAYS_WORDS) for word in _view_words(text))
+def _is_other_kind(facts: HeaderFacts) -> bool:
+    return "Image Storage" in facts.kind and not facts.kind.startswith(_RADIOGRAPHS)
 
 
-def _is_frontal(text: str) -> bool:
-    return not set(_FRONTAL).isdisjoint(_view_words(text))
+def _described_part(facts: HeaderFacts) -> str:
+    """Return the word for another body part by which the image, or else its study, is described; empty for a chest."""
+    of_image = (facts.series, *facts.protocol)
+    return other_part(*of_image) or ("" if any(map(is_chest, of_image)) else other_part(*facts.procedure))
 
 
-def _is_chest(body_part: str) -> bool:
-    return any(part in body_part for part in _CHEST) or any(
-        word in _CHEST_WORDS for word in re.findall(r"[^\W\d_]+", body_part)
-    )
+def _described_view(facts: HeaderFacts) -> str:
+    """Return the first description of the image that names a view, or an empty text."""
+    texts = (facts.series, *facts.protocol)
+    return next((text for text in texts if is_sideways(text) or is_frontal(text)), "")
 
 
 def remarks(facts: HeaderFacts) -> tuple[str, ...]:
@@ -148,20 +194,38 @@ def remarks(facts: HeaderFacts) -> tuple[str, ...]:
         found.append("derived from another image (DERIVED, PRIMARY)")
     if facts.presentation_intent.upper() == "FOR PROCESSING":
         found.append("raw image, meant for processing and not for presentation (FOR PROCESSING)")
-    words = _view_words(facts.view)
-    if not facts.view and _is_sideways(facts.series) and _is_frontal(facts.series):
-        found.append(f"series {facts.series} names a frontal and another view")
-    if words and not unfit(HeaderFacts(view=facts.view)) and not any(word in _FRONTAL + _POSITIONS for word in words):
+    if facts.modality.upper() in RADIOGRAPHY and _is_other_kind(facts):
+        found.append(f"modality {facts.modality}, but {facts.kind}")
+    if is_chest(facts.body_part) and (part := _described_part(facts)):
+        found.append(f"body part {facts.body_part}, but described as {part}")
+    if is_frontal(facts.view) and is_sideways(facts.coded_view):
+        found.append(f"view {facts.view}, but its code says {facts.coded_view}")
+    text = _described_view(facts)
+    if not is_frontal(facts.view) and is_sideways(text) and is_frontal(text):
+        found.append(f"series {text} names a frontal and another view")
+    if not is_known_view(facts.view):
         found.append(f"view {facts.view} is not known")
     return tuple(found)
 
 
-def _view_words(text: str) -> list[str]:
-    return re.findall("[A-Z]+", text.upper())
-
-
 def _text(dataset: Any, keyword: str) -> str:
     return str(value_of(dataset, keyword, "")).strip(" \0")
+
+
+def _texts(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(text for text in texts if text)
+
+
+def _code(dataset: Any, keyword: str) -> tuple[str, str]:
+    """Return value and meaning of the first code of a sequence (PS3.3, 8.8)."""
+    item = value_of(dataset, keyword)
+    return ("", "") if item is None else (_text(item, "CodeValue"), _text(item, "CodeMeaning"))
+
+
+def _class_name(uid: str) -> str:
+    from pydicom.uid import UID
+
+    return UID(uid).name if uid else ""
 
 
 def _words(value: Any) -> tuple[str, ...]:

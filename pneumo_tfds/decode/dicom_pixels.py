@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
+from pneumo_tfds.decode.dicom_bits import shifted
+from pneumo_tfds.decode.dicom_damage import check_jpeg_2000, check_rle
 from pneumo_tfds.decode.dicom_file import INSTALL, number_of, standing_for, value_of
 from pneumo_tfds.decode.gdcm_process import decompress
 from pneumo_tfds.decode.headers import DecodeError, check_size, read_header
@@ -16,8 +17,11 @@ from pneumo_tfds.program.limits import MAX_DEEP_PIXELS
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+_RLE, _JPEG_2000 = "1.2.840.10008.1.2.5", ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 _BASELINE, _EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
-_BY_GDCM = (_BASELINE, _EXTENDED, *(f"1.2.840.10008.1.2.4.{number}" for number in (57, 70, 80, 81, 90, 91)))
+_BY_GDCM = (_BASELINE, _EXTENDED, *(f"1.2.840.10008.1.2.4.{number}" for number in (57, 70, 80, 81)), *_JPEG_2000)
+_LOSSY = (_EXTENDED, "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.4.91")
+_UNCOMPRESSED = tuple(f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".1.99", ".2"))
 _FRAMES = (b"\xff\xc0\x00\x0b", b"\xff\xc1\x00\x0b", b"\xff\xc2\x00\x0b")
 """Start of the frame header of a JPEG with one component: baseline, extended, progressive."""
 
@@ -30,6 +34,8 @@ _DESCRIPTION = (
 
 def stored_values(dataset: Dataset, name: str) -> npt.NDArray[Any]:
     """Return the stored values `[height, width]`, or `[height, width, 3]` of a colour image, as integers.
+
+    The bits above BitsStored are as the file has them (`pneumo_tfds.decode.dicom_bits`).
 
     Raises:
         DecodeError: there is no image, more than one, a decoder is not installed, or the pixels are damaged.
@@ -44,9 +50,29 @@ def stored_values(dataset: Dataset, name: str) -> npt.NDArray[Any]:
     with standing_for(name, "the pixels of the DICOM file are damaged; copy it again or export it from its archive"):
         if syntax in _BY_GDCM:
             return _compressed(dataset, syntax, name)
+        from pydicom.encaps import get_frame
         from pydicom.pixels import pixel_array
 
-        return _used_bits(pixel_array(dataset, index=0, correct_unused_bits=False), dataset)
+        if syntax == _RLE:
+            check_rle(get_frame(dataset.PixelData, 0, number_of_frames=1), dataset.Rows * dataset.Columns)
+        elif syntax in _UNCOMPRESSED:
+            _check_length(dataset, name)
+        return shifted(pixel_array(dataset, index=0, correct_unused_bits=False), dataset)
+
+
+def _check_length(dataset: Dataset, name: str) -> None:
+    """Raise DecodeError if there are more pixels than Rows and Columns say; zeros behind the picture are no pixels.
+
+    pydicom refuses what is too short.
+    """
+    needed = -(-dataset.Rows * dataset.Columns * dataset.SamplesPerPixel * dataset.BitsAllocated // 8)
+    more = dataset.PixelData[needed:]
+    if len(more) > 1 and more.strip(b"\0"):  # one byte makes the length even
+        size = f"{dataset.Columns} x {dataset.Rows} pixels of {dataset.BitsAllocated} bits"
+        raise DecodeError(
+            f"{name}: the DICOM file holds {len(dataset.PixelData):,} bytes of pixels, more than {size} need, so its "
+            "header is wrong; export it from its archive again"
+        )
 
 
 def _fill_in(dataset: Dataset, name: str) -> None:
@@ -103,24 +129,12 @@ def _compressed(dataset: Dataset, syntax: str, name: str) -> npt.NDArray[Any]:
         if frame[position + 4] == 8:
             frame = frame.rstrip(b"\0")
             return decode_jpeg(frame, read_header(frame, name), 1, name)
+    if syntax in _JPEG_2000:
+        check_jpeg_2000(frame)
     description = {keyword: dataset.get(keyword) for keyword in _DESCRIPTION if dataset.get(keyword) is not None}
     values = decompress(frame, description | {"syntax": syntax})
     signed = values.dtype.kind == "u" and dataset.PixelRepresentation == 1
-    return _used_bits(values.astype(f"i{values.dtype.itemsize}") if signed else values, dataset)
-
-
-def _used_bits(values: npt.NDArray[Any], dataset: Dataset) -> npt.NDArray[Any]:
-    """Return the values without what else the bits hold: an overlay above them, nothing below them (PS3.5, 8.1.1).
-
-    Unsigned values that exceed BitsStored stay as they are unless the file says that an overlay lies there.
-    """
-    bits, container = int(dataset.BitsStored), 8 * values.dtype.itemsize
-    below = int(value_of(dataset, "HighBit", bits - 1)) + 1 - bits
-    if 0 < below <= container - bits and values.max() >> bits:
-        values = values >> below
-    if values.dtype.kind == "i":
-        return np.asarray(values << (container - bits) >> (container - bits))  # repeats the sign bit
-    overlays = (dataset.get((group, 0x0102)) for group in range(0x6000, 0x6020, 2))  # Overlay Bit Position
-    if any(overlay is not None and (overlay.value or 0) >= bits for overlay in overlays):
-        values = values & ((1 << bits) - 1)
+    values = shifted(values.astype(f"i{values.dtype.itemsize}") if signed else values, dataset)
+    if syntax in _LOSSY and values.dtype.kind == "u":  # some values go beyond, and no overlay survives
+        dataset.BitsStored = 8 * values.dtype.itemsize
     return values

@@ -26,7 +26,7 @@ _START_OF_SCAN, _APP1 = 0xDA, 0xE1
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 TURNED = re.compile(rb"\x01\x12.{6}\x00[\x02-\x08]|\x12\x01.{6}[\x02-\x08]\x00", re.DOTALL)
 """The EXIF tag Orientation, big or little endian, with a value other than 1. EXIF data may also hold it by chance."""
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples a pixel by the colour type of a PNG (PNG specification, table 11.1)."""
 _ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
 
@@ -120,7 +120,7 @@ def _png_header(data: bytes, name: str) -> Header:
     width, height, bits, colour = struct.unpack(">IIBB", data[16:26])
     alpha = colour in (4, 6) or b"tRNS" in kinds
     check_size(width, height, name, MAX_DEEP_PIXELS if alpha else MAX_PIXELS)
-    if width * height * bits * _CHANNELS.get(colour, 1) > 8 * compressed * MAX_INFLATION:
+    if width * height * bits * CHANNELS.get(colour, 1) > 8 * compressed * MAX_INFLATION:
         raise DecodeError(f"{name}: {compressed:,} bytes cannot hold {width} x {height} pixels; copy the PNG again")
     return Header("PNG", width, height, bits, alpha)
 

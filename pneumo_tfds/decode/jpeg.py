@@ -23,10 +23,14 @@ _REDUCED = {
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
 
-_HARMLESS = re.compile(
-    "Invalid SOS parameters for sequential JPEG|Corrupt JPEG data: [1-3] extraneous bytes before marker 0xd9"
-)
-"""Warnings of libjpeg about numbers that it then ignores, and about a file that was padded to a multiple of 4 bytes."""
+_HARMLESS = "Invalid SOS parameters for sequential JPEG"
+"""A warning of libjpeg about numbers that it then ignores."""
+
+_PADDED = re.compile("Corrupt JPEG data: ([1-3]) extraneous bytes before marker 0xd9")
+"""A warning about a file that was padded to a multiple of 4 bytes, if the bytes are zeros. Others are left over where
+damage lies before them."""
+
+_END = b"\xff\xd9"
 
 
 def decode_jpeg(data: bytes, header: Header, scale: int, name: str) -> npt.NDArray[np.uint8]:
@@ -39,24 +43,31 @@ def decode_jpeg(data: bytes, header: Header, scale: int, name: str) -> npt.NDArr
         DecodeError: the bytes of the picture are damaged or some of them are missing.
     """
     if header.components in (1, 3) and not header.turned:
-        return _strict(data, "GRAY", -(-header.height // scale), -(-header.width // scale), name)
-    _strict(data, "CMYK" if header.components == 4 else "GRAY", 1, 1, name)
+        return _strict(data, "GRAY", -(-header.height // scale), -(-header.width // scale), name)[0]
+    data = _strict(data, "CMYK" if header.components == 4 else "GRAY", 1, 1, name)[1]
     return np.asarray(imdecode(data, _REDUCED[scale], name), dtype=np.uint8)
 
 
-def _strict(data: bytes, colours: str, height: int, width: int, name: str) -> npt.NDArray[np.uint8]:
-    """Decode at the smallest scale that gives at least `height` and `width`; a warning of libjpeg is an error."""
+def _strict(data: bytes, colours: str, height: int, width: int, name: str) -> tuple[npt.NDArray[np.uint8], bytes]:
+    """Decode at the smallest scale that gives at least `height` and `width`; a warning of libjpeg is an error.
+
+    Also return the bytes without what libjpeg would warn of and is no damage.
+    """
     if data[6:11] == b"JFIF\0" and data[11:12] != b"\1":  # no such version exists, and libjpeg warns of it
         data = data[:11] + b"\1\1" + data[13:]
     try:
         try:
             image = simplejpeg.decode_jpeg(data, colours, min_height=height, min_width=width)
         except ValueError as error:
-            if not _HARMLESS.fullmatch(str(error)):
+            padded = _PADDED.fullmatch(str(error))
+            at = data.rfind(bytes(int(padded[1])) + _END) if padded else -1
+            if padded and at >= 0:
+                data = data[:at] + data[at + int(padded[1]) :]
+            elif str(error) != _HARMLESS:
                 raise
             image = simplejpeg.decode_jpeg(data, colours, min_height=height, min_width=width, strict=False)
     except ValueError as error:
         raise DecodeError(
             f"{name}: the JPEG is damaged, part of its picture is missing or wrong; copy it again or remove it"
         ) from error
-    return np.asarray(image[:, :, 0], dtype=np.uint8)
+    return np.asarray(image[:, :, 0], dtype=np.uint8), data

@@ -39,7 +39,11 @@ def has_two_levels(grey: npt.NDArray[np.uint8], low: int, high: int) -> bool:
     above = glance - np.uint8(low + quarter + 1)  # what lies below wraps around, and one comparison is enough
     if np.count_nonzero(above < high - low - 2 * quarter - 1) > 0.15 * glance.size:  # most X-rays
         return False
-    counts = np.bincount(_sample(grey, _LOOK).ravel(), minlength=256)
+    return are_two_levels(np.bincount(_sample(grey, _LOOK).ravel(), minlength=256))
+
+
+def are_two_levels(counts: npt.NDArray[np.int64]) -> bool:
+    """Return whether a picture has only two grey levels, by the pixels of each, int64 `[256]`; at least two differ."""
     total, levels = int(counts.sum()), np.flatnonzero(counts)
     if len(levels) == 2:
         return bool(counts[levels].min() >= RARE * total)

@@ -7,6 +7,8 @@ happens to the aspect ratio is the framing (`pneumo_tfds.decode.framing`): by de
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +25,13 @@ from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing
 Grey = npt.NDArray[np.uint8]
 
 
-def decode(data: bytes, size: int, name: str = "image", framing: Framing = DEFAULT_FRAMING) -> Grey:
+def decode(
+    data: bytes,
+    size: int,
+    name: str = "image",
+    framing: Framing = DEFAULT_FRAMING,
+    doubts: list[str] | None = None,
+) -> Grey:
     """Decode an image file to a grey square.
 
     Args:
@@ -33,6 +41,7 @@ def decode(data: bytes, size: int, name: str = "image", framing: Framing = DEFAU
         size: side of the square in pixels, at least 1.
         name: the image's name in error messages.
         framing: how a picture that is not square becomes one: `squeeze`, `crop` or `pad`.
+        doubts: if given, what the file says of its picture and was not believed is added here.
 
     Returns:
         uint8 `[size, size, 1]`, 0 (black, air) to 255 (white, bone).
@@ -41,7 +50,7 @@ def decode(data: bytes, size: int, name: str = "image", framing: Framing = DEFAU
         DecodeError: the bytes are of another format, truncated, damaged, of a size that is not read, or hold no picture
             of an X-ray (all pixels are equal or of two grey levels).
     """
-    return resize(decode_full(data, name, cover=size, framing=framing), size, framing)
+    return resize(decode_full(data, name, cover=size, framing=framing, doubts=doubts), size, framing)
 
 
 def decode_full(
@@ -50,6 +59,7 @@ def decode_full(
     cover: int | None = None,
     header: Header | None = None,
     framing: Framing = DEFAULT_FRAMING,
+    doubts: list[str] | None = None,
 ) -> Grey:
     """Decode like `decode`, but to uint8 `[height, width]` at the image's own size.
 
@@ -58,7 +68,9 @@ def decode_full(
     """
     header = header or read_header(data, name)
     if header.format == "DICOM":
-        grey = decode_dicom(data, name)
+        grey, doubt = decode_dicom(data, name)
+        if doubt and doubts is not None:
+            doubts.append(doubt)
     elif header.format == "JPEG":
         cover = cover or max(header.width, header.height)
         side = covering_side(header.width, header.height, framing)
@@ -67,11 +79,14 @@ def decode_full(
     else:
         grey = to_eight_bits(decode_png(data, header, name))
     low, high = (int(level) for level in cv2.minMaxLoc(grey)[:2])
+    if low < high and not has_two_levels(grey, low, high):
+        return grey
+    if header.alpha:
+        decode_full(data, name, cover, replace(header, alpha=False), framing)  # raises if there is no picture either
+        raise DecodeError(f"{name}: is transparent where its picture is; save it without transparency or remove it")
     if low == high:
         raise DecodeError(f"{name}: holds no picture, all pixels have the same value; replace or remove the file")
-    if has_two_levels(grey, low, high):
-        raise DecodeError(f"{name}: has only two grey levels and looks like a mask, not an X-ray; remove it")
-    return grey
+    raise DecodeError(f"{name}: has only two grey levels and looks like a mask, not an X-ray; remove it")
 
 
 def decode_whole(data: bytes, longest: int, name: str = "image") -> Grey:

@@ -9,7 +9,8 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from filelock import lock_descriptor
 
 from pneumo_tfds.program.errors import InputError, reason_and_remedy, reason_of
+from pneumo_tfds.program.trying_again import try_again
 
 JSON_SHAPE_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What is raised when parsed JSON lacks a key or has a value of the wrong type."""
@@ -39,23 +41,51 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         InputError: the folder cannot be written, or the disk is full.
     """
     target = Path(path)
+    with _explained(target), _replacing(target) as temporary:
+        yield temporary
+
+
+@contextmanager
+def _explained(target: Path) -> Iterator[None]:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary(target) as temporary:
-            yield temporary
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
-            temporary.replace(target)
+        yield
     except BrokenPipeError:  # about standard output, not about this file
         raise
     except OSError as error:
         raise InputError(f"cannot write {target}: {reason_and_remedy(error)}") from error
 
 
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _temporary(target) as temporary:
+        yield temporary
+        with temporary.open("r+b") as written:  # Windows synchronizes only files that are open for writing
+            os.fsync(written.fileno())
+        temporary.replace(target)
+
+
+def replace_patiently(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
+    """Call `write` with a temporary path and rename its file to `path`, as `replacing` does.
+
+    All of it is done again where a disk or a network fails for a moment: what was written before is not to be trusted.
+
+    Raises:
+        InputError: as `replacing`, or the disk or network still fails after the last try.
+    """
+    target = Path(path)
+
+    def replace() -> None:
+        with _replacing(target) as temporary:
+            write(temporary)
+
+    with _explained(target):
+        try_again(replace)
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Replace the content of `path` by `text` as UTF-8."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    replace_patiently(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_csv_rows(path: str | os.PathLike[str], rows: Iterable[Iterable[Any]]) -> None:
@@ -70,6 +100,12 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def cache_folder() -> Path:
+    """Return the folder for what is kept between runs and can be made again: `~/.cache/pneumo`, by the XDG rules."""
+    root = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return Path(root if os.path.isabs(root) else tempfile.gettempdir(), "pneumo")  # not absolute: there is no home
+
+
 def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
     """Read JSON.
 
@@ -77,7 +113,7 @@ def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
         InputError: the file is missing, cannot be read, or is not JSON. The message ends with `remedy`.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(try_again(lambda: Path(path).read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"cannot read {path} ({reason_of(error)}); {remedy}") from error
 

@@ -16,7 +16,7 @@ from filelock import lock_descriptor
 
 from pneumo_tfds.program.errors import InputError, reason_and_remedy
 
-NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF})
+NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF})
 """What file systems without locks answer; EBADF where only files that are open for writing can be locked (NFS)."""
 
 FOLDERS_CAN_BE_OPENED = os.name != "nt"

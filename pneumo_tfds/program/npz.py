@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.limits import MAX_RATIO
+from pneumo_tfds.program.trying_again import try_again
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """Packing methods that are unpacked piece by piece. Others unpack all at once: 50 bytes of bzip2 can hold 45 MB."""
@@ -36,13 +37,7 @@ def read_arrays(path: Path, remedy: str) -> dict[str, npt.NDArray[Any]]:
             its size. The message ends with `remedy`.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            if any(part.compress_type not in METHODS for part in archive.infolist()):
-                raise ValueError("packed by a method that NumPy does not use")
-            if sum(part.file_size for part in archive.infolist()) > MAX_RATIO * path.stat().st_size:
-                raise ValueError(f"unpacks to more than {MAX_RATIO} times its size")
-        with np.load(path, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
+        found = try_again(lambda: _read(path))
     except OSError as error:
         raise InputError(f"cannot read {path}: {reason_of(error)}; {remedy}") from error
     except _DAMAGE as error:
@@ -50,3 +45,13 @@ def read_arrays(path: Path, remedy: str) -> dict[str, npt.NDArray[Any]]:
     if not all(isinstance(array, np.ndarray) for array in found.values()):
         raise InputError(f"{path} is damaged: not all of its entries are arrays; {remedy}")
     return found
+
+
+def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
+    with zipfile.ZipFile(path) as archive:
+        if any(part.compress_type not in METHODS for part in archive.infolist()):
+            raise ValueError("packed by a method that NumPy does not use")
+        if sum(part.file_size for part in archive.infolist()) > MAX_RATIO * path.stat().st_size:
+            raise ValueError(f"unpacks to more than {MAX_RATIO} times its size")
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}

@@ -6,7 +6,6 @@ threads share results without copying them.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +16,8 @@ from typing import TypeVar
 
 import cv2
 
+from pneumo_tfds.program.cores_and_memory import available_cores
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -26,11 +27,6 @@ ITEMS_AHEAD = 16
 _lock = threading.Lock()
 _users = 0
 _threads_before = 0
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use, which in a container can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def ordered_map(

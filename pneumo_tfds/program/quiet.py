@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pneumo_tfds.program import libraries
+
 
 @contextmanager
 def standard_error_held_back() -> Iterator[None]:
@@ -31,7 +33,9 @@ def standard_error_held_back() -> Iterator[None]:
 
 def quiet_tensorflow() -> None:
     """Import TensorFlow without its start-up notes. `TF_CPP_MIN_LOG_LEVEL`, if set, decides about later ones."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    libraries.ask("TF_CPP_MIN_LOG_LEVEL", "3")
+    libraries.prepare_tensorflow()
+    libraries.say()
     if "tensorflow" not in sys.modules:
         with standard_error_held_back():
             importlib.import_module("tensorflow")

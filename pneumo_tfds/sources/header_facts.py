@@ -20,18 +20,17 @@ from pneumo_tfds.decode.dicom_file import INSTALL, import_pydicom
 from pneumo_tfds.decode.dicom_header import HeaderFacts, read_facts, remarks, unfit
 from pneumo_tfds.decode.headers import HEAD_BYTES, DecodeError, format_of
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json, write_text
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, cache_folder, read_json, write_text
 from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.program.progress import track
-from pneumo_tfds.program.user_cache import cache_folder
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.identifiers import hashed, normal_identifier
 from pneumo_tfds.sources.listing import DICOM_SUFFIXES, IMAGE_SUFFIXES, File, NamedReader
 from pneumo_tfds.sources.reading import ReadError
 from pneumo_tfds.sources.survey import Remark, SurveyNotes, listed
 
-FIRST_BYTES = 16 << 10
-"""Of a file, in which a header usually ends; longer ones are read whole."""
+FIRST_BYTES = (16 << 10, 256 << 10)
+"""Of a file, in which a header usually ends, also with lookup tables; longer ones are read whole."""
 
 SAMPLE = 8
 """Files of each folder whose first bytes are read though their names end in `.jpg` or `.png`: they may be DICOM."""
@@ -124,8 +123,13 @@ def _suffix(file: File) -> str:
 
 
 def _read(file: File, reader: NamedReader) -> HeaderFacts:
-    facts = read_facts(reader.read_name(file.name, FIRST_BYTES), file.name)
-    if not facts.complete:
+    facts = HeaderFacts(complete=False)
+    for size in FIRST_BYTES:
+        with suppress(DecodeError):  # the bytes may end where pydicom does not expect it
+            facts = read_facts(reader.read_name(file.name, size), file.name)
+        if facts.complete:
+            break
+    else:
         facts = read_facts(reader.read_name(file.name), file.name)
     identifier = normal_identifier(facts.patient)
     return replace(facts, patient=identifier and hashed(identifier))
@@ -165,7 +169,7 @@ def leave_out_unfit(facts: Mapping[str, HeaderFacts], labels: Mapping[str, str],
 
 
 def _place(where: Path) -> Path:
-    return cache_folder() / f"dicom-headers-{hashlib.sha256(os.fsencode(where.resolve())).hexdigest()[:16]}.json"
+    return cache_folder() / f"dicom-headers-2-{hashlib.sha256(os.fsencode(where.resolve())).hexdigest()[:16]}.json"
 
 
 def _read_kept(where: Path) -> dict[File, HeaderFacts]:

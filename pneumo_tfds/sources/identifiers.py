@@ -8,8 +8,10 @@ for one cost nothing; one child taken for two can be in training and in validati
 from __future__ import annotations
 
 import hashlib
+import itertools
 import posixpath
 import re
+import unicodedata
 from collections.abc import Collection
 
 from pneumo_tfds.sources import words
@@ -46,8 +48,36 @@ _PLACEHOLDERS = words.set_of(
 )
 """Texts that stand in headers and tables in place of an identifier, in lower case and without punctuation."""
 
+_STAND_INS = words.set_of("0 abc abcd abc123 demo demo1 example sample temp test test1 test2 test123 tmp xyz") | {
+    *(digit * count for digit in "123456789" for count in range(2, 13)),
+    *("1234567890"[:count] for count in range(3, 11)),
+}
+"""What people type where an identifier is demanded; it may also be a real one."""
+
 _SHORTENED = re.compile(r"[0-9][.,][0-9]+e\+?[0-9]{2,}", re.IGNORECASE)
 """A long number as spreadsheets write it, such as `1.23457E+11`; its last digits are lost."""
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+_BETWEEN = r"[\s_.\-/]+"
+_VISIT = (
+    r"(?:acq|after|ap|baseline|before|bl|control|copia|copie|copy|cr|ct|dr|dx|erect|exam|frontal|fu|follow[- ]?up|fup|"
+    r"image|img|kopie|lat|lateral|ll|mr|pa|post|pre|rl|rx|scan|series|ses|sess|session|study|supine|t|tp|v|view|vis|"
+    r"visit|xr)[-_ ]?[0-9]{0,3}"
+)
+_DAY_END = rf"(?:{_BETWEEN}{words.WHOLE_DAY})"
+_SURE_END = rf"(?:{_DAY_END}|{_BETWEEN}(?:(?:19|20)[0-9]{{2}}|{_VISIT})|{_BETWEEN}?\([0-9]+\))"
+_POSSIBLE_END = rf"(?:{_BETWEEN}[^\W_]+|(?<=[0-9])[a-z](?![^\W_]))"
+_DAY_ENDS, _SURE_ENDS, _ENDS = map(
+    re.compile, (f"{_DAY_END}{_SURE_END}*", f"{_SURE_END}+", f"(?:{_SURE_END}|{_POSSIBLE_END})+")
+)
+"""What may stand behind an identifier of a patient to tell their examinations apart; a day, even behind a mere name."""
+
+_BEFORE = re.compile(rf"(?:{words.WHOLE_DAY}|{_VISIT}){_BETWEEN}(?=.*([^\W\d_].*[0-9]|[0-9]{{4}}))")
+_SPELLED = re.compile(r"([^\W\d_]+)[\s_.\-]*0*([0-9]+)")
+
+LONGEST = 64
+"""Characters of an identifier above which no examinations are looked for in it."""
 
 _UID = re.compile(r"[0-2](\.[0-9]+){4,}")
 """A unique identifier of DICOM (PS3.5, 9.1); folders have those of studies."""
@@ -98,9 +128,10 @@ def is_unknown(patient: str) -> bool:
 def normal_identifier(text: str) -> str:
     """Return an identifier as it is compared: `7`, `7.0`, `7,0` and `007` are one patient, and so are `A1` and `a1`.
 
-    Empty if the text stands for no patient, such as `Anonymous`.
+    Letters of Unicode that look alike are alike, and so is a number with the mark of Excel for text, `'7`. Empty if the
+    text stands for no patient, such as `Anonymous`.
     """
-    plain = " ".join(text.split()).casefold()
+    plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split()).removeprefix("'")
     letters = re.sub(r"[\W_]", "", plain)
     if not letters or letters in _PLACEHOLDERS:
         return ""
@@ -108,9 +139,49 @@ def normal_identifier(text: str) -> str:
     return number[1] if number else plain
 
 
+def without_examination(identifier: str) -> tuple[str, bool]:
+    """Return what is left of an identifier without an examination, date, view or the like, spelled alike for all.
+
+    `mrn100_20190301`, `mrn100_pa` and `mrn-0100` give `mrn100`; `100-1` gives `100`.
+    What is left has a digit, or stood before a day.
+
+    Returns:
+        What is left, and whether it is surely one patient's: in `100-1` and `p7a` it may be a site or a family.
+    """
+    if identifier.isdecimal() or len(identifier) > LONGEST or _UUID.fullmatch(identifier) or study_uid(identifier):
+        return identifier, True
+    rest = identifier[match.end() :] if (match := _BEFORE.match(identifier)) else identifier
+    said = [match.end() for match in words.PATIENT_NUMBER.finditer(rest)]
+    digit = re.search("[0-9]", rest)
+    first = said[-1] if said else digit.end() if digit else len(rest)
+    named = (end for end in range(1, first) if not said and _DAY_ENDS.fullmatch(rest, end))
+    numbered = (end for end in range(first, len(rest)) if _ENDS.fullmatch(rest, end))
+    end = next(itertools.chain(named, numbered), len(rest))
+    sure = end == len(rest) or _SURE_ENDS.fullmatch(rest, end) is not None
+    spelled = _SPELLED.fullmatch(rest[:end])
+    return normal_identifier(f"{spelled[1]}{spelled[2]}" if spelled else rest[:end]) or identifier, sure
+
+
 def hashed(identifier: str) -> str:
-    """Return a patient for an identifier of a header; real ones must not get into a dataset."""
-    return f"{HEADER_PATIENT}{hashlib.sha256(identifier.encode()).hexdigest()[:12]}"
+    """Return a patient for an identifier of a header; real ones must not get into a dataset.
+
+    Where `without_examination` shortens it, what is left follows as a second hash, so that `compared` can tell it.
+    """
+    left, sure = without_examination(identifier)
+    patient = f"{HEADER_PATIENT}{_hash(identifier)}"
+    return patient if left == identifier else f"{patient} {HEADER_PATIENT}{_hash(left)} {'sure' if sure else ''}"
+
+
+def compared(patient: str) -> tuple[str, str, bool]:
+    """Return a patient, by `hashed` or as others tell it, and what `without_examination` gives of it."""
+    if not patient.startswith(HEADER_PATIENT):
+        return patient, *without_examination(patient)
+    whole, left, sure = patient.split(" ") if " " in patient else (patient, patient, "sure")
+    return whole, left, bool(sure)
+
+
+def _hash(identifier: str) -> str:
+    return hashlib.sha256(identifier.encode()).hexdigest()[:12]
 
 
 def study_uid(identifier: str) -> str:
@@ -121,6 +192,12 @@ def study_uid(identifier: str) -> str:
 def is_shortened(identifier: str) -> bool:
     """Return whether an identifier is a long number whose last digits a spreadsheet has rounded away."""
     return _SHORTENED.fullmatch(identifier) is not None
+
+
+def is_stand_in(patient: str) -> bool:
+    """Return whether an identifier may have been typed because one was demanded, such as `12345`."""
+    left = compared(patient)[1]
+    return left in _STAND_INS or left in {f"{HEADER_PATIENT}{_hash(text)}" for text in _STAND_INS}
 
 
 def in_brackets(patient: str) -> str:

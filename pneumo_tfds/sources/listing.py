@@ -18,7 +18,7 @@ from typing import Protocol
 from pneumo_tfds.decode.headers import HEAD_BYTES, format_of
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inventory import Reader
-from pneumo_tfds.sources.reading import try_again
+from pneumo_tfds.sources.reading import read_patiently
 from pneumo_tfds.sources.survey import SurveyNotes
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
@@ -100,7 +100,7 @@ def walk(root: Path) -> Iterator[File]:
     pending = [(os.fspath(root), "")]
     while pending:
         folder, prefix = pending.pop()
-        status, folders, files = try_again(functools.partial(_list, folder, prefix), folder, folder)
+        status, folders, files = read_patiently(functools.partial(_list, folder, prefix), folder, folder)
         if (status.st_dev, status.st_ino) not in entered:
             entered.add((status.st_dev, status.st_ino))
             pending += folders

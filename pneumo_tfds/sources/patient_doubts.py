@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import re
+import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources import words
-from pneumo_tfds.sources.identifiers import in_brackets, is_shortened, is_unknown
+from pneumo_tfds.sources.identifiers import in_brackets, is_shortened, is_stand_in, is_unknown
 from pneumo_tfds.sources.inventory import Image
 from pneumo_tfds.sources.survey import SurveyNotes, listed
-
-_SURELY = re.compile(r"(?:p|pat|patient|pt|pid|person|subject|subj|sub|child)[-_ (]*[0-9]+\)?", re.IGNORECASE)
-"""A folder or file whose name says that its number is a patient's."""
 
 LEAST, MANY_OF_ONE = 5, 10
 """So many different folders, and at most so many images in most of them, are patients though no word says so."""
 
 MOST = 0.5
 """Share of all images from which on one identifier is not believed."""
+
+MUCH_MORE, MUCH, MUCH_OF_BOTH = 5, 0.25, 0.1
+"""So many times the images of the median patient, and such a share of all, are too many for one; a lower one if they
+are of both classes. Of NIH's images the largest patient has 184 of 112,120."""
 
 ENOUGH = 8
 """Images from which on that share is judged; among fewer, one patient can have most."""
@@ -41,6 +42,8 @@ class Told:
     """False for what is asked only where nothing else tells a patient."""
     by_name: bool = False
     """It is read from the names of folders or files, whose numbers may count something else."""
+    only_joins: bool = False
+    """It tells which images are of one patient, and not of which."""
 
 
 def believed(
@@ -69,6 +72,15 @@ def believed(
             notes.ask(question, about_patients=True)
         told = {name: patient for name, patient in told.items() if patient not in doubted}
         counts = Counter(told.values())
+    elif counts and (
+        words.are_dates(counts) or all(words.is_visit(told) or words.is_of_group(told) for told in counts)
+    ):
+        notes.ask(
+            f"the {place.rule} holds dates, or numbers of examinations, weeks or the like{in_brackets(min(counts))}; "
+            "--yes does not take them for patients; name the column of the patients patient",
+            about_patients=True,
+        )
+        return {}
     for patient, count in counts.most_common(1):
         if count >= MOST * len(images) and (len(images) >= ENOUGH or count == len(images) > 1):
             notes.ask(
@@ -78,6 +90,7 @@ def believed(
                 about_patients=True,
             )
             return {name: other for name, other in told.items() if counts[other] < MOST * len(images)}
+    _ask_about_much_of_one(place, told, counts, images, notes)
     if len(told) > MANY_IMAGES * len(counts):
         notes.ask(
             f"the {place.rule} tells only {counted(len(counts), 'patient')} for {counted(len(told), 'image')}"
@@ -93,7 +106,7 @@ def _doubted(place: Told, told: Mapping[str, str], images: Sequence[Image]) -> t
     counts: Counter[str] = Counter()
     labels: dict[str, set[str]] = defaultdict(set)
     for image in images:
-        if (patient := told.get(image.name, "")) and not _SURELY.fullmatch(patient):
+        if (patient := told.get(image.name, "")) and not words.PATIENT_NUMBER.fullmatch(patient):
             counts[patient] += 1
             labels[patient].add(image.label)
     shared = sum(len(found) > 1 for found in labels.values())
@@ -115,6 +128,27 @@ def _doubted(place: Told, told: Mapping[str, str], images: Sequence[Image]) -> t
         f"{listed(counts, 4)}; --yes does not take them for patients; if they are, start the names with 'patient' or "
         "give a CSV of path,label,patient"
     )
+
+
+def _ask_about_much_of_one(
+    place: Told, told: Mapping[str, str], counts: Counter[str], images: Sequence[Image], notes: SurveyNotes
+) -> None:
+    """Ask about patients with far more images than others, as such an identifier may stand for none."""
+    least = MUCH_MORE * statistics.median(counts.values()) if counts else 0
+    much = {patient: count for patient, count in counts.items() if count >= max(least, LEAST)}
+    labels: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        labels[told.get(image.name, "")].add(image.label)
+    for patient, count in much.items():
+        both = len(labels[patient]) > 1
+        share = MUCH_OF_BOTH if both else MUCH
+        if is_stand_in(patient) or (count > MANY_OF_ONE and count >= share * len(images)):
+            notes.ask(
+                f"{count:,} of {counted(len(images), 'image')}{', of both classes,' if both else ''} are of one "
+                f"patient by the {place.rule}{in_brackets(patient)}, far more than of others; --yes believes it and "
+                "keeps them together; if it stands for several people, empty it there",
+                about_patients=True,
+            )
 
 
 def _only_in_one_class(told: Mapping[str, str], images: Sequence[Image]) -> bool:

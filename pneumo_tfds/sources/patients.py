@@ -11,6 +11,7 @@ from pneumo_tfds.sources import patient_doubts
 from pneumo_tfds.sources.identifiers import identify, in_brackets, is_unknown, own
 from pneumo_tfds.sources.inventory import Image
 from pneumo_tfds.sources.patient_doubts import Told
+from pneumo_tfds.sources.same_people import same_people
 from pneumo_tfds.sources.survey import SurveyNotes
 
 
@@ -28,21 +29,25 @@ def decide(images: Sequence[Image], told: Sequence[Told], notes: SurveyNotes) ->
     rules: dict[str, str] = {}
     for place in told:
         if place.certain:
-            believed = patient_doubts.believed(place, images, notes, other=patients)
-            _add_certain(patients, rules, Told(place.rule, believed), notes)
+            asked = [image for image in images if image.name in patients] if place.only_joins else images
+            believed = patient_doubts.believed(place, asked, notes, other=patients)
+            known = place.by_name and bool(patients) and patients.keys() >= believed.keys()
+            joined = place if place.only_joins else _joined(place, believed, notes, only_sure=known)
+            patients_of = {name: joined.patients[name] for name in believed}
+            _add_certain(patients, rules, Told(place.rule, patients_of), notes)
     by_name = {image.name: _by_name(image) for image in images}
-    for place in (*(place for place in told if not place.certain), Told("file name", by_name, by_name=True)):
+    names = Told("file name", by_name, by_name=True)
+    for place in (*(place for place in told if not place.certain), names):
         rest = [image for image in images if image.name not in patients]
         believed = patient_doubts.believed(place, rest, notes)
-        known = _known_as(place, patients)
-        for image in rest:
-            if identifier := believed.get(image.name, ""):
-                same = known.get(identifier, {identifier})
-                if len(same) == 1:
-                    patients[image.name], rules[image.name] = min(same), place.rule
+        told_by = (place if place is names else _joined(place, believed, notes)).patients
+        known_as = _known_as(told_by, patients)
+        for name in believed:
+            same = known_as.get(told_by[name], {told_by[name]})
+            if len(same) == 1:
+                patients[name], rules[name] = min(same), place.rule
     patient_doubts.ask_about_single_images(images, patients, by_name, notes)
-    names = {image.name for image in images}
-    decided = [replace(image, patient=patients.get(image.name) or own(image.name, names)) for image in images]
+    decided = [replace(image, patient=patients.get(image.name) or own(image.name, by_name)) for image in images]
     patient_doubts.warn_of_both_classes(decided, notes)
     return decided, {image.name: rules.get(image.name, "unknown") for image in images}
 
@@ -50,6 +55,12 @@ def decide(images: Sequence[Image], told: Sequence[Told], notes: SurveyNotes) ->
 def _by_name(image: Image) -> str:
     patient = identify(image.name, image.label)[0]
     return "" if is_unknown(patient) else patient
+
+
+def _joined(place: Told, believed: Mapping[str, str], notes: SurveyNotes, *, only_sure: bool = False) -> Told:
+    """Return a place with one identifier for each patient, for all images that it tells."""
+    one_of = same_people(place.patients.values(), believed.values(), place.rule, notes, only_sure=only_sure)
+    return replace(place, patients={name: one_of.get(told, "") for name, told in place.patients.items()})
 
 
 def _add_certain(patients: dict[str, str], rules: dict[str, str], place: Told, notes: SurveyNotes) -> None:
@@ -82,10 +93,10 @@ def _first(patient: str, one_of: Mapping[str, str]) -> str:
     return patient
 
 
-def _known_as(place: Told, patients: Mapping[str, str]) -> dict[str, set[str]]:
-    """Return the identifiers of a place with the patients that their images have by a better place."""
+def _known_as(told: Mapping[str, str], patients: Mapping[str, str]) -> dict[str, set[str]]:
+    """Return the identifiers that a place tells with the patients that their images have by a better place."""
     known: dict[str, set[str]] = defaultdict(set)
-    for name, identifier in place.patients.items():
+    for name, identifier in told.items():
         if identifier and name in patients:
             known[identifier].add(patients[name])
     return dict(known)

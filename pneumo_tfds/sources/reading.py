@@ -1,25 +1,18 @@
-"""Read the files of a folder, and try again where a disk or a network fails for a moment."""
+"""Read the files of a folder, also where a disk or a network fails for a moment."""
 
 from __future__ import annotations
 
 import errno
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pneumo_tfds.program.errors import FAILING, InputError, reason_of
+from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.limits import MAX_FILE_BYTES
+from pneumo_tfds.program.trying_again import PASSING, PAUSES, try_again
 from pneumo_tfds.sources.inventory import Image
-
-PASSING = FAILING | {errno.EAGAIN, errno.EINTR}
-"""Errors of disks and networks that may be gone a moment later."""
-
-PAUSES = (0.1, 0.5, 2.0)
-"""Seconds before each further try."""
-
 
 Result = TypeVar("Result")
 
@@ -28,21 +21,14 @@ class ReadError(InputError):
     """The machine could not read a file. That says nothing about the file, so it is not left out: the work stops."""
 
 
-def try_again(read: Callable[[], Result], name: str, where: str | os.PathLike[str]) -> Result:
-    """Return what `read` returns; call it again after a pause if the disk or the network failed.
+def read_patiently(read: Callable[[], Result], name: str, where: str | os.PathLike[str]) -> Result:
+    """Return what `read` returns, as `try_again` does; `name` and `where` are for the message.
 
     Raises:
         ReadError: it fails for another reason, or still fails after the last pause.
     """
-    for pause in PAUSES:
-        try:
-            return read()
-        except OSError as error:
-            if error.errno not in PASSING:
-                raise _read_error(name, error, where) from error
-            time.sleep(pause)
     try:
-        return read()
+        return try_again(read)
     except OSError as error:
         raise _read_error(name, error, where) from error
 
@@ -82,4 +68,4 @@ class FolderReader:
                     raise InputError(f"{name}: over {MAX_FILE_BYTES >> 20} MiB, the limit for one image; remove it")
                 return file.read()
 
-        return try_again(read, name, self.root)
+        return read_patiently(read, name, self.root)

@@ -26,7 +26,7 @@ from pneumo_tfds.sources.description import (
     recognise,
 )
 from pneumo_tfds.sources.header_facts import leave_out_unfit, read_headers
-from pneumo_tfds.sources.identifiers import STUDY, identify, is_unknown, study_uid, unknown
+from pneumo_tfds.sources.identifiers import STUDY, hashed, identify, is_unknown, study_uid, unknown
 from pneumo_tfds.sources.inventory import Image, Source
 from pneumo_tfds.sources.known_tables import KnownTables, note_unlisted, patient_column
 from pneumo_tfds.sources.layout import explain_no_classes, read_folders
@@ -242,7 +242,9 @@ def _finish(
     listed = Told(rule or "folder", told_by_row, by_name=not from_table)
     header = Told("DICOM header", {name: one.patient for name, one in facts.items() if name in kept})
     by_folder = Told("folder", patient_folders(files) if from_table else {}, certain=False, by_name=True)
-    told = [listed, header, by_folder] if from_table else [header, listed]
+    examined = {name: hashed(one.study) for name, one in facts.items() if name in kept and one.study}
+    joins = Told("StudyInstanceUID", examined, only_joins=True)
+    told = [listed, header, by_folder, joins] if from_table else [header, listed, joins]
     images, rules = decide(images, told, notes)
     warn_of_unknown(images, notes)
     images = _with_studies(images, studies | {name: one.study for name, one in facts.items() if one.study})

@@ -23,7 +23,8 @@ SPLIT_WORDS = {
 FILLERS = set_of(
     "ap chest cxr cxrs data dataset dicom dicoms dcm file files folder frontal image images img imgs jpeg jpegs jpg "
     "lung lungs org original pa part photo photos picture pictures png pngs radiograph radiographs raw ray rays scan "
-    "scans set sets split splits subset thorax view x xray xrays"
+    "rx scans set sets split splits subset thorax torax view x xr xray xrays radiografia radiografias radiografía "
+    "radiografías radiographie radiographies röntgen"
 )
 """Words that say nothing about an image. A folder named with nothing else holds images and means no more."""
 
@@ -35,17 +36,44 @@ _MASKS = set_of(
 _LATERAL = set_of("lateral lat ll rl decubitus oblique")
 
 _GROUPS = set_of(
-    "aug augmented batch center centre class clinic cohort cv department device dose fold folds grade group hospital "
-    "institution level machine part partition phase resized rotated round scanner set severity site source stage "
-    "subset split train training test testing unit v val valid validation version ward year"
+    "acc accession accessions aug augmented batch bed bett cama center centre chunk class clinic cohort cv day "
+    "department device dia dir dose download exp export fold folds giorno grade group hospital institution jour kw "
+    "letto level lit machine mes mese mois monat month months order orders part partition phase report reports request "
+    "resized room rotated round scanner semaine semana set settimana severity shift site source stage subset split tag "
+    "train training test testing transfer unit upload v val valid validation version ward week weeks woche year zimmer"
 )
 """Words whose numbers count something other than patients."""
 
-_VISITS = set_of("exam examination followup series session studies study view visit")
+_VISITS = set_of(
+    "esame estudio estudios etude exam examen examenes examination examinations exams exm followup serie series "
+    "session studies study studio untersuchung view visit étude"
+)
 _YEAR, _MONTH, _DAY = "(19|20)[0-9]{2}", "(0[1-9]|1[0-2])", "(0[1-9]|[12][0-9]|3[01])"
 DAY = _YEAR + _MONTH + _DAY
 """Expression for a day written with digits alone."""
-_DATE = re.compile(f"{_YEAR}([-_. ]?{_MONTH}([-_. ]?{_DAY})?)?")
+_NAME_OF_MONTH = "(jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])[a-z]{0,6}"
+_TIME = "([-_ .t]*[0-2][0-9][-_:.h ]?[0-9]{2}([-_:.m ]?[0-9]{2})?s?)?"
+_BY_PARTS = (
+    f"{_YEAR}[-_. ](0?[1-9]|1[0-2])[-_. ](0?[1-9]|[12][0-9]|3[01])",
+    f"(0?[1-9]|[12][0-9]|3[01])[-_. ](0?[1-9]|[12][0-9]|3[01])[-_. ]{_YEAR}",  # of Europe and America
+    f"(0?[1-9]|[12][0-9]|3[01])[-_. ]?{_NAME_OF_MONTH}[-_. ]?{_YEAR}",
+    f"{_YEAR}[-_. ]?{_NAME_OF_MONTH}([-_. ]?{_DAY})?",
+    f"{_YEAR}[-_. ]?(cw|kw|q|w)[-_. ]?[0-9]{{1,2}}",  # weeks and quarters
+)
+WHOLE_DAY = f"({DAY}|{'|'.join(_BY_PARTS)}){_TIME}"
+"""Expression for a day in any usual spelling, in lower case, perhaps with a time."""
+_DATE = re.compile(f"{_YEAR}([-_. ]?{_MONTH}([-_. ]?{_DAY})?)?|{WHOLE_DAY}", re.IGNORECASE)
+_SHORT_DATE = re.compile(
+    f"({_DAY}[-_. ]?{_MONTH}|{_MONTH}[-_. ]?{_DAY})[-_. ]?(19|20)?[0-9]{{2}}|[0-9]{{2}}[-_. ]?{_MONTH}[-_. ]?{_DAY}|"
+    f"{DAY}[-_. ]+[0-9]{{1,6}}"
+)
+"""A date as one person's number may look too; only a whole level of them is taken for dates."""
+
+PATIENT_NUMBER = re.compile(
+    r"(?<![^\W\d_])(?:p|pat|patient|paciente|paziente|pt|pid|mrn|person|subject|subj|sub|child)[-_ (]*[0-9]+\)?",
+    re.IGNORECASE,
+)
+"""A number that a word says to be a patient's."""
 
 _SEX_AND_AGE = re.compile("[FM][-_ ]?[0-9]{1,2}Y?", re.IGNORECASE)
 
@@ -129,7 +157,7 @@ def without_size(name: str) -> str:
 
 
 def is_date(name: str) -> bool:
-    """Return whether a name is a year, a month or a day, such as `2019`, `2019-03` or `20190312`."""
+    """Return whether a name is a year, a month or a day, such as `2019`, `2019-03`, `20190312` or `12.03.2019`."""
     return bool(_DATE.fullmatch(name))
 
 
@@ -155,13 +183,21 @@ def are_identifiers(names: Collection[str]) -> bool:
     One folder alone tells nobody apart. Dates, and numbers behind words such as `fold` or `hospital`, count something
     else.
     """
-    if len(names) < 2 or all(map(is_date, names)):
-        return False
-    if any(not _GROUPS.isdisjoint(words_of(name)) for name in names):
+    if len(names) < 2 or are_dates(names) or sum(map(is_of_group, names)) > BY_CHANCE * len(names):
         return False
     if {name[:1].upper() for name in names if _SEX_AND_AGE.fullmatch(name)} == {"F", "M"}:
         return False
     return len(names) >= MANY_NAMES or all(any(c.isdecimal() for c in name) for name in names)
+
+
+def are_dates(names: Collection[str]) -> bool:
+    """Return whether all names are dates, in any usual spelling."""
+    return all(map(is_date, names)) or all(map(_SHORT_DATE.fullmatch, names))
+
+
+def is_of_group(name: str) -> bool:
+    """Return whether a name has a word such as `fold`, behind which numbers count other things than patients."""
+    return not _GROUPS.isdisjoint(words_of(name)) and not PATIENT_NUMBER.search(name)
 
 
 def are_counted(names: Collection[str]) -> set[str]:
@@ -174,6 +210,9 @@ def are_counted(names: Collection[str]) -> set[str]:
     alone = {name for name, shape in shapes.items() if counts[shape] == 1}
     return set(names) if len(alone) >= MANY_NAMES else set(names) - alone
 
+
+BY_CHANCE = 0.1
+"""Share of names with a word for a group that may be chance: the digits of a hash can be `bed`."""
 
 MANY_NAMES = 12
 """So many different folders on one level are patients even where their names have no digits."""

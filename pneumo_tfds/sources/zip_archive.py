@@ -12,7 +12,7 @@ from pneumo_tfds.program.limits import MAX_FILE_BYTES, MAX_RATIO, RATIO_FLOOR_BY
 from pneumo_tfds.program.npz import DAMAGE, METHODS
 from pneumo_tfds.sources.inventory import Image
 from pneumo_tfds.sources.listing import File
-from pneumo_tfds.sources.reading import try_again
+from pneumo_tfds.sources.reading import read_patiently
 
 _ENCRYPTED = 0x1
 
@@ -37,7 +37,7 @@ class ZipReader:
         Raises:
             InputError: the member is damaged, larger than it declares, or compressed by a method that is not read.
         """
-        return try_again(lambda: self._read(name, first), name, self.path)
+        return read_patiently(lambda: self._read(name, first), name, self.path)
 
     def _read(self, name: str, first: int | None) -> bytes:
         try:

@@ -11,8 +11,8 @@ from benchmarks import __main__ as command
 from benchmarks import benchmark_options as flags
 from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.measuring.harness import Case, Record
+from pneumo_tfds.program.cores_and_memory import available_cores
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.parallel import available_cores
 
 CASE = Case("input", "made up", 8, 4, 1)
 RECORDS = [

@@ -20,17 +20,17 @@ MAY_USE = {
     "pipeline.run_folder": "pneumo_tfds.program config",
     "pipeline.devices": "pneumo_tfds.program config",
     "pipeline.augmentation": "config",
-    "pipeline.data": "pneumo_tfds pneumo_tfds.program pneumo_tfds.sources config",
+    "pipeline.data": "pneumo_tfds pneumo_tfds.program pneumo_tfds.sources config augmentation",
     "pipeline.networks": "pneumo_tfds.program config",
     "pipeline.training": "pneumo_tfds.program config run_folder devices augmentation data networks",
     "pipeline.evaluation": "pneumo_tfds.program pneumo_tfds.sources config run_folder",
     "pipeline.report": "pneumo_tfds.program config run_folder evaluation",
     "pipeline.stages": (
-        "pneumo_tfds pneumo_tfds.program pneumo_tfds.sources config run_folder devices data networks training "
-        "evaluation report"
+        "pneumo_tfds pneumo_tfds.program pneumo_tfds.sources pneumo_tfds.splits config run_folder devices data "
+        "networks training evaluation report"
     ),
     "pipeline": (
-        "pneumo_tfds.program pneumo_tfds.sources config run_folder devices data evaluation report stages "
+        "pneumo_tfds pneumo_tfds.program pneumo_tfds.sources config run_folder devices data evaluation report stages "
         "tuning export"  # pipeline/train.py alone, see APPLICATION
     ),
     # The search.

@@ -18,6 +18,7 @@ COMMANDS = [
     "pipeline.evaluate",
     "pipeline.compare",
     "pipeline.ladder",
+    "pipeline.doctor",
     "tuning",
     "export",
     "export.check",

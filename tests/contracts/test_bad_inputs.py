@@ -46,6 +46,6 @@ def test_the_page_shows_what_is_run():
 def test_every_command_is_tried():
     commands = {case.line.split()[0] for case in table.CASES}
     assert commands >= {
-        "pneumo_tfds", "pipeline.train", "pipeline.evaluate", "pipeline.compare", "pipeline.ladder", "tuning",
-        "benchmarks", "export", "export.check", "export.predict", "export.serve", "export.web",
+        "pneumo_tfds", "pipeline.train", "pipeline.evaluate", "pipeline.compare", "pipeline.ladder", "pipeline.doctor",
+        "tuning", "benchmarks", "export", "export.check", "export.predict", "export.serve", "export.web",
     }  # fmt: skip

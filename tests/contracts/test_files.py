@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pneumo_tfds.program import trying_again
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import read_json, replacing, write_json, write_text
+from pneumo_tfds.program.files import cache_folder, read_json, replace_patiently, replacing, write_json, write_text
 
 ROOT = Path(__file__).parents[2]
 BEGIN = """
@@ -96,10 +97,61 @@ def test_disk_that_refuses_at_the_last_moment_leaves_the_old_content(tmp_path, m
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", refuse)
+    monkeypatch.setattr(trying_again, "PAUSES", (0.0,))
     with pytest.raises(InputError, match=says):
         write_text(path, "new")
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+def test_a_disk_that_fails_once_gets_the_whole_file_again(function, tmp_path, monkeypatch):
+    tried, real, written = [], getattr(os, function), []
+
+    def fail_once(*arguments):
+        tried.append(arguments)
+        if len(tried) == 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(*arguments)
+
+    def write(path):
+        written.append(path)
+        path.write_text("new")
+
+    monkeypatch.setattr(os, function, fail_once)
+    monkeypatch.setattr(trying_again, "PAUSES", (0.0,))
+    replace_patiently(tmp_path / "file.txt", write)
+    assert len(set(written)) == 2, "what was written before is not to be trusted"
+    assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [("file.txt", "new")]
+
+
+def test_a_disk_that_fails_once_is_read_again(tmp_path, monkeypatch):
+    tried, real = [], Path.read_text
+    write_json(tmp_path / "file.json", [1])
+
+    def fail_once(path, **options):
+        tried.append(path)
+        if len(tried) == 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "read_text", fail_once)
+    monkeypatch.setattr(trying_again, "PAUSES", (0.0,))
+    assert read_json(tmp_path / "file.json", "") == [1]
+
+
+def test_what_is_to_be_kept_is_open_for_writing_as_windows_needs_it(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    modes = []
+    monkeypatch.setattr(os, "fsync", lambda file: modes.append(fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE))
+    write_text(tmp_path / "file.txt", "text")
+    assert modes == [os.O_RDWR]
+
+
+def test_cache_without_a_home_is_not_a_folder_named_tilde(monkeypatch):
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert cache_folder().is_absolute()
 
 
 def test_name_as_long_as_the_system_allows_can_be_written(tmp_path):

@@ -28,7 +28,7 @@ ELSEWHERE = {
     "pneumo_tfds/phantoms/phantom_source.py": "a folder that was empty, and is again if it fails",
     "pneumo_tfds/program/locks.py": "locks",
     "pneumo_tfds/audit/audit_page.py": "memory",
-    "pipeline/run_folder/model_file.py": "the temporary file of the function above it",
+    "pipeline/run_folder/model_file.py": "a function that `replace_patiently` calls",
     "export/export_run.py": "candidates, in a temporary folder",
     "export/inference/outputs.py": "a file that `replacing` holds open",
     "tuning/local_workers.py": "the logs of workers, line after line",
@@ -38,11 +38,12 @@ ELSEWHERE = {
 
 
 def writes(tree):
-    """Lines that write to disk outside `with replacing(...)`."""
+    """Lines that write to disk outside `with replacing(...)` and `replace_patiently(...)`."""
     safe = {
         id(inside)
         for node in ast.walk(tree)
-        if isinstance(node, ast.With) and any("replacing(" in ast.unparse(item) for item in node.items)
+        if (isinstance(node, ast.With) and any("replacing(" in ast.unparse(item) for item in node.items))
+        or (isinstance(node, ast.Call) and ast.unparse(node.func) == "replace_patiently")
         for inside in ast.walk(node)
     }
     for node in ast.walk(tree):

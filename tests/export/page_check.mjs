@@ -1,16 +1,18 @@
 // Runs the page's pixel code in Node: node page_check.mjs < CASES.json. Each case is one of
 //   {frame: {grey, width, height, format}, side, framing} -> the square, base64
 //   {over: {data, height, width}, width, height, framing} -> the heat map over the picture, numbers
+//   {filler: grey levels in base64, width} -> whether the picture ends in filler
 //   {header: bytes in base64} -> {format, width, height, alpha} or {refused}
 import { readFileSync } from "node:fs";
 import { RefusedFile, readHeader } from "../../export/web/page/headers.mjs";
 import { overPicture } from "../../export/web/page/heat.mjs";
-import { frame } from "../../export/web/page/pixels.mjs";
+import { endsInFiller, frame } from "../../export/web/page/pixels.mjs";
 
 const bytes = (text) => new Uint8Array(Buffer.from(text, "base64"));
 const answers = JSON.parse(readFileSync(0, "utf-8")).map((each) => {
   if (each.frame) return Buffer.from(frame({ ...each.frame, grey: bytes(each.frame.grey) }, each.side, each.framing)).toString("base64");
   if (each.over) return [...overPicture(each.over, each.width, each.height, each.framing)];
+  if (each.filler) return endsInFiller(bytes(each.filler), each.width);
   try {
     return readHeader(bytes(each.header));
   } catch (error) {

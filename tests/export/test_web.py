@@ -226,7 +226,11 @@ def files_of_every_kind(folder):
         "transparent-level.png": (file.getvalue(), "transparent grey level"),
         "empty.png": (b"", "empty"),
         "cut.jpeg": (jpeg[: len(jpeg) // 2], "truncated"),
+        "cut-at-the-end.jpeg": (jpeg[:-2], "truncated"),
+        "trailing.jpeg": (jpeg + bytes(40), ""),
         "cut.png": (png[: len(png) // 2], "truncated"),
+        "without-its-end.png": (png[:-12], "truncated"),
+        "trailing.png": (png + b"more", ""),
         "icon.png": (cv2.imencode(".png", grey[:15])[1].tobytes(), "only 60 x 15 pixels"),
         "bomb.png": (made_png(50_000, 50_000), "50000 x 50000 pixels; the limit is 120 million"),
     }
@@ -246,6 +250,22 @@ def test_the_page_refuses_what_a_browser_reads_differently(tmp_path):
             assert (header["width"], header["height"]) == (60, 40), name
 
 
+def jpeg_without_its_lower_half():
+    """A JPEG that was cut and has an end marker again: browsers and libjpeg fill what is missing with grey."""
+    whole = cv2.imencode(".jpeg", np.random.default_rng(3).integers(0, 256, (80, 60), np.uint8))[1].tobytes()
+    scan = whole.find(b"\xff\xda")
+    return whole[: (scan + len(whole)) // 2].rstrip(b"\xff") + b"\xff\xd9"
+
+
+@needs_node
+def test_the_page_knows_where_data_of_a_jpeg_are_missing():
+    cut = cv2.imdecode(np.frombuffer(jpeg_without_its_lower_half(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    whole = np.full_like(cut, 128)
+    whole[-8, -1] = 127
+    cases = [{"filler": base64_of(grey), "width": grey.shape[1]} for grey in (cut, whole, np.zeros_like(cut))]
+    assert page(cases) == [True, False, False]
+
+
 @needs_runtime
 @needs_browser
 @pytest.mark.parametrize("framing", ["crop", "pad"])
@@ -254,7 +274,8 @@ def test_page_in_a_browser_obeys_the_framing(exported_as, xrays, tmp_path, frami
     run = exported_as(framing)
     folder = tmp_path / "files"
     shutil.copytree(xrays, folder)
-    kinds = files_of_every_kind(folder)
+    kinds = files_of_every_kind(folder) | {"filled.jpeg": "one even grey, as if data were missing"}
+    (folder / "filled.jpeg").write_bytes(jpeg_without_its_lower_half())
     with served(run) as address:
         seen = in_browser(address, folder)
     assert seen["golden"].startswith("Golden check passed")

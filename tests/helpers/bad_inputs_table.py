@@ -408,6 +408,9 @@ CASES = (
     Bad("ladder-seeds", "pipeline.ladder --seeds 0", "no seeds", "--seeds is 0; it must be 1 or more"),
     Bad("ladder-source", "pipeline.ladder --rows base --out out --source none", "a source that is not there",
         "none: no such file or folder"),
+    # The machine.
+    Bad("doctor-json", "pipeline.doctor --json runs", "a folder for the JSON", "cannot write runs", _taking("runs")),
+    Bad("doctor-words", "pipeline.doctor runs/one", "a run that it does not look at", "runs/one", _taking("runs")),
     # Searches.
     Bad("range-order", f"{TUNE} --ranges dropout=0.5:0.1", "a range upside down", "give the smaller number first"),
     Bad("range-words", f"{TUNE} --ranges dropout=low:high", "a range of words", "expected name=low:high"),

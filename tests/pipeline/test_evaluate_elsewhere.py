@@ -11,6 +11,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import pytest
 
 from image_files import jpeg, picture
@@ -141,6 +142,7 @@ def test_images_that_the_run_was_trained_on_are_counted_and_said_first(run, trai
     assert overlap == {
         "unknown": "",
         "images": {"train": 3, "validation": 2, "test": 1},
+        "copies": {"train": 0, "validation": 0, "test": 0},
         "patients": overlap["patients"],
     }
     said = "This model was made from 5 of the 12 images (of its dataset: 3 in train, 2 in validation, 1 in test)"
@@ -150,9 +152,31 @@ def test_images_that_the_run_was_trained_on_are_counted_and_said_first(run, trai
     assert text_of(folder).index(said) < text_of(folder).index("Figures")
 
 
+def test_copies_that_were_saved_again_are_counted_and_said_first(run, trained, tmp_path, capsys):
+    source = write(tmp_path / "clinic", both("new", 3), seed=4)
+    splits = open_splits(run.read_config().data.built.folder)
+    for split, count in (("train", 2), ("test", 1)):
+        for number, name in enumerate(splits[split].examples.filenames[:count]):
+            whole = cv2.imread(str(trained[0] / name), cv2.IMREAD_GRAYSCALE)
+            smaller = cv2.resize(whole, None, fx=0.9, fy=0.9, interpolation=cv2.INTER_AREA)
+            cv2.imwrite(str(source / Path(name).parent.name / f"copy-{split}{number}.png"), smaller)
+    name = splits["train"].examples.filenames[5]
+    shutil.copy(trained[0] / name, source / Path(name).parent.name / "same.jpeg")
+    folder = score(run, source)
+    overlap = figures_of(folder)["external"]["overlap"]
+    assert overlap["images"] == {"train": 1, "validation": 0, "test": 0}
+    assert overlap["copies"] == {"train": 2, "validation": 0, "test": 1}
+    said = "Other images are near-identical to images of the run's dataset (2 in train, 1 in test)"
+    printed = capsys.readouterr().out
+    assert printed.index("10 images to score") < printed.index(said) < printed.index("auroc")
+    assert said in text_of(folder).replace("&#39;", "'")
+
+
 def test_new_images_are_said_to_be_new_and_raise_no_warning(run, tmp_path, capsys):
     folder = score(run, write(tmp_path / "clinic", both("new", 3), seed=5))
-    sentence = "None of the 6 images is, byte for byte, in the dataset that the run was trained on."
+    sentence = (
+        "None of the 6 images is in the dataset that the run was trained on, byte for byte or as a near-identical copy."
+    )
     assert sentence in capsys.readouterr().out
     assert "made from" not in text_of(folder)
 

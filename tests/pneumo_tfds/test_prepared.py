@@ -41,6 +41,24 @@ def test_prepare_builds_once(xrays, tmp_path, monkeypatch):
     assert prepare(xrays, 32, tmp_path) == folder
 
 
+def test_a_user_whom_the_system_does_not_know_can_build(xrays, tmp_path, monkeypatch):
+    """As in containers that run under a number."""
+
+    def unknown(number):
+        raise KeyError(f"uid not found: {number}")
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.setattr("grp.getgrgid", unknown)
+    assert read_metadata(prepare(xrays, 32, tmp_path))
+
+
+def test_without_a_home_folder_data_dir_is_asked_for(monkeypatch):
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    with pytest.raises(InputError, match="no home folder to keep datasets in; give a folder by --data-dir"):
+        prepared.default_data_dir()
+
+
 def test_prepare_keeps_sources_fractions_and_sizes_apart(xrays, tmp_path, write_images, names):
     other = write_images(tmp_path / "other", names(12, 6, 6), seed=3)
     folders = {

@@ -7,6 +7,7 @@ import { coveringSide, sourceBox, targetBox } from "./framing.mjs";
 import { readHeader } from "./headers.mjs";
 
 const RED = 0.299, GREEN = 0.587, BLUE = 0.114;
+const FILLER = 128, BLOCK = 8;  // grey level and height of the blocks that a browser shows for missing data of a JPEG
 
 /** Decode a File or Blob in the browser to the model's input, Uint8Array [side * side]; throws as `readPicture` does. */
 export async function decodeFile(file, side, framing) {
@@ -32,7 +33,14 @@ export async function readPicture(file) {
   bitmap.close();
   const grey = toGrey(context.getImageData(0, 0, width, height).data);
   if (grey.every((level) => level === grey[0])) throw new Error("The image is empty: all pixels are the same.");
+  if (format === "JPEG" && endsInFiller(grey, width))
+    throw new Error("The bottom of the JPEG is one even grey, as if data were missing; copy it again. If it is whole, python -m export.predict reads it.");
   return { grey, width, height, format };
+}
+
+/** Whether a picture ends in rows of blocks without data, as a JPEG does that was cut and has an end marker again. */
+export function endsInFiller(grey, width) {
+  return grey.subarray(-BLOCK * width).every((level) => level === FILLER);
 }
 
 /** Fit a picture into a square of `side`, Uint8Array [side * side]; a large JPEG is reduced first, as Python decodes it. */

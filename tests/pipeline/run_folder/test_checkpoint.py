@@ -1,10 +1,14 @@
 """Checkpoints: all of it comes back, or none of it is touched."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from pipeline.run_folder import checkpoint
+from pneumo_tfds.program import trying_again
 from pneumo_tfds.program.errors import InputError
 
 
@@ -41,6 +45,19 @@ def test_truncated_checkpoint_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(InputError, match="damaged"):
         checkpoint.load(tmp_path, trainable(0.0))
+
+
+def test_a_disk_that_fails_once_does_not_end_the_training(tmp_path, monkeypatch):
+    real = os.fsync
+
+    def fail_once(file):
+        monkeypatch.setattr(os, "fsync", real)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fail_once)
+    monkeypatch.setattr(trying_again, "PAUSES", (0.0,))
+    checkpoint.save(tmp_path, trainable(3.0), {"epoch": 1})
+    assert checkpoint.load(tmp_path, trainable(0.0)) == {"epoch": 1}
 
 
 def test_failed_save_leaves_the_old_checkpoint(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
@@ -255,16 +256,18 @@ def test_a_table_that_is_cut_is_refused(stored):
 
 
 @pytest.mark.parametrize(
-    "window", [(32768, 65536), (9000, 100), (-500, 100), (2048, 2)], ids=["16 bit", "black", "white", "two levels"]
+    "window",
+    [(32768, 65536), (9000, 100), (-500, 100), (2048, 2), (2048, 120)],
+    ids=["16 bit", "black", "white", "two levels", "nearly two levels"],
 )
 def test_a_window_that_shows_nothing_is_not_believed(window, stored):
-    from pneumo_tfds.decode.dicom import decode_dicom_and_remark
+    from pneumo_tfds.decode.dicom import decode_dicom
 
     data = dicom(stored, WindowCenter=window[0], WindowWidth=window[1])
-    out, remark = decode_dicom_and_remark(data, "scan.dcm")
+    out, remark = decode_dicom(data, "scan.dcm")
     np.testing.assert_array_equal(out, decode_full(dicom(stored)))
     assert "in the file's own window" in remark
-    assert decode_dicom_and_remark(dicom(stored, **WINDOW), "scan.dcm")[1] == ""
+    assert decode_dicom(dicom(stored, **WINDOW), "scan.dcm")[1] == ""
 
 
 def test_a_hot_pixel_does_not_darken_a_file_without_a_window(stored):
@@ -273,6 +276,15 @@ def test_a_hot_pixel_does_not_darken_a_file_without_a_window(stored):
     out, expected = decode_full(dicom(drawn, BitsStored=16, HighBit=15)), decode_full(dicom(stored))
     out[40, 40] = expected[40, 40]
     np.testing.assert_array_equal(out, expected)
+
+
+def test_a_marker_of_several_values_does_not_darken_a_file_without_a_window(stored):
+    drawn = stored.copy()
+    drawn[4:14, 4:17] = np.linspace(30_000, 65_535, 13)
+    png = decode_full(cv2.imencode(".png", drawn)[1].tobytes())
+    out, expected = decode_full(dicom(drawn, BitsStored=16, HighBit=15)), decode_full(dicom(stored))
+    np.testing.assert_array_equal(out, png)
+    np.testing.assert_allclose(out[20:].astype(int), expected[20:], atol=4)
 
 
 def test_eight_bits_without_a_window_are_shown_as_they_are(stored):
@@ -289,3 +301,55 @@ def test_a_value_that_is_no_number_is_named(keyword, stored):
     tag = {"WindowCenter": b"\x28\0\x50\x10DS\x04\0", "RescaleSlope": b"\x28\0\x53\x10DS\x04\0"}[keyword]
     with pytest.raises(DecodeError, match=rf"^scan\.dcm: the DICOM file's {keyword} is not a number; export"):
         decode_full(data.replace(tag + b"1234", tag + b"wide"), "scan.dcm")
+
+
+SPACINGS = ["PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio"]
+
+
+@pytest.mark.parametrize("keyword", SPACINGS)
+@pytest.mark.parametrize(("rows", "columns"), [(2, 1), (1, 2), (3, 2)])
+def test_a_picture_of_oblong_pixels_is_not_stretched(keyword, rows, columns, stored):
+    height, width = stored.shape
+    narrow = cv2.resize(stored, (width // rows * columns if rows > columns else width, height))
+    square = decode_full(dicom(narrow))
+    out = decode_full(dicom(narrow, **{keyword: [rows, columns]}))
+    tall, wide = round(height * max(1, rows / columns)), round(narrow.shape[1] * max(1, columns / rows))
+    assert out.shape == (tall, wide)
+    np.testing.assert_array_equal(out, cv2.resize(square, (wide, tall)))
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"PixelSpacing": [0.143, 0.144]},
+        {"PixelSpacing": None, "PixelAspectRatio": None},
+        {"PixelSpacing": [0, 0]},
+        {"PixelAspectRatio": [1, 0]},
+        {"PixelAspectRatio": 1},
+        {"PixelSpacing": [0.2, 0.2], "PixelAspectRatio": [2, 1]},
+        {"PixelSpacing": [0.2, 0.2], "ImagerPixelSpacing": [0.2, 0.1]},
+    ],
+)
+def test_pixels_that_are_nearly_square_or_of_unknown_shape_stay_as_they_are(tags, stored):
+    np.testing.assert_array_equal(decode_full(dicom(stored, **tags)), decode_full(dicom(stored)))
+
+
+def test_an_empty_spacing_leaves_it_to_the_next_element(stored):
+    tags = {"PixelSpacing": None, "ImagerPixelSpacing": [0, 0], "PixelAspectRatio": [2, 1]}
+    assert decode_full(dicom(stored, **tags)).shape == (144, 96)
+
+
+def test_colour_exports_of_oblong_pixels_are_not_stretched(stored):
+    tags = {"SamplesPerPixel": 3, "PlanarConfiguration": 0, "PhotometricInterpretation": "RGB"}
+    colour = np.repeat((stored >> 4).astype(np.uint8)[..., None], 3, axis=2)
+    assert decode_full(dicom(colour, **tags, PixelAspectRatio=[1, 2])).shape == (72, 192)
+
+
+def test_absurd_and_unreadable_pixel_shapes_are_refused(stored):
+    with pytest.raises(DecodeError, match=r"^scan\.dcm: by its PixelAspectRatio a pixel is 100 times as high"):
+        decode_full(dicom(stored, PixelAspectRatio=[100, 1]), "scan.dcm")
+    data = dicom(stored, PixelSpacing=[1.25, 1.25]).replace(b"1.25\\1.25", b"wide\\1.25")
+    with pytest.raises(DecodeError, match=r"^scan\.dcm: the DICOM file's PixelSpacing is not a number; export"):
+        decode_full(data, "scan.dcm")
+    with pytest.raises(DecodeError, match="the limit is"):
+        decode_full(dicom(np.resize(stored, (6400, 6200)), PixelAspectRatio=[4, 1]))

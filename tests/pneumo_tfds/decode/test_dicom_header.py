@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,14 @@ pytest.importorskip("pydicom")
 PIXELS = np.arange(72 * 96, dtype=np.uint16).reshape(72, 96)
 
 
+def code(value: str, meaning: str):
+    from pydicom.dataset import Dataset
+
+    item = Dataset()
+    item.CodeValue, item.CodeMeaning, item.CodingSchemeDesignator = value, meaning, "SRT"
+    return item
+
+
 def test_facts_are_read_from_the_beginning_of_a_file():
     from pydicom.dataset import Dataset
 
@@ -23,12 +33,15 @@ def test_facts_are_read_from_the_beginning_of_a_file():
         PIXELS, PatientID=" Anna ", Modality="DX", BodyPartExamined="CHEST", ViewPosition="AP", PatientAge="006M",
         ImageType=["DERIVED", "PRIMARY", ""], StudyInstanceUID="1.2.3.4", SourceImageSequence=[source],
         NumberOfFrames=1, PresentationIntentType="FOR PRESENTATION", SeriesDescription="Thorax ap",
-        PatientOrientation=["L", "F"],
+        PatientOrientation=["L", "F"], ViewCodeSequence=[code("R-10236", "left lateral")], ProtocolName="Thorax",
+        AcquisitionDeviceProcessingDescription="LUNG", StudyDescription="XR CHEST",
+        ProcedureCodeSequence=[code("36643-5", "XR Chest 2 Views")],
     )  # fmt: skip
     expected = HeaderFacts(
         patient="Anna", modality="DX", body_part="CHEST", view="AP", age=0.5, image_type=("DERIVED", "PRIMARY", ""),
         study="1.2.3.4", instance="1.2.3", sources=("1.2.9",), frames=1, presentation_intent="FOR PRESENTATION",
-        series="Thorax ap", orientation=("L", "F"),
+        series="Thorax ap", orientation=("L", "F"), coded_view="left lateral", kind="Secondary Capture Image Storage",
+        protocol=("Thorax", "LUNG"), procedure=("XR CHEST", "XR Chest 2 Views"),
     )  # fmt: skip
     assert read_facts(data) == expected
     assert read_facts(data[: len(data) - PIXELS.nbytes + 10]) == expected
@@ -44,9 +57,12 @@ def test_bytes_that_end_inside_the_header_are_told():
 def test_absent_and_empty_elements_are_alike():
     empty = dict.fromkeys(
         ("PatientID", "Modality", "BodyPartExamined", "ViewPosition", "PatientAge", "ImageType", "StudyInstanceUID",
-         "SourceImageSequence", "NumberOfFrames", "PresentationIntentType")
+         "SourceImageSequence", "NumberOfFrames", "PresentationIntentType", "ViewCodeSequence", "ProtocolName",
+         "AnatomicRegionSequence", "StudyDescription", "SOPClassUID")
     )  # fmt: skip
-    assert read_facts(dicom(PIXELS, **empty)) == read_facts(dicom(PIXELS)) == HeaderFacts(instance="1.2.3")
+    plain = read_facts(dicom(PIXELS))
+    assert plain == HeaderFacts(instance="1.2.3", kind="Secondary Capture Image Storage")
+    assert read_facts(dicom(PIXELS, **empty)) == replace(plain, kind="")
 
 
 def test_deflated_headers_are_read():
@@ -70,6 +86,18 @@ def test_ages(text, years):
     assert read_facts(data).age == years
 
 
+def test_codes_tell_where_their_meaning_does_not():
+    facts = read_facts(
+        dicom(PIXELS, ViewCodeSequence=[code("399173006", "von links")],
+              AnatomicRegionSequence=[code("T-D3000", "Rumpf")])
+    )  # fmt: skip
+    assert (facts.coded_view, facts.body_part) == ("LATERAL OR OBLIQUE", "CHEST")
+    facts = read_facts(dicom(PIXELS, AnatomicRegionSequence=[code("T-D8700", "Hand")]))
+    assert unfit(facts) == "body part Hand is not the chest"
+    facts = read_facts(dicom(PIXELS, AnatomicRegionSequence=[code("T-D8700", "Hand")], BodyPartExamined="CHEST"))
+    assert facts.body_part == "CHEST"
+
+
 FIT = [
     {}, {"modality": "CR"}, {"modality": "DX"}, {"modality": "RG"}, {"modality": "DR"}, {"modality": "XR"},
     {"body_part": "CHEST"}, {"body_part": "chest pa"}, {"body_part": "THORAX"}, {"body_part": "Tórax/TORAX"},
@@ -80,6 +108,14 @@ FIT = [
     {"view": "AP_ERECT"}, {"view": "STRANGE"}, {"image_type": ("ORIGINAL", "PRIMARY")},
     {"series": "CHEST PA"}, {"series": "Chest PA + LAT"}, {"view": "PA", "series": "LATERAL"},
     {"orientation": ("L", "F")}, {"view": "AP", "orientation": ("A", "F")},
+    {"series": "Torax frente y perfil"}, {"series": "Chest", "protocol": ("LATERAL PA",)},
+    {"view": "PA", "coded_view": "left lateral"}, {"coded_view": "postero-anterior", "series": "LATERAL"},
+    {"kind": "Secondary Capture Image Storage"}, {"kind": "Computed Radiography Image Storage"}, {"kind": "1.2.3.4"},
+    {"kind": "Digital X-Ray Image Storage - For Processing"}, {"modality": "CR", "kind": "CT Image Storage"},
+    {"procedure": ("XR HAND AND CHEST",)}, {"procedure": ("XR HAND",), "series": "Thorax"},
+    {"body_part": "CHEST", "series": "Hand dp"}, {"procedure": ("Tórax y columna torácica",)},
+    {"series": "Darstellung"}, {"series": "AP de pie"}, {"series": "6 FEET PA"}, {"series": "Behandlung am Bett"},
+    {"procedure": ("XR CHEST", "Handheld detector")}, {"series": "Main"},
     {"image_type": ("DERIVED", "PRIMARY")}, {"age": 80.0}, {"presentation_intent": "FOR PROCESSING"},
 ]  # fmt: skip
 
@@ -101,6 +137,44 @@ def test_fit(facts):
             ({"view": view}, f"view {view} is not frontal")
             for view in ("LL", "RL", "LATERAL", "LAT", "LLD", "RLD", "LLO", "RAO", "OBLIQUE", "AP LLD", "DECUBITUS")
         ),
+        ({"kind": "CT Image Storage"}, "CT Image Storage is not radiography"),
+        ({"body_part": "THORACIC SPINE"}, "body part THORACIC SPINE is not the chest"),
+        ({"coded_view": "left lateral"}, "view left lateral is not frontal"),
+        ({"coded_view": "postero-anterior oblique"}, "view postero-anterior oblique is not frontal"),
+        ({"view": "ERECT", "coded_view": "LATERAL OR OBLIQUE"}, "view LATERAL OR OBLIQUE is not frontal"),
+        ({"view": "ERECT", "series": "CHEST LAT"}, "series CHEST LAT is not frontal"),
+        ({"series": "Thorax", "protocol": ("Thorax seitlich",)}, "series Thorax seitlich is not frontal"),
+        ({"procedure": ("XR CHEST",), "protocol": ("HAND",)}, "described as HAND and not as chest"),
+        *(
+            ({"procedure": (text,)}, f"described as {word} and not as chest")
+            for text, word in [
+                ("XR HAND LEFT", "HAND"),
+                ("Handgelenk rechts in Neutralstellung", "HANDGELENK"),
+                ("Hände dp", "HANDE"),
+                ("Mano izquierda", "MANO"),
+                ("Poignet droit", "POIGNET"),
+                ("KNEE_LT", "KNEE"),
+                ("Rodilla", "RODILLA"),
+                ("Genou gauche", "GENOU"),
+                ("Vorfuß", "VORFUSS"),
+                ("CHEVILLE FACE", "CHEVILLE"),
+                ("Codo", "CODO"),
+                ("Oberes Sprunggelenk", "SPRUNGGELENK"),
+                ("Ellenbogen", "ELLENBOGEN"),
+                ("Beckenübersicht", "BECKENUBERSICHT"),
+                ("BWS ap", "BWS"),
+                ("thoracic-spine AP", "SPINE"),
+                ("Rachis thoracique", "RACHIS"),
+                ("C-Spine", "SPINE"),
+                ("Abdomen im Liegen", "ABDOMEN"),
+                ("KUB", "KUB"),
+                ("Schädel", "SCHADEL"),
+                ("Cráneo", "CRANEO"),
+                ("Left foot", "FOOT"),
+                ("Cadera", "CADERA"),
+                ("Columna torácica", "COLUMNA"),
+            ]
+        ),
         ({"series": "CHEST LATERAL"}, "series CHEST LATERAL is not frontal"),
         ({"orientation": ("P", "F")}, "its rows lead to the patient's front or back, as in a lateral view"),
         ({"image_type": ("DERIVED", "SECONDARY")}, "a copy derived from another image (DERIVED, SECONDARY)"),
@@ -119,6 +193,10 @@ def test_unfit(facts, says):
         ({"image_type": ("DERIVED", "PRIMARY", "POST_PROCESSED")}, ("derived from another image (DERIVED, PRIMARY)",)),
         ({"presentation_intent": "FOR PROCESSING"},
          ("raw image, meant for processing and not for presentation (FOR PROCESSING)",)),
+        ({"modality": "CR", "kind": "CT Image Storage"}, ("modality CR, but CT Image Storage",)),
+        ({"body_part": "CHEST", "series": "Hand dp"}, ("body part CHEST, but described as HAND",)),
+        ({"view": "PA", "coded_view": "left lateral"}, ("view PA, but its code says left lateral",)),
+        ({"series": "Chest PA + LAT"}, ("series Chest PA + LAT names a frontal and another view",)),
         ({"view": "STRANGE"}, ("view STRANGE is not known",)),
         ({"view": "LL"}, ()),
         ({"view": "PA ERECT"}, ()),

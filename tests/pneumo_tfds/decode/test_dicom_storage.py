@@ -15,6 +15,8 @@ import pytest
 
 from image_files import dicom, jpeg_of_blocks, transcoded
 from pneumo_tfds.decode import DecodeError, decode_full, gdcm_process
+from pneumo_tfds.decode.dicom import decode_dicom
+from pneumo_tfds.decode.dicom_damage import check_rle
 from pneumo_tfds.decode.headers import format_of
 
 pydicom = pytest.importorskip("pydicom")
@@ -58,21 +60,22 @@ def test_jpeg_of_twelve_bits(capfd):
     blocks = np.kron(levels.clip(0, 4095), np.ones((8, 8))).astype(np.uint16)
     data = dicom(blocks, UID + ".4.51", PixelData=encapsulate([jpeg_of_blocks(levels)]))
     np.testing.assert_array_equal(decode_full(data), decode_full(dicom(blocks)))
+    fewer = dicom(blocks, UID + ".4.51", BitsStored=11, HighBit=10, PixelData=encapsulate([jpeg_of_blocks(levels)]))
+    assert decode_dicom(fewer, "scan.dcm")[1] == "", "a lossy encoder goes beyond the ends"
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("syntax", [".4.50", ".4.57", ".4.70", ".4.80", ".4.90"])
+@pytest.mark.parametrize("syntax", [".4.50", ".4.57", ".4.70", ".4.80", ".4.90", ".4.91", ".5"])
 @pytest.mark.parametrize("damage", ["cut", "zeros"])
-def test_damaged_pixels_are_refused_and_named(syntax, damage, stored, tmp_path, capfd):
+def test_damaged_pixels_are_refused_and_named(syntax, damage, tmp_path, capfd):
     from pydicom.encaps import encapsulate, get_frame
 
     file = tmp_path / "good.dcm"
-    file.write_bytes(transcoded(dicom((stored >> 4).astype(np.uint8)), UID + syntax, tmp_path))
+    noise = np.random.default_rng(0).integers(0, 256, (144, 192), dtype=np.uint8)
+    file.write_bytes(transcoded(dicom(noise), UID + syntax, tmp_path))
     dataset = pydicom.dcmread(file)
     frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
     size = len(frame)
-    if damage == "zeros" and syntax == ".4.90":
-        pytest.skip("OpenJPEG does not tell")
     bad = frame[: size * 2 // 5] + b"\xff\xd9"
     if damage == "zeros":
         bad = frame[: size * 7 // 20] + bytes(size * 3 // 10) + frame[size * 7 // 20 + size * 3 // 10 :]
@@ -81,6 +84,52 @@ def test_damaged_pixels_are_refused_and_named(syntax, damage, stored, tmp_path, 
     with pytest.raises(DecodeError, match=r"^a/b\.dcm: .*(damaged|truncated)"):
         decode_full(file.read_bytes(), "a/b.dcm")
     assert capfd.readouterr() == ("", "")
+
+
+def with_frame(data, change):
+    """The DICOM file with its only frame changed."""
+    from pydicom.encaps import encapsulate, get_frame
+
+    dataset, file = pydicom.dcmread(io.BytesIO(data)), io.BytesIO()
+    dataset.PixelData = encapsulate([change(get_frame(dataset.PixelData, 0, number_of_frames=1))])
+    dataset.save_as(file)
+    return file.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore:The decoded RLE segment contains non-conformant padding")
+def test_an_rle_frame_that_gives_too_much_is_damaged_and_padding_is_not(stored, tmp_path):
+    flat = np.kron(stored[:36, :48], np.ones((4, 4), np.uint16))
+    data = transcoded(dicom(flat), UID + ".5", tmp_path)
+    padded = with_frame(data, lambda frame: frame + bytes(20))
+    np.testing.assert_array_equal(decode_full(padded), decode_full(dicom(flat)))
+    for more in (b"\x00\x07", b"\xff\x07" * 20):
+        with pytest.raises(DecodeError, match=r"^scan\.dcm: the pixels of the DICOM file are damaged"):
+            decode_full(with_frame(data, lambda frame, more=more: frame + more), "scan.dcm")
+    with pytest.raises(DecodeError, match=r"^scan\.dcm: the pixels of the DICOM file are damaged"):
+        decode_full(with_frame(data, lambda frame: frame[:100] + b"\x81" * 40 + frame[140:]), "scan.dcm")
+
+
+def test_every_kind_of_rle_packet_is_counted():
+    segment = b"\x02abc" + b"\x80" + b"\xfe\x07" + b"\x81\x08"  # 3 copied, nothing, a run of 3, a run of 128
+    frame = struct.pack("<16I", 1, 64, *[0] * 14) + segment
+    check_rle(frame + b"\0", 134)
+    for pixels in (133, 135):
+        with pytest.raises((ValueError, LookupError)):
+            check_rle(frame, pixels)
+
+
+@pytest.mark.parametrize("syntax", [".4.90", ".4.91"])
+def test_a_jpeg_2000_frame_that_does_not_say_its_length_is_refused_when_cut(syntax, stored, tmp_path):
+    data = transcoded(dicom(stored), UID + syntax, tmp_path)
+
+    def open_ended(frame):
+        at = frame.find(b"\xff\x90\0\x0a") + 6  # Psot of the only tile-part: 0 means up to the end
+        return frame[:at] + bytes(4) + frame[at + 4 :]
+
+    np.testing.assert_array_equal(decode_full(with_frame(data, open_ended)), decode_full(data))
+    for tail in (b"", b"\xff\xd9"):
+        with pytest.raises(DecodeError, match="the pixels of the DICOM file are damaged"):
+            decode_full(with_frame(data, lambda frame, tail=tail: open_ended(frame)[: len(frame) // 2] + tail))
 
 
 def test_a_frame_that_ends_gdcms_process_is_damage_and_the_next_file_is_read(stored, tmp_path, monkeypatch):
@@ -146,6 +195,62 @@ def test_an_overlay_in_the_unused_bits_is_ignored(stored):
     file = io.BytesIO()
     dataset.save_as(file)
     np.testing.assert_array_equal(decode_full(file.getvalue()), decode_full(dicom(stored)))
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_an_overlay_of_which_nothing_tells_is_ignored_and_declared_padding_is_kept(photometric, stored):
+    tags = {
+        "PhotometricInterpretation": photometric,
+        "PixelPaddingValue": 65535,
+        "WindowCenter": 2048,
+        "WindowWidth": 4096,
+    }
+    drawn = stored.copy()
+    drawn[20:60, 30:90] |= 0x1000
+    drawn[100:110] |= 0x8000
+    for picture in (stored, drawn):
+        picture[:, -20:] = 65535
+    found, doubts = decode_dicom(dicom(drawn, **tags), "scan.dcm")
+    np.testing.assert_array_equal(found, decode_dicom(dicom(stored, **tags), "scan.dcm")[0])
+    assert not found[:, -20:].any()
+    assert doubts == ""
+
+
+@pytest.mark.parametrize("bits", [8, 9, 10, 11])
+@pytest.mark.parametrize("signed", [0, 1])
+def test_values_of_more_bits_than_declared_are_believed_with_a_remark(bits, signed, stored):
+    values = (stored.astype(np.int16) - 2048 * signed).view(np.uint16)
+    tags = {"PixelRepresentation": signed, "WindowCenter": 2048 - 2048 * signed, "WindowWidth": 4096}
+    found, doubts = decode_dicom(dicom(values, BitsStored=bits, HighBit=bits - 1, **tags), "scan.dcm")
+    np.testing.assert_array_equal(found, decode_dicom(dicom(values, **tags), "scan.dcm")[0])
+    assert doubts.startswith(f"values of more than the {bits} bits that the file declares were believed")
+
+
+def test_signed_values_of_twelve_bits_whose_sign_is_not_repeated(stored):
+    centred = stored.astype(np.int16) - 2048
+    cut = dicom((centred & 0xFFF).astype(np.uint16), PixelRepresentation=1)
+    found, doubts = decode_dicom(cut, "scan.dcm")
+    np.testing.assert_array_equal(found, decode_full(dicom(centred.view(np.uint16), PixelRepresentation=1)))
+    assert doubts == ""
+
+
+def test_more_pixels_than_declared_are_refused_and_zeros_behind_them_are_not(stored):
+    plain = decode_full(dicom(stored))
+    for more in (b"\0\0", bytes(5000)):
+        np.testing.assert_array_equal(decode_full(dicom(stored, PixelData=stored.tobytes() + more)), plain)
+    small = (stored >> 4).astype(np.uint8)[:71, :95]
+    np.testing.assert_array_equal(
+        decode_full(dicom(small, PixelData=small.tobytes() + b"\x07")), decode_full(dicom(small))
+    )
+    for tags in (
+        {"PixelData": stored.tobytes() * 2},
+        {"Rows": 72},
+        {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7},
+    ):
+        with pytest.raises(
+            DecodeError, match=r"^scan\.dcm: the DICOM file holds .* bytes of pixels, more than .* need"
+        ):
+            decode_full(dicom(stored, **tags), "scan.dcm")
 
 
 def test_samples_at_the_upper_end_of_their_container(stored):

@@ -68,6 +68,38 @@ def test_a_marker_or_border_far_from_the_picture_does_not_darken_it(share, value
     np.testing.assert_allclose(out, (rest - low) * 255.0 / (high - low), atol=2)
 
 
+def lettered(shape, share) -> np.ndarray:
+    """Letters with soft edges, 0 to 1, that cover this share of the pixels."""
+    drawn, column = np.zeros(shape, np.uint8), 5
+    while (drawn > 0).mean() < 0.85 * share:
+        cv2.putText(drawn, "L", (column % (shape[1] - 20), 30 + 40 * (column // (shape[1] - 20))), 0, 0.9, 255, 2, 16)
+        column += 22
+    return drawn / 255
+
+
+@pytest.mark.parametrize("share", [0.004, 0.01, 0.015, 0.02])
+@pytest.mark.parametrize("level", [9000, 65_500])
+@pytest.mark.parametrize("end", ["bright", "dark"])
+def test_a_marker_of_several_values_does_not_darken_the_rest(share, level, end, picture):
+    grey = picture(30, 400, 320).astype(float)
+    content = np.rint(grey / 255 * 4095)
+    letters = lettered(content.shape, share)
+    levels = level - np.random.default_rng(1).integers(0, 30, content.shape)
+    drawn = np.rint(content * (1 - letters) + levels * letters)
+    if end == "dark":
+        content, drawn = 65_535 - content, 65_535 - drawn
+    rest = letters == 0
+    assert 0.002 < 1 - rest.mean() < 0.021
+    out, expected = (decode_full(deep(each))[rest].astype(float) for each in (drawn, content))
+    np.testing.assert_allclose(out, expected, atol=10)
+
+
+def test_a_small_picture_in_a_noisy_border_is_no_marker():
+    values = np.random.default_rng(2).integers(0, 20, (300, 300))
+    values[140:182, 140:182] = np.linspace(2000, 4000, 42).astype(int)
+    assert content_range(values.astype(np.uint16)) == (0, 4000)
+
+
 def test_eight_bits_spread_over_sixteen_are_what_they_were(grey):
     narrow = np.clip(grey, 60, 180).astype(np.uint8)
     np.testing.assert_array_equal(decode_full(deep(narrow.astype(int) * 257)), narrow)

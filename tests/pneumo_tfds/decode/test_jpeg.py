@@ -127,6 +127,18 @@ def test_what_encoders_and_programs_leave_in_a_file_is_no_damage(grey, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("kind", ["baseline", "CMYK", "turned"])
+def test_padding_and_an_odd_version_are_no_damage_and_other_bytes_left_over_are(kind, grey, capfd):
+    plain = encode(grey, **KINDS[kind])
+    odd = plain.replace(b"JFIF\0\x01\x01", b"JFIF\0\x03\x09")
+    for same in (odd[:-2] + b"\0" + END, odd[:-2] + bytes(3) + END):
+        np.testing.assert_array_equal(decode_full(same), decode_full(plain))
+    if kind != "CMYK":  # where libjpeg has read them ahead
+        with pytest.raises(DecodeError, match="the JPEG is damaged"):
+            decode_full(plain[:-2] + b"\x31\x07" + END)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_kind_of_jpeg_that_is_not_read_is_not_called_damaged(grey):
     plain = encode(grey)
     with pytest.raises(DecodeError, match=r"not read \(12 bits, lossless or hierarchical\); save it as"):

@@ -71,6 +71,67 @@ def test_exif_orientation_of_a_png_is_applied_as_before(picture):
         np.testing.assert_array_equal(decode_full(data), np.rot90(grey, -1))
 
 
+def remade(data: bytes, change, header: bytes | None = None) -> bytes:
+    """The PNG with changed pixels, its checksums right."""
+    at = data.index(b"IDAT")
+    length = struct.unpack(">I", data[at - 4 : at])[0]
+    pixels = change(zlib.decompress(data[at + 4 : at + 4 + length]))
+    start = data[:8] + png_chunk(b"IHDR", header or data[16:29])
+    return start + png_chunk(b"IDAT", zlib.compress(pixels)) + png_chunk(b"IEND")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda pixels: pixels[: len(pixels) // 2], "it has fewer pixels than it declares"),
+        (lambda pixels: pixels * 2, "it has more pixels than it declares"),
+        (lambda pixels: b"\5" + pixels[1:], "a row is packed in an unknown way"),
+    ],
+)
+def test_pixels_that_do_not_make_the_picture_are_refused_though_their_checksums_are_right(change, says, picture, capfd):
+    data = remade(encode(picture(1)), change)
+    with pytest.raises(DecodeError, match=rf"^a\.png: the PNG is damaged, {says}"):
+        decode_full(data, "a.png")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("rest", [(8, 5, 0, 0, 0), (3, 0, 0, 0, 0), (8, 0, 1, 0, 0), (8, 0, 0, 1, 0), (8, 3, 0, 0, 0)])
+def test_a_header_that_makes_no_sense_is_refused(rest, picture, capfd):
+    header = struct.pack(">IIBBBBB", 96, 72, *rest)
+    with pytest.raises(DecodeError, match=r"^a\.png: the PNG is damaged, its header makes no sense"):
+        decode_full(remade(encode(picture(1)), bytes, header), "a.png")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_zeros_behind_the_pixels_are_no_damage_and_not_spoken_of(picture, capfd):
+    data = encode(picture(1))
+    np.testing.assert_array_equal(decode_full(remade(data, lambda pixels: pixels + bytes(3000))), picture(1))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_interlaced_rows_are_counted_as_libpng_does(picture):
+    """Seven passes, each pixel in one of them (PNG specification, 8.2)."""
+    grey = picture(1)[:19, :21]
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    parts = [grey[y::down, x::across] for x, y, across, down in passes]
+    rows = b"".join(b"\0" + row.tobytes() for part in parts for row in part)
+    header = struct.pack(">IIBBBBB", 21, 19, 8, 0, 0, 0, 1)
+    np.testing.assert_array_equal(decode_full(remade(encode(grey), lambda _: rows, header)), grey)
+    with pytest.raises(DecodeError, match="fewer pixels"):
+        decode_full(remade(encode(grey), lambda _: rows[:-1], header))
+
+
+def test_a_picture_that_is_transparent_is_not_called_a_mask(picture):
+    grey = picture(6)
+    for alpha in (0, 1):
+        data = encode(np.dstack([grey] * 3 + [np.full_like(grey, alpha)]), "RGBA")
+        with pytest.raises(DecodeError, match=r"^a\.png: is transparent where its picture is"):
+            decode_full(data, "a.png")
+    mask = np.where(grey > 128, 255, 0).astype(np.uint8)
+    with pytest.raises(DecodeError, match="looks like a mask"):
+        decode_full(encode(mask, "RGBA"))
+
+
 def damages(data: bytes) -> dict[str, bytes]:
     at = data.index(b"IDAT")
     return {

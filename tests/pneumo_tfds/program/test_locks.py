@@ -56,7 +56,7 @@ def test_lock_of_a_killed_process_does_not_block(kind, tmp_path):
         pass
 
 
-@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF])
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF])
 def test_file_system_without_locks_is_reported_once_and_work_goes_on(number, unlockable, tmp_path, capfd):
     unlockable(number)
     for _ in range(2):
@@ -108,6 +108,38 @@ def test_windows_renames_no_open_file_and_opens_no_folder(monkeypatch, tmp_path,
     with filled(tmp_path / "new"):
         (tmp_path / "new" / "file").touch()
     assert str(tmp_path / "new") in capfd.readouterr().err
+
+
+def test_python_without_fcntl_works_unlocked_and_says_so_once(tmp_path):
+    """As other systems than Unix: the modules are missing, and so are functions of `os`."""
+    program = """
+import os, sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("fcntl", "pwd", "grp", "termios"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+for name in ("fcntl", "pwd", "grp", "termios"):
+    sys.modules.pop(name, None)
+for name in ("sched_getaffinity", "pread", "preadv", "fork", "getuid", "getloadavg"):
+    vars(os).pop(name, None)
+import pipeline.compare, pipeline.evaluate, pipeline.ladder, pipeline.train, tuning.__main__
+import export.__main__, export.check, export.predict, export.web.__main__, export.serve.__main__, pneumo_tfds.__main__
+from pneumo_tfds.program.files import write_text
+from pneumo_tfds.program.locks import exclusive, held
+from pathlib import Path
+for _ in range(2):
+    with held(Path("run")), exclusive("run/1.0.0"):
+        write_text("run/file.txt", "text")
+print(Path("run/file.txt").read_text())
+"""
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "text\n"), ended.stderr
+    assert ended.stderr.count("there are no file locks here") == 1
 
 
 def test_no_module_imports_what_windows_lacks():

@@ -6,6 +6,7 @@ import sys
 import threading
 
 import pytest
+from pydicom.dataset import Dataset
 
 from made_sources import header, labels, understood, write
 from pneumo_tfds.decode.headers import HEAD_BYTES
@@ -52,6 +53,25 @@ def test_a_derived_copy_is_left_out_beside_its_original_only(tmp_path):
     assert source.ignored == {
         "by its DICOM header: a copy derived from another image of its study, which is here": 1,
     }
+
+
+def test_a_header_with_large_tables_is_read_without_the_pixels(tmp_path):
+    table = Dataset()
+    table.LUTDescriptor, table.LUTData = [30_000, 0, 16], bytes(60_000)
+    table["LUTData"].VR = "OW"
+    tags = {"VOILUTSequence": [table], "ViewCodeSequence": [Dataset()], "StudyDescription": "XR HAND LEFT"}
+    data = header("other", BodyPartExamined=None, **tags)
+    asked = []
+
+    class Reader(FolderReader):
+        def read_name(self, name, first=None):
+            asked.append(first)
+            return super().read_name(name, first)
+
+    (tmp_path / "x.dcm").write_bytes(data + bytes(300_000))
+    facts = read_headers(list(walk(tmp_path)), Reader(tmp_path), tmp_path, SurveyNotes())
+    assert facts["x.dcm"].procedure == ("XR HAND LEFT",)
+    assert None not in asked
 
 
 def test_a_list_of_files_is_no_image(tmp_path):

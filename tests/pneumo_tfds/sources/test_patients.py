@@ -8,7 +8,7 @@ import pytest
 
 from made_sources import csv_of, files, header, patients, understood
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.sources.identifiers import identify, is_unknown, normal_identifier
+from pneumo_tfds.sources.identifiers import identify, is_unknown, normal_identifier, without_examination
 from pneumo_tfds.sources.inspection import short_form
 from pneumo_tfds.sources.opening import open_source
 
@@ -49,7 +49,7 @@ def test_names(name, label, patient, subtype):
 @pytest.mark.parametrize(
     ("text", "same"), [("7.0", "7"), ("007", "7"), ("A1", "a1"), (" P  1 ", "p 1"), ("NaN", ""), ("ANONYMOUS^^", ""),
                        ("n/a", ""), ("--", ""), ("0", "0"), ("0000", "0"), ("7.5", "7.5"),
-                       ("n.a.", ""), ("not available", "")]
+                       ("n.a.", ""), ("not available", ""), ("'007", "7"), ("Mu\u0308ller", "m\u00fcller")]
 )  # fmt: skip
 def test_identifiers_are_compared_without_their_spelling(text, same):
     assert normal_identifier(text) == same
@@ -64,6 +64,24 @@ def test_numbers_that_a_spreadsheet_rounded_are_warned_of(tmp_path, number, roun
     names = dict.fromkeys(f"{name}.png" for _, name, _ in images)
     source = understood(tmp_path, {**names, "t.csv": csv_of("path;label;patient", *rows)}, "t.csv")
     assert any("a spreadsheet has rounded" in text for text in source.survey.warnings) == rounded
+
+
+@pytest.mark.parametrize(
+    ("identifier", "left", "sure"),
+    [
+        ("mrn100_20190301_1030", "mrn100", True), ("mrn-0100 01.03.2019 pa", "mrn100", True),
+        ("20190301_mrn100", "mrn100", True), ("smith_john_1mar2019", "smith_john", True),
+        ("p1 (2)", "p1", True), ("p 1 - copy", "p1", True), ("sub-07_ses-01", "sub7", True),
+        ("100-1", "100", False), ("p100a", "p100", False), ("p10000032_s50414267", "p10000032", False),
+        ("0004_24m", "4", False),
+        ("hospital1_patient5", "hospital1_patient5", True), ("site-12", "site12", True),
+        ("0301deb7-d251-4141-97f5-f88f14ccee5c", "0301deb7-d251-4141-97f5-f88f14ccee5c", True),
+        ("1.2.840.10008.5.1", "1.2.840.10008.5.1", True), ("20190301", "20190301", True),
+    ],
+)  # fmt: skip
+def test_examinations_at_the_end_of_an_identifier(identifier, left, sure):
+    assert without_examination(identifier) == (left, sure)
+    assert without_examination(left)[0] == left
 
 
 def test_unknown_is_a_prefix_and_no_part_of_a_name():
@@ -273,3 +291,75 @@ def test_numbered_folders_of_a_table_without_patients_tell_none_and_are_not_aske
     source = understood(tmp_path, {**dict.fromkeys(names), "t.csv": rows}, "t.csv")
     assert all(is_unknown(image.patient) for image in source.images)
     assert not source.survey.questions
+
+
+def test_identifiers_that_differ_by_an_examination_are_joined_or_asked_about(tmp_path):
+    labels = ["NORMAL", "PNEUMONIA"]
+    dates = [f"{split}/{label}/MRN{n}_{date}/a.png" for split, date in (("train", 20190101), ("test", 20200303))
+             for number, label in enumerate(labels) for n in range(100 + 8 * number, 108 + 8 * number)]  # fmt: skip
+    sure = understood(tmp_path / "sure", dates)
+    assert "16 patients of the test split, such as mrn100_20190101, have images outside it" in sure.survey.questions[0]
+    assert any("such as 'mrn100_20190101' and 'mrn100_20200303'" in text for text in sure.survey.warnings)
+    unsure = understood(
+        tmp_path / "unsure", files("NORMAL/10{}-{}/1.png", range(8), [1, 2]) + files("PNEUMONIA/20{}/1.png", range(8))
+    )
+    assert sorted(map(len, patients(unsure))) == [1] * 8 + [2] * 8
+    assert (
+        "8 patients by the folder may have several identifiers, such as '100-1' and '100-2'"
+        in unsure.survey.questions[0]
+    )
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        files("NORMAL/case-{}/1.png", range(1, 9)) + files("PNEUMONIA/case-{}/1.png", range(11, 19)),
+        files("NORMAL/P2019-{}/1.png", range(9)) + files("PNEUMONIA/P2019-{}/1.png", range(11, 19)),
+        files("NORMAL/{}-{}/1.png", [1, 2], range(10, 22)) + files("PNEUMONIA/{}-{}/1.png", [1, 2], range(22, 30)),
+    ],
+)  # fmt: skip
+def test_numbers_behind_a_site_or_a_year_are_patients(tmp_path, names):
+    source = understood(tmp_path, names)
+    assert len(patients(source)) == len(names)
+    assert not source.survey.remarks
+
+
+def test_identifiers_in_headers_are_joined_and_not_shown(tmp_path):
+    ends = enumerate(["", "_20190301"])
+    content = {f"{label}/{n}{k}.dcm": header(f"{label[0]}{n:03d}{end}")
+               for k, end in ends for label in ("NORMAL", "PNEUMONIA") for n in range(6)}  # fmt: skip
+    source = understood(tmp_path, content)
+    assert list(map(len, patients(source))) == [2] * 12
+    assert any(
+        "12 patients by the DICOM header may have several identifiers, which" in text for text in source.survey.warnings
+    )
+    assert all(re.fullmatch("dicom:[0-9a-f]{12}", image.patient) for image in source.images)
+
+
+def test_images_of_one_study_are_of_one_patient(tmp_path):
+    content = {f"{label}/{n}{i}.dcm": header(f"X{label}{n}{i}7", StudyInstanceUID=f"1.2.{len(label)}.{n}")
+               for label in ("NORMAL", "PNEUMONIA") for n in range(4) for i in (1, 2)}  # fmt: skip
+    source = understood(tmp_path, content)
+    assert list(map(len, patients(source))) == [2] * 8
+    assert "8 patients by the StudyInstanceUID are several by the DICOM header" in source.survey.warnings[0]
+
+
+@pytest.mark.parametrize(("identifier", "count", "asked"), [("12345", 6, True), ("K77", 6, False), ("K77", 18, True)])
+def test_an_identifier_of_far_more_images_than_others_is_asked_about(tmp_path, identifier, count, asked):
+    content = {f"{('NORMAL', 'PNEUMONIA')[n % 2]}/{n}.dcm": header(identifier if n < count else f"H{n}")
+               for n in range(40)}  # fmt: skip
+    found = understood(tmp_path, content).survey.questions
+    assert any("of both classes, are of one patient by the DICOM header, far more" in text for text in found) == asked
+
+
+def test_dates_and_examinations_are_no_patients(tmp_path):
+    people = [f"{label}/0{day}-03-2019/p{number}/1.png" for label, first in (("NORMAL", 0), ("PNEUMONIA", 8))
+              for number in range(first, first + 8) for day in (1 + number % 3, 5)]  # fmt: skip
+    inner = understood(tmp_path / "inner", people)
+    assert list(map(len, patients(inner))) == [2] * 16
+    assert not inner.survey.questions
+    rows = [f"{n}.png,{n % 2},{n + 10}.03.2019" for n in range(12)]
+    table = understood(tmp_path / "t", {**dict.fromkeys(f"{n}.png" for n in range(12)),
+                                        "t.csv": csv_of("path,label,patient", *rows)}, "t.csv")  # fmt: skip
+    assert all(is_unknown(image.patient) for image in table.images)
+    assert "the column patient holds dates" in table.survey.questions[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,25 @@ UNKNOWN_SPLITS = ["holdout", "prueba", "fold1", "2019", "internal", "trainval", 
 FILLERS = ["images", "X-rays", "dicom", "PA", "img_001"]
 LITTER = [".DS_Store", "__MACOSX/._1.png", "readme", "a mask/1.png", "other organ/3.png", "eyes/NORMAL/4.png"]
 PATIENT_FOLDERS = ["p{n}", "{n:04d}", "Patient {n}", "A-{n}-x", "{n}.0"]
+VISIT_FOLDERS = [
+    "MRN{n}_2019030{k}",
+    "MRN{n} 0{k}.03.2019",
+    "P{n}_v{k}",
+    "{n}-{k}",
+    "p{n} ({k})",
+    "s{n}_PA{k}",
+    "x{n}{a}",
+]
+OTHER_FOLDERS = [
+    "week{n}",
+    "order_{n}",
+    "estudio {n}",
+    "ACC{n}",
+    "{d:02d}-03-2019",
+    "{d}Mar2019",
+    "20190311_10{d:02d}00",
+]
+"""Folders whose numbers count something else than patients."""
 NAMES = ["{k}.png", "IM-0001-000{k}.png", "{n}_{k}.jpeg", "scan{k}", "person{n}_virus_{k}.JPG", "{n:08d}_00{k}.png"]
 
 
@@ -72,19 +92,21 @@ def trees(draw):
         words["test"] = draw(st.sampled_from(UNKNOWN_SPLITS))
     label_words = [draw(st.sampled_from([label, label.lower(), label.title()])) for label in LABELS]
     below, filler = draw(st.booleans()), draw(st.sampled_from(["", *FILLERS]))
-    folder, name = draw(st.sampled_from(["", *PATIENT_FOLDERS])), draw(st.sampled_from(NAMES))
+    folder = draw(st.sampled_from(draw(st.sampled_from([[""], PATIENT_FOLDERS, VISIT_FOLDERS, OTHER_FOLDERS]))))
+    name = draw(st.sampled_from(NAMES))
     headers = draw(st.sampled_from(["none", "all", "anonymous"]))
     if headers != "none":
         name = name.rpartition(".")[0] + draw(st.sampled_from([".dcm", ".DICOM", ""])) if "." in name else name
     for number, label, split, count in draw(people()):
         word = label_words[LABELS.index(label)]
-        parts = [*prefix, *([word, words[split]] if below else [words[split], word]), filler, folder.format(n=number)]
+        above = [*prefix, *([word, words[split]] if below else [words[split], word]), filler]
         for k in range(1, count + 1):
+            parts = [*above, folder.format(n=number, k=k, a="_abc"[k], d=number - 99)]
             base = name.format(n=number, k=k)
             path = "/".join(filter(None, [*parts, base]))
             if path in truth.content:  # of another patient
                 path = "/".join(filter(None, [*parts, f"{number}-{base}"]))
-            told = headers == "all" or folder or name.startswith("person") or "08d" in name
+            told = headers == "all" or folder not in ("", *OTHER_FOLDERS) or name.startswith("person") or "08d" in name
             truth.content[path] = (
                 b"" if headers == "none" else header_of(str(number) if headers == "all" else "ANON", number)
             )
@@ -156,7 +178,7 @@ def check(truth, source):
     assert all(len(side) == 1 for side in sides.values()), "a patient is on two sides"
 
 
-@quick
+@settings(quick, max_examples=150)
 @given(truth=trees())
 def test_folders(truth):
     if source := understood_or_none(truth.content):
@@ -212,13 +234,13 @@ def tables(draw):
     words = {split: draw(st.sampled_from(known)) for split, known in SPLITS.items()} | {"": ""}
     if draw(st.integers(0, 4)) == 0:
         words["val"] = draw(st.sampled_from([*UNKNOWN_SPLITS, "0"]))
-    spelling = draw(st.sampled_from(["{}", "{}.0", "00{}", "P{}"]))
+    spelling = draw(st.sampled_from(["{}", "{}.0", "00{}", "P{}", "'00{}", "P-00{}_v1", "{}/2019-03-01", "{}b"]))
     separator = draw(st.sampled_from(",;\t"))
     rows, used = [], [role for role in draw(st.permutations(list(COLUMNS))) if names[role]]
     for number, label, split, count in draw(people()):
         for k in range(count):
             path = f"{number}/{k}.png" if draw(st.booleans()) else f"x{number}{k}.png"
-            spelled = spelling if k else spelling.replace("00", "").replace(".0", "")
+            spelled = spelling if k else re.sub("/2019-03-01|'|00|[.]0|-|_v1|b", "", spelling)
             row = {
                 "path": path,
                 "label": cells[LABELS.index(label)],

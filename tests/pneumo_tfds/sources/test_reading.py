@@ -9,12 +9,13 @@ import zipfile
 import pytest
 
 from made_sources import an_image, files, understood, write
+from pneumo_tfds.program import trying_again
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources import listing, reading
 from pneumo_tfds.sources.inventory import Image
 from pneumo_tfds.sources.listing import walk
 from pneumo_tfds.sources.opening import open_source
-from pneumo_tfds.sources.reading import FolderReader, ReadError, try_again
+from pneumo_tfds.sources.reading import FolderReader, ReadError, read_patiently
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.writing.examples import process, stream
 
@@ -23,7 +24,7 @@ IMAGE = Image("NORMAL/1.png", "NORMAL", "p", "normal")
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(reading, "PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(trying_again, "PAUSES", (0.0, 0.0, 0.0))
 
 
 class Failing:
@@ -39,16 +40,16 @@ class Failing:
         return self.function(*arguments, **named)
 
 
-@pytest.mark.parametrize("number", sorted(reading.PASSING))
+@pytest.mark.parametrize("number", sorted(trying_again.PASSING))
 def test_a_passing_fault_is_tried_again(number):
     read = Failing(3, number)
-    assert try_again(read, "a.png", "/x") == b"data"
+    assert read_patiently(read, "a.png", "/x") == b"data"
     assert read.calls == 4
 
 
 def test_a_fault_that_stays_stops_with_the_number_of_tries():
     with pytest.raises(ReadError, match=r"a\.png: cannot be read \(.*\); tried 4 times; check the disk"):
-        try_again(Failing(9, errno.EIO), "a.png", "/x")
+        read_patiently(Failing(9, errno.EIO), "a.png", "/x")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_a_fault_that_stays_stops_with_the_number_of_tries():
 def test_other_faults_are_not_tried_again_and_have_their_own_remedy(number, remedy):
     read = Failing(9, number)
     with pytest.raises(ReadError, match=remedy):
-        try_again(read, "a.png", "/x")
+        read_patiently(read, "a.png", "/x")
     assert read.calls == 1
 
 
