@@ -86,7 +86,7 @@ def _ours(name: ModelName, precision: Precision, xla: Switch, train: MemorySplit
     waited: list[tuple[float, float]] = []
 
     def start() -> Work:
-        fit = FitConfig(batch_size=BATCH, precision=precision, xla=xla, learning_rate=LEARNING_RATE, small_first=0.0)
+        fit = FitConfig(batch_size=BATCH, precision=precision, xla=xla, learning_rate=LEARNING_RATE)
         execution = choose(fit)
         if execution.note:
             raise CannotRunError(execution.note)

@@ -115,18 +115,6 @@ def blend(images: Any, targets: Any, uniform: Any, largest: float) -> tuple[Any,
     return images + share[:, :, None, None] * (other_images - images), targets + share * (other_targets - targets)
 
 
-def resized(images: Any, size: int) -> Any:
-    """Return images `[B, S, S, C]` as float32 `[B, size, size, C]`, each pixel the mean of the area that it covers."""
-    full = images.shape[1]
-    if size == full:
-        return ops.cast(images, "float32")
-    edges = np.arange(size + 1)[:, None] * (full / size)
-    pixels = np.arange(full)[None, :]
-    covered = np.clip(np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels), 0, None)
-    weights = np.asarray(covered / covered.sum(axis=1, keepdims=True), np.float32)
-    return ops.einsum("ip,jq,bpqc->bijc", weights, weights, ops.cast(images, "float32"))
-
-
 def apply(images: Any, changes: Changes) -> Any:
     """Make the changes of each image.
 

@@ -40,10 +40,9 @@ def apply(images: NDArray[np.uint8], changes: augment.Changes, changed: NDArray[
     Args:
         images: uint8 `[B, S, S, 1]`.
         changes: from `sampler`, for the same B, as NumPy arrays.
-        changed: float32 `[B, size, size, 1]`, receives the result, 0 to 255. A size below S is reached by averaging
-            areas before anything else, as in `augment.resized`.
+        changed: float32 `[B, S, S, 1]`, receives the result, 0 to 255.
     """
-    size = changed.shape[1]
+    size = images.shape[1]
     square, middle = (size, size), (size - 1) / 2
     matrices: NDArray[np.float64] = changes.matrices.astype(np.float64)  # OpenCV counts from a corner, not the centre
     matrices[:, :, 2] += middle - matrices[:, :, :2].sum(axis=2) * middle
@@ -51,10 +50,8 @@ def apply(images: NDArray[np.uint8], changes: augment.Changes, changed: NDArray[
         255 * ((GREYS[None, :] ** changes.gamma - 0.5) * changes.gain + 0.5 + changes.offset), np.float32
     )
     for row, image in enumerate(images):
-        grey, out = image[:, :, 0], changed[row, :, :, 0]
-        if grey.shape != square:
-            grey = cv2.resize(grey, square, interpolation=cv2.INTER_AREA)
-        grey = cv2.warpAffine(grey, matrices[row], square, flags=WARP)
+        out = changed[row, :, :, 0]
+        grey = cv2.warpAffine(image[:, :, 0], matrices[row], square, flags=WARP)
         if changes.sharpness is not None:
             grey = _sharpened(grey, float(changes.sharpness[row, 0]))
         cv2.LUT(grey, tables[row], dst=out)

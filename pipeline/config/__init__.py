@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pipeline.config.groups import (
-    RESIZABLE,
     AugmentConfig,
     BuiltDataset,
     DataConfig,
@@ -21,6 +20,6 @@ from pipeline.config.groups import (
 )
 
 __all__ = [
-    "RESIZABLE", "AugmentConfig", "BuiltDataset", "DataConfig", "EvaluationConfig", "FitConfig", "HoldOut",
-    "ModelConfig", "ModelName", "Precision", "RunCommand", "RunConfig", "SearchConfig", "Switch", "WeightsError",
+    "AugmentConfig", "BuiltDataset", "DataConfig", "EvaluationConfig", "FitConfig", "HoldOut", "ModelConfig",
+    "ModelName", "Precision", "RunCommand", "RunConfig", "SearchConfig", "Switch", "WeightsError",
 ]  # fmt: skip

@@ -30,12 +30,6 @@ Fraction = Annotated[float, Ge(0), Le(1)]
 ADDRESS = re.compile(r"[^\s/:]+:[0-9]{1,5}")
 
 # Pixels a side; and of the pretrained networks, how many blocks --fine-tune-blocks counts.
-RESIZABLE: tuple[ModelName, ...] = ("efficientnet_lite0", "compact")
-"""Networks whose training can begin on smaller images, because they end in an average over the image."""
-
-SMALL_FIRST, SMALL_SIDE, SIDE_STEP = 0.6, 2 / 3, 32
-"""Fraction of the epochs on smaller images, their side as a fraction of the full one, and what it is a multiple of."""
-
 SMALLEST_IMAGE: dict[ModelName, int] = {"compact": 32, "study": 46, "inception_v3": 75, "efficientnet_lite0": 32}
 PRETRAINED_BLOCKS: dict[ModelName, int] = {"inception_v3": 11, "efficientnet_lite0": 7}
 WEIGHTS_INSTALLED: tuple[ModelName, ...] = ("efficientnet_lite0",)  # whose ImageNet weights come with the installation
@@ -204,10 +198,6 @@ class FitConfig(Bounded):
     """Passes over the training images."""
     batch_size: Annotated[int, Ge(1), Le(65_536)] = 32
     """Images in one step."""
-    small_first: Fraction | None = None
-    """Fraction of the epochs, the first ones, that see images of about two thirds of the side, which takes less than
-    half the time. 0 trains on full images only. Default: 0.6 of efficientnet_lite0 and compact, 0 of other networks,
-    which cannot change the size of their images."""
     learning_rate: Annotated[float, Gt(0), Le(10)] = 5e-4
     """Peak learning rate of AdamW."""
     weight_decay: Fraction = 1e-4
@@ -318,16 +308,6 @@ class RunConfig(Bounded):
         least = SMALLEST_IMAGE[self.model.model]
         allowed = f"at least {least} for --model {self.model.model}"
         require(self.data.image_size >= least, "image-size", self.data.image_size, allowed)
-        allowed = f"0 for --model {self.model.model}, which cannot change the size of its images"
-        require(not self.fit.small_first or self.model.model in RESIZABLE, "small-first", self.fit.small_first, allowed)
-
-    def training_size(self, epoch: int, full: int) -> int:
-        """Return the side of the images that an epoch, counted from 1, trains on; `full` is their own side, pixels."""
-        share = self.fit.small_first
-        if share is None:
-            share = SMALL_FIRST if self.model.model in RESIZABLE else 0.0
-        small = max(SIDE_STEP, SIDE_STEP * round(SMALL_SIDE * full / SIDE_STEP))
-        return min(small, full) if epoch <= int(share * self.fit.epochs) else full
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,14 +31,12 @@ COMPACT_STAGES = ((64, 1), (96, 2), (192, 1))
 STUDY_FILTERS, STUDY_HIDDEN = (32, 64, 128, 128), 512
 
 
-def build(
-    config: ModelConfig, image_size: int | None, precision: str = "float32", *, fused: bool = False
-) -> keras.Model:
+def build(config: ModelConfig, image_size: int, precision: str = "float32", *, fused: bool = False) -> keras.Model:
     """Build the network that `config` names, with fresh (or pretrained) weights.
 
     Args:
         config: which network, and its dropout, L1 and L2 lambdas.
-        image_size: side S of the images, pixels; None, for compact and efficientnet_lite0, lets it change.
+        image_size: side S of the images, pixels.
         precision: Keras dtype policy of the layers; variables and the logit are always float32.
         fused: normalize batches by TensorFlow's fused kernels, for training on a CPU. The weights are the same, but the
             network is not to be saved.
@@ -139,9 +137,9 @@ def _mean(parts: list[Any], name: str) -> Any:
     return layers.Average(dtype="float32", name=f"mean_{name}")(parts) if len(parts) > 1 else parts[0]
 
 
-def float32_copy(network: keras.Model, config: ModelConfig, image_size: int) -> keras.Model:
+def float32_copy(network: keras.Model, config: ModelConfig) -> keras.Model:
     """Return a copy of a network in float32, weights included: the one that is evaluated, saved and exported."""
-    copy = build(replace(config, pretrained_weights="none"), image_size)
+    copy = build(replace(config, pretrained_weights="none"), network.input_shape[1])
     copy.set_weights(network.get_weights())
     return copy
 

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from pipeline.config import RESIZABLE, RunConfig
+from pipeline.config import RunConfig
 from pipeline.data.batches import evaluation_batches
 from pipeline.data.split import MemorySplit, Split
 from pipeline.devices.precision import Execution
@@ -37,12 +37,11 @@ class WholeNetwork:
 
     def build(self, execution: Execution) -> keras.Model:
         """Return the model to train, in the precision of `execution`."""
-        size = None if self.config.model in RESIZABLE else self.image_size
-        return models.build(self.config, size, execution.precision, fused=execution.device == "CPU")
+        return models.build(self.config, self.image_size, execution.precision, fused=execution.device == "CPU")
 
     def float32_copy(self, trained: keras.Model) -> keras.Model:
         """Return a copy of the model in float32, the one that is evaluated and kept."""
-        return models.float32_copy(trained, self.config, self.image_size)
+        return models.float32_copy(trained, self.config)
 
     def complete(self, trained: keras.Model) -> keras.Model:
         """Return the whole network with the trained part in it."""

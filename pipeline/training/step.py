@@ -56,8 +56,8 @@ class Training:
         # scikit-learn's own class weights refuse a split of one class.
         counts = np.bincount(train.labels, minlength=2) if config.fit.class_weights else np.ones(2)
         self._class_weights = tf.constant(counts.sum() / (2 * np.maximum(counts, 1)), tf.float32)
-        self._on_images = part.dtype == tf.uint8
         self._augments, self._on_host = config.augment.augment, execution.device == "CPU"
+        self._augmented = _augmentation(config.augment, train.image_size)
         self._step = compiled(self._step_on_all_replicas, execution)
 
     def variables(self) -> dict[str, list[Any]]:
@@ -97,26 +97,23 @@ class Training:
     def epoch(self, number: int, description: str) -> tuple[list[float], float, float]:
         """Run epoch `number`; return the loss of each step, the seconds of all, and those spent waiting for input."""
         steps = self.train.count // self.config.fit.batch_size
-        size = self.train.image_size
-        if self._on_images:
-            size = self.config.training_size(number, size)
         losses, waiting, start = [], 0.0, time.perf_counter()
         with one_thread_per_opencv_call():
-            batches = _one_ahead(self._batches(number, size))
+            batches = _one_ahead(self._batches(number))
             for _ in track(range(steps), description):
                 asked = time.perf_counter()
                 batch = next(batches)
                 waiting += time.perf_counter() - asked
                 decay = min(self.config.fit.ema_decay, (1 + self.iterations) / (EMA_RAMP + self.iterations))
-                losses.append(self._step(self.devices.split_among_replicas(*batch), tf.constant(decay), size))
+                losses.append(self._step(self.devices.split_among_replicas(*batch), tf.constant(decay)))
                 self.iterations += 1
         values = [float(loss) for loss in losses]  # here, not in the loop: a GPU need not stop after every step
         return values, time.perf_counter() - start, waiting
 
-    def _batches(self, number: int, size: int) -> Iterator[tuple[Any, ...]]:
+    def _batches(self, number: int) -> Iterator[tuple[Any, ...]]:
         """Yield this process's rows of each batch of an epoch: images, labels, and random numbers for their changes.
 
-        For a CPU the images are changed here already, and are then float32 of side `size`.
+        For a CPU the images are changed here already, and are then float32.
         """
         fit, data = self.config.fit, self.config.data
         rows = self.devices.rows(fit.batch_size)
@@ -124,25 +121,26 @@ class Training:
             self.train, fit.batch_size,
             seed=fit.seed, epoch=number, rows=rows, cache=data.cache, service=data.data_service,
         )  # fmt: skip
-        sample = on_host.sampler(self.config.augment, size)
+        sample = on_host.sampler(self.config.augment, self.train.image_size)
         for step, (images, labels) in enumerate(batches, start=self.iterations):
             uniform = augment.draw(fit.seed, step, fit.batch_size)[rows]
             if self._augments and self._on_host:
-                changed = aligned_arrays.empty((len(labels), size, size, 1), np.float32)
-                on_host.apply(images.numpy(), sample(uniform), changed)
+                pixels = images.numpy()
+                changed = aligned_arrays.empty(pixels.shape, np.float32)
+                on_host.apply(pixels, sample(uniform), changed)
                 images = aligned_arrays.as_tensor(changed)
             yield images, labels, uniform
 
-    def _step_on_all_replicas(self, shares: tuple[Any, ...], decay: Any, size: int) -> Any:
-        """Update the network by images of side `size`, then the average; return the loss of the whole batch."""
-        losses = self.devices.strategy.run(self._step_on_one_replica, (*shares, size))
+    def _step_on_all_replicas(self, shares: tuple[Any, ...], decay: Any) -> Any:
+        """Update the network, then the average; return the loss of the whole batch."""
+        losses = self.devices.strategy.run(self._step_on_one_replica, shares)
         self._update_average(decay)
         return self.devices.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 
-    def _step_on_one_replica(self, images: Any, labels: Any, uniform: Any, size: int) -> Any:
+    def _step_on_one_replica(self, images: Any, labels: Any, uniform: Any) -> Any:
         """Update the network by a replica's rows of the batch; return its share of the loss."""
         with tf.GradientTape() as tape:
-            loss = self._loss(images, labels, uniform, size)
+            loss = self._loss(images, labels, uniform)
             scaled = self.optimizer.scale_loss(loss)
         trainable = self.network.trainable_variables
         gradients = tape.gradient(scaled, [variable.value for variable in trainable])
@@ -151,16 +149,15 @@ class Training:
         self.optimizer.apply(gradients, trainable)
         return loss
 
-    def _loss(self, images: Any, labels: Any, uniform: Any, size: int) -> Any:
+    def _loss(self, images: Any, labels: Any, uniform: Any) -> Any:
         """Compute a replica's share of the loss: weighted cross-entropy and penalties, on augmented images.
 
         Divided by the size of the whole batch, because losses and gradients of all replicas are added up.
         """
         fit = self.config.fit
         if self._augments and not self._on_host:
-            images = _augmentation(self.config.augment, size)(images, uniform)
-        elif self._on_images:
-            images = augment.resized(images, size)
+            images = self._augmented(images, uniform)
+        images = tf.cast(images, tf.float32)
         targets = tf.cast(labels, tf.float32)[:, None]
         targets = targets * (1 - fit.label_smoothing) + 0.5 * fit.label_smoothing
         if fit.mixup:
@@ -188,13 +185,13 @@ def _one_ahead(batches: Iterator[Any]) -> Iterator[Any]:
 
 @functools.lru_cache(maxsize=8)  # XLA keeps what it compiled for as long as the process lives, so not once a fit
 def _augmentation(changes: AugmentConfig, size: int) -> Callable[[Any, Any], Any]:
-    """Return the augmentation of images uint8 `[b, S, S, 1]` to side `size` by uniform numbers, compiled."""
+    """Return the augmentation of images uint8 `[b, S, S, 1]` by uniform numbers, compiled."""
 
     # Compiled on its own whatever the step is: uncompiled, these gathers are several times slower
     # (docs/explanation/speed.md).
     @tf.function(jit_compile=True)
     def augmented(images: Any, uniform: Any) -> Any:
-        return augment.apply(augment.resized(images, size), augment.sample(uniform, changes, size))
+        return augment.apply(images, augment.sample(uniform, changes, size))
 
     return augmented  # type: ignore[no-any-return]
 

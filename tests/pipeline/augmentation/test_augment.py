@@ -244,16 +244,6 @@ def test_opencv_grain_has_the_deviation_that_was_drawn_and_repeats():
     assert abs(np.corrcoef((host - 128).reshape(8, -1))[np.triu_indices(8, 1)]).max() < 0.1
 
 
-@pytest.mark.parametrize("size", [16, 32])
-def test_smaller_images_are_means_of_areas_by_opencv_and_on_the_device(size):
-    images = pictures(2)
-    expected = np.stack([cv2.resize(image[:, :, 0], (size, size), interpolation=cv2.INTER_AREA) for image in images])
-    assert np.abs(np.asarray(augment.resized(images, size))[..., 0] - expected).max() <= 0.51
-    host = np.empty((2, size, size, 1), np.float32)
-    on_host.apply(images, sampled(STILL, 2, size=size), host)
-    assert np.abs(host[..., 0] - expected).max() <= 1.01
-
-
 def test_sharpness_reaches_from_full_blur_to_twice_the_detail():
     amounts = sampled(AugmentConfig(sharpness=0.5), 20_000).sharpness
     assert amounts.min() == pytest.approx(-0.5, abs=0.01)
