@@ -17,6 +17,7 @@ from pneumo_tfds.sources import csv_table, described_table, official_splits
 from pneumo_tfds.sources.class_folders import patient_folders
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import decode_text, read_rows
+from pneumo_tfds.sources.described_table import OWN_DESCRIPTION
 from pneumo_tfds.sources.description import (
     FOLDERS,
     Description,
@@ -30,13 +31,24 @@ from pneumo_tfds.sources.identifiers import STUDY, identify, is_unknown, study_u
 from pneumo_tfds.sources.inventory import Image, Source
 from pneumo_tfds.sources.known_tables import KnownTables, note_unlisted, patient_column
 from pneumo_tfds.sources.layout import explain_no_classes, read_folders
-from pneumo_tfds.sources.listing import File, FileIndex, Labelled, NamedReader, file_on_disk, images_among, walk
-from pneumo_tfds.sources.patient_doubts import Told, warn_of_unknown
+from pneumo_tfds.sources.listing import (
+    WORKBOOK_SUFFIXES,
+    File,
+    FileIndex,
+    Labelled,
+    NamedReader,
+    file_on_disk,
+    images_among,
+    walk,
+)
+from pneumo_tfds.sources.nested_copies import without_nested_copies
+from pneumo_tfds.sources.patient_doubts import Told, warn_of_both_classes, warn_of_unknown
 from pneumo_tfds.sources.patients import decide
 from pneumo_tfds.sources.reading import FolderReader, ReadError
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.table_columns import lists_images, lists_people
+from pneumo_tfds.sources.words import composed
 
 TABLE_SUFFIXES = (".csv", ".tsv")
 
@@ -68,19 +80,22 @@ def understand_files(
     heads = _heads(files, reader, notes)
     description = _description(path, files, images, heads, options)
     classes = _classes(description, options)
-    source = Source(str(path), kind, (), reader)
+    source, same = Source(str(path), kind, (), reader), partial(_same, reader)
     try:
         if description.tables:
+            if any(table.anywhere for table in description.tables):
+                images = without_nested_copies(images, same, notes)
             uncertain = options.uncertain or description.uncertain
             indices = FileIndex(files), FileIndex(images)
             labelled = KnownTables(description, classes, uncertain, *indices, reader, notes).read_all()
             note_unlisted(images, labelled, notes)
             rule = patient_column(description)
             return _finish(source, reader, labelled, rule, description, classes, options, notes)
-        labelled = read_folders(images, classes, lambda one, other: _same(one, other, reader), notes)
+        labelled = read_folders(images, classes, same, notes)
         tables = [file for file, columns in heads if lists_images(columns)]
         if not labelled:
-            raise InputError(explain_no_classes(images, classes, _tell(tables[0], path, kind) if tables else ""))
+            tell = _tell(tables[0], path, kind) if tables else ""
+            raise InputError(explain_no_classes(images, classes, tell, _tell_others(files, heads)))
         for table in tables:
             notes.warn(f"{_tell(table, path, kind)}; it is not read now")
         for table, columns in heads:
@@ -156,7 +171,7 @@ def _recognise_tables(heads: Heads) -> list[Description]:
 
 
 def _fitting(description: Description, name: str, columns: Sequence[str]) -> TableDescription | None:
-    tables = (table for table in description.tables if fnmatch.fnmatch(name, table.file))
+    tables = (table for table in description.tables if fnmatch.fnmatch(composed(name), table.file))
     return next((table for table in tables if described_table.fits(table, columns)), None)
 
 
@@ -177,7 +192,7 @@ def _classes(description: Description, options: SourceOptions) -> ClassWords:
     return ClassWords(options.negative or description.negative, options.positive or description.positive)
 
 
-def _same(one: File, other: File, reader: NamedReader) -> bool:
+def _same(reader: NamedReader, one: File, other: File) -> bool:
     """Return whether two files of one name, size and checksum are equal; without a checksum, by their first bytes."""
     if one.checksum >= 0:
         return True
@@ -199,6 +214,21 @@ def _heads(files: Sequence[File], reader: NamedReader, notes: SurveyNotes) -> He
             first = decode_text(reader.read_name(file.name, HEADING_BYTES), file.name, errors="replace")
             heads.append((file, read_rows(first.partition("\n")[0], file.name)[0]))
     return heads
+
+
+def _tell_others(files: Sequence[File], heads: Heads) -> str:
+    """Return what can be done with tables whose columns are not understood, spreadsheets and compressed tables."""
+    names = [file.name for file in files]
+    books = [name for name in names if name.lower().endswith(WORKBOOK_SUFFIXES)]
+    packed = [name for name in names if name.lower().endswith(tuple(f"{suffix}.gz" for suffix in TABLE_SUFFIXES))]
+    told = [f"{name} is compressed: unpack it (gunzip) and start again" for name in packed[:1]]
+    told += [
+        f"{file.name} is a table (its columns are {', '.join(columns[:8])}): if it lists the images, name its columns "
+        f"path, label and patient and pass it as --source, or describe it for --layout ({OWN_DESCRIPTION})"
+        for file, columns in heads[:1]
+    ]
+    told += [f"{name} is a spreadsheet: if it lists the images, save it as CSV and pass that" for name in books[:1]]
+    return "; ".join(told) and f"{'; '.join(told)}; else "
 
 
 def _tell(table: File, path: Path, kind: str) -> str:
@@ -244,6 +274,7 @@ def _finish(
     by_folder = Told("folder", patient_folders(files) if from_table else {}, certain=False, by_name=True)
     told = [listed, header, by_folder] if from_table else [header, listed]
     images, rules = decide(images, told, notes)
+    warn_of_both_classes(images, notes, from_table=from_table)
     warn_of_unknown(images, notes)
     images = _with_studies(images, studies | {name: one.study for name, one in facts.items() if one.study})
     images, validation = official_splits.settle(images, from_table and has_split, description, options, notes)
