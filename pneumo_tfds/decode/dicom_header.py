@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from pneumo_tfds.decode.body_parts import names_chest, names_other_part
 from pneumo_tfds.decode.dicom_file import inflated, standing_for, value_of
 from pneumo_tfds.decode.headers import DecodeError, format_of
 
@@ -15,11 +16,6 @@ ADULT = 18
 
 RADIOGRAPHY = ("CR", "DX", "RG", "DR", "XR")
 """Modalities of radiographs; RG is film, DR and XR are not in the standard and are written all the same."""
-
-_CHEST = ("CHEST", "THORA", "TORAX", "TORAC", "LUNG", "PULM", "POLMON", "POUMON", "PECHO", "POITRINE")
-"""Parts of words for chest or lungs in English, French, German, Italian, Portuguese and Spanish."""
-_CHEST_WORDS = ("BRUST", "BRUSTKORB", "CHST", "CXR", "PEITO", "PETTO", "THX", "TX")
-"""Whole words and abbreviations for it; `BRUSTWIRBEL`, for example, is the spine."""
 
 _FRONTAL = ("PA", "AP")
 _POSITIONS = ("SUPINE", "ERECT", "UPRIGHT", "STANDING", "SITTING", "SEMIERECT", "BED", "BEDSIDE", "PORTABLE", "FRONTAL")
@@ -33,6 +29,7 @@ _TAGS = {
     0x00082112: "SourceImageSequence", 0x00100020: "PatientID", 0x00101010: "PatientAge",
     0x00180015: "BodyPartExamined", 0x00185101: "ViewPosition", 0x0020000D: "StudyInstanceUID",
     0x00280008: "NumberOfFrames", 0x0008103E: "SeriesDescription", 0x00200020: "PatientOrientation",
+    0x00081030: "StudyDescription", 0x00181030: "ProtocolName",
 }  # fmt: skip
 _UNITS = {"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}
 """How many of them make a year."""
@@ -61,6 +58,9 @@ class HeaderFacts:
     presentation_intent: str = ""
     series: str = ""
     """SeriesDescription, such as `CHEST LATERAL`."""
+    study_description: str = ""
+    protocol: str = ""
+    """ProtocolName."""
     orientation: tuple[str, ...] = ()
     """PatientOrientation: where the rows and the columns lead, such as `("L", "F")`, to the left and to the feet."""
     complete: bool = True
@@ -96,6 +96,8 @@ def read_facts(data: bytes, name: str = "image") -> HeaderFacts:
             age=_years(_text(dataset, "PatientAge")),
             image_type=_words(dataset.get("ImageType")),
             series=_text(dataset, "SeriesDescription"),
+            study_description=_text(dataset, "StudyDescription"),
+            protocol=_text(dataset, "ProtocolName"),
             orientation=_words(dataset.get("PatientOrientation")),
             study=_text(dataset, "StudyInstanceUID"),
             instance=_text(dataset, "SOPInstanceUID"),
@@ -110,8 +112,12 @@ def unfit(facts: HeaderFacts) -> str:
     """Return why an image is not a frontal chest radiograph; empty if its header does not speak against it."""
     if facts.modality and facts.modality.upper() not in RADIOGRAPHY:
         return f"modality {facts.modality} is not radiography"
-    if facts.body_part and not _is_chest(facts.body_part.upper()):
+    if facts.body_part and not names_chest(facts.body_part):
         return f"body part {facts.body_part} is not the chest"
+    descriptions = [facts.series, facts.protocol, facts.study_description]
+    if not facts.body_part and not any(map(names_chest, descriptions)):
+        for text in filter(names_other_part, descriptions):
+            return f"body part, by the description {text}, is not the chest"
     if _is_sideways(facts.view):
         return f"view {facts.view} is not frontal"
     if not facts.view and _is_sideways(facts.series) and not _is_frontal(facts.series):
@@ -133,27 +139,24 @@ def _is_frontal(text: str) -> bool:
     return not set(_FRONTAL).isdisjoint(_view_words(text))
 
 
-def _is_chest(body_part: str) -> bool:
-    return any(part in body_part for part in _CHEST) or any(
-        word in _CHEST_WORDS for word in re.findall(r"[^\W\d_]+", body_part)
-    )
-
-
 def remarks(facts: HeaderFacts) -> tuple[str, ...]:
     """Return what is unusual about an image but does not speak against it, in neutral words."""
+    return tuple(text.format(value) for text, value in kinds_of_remarks(facts))
+
+
+def kinds_of_remarks(facts: HeaderFacts) -> list[tuple[str, str]]:
+    """Return the remarks as a text with `{}` and what stands there, so that alike ones can be counted."""
     found = []
-    if facts.age is not None and facts.age >= ADULT:
-        found.append(f"patient is {facts.age:.0f} years old")
     if facts.image_type[:2] == ("DERIVED", "PRIMARY"):
-        found.append("derived from another image (DERIVED, PRIMARY)")
+        found.append(("derived from another image (DERIVED, PRIMARY)", ""))
     if facts.presentation_intent.upper() == "FOR PROCESSING":
-        found.append("raw image, meant for processing and not for presentation (FOR PROCESSING)")
+        found.append(("raw image, meant for processing and not for presentation (FOR PROCESSING)", ""))
     words = _view_words(facts.view)
     if not facts.view and _is_sideways(facts.series) and _is_frontal(facts.series):
-        found.append(f"series {facts.series} names a frontal and another view")
+        found.append(("series {} names a frontal and another view", facts.series))
     if words and not unfit(HeaderFacts(view=facts.view)) and not any(word in _FRONTAL + _POSITIONS for word in words):
-        found.append(f"view {facts.view} is not known")
-    return tuple(found)
+        found.append(("view {} is not known", facts.view))
+    return found
 
 
 def _view_words(text: str) -> list[str]:
