@@ -143,7 +143,11 @@ class Classifier:
     def predict_bytes(self, data: bytes, name: str = "image") -> Prediction:
         """Decode and predict one encoded image (JPEG, PNG, or DICOM with the extra); raises `DecodeError`."""
         pixels = self.decode(data, name)
-        return replace(self.predict(pixels[np.newaxis])[0], reasons=reasons_to_doubt(data, pixels, name))
+        return replace(self.predict(pixels[np.newaxis])[0], reasons=self.reasons(data, pixels, name))
+
+    def reasons(self, data: bytes, pixels: np.ndarray, name: str = "image") -> tuple[str, ...]:
+        """Return what is unusual about an encoded image, of which `decode` gave `pixels`; see `reasons_to_doubt`."""
+        return reasons_to_doubt(data, pixels, name, paediatric=self.metadata.paediatric)
 
     def predict_file(self, path: str | os.PathLike[str]) -> Prediction:
         """Decode and predict one image file.
