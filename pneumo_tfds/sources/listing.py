@@ -150,7 +150,7 @@ def reason_to_leave_out(file: File, reader: NamedReader) -> str:
     base = parts[-1]
     if base.startswith("._") or "__MACOSX" in parts or base in _SYSTEM_FILES:
         return "left by an operating system"
-    if any(part.startswith(".") and part not in (".", "..") for part in parts):
+    if is_hidden(file):
         return "hidden"
     if not is_printable(file.name):
         return "control characters or no Unicode in its name"
@@ -167,6 +167,11 @@ def reason_to_leave_out(file: File, reader: NamedReader) -> str:
     if format_of(head):
         return ""
     return "not an image" if suffix in _DOCUMENTS else _other_kind(head)
+
+
+def is_hidden(file: File) -> bool:
+    """Return whether a file, or a folder that it lies in, has a name that starts with a dot."""
+    return any(part.startswith(".") and part not in (".", "..") for part in file.name.split("/"))
 
 
 def _other_kind(head: bytes) -> str:

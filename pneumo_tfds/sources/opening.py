@@ -13,7 +13,8 @@ from pneumo_tfds.sources.inventory import LABELS, Source
 from pneumo_tfds.sources.listing import WORKBOOK_SUFFIXES, walk
 from pneumo_tfds.sources.reading import FolderReader
 from pneumo_tfds.sources.source_options import SourceOptions
-from pneumo_tfds.sources.understanding import TABLE_SUFFIXES, understand_files, understand_table
+from pneumo_tfds.sources.tables_beside import TABLE_SUFFIXES
+from pneumo_tfds.sources.understanding import understand_files, understand_table
 from pneumo_tfds.sources.zip_archive import ZipReader, list_members
 
 PACKED = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")

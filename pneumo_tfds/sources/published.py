@@ -16,7 +16,7 @@ from pneumo_tfds.sources.listing import File, NamedReader, reason_to_leave_out, 
 from pneumo_tfds.sources.opening import PACKED
 from pneumo_tfds.sources.reading import FolderReader
 from pneumo_tfds.sources.table_columns import lists_images
-from pneumo_tfds.sources.understanding import HEADING_BYTES, TABLE_SUFFIXES
+from pneumo_tfds.sources.tables_beside import HEADING_BYTES, TABLE_SUFFIXES
 from pneumo_tfds.sources.words import words_of
 from pneumo_tfds.sources.zip_archive import ZipReader, list_members
 

@@ -13,11 +13,10 @@ from pathlib import Path
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources import csv_table, described_table, official_splits
+from pneumo_tfds.sources import csv_table, described_table, official_splits, tables_beside
 from pneumo_tfds.sources.class_folders import patient_folders
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import decode_text, read_rows
-from pneumo_tfds.sources.described_table import OWN_DESCRIPTION
 from pneumo_tfds.sources.description import (
     FOLDERS,
     Description,
@@ -32,7 +31,6 @@ from pneumo_tfds.sources.inventory import Image, Source
 from pneumo_tfds.sources.known_tables import KnownTables, note_unlisted, patient_column
 from pneumo_tfds.sources.layout import explain_no_classes, read_folders
 from pneumo_tfds.sources.listing import (
-    WORKBOOK_SUFFIXES,
     File,
     FileIndex,
     Labelled,
@@ -50,16 +48,8 @@ from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.table_columns import lists_images, lists_people
 from pneumo_tfds.sources.words import composed
 
-TABLE_SUFFIXES = (".csv", ".tsv")
-
-MAX_TABLES, HEADING_BYTES = 20, 4096
-"""How many tables inside a folder are looked at, and how much of each."""
-
 COMPARED_BYTES = 4096
 """First bytes by which two files of one name and size are compared."""
-
-Heads = list[tuple[File, list[str]]]
-"""Tables in a folder, each with its columns."""
 
 TABLE = Description("table", "a table of images")
 
@@ -77,7 +67,7 @@ def understand_files(
     if not images:
         found = ", ".join(f"{len(names)} {reason}" for reason, names in notes.left_out.items()) or "it is empty"
         raise InputError(f"{path}: no images found ({found}); expected JPEG, PNG or DICOM files")
-    heads = _heads(files, reader, notes)
+    heads = tables_beside.read_heads(files, reader, notes)
     description = _description(path, files, images, heads, options)
     classes = _classes(description, options)
     source, same = Source(str(path), kind, (), reader), partial(_same, reader)
@@ -94,10 +84,10 @@ def understand_files(
         labelled = read_folders(images, classes, same, notes)
         tables = [file for file, columns in heads if lists_images(columns)]
         if not labelled:
-            tell = _tell(tables[0], path, kind) if tables else ""
-            raise InputError(explain_no_classes(images, classes, tell, _tell_others(files, heads)))
+            tell = tables_beside.tell(tables[0], path, kind) if tables else ""
+            raise InputError(explain_no_classes(images, classes, tell, tables_beside.tell_others(files, heads)))
         for table in tables:
-            notes.warn(f"{_tell(table, path, kind)}; it is not read now")
+            notes.warn(f"{tables_beside.tell(table, path, kind)}; it is not read now")
         for table, columns in heads:
             if lists_people(columns):
                 notes.warn(
@@ -152,7 +142,7 @@ def _below(folder: Path) -> FileIndex:
 
 
 def _description(
-    path: Path, files: Sequence[File], images: Sequence[File], heads: Heads, options: SourceOptions
+    path: Path, files: Sequence[File], images: Sequence[File], heads: tables_beside.Heads, options: SourceOptions
 ) -> Description:
     if options.layout:
         return choose_description(options.layout)
@@ -163,7 +153,7 @@ def _description(
     return found[0] if found else FOLDERS
 
 
-def _recognise_tables(heads: Heads) -> list[Description]:
+def _recognise_tables(heads: tables_beside.Heads) -> list[Description]:
     """Return the known data sets that only the columns of a table tell."""
     alone = [one for one in known_descriptions().values() if not one.recognised_by()]
     named = [(file.name.rpartition("/")[2], columns) for file, columns in heads]
@@ -178,7 +168,7 @@ def _fitting(description: Description, name: str, columns: Sequence[str]) -> Tab
 def _described(path: Path, text: str, options: SourceOptions) -> tuple[Description, TableDescription] | None:
     """Return the description of a table by its name and columns; None for a table of the user's own."""
     name = path.name
-    columns, _ = read_rows(text[:HEADING_BYTES].partition("\n")[0], str(path))
+    columns, _ = read_rows(text[: tables_beside.HEADING_BYTES].partition("\n")[0], str(path))
     chosen = [choose_description(options.layout)] if options.layout else list(known_descriptions().values())
     for description in chosen:
         if table := _fitting(description, name, columns):
@@ -197,43 +187,6 @@ def _same(reader: NamedReader, one: File, other: File) -> bool:
     if one.checksum >= 0:
         return True
     return reader.read_name(one.name, COMPARED_BYTES) == reader.read_name(other.name, COMPARED_BYTES)
-
-
-def _heads(files: Sequence[File], reader: NamedReader, notes: SurveyNotes) -> Heads:
-    """Return the tables in a folder with their columns, those nearest to the top if there are many."""
-    tables = [file for file in files if file.name.lower().endswith(TABLE_SUFFIXES)]
-    tables.sort(key=lambda file: (len(file.folders), file.name))
-    if len(tables) > MAX_TABLES:
-        notes.warn(
-            f"only {MAX_TABLES} of {len(tables):,} tables were looked at, those nearest to the top; if another one, "
-            f"such as {tables[MAX_TABLES].name}, lists the images, pass it as --source"
-        )
-    heads = []
-    for file in tables[:MAX_TABLES]:
-        with suppress(InputError):  # a file of another kind, which is no part of the source
-            first = decode_text(reader.read_name(file.name, HEADING_BYTES), file.name, errors="replace")
-            heads.append((file, read_rows(first.partition("\n")[0], file.name)[0]))
-    return heads
-
-
-def _tell_others(files: Sequence[File], heads: Heads) -> str:
-    """Return what can be done with tables whose columns are not understood, spreadsheets and compressed tables."""
-    names = [file.name for file in files]
-    books = [name for name in names if name.lower().endswith(WORKBOOK_SUFFIXES)]
-    packed = [name for name in names if name.lower().endswith(tuple(f"{suffix}.gz" for suffix in TABLE_SUFFIXES))]
-    told = [f"{name} is compressed: unpack it (gunzip) and start again" for name in packed[:1]]
-    told += [
-        f"{file.name} is a table (its columns are {', '.join(columns[:8])}): if it lists the images, name its columns "
-        f"path, label and patient and pass it as --source, or describe it for --layout ({OWN_DESCRIPTION})"
-        for file, columns in heads[:1]
-    ]
-    told += [f"{name} is a spreadsheet: if it lists the images, save it as CSV and pass that" for name in books[:1]]
-    return "; ".join(told) and f"{'; '.join(told)}; else "
-
-
-def _tell(table: File, path: Path, kind: str) -> str:
-    use = "unpack the zip and pass this table as --source" if kind == "zip" else f"pass --source {path / table.name}"
-    return f"{table.name} lists images with labels; to use it, {use}"
 
 
 def _finish(
