@@ -107,7 +107,7 @@ def evaluate_elsewhere(
 def own_figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return the figures of the run itself to show beside those of another source: of its test split if it has one."""
     dataset = metrics.get("dataset") or {}
-    trained_on = {key: dataset.get(key) for key in ("name", "version", "phantom")}
+    trained_on = {key: dataset.get(key) for key in ("name", "version", "phantom", "layout", "title")}
     if not metrics["splits"]:
         return {"dataset": trained_on, "split": None}
     split = by_interest(metrics["splits"])[0]

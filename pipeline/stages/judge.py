@@ -92,6 +92,9 @@ def describe(dataset: BuiltDataset) -> dict[str, Any]:
         "phantom": dataset.phantom,
         "framing": framing_of(dataset.folder),
         "images": built.examples,
-        **{key: built.metadata.get(key) for key in ("test_origin", "split_rule", "manifest_sha256", "patients")},
+        **{
+            key: built.metadata.get(key)
+            for key in ("layout", "title", "test_origin", "split_rule", "manifest_sha256", "patients")
+        },
         **{key: len(built.metadata.get(key, ())) for key in ("skipped", "dropped", "byte_identical")},
     }

@@ -12,6 +12,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import Row, read_rows
+from pneumo_tfds.sources.described_table import OWN_DESCRIPTION
 from pneumo_tfds.sources.identifiers import normal_identifier
 from pneumo_tfds.sources.inventory import LABELS, SUBTYPES
 from pneumo_tfds.sources.listing import FileIndex, Find, Labelled, is_printable
@@ -19,12 +20,11 @@ from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, choose_columns, has_split, tell_columns, usual_names
 from pneumo_tfds.sources.table_folders import ask_about_label_folders, take_folder_splits
 from pneumo_tfds.sources.table_paths import find_all
-from pneumo_tfds.sources.words import set_of, split_of, words_of
+from pneumo_tfds.sources.words import mark_of, set_of, split_of, words_of
 
 _BINARY = {"0": LABELS[0], "1": LABELS[1]}
 _WHOLE = re.compile(r"([0-9]+)(\.0*)?")
 
-_YES, _NO = set_of("1 1.0 true t yes y"), set_of("0 0.0 false f no n") | {""}
 _SIDE_VIEWS = set_of("l r")
 """Views of the side as tables write them, beside those of DICOM headers."""
 _FILM = set_of("cr cxr dr dx film radiograph radiographs radiography ray rays rg rx röntgen xr xray xrays")
@@ -76,7 +76,9 @@ def read_table(
         except UnknownLabel as error:
             labels = Counter(row[chosen["label"]] or "empty" for _, row in rows)
             raise InputError(
-                f"{where}, line {line}: {error}; the column {chosen['label']} holds {listed(labels, SHOWN, 'row')}"
+                f"{where}, line {line}: {error}; the column {chosen['label']} holds {listed(labels, SHOWN, 'row')}; "
+                "remove the rows of neither class, or describe the table for --layout, which leaves them out "
+                f"({OWN_DESCRIPTION})"
             ) from error
         except InputError as error:
             raise InputError(f"{where}, line {line}: {error}") from error
@@ -127,10 +129,10 @@ def _split_of_row(cells: Row, chosen: Mapping[str, str]) -> str:
             f"unknown split {cell!r} in the column {chosen['split']}; use train, val, test or nothing, or rename the "
             "column"
         )
-    flags = {role: cells[role].lower() for role in SPLIT_FLAGS if role in cells}
-    if unknown := [role for role, flag in flags.items() if flag not in _YES | _NO]:
+    flags = {role: mark_of(cells[role]) for role in SPLIT_FLAGS if role in cells}
+    if unknown := [role for role, flag in flags.items() if flag not in (0, 1)]:
         raise InputError(f"unknown value {cells[unknown[0]]!r} in the column {chosen[unknown[0]]}; use 0 or 1")
-    named = [role for role, flag in flags.items() if flag in _YES]
+    named = [role for role, flag in flags.items() if flag]
     if len(named) > 1:
         raise InputError(f"the columns {' and '.join(chosen[role] for role in named)} name two splits; keep one")
     if named:

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.listing import IMAGE_SUFFIXES
+from pneumo_tfds.sources.words import composed
 
 Row = Mapping[str, str]
 
 SEPARATORS = ",;\t|"
 
-WORKBOOK_SUFFIXES = (".xlsx", ".xlsm", ".xls", ".ods")
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
 
@@ -84,7 +84,7 @@ def decode_text(data: bytes, where: str, *, errors: str = "strict") -> str:
         raise workbook(where)
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        return data.decode(encoding, errors)
+        return composed(data.decode(encoding, errors))
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise InputError(

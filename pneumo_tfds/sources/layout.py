@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import takewhile
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.sources import layout_questions, words
+from pneumo_tfds.sources import layout_questions, nested_copies, words
 from pneumo_tfds.sources.class_folders import SHOWN, Folders, InClass, read_class_folders
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.inventory import LABELS
@@ -103,7 +103,7 @@ def _below_labels(files: Iterable[File], sets: set[Folders], classes: ClassWords
             depth = depths[0]
             folder = "/".join(folders[: depth + 1])
             elsewhere[f"in the folder {folder}, which is no class"].append(file.name)
-            if not words.is_mask(folders[depth]):
+            if not any(map(words.is_mask, (*folders[depth:], _stem(file)))):
                 neighbours[folder] += 1
     ordered = sorted(elsewhere.items(), key=lambda item: -len(item[1]))
     for place, (reason, names) in enumerate(ordered):
@@ -123,11 +123,13 @@ def _why_in_no_set(folders: Folders, classes: ClassWords) -> str:
     return f"in no folder of a class, but in {folders[0]}" if folders else "in no folder of a class"
 
 
-def explain_no_classes(files: Sequence[File], classes: ClassWords, table: str) -> str:
+def explain_no_classes(files: Sequence[File], classes: ClassWords, table: str, others: str) -> str:
     """Return why no class was found in folders: which folders are there, and what to do.
 
-    `table` is how to pass a table that lists images; empty if there is none.
+    `table` is how to pass a table that lists images, `others` what can be done with other tables that may; empty if
+    there are none.
     """
+    files = [file for file in files if not any(map(words.is_mask, (*file.folders, _stem(file))))] or files
     beside = f"no folders {classes.in_words()} side by side"
     if table:
         return f"{beside}, but {table}"
@@ -143,8 +145,8 @@ def explain_no_classes(files: Sequence[File], classes: ClassWords, table: str) -
             "them, or pass a CSV of path,label,patient"
         )
     return (
-        f"{beside}; the images are in {listed(_telling_folders(files), SHOWN)}; name the classes with --positive "
-        "NAME... --negative NAME..., or pass a CSV of path,label,patient"
+        f"{beside}; the images are in {listed(_telling_folders(files), SHOWN)}; {others}name the classes with "
+        "--positive NAME... --negative NAME..., or pass a CSV of path,label,patient"
     )
 
 
@@ -171,8 +173,11 @@ def _without_masks(found: list[InClass], notes: SurveyNotes) -> list[InClass]:
 
 
 def _is_mask(one: InClass) -> bool:
-    stem = one.file.name.rpartition("/")[2].partition(".")[0]
-    return any(map(words.is_mask, (*one.above, *one.below, stem)))
+    return any(map(words.is_mask, (*one.above, *one.below, _stem(one.file))))
+
+
+def _stem(file: File) -> str:
+    return file.name.rpartition("/")[2].partition(".")[0]
 
 
 def _without_copies(found: Iterable[InClass], same: Same, notes: SurveyNotes) -> list[InClass]:
@@ -184,7 +189,7 @@ def _without_copies(found: Iterable[InClass], same: Same, notes: SurveyNotes) ->
         alike = kept[splits, one.label, one.below, name, one.file.size, one.file.checksum]
         above = one.place
         if any(_is_below(above, other.place) and same(other.file, one.file) for other in alike):
-            notes.leave_out("second nested copy", one.file.name)
+            notes.leave_out(nested_copies.REASON, one.file.name)
         else:
             alike.append(one)
     return [one for alike in kept.values() for one in alike]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection
 
@@ -19,6 +20,13 @@ SPLIT_WORDS = {
     "test": "test", "testing": "test", "tst": "test",
 }  # fmt: skip
 """Words for a split, in names of folders and in tables, and the split that they mean."""
+
+YES = set_of("1 true t yes y ja oui si sí sim x") | {"+"}
+NO = set_of("0 false f no n nein non não") | {""}
+"""What a cell holds where something is so, and where it is not, in lower case; `1.0` is written as `1` before."""
+
+BLANK = set_of("na n/a nan none null -")
+"""What programs write into a cell without a value."""
 
 FILLERS = set_of(
     "ap chest cxr cxrs data dataset dicom dicoms dcm file files folder frontal image images img imgs jpeg jpegs jpg "
@@ -92,16 +100,35 @@ _SIZE = re.compile(r"[ _-]*(?<![0-9])[0-9]{2,5} ?(x ?[0-9]{2,5}(px)?|px)(?![0-9a
 """A size in pixels, such as `224x224` or `512px`."""
 
 
+def composed(text: str) -> str:
+    """Return a text in which `ü` is one character (NFC). macOS writes names of files with two (NFD)."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def decomposed(text: str) -> str:
+    """Return a text in which `ü` is two characters (NFD)."""
+    return unicodedata.normalize("NFD", text)
+
+
+@functools.lru_cache(maxsize=1 << 10)
+def mark_of(cell: str) -> int | None:
+    """Return 1 if a cell says that something is so, 0 if not or if it is empty, -1 if uncertain (-1); else None."""
+    plain = re.sub(r"^[+]?(-?[0-9]+)([.,]0*)?$", r"\1", cell.strip().casefold())
+    if plain == "-1":
+        return -1
+    return 1 if plain in YES else 0 if plain in NO or plain in BLANK else None
+
+
 @functools.lru_cache(maxsize=1 << 16)
 def words_of(name: str) -> tuple[str, ...]:
     """Return the words and numbers of a name in lower case: `ChestXRay_Test-2` gives chest, x, ray, test and 2."""
-    return tuple(word.lower() for word in _WORD.findall(name))
+    return tuple(word.lower() for word in _WORD.findall(composed(name)))
 
 
 @functools.lru_cache(maxsize=1 << 16)
 def plain_name(name: str) -> str:
     """Return a name for comparison: `Viral_Pneumonia`, `viral-pneumonia` and `VIRAL PNEUMONIA` are alike."""
-    return " ".join(re.split(r"[\s_.\-]+", name.strip().casefold())).strip()
+    return " ".join(re.split(r"[\s_.\-]+", composed(name).strip().casefold())).strip()
 
 
 @functools.lru_cache(maxsize=1 << 16)

@@ -71,6 +71,8 @@ def describe(
     return {
         "source": source.where,
         "source_kind": source.kind,
+        "layout": source.survey.layout,
+        "title": source.survey.title,
         "fingerprint": source.fingerprint(options.as_text()),
         "manifest_sha256": hashlib.sha256(manifest(log.sha256).encode()).hexdigest(),
         "source_bytes": log.source_bytes,

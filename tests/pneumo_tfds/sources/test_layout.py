@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import pytest
 
-from made_sources import an_image, files, labels, splits, understood, write
+from made_sources import an_image, csv_of, files, labels, splits, understood, write
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inspection import short_form
 from pneumo_tfds.sources.opening import open_source
@@ -266,3 +267,38 @@ def test_much_of_a_class_in_files_that_are_not_read_is_warned_of(tmp_path):
     source = understood(tmp_path, {**dict.fromkeys(PLAIN), **content})
     says = "9 files in folders of NORMAL are TIFF images, which are not read; convert them to PNG; 4 are read"
     assert says in source.survey.warnings
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_folders_and_tables_are_understood_however_umlauts_are_composed(tmp_path, form):
+    names = [unicodedata.normalize(form, f"{label}/bild_ü{n}.png")
+             for label in ("unauffällig", "Lungenentzündung") for n in FOUR]  # fmt: skip
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    words = {"negative": ("unauffällig",), "positive": (unicodedata.normalize(other, "Lungenentzündung"),)}
+    assert labels(understood(tmp_path, names, **words)) == EVEN
+    rows = [f"{name},{name.split('/')[0]},{n}" for n, name in enumerate(names)]
+    table = unicodedata.normalize(other, csv_of("path,label,patient", *rows))
+    found = understood(tmp_path, {"t.csv": table}, "t.csv", **words)
+    assert labels(found) == EVEN
+    assert found.reader.read(found.images[0])
+
+
+def test_spreadsheets_are_no_archives_and_masks_are_no_images_of_a_folder(tmp_path):
+    content = dict.fromkeys([*PLAIN, *files("COVID/{}/{}.png", ["images", "masks"], FOUR)])
+    source = understood(tmp_path, {**content, "COVID.metadata.xlsx": b"PK\3\4"})
+    assert source.ignored["a spreadsheet, which is not read; save it as CSV"] == 1
+    assert not any("archives" in text for text in source.survey.warnings)
+    assert any("neither NORMAL nor PNEUMONIA: COVID (4 images);" in text for text in source.survey.warnings)
+
+
+def test_where_no_classes_are_found_tables_and_spreadsheets_are_named(tmp_path):
+    content = dict.fromkeys(files("DICOM/{}/{}/{}.png", ["a", "b"], ["images", "masks"], FOUR))
+    content |= {"Befunde.csv": "Nr;Datei;Befund\n", "Befunde.xlsx": b"PK\3\4"}
+    with pytest.raises(InputError) as caught:
+        understood(tmp_path, content)
+    text = str(caught.value)
+    assert (
+        "the images are in a (4 images), b (4 images); Befunde.csv is a table (its columns are Nr, Datei, Befund)"
+        in text
+    )
+    assert "Befunde.xlsx is a spreadsheet: if it lists the images, save it as CSV" in text
