@@ -401,3 +401,24 @@ def test_views_that_are_not_known_are_used_with_a_warning(tmp_path):
     assert [text for text in source.survey.warnings if "view" in text] == [
         "the column view says of 4 rows: view V3 is not known; they are used"
     ]
+
+
+@pytest.mark.parametrize(
+    ("opened", "closed"), [('"tube 5', '8" line'), ('"tube 5', '"line'), ('"tube 5', 'line"'), ('"tube 5', "line")]
+)
+def test_a_quote_that_swallows_rows_is_refused_with_the_line_that_opens_it(tmp_path, opened, closed):
+    rows = table("path,label,note", lambda name, i: f"{name}.png,{i % 2},{ {3: opened, 7: closed}.get(i, 'ok') }")
+    with pytest.raises(InputError, match=r"t\.csv, line 5: .*quotes"):
+        understood(tmp_path, rows, "t.csv")
+
+
+def test_reports_of_several_lines_with_commas_are_read(tmp_path):
+    report = '"Heart, lungs, bones\nnormal, too, and 1"'
+    rows = table("path,label,report", lambda name, i: f"{name}.png,{i % 2},{report}")
+    assert labels(understood(tmp_path, rows, "t.csv")) == EVEN
+
+
+def test_utf_16_without_its_mark_is_named(tmp_path):
+    rows = table("path,label", lambda name, i: f"{name}.png,{i % 2}")
+    with pytest.raises(InputError, match=r"t\.csv: is UTF-16 without a byte order mark; save it as UTF-8"):
+        understood(tmp_path, {**rows, "t.csv": rows["t.csv"].encode("utf-16-le")}, "t.csv")
