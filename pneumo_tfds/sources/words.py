@@ -20,6 +20,13 @@ SPLIT_WORDS = {
 }  # fmt: skip
 """Words for a split, in names of folders and in tables, and the split that they mean."""
 
+YES = set_of("1 true t yes y ja oui si sí sim x") | {"+"}
+NO = set_of("0 false f no n nein non não") | {""}
+"""What a cell holds where something is so, and where it is not, in lower case; `1.0` is written as `1` before."""
+
+BLANK = set_of("na n/a nan none null -")
+"""What programs write into a cell without a value."""
+
 FILLERS = set_of(
     "ap chest cxr cxrs data dataset dicom dicoms dcm file files folder frontal image images img imgs jpeg jpegs jpg "
     "lung lungs org original pa part photo photos picture pictures png pngs radiograph radiographs raw ray rays scan "
@@ -62,6 +69,15 @@ _COPY = re.compile(r"(\.rf\.[0-9a-zA-Z]+|[ _-]*\([0-9]+\)|[ _-]+(copy|copia|copi
 
 _SIZE = re.compile(r"[ _-]*(?<![0-9])[0-9]{2,5} ?(x ?[0-9]{2,5}(px)?|px)(?![0-9a-z])", re.IGNORECASE)
 """A size in pixels, such as `224x224` or `512px`."""
+
+
+@functools.lru_cache(maxsize=1 << 10)
+def mark_of(cell: str) -> int | None:
+    """Return 1 if a cell says that something is so, 0 if not or if it is empty, -1 if uncertain (-1); else None."""
+    plain = re.sub(r"^[+]?(-?[0-9]+)([.,]0*)?$", r"\1", cell.strip().casefold())
+    if plain == "-1":
+        return -1
+    return 1 if plain in YES else 0 if plain in NO or plain in BLANK else None
 
 
 @functools.lru_cache(maxsize=1 << 16)

@@ -422,3 +422,32 @@ def test_utf_16_without_its_mark_is_named(tmp_path):
     rows = table("path,label", lambda name, i: f"{name}.png,{i % 2}")
     with pytest.raises(InputError, match=r"t\.csv: is UTF-16 without a byte order mark; save it as UTF-8"):
         understood(tmp_path, {**rows, "t.csv": rows["t.csv"].encode("utf-16-le")}, "t.csv")
+
+
+def test_columns_of_0_and_1_named_like_the_classes_are_the_label(tmp_path):
+    rows = table("file,patient,NORMAL,Pneumonia", lambda name, i: f"{name}.png,p{i},{1 - i % 2},{i % 2}")
+    source = understood(tmp_path, rows, "t.csv")
+    assert [image.label for image in source.images] == ["NORMAL", "PNEUMONIA"] * 5
+    assert "the label is which of the columns NORMAL and Pneumonia has 1" in source.survey.notes
+    assert not source.survey.questions
+    both = table("file,NORMAL,PNEUMONIA", lambda name, i: f"{name}.png,{int(i < 4)},{int(i > 2)}")
+    with pytest.raises(InputError, match=r"line 5: unknown label 'NORMAL and PNEUMONIA'"):
+        understood(tmp_path, both, "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [("PNEUMONIA", "10"), ("pathology", ["pneumonia", "healthy"]), ("dx", ["viral pneumonia", "x"])],
+)
+def test_a_numeric_label_that_another_column_contradicts_is_asked_about(tmp_path, column, cells):
+    rows = table(f"path,label,patient,{column}", lambda name, i: f"{name}.png,{i % 2},p{i},{cells[i % 2]}")
+    with pytest.raises(InputError, match=f"the columns {column} and label could both be the label and contradict each"):
+        open_source(understood(tmp_path, rows, "t.csv").where)
+    agreeing = table(f"path,label,patient,{column}", lambda name, i: f"{name}.png,{i % 2},p{i},{cells[1 - i % 2]}")
+    assert not understood(tmp_path, agreeing, "t.csv").survey.questions
+
+
+@pytest.mark.parametrize("cells", [["normal", "abnormal"], ["no pneumonia", "sick"], ["1", "0"]])
+def test_a_column_without_names_of_the_classes_is_no_label(tmp_path, cells):
+    rows = table("path,label,patient,ecg", lambda name, i: f"{name}.png,{i % 2},p{i},{cells[1 - i % 2]}")
+    assert not understood(tmp_path, rows, "t.csv").survey.questions
