@@ -20,6 +20,9 @@ SPLIT_WORDS = {
 }  # fmt: skip
 """Words for a split, in names of folders and in tables, and the split that they mean."""
 
+_MAYBE_SPLITS = set_of("derivation development discovery eval evaluation external heldout hold holdout internal")
+"""Words that may mean a split, beside those that do."""
+
 YES = set_of("1 true t yes y ja oui si sí sim x") | {"+"}
 NO = set_of("0 false f no n nein non não") | {""}
 """What a cell holds where something is so, and where it is not, in lower case; `1.0` is written as `1` before."""
@@ -103,6 +106,13 @@ def split_of(name: str) -> str:
 def has_split_word(name: str) -> bool:
     """Return whether a name holds a word for a split among others."""
     return not SPLIT_WORDS.keys().isdisjoint(words_of(name))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def may_be_split(name: str) -> bool:
+    """Return whether a name holds a word that may mean a split, such as `holdout` or `held_out`."""
+    words = words_of(name)
+    return not _MAYBE_SPLITS.isdisjoint((*words, "".join(words)))
 
 
 @functools.lru_cache(maxsize=1 << 16)
