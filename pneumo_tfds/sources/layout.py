@@ -152,27 +152,38 @@ def _telling_folders(files: Sequence[File]) -> Counter[str]:
     """Return the folders most likely to be classes, with counts: those of the level with the fewest different names."""
     levels: dict[int, Counter[str]] = defaultdict(Counter)
     for file in files:
-        names = [name for name in file.folders if not (words.split_of(name) or words.is_filler(name))]
+        names = [name for name in file.folders if not (words.split_of(name) or _says_nothing(name))]
         for depth, name in enumerate(names):
             levels[depth][name] += 1
-    several = [names for names in levels.values() if len(names) > 1]
+    several = [names for _, names in sorted(levels.items(), reverse=True) if len(names) > 1]
     if several:
         return min(several, key=len)
     return Counter(file.folders[-1] if file.folders else "no folder" for file in files)
 
 
+def _says_nothing(name: str) -> bool:
+    return words.is_filler(name) or words.is_mask(name)
+
+
 def _without_masks(found: list[InClass], notes: SurveyNotes) -> list[InClass]:
-    """Leave out what folders or file names call masks, if anything else is there: `masks/NORMAL`, `1_mask.png`."""
-    masks = {one.file.name for one in found if _is_mask(one)}
-    if not masks or len(masks) == len(found):
-        return found
-    notes.leave_out("masks or the like, by the name of folder or file", sorted(masks))
-    return [one for one in found if one.file.name not in masks]
+    """Leave out what folders or file names call masks, if anything else is there: `masks/NORMAL`, `1_mask.png`.
+
+    Folders that all files share tell none apart, such as `Lung Segmentation Data` with folders `images` and `masks`,
+    and nor do those above the classes if all lie in such a folder.
+    """
+    shared = set.intersection(*({*one.above, *one.below} for one in found)) if found else set[str]()
+    for parts in ([(*one.above, *one.below) for one in found], [one.below for one in found]):
+        named = (({*folders} - shared, one.file.name) for folders, one in zip(parts, found, strict=True))
+        masks = {name for folders, name in named if any(map(words.is_mask, (*folders, _stem(name))))}
+        if 0 < len(masks) < len(found):
+            notes.leave_out("masks or the like, by the name of folder or file", sorted(masks))
+            return [one for one in found if one.file.name not in masks]
+    layout_questions.ask_about_masks(found, notes)
+    return found
 
 
-def _is_mask(one: InClass) -> bool:
-    stem = one.file.name.rpartition("/")[2].partition(".")[0]
-    return any(map(words.is_mask, (*one.above, *one.below, stem)))
+def _stem(name: str) -> str:
+    return name.rpartition("/")[2].partition(".")[0]
 
 
 def _without_copies(found: Iterable[InClass], same: Same, notes: SurveyNotes) -> list[InClass]:

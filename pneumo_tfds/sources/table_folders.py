@@ -10,6 +10,7 @@ from dataclasses import replace
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords
+from pneumo_tfds.sources.layout_questions import ask_about_split_words_in_files
 from pneumo_tfds.sources.listing import Labelled
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.words import has_split_word, may_be_split, split_of
@@ -41,6 +42,7 @@ def take_folder_splits(images: Sequence[Labelled], notes: SurveyNotes) -> list[L
                 f"the table has no column split, but folders in its paths may be splits: {listed(apart, SHOWN)}; --yes "
                 "divides the images anew; else add a column split"
             )
+        ask_about_split_words_in_files(images, notes)
         return list(images)
     counts = Counter(one.split for one in taken if one.split)
     notes.tell(f"the table has no column split; folders in its paths tell it: {listed(counts, len(counts))}")

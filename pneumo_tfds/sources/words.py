@@ -42,7 +42,11 @@ _MASKS = set_of(
     "saliency seg segs"
 )
 
+_OTHER_MODALITIES = set_of("ct cta hrct mammogram mammography mri sonography tomography ultrasound")
+
 _LATERAL = set_of("lateral lat ll rl decubitus oblique")
+
+_VIEWS = set_of("ap frontal pa")
 
 _GROUPS = set_of(
     "aug augmented batch center centre class clinic cohort cv department device dose fold folds grade group hospital "
@@ -105,7 +109,13 @@ def split_of(name: str) -> str:
 
 def has_split_word(name: str) -> bool:
     """Return whether a name holds a word for a split among others."""
-    return not SPLIT_WORDS.keys().isdisjoint(words_of(name))
+    return bool(split_words_in(name))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def split_words_in(name: str) -> frozenset[str]:
+    """Return the words for splits that a name holds."""
+    return frozenset(word for word in words_of(name) if word in SPLIT_WORDS)
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -119,6 +129,12 @@ def may_be_split(name: str) -> bool:
 def is_mask(name: str) -> bool:
     """Return whether a folder or file is named like masks, boxes or heat maps, which are no X-rays."""
     return any(word in _MASKS or word.endswith("mask") or word.startswith("segment") for word in words_of(name))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def is_other_modality(name: str) -> bool:
+    """Return whether a folder is named like images of another kind than X-rays, such as `Chest CT`."""
+    return not _OTHER_MODALITIES.isdisjoint(words_of(name))
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -137,6 +153,15 @@ def is_filler(name: str) -> bool:
     """Return whether a folder's name says nothing about its images, such as `X-rays` or `images_001`."""
     words = [word for word in words_of(name) if not word.isdecimal()]
     return bool(words) and FILLERS.issuperset(words)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def is_version(name: str) -> bool:
+    """Return whether a folder's name can be that of one version of images, such as `images_224`, `raw` or `png`.
+
+    Views are none, as an image of each view may have one name, and nor are parts such as `images_001`.
+    """
+    return is_filler(name) and not any(word in _VIEWS or word.startswith("0") for word in words_of(name))
 
 
 def without_copy(name: str) -> str:

@@ -228,7 +228,7 @@ SPLIT = files("{}/{}/{}.png", ["train", "test"], ["NORMAL", "PNEUMONIA"], FOUR)
         ([*files("d/train/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR), *files("d/val/{}.png", FOUR)],
          r"all images of a split are left out: d/val \(4 images\)"),
         (files("{}/{}_{}.png", ["NORMAL", "PNEUMONIA"], ["train", "val"], FOUR),
-         "names of files start with words for splits, which are not read there: train, val"),
+         "names of files hold words for splits, which are not read there: train, val"),
         ([*SPLIT, *files("test - Copy/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR)],
          "folders differ only by a mark of copies or a size: "),
         (files("{}/{}/{}.png", ["256x256", "images 512 x 512"], ["NORMAL", "PNEUMONIA"], FOUR)
@@ -266,3 +266,84 @@ def test_much_of_a_class_in_files_that_are_not_read_is_warned_of(tmp_path):
     source = understood(tmp_path, {**dict.fromkeys(PLAIN), **content})
     says = "9 files in folders of NORMAL are TIFF images, which are not read; convert them to PNG; 4 are read"
     assert says in source.survey.warnings
+
+
+@pytest.mark.parametrize("masks", ["lung masks", "overlays"])
+@pytest.mark.parametrize("root", ["Lung Segmentation Data", "{}/Lung Segmentation Data"])
+def test_a_mask_word_in_a_folder_of_all_images_makes_none_a_mask(tmp_path, root, masks):
+    names = files(f"{root.format('a')}/Train/{{}}/{{}}/{{}}.png", ["NORMAL", "PNEUMONIA"], ["images", masks], FOUR)
+    source = understood(tmp_path, names)
+    assert labels(source) == EVEN
+    assert source.ignored == {MASKS: 8}
+    assert not source.survey.questions
+
+
+def test_several_roots_with_a_mask_word_are_told_apart_by_the_folders_in_them(tmp_path):
+    roots = ["Lung Segmentation", "Infection Segmentation"]
+    names = files("{}/{}/{}/{}.png", roots, ["NORMAL", "PNEUMONIA"], ["images", "masks"], FOUR)
+    assert understood(tmp_path, names).ignored == {MASKS: 16}
+
+
+@pytest.mark.parametrize("folder", ["gradcam", "Chest CT", "masks", "mri/train"])
+@pytest.mark.parametrize("pattern", ["{folder}/{{}}/{{}}.png", "{{}}/{folder}/{{}}.png"])
+def test_images_that_are_all_named_like_no_xrays_are_asked_about(tmp_path, folder, pattern):
+    source = understood(tmp_path, files(pattern.format(folder=folder), ["NORMAL", "PNEUMONIA"], FOUR))
+    assert labels(source) == EVEN
+    assert any("takes them for X-rays" in text for text in source.survey.questions)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "named"),
+    [
+        (["chest_xray/train/{}/{}.png", "chest_xray_224/train/{}/{}.png"], "chest_xray (8 images), chest_xray_224"),
+        (["{}/images_224/{}.png", "{}/images_512/{}.png"], "images_224 (8 images), images_512"),
+        (["raw/{}/{}.png", "images/{}/{}.jpg"], "raw (8 images)"),
+        (["{}/png/{}.png", "{}/jpg/{}.jpg"], "jpg (8 images), png (8 images)"),
+        (["split1/train/{}/{}.png", "split2/test/{}/{}.png"], "split1 (8 images), split2"),
+        (["{}/{}.png", "{}/lungs/{}.png"], "outside of them (8 images), lungs"),
+    ],
+)
+def test_files_of_one_name_in_folders_that_may_be_versions_are_asked_about(tmp_path, patterns, named):
+    names = [name for pattern in patterns for name in files(pattern, ["NORMAL", "PNEUMONIA"], FOUR)]
+    (question,) = understood(tmp_path, names).survey.questions
+    assert question.startswith("files of the same names are in several folders: ")
+    assert named in question
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [
+            *files("{}/images_001/{}.png", ["NORMAL", "PNEUMONIA"], FOUR),
+            *files("{}/images_002/b{}.png", ["NORMAL", "PNEUMONIA"], FOUR),
+        ],
+        files("{}/images/{}/{}.png", ["train", "test"], ["NORMAL", "PNEUMONIA"], FOUR),
+        files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], ["AP", "PA"], FOUR),
+    ],
+)
+def test_folders_of_different_images_are_no_versions(tmp_path, names):
+    assert not understood(tmp_path, names).survey.questions
+
+
+@pytest.mark.parametrize("pattern", ["{}/{}_{}.png", "{}/img-{}-{}.png", "{}/{}.{}.png"])
+@pytest.mark.parametrize("splits_named", [["train", "test"], ["", "test"]])
+def test_split_words_anywhere_in_the_names_of_files_are_asked_about(tmp_path, pattern, splits_named):
+    names = files(pattern, ["NORMAL", "PNEUMONIA"], FOUR, splits_named)
+    (question,) = understood(tmp_path, names).survey.questions
+    assert question.startswith("names of files hold words for splits, which are not read there: test")
+
+
+def test_broken_downloads_backups_and_folders_of_systems_are_left_out(tmp_path):
+    junk = ["NORMAL/y.png.part", "NORMAL/z.png~", "PNEUMONIA/x.jpg.crdownload"]
+    source = understood(tmp_path, [*PLAIN, *junk, "NORMAL/@eaDir/1.png/THUMB.jpg", "$RECYCLE.BIN/NORMAL/1.png"])
+    assert labels(source) == EVEN
+    assert source.ignored == {
+        "a broken download or a backup copy, by its name": 3,
+        "left by an operating system": 2,
+    }
+
+
+def test_the_folders_shown_for_classes_are_no_splits(tmp_path):
+    names = files("{}/{}/{}.png", ["entrenamiento", "prueba"], ["NORMAL", "NEUMONIA"], FOUR)
+    with pytest.raises(InputError, match=r"the images are in NEUMONIA \(8 images\), NORMAL \(8 images\); name the"):
+        understood(tmp_path, names)
