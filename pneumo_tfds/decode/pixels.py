@@ -67,6 +67,11 @@ def decode_full(
     else:
         grey = to_eight_bits(decode_png(data, header, name))
     low, high = (int(level) for level in cv2.minMaxLoc(grey)[:2])
+    if header.alpha and (low == high or has_two_levels(grey, low, high)):
+        raise DecodeError(
+            f"{name}: is a mask, or so transparent that nothing is left of its picture; save it without "
+            "transparency, or remove it"
+        )
     if low == high:
         raise DecodeError(f"{name}: holds no picture, all pixels have the same value; replace or remove the file")
     if has_two_levels(grey, low, high):

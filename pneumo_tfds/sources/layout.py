@@ -123,10 +123,10 @@ def _why_in_no_set(folders: Folders, classes: ClassWords) -> str:
     return f"in no folder of a class, but in {folders[0]}" if folders else "in no folder of a class"
 
 
-def explain_no_classes(files: Sequence[File], classes: ClassWords, table: str) -> str:
+def explain_no_classes(files: Sequence[File], classes: ClassWords, table: str, tables: Sequence[str] = ()) -> str:
     """Return why no class was found in folders: which folders are there, and what to do.
 
-    `table` is how to pass a table that lists images; empty if there is none.
+    `table` is how to pass a table that lists images; empty if there is none. `tables` are all that are there.
     """
     beside = f"no folders {classes.in_words()} side by side"
     if table:
@@ -142,9 +142,18 @@ def explain_no_classes(files: Sequence[File], classes: ClassWords, table: str) -
             f"{beside}, but apart: {listed(alone, SHOWN)}; put these folders side by side, those of patients inside "
             "them, or pass a CSV of path,label,patient"
         )
+    a_csv = "pass a CSV of path,label,patient"
+    if tables:
+        a_csv += f" (if {tables[0]} lists the images, name its columns so and pass it)"
+    telling = _telling_folders(files)
+    if all(map(words.split_of, telling)):
+        return (
+            f"{beside}; the images are in {listed(telling, SHOWN)}, which are splits and no classes; put those of each "
+            f"class into a folder of its name, or {a_csv}"
+        )
     return (
-        f"{beside}; the images are in {listed(_telling_folders(files), SHOWN)}; name the classes with --positive "
-        "NAME... --negative NAME..., or pass a CSV of path,label,patient"
+        f"{beside}; the images are in {listed(telling, SHOWN)}; name the classes with --positive NAME... --negative "
+        f"NAME..., or {a_csv}"
     )
 
 

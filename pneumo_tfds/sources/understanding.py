@@ -37,8 +37,12 @@ from pneumo_tfds.sources.reading import FolderReader, ReadError
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.table_columns import lists_images, lists_people
+from pneumo_tfds.sources.table_labels import class_columns
 
 TABLE_SUFFIXES = (".csv", ".tsv")
+
+SHOWN = 8
+"""Tables that a message lists."""
 
 MAX_TABLES, HEADING_BYTES = 20, 4096
 """How many tables inside a folder are looked at, and how much of each."""
@@ -70,6 +74,7 @@ def understand_files(
     classes = _classes(description, options)
     source = Source(str(path), kind, (), reader)
     try:
+        _check_options(description, files, images, options, notes)
         if description.tables:
             uncertain = options.uncertain or description.uncertain
             indices = FileIndex(files), FileIndex(images)
@@ -78,11 +83,12 @@ def understand_files(
             rule = patient_column(description)
             return _finish(source, reader, labelled, rule, description, classes, options, notes)
         labelled = read_folders(images, classes, lambda one, other: _same(one, other, reader), notes)
-        tables = [file for file, columns in heads if lists_images(columns)]
+        tables = [file for file, columns in heads if lists_images(columns) or class_columns(columns, classes)]
         if not labelled:
-            raise InputError(explain_no_classes(images, classes, _tell(tables[0], path, kind) if tables else ""))
+            told = _tell(tables, path, kind) if tables else ""
+            raise InputError(explain_no_classes(images, classes, told, [file.name for file, _ in heads]))
         for table in tables:
-            notes.warn(f"{_tell(table, path, kind)}; it is not read now")
+            notes.warn(f"{_tell([table], path, kind)}; it is not read now")
         for table, columns in heads:
             if lists_people(columns):
                 notes.warn(
@@ -115,6 +121,7 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
         rule, has_split = patient_column(description), True
     else:
         description, classes = TABLE, _classes(TABLE, options)
+        _check_options(description, (), (), options, notes)
         find, everywhere = file_on_disk(path.parent), partial(_below, path.parent)
         found = csv_table.read_table(text, str(path), find, everywhere, classes, notes)
         labelled, rule, has_split = list(found.images), f"column {found.patient}", found.has_split
@@ -201,9 +208,40 @@ def _heads(files: Sequence[File], reader: NamedReader, notes: SurveyNotes) -> He
     return heads
 
 
-def _tell(table: File, path: Path, kind: str) -> str:
+def _tell(tables: Sequence[File], path: Path, kind: str) -> str:
+    if len(tables) > 1:
+        names = ", ".join(table.name for table in tables[:SHOWN]) + (" and others" if len(tables) > SHOWN else "")
+        return (
+            f"{names} list images with labels; to use them, join them in one CSV with a column split and pass that as "
+            "--source, or pass one of them alone"
+        )
+    table = tables[0]
     use = "unpack the zip and pass this table as --source" if kind == "zip" else f"pass --source {path / table.name}"
     return f"{table.name} lists images with labels; to use it, {use}"
+
+
+def _check_options(
+    description: Description,
+    files: Sequence[File],
+    images: Sequence[File],
+    options: SourceOptions,
+    notes: SurveyNotes,
+) -> None:
+    """Ask about a layout that nothing in a folder is like.
+
+    Raises:
+        InputError: there is nothing to which `--uncertain` applies.
+    """
+    if options.uncertain and not any(not table.label for table in description.tables):
+        raise InputError(
+            "--uncertain has no effect here, as only tables of known data sets with a column for each finding mark "
+            "some as uncertain; leave it out"
+        )
+    known = description in known_descriptions().values() and not description.tables
+    if options.layout and known and description not in recognise(files, images):
+        notes.ask(
+            f"nothing in it is named as {description.title} is; --yes reads it by that layout; else leave --layout out"
+        )
 
 
 def _finish(

@@ -71,14 +71,14 @@ def list_members(path: Path) -> list[File]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            members = _members(archive)
-            _refuse_two_of_a_name(archive, path)
+            members, listed = _members(archive), archive.infolist()
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise InputError(f"{path}: cannot be read ({reason_of(error)}); check the disk and permissions") from error
         raise InputError(f"{path}: cannot be read as a zip archive: cut off or damaged; fetch it again") from error
     for member in members.values():
         _check(member, path)
+    _refuse_two_of_a_name(listed, path)
     return [File(name, member.file_size, member.CRC) for name, member in members.items()]
 
 
@@ -88,9 +88,9 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     return {name: member for name, member in members.items() if not name.endswith("/")}
 
 
-def _refuse_two_of_a_name(archive: zipfile.ZipFile, path: Path) -> None:
+def _refuse_two_of_a_name(listed: list[zipfile.ZipInfo], path: Path) -> None:
     first: dict[str, zipfile.ZipInfo] = {}
-    for member in archive.infolist():
+    for member in listed:
         name = member.filename.replace("\\", "/")
         other = first.setdefault(name, member)
         if (other.CRC, other.file_size) != (member.CRC, member.file_size):

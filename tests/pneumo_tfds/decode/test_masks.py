@@ -54,3 +54,10 @@ def test_pictures_with_greys_between_are_none(picture):
     for fine in (grey, black_frame, contrasty, dark):
         decode_full(saved(fine, ".png"))
         decode_full(saved(fine, ".jpg"))
+
+
+@pytest.mark.parametrize("alpha", [0, 1])
+def test_a_picture_that_transparency_hides_is_not_called_a_mask_alone(alpha):
+    grey = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
+    with pytest.raises(DecodeError, match="so transparent that nothing is left of its picture; save it without tran"):
+        decode_full(saved(np.dstack([grey] * 3 + [np.full_like(grey, alpha)]), ".png"), "a.png")

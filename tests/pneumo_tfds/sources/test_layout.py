@@ -347,3 +347,27 @@ def test_the_folders_shown_for_classes_are_no_splits(tmp_path):
     names = files("{}/{}/{}.png", ["entrenamiento", "prueba"], ["NORMAL", "NEUMONIA"], FOUR)
     with pytest.raises(InputError, match=r"the images are in NEUMONIA \(8 images\), NORMAL \(8 images\); name the"):
         understood(tmp_path, names)
+
+
+def test_all_tables_that_list_images_are_named(tmp_path):
+    tables = {f"{split}/metadata.csv": f"file_name,label\n{split}.png,1\n" for split in ("train", "test")}
+    with pytest.raises(InputError, match=r"test/metadata\.csv, train/metadata\.csv list images .* a column split and"):
+        understood(tmp_path, {**tables, "train/train.png": None, "test/test.png": None})
+    one_hot = "filename, NORMAL, PNEUMONIA\n"
+    with pytest.raises(InputError, match=r"_classes\.csv lists images with labels"):
+        understood(tmp_path / "other", {"train/_classes.csv": one_hot, "train/1.png": None})
+
+
+def test_folders_that_are_splits_are_not_offered_as_classes(tmp_path):
+    names = files("{}/{}_{}.png", ["train", "test"], ["normal", "pneumonia"], FOUR)
+    with pytest.raises(
+        InputError, match=r"which are splits and no classes; put those of each class into a folder.*if t"
+    ):
+        understood(tmp_path, {**dict.fromkeys(names), "t.csv": "X_ray_image_name,Label\n"})
+
+
+def test_options_without_effect_are_not_passed_over(tmp_path):
+    with pytest.raises(InputError, match="--uncertain has no effect here"):
+        understood(tmp_path, PLAIN, uncertain="positive")
+    (question,) = understood(tmp_path, [], layout="kermany").survey.questions
+    assert question.startswith("nothing in it is named as Paediatric chest X-rays of Kermany")
