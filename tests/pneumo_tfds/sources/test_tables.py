@@ -503,3 +503,9 @@ def test_folders_in_the_paths_of_a_table_that_may_be_splits_are_asked_about(tmp_
     below = rows.replace("development", "external/a").replace("holdout", "external/b")
     moved = [f"external/{['a', 'b'][i % 3 == 0]}/{i}.png" for i in range(10)]
     assert not understood(tmp_path, {**dict.fromkeys(moved), "t.csv": below}, "t.csv").survey.questions
+
+
+def test_split_words_in_the_names_of_files_of_a_table_are_asked_about(tmp_path):
+    names = [f"{i}_{['train', 'test'][i // 2 % 2]}" for i in range(10)]
+    rows = table("path,label,patient", lambda name, i: f"{name}.png,{i % 2},p{i}", names)
+    assert understood(tmp_path, rows, "t.csv").survey.questions[0].startswith("names of files hold words for splits")
