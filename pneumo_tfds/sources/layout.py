@@ -181,13 +181,17 @@ def _without_masks(found: list[InClass], notes: SurveyNotes) -> list[InClass]:
     and nor do those above the classes if all lie in such a folder.
     """
     shared = set.intersection(*({*one.above, *one.below} for one in found)) if found else set[str]()
+    masks: set[str] = set()
     for parts in ([(*one.above, *one.below) for one in found], [one.below for one in found]):
         named = (({*folders} - shared, one.file.name) for folders, one in zip(parts, found, strict=True))
         masks = {name for folders, name in named if any(map(words.is_mask, (*folders, _stem(name))))}
         if 0 < len(masks) < len(found):
             notes.leave_out("masks or the like, by the name of folder or file", sorted(masks))
             return [one for one in found if one.file.name not in masks]
-    layout_questions.ask_about_masks(found, notes)
+        if not masks:
+            break
+    if masks or any(map(words.is_mask, shared)):
+        layout_questions.ask_about_masks(found, notes)
     return found
 
 
