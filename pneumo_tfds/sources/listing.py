@@ -48,6 +48,21 @@ _DOCUMENTS = (".docx", ".pptx", ".odt", ".odp", ".npz", ".keras")
 """Files that are no archives for whoever has them, though they are zips."""
 
 _SYSTEM_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+_SYSTEM_FOLDERS = frozenset({"__MACOSX", "$RECYCLE.BIN", "#recycle", "@eaDir", "lost+found"})
+_UNFINISHED = (
+    ".bak",
+    ".crdownload",
+    ".download",
+    ".filepart",
+    ".old",
+    ".part",
+    ".partial",
+    ".swp",
+    ".temp",
+    ".tmp",
+    "~",
+)
+"""Ends of the names of downloads that were broken off, and of copies that editors leave."""
 
 
 @dataclass(frozen=True)
@@ -148,12 +163,14 @@ def reason_to_leave_out(file: File, reader: NamedReader) -> str:
     """Return why a file is no image; empty if it is one."""
     parts = file.name.split("/")
     base = parts[-1]
-    if base.startswith("._") or "__MACOSX" in parts or base in _SYSTEM_FILES:
+    if base.startswith("._") or base in _SYSTEM_FILES or not _SYSTEM_FOLDERS.isdisjoint(parts):
         return "left by an operating system"
     if is_hidden(file):
         return "hidden"
     if not is_printable(file.name):
         return "control characters or no Unicode in its name"
+    if base.lower().endswith(_UNFINISHED):
+        return "a broken download or a backup copy, by its name"
     if base.upper() == "DICOMDIR":
         return "a list of DICOM files"
     if file.size == NO_FILE:

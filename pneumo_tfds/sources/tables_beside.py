@@ -14,6 +14,9 @@ from pneumo_tfds.sources.survey import SurveyNotes
 
 TABLE_SUFFIXES = (".csv", ".tsv")
 
+SHOWN = 8
+"""Tables that a message lists."""
+
 MAX_TABLES, HEADING_BYTES = 20, 4096
 """How many tables inside a folder are looked at, and how much of each."""
 
@@ -53,7 +56,14 @@ def tell_others(files: Sequence[File], heads: Heads) -> str:
     return "; ".join(told) and f"{'; '.join(told)}; else "
 
 
-def tell(table: File, path: Path, kind: str) -> str:
-    """Return how a table that lists images can be used."""
+def tell(tables: Sequence[File], path: Path, kind: str) -> str:
+    """Return how tables that list images, one or more, can be used."""
+    if len(tables) > 1:
+        names = ", ".join(table.name for table in tables[:SHOWN]) + (" and others" if len(tables) > SHOWN else "")
+        return (
+            f"{names} list images with labels; to use them, join them in one CSV with a column split and pass that as "
+            "--source, or pass one of them alone"
+        )
+    table = tables[0]
     use = "unpack the zip and pass this table as --source" if kind == "zip" else f"pass --source {path / table.name}"
     return f"{table.name} lists images with labels; to use it, {use}"

@@ -46,6 +46,7 @@ from pneumo_tfds.sources.reading import FolderReader, ReadError
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.table_columns import lists_images, lists_people
+from pneumo_tfds.sources.table_labels import class_columns
 from pneumo_tfds.sources.words import composed
 
 COMPARED_BYTES = 4096
@@ -72,6 +73,7 @@ def understand_files(
     classes = _classes(description, options)
     source, same = Source(str(path), kind, (), reader), partial(_same, reader)
     try:
+        _check_options(description, files, images, options, notes)
         if description.tables:
             if any(table.anywhere for table in description.tables):
                 images = without_nested_copies(images, same, notes)
@@ -82,12 +84,12 @@ def understand_files(
             rule = patient_column(description)
             return _finish(source, reader, labelled, rule, description, classes, options, notes)
         labelled = read_folders(images, classes, same, notes)
-        tables = [file for file, columns in heads if lists_images(columns)]
+        tables = [file for file, columns in heads if lists_images(columns) or class_columns(columns, classes)]
         if not labelled:
-            tell = tables_beside.tell(tables[0], path, kind) if tables else ""
+            tell = tables_beside.tell(tables, path, kind) if tables else ""
             raise InputError(explain_no_classes(images, classes, tell, tables_beside.tell_others(files, heads)))
         for table in tables:
-            notes.warn(f"{tables_beside.tell(table, path, kind)}; it is not read now")
+            notes.warn(f"{tables_beside.tell([table], path, kind)}; it is not read now")
         for table, columns in heads:
             if lists_people(columns):
                 notes.warn(
@@ -120,6 +122,7 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
         rule, has_split = patient_column(description), True
     else:
         description, classes = TABLE, _classes(TABLE, options)
+        _check_options(description, (), (), options, notes)
         find, everywhere = file_on_disk(path.parent), partial(_below, path.parent)
         found = csv_table.read_table(text, str(path), find, everywhere, classes, notes)
         labelled, rule, has_split = list(found.images), f"column {found.patient}", found.has_split
@@ -187,6 +190,30 @@ def _same(reader: NamedReader, one: File, other: File) -> bool:
     if one.checksum >= 0:
         return True
     return reader.read_name(one.name, COMPARED_BYTES) == reader.read_name(other.name, COMPARED_BYTES)
+
+
+def _check_options(
+    description: Description,
+    files: Sequence[File],
+    images: Sequence[File],
+    options: SourceOptions,
+    notes: SurveyNotes,
+) -> None:
+    """Ask about a layout that nothing in a folder is like.
+
+    Raises:
+        InputError: there is nothing to which `--uncertain` applies.
+    """
+    if options.uncertain and not any(not table.label for table in description.tables):
+        raise InputError(
+            "--uncertain has no effect here, as only tables of known data sets with a column for each finding mark "
+            "some as uncertain; leave it out"
+        )
+    known = description in known_descriptions().values() and not description.tables
+    if options.layout and known and description not in recognise(files, images):
+        notes.ask(
+            f"nothing in it is named as {description.title} is; --yes reads it by that layout; else leave --layout out"
+        )
 
 
 def _finish(

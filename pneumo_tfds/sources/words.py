@@ -21,6 +21,9 @@ SPLIT_WORDS = {
 }  # fmt: skip
 """Words for a split, in names of folders and in tables, and the split that they mean."""
 
+_MAYBE_SPLITS = set_of("derivation development discovery eval evaluation external heldout hold holdout internal")
+"""Words that may mean a split, beside those that do."""
+
 YES = set_of("1 true t yes y ja oui si sí sim x") | {"+"}
 NO = set_of("0 false f no n nein non não") | {""}
 """What a cell holds where something is so, and where it is not, in lower case; `1.0` is written as `1` before."""
@@ -41,7 +44,11 @@ _MASKS = set_of(
     "saliency seg segs"
 )
 
+_OTHER_MODALITIES = set_of("ct cta hrct mammogram mammography mri sonography tomography ultrasound")
+
 _LATERAL = set_of("lateral lat ll rl decubitus oblique")
+
+_VIEWS = set_of("ap frontal pa")
 
 _GROUPS = set_of(
     "acc accession accessions aug augmented batch bed bett cama center centre chunk class clinic cohort cv day "
@@ -141,13 +148,32 @@ def split_of(name: str) -> str:
 
 def has_split_word(name: str) -> bool:
     """Return whether a name holds a word for a split among others."""
-    return not SPLIT_WORDS.keys().isdisjoint(words_of(name))
+    return bool(split_words_in(name))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def split_words_in(name: str) -> frozenset[str]:
+    """Return the words for splits that a name holds."""
+    return frozenset(word for word in words_of(name) if word in SPLIT_WORDS)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def may_be_split(name: str) -> bool:
+    """Return whether a name holds a word that may mean a split, such as `holdout` or `held_out`."""
+    words = words_of(name)
+    return not _MAYBE_SPLITS.isdisjoint((*words, "".join(words)))
 
 
 @functools.lru_cache(maxsize=1 << 16)
 def is_mask(name: str) -> bool:
     """Return whether a folder or file is named like masks, boxes or heat maps, which are no X-rays."""
     return any(word in _MASKS or word.endswith("mask") or word.startswith("segment") for word in words_of(name))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def is_other_modality(name: str) -> bool:
+    """Return whether a folder is named like images of another kind than X-rays, such as `Chest CT`."""
+    return not _OTHER_MODALITIES.isdisjoint(words_of(name))
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -166,6 +192,15 @@ def is_filler(name: str) -> bool:
     """Return whether a folder's name says nothing about its images, such as `X-rays` or `images_001`."""
     words = [word for word in words_of(name) if not word.isdecimal()]
     return bool(words) and FILLERS.issuperset(words)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def is_version(name: str) -> bool:
+    """Return whether a folder's name can be that of one version of images, such as `images_224`, `raw` or `png`.
+
+    Views are none, as an image of each view may have one name, and nor are parts such as `images_001`.
+    """
+    return is_filler(name) and not any(word in _VIEWS or word.startswith("0") for word in words_of(name))
 
 
 def without_copy(name: str) -> str:

@@ -229,7 +229,7 @@ SPLIT = files("{}/{}/{}.png", ["train", "test"], ["NORMAL", "PNEUMONIA"], FOUR)
         ([*files("d/train/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR), *files("d/val/{}.png", FOUR)],
          r"all images of a split are left out: d/val \(4 images\)"),
         (files("{}/{}_{}.png", ["NORMAL", "PNEUMONIA"], ["train", "val"], FOUR),
-         "names of files start with words for splits, which are not read there: train, val"),
+         "names of files hold words for splits, which are not read there: train, val"),
         ([*SPLIT, *files("test - Copy/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR)],
          "folders differ only by a mark of copies or a size: "),
         (files("{}/{}/{}.png", ["256x256", "images 512 x 512"], ["NORMAL", "PNEUMONIA"], FOUR)
@@ -302,3 +302,106 @@ def test_where_no_classes_are_found_tables_and_spreadsheets_are_named(tmp_path):
         in text
     )
     assert "Befunde.xlsx is a spreadsheet: if it lists the images, save it as CSV" in text
+
+
+@pytest.mark.parametrize("masks", ["lung masks", "overlays"])
+@pytest.mark.parametrize("root", ["Lung Segmentation Data", "{}/Lung Segmentation Data"])
+def test_a_mask_word_in_a_folder_of_all_images_makes_none_a_mask(tmp_path, root, masks):
+    names = files(f"{root.format('a')}/Train/{{}}/{{}}/{{}}.png", ["NORMAL", "PNEUMONIA"], ["images", masks], FOUR)
+    source = understood(tmp_path, names)
+    assert labels(source) == EVEN
+    assert source.ignored == {MASKS: 8}
+    assert not source.survey.questions
+
+
+def test_several_roots_with_a_mask_word_are_told_apart_by_the_folders_in_them(tmp_path):
+    roots = ["Lung Segmentation", "Infection Segmentation"]
+    names = files("{}/{}/{}/{}.png", roots, ["NORMAL", "PNEUMONIA"], ["images", "masks"], FOUR)
+    assert understood(tmp_path, names).ignored == {MASKS: 16}
+
+
+@pytest.mark.parametrize("folder", ["gradcam", "Chest CT", "masks", "mri/train"])
+@pytest.mark.parametrize("pattern", ["{folder}/{{}}/{{}}.png", "{{}}/{folder}/{{}}.png"])
+def test_images_that_are_all_named_like_no_xrays_are_asked_about(tmp_path, folder, pattern):
+    source = understood(tmp_path, files(pattern.format(folder=folder), ["NORMAL", "PNEUMONIA"], FOUR))
+    assert labels(source) == EVEN
+    assert any("takes them for X-rays" in text for text in source.survey.questions)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "named"),
+    [
+        (["chest_xray/train/{}/{}.png", "chest_xray_224/train/{}/{}.png"], "chest_xray (8 images), chest_xray_224"),
+        (["{}/images_224/{}.png", "{}/images_512/{}.png"], "images_224 (8 images), images_512"),
+        (["raw/{}/{}.png", "images/{}/{}.jpg"], "raw (8 images)"),
+        (["{}/png/{}.png", "{}/jpg/{}.jpg"], "jpg (8 images), png (8 images)"),
+        (["split1/train/{}/{}.png", "split2/test/{}/{}.png"], "split1 (8 images), split2"),
+        (["{}/{}.png", "{}/lungs/{}.png"], "outside of them (8 images), lungs"),
+    ],
+)
+def test_files_of_one_name_in_folders_that_may_be_versions_are_asked_about(tmp_path, patterns, named):
+    names = [name for pattern in patterns for name in files(pattern, ["NORMAL", "PNEUMONIA"], FOUR)]
+    (question,) = understood(tmp_path, names).survey.questions
+    assert question.startswith("files of the same names are in several folders: ")
+    assert named in question
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [
+            *files("{}/images_001/{}.png", ["NORMAL", "PNEUMONIA"], FOUR),
+            *files("{}/images_002/b{}.png", ["NORMAL", "PNEUMONIA"], FOUR),
+        ],
+        files("{}/images/{}/{}.png", ["train", "test"], ["NORMAL", "PNEUMONIA"], FOUR),
+        files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], ["AP", "PA"], FOUR),
+    ],
+)
+def test_folders_of_different_images_are_no_versions(tmp_path, names):
+    assert not understood(tmp_path, names).survey.questions
+
+
+@pytest.mark.parametrize("pattern", ["{}/{}_{}.png", "{}/img-{}-{}.png", "{}/{}.{}.png"])
+@pytest.mark.parametrize("splits_named", [["train", "test"], ["", "test"]])
+def test_split_words_anywhere_in_the_names_of_files_are_asked_about(tmp_path, pattern, splits_named):
+    names = files(pattern, ["NORMAL", "PNEUMONIA"], FOUR, splits_named)
+    (question,) = understood(tmp_path, names).survey.questions
+    assert question.startswith("names of files hold words for splits, which are not read there: test")
+
+
+def test_broken_downloads_backups_and_folders_of_systems_are_left_out(tmp_path):
+    junk = ["NORMAL/y.png.part", "NORMAL/z.png~", "PNEUMONIA/x.jpg.crdownload"]
+    source = understood(tmp_path, [*PLAIN, *junk, "NORMAL/@eaDir/1.png/THUMB.jpg", "$RECYCLE.BIN/NORMAL/1.png"])
+    assert labels(source) == EVEN
+    assert source.ignored == {
+        "a broken download or a backup copy, by its name": 3,
+        "left by an operating system": 2,
+    }
+
+
+def test_the_folders_shown_for_classes_are_no_splits(tmp_path):
+    names = files("{}/{}/{}.png", ["entrenamiento", "prueba"], ["NORMAL", "NEUMONIA"], FOUR)
+    with pytest.raises(InputError, match=r"the images are in NEUMONIA \(8 images\), NORMAL \(8 images\); name the"):
+        understood(tmp_path, names)
+
+
+def test_all_tables_that_list_images_are_named(tmp_path):
+    tables = {f"{split}/metadata.csv": f"file_name,label\n{split}.png,1\n" for split in ("train", "test")}
+    with pytest.raises(InputError, match=r"test/metadata\.csv, train/metadata\.csv list images .* a column split and"):
+        understood(tmp_path, {**tables, "train/train.png": None, "test/test.png": None})
+    one_hot = "filename, NORMAL, PNEUMONIA\n"
+    with pytest.raises(InputError, match=r"_classes\.csv lists images with labels"):
+        understood(tmp_path / "other", {"train/_classes.csv": one_hot, "train/1.png": None})
+
+
+def test_folders_that_are_splits_are_not_offered_as_classes(tmp_path):
+    names = files("{}/{}_{}.png", ["train", "test"], ["normal", "pneumonia"], FOUR)
+    with pytest.raises(InputError, match=r"splits and no classes; t\.csv is a table .*; else put those of each class"):
+        understood(tmp_path, {**dict.fromkeys(names), "t.csv": "X_ray_image_name,Label\n"})
+
+
+def test_options_without_effect_are_not_passed_over(tmp_path):
+    with pytest.raises(InputError, match="--uncertain has no effect here"):
+        understood(tmp_path, PLAIN, uncertain="positive")
+    (question,) = understood(tmp_path, [], layout="kermany").survey.questions
+    assert question.startswith("nothing in it is named as Paediatric chest X-rays of Kermany")
