@@ -22,6 +22,7 @@ from pipeline.run_folder.history import Epoch
 from pipeline.training.frozen_features import part_to_train
 from pipeline.training.step import Training
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.progress import track
 
 
 class DivergedError(InputError):
@@ -82,7 +83,10 @@ def fit(
     while not _done(history, until or config.fit.epochs, config.fit.patience):
         number, start = len(history) + 1, time.perf_counter()
         losses, seconds, waiting = training.epoch(number, f"{description} {number}/{config.fit.epochs}")
-        batches = evaluation_batches(validation, BATCH, cache=config.data.cache)
+        batches = track(
+            evaluation_batches(validation, BATCH, cache=config.data.cache),
+            f"Validation after epoch {number}", -(-validation.count // BATCH),
+        )  # fmt: skip
         logits = devices.broadcast_from_chief(network.logits(images for images, _ in batches))
         if not (math.isfinite(float(np.sum(losses))) and np.isfinite(logits).all()):
             raise DivergedError(
