@@ -21,6 +21,7 @@ from export.parity import comparison, parity_sample
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing, write_json
+from pneumo_tfds.program.progress import stage
 
 SPLIT = "validation"
 FLOAT32_CONVOLUTIONS = (1, 4)
@@ -56,7 +57,8 @@ def export_run(
 
 
 def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Iterator[tuple[Path, str]]:
-    model = convert.load_keras(run.model)
+    with stage(f"Loading {run.model}"):
+        model = convert.load_keras(run.model)
     side = convert.image_side(model)
     metrics, config = run.read_json(run.metrics), run.read_json(run.config)
     metadata = metadata_of_run(metrics, side, str(run.path))
@@ -71,7 +73,8 @@ def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Ite
         threshold=metadata.threshold,
         threads=options.threads,
     )
-    encoded = _encoded(convert.to_onnx(model, metadata.to_props()))
+    with stage("Converting the network to ONNX"):
+        encoded = _encoded(convert.to_onnx(model, metadata.to_props()))
     unchanged = run.onnx.is_file() and run.onnx.read_bytes() == encoded
     reports = _earlier_reports(run.parity) if unchanged else {}
     yield run.onnx, _write_float32(run, encoded, golden.make(expected, side, metadata.framing), compare, reports)
@@ -115,7 +118,8 @@ def _write_variant(
     with tempfile.TemporaryDirectory() as temporary:
         candidate = Path(temporary, file.name)
         for attempt in attempts:
-            candidate.write_bytes(_encoded(attempt(run.onnx)))
+            with stage(f"Making {file.name}"):
+                candidate.write_bytes(_encoded(attempt(run.onnx)))
             report = compare(candidate, budget=comparison.REDUCED)
             if report.passed:
                 break

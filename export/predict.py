@@ -91,7 +91,6 @@ def predict_images(
     import numpy as np
 
     from pneumo_tfds.decode import decode_whole
-    from pneumo_tfds.decode.reasons import reasons_to_doubt
     from pneumo_tfds.program.parallel import ordered_map
 
     def load(image: Image) -> Row | tuple[np.ndarray, Row]:
@@ -100,7 +99,7 @@ def predict_images(
             doubts: list[str] = []
             pixels = classifier.decode(data, image.name, doubts)
             picture = None if picture_side is None else decode_whole(data, picture_side, image.name)
-            reasons = reasons_to_doubt(data, pixels, image.name, doubts)
+            reasons = classifier.reasons(data, pixels, image.name, doubts)
             return pixels, Row(image.name, picture=picture, reasons=reasons)
         except InputError as error:
             return Row(image.name, error=str(error))

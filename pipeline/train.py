@@ -66,9 +66,9 @@ def train(command: Train) -> None:
         train_as_worker(folder, with_dataset(folder.read_config() if command.resume else command.settings()))
         return
     folder.start(resume=command.resume)
+    config = with_dataset(_settings_on_resume(folder, command) if command.resume else command.settings())
     with folder.locked():
         folder.start(resume=command.resume)  # again: another process may have started and finished a run meanwhile
-        config = with_dataset(_settings_on_resume(folder, command) if command.resume else command.settings())
         if config.data.built.phantom:
             print(PHANTOMS, flush=True)
         if config.search.tune:
@@ -78,7 +78,11 @@ def train(command: Train) -> None:
         quiet_tensorflow()
         from pipeline.stages.fit_and_judge import fit_and_judge
 
-        fit_and_judge(folder, config)
+        try:
+            fit_and_judge(folder, config)
+        except InputError:
+            folder.forget_unused_settings()
+            raise
         run_in_child_process("the export", _export, folder.path, command.export)
         _finish(folder)
         if config.data.built.phantom:

@@ -9,16 +9,13 @@ from typing import Any
 import numpy as np
 import onnx
 import tensorflow as tf
-import tf2onnx
 
 from export.graph.canonical import canonical
-from export.graph.simplify import simplify
 from export.inference.classifier import OUTPUTS
+from pipeline.conversion.onnx_function import to_graph
 from pipeline.run_folder.model_file import load_model
-from pneumo_tfds.program.errors import InputError, reason_of
-from pneumo_tfds.program.quiet import errors_only
+from pneumo_tfds.program.errors import InputError
 
-OPSET = 18
 INPUT = "image"
 
 
@@ -87,10 +84,6 @@ def to_onnx(model: Any, props: Mapping[str, str]) -> onnx.ModelProto:
     side = image_side(model)
     signature = [tf.TensorSpec((None, side, side, 1), tf.uint8, name=INPUT)]
     infer = tf.function(lambda image: _outputs(model, image), input_signature=signature)
-    try:
-        with tf.device("CPU:0"), errors_only("tf2onnx"):
-            converted, _ = tf2onnx.convert.from_function(infer, input_signature=signature, opset=OPSET)
-    except (ValueError, RuntimeError) as error:
-        raise InputError(f"tf2onnx cannot convert the model: {reason_of(error):.300}") from error
-    simplify(converted)
-    return canonical(converted, output_names(model), props)
+    with tf.device("CPU:0"):
+        graph = to_graph(infer, signature)
+    return canonical(graph, output_names(model), props)

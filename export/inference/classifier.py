@@ -148,7 +148,13 @@ class Classifier:
         """Decode and predict one encoded image (JPEG, PNG, or DICOM with the extra); raises `DecodeError`."""
         doubts: list[str] = []
         pixels = self.decode(data, name, doubts)
-        return replace(self.predict(pixels[np.newaxis])[0], reasons=reasons_to_doubt(data, pixels, name, doubts))
+        return replace(self.predict(pixels[np.newaxis])[0], reasons=self.reasons(data, pixels, name, doubts))
+
+    def reasons(
+        self, data: bytes, pixels: np.ndarray, name: str = "image", doubts: Sequence[str] = ()
+    ) -> tuple[str, ...]:
+        """Return what is unusual about an encoded image, of which `decode` gave `pixels` and `doubts`."""
+        return reasons_to_doubt(data, pixels, name, doubts, paediatric=self.metadata.paediatric)
 
     def predict_file(self, path: str | os.PathLike[str]) -> Prediction:
         """Decode and predict one image file.

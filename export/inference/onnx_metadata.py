@@ -22,7 +22,9 @@ LARGEST_SIDE = 2048
 """Pixels. A limit, because memory is allocated for whatever size a file of unknown origin names."""
 
 RESIZE = "pneumo_tfds.decode: grey, scaled decode, area average to a square"
-INTENDED_USE = "research only; paediatric; one hospital"
+RESEARCH = "research only"
+PAEDIATRIC = f"{RESEARCH}; paediatric; one hospital"
+"""Of models that were trained on the published archive of Kermany et al."""
 
 
 class ModelFileError(InputError):
@@ -49,9 +51,14 @@ class Metadata:
     dataset_version: str
     metrics: Mapping[str, Any]
     """Split name to its single figures from `metrics.json`."""
-    intended_use: str = INTENDED_USE
+    intended_use: str = RESEARCH
     version: int = 1
     """Version of this format, not of the model."""
+
+    @property
+    def paediatric(self) -> bool:
+        """Whether the model was trained on children alone, as far as that is known."""
+        return self.intended_use == PAEDIATRIC
 
     def to_props(self) -> dict[str, str]:
         """Return all keys as text; structured values are JSON with sorted keys: equal values give equal bytes."""
@@ -131,10 +138,22 @@ def metadata_of_run(metrics: Mapping[str, Any], image_size: int, run: str) -> Me
             threshold_rule=rule,
             dataset=str(metrics["dataset"]["name"]),
             dataset_version=str(metrics["dataset"]["version"]),
+            intended_use=_intended_use(metrics["dataset"]),
             metrics={split: _single_figures(figures) for split, figures in metrics["splits"].items()},
         )
     except JSON_SHAPE_ERRORS as error:
         raise InputError(f"{run}/metrics.json is damaged ({error!r:.200}); evaluate the run again") from error
+
+
+def _intended_use(dataset: Mapping[str, Any]) -> str:
+    """Return what is known of the people that a model of this dataset may be tried on."""
+    layout, title = dataset.get("layout"), str(dataset.get("title") or "")
+    if layout == "kermany":
+        return PAEDIATRIC
+    if dataset.get("phantom"):
+        return f"{RESEARCH}; trained on drawn phantoms, not on X-rays"
+    named = f" ({''.join(filter(str.isprintable, title))})" if title and layout not in ("folders", "table") else ""
+    return f"{RESEARCH}; for people like those of its training data alone{named}"
 
 
 def _single_figures(figures: Mapping[str, Any]) -> dict[str, float]:

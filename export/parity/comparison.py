@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from export.inference.classifier import ORT_ERRORS, open_session
 from export.inference.golden import edge_images
 from pneumo_tfds.program.errors import InputError, reason_of
+from pneumo_tfds.program.progress import stage, track
 
 Floats = npt.NDArray[np.float32]
 Labels = Sequence[int] | npt.NDArray[np.int64]
@@ -109,7 +110,8 @@ def compare(
     side = images.shape[1]
     everything = np.concatenate([edge_images(side), images])
     report = Report(budget=budget, images=len(everything), real_images=len(images))
-    truth = _in_batches(expected, everything, LARGE_BATCH)
+    with stage("Keras's answers to compare with"):
+        truth = _in_batches(expected, everything, LARGE_BATCH)
     session = open_session(file, threads=threads)
     _compare_signature(session, truth, side, report.differences)
     if report.differences:
@@ -119,7 +121,7 @@ def compare(
         return dict(zip(truth, session.run(list(truth), {"image": batch}), strict=True))
 
     answers: dict[str, Floats] = {}
-    for size in BATCH_SIZES:
+    for size in track(BATCH_SIZES, "Comparing the ONNX file with Keras"):
         part = everything if size == LARGE_BATCH else everything[: max(SMALL_BATCH_IMAGES, size)]
         try:
             answers = _in_batches(answer, part, size)

@@ -26,7 +26,6 @@ from export.serve.batching import Batcher, BatchLimits, OverloadedError
 from export.serve.prometheus_metrics import Metrics
 from pneumo_tfds.decode import DecodeError
 from pneumo_tfds.decode.headers import format_of
-from pneumo_tfds.decode.reasons import reasons_to_doubt
 from pneumo_tfds.program.cores_and_memory import available_cores
 
 CLOSE = {"Connection": "close"}
@@ -82,7 +81,7 @@ def create_app(classifier: Classifier, limits: Limits | None = None) -> FastAPI:
     """Create the service as an ASGI app, with its OpenAPI description at /openapi.json."""
     service = _Service(classifier, limits or Limits())
     app = FastAPI(
-        title="Pneumonia on paediatric chest X-rays",
+        title="Pneumonia on chest X-rays",
         description=f"For {classifier.metadata.intended_use}. Not a medical device.",
         version="1",
         lifespan=service.lifespan,
@@ -127,7 +126,7 @@ class _Service:
     def _decode(self, data: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
         doubts: list[str] = []
         pixels = self.classifier.decode(data, "the image", doubts)
-        return pixels, reasons_to_doubt(data, pixels, "the image", doubts)
+        return pixels, self.classifier.reasons(data, pixels, "the image", doubts)
 
     async def predict(
         self, request: Request, heatmap: bool = Query(False, description="Include the heat map, if the model has one")

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from pipeline.config import RunConfig
-from pneumo_tfds.prepared import default_data_dir, is_built, prepare
+from pneumo_tfds.prepared import default_data_dir, inspect, is_built, prepare
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inspection import short_form
 from pneumo_tfds.sources.inventory import Source
@@ -21,7 +21,8 @@ def with_dataset(config: RunConfig) -> RunConfig:
     What was understood of the source is printed first.
 
     Raises:
-        InputError: nothing can be built from the source, or there is no file of pretrained weights.
+        InputError: nothing can be built from the source, it holds less than one batch of training images, or there is
+            no file of pretrained weights.
     """
     data, start = config.data, config.model.start
     if start not in ("none", "imagenet") and not Path(start).is_file():  # its content is checked when it is loaded
@@ -33,6 +34,7 @@ def with_dataset(config: RunConfig) -> RunConfig:
             raise InputError(
                 f"--dataset {data.dataset} holds no built dataset; make one with python -m pneumo_tfds build"
             )
+        _check_batch(config, data.dataset)
         return config
     manual = (data.data_dir or default_data_dir()) / "downloads" / "manual"  # where TFDS expects manual downloads
     source = data.source or in_manual_folder(manual)
@@ -40,7 +42,15 @@ def with_dataset(config: RunConfig) -> RunConfig:
     if opened:
         print("\n".join(short_form(opened, show_path=False)), flush=True)
     dataset = prepare(opened, data.image_size, data.data_dir, data.validation_fraction, framing=data.framing)
+    _check_batch(config, dataset)
     return dataclasses.replace(config, data=dataclasses.replace(data, dataset=dataset.resolve()))
+
+
+def _check_batch(config: RunConfig, dataset: Path) -> None:
+    """Raise InputError if a batch is larger than the training split; with `--hold-out` it may be smaller still."""
+    count = inspect(dataset).examples.get("train", 0)
+    if config.fit.batch_size > count and not config.search.tune:  # a search may try other sizes
+        raise InputError(f"--batch-size is {config.fit.batch_size}, but train holds {count} images; make it smaller")
 
 
 def with_images_to_score(config: RunConfig, source: Path, options: SourceOptions) -> RunConfig:

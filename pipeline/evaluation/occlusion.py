@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pipeline.evaluation.calibration import logits
 from pipeline.evaluation.intervals import percentile, weights
 from pipeline.evaluation.predictions import Floats, Images, Names, Predict
+from pneumo_tfds.program.progress import track
 
 Corners = npt.NDArray[np.int64]
 """Row and column of the upper left corner of a square in each image, [n, 2]."""
@@ -57,7 +58,7 @@ def occlusion_check(
     before = _with_log_odds(predict(images))
     at_peak = before - _with_log_odds(predict(_covered(images, peaks, square)))
     elsewhere = np.zeros_like(before)
-    for _ in range(OTHER_PLACES):
+    for _ in track(range(OTHER_PLACES), "Covering parts of images"):
         covered = _covered(images, _clear_of(peaks, size, square, generator), square)
         elsewhere += (before - _with_log_odds(predict(covered))) / OTHER_PLACES
     gain = at_peak - elsewhere

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.evaluation.metrics import figures
 from pipeline.evaluation.predictions import Images, Predict, Predictions
 from pipeline.evaluation.shifts import SHIFTS, shifted
+from pneumo_tfds.program.progress import track
 
 UNCHANGED = "as they are"
 FIGURES = ("auroc", "balanced_accuracy", "sensitivity", "specificity")
@@ -25,7 +26,10 @@ def views(validation: Predictions, images: Images, probabilities: Predict, seed:
         probabilities: the model.
         seed: of the changes.
     """
-    changed = {name: validation.with_probabilities(probabilities(shifted(images, name, seed))) for name in SHIFTS}
+    changed = {
+        name: validation.with_probabilities(probabilities(shifted(images, name, seed)))
+        for name in track(SHIFTS, "Scoring validation through each change")
+    }
     return {UNCHANGED: validation, **changed}
 
 

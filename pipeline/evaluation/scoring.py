@@ -23,6 +23,7 @@ from pipeline.evaluation.operating_point import OperatingPoint, choose_operating
 from pipeline.evaluation.predictions import Predictions, as_written
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
+from pneumo_tfds.program.progress import track
 from pneumo_tfds.sources.identifiers import is_unknown
 
 CHOSEN_ON = "validation"
@@ -171,7 +172,10 @@ def score_splits(tables: Mapping[str, Predictions], decision: Decision, seed: in
     """
     point = decision.operating_point
     return {
-        "splits": {split: score_split(table, point.threshold, seed, resamples) for split, table in tables.items()},
+        "splits": {
+            split: score_split(table, point.threshold, seed, resamples)
+            for split, table in track(tables.items(), "Computing figures and intervals")
+        },
         "operating_point": asdict(point),
         "temperature": decision.temperature,
         "bias": decision.bias,

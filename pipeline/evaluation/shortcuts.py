@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from pipeline.evaluation.predictions import Floats, Images, Labels, Mask, Predict, Predictions
 from pipeline.evaluation.scoring import score_split
+from pneumo_tfds.program.progress import track
 
 LUNGS = (0.15, 0.85, 0.10, 0.90)
 """Top, bottom, left and right of the box, as fractions of the image side."""
@@ -110,7 +111,7 @@ def shortcut_audit(
     """
     tables = {
         name: (table.with_probabilities(np.clip(predict(change(images)).astype(np.float64), 0, 1)), threshold)
-        for name, change in CHANGES.items()
+        for name, change in track(CHANGES.items(), "Looking for shortcuts")
     }
     if train is not None:
         classifier = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))

@@ -96,6 +96,11 @@ class RunFolder:
         """Write the settings that the networks of this run are trained with, once, before training."""
         write_json(self.config, to_dict(config))
 
+    def forget_unused_settings(self) -> None:
+        """Remove config.json if nothing else is in the folder: nothing was trained, so other settings may be tried."""
+        if [entry for entry in self.path.iterdir() if not entry.name.startswith(".")] == [self.config]:
+            self.config.unlink()
+
     def read_config(self) -> RunConfig:
         """Read the settings that the networks of this run are trained with.
 

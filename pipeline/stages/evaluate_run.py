@@ -16,8 +16,8 @@ from pipeline.networks.forward_pass import OutputsFn
 from pipeline.report.reader_warnings import overlap_sentences
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
-from pipeline.stages.illustrate import illustrate
-from pipeline.stages.judge import predictions_of, write_scores
+from pipeline.stages.illustrate import illustrate, passes
+from pipeline.stages.judge import predictions_of, score, write_scores
 from pipeline.stages.training_overlap import training_overlap
 from pneumo_tfds.prepared import inspect
 from pneumo_tfds.program.errors import InputError
@@ -47,18 +47,17 @@ def evaluate_run(run_dir: Path, split: str = "all", *, show_names: bool = False)
     """
     run = RunFolder(run_dir)
     config, decision = run.read_config(), Decision.from_json(run.read_json(run.metrics), run.metrics)
-    model = load_model(run.model)
-    outputs, splits = OutputsFn(model), splits_of(config.data)
+    model, splits = load_model(run.model), splits_of(config.data)
     names = [name for name in splits if split == name or (split == "all" and name != "train")]
     if not names:
         raise InputError(f"--split {split} is not in {config.data.dataset}; it has {', '.join(splits)}")
     with run.locked():
+        ask = OutputsFn(model, expected=sum(splits[name].count for name in names) + passes(splits))
         tables = read_csv(run.predictions) if run.predictions.exists() else {}
         for name in names:
-            examples = splits[name].examples
-            tables[name] = predictions_of(examples, as_written(outputs.probabilities(examples.images)))
+            tables[name] = predictions_of(splits[name].examples, as_written(score(ask.probabilities, splits[name])))
         write_scores(run, config, tables, decision)
-        illustrate(run, model, splits, config.evaluation.evaluation_seed, show_names=show_names)
+        illustrate(run, ask, splits, config.evaluation.evaluation_seed, show_names=show_names)
     return run
 
 
@@ -97,17 +96,17 @@ def evaluate_elsewhere(
         if target.config.exists() and not target.is_of(config.data):
             raise InputError(f"{target.path} was taken by another source meanwhile; start the command again")
         target.write_config(config)
-        probabilities = as_written(OutputsFn(model).probabilities(split.examples.images))
-        tables = {EXTERNAL: predictions_of(split.examples, probabilities)}
+        ask = OutputsFn(model, expected=split.count)
+        tables = {EXTERNAL: predictions_of(split.examples, as_written(score(ask.probabilities, split)))}
         write_scores(target, config, tables, decision, external)
-        illustrate(target, model, {EXTERNAL: split}, config.evaluation.evaluation_seed, show_names=show_names)
+        illustrate(target, ask, {EXTERNAL: split}, config.evaluation.evaluation_seed, show_names=show_names)
     return target
 
 
 def own_figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return the figures of the run itself to show beside those of another source: of its test split if it has one."""
     dataset = metrics.get("dataset") or {}
-    trained_on = {key: dataset.get(key) for key in ("name", "version", "phantom")}
+    trained_on = {key: dataset.get(key) for key in ("name", "version", "phantom", "layout", "title")}
     if not metrics["splits"]:
         return {"dataset": trained_on, "split": None}
     split = by_interest(metrics["splits"])[0]

@@ -11,11 +11,12 @@ from pipeline.data.group_holdout import splits_to_train_on
 from pipeline.data.split import Split
 from pipeline.devices.distribution import connect
 from pipeline.devices.precision import Execution
+from pipeline.networks.forward_pass import OutputsFn
 from pipeline.networks.models import committee
 from pipeline.run_folder import history
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
-from pipeline.stages.illustrate import illustrate
+from pipeline.stages.illustrate import illustrate, passes
 from pipeline.stages.judge import judge
 from pipeline.training.fastest import fastest
 from pipeline.training.fit import fit
@@ -43,7 +44,8 @@ def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
         members = range(config.fit.ensemble_size)
         networks = [_fit_network(folder, config, splits, number, execution) for number in members]
         judge(folder, config, committee(networks, flips=config.evaluation.test_time_flip), splits)
-    illustrate(folder, load_model(folder.model), splits, config.evaluation.evaluation_seed)
+    ask = OutputsFn(load_model(folder.model), expected=passes(splits))
+    illustrate(folder, ask, splits, config.evaluation.evaluation_seed)
 
 
 def train_as_worker(folder: RunFolder, config: RunConfig) -> None:

@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 from pipeline.config import BuiltDataset, RunConfig
 from pipeline.data.split import Examples, Split
 from pipeline.evaluation.evaluation_lock import write_lock
-from pipeline.evaluation.predictions import Predictions, write_csv
+from pipeline.evaluation.predictions import Floats, Predict, Predictions, write_csv
 from pipeline.evaluation.robustness import UNCHANGED, pooled, summary
 from pipeline.evaluation.robustness import views as score_views
 from pipeline.evaluation.scoring import Decision, calibrated, decide, score_splits
-from pipeline.networks.forward_pass import LogitsFn
+from pipeline.evaluation.shifts import SHIFTS
+from pipeline.networks.forward_pass import BATCH, LogitsFn
 from pipeline.networks.models import inference_model
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import save_model
 from pneumo_tfds.prepared import framing_of, inspect
 from pneumo_tfds.program.files import write_json
+from pneumo_tfds.program.progress import track
 
 
 def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Mapping[str, Split]) -> None:
@@ -37,12 +39,13 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
         network: float32, from `pipeline.networks.models.committee`.
         splits: `validation`, and those to score with its threshold: `test`, if there is one, or `held_out`.
     """
-    logits = LogitsFn(network)
+    validation = splits["validation"]
+    times = 1 + len(SHIFTS) if config.evaluation.threshold_under_shift else 1
+    logits = LogitsFn(network, expected=validation.count * times)
 
     def uncalibrated(split: Split) -> Predictions:
-        return predictions_of(split.examples, logits.probabilities(split.examples.images))
+        return predictions_of(split.examples, score(logits.probabilities, split))
 
-    validation = splits["validation"]
     views = {UNCHANGED: uncalibrated(validation)}
     if config.evaluation.threshold_under_shift:
         seed = config.evaluation.evaluation_seed
@@ -59,6 +62,13 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
     tables |= {name: uncalibrated(split) for name, split in splits.items() if name not in ("train", "validation")}
     tables = {name: calibrated(table, decision) for name, table in tables.items()}
     write_scores(folder, config, tables, decision)
+
+
+def score(predict: Predict, split: Split) -> Floats:
+    """Return P(PNEUMONIA), `[n]`, of every image of a split, with a progress bar."""
+    images = split.examples.images
+    parts = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+    return np.concatenate([predict(part) for part in track(parts, f"Scoring {split.name}")])
 
 
 def predictions_of(examples: Examples, probabilities: NDArray[np.float64]) -> Predictions:
@@ -92,6 +102,9 @@ def describe(dataset: BuiltDataset) -> dict[str, Any]:
         "phantom": dataset.phantom,
         "framing": framing_of(dataset.folder),
         "images": built.examples,
-        **{key: built.metadata.get(key) for key in ("test_origin", "split_rule", "manifest_sha256", "patients")},
+        **{
+            key: built.metadata.get(key)
+            for key in ("layout", "title", "test_origin", "split_rule", "manifest_sha256", "patients")
+        },
         **{key: len(built.metadata.get(key, ())) for key in ("skipped", "dropped", "byte_identical")},
     }

@@ -23,6 +23,7 @@ from pipeline.training.fastest import fastest
 from pipeline.training.frozen_features import part_to_train
 from pipeline.training.step import Training
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.progress import track
 
 
 class DivergedError(InputError):
@@ -86,7 +87,10 @@ def fit(
     while not _done(history, until or config.fit.epochs, config.fit.patience):
         number, start = len(history) + 1, time.perf_counter()
         losses, seconds, waiting = training.epoch(number, f"{description} {number}/{config.fit.epochs}")
-        batches = evaluation_batches(validation, BATCH, cache=config.data.cache)
+        batches = track(
+            evaluation_batches(validation, BATCH, cache=config.data.cache),
+            f"Validation after epoch {number}", -(-validation.count // BATCH),
+        )  # fmt: skip
         logits = devices.broadcast_from_chief(network.logits(images for images, _ in batches))
         if not (math.isfinite(float(np.sum(losses))) and np.isfinite(logits).all()):
             raise DivergedError(

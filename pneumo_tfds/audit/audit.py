@@ -16,7 +16,7 @@ from pneumo_tfds.decode.reasons import reasons_to_doubt
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
 from pneumo_tfds.program.parallel import ordered_map
-from pneumo_tfds.program.progress import track
+from pneumo_tfds.program.progress import stage, track
 from pneumo_tfds.sources.inventory import Image, Source
 from pneumo_tfds.sources.opening import open_source
 from pneumo_tfds.sources.source_options import SourceOptions
@@ -41,7 +41,8 @@ def audit(source: Source, options: SplitOptions | None = None, workers: int | No
     identical = group_by_digest((fact.image, fact.sha256) for fact in readable)
     copies = {image.name for group in identical for image in group[1:]}
     looked_at = [fact for fact in readable if fact.image.name not in copies]
-    groups = near_groups([fact.thumbnail for fact in looked_at], workers=workers)
+    with stage("Looking for near-identical images"):
+        groups = near_groups([fact.thumbnail for fact in looked_at], workers=workers)
     near = sorted(tuple(sorted(looked_at[index].image for index in group)) for group in groups)
     assignment, problem = None, ""
     try:

@@ -187,25 +187,28 @@ def _described_view(facts: HeaderFacts) -> str:
 
 def remarks(facts: HeaderFacts) -> tuple[str, ...]:
     """Return what is unusual about an image but does not speak against it, in neutral words."""
+    return tuple(text.format(value) for text, value in kinds_of_remarks(facts))
+
+
+def kinds_of_remarks(facts: HeaderFacts) -> list[tuple[str, str]]:
+    """Return the remarks as a text with `{}` and what stands there, so that alike ones can be counted."""
     found = []
-    if facts.age is not None and facts.age >= ADULT:
-        found.append(f"patient is {facts.age:.0f} years old")
     if facts.image_type[:2] == ("DERIVED", "PRIMARY"):
-        found.append("derived from another image (DERIVED, PRIMARY)")
+        found.append(("derived from another image (DERIVED, PRIMARY)", ""))
     if facts.presentation_intent.upper() == "FOR PROCESSING":
-        found.append("raw image, meant for processing and not for presentation (FOR PROCESSING)")
+        found.append(("raw image, meant for processing and not for presentation (FOR PROCESSING)", ""))
     if facts.modality.upper() in RADIOGRAPHY and _is_other_kind(facts):
-        found.append(f"modality {facts.modality}, but {facts.kind}")
+        found.append(("modality and SOP class disagree: {}", f"{facts.modality}, {facts.kind}"))
     if is_chest(facts.body_part) and (part := _described_part(facts)):
-        found.append(f"body part {facts.body_part}, but described as {part}")
+        found.append(("body part and description disagree: {}", f"{facts.body_part}, {part}"))
     if is_frontal(facts.view) and is_sideways(facts.coded_view):
-        found.append(f"view {facts.view}, but its code says {facts.coded_view}")
+        found.append(("view and its code disagree: {}", f"{facts.view}, {facts.coded_view}"))
     text = _described_view(facts)
     if not is_frontal(facts.view) and is_sideways(text) and is_frontal(text):
-        found.append(f"series {text} names a frontal and another view")
+        found.append(("series {} names a frontal and another view", text))
     if not is_known_view(facts.view):
-        found.append(f"view {facts.view} is not known")
-    return tuple(found)
+        found.append(("view {} is not known", facts.view))
+    return found
 
 
 def _text(dataset: Any, keyword: str) -> str:

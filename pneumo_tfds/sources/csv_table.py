@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pneumo_tfds.decode.dicom_header import HeaderFacts, remarks, unfit
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import Row, read_rows
+from pneumo_tfds.sources.described_table import OWN_DESCRIPTION
 from pneumo_tfds.sources.identifiers import normal_identifier
-from pneumo_tfds.sources.inventory import LABELS, SUBTYPES
+from pneumo_tfds.sources.inventory import SUBTYPES
 from pneumo_tfds.sources.listing import FileIndex, Find, Labelled, is_printable
 from pneumo_tfds.sources.survey import SurveyNotes, listed
-from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, choose_columns, has_split, tell_columns, usual_names
+from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, choose_columns, has_split, tell_columns
 from pneumo_tfds.sources.table_folders import ask_about_label_folders, take_folder_splits
+from pneumo_tfds.sources.table_labels import ask_about_other_labels, meaning_of, with_label
 from pneumo_tfds.sources.table_paths import find_all
-from pneumo_tfds.sources.words import set_of, split_of, words_of
+from pneumo_tfds.sources.words import mark_of, set_of, split_of, words_of
 
-_BINARY = {"0": LABELS[0], "1": LABELS[1]}
-_WHOLE = re.compile(r"([0-9]+)(\.0*)?")
-
-_YES, _NO = set_of("1 1.0 true t yes y"), set_of("0 0.0 false f no n") | {""}
 _SIDE_VIEWS = set_of("l r")
 """Views of the side as tables write them, beside those of DICOM headers."""
 _FILM = set_of("cr cxr dr dx film radiograph radiographs radiography ray rays rg rx röntgen xr xray xrays")
@@ -63,6 +60,7 @@ def read_table(
             twice, or a file does not exist. The message names the line.
     """
     columns, rows = read_rows(text, where)
+    columns, rows = with_label(columns, rows, classes, notes)
     chosen = choose_columns(columns, where)
     tell_columns(columns, rows, chosen, notes)
     find = find_all([row[chosen["path"]] for _, row in rows], find, everywhere, notes)
@@ -76,13 +74,15 @@ def read_table(
         except UnknownLabel as error:
             labels = Counter(row[chosen["label"]] or "empty" for _, row in rows)
             raise InputError(
-                f"{where}, line {line}: {error}; the column {chosen['label']} holds {listed(labels, SHOWN, 'row')}"
+                f"{where}, line {line}: {error}; the column {chosen['label']} holds {listed(labels, SHOWN, 'row')}; "
+                "remove the rows of neither class, or describe the table for --layout, which leaves them out "
+                f"({OWN_DESCRIPTION})"
             ) from error
         except InputError as error:
             raise InputError(f"{where}, line {line}: {error}") from error
     _ask_about_empty(found, chosen, where, notes)
     _warn_of_views(rows, chosen, notes)
-    _ask_about_other_labels(rows, chosen, classes, notes)
+    ask_about_other_labels(rows, chosen, classes, notes)
     images = sorted(found.values(), key=lambda one: one.file.name)
     ask_about_label_folders(images, chosen["label"], classes, notes)
     if not has_split(chosen):
@@ -127,10 +127,10 @@ def _split_of_row(cells: Row, chosen: Mapping[str, str]) -> str:
             f"unknown split {cell!r} in the column {chosen['split']}; use train, val, test or nothing, or rename the "
             "column"
         )
-    flags = {role: cells[role].lower() for role in SPLIT_FLAGS if role in cells}
-    if unknown := [role for role, flag in flags.items() if flag not in _YES | _NO]:
+    flags = {role: mark_of(cells[role]) for role in SPLIT_FLAGS if role in cells}
+    if unknown := [role for role, flag in flags.items() if flag not in (0, 1)]:
         raise InputError(f"unknown value {cells[unknown[0]]!r} in the column {chosen[unknown[0]]}; use 0 or 1")
-    named = [role for role, flag in flags.items() if flag in _YES]
+    named = [role for role, flag in flags.items() if flag]
     if len(named) > 1:
         raise InputError(f"the columns {' and '.join(chosen[role] for role in named)} name two splits; keep one")
     if named:
@@ -156,45 +156,10 @@ def _warn_of_views(rows: Sequence[tuple[int, Row]], chosen: Mapping[str, str], n
         notes.warn(f"the column {chosen['view']} says of {counted(count, 'row')}: {text}; they are used")
 
 
-def _ask_about_other_labels(
-    rows: Sequence[tuple[int, Row]], chosen: Mapping[str, str], classes: ClassWords, notes: SurveyNotes
-) -> None:
-    """Ask if another column is named like a label, or holds nothing but names of classes, and contradicts the label."""
-    unmarked = replace(classes, met=set())
-    label = chosen["label"]
-    others = [column for column in rows[0][1] if column not in chosen.values()] if rows else []
-    for column in others:
-        pairs = Counter((row[column], row[label]) for _, row in rows if row[column])
-        named = bool(usual_names("label", [column]))
-        if not named and not all(_meaning(cell, unmarked) and not _WHOLE.fullmatch(cell) for cell, _ in pairs):
-            continue
-        differing = sum(
-            count
-            for (cell, own), count in pairs.items()
-            if _meaning(cell, unmarked) not in ("", _meaning(own, unmarked))
-        )
-        if differing:
-            notes.ask(
-                f"the columns {column} and {label} could both be the label and contradict each other in {differing:,} "
-                f"of {counted(len(rows), 'row')}; --yes reads {label}; remove the other"
-            )
-
-
 def _label_of(cell: str, classes: ClassWords) -> str:
-    if label := _meaning(cell, classes):
+    if label := meaning_of(cell, classes):
         return label
     raise UnknownLabel(f"unknown label {cell!r}; use NORMAL or PNEUMONIA, or name it with --positive or --negative")
-
-
-def _meaning(cell: str, classes: ClassWords) -> str:
-    """Return the label that a cell means; empty if it means neither class."""
-    label = classes.label_of(cell)
-    number = _WHOLE.fullmatch(cell)
-    if not label and number:
-        label = classes.label_of(number[1])
-        if not label and not any(_WHOLE.fullmatch(name) for name in (*classes.negative, *classes.positive)):
-            label = _BINARY.get(number[1], "")
-    return label
 
 
 def _ask_about_empty(listed: Mapping[str, Labelled], chosen: dict[str, str], where: str, notes: SurveyNotes) -> None:

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.listing import IMAGE_SUFFIXES
+from pneumo_tfds.sources.words import composed
 
 Row = Mapping[str, str]
 
 SEPARATORS = ",;\t|"
 
-WORKBOOK_SUFFIXES = (".xlsx", ".xlsm", ".xls", ".ods")
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
 
@@ -27,7 +27,8 @@ def read_rows(text: str, where: str) -> tuple[list[str], list[tuple[int, dict[st
     Commas, semicolons, tabs or `|` separate, whichever the first line has most of.
 
     Raises:
-        InputError: the text is no table, its first line does not name columns, or a row has more cells than columns.
+        InputError: the text is no table, its first line does not name columns, a row has more cells than columns, or a
+            quote swallows rows.
     """
     lines = text.splitlines(keepends=True)
     skipped = 1 if lines and re.fullmatch(r"sep=.\s*", lines[0]) else 0  # written by Excel
@@ -35,27 +36,57 @@ def read_rows(text: str, where: str) -> tuple[list[str], list[tuple[int, dict[st
         skipped += 1
     first = lines[skipped] if lines[skipped:] else ""
     separator = max(SEPARATORS, key=first.count)
-    reader = csv.DictReader(lines[skipped:], delimiter=separator, restval="")
+    reader = csv.DictReader(lines[skipped:], delimiter=separator, restval="", strict=True)
     rows: list[tuple[int, dict[str, str]]] = []
+    start = skipped + 1
     try:
         columns = [column.strip() for column in reader.fieldnames or ()]
         _check_header(columns, where)
         reader.fieldnames = columns
+        start = reader.line_num + skipped + 1
         for row in reader:
             line = reader.line_num + skipped
+            start = line + 1
             _check_length(row.pop(None, ()), columns, f"{where}, line {line}")  # type: ignore[call-overload]
             cells = {column: cell.strip() for column, cell in row.items()}
             if any(cells.values()):
                 rows.append((line, {column: cell for column, cell in cells.items() if column}))
     except csv.Error as error:
-        line = reader.line_num + skipped + 1
-        raise InputError(f"{where}, line {line}: cannot be read as a CSV; check the quotes there") from error
+        raise InputError(
+            f"{where}, line {start}: cannot be read as a CSV; check the quotes there: one may have no counterpart"
+        ) from error
+    _check_swallowed(rows, columns, separator, where)
     return columns, rows
+
+
+def _check_swallowed(
+    rows: Sequence[tuple[int, Mapping[str, str]]], columns: Sequence[str], separator: str, where: str
+) -> None:
+    """Raise InputError if a quote without its counterpart has made a cell of lines that are rows."""
+    known: dict[int, set[str]] = {}
+    for line, row in rows:
+        for cell in row.values():
+            for inner in cell.splitlines()[1:]:
+                parts = [part.strip().strip('"') for part in inner.split(separator)]
+                known = known or {
+                    place: {other[column] for _, other in rows} - {""} for place, column in enumerate(columns) if column
+                }
+                alike = len(parts) == len(columns) and any(parts[place] in known[place] for place in known)
+                if alike or any(map(_is_image, parts)):
+                    first = line - len(cell.splitlines()) + 1
+                    raise InputError(
+                        f"{where}, line {first}: its quotes take whole rows into one cell, such as "
+                        f"{inner.strip()[:60]!r}; correct the quotes"
+                    )
+
+
+def _is_image(cell: str) -> bool:
+    return posixpath.splitext(cell)[1].lower() in IMAGE_SUFFIXES
 
 
 def _check_header(columns: Sequence[str], where: str) -> None:
     for column in columns:
-        if posixpath.splitext(column)[1].lower() in IMAGE_SUFFIXES:
+        if _is_image(column):
             raise InputError(
                 f"{where}: its first line is no header but holds {column!r}; write a line with the names of the "
                 "columns above it, such as path,label"
@@ -83,8 +114,10 @@ def decode_text(data: bytes, where: str, *, errors: str = "strict") -> str:
     if data.startswith(_WORKBOOKS):
         raise workbook(where)
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    if encoding != "utf-16" and b"\0" in data[:2]:
+        raise InputError(f"{where}: is UTF-16 without a byte order mark; save it as UTF-8, as Excel does for CSV UTF-8")
     try:
-        return data.decode(encoding, errors)
+        return composed(data.decode(encoding, errors))
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise InputError(

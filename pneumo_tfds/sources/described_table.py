@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
@@ -13,16 +14,16 @@ from pneumo_tfds.sources.csv_text import Row, read_rows
 from pneumo_tfds.sources.description import TableDescription, Uncertain
 from pneumo_tfds.sources.identifiers import normal_identifier
 from pneumo_tfds.sources.inventory import LABELS
-from pneumo_tfds.sources.listing import Find, Labelled
+from pneumo_tfds.sources.listing import Find, Labelled, differs_in_case
 from pneumo_tfds.sources.survey import SurveyNotes
-from pneumo_tfds.sources.words import split_of
+from pneumo_tfds.sources.words import mark_of, split_of
 
-OWN_IMAGE = (
-    "a description of your own can name another suffix or folder in image, see docs/how-to/bring-your-own-xrays.md"
-)
+OWN_DESCRIPTION = "docs/how-to/bring-your-own-xrays.md"
+"""Where it is said how somebody describes data of their own."""
+
+OWN_IMAGE = f"a description of your own can name another suffix or folder in image, see {OWN_DESCRIPTION}"
 
 _COLUMN = re.compile(r"\{(.*?)\}")
-_TRUE, _UNSURE = re.compile(r"\+?1(\.0*)?"), re.compile(r"-1(\.0*)?")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Rules:
     table: TableDescription
     classes: ClassWords
     uncertain: Uncertain
+    marked: Counter[str] = field(default_factory=Counter)
+    """Where every finding has a column: how many images each marks, of all tables that were read."""
 
 
 def read_described(text: str, where: str, rules: Rules, find: Find, alike: Find, notes: SurveyNotes) -> list[Labelled]:
@@ -43,11 +46,11 @@ def read_described(text: str, where: str, rules: Rules, find: Find, alike: Find,
     `find` returns the file of a path; `alike` one of the same name but for suffix, letter case and folder.
 
     Raises:
-        InputError: a column that the description names is missing, or a split is unknown.
+        InputError: a column that the description names is missing, or a split or the mark of a finding is unknown.
     """
     table = rules.table
     columns, rows = read_rows(text, where)
-    _check_columns(rules, columns, where)
+    findings = _check_columns(rules, columns, where)
     found: dict[str, Labelled] = {}
     missing: list[str] = []
     disagreeing: set[str] = set()
@@ -58,9 +61,11 @@ def read_described(text: str, where: str, rules: Rules, find: Find, alike: Find,
         if file is None:
             missing.append(path)
             continue
-        label, what = _label(row, rules)
+        marks = _marks(row, findings, f"{where}, line {line}")
+        rules.marked.update(name for name, mark in marks.items() if mark == 1)
+        label, what = _label(row, rules, findings, marks)
         for column, values in table.keep.items():
-            if row.get(column, "").casefold() not in map(str.casefold, values):
+            if row.get(column, "").casefold() not in [value.casefold() for value in values]:
                 label, what = "", f"{column} is {row.get(column) or 'empty'}"
         if not label:
             left_out[file.name] = what
@@ -81,6 +86,8 @@ def read_described(text: str, where: str, rules: Rules, find: Find, alike: Find,
     if missing:
         like = next(filter(None, map(alike, missing)), None)
         hint = f"; {like.name} is like one of them: {OWN_IMAGE}" if like else ""
+        if like and any(differs_in_case(path, like) for path in missing):
+            hint = f"; {like.name} is one of them but for letter case; correct it in the table"
         used = "; the others are used" if len(missing) < len(rows) else ""
         notes.warn(
             f"{where}: {len(missing):,} of {counted(len(rows), 'row')} name images that are not there, the first "
@@ -117,17 +124,36 @@ def _needed(table: TableDescription) -> list[str]:
     return [*columns_of(table.image), *columns_of(table.patient), *table.keep, *split, *label]
 
 
-def _check_columns(rules: Rules, columns: Sequence[str], where: str) -> None:
+def _check_columns(rules: Rules, columns: Sequence[str], where: str) -> dict[str, str]:
+    """Return the columns of findings with the label that each means; none if the table has a column of labels."""
     found = ", ".join(columns[:20])
     if missing := [name for name in _needed(rules.table) if name not in columns]:
         raise InputError(f"{where}: has no column {missing[0]!r}; found {found}")
-    if not rules.table.label:
-        for names in (rules.classes.negative, rules.classes.positive):
-            if not any(rules.classes.label_of(column) and column in names for column in columns):
-                raise InputError(f"{where}: has no column {' or '.join(names)}; found {found}")
+    if rules.table.label:
+        return {}
+    findings = {column: label for column in columns if (label := rules.classes.label_of(column))}
+    for label, names in zip(LABELS, (rules.classes.negative, rules.classes.positive), strict=True):
+        if label not in findings.values():
+            raise InputError(f"{where}: has no column {' or '.join(names)}; found {found}")
+    rules.marked.update(dict.fromkeys(findings, 0))
+    return findings
 
 
-def _label(row: Row, rules: Rules) -> tuple[str, str]:
+def _marks(row: Row, findings: Mapping[str, str], where: str) -> dict[str, int]:
+    """Return what a row says of each finding: 1 present, 0 absent, -1 uncertain."""
+    marks = {}
+    for name in findings:
+        mark = mark_of(row.get(name, ""))
+        if mark is None:
+            raise InputError(
+                f"{where}: unknown value {row[name]!r:.60} in the column {name}; use 1 where it is present, 0 or "
+                "nothing where not, and -1 where uncertain"
+            )
+        marks[name] = mark
+    return marks
+
+
+def _label(row: Row, rules: Rules, findings: Mapping[str, str], marks: Mapping[str, int]) -> tuple[str, str]:
     """Return the label of a row and what says so; or no label, and why the row is left out."""
     table, classes = rules.table, rules.classes
     if table.label:
@@ -137,13 +163,8 @@ def _label(row: Row, rules: Rules) -> tuple[str, str]:
         found = {label: name for name in sorted(named) if (label := classes.label_of(name))}
         reason = f"{table.label} names neither class" if table.separator else f"{table.label} is {cell or 'empty'}"
     else:
-        marks = {
-            (label, name): _mark(row.get(name, ""))
-            for label, names in zip(LABELS, (classes.negative, classes.positive), strict=True)
-            for name in names
-        }
-        found = {label: name for (label, name), mark in marks.items() if mark == 1}
-        unsure = [name for (_, name), mark in marks.items() if mark == -1]
+        found = {findings[name]: name for name, mark in marks.items() if mark == 1}
+        unsure = [name for name, mark in marks.items() if mark == -1]
         if not found and unsure:
             word = {"positive": LABELS[1], "negative": LABELS[0]}.get(rules.uncertain, "")
             return word, f"{unsure[0]} is uncertain (-1); see --uncertain" if not word else f"{unsure[0]} is uncertain"
@@ -151,14 +172,3 @@ def _label(row: Row, rules: Rules) -> tuple[str, str]:
     if len(found) > 1:
         return "", "findings of both classes"
     return found.popitem() if found else ("", reason)
-
-
-def _mark(cell: str) -> int:
-    return 1 if _TRUE.fullmatch(cell) else -1 if _UNSURE.fullmatch(cell) else 0
-
-
-def read_split_list(text: str) -> Iterator[str]:
-    """Yield the base names of images that a text file lists, one a line."""
-    for line in text.splitlines():
-        if name := line.strip().replace("\\", "/").rpartition("/")[2]:
-            yield name

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.sources.listing import File
-from pneumo_tfds.sources.words import plain_name
+from pneumo_tfds.sources.words import composed, plain_name
 
 Uncertain = Literal["left_out", "positive", "negative"]
 
@@ -94,7 +94,7 @@ def read_description(path: Path) -> Description:
         InputError: the file cannot be read, or a key is unknown, missing or of another type. The message names it.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(composed(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({reason_of(error)}); pass a TOML file to --layout") from error
     except ValueError as error:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumo_tfds.decode.dicom_file import INSTALL, import_pydicom
-from pneumo_tfds.decode.dicom_header import HeaderFacts, read_facts, remarks, unfit
+from pneumo_tfds.decode.dicom_header import ADULT, HeaderFacts, kinds_of_remarks, read_facts, unfit
 from pneumo_tfds.decode.headers import HEAD_BYTES, DecodeError, format_of
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, cache_folder, read_json, write_text
@@ -142,7 +142,7 @@ def leave_out_unfit(facts: Mapping[str, HeaderFacts], labels: Mapping[str, str],
     """
     originals = {one.study for one in facts.values() if one.study and one.image_type[:1] == ("ORIGINAL",)}
     out = set()
-    doubts: Counter[str] = Counter()
+    doubts: dict[str, Counter[str]] = defaultdict(Counter)
     parts: dict[str, Counter[str]] = defaultdict(Counter)
     for name, one in facts.items():
         reason = unfit(one)
@@ -154,7 +154,8 @@ def leave_out_unfit(facts: Mapping[str, HeaderFacts], labels: Mapping[str, str],
             if reason.startswith("body part"):
                 parts[labels[name]][one.body_part] += 1
         else:
-            doubts.update(remarks(one))
+            for text, value in kinds_of_remarks(one):
+                doubts[text][value] += 1
     sizes = Counter(labels.values())
     for label, counts in sorted(parts.items()):
         if counts.total() > MUCH * sizes[label]:
@@ -163,9 +164,23 @@ def leave_out_unfit(facts: Mapping[str, HeaderFacts], labels: Mapping[str, str],
                 f"their header: {listed(counts, 5)}; if they show chests, correct BodyPartExamined there, or convert "
                 "them to PNG"
             )
-    for text, count in doubts.most_common(5):
-        notes.warn(f"DICOM headers of {counted(count, 'file')} say: {text}")
+    for text, values in doubts.items():
+        shown = listed(values, 5, "file") if any(values) else ""
+        notes.warn(f"DICOM headers of {counted(values.total(), 'file')} say: {text.format(shown)}")
+    _tell_ages([one for name, one in facts.items() if name not in out], notes)
     return out
+
+
+def _tell_ages(facts: Sequence[HeaderFacts], notes: SurveyNotes) -> None:
+    """Tell how old the patients are, at their last image; an image of an unknown patient counts as one."""
+    told = [(one.patient or str(number), one.age) for number, one in enumerate(facts) if one.age is not None]
+    ages = dict(sorted(told, key=lambda pair: pair[1]))
+    if ages:
+        adults = sum(age >= ADULT for age in ages.values())
+        notes.tell(
+            f"{adults:,} of {counted(len(ages), 'patient')} with an age in the DICOM header are {ADULT} years or older "
+            f"(images from {min(age for _, age in told):.0f} to {max(ages.values()):.0f} years)"
+        )
 
 
 def _place(where: Path) -> Path:

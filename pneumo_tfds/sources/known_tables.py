@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources import described_table
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import decode_text
 from pneumo_tfds.sources.description import Description, TableDescription, Uncertain
+from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import File, FileIndex, Labelled, NamedReader
+from pneumo_tfds.sources.split_lists import take_listed_splits
 from pneumo_tfds.sources.survey import SurveyNotes
 
 
@@ -27,6 +31,8 @@ class KnownTables:
     reader: NamedReader
     notes: SurveyNotes
     """What is left out or doubtful is added here."""
+    marked: Counter[str] = field(default_factory=Counter)
+    """Where every finding has a column, how many images each marks."""
 
     def read_all(self) -> list[Labelled]:
         """Return the images that the tables list.
@@ -36,26 +42,60 @@ class KnownTables:
         """
         labelled: list[Labelled] = []
         for table in self.description.tables:
-            for file in self._files_of(table):
-                labelled += self.read(file.name, table)
+            found = self._outermost(table.file)
+            if not found:
+                self.notes.warn(f"there is no {table.file}; the images that it lists are left out")
+            for file in found:
+                labelled += self._read(file.name, table)
         if not labelled:
             raise InputError(
                 f"no image of the layout {self.description.name} is labelled {self.classes.in_words()}{self._doubts()}"
             )
-        return self._merged(labelled)
+        return self._checked(self._merged(labelled))
 
-    def _files_of(self, table: TableDescription) -> list[File]:
+    def read(self, name: str, table: TableDescription) -> list[Labelled]:
+        """Return the images that the table `name` lists, with their official split."""
+        return self._checked(self._read(name, table))
+
+    def _outermost(self, name: str) -> list[File]:
         """Return all files of a name with `*` or `?`; of one without, the outermost, as the others may be copies."""
-        found = self.files.named(table.file)
-        if not found:
-            self.notes.warn(f"there is no {table.file}; the images that it lists are left out")
-        if len(found) < 2 or any(sign in table.file for sign in "*?["):
+        found = self.files.named(name)
+        if len(found) < 2 or any(sign in name for sign in "*?["):
             return found
-        self.notes.warn(
-            f"{table.file} is there {len(found)} times; only {found[0].name} is read, and {found[1].name} is not; "
-            "remove or rename one"
-        )
-        return found[:1]
+        first, *others = found
+        content = self.reader.read_name(first.name)
+        differing = [file for file in others if self.reader.read_name(file.name) != content]
+        if differing:
+            self.notes.warn(
+                f"{name} is there {len(found)} times; only {first.name} is read, and {differing[0].name} is not; "
+                "remove or rename one"
+            )
+        else:
+            self.notes.tell(f"{name} is there {len(found)} times with the same content; {first.name} is read")
+        for file in others:
+            self.notes.was_read(file.name, tell=False)
+        return [first]
+
+    def _checked(self, labelled: list[Labelled]) -> list[Labelled]:
+        """Ask about images without a split beside others with one; warn of findings that no row marks."""
+        without = [one for one in labelled if not one.split]
+        if without and len(without) < len(labelled):
+            lists = [pattern for table in self.description.tables for pattern in table.lists.values()]
+            columns = [table.split for table in self.description.tables if table.split]
+            where = (
+                f"none of the lists {', '.join(lists)} names" if lists else f"the column {' or '.join(columns)} says"
+            )
+            self.notes.ask(
+                f"{counted(len(without), 'image')} of {len(labelled):,} have no split, though others have one: {where} "
+                f"{'them' if lists else 'nothing of them'}, the first {without[0].file.name}; --yes takes them for "
+                "training; else correct that"
+            )
+        unmarked = [
+            name for name, count in self.marked.items() if not count and self.classes.label_of(name) == LABELS[1]
+        ]
+        if unmarked:
+            self.notes.warn(f"no image is marked in the column {' and '.join(unmarked)}, which is to mean {LABELS[1]}")
+        return labelled
 
     def _merged(self, labelled: Sequence[Labelled]) -> list[Labelled]:
         """Return each image once; leave out those of which two tables say different things."""
@@ -76,10 +116,9 @@ class KnownTables:
         reasons += [f"only rows are kept with {column} = {' or '.join(values)}" for column, values in kept.items()]
         return "".join(f"; {text}" for text in [*(remark.text for remark in self.notes.remarks[:1]), *reasons[:3]])
 
-    def read(self, name: str, table: TableDescription) -> list[Labelled]:
-        """Return the images that the table `name` lists, with their official split."""
+    def _read(self, name: str, table: TableDescription) -> list[Labelled]:
         find = self.images.anywhere if table.anywhere else self.images.below(name.rpartition("/")[0])
-        rules = described_table.Rules(table, self.classes, self.uncertain)
+        rules = described_table.Rules(table, self.classes, self.uncertain, self.marked)
         rows = described_table.read_described(self._text(name), name, rules, find, self.images.alike, self.notes)
         return self._with_split_lists(rows, table)
 
@@ -90,15 +129,17 @@ class KnownTables:
 
     def _with_split_lists(self, rows: list[Labelled], table: TableDescription) -> list[Labelled]:
         """Return the images with the split that text files list them in; without such a file nothing is changed."""
-        split_by_name: dict[str, str] = {}
-        for split, pattern in table.lists.items():
-            for file in self.files.named(pattern)[:1]:
-                names = described_table.read_split_list(self._text(file.name))
-                split_by_name.update(dict.fromkeys(names, split))
-        if table.lists and not split_by_name:
-            listed = " and ".join(table.lists.values())
-            self.notes.warn(f"the official split is not there ({listed}); a test set is split off by patient")
-        return [replace(one, split=split_by_name.get(one.file.name.rpartition("/")[2], one.split)) for one in rows]
+        files = {pattern: self._outermost(pattern) for pattern in table.lists.values()}
+        missing = " and ".join(pattern for pattern, found in files.items() if not found)
+        texts = {
+            file.name: (split, self._text(file.name))
+            for split, pattern in table.lists.items()
+            for file in files[pattern]
+        }
+        if missing:
+            without = "takes images in no list for training" if texts else "divides the images anew"
+            self.notes.ask(f"the official split is not there: {missing}; --yes {without}; add the list")
+        return take_listed_splits(rows, texts, self.images, self.notes) if texts else rows
 
 
 def note_unlisted(images: Sequence[File], labelled: Sequence[Labelled], notes: SurveyNotes) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import takewhile
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.sources import layout_questions, words
+from pneumo_tfds.sources import layout_questions, nested_copies, words
 from pneumo_tfds.sources.class_folders import SHOWN, Folders, InClass, read_class_folders
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.inventory import LABELS
@@ -103,7 +103,7 @@ def _below_labels(files: Iterable[File], sets: set[Folders], classes: ClassWords
             depth = depths[0]
             folder = "/".join(folders[: depth + 1])
             elsewhere[f"in the folder {folder}, which is no class"].append(file.name)
-            if not words.is_mask(folders[depth]):
+            if not any(map(words.is_mask, (*folders[depth:], _stem(file.name)))):
                 neighbours[folder] += 1
     ordered = sorted(elsewhere.items(), key=lambda item: -len(item[1]))
     for place, (reason, names) in enumerate(ordered):
@@ -123,11 +123,13 @@ def _why_in_no_set(folders: Folders, classes: ClassWords) -> str:
     return f"in no folder of a class, but in {folders[0]}" if folders else "in no folder of a class"
 
 
-def explain_no_classes(files: Sequence[File], classes: ClassWords, table: str) -> str:
+def explain_no_classes(files: Sequence[File], classes: ClassWords, table: str, others: str) -> str:
     """Return why no class was found in folders: which folders are there, and what to do.
 
-    `table` is how to pass a table that lists images; empty if there is none.
+    `table` is how to pass a table that lists images, `others` what can be done with other tables that may; empty if
+    there are none.
     """
+    files = [file for file in files if not any(map(words.is_mask, (*file.folders, _stem(file.name))))] or files
     beside = f"no folders {classes.in_words()} side by side"
     if table:
         return f"{beside}, but {table}"
@@ -142,9 +144,15 @@ def explain_no_classes(files: Sequence[File], classes: ClassWords, table: str) -
             f"{beside}, but apart: {listed(alone, SHOWN)}; put these folders side by side, those of patients inside "
             "them, or pass a CSV of path,label,patient"
         )
+    telling = _telling_folders(files)
+    if all(map(words.split_of, telling)):
+        return (
+            f"{beside}; the images are in {listed(telling, SHOWN)}, which are splits and no classes; {others}put those "
+            "of each class into a folder of its name, or pass a CSV of path,label,patient"
+        )
     return (
-        f"{beside}; the images are in {listed(_telling_folders(files), SHOWN)}; name the classes with --positive "
-        "NAME... --negative NAME..., or pass a CSV of path,label,patient"
+        f"{beside}; the images are in {listed(telling, SHOWN)}; {others}name the classes with "
+        "--positive NAME... --negative NAME..., or pass a CSV of path,label,patient"
     )
 
 
@@ -152,27 +160,42 @@ def _telling_folders(files: Sequence[File]) -> Counter[str]:
     """Return the folders most likely to be classes, with counts: those of the level with the fewest different names."""
     levels: dict[int, Counter[str]] = defaultdict(Counter)
     for file in files:
-        names = [name for name in file.folders if not (words.split_of(name) or words.is_filler(name))]
+        names = [name for name in file.folders if not (words.split_of(name) or _says_nothing(name))]
         for depth, name in enumerate(names):
             levels[depth][name] += 1
-    several = [names for names in levels.values() if len(names) > 1]
+    several = [names for _, names in sorted(levels.items(), reverse=True) if len(names) > 1]
     if several:
         return min(several, key=len)
     return Counter(file.folders[-1] if file.folders else "no folder" for file in files)
 
 
+def _says_nothing(name: str) -> bool:
+    return words.is_filler(name) or words.is_mask(name)
+
+
 def _without_masks(found: list[InClass], notes: SurveyNotes) -> list[InClass]:
-    """Leave out what folders or file names call masks, if anything else is there: `masks/NORMAL`, `1_mask.png`."""
-    masks = {one.file.name for one in found if _is_mask(one)}
-    if not masks or len(masks) == len(found):
-        return found
-    notes.leave_out("masks or the like, by the name of folder or file", sorted(masks))
-    return [one for one in found if one.file.name not in masks]
+    """Leave out what folders or file names call masks, if anything else is there: `masks/NORMAL`, `1_mask.png`.
+
+    Folders that all files share tell none apart, such as `Lung Segmentation Data` with folders `images` and `masks`,
+    and nor do those above the classes if all lie in such a folder.
+    """
+    shared = set.intersection(*({*one.above, *one.below} for one in found)) if found else set[str]()
+    masks: set[str] = set()
+    for parts in ([(*one.above, *one.below) for one in found], [one.below for one in found]):
+        named = (({*folders} - shared, one.file.name) for folders, one in zip(parts, found, strict=True))
+        masks = {name for folders, name in named if any(map(words.is_mask, (*folders, _stem(name))))}
+        if 0 < len(masks) < len(found):
+            notes.leave_out("masks or the like, by the name of folder or file", sorted(masks))
+            return [one for one in found if one.file.name not in masks]
+        if not masks:
+            break
+    if masks or any(map(words.is_mask, shared)):
+        layout_questions.ask_about_masks(found, notes)
+    return found
 
 
-def _is_mask(one: InClass) -> bool:
-    stem = one.file.name.rpartition("/")[2].partition(".")[0]
-    return any(map(words.is_mask, (*one.above, *one.below, stem)))
+def _stem(name: str) -> str:
+    return name.rpartition("/")[2].partition(".")[0]
 
 
 def _without_copies(found: Iterable[InClass], same: Same, notes: SurveyNotes) -> list[InClass]:
@@ -184,7 +207,7 @@ def _without_copies(found: Iterable[InClass], same: Same, notes: SurveyNotes) ->
         alike = kept[splits, one.label, one.below, name, one.file.size, one.file.checksum]
         above = one.place
         if any(_is_below(above, other.place) and same(other.file, one.file) for other in alike):
-            notes.leave_out("second nested copy", one.file.name)
+            notes.leave_out(nested_copies.REASON, one.file.name)
         else:
             alike.append(one)
     return [one for alike in kept.values() for one in alike]

@@ -19,7 +19,9 @@ MUCH = 0.1
 
 def ask_about_folders(found: Sequence[InClass], notes: SurveyNotes) -> None:
     """Ask about folders above and of the classes that may be copies, splits, hospitals or patients."""
-    _ask_about_copied_folders(found, notes)
+    if not _ask_about_copied_folders(found, notes):
+        _ask_about_versions(found, notes)
+    _ask_about_other_modalities(found, notes)
     _ask_about_places(found, notes)
     _ask_about_split_words_in_labels(found, notes)
 
@@ -27,7 +29,7 @@ def ask_about_folders(found: Sequence[InClass], notes: SurveyNotes) -> None:
 def ask_about_images(placed: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> None:
     """Ask about images that are in no split, or in one by the name of their file alone; warn of those not read."""
     _ask_about_missing_splits(placed, notes)
-    _ask_about_split_words_in_files(placed, notes)
+    ask_about_split_words_in_files(placed, notes)
     _warn_of_files_not_read(placed, classes, notes)
 
 
@@ -91,8 +93,49 @@ def ask_about_splits_left_out(files: Sequence[File], found: Sequence[InClass], n
         )
 
 
-def _ask_about_copied_folders(found: Sequence[InClass], notes: SurveyNotes) -> None:
-    """Ask about folders whose names differ by ` (1)`, ` - Copy` or a size alone: they may hold the same images."""
+def ask_about_masks(found: Sequence[InClass], notes: SurveyNotes) -> None:
+    """Ask if all images are masks or the like by the names of their folders or files."""
+    named = [one.file for one in found if any(map(words.is_mask, (*one.file.folders, one.file.name.split("/")[-1])))]
+    if named:
+        folders = Counter("/".join(file.folders) for file in named)
+        notes.ask(
+            f"the images are named like masks, heat maps or the like: {listed(folders, SHOWN)}; --yes takes them for "
+            "X-rays; else pass the folder of the X-rays as --source"
+        )
+
+
+def _ask_about_other_modalities(found: Sequence[InClass], notes: SurveyNotes) -> None:
+    named = (one.file.folders for one in found if any(map(words.is_other_modality, one.file.folders)))
+    if folders := Counter(map("/".join, named)):
+        notes.ask(
+            f"folders are named like images of another kind than X-rays: {listed(folders, SHOWN)}; --yes takes them "
+            "for X-rays; else take them out"
+        )
+
+
+def _ask_about_versions(found: Sequence[InClass], notes: SurveyNotes) -> None:
+    """Ask about images of one name in folders such as `raw` and `images`, `png` and `jpg`, or `split1` and `split2`."""
+    alike: dict[tuple[object, ...], Counter[Folders]] = defaultdict(Counter)
+    for one in found:
+        folders = [name for name in (*one.above, *one.below) if not words.split_of(name)]
+        rest = tuple(name for name in folders if not words.is_version(name))
+        stem = one.file.name.rpartition("/")[2].rpartition(".")[0]
+        alike[one.label, rest, stem][tuple(name for name in folders if words.is_version(name))] += 1
+    several = [versions for versions in alike.values() if len(versions) > 1]
+    if sum(map(Counter.total, several)) > MUCH * len(found):
+        counts = Counter("/".join(names) or "outside of them" for versions in several for names in versions.elements())
+        notes.ask(
+            f"files of the same names are in several folders: {listed(counts, SHOWN)}; --yes takes all of them; if "
+            "they are versions of the same images, pass one of these folders as --source or take the others out"
+        )
+
+
+def _ask_about_copied_folders(found: Sequence[InClass], notes: SurveyNotes) -> bool:
+    """Ask about folders whose names differ by ` (1)`, ` - Copy` or a size alone: they may hold the same images.
+
+    Returns:
+        Whether there are such folders.
+    """
     counts = Counter(one.file.folders for one in found)
     names = {name for folders in counts for name in folders}
 
@@ -109,19 +152,19 @@ def _ask_about_copied_folders(found: Sequence[InClass], notes: SurveyNotes) -> N
             f"folders differ only by a mark of copies or a size: {listed(copied, SHOWN)}; --yes takes all of them; if "
             "they hold the same images, keep one of each"
         )
+    return bool(copied)
 
 
-def _ask_about_split_words_in_files(placed: Sequence[Labelled], notes: SurveyNotes) -> None:
-    """Ask if names of files such as `train_0.jpg` and `test_0.jpg` divide both classes, and no folder does."""
-    found: dict[str, set[str]] = defaultdict(set)
+def ask_about_split_words_in_files(placed: Sequence[Labelled], notes: SurveyNotes) -> None:
+    """Ask if names of files such as `train_0.jpg` and `0-test.jpg` divide both classes, and no folder does."""
+    found: dict[str, set[str]] = {label: set() for label in LABELS}
     for place in placed:
-        first = words.words_of(place.file.name.rpartition("/")[2])[:1]
-        if not place.split and first and first[0] in words.SPLIT_WORDS:
-            found[place.label].add(first[0])
-    if len(found) == len(LABELS) and all(len(names) > 1 for names in found.values()):
-        shown = ", ".join(sorted(set.union(*found.values())))
+        if not place.split:
+            found[place.label].add(" ".join(sorted(words.split_words_in(place.file.name.rpartition("/")[2]))))
+    if all(len(names) > 1 for names in found.values()):
+        shown = ", ".join(sorted(set.union(*found.values()) - {""}))
         notes.ask(
-            f"names of files start with words for splits, which are not read there: {shown}; --yes "
+            f"names of files hold words for splits, which are not read there: {shown}; --yes "
             "divides the images anew; else put them into folders train, val and test, or pass a CSV with a column split"
         )
 

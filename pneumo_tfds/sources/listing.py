@@ -20,6 +20,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inventory import Reader
 from pneumo_tfds.sources.reading import read_patiently
 from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.words import composed, decomposed
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
 IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".jpe", ".jfif", ".png", *DICOM_SUFFIXES})
@@ -40,7 +41,28 @@ OTHER_IMAGES = frozenset(_OTHER_IMAGES.values())
 NO_FILE = -2
 """Size of what is listed and cannot be read: a broken link, a device."""
 
+WORKBOOK_SUFFIXES = (".xlsx", ".xlsm", ".xls", ".ods")
+SPREADSHEET = "a spreadsheet, which is not read; save it as CSV"
+
+_DOCUMENTS = (".docx", ".pptx", ".odt", ".odp", ".npz", ".keras")
+"""Files that are no archives for whoever has them, though they are zips."""
+
 _SYSTEM_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+_SYSTEM_FOLDERS = frozenset({"__MACOSX", "$RECYCLE.BIN", "#recycle", "@eaDir", "lost+found"})
+_UNFINISHED = (
+    ".bak",
+    ".crdownload",
+    ".download",
+    ".filepart",
+    ".old",
+    ".part",
+    ".partial",
+    ".swp",
+    ".temp",
+    ".tmp",
+    "~",
+)
+"""Ends of the names of downloads that were broken off, and of copies that editors leave."""
 
 
 @dataclass(frozen=True)
@@ -141,22 +163,32 @@ def reason_to_leave_out(file: File, reader: NamedReader) -> str:
     """Return why a file is no image; empty if it is one."""
     parts = file.name.split("/")
     base = parts[-1]
-    if base.startswith("._") or "__MACOSX" in parts or base in _SYSTEM_FILES:
+    if base.startswith("._") or base in _SYSTEM_FILES or not _SYSTEM_FOLDERS.isdisjoint(parts):
         return "left by an operating system"
-    if any(part.startswith(".") and part not in (".", "..") for part in parts):
+    if is_hidden(file):
         return "hidden"
     if not is_printable(file.name):
         return "control characters or no Unicode in its name"
+    if base.lower().endswith(_UNFINISHED):
+        return "a broken download or a backup copy, by its name"
     if base.upper() == "DICOMDIR":
         return "a list of DICOM files"
     if file.size == NO_FILE:
         return "a broken link, or no ordinary file"
-    if posixpath.splitext(base)[1].lower() in IMAGE_SUFFIXES:
+    suffix = posixpath.splitext(base)[1].lower()
+    if suffix in IMAGE_SUFFIXES:
         return ""
+    if suffix in WORKBOOK_SUFFIXES:
+        return SPREADSHEET
     head = reader.read_name(file.name, HEAD_BYTES) if file.size else b""
     if format_of(head):
         return ""
-    return _other_kind(head)
+    return "not an image" if suffix in _DOCUMENTS else _other_kind(head)
+
+
+def is_hidden(file: File) -> bool:
+    """Return whether a file, or a folder that it lies in, has a name that starts with a dot."""
+    return any(part.startswith(".") and part not in (".", "..") for part in file.name.split("/"))
 
 
 def _other_kind(head: bytes) -> str:
@@ -173,14 +205,14 @@ class FileIndex:
     """Finds files of a source by the paths that a table gives."""
 
     def __init__(self, files: Iterable[File]) -> None:
-        self._by_name = {file.name: file for file in files}
+        self._by_name = {composed(file.name): file for file in files}
         self._by_base_name: dict[str, list[File]] = defaultdict(list)
-        for file in self._by_name.values():
-            self._by_base_name[file.name.rpartition("/")[2]].append(file)
+        for name, file in self._by_name.items():
+            self._by_base_name[name.rpartition("/")[2]].append(file)
 
     def named(self, pattern: str) -> list[File]:
         """Return the files with a base name that matches, in which `*` stands for any text, the outermost first."""
-        names = fnmatch.filter(self._by_base_name, pattern)
+        names = fnmatch.filter(self._by_base_name, composed(pattern))
         return sorted((file for name in names for file in self._by_base_name[name]), key=_depth)
 
     def below(self, folder: str) -> Find:
@@ -190,8 +222,8 @@ class FileIndex:
         """
 
         def find(path: str) -> File | None:
-            parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
-            tails = ("/".join(filter(None, (folder, *parts[first:]))) for first in range(len(parts)))
+            parts = [part for part in composed(path).replace("\\", "/").split("/") if part not in ("", ".")]
+            tails = ("/".join(filter(None, (composed(folder), *parts[first:]))) for first in range(len(parts)))
             return next((self._by_name[tail] for tail in tails if tail in self._by_name), None)
 
         return find
@@ -202,7 +234,7 @@ class FileIndex:
         Raises:
             InputError: several files have it.
         """
-        found = self._by_base_name.get(path.replace("\\", "/").rpartition("/")[2], [])
+        found = self._by_base_name.get(composed(path).replace("\\", "/").rpartition("/")[2], [])
         if len(found) > 1:
             raise InputError(
                 f"{found[0].name} and {found[1].name} have one name, by which the table means one; keep one"
@@ -211,23 +243,36 @@ class FileIndex:
 
     def ending(self, path: str) -> list[File]:
         """Return the files whose path ends like `path`, in any folder."""
-        path = path.replace("\\", "/").removeprefix("./")
+        path = composed(path).replace("\\", "/").removeprefix("./")
         same = self._by_base_name.get(path.rpartition("/")[2], [])
-        return [file for file in same if f"/{file.name}".endswith(f"/{path}")]
+        return [file for file in same if f"/{composed(file.name)}".endswith(f"/{path}")]
+
+    def of_stem(self, path: str) -> list[File]:
+        """Return the files with the base name of `path` but for suffix and letter case, in any folder."""
+        return self._by_stem.get(_stem(composed(path)), [])
 
     def alike(self, path: str) -> File | None:
-        """Return a file with the base name of `path` but for suffix and letter case, in any folder."""
-        return self._by_stem.get(_stem(path))
+        """Return the first file of `of_stem`."""
+        return next(iter(self.of_stem(path)), None)
 
     @functools.cached_property
-    def _by_stem(self) -> dict[str, File]:
-        return {_stem(name): files[0] for name, files in self._by_base_name.items()}
+    def _by_stem(self) -> dict[str, list[File]]:
+        found: dict[str, list[File]] = defaultdict(list)
+        for name, files in self._by_base_name.items():
+            found[_stem(name)] += files
+        return found
 
 
 def _stem(path: str) -> str:
     base = path.replace("\\", "/").rpartition("/")[2]
     stem, suffix = posixpath.splitext(base)
     return (stem if suffix.lower() in IMAGE_SUFFIXES else base).casefold()
+
+
+def differs_in_case(path: str, like: File) -> bool:
+    """Return whether a path would lead to a file if letter case did not count."""
+    path = composed(path).replace("\\", "/").removeprefix("./").casefold()
+    return f"/{composed(like.name).casefold()}".endswith(f"/{path}")
 
 
 def _depth(file: File) -> tuple[int, str]:
@@ -238,7 +283,7 @@ def file_on_disk(folder: Path) -> Find:
     """Return a function that finds a file by its path, absolute or relative to `folder`, with `/` or `\\`."""
 
     def find(name: str) -> File | None:
-        for path in (name, name.replace("\\", "/")):
+        for path in (name, slashed := name.replace("\\", "/"), composed(slashed), decomposed(slashed)):
             with suppress(OSError, ValueError):  # a text that is no path
                 status = os.stat(os.path.join(folder, path))
                 if stat.S_ISREG(status.st_mode):

@@ -52,9 +52,10 @@ def settle(
             raise _two_sides(both, "val")
         if description.validation == "redrawn":
             return images, "redrawn"
+        drawn = "train and validation anew by patient" if tested else "all images anew by patient, a test split too"
         notes.ask(
             f"{counted(len(both), 'patient')} of the validation split, such as {min(both)}, have images in train too; "
-            "--yes divides train and validation anew by patient; else move all images of a patient to one side",
+            f"--yes divides {drawn}; else move all images of a patient to one side",
             about_patients=True,
         )
         return images, "redrawn"

@@ -8,13 +8,17 @@ from pathlib import Path
 
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources.csv_text import WORKBOOK_SUFFIXES, workbook
+from pneumo_tfds.sources.csv_text import workbook
 from pneumo_tfds.sources.inventory import LABELS, Source
-from pneumo_tfds.sources.listing import walk
+from pneumo_tfds.sources.listing import WORKBOOK_SUFFIXES, walk
 from pneumo_tfds.sources.reading import FolderReader
 from pneumo_tfds.sources.source_options import SourceOptions
-from pneumo_tfds.sources.understanding import TABLE_SUFFIXES, understand_files, understand_table
+from pneumo_tfds.sources.tables_beside import TABLE_SUFFIXES
+from pneumo_tfds.sources.understanding import understand_files, understand_table
 from pneumo_tfds.sources.zip_archive import ZipReader, list_members
+
+PACKED = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
+"""Endings of archives that are not opened."""
 
 
 def open_source(path: str | os.PathLike[str], options: SourceOptions | None = None) -> Source:
@@ -52,6 +56,10 @@ def understand(path: str | os.PathLike[str], options: SourceOptions | None = Non
         return understand_table(path, options)
     if path.suffix.lower() == ".zip" or _has_zip_signature(path):
         return understand_files(path, "zip", ZipReader(path), list_members(path), options)
+    if path.suffix.lower() in PACKED:
+        raise InputError(
+            f"{path}: is packed; unpack it (gunzip, tar or 7z), and pass the folder or table that it holds"
+        )
     raise InputError(f"{path}: neither a folder nor a zip nor a CSV; pass one of these with the X-rays")
 
 

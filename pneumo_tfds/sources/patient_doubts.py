@@ -172,14 +172,21 @@ def ask_about_single_images(
         )
 
 
-def warn_of_both_classes(images: Sequence[Image], notes: SurveyNotes) -> None:
-    """Warn if many patients have images of both classes: then numbers may begin again in each class."""
+def warn_of_both_classes(images: Sequence[Image], notes: SurveyNotes, *, from_table: bool) -> None:
+    """Warn if many patients have images of both classes: then numbers in folders may begin again in each class."""
     labels: dict[str, set[str]] = defaultdict(set)
     for image in images:
         if not is_unknown(image.patient):
             labels[image.patient].add(image.label)
     both = [patient for patient, found in labels.items() if len(found) > 1]
-    if both and len(both) > 0.2 * len(labels):
+    if not both or len(both) <= 0.2 * len(labels):
+        return
+    if from_table:
+        notes.tell(
+            f"{len(both):,} of {counted(len(labels), 'patient')} have images of both classes, such as {min(both)}; all "
+            "images of a patient are kept on one side"
+        )
+    else:
         notes.warn(
             f"{len(both):,} of {counted(len(labels), 'patient')} have images of both classes, such as {min(both)}; if "
             "their numbers begin again in each class they are different people, whom a split keeps together, which "

@@ -48,7 +48,6 @@ def decide(images: Sequence[Image], told: Sequence[Told], notes: SurveyNotes) ->
                 patients[name], rules[name] = min(same), place.rule
     patient_doubts.ask_about_single_images(images, patients, by_name, notes)
     decided = [replace(image, patient=patients.get(image.name) or own(image.name, by_name)) for image in images]
-    patient_doubts.warn_of_both_classes(decided, notes)
     return decided, {image.name: rules.get(image.name, "unknown") for image in images}
 
 

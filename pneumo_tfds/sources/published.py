@@ -13,18 +13,18 @@ from urllib.request import Request, urlopen
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.sources.csv_text import read_rows
 from pneumo_tfds.sources.listing import File, NamedReader, reason_to_leave_out, walk
+from pneumo_tfds.sources.opening import PACKED
 from pneumo_tfds.sources.reading import FolderReader
 from pneumo_tfds.sources.table_columns import lists_images
-from pneumo_tfds.sources.understanding import HEADING_BYTES, TABLE_SUFFIXES
+from pneumo_tfds.sources.tables_beside import HEADING_BYTES, TABLE_SUFFIXES
 from pneumo_tfds.sources.words import words_of
 from pneumo_tfds.sources.zip_archive import ZipReader, list_members
 
 MANUAL_NAMES = ("chest_xray", "chest_xray.zip", "archive.zip", "ChestXRay2017.zip")
 """Names under which the X-rays are published, in the order in which they are looked for."""
 
-_PACKED = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 _WORDS = frozenset({"archive", "chest", "cxr", "pneumonia", "radiographs", "xray", "xrays"})
-"""Endings of archives that are not opened, and words by which one looks like X-rays: TFDS's other data sets have theirs
+"""Words by which an archive that is not opened looks like X-rays: TFDS's other data sets have theirs
 in the same folder."""
 
 LOOKED_AT = 10_000
@@ -87,7 +87,7 @@ def _looks_like_xrays(entry: Path) -> bool:
 
 
 def _is_packed(entry: Path) -> bool:
-    return entry.suffix.lower() in _PACKED and not entry.is_dir()
+    return entry.suffix.lower() in PACKED and not entry.is_dir()
 
 
 def _has_image(files: Iterable[File], reader: NamedReader) -> bool:

@@ -122,13 +122,14 @@ class SurveyNotes:
         """Note files that are left out."""
         self.left_out.setdefault(reason, []).extend([names] if isinstance(names, str) else names)
 
-    def was_read(self, name: str) -> None:
+    def was_read(self, name: str, *, tell: bool = True) -> None:
         """Note that a file is no image and was read, such as a table, so that it is not among what is left out."""
         for reason, names in list(self.left_out.items()):
             self.left_out[reason] = [other for other in names if other != name]
             if not self.left_out[reason]:
                 del self.left_out[reason]
-        self.tell(f"{name} was read")
+        if tell:
+            self.tell(f"{name} was read")
 
     def tell(self, text: str) -> None:
         """Note something that is to be known and not doubtful."""

@@ -10,9 +10,13 @@ from dataclasses import replace
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords
+from pneumo_tfds.sources.layout_questions import ask_about_split_words_in_files
 from pneumo_tfds.sources.listing import Labelled
 from pneumo_tfds.sources.survey import SurveyNotes, listed
-from pneumo_tfds.sources.words import split_of
+from pneumo_tfds.sources.words import has_split_word, may_be_split, split_of
+
+SHOWN = 8
+"""Folders that a message lists."""
 
 
 def take_folder_splits(images: Sequence[Labelled], notes: SurveyNotes) -> list[Labelled]:
@@ -31,6 +35,14 @@ def take_folder_splits(images: Sequence[Labelled], notes: SurveyNotes) -> list[L
         taken.append(replace(one, split=named[0] if named else ""))
     without = [one.file.name for one in taken if not one.split]
     if len(without) == len(taken):
+        parts = [folder for folders in _folders(images) for folder in set(folders)]
+        like = Counter(folder for folder in parts if may_be_split(folder) or has_split_word(folder))
+        if apart := Counter({folder: count for folder, count in like.items() if count < len(images)}):
+            notes.ask(
+                f"the table has no column split, but folders in its paths may be splits: {listed(apart, SHOWN)}; --yes "
+                "divides the images anew; else add a column split"
+            )
+        ask_about_split_words_in_files(images, notes)
         return list(images)
     counts = Counter(one.split for one in taken if one.split)
     notes.tell(f"the table has no column split; folders in its paths tell it: {listed(counts, len(counts))}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources.listing import File, FileIndex, Find
+from pneumo_tfds.sources.listing import File, FileIndex, Find, differs_in_case
 from pneumo_tfds.sources.survey import SurveyNotes
 
 
@@ -36,9 +36,8 @@ def find_all(paths: Iterable[str], find: Find, everywhere: Callable[[], FileInde
                 "folder into the path"
             )
         if path in endings and not files and (like := index.alike(path)):
-            raise InputError(
-                f"there is no file {path!r}, but {like.name}; correct folder, suffix or letter case in the table"
-            )
+            what = "letter case" if differs_in_case(path, like) else "folder, suffix or letter case"
+            raise InputError(f"there is no file {path!r}, but {like.name}; correct the {what} in the table")
         return files[0] if files else found.get(path)
 
     return look

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources import csv_table, described_table, official_splits
+from pneumo_tfds.sources import csv_table, described_table, official_splits, tables_beside
 from pneumo_tfds.sources.class_folders import patient_folders
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import decode_text, read_rows
@@ -30,24 +30,27 @@ from pneumo_tfds.sources.identifiers import STUDY, hashed, identify, is_unknown,
 from pneumo_tfds.sources.inventory import Image, Source
 from pneumo_tfds.sources.known_tables import KnownTables, note_unlisted, patient_column
 from pneumo_tfds.sources.layout import explain_no_classes, read_folders
-from pneumo_tfds.sources.listing import File, FileIndex, Labelled, NamedReader, file_on_disk, images_among, walk
-from pneumo_tfds.sources.patient_doubts import Told, warn_of_unknown
+from pneumo_tfds.sources.listing import (
+    File,
+    FileIndex,
+    Labelled,
+    NamedReader,
+    file_on_disk,
+    images_among,
+    walk,
+)
+from pneumo_tfds.sources.nested_copies import without_nested_copies
+from pneumo_tfds.sources.patient_doubts import Told, warn_of_both_classes, warn_of_unknown
 from pneumo_tfds.sources.patients import decide
 from pneumo_tfds.sources.reading import FolderReader, ReadError
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.table_columns import lists_images, lists_people
-
-TABLE_SUFFIXES = (".csv", ".tsv")
-
-MAX_TABLES, HEADING_BYTES = 20, 4096
-"""How many tables inside a folder are looked at, and how much of each."""
+from pneumo_tfds.sources.table_labels import class_columns
+from pneumo_tfds.sources.words import composed
 
 COMPARED_BYTES = 4096
 """First bytes by which two files of one name and size are compared."""
-
-Heads = list[tuple[File, list[str]]]
-"""Tables in a folder, each with its columns."""
 
 TABLE = Description("table", "a table of images")
 
@@ -65,24 +68,28 @@ def understand_files(
     if not images:
         found = ", ".join(f"{len(names)} {reason}" for reason, names in notes.left_out.items()) or "it is empty"
         raise InputError(f"{path}: no images found ({found}); expected JPEG, PNG or DICOM files")
-    heads = _heads(files, reader, notes)
+    heads = tables_beside.read_heads(files, reader, notes)
     description = _description(path, files, images, heads, options)
     classes = _classes(description, options)
-    source = Source(str(path), kind, (), reader)
+    source, same = Source(str(path), kind, (), reader), partial(_same, reader)
     try:
+        _check_options(description, files, images, options, notes)
         if description.tables:
+            if any(table.anywhere for table in description.tables):
+                images = without_nested_copies(images, same, notes)
             uncertain = options.uncertain or description.uncertain
             indices = FileIndex(files), FileIndex(images)
             labelled = KnownTables(description, classes, uncertain, *indices, reader, notes).read_all()
             note_unlisted(images, labelled, notes)
             rule = patient_column(description)
             return _finish(source, reader, labelled, rule, description, classes, options, notes)
-        labelled = read_folders(images, classes, lambda one, other: _same(one, other, reader), notes)
-        tables = [file for file, columns in heads if lists_images(columns)]
+        labelled = read_folders(images, classes, same, notes)
+        tables = [file for file, columns in heads if lists_images(columns) or class_columns(columns, classes)]
         if not labelled:
-            raise InputError(explain_no_classes(images, classes, _tell(tables[0], path, kind) if tables else ""))
+            tell = tables_beside.tell(tables, path, kind) if tables else ""
+            raise InputError(explain_no_classes(images, classes, tell, tables_beside.tell_others(files, heads)))
         for table in tables:
-            notes.warn(f"{_tell(table, path, kind)}; it is not read now")
+            notes.warn(f"{tables_beside.tell([table], path, kind)}; it is not read now")
         for table, columns in heads:
             if lists_people(columns):
                 notes.warn(
@@ -115,6 +122,7 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
         rule, has_split = patient_column(description), True
     else:
         description, classes = TABLE, _classes(TABLE, options)
+        _check_options(description, (), (), options, notes)
         find, everywhere = file_on_disk(path.parent), partial(_below, path.parent)
         found = csv_table.read_table(text, str(path), find, everywhere, classes, notes)
         labelled, rule, has_split = list(found.images), f"column {found.patient}", found.has_split
@@ -137,7 +145,7 @@ def _below(folder: Path) -> FileIndex:
 
 
 def _description(
-    path: Path, files: Sequence[File], images: Sequence[File], heads: Heads, options: SourceOptions
+    path: Path, files: Sequence[File], images: Sequence[File], heads: tables_beside.Heads, options: SourceOptions
 ) -> Description:
     if options.layout:
         return choose_description(options.layout)
@@ -148,7 +156,7 @@ def _description(
     return found[0] if found else FOLDERS
 
 
-def _recognise_tables(heads: Heads) -> list[Description]:
+def _recognise_tables(heads: tables_beside.Heads) -> list[Description]:
     """Return the known data sets that only the columns of a table tell."""
     alone = [one for one in known_descriptions().values() if not one.recognised_by()]
     named = [(file.name.rpartition("/")[2], columns) for file, columns in heads]
@@ -156,14 +164,14 @@ def _recognise_tables(heads: Heads) -> list[Description]:
 
 
 def _fitting(description: Description, name: str, columns: Sequence[str]) -> TableDescription | None:
-    tables = (table for table in description.tables if fnmatch.fnmatch(name, table.file))
+    tables = (table for table in description.tables if fnmatch.fnmatch(composed(name), table.file))
     return next((table for table in tables if described_table.fits(table, columns)), None)
 
 
 def _described(path: Path, text: str, options: SourceOptions) -> tuple[Description, TableDescription] | None:
     """Return the description of a table by its name and columns; None for a table of the user's own."""
     name = path.name
-    columns, _ = read_rows(text[:HEADING_BYTES].partition("\n")[0], str(path))
+    columns, _ = read_rows(text[: tables_beside.HEADING_BYTES].partition("\n")[0], str(path))
     chosen = [choose_description(options.layout)] if options.layout else list(known_descriptions().values())
     for description in chosen:
         if table := _fitting(description, name, columns):
@@ -177,33 +185,35 @@ def _classes(description: Description, options: SourceOptions) -> ClassWords:
     return ClassWords(options.negative or description.negative, options.positive or description.positive)
 
 
-def _same(one: File, other: File, reader: NamedReader) -> bool:
+def _same(reader: NamedReader, one: File, other: File) -> bool:
     """Return whether two files of one name, size and checksum are equal; without a checksum, by their first bytes."""
     if one.checksum >= 0:
         return True
     return reader.read_name(one.name, COMPARED_BYTES) == reader.read_name(other.name, COMPARED_BYTES)
 
 
-def _heads(files: Sequence[File], reader: NamedReader, notes: SurveyNotes) -> Heads:
-    """Return the tables in a folder with their columns, those nearest to the top if there are many."""
-    tables = [file for file in files if file.name.lower().endswith(TABLE_SUFFIXES)]
-    tables.sort(key=lambda file: (len(file.folders), file.name))
-    if len(tables) > MAX_TABLES:
-        notes.warn(
-            f"only {MAX_TABLES} of {len(tables):,} tables were looked at, those nearest to the top; if another one, "
-            f"such as {tables[MAX_TABLES].name}, lists the images, pass it as --source"
+def _check_options(
+    description: Description,
+    files: Sequence[File],
+    images: Sequence[File],
+    options: SourceOptions,
+    notes: SurveyNotes,
+) -> None:
+    """Ask about a layout that nothing in a folder is like.
+
+    Raises:
+        InputError: there is nothing to which `--uncertain` applies.
+    """
+    if options.uncertain and not any(not table.label for table in description.tables):
+        raise InputError(
+            "--uncertain has no effect here, as only tables of known data sets with a column for each finding mark "
+            "some as uncertain; leave it out"
         )
-    heads = []
-    for file in tables[:MAX_TABLES]:
-        with suppress(InputError):  # a file of another kind, which is no part of the source
-            first = decode_text(reader.read_name(file.name, HEADING_BYTES), file.name, errors="replace")
-            heads.append((file, read_rows(first.partition("\n")[0], file.name)[0]))
-    return heads
-
-
-def _tell(table: File, path: Path, kind: str) -> str:
-    use = "unpack the zip and pass this table as --source" if kind == "zip" else f"pass --source {path / table.name}"
-    return f"{table.name} lists images with labels; to use it, {use}"
+    known = description in known_descriptions().values() and not description.tables
+    if options.layout and known and description not in recognise(files, images):
+        notes.ask(
+            f"nothing in it is named as {description.title} is; --yes reads it by that layout; else leave --layout out"
+        )
 
 
 def _finish(
@@ -246,6 +256,7 @@ def _finish(
     joins = Told("StudyInstanceUID", examined, only_joins=True)
     told = [listed, header, by_folder, joins] if from_table else [header, listed, joins]
     images, rules = decide(images, told, notes)
+    warn_of_both_classes(images, notes, from_table=from_table)
     warn_of_unknown(images, notes)
     images = _with_studies(images, studies | {name: one.study for name, one in facts.items() if one.study})
     images, validation = official_splits.settle(images, from_table and has_split, description, options, notes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection
 
@@ -20,6 +21,16 @@ SPLIT_WORDS = {
 }  # fmt: skip
 """Words for a split, in names of folders and in tables, and the split that they mean."""
 
+_MAYBE_SPLITS = set_of("derivation development discovery eval evaluation external heldout hold holdout internal")
+"""Words that may mean a split, beside those that do."""
+
+YES = set_of("1 true t yes y ja oui si sí sim x") | {"+"}
+NO = set_of("0 false f no n nein non não") | {""}
+"""What a cell holds where something is so, and where it is not, in lower case; `1.0` is written as `1` before."""
+
+BLANK = set_of("na n/a nan none null -")
+"""What programs write into a cell without a value."""
+
 FILLERS = set_of(
     "ap chest cxr cxrs data dataset dicom dicoms dcm file files folder frontal image images img imgs jpeg jpegs jpg "
     "lung lungs org original pa part photo photos picture pictures png pngs radiograph radiographs raw ray rays scan "
@@ -33,7 +44,11 @@ _MASKS = set_of(
     "saliency seg segs"
 )
 
+_OTHER_MODALITIES = set_of("ct cta hrct mammogram mammography mri sonography tomography ultrasound")
+
 _LATERAL = set_of("lateral lat ll rl decubitus oblique")
+
+_VIEWS = set_of("ap frontal pa")
 
 _GROUPS = set_of(
     "acc accession accessions aug augmented batch bed bett cama center centre chunk class clinic cohort cv day "
@@ -92,16 +107,35 @@ _SIZE = re.compile(r"[ _-]*(?<![0-9])[0-9]{2,5} ?(x ?[0-9]{2,5}(px)?|px)(?![0-9a
 """A size in pixels, such as `224x224` or `512px`."""
 
 
+def composed(text: str) -> str:
+    """Return a text in which `ü` is one character (NFC). macOS writes names of files with two (NFD)."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def decomposed(text: str) -> str:
+    """Return a text in which `ü` is two characters (NFD)."""
+    return unicodedata.normalize("NFD", text)
+
+
+@functools.lru_cache(maxsize=1 << 10)
+def mark_of(cell: str) -> int | None:
+    """Return 1 if a cell says that something is so, 0 if not or if it is empty, -1 if uncertain (-1); else None."""
+    plain = re.sub(r"^[+]?(-?[0-9]+)([.,]0*)?$", r"\1", cell.strip().casefold())
+    if plain == "-1":
+        return -1
+    return 1 if plain in YES else 0 if plain in NO or plain in BLANK else None
+
+
 @functools.lru_cache(maxsize=1 << 16)
 def words_of(name: str) -> tuple[str, ...]:
     """Return the words and numbers of a name in lower case: `ChestXRay_Test-2` gives chest, x, ray, test and 2."""
-    return tuple(word.lower() for word in _WORD.findall(name))
+    return tuple(word.lower() for word in _WORD.findall(composed(name)))
 
 
 @functools.lru_cache(maxsize=1 << 16)
 def plain_name(name: str) -> str:
     """Return a name for comparison: `Viral_Pneumonia`, `viral-pneumonia` and `VIRAL PNEUMONIA` are alike."""
-    return " ".join(re.split(r"[\s_.\-]+", name.strip().casefold())).strip()
+    return " ".join(re.split(r"[\s_.\-]+", composed(name).strip().casefold())).strip()
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -114,13 +148,32 @@ def split_of(name: str) -> str:
 
 def has_split_word(name: str) -> bool:
     """Return whether a name holds a word for a split among others."""
-    return not SPLIT_WORDS.keys().isdisjoint(words_of(name))
+    return bool(split_words_in(name))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def split_words_in(name: str) -> frozenset[str]:
+    """Return the words for splits that a name holds."""
+    return frozenset(word for word in words_of(name) if word in SPLIT_WORDS)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def may_be_split(name: str) -> bool:
+    """Return whether a name holds a word that may mean a split, such as `holdout` or `held_out`."""
+    words = words_of(name)
+    return not _MAYBE_SPLITS.isdisjoint((*words, "".join(words)))
 
 
 @functools.lru_cache(maxsize=1 << 16)
 def is_mask(name: str) -> bool:
     """Return whether a folder or file is named like masks, boxes or heat maps, which are no X-rays."""
     return any(word in _MASKS or word.endswith("mask") or word.startswith("segment") for word in words_of(name))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def is_other_modality(name: str) -> bool:
+    """Return whether a folder is named like images of another kind than X-rays, such as `Chest CT`."""
+    return not _OTHER_MODALITIES.isdisjoint(words_of(name))
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -139,6 +192,15 @@ def is_filler(name: str) -> bool:
     """Return whether a folder's name says nothing about its images, such as `X-rays` or `images_001`."""
     words = [word for word in words_of(name) if not word.isdecimal()]
     return bool(words) and FILLERS.issuperset(words)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def is_version(name: str) -> bool:
+    """Return whether a folder's name can be that of one version of images, such as `images_224`, `raw` or `png`.
+
+    Views are none, as an image of each view may have one name, and nor are parts such as `images_001`.
+    """
+    return is_filler(name) and not any(word in _VIEWS or word.startswith("0") for word in words_of(name))
 
 
 def without_copy(name: str) -> str:

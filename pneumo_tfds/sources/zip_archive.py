@@ -63,20 +63,22 @@ class ZipReader:
 
 
 def list_members(path: Path) -> list[File]:
-    """List the files of a zip; of two members with the same name the later one, which is the one that is read.
+    """List the files of a zip.
 
     Raises:
-        InputError: the file is not a zip, damaged or password-protected, or a member is a bomb or points outside.
+        InputError: the file is not a zip, damaged or password-protected, two members have one name and different
+            content, or a member is a bomb or points outside.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            members = _members(archive)
+            members, listed = _members(archive), archive.infolist()
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise InputError(f"{path}: cannot be read ({reason_of(error)}); check the disk and permissions") from error
         raise InputError(f"{path}: cannot be read as a zip archive: cut off or damaged; fetch it again") from error
     for member in members.values():
         _check(member, path)
+    _refuse_two_of_a_name(listed, path)
     return [File(name, member.file_size, member.CRC) for name, member in members.items()]
 
 
@@ -84,6 +86,15 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """Return the files of a zip by their path with `/`; some programs on Windows write `\\`."""
     members = {member.filename.replace("\\", "/"): member for member in archive.NameToInfo.values()}
     return {name: member for name, member in members.items() if not name.endswith("/")}
+
+
+def _refuse_two_of_a_name(listed: list[zipfile.ZipInfo], path: Path) -> None:
+    first: dict[str, zipfile.ZipInfo] = {}
+    for member in listed:
+        name = member.filename.replace("\\", "/")
+        other = first.setdefault(name, member)
+        if (other.CRC, other.file_size) != (member.CRC, member.file_size):
+            raise InputError(f"{path}: has two different members {name}; unpack it, keep one, and pass the folder")
 
 
 def _check(member: zipfile.ZipInfo, path: Path) -> None:

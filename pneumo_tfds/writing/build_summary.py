@@ -23,6 +23,8 @@ REBUILD = "build the dataset again with --overwrite"
 _NEAR = "near_identical_across_splits"
 _KINDS = {"ignored": dict, "skipped": dict, "dropped": dict, "unusual": dict, "byte_identical": list, _NEAR: list}
 
+BUILT_BEFORE = "was built before from files of the same names and sizes (not read again; --overwrite builds anew)"
+
 SHOWN = 10
 """Groups of near-identical images, and unusual images, that the summary names; `metadata.json` has all."""
 
@@ -111,7 +113,7 @@ def summary(built: BuildSummary) -> list[str]:
     """Return lines to print: where the dataset is, how fast it was built, what it holds, and what was left out."""
     metadata = built.metadata
     total = sum(built.examples.values())
-    speed = f"{total / built.seconds:,.0f} images/s" if built.seconds else "was built before"
+    speed = f"{total / built.seconds:,.0f} images/s" if built.seconds else BUILT_BEFORE
     parts = ", ".join(f"{split} {count:,}" for split, count in built.examples.items())
     lines = [
         f"{built.folder}: {counted(total, 'image')} ({parts}), {speed}, {counted(built.shards, 'shard')}, "

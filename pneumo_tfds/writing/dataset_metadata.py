@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import Any
 
 from pneumo_tfds.program.framing_names import Framing
+from pneumo_tfds.program.progress import stage
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.identifiers import is_unknown
 from pneumo_tfds.sources.inventory import Source, manifest
@@ -56,7 +57,8 @@ def near_identical_across_splits(plan: Plan, log: BuildLog, workers: int | None 
         copies[log.sha256[name]].append(name)
     groups = list(copies.values())
     sides = [" ".join(sorted({split[name] for name in group})) for group in groups]
-    near = near_groups([log.thumbnails[group[0]] for group in groups], sides, workers)
+    with stage("Looking for near-identical images in different splits"):
+        near = near_groups([log.thumbnails[group[0]] for group in groups], sides, workers)
     merged = [[name for index in indices for name in groups[index]] for indices in near]
     linked = {index for indices in near for index in indices}
     merged += [group for index, group in enumerate(groups) if index not in linked]
@@ -71,6 +73,8 @@ def describe(
     return {
         "source": source.where,
         "source_kind": source.kind,
+        "layout": source.survey.layout,
+        "title": source.survey.title,
         "fingerprint": source.fingerprint(options.as_text()),
         "manifest_sha256": hashlib.sha256(manifest(log.sha256).encode()).hexdigest(),
         "source_bytes": log.source_bytes,

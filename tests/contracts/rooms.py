@@ -21,7 +21,8 @@ MAY_USE = {
     "pipeline.devices": "pneumo_tfds.program config",
     "pipeline.augmentation": "config",
     "pipeline.data": "pneumo_tfds pneumo_tfds.program pneumo_tfds.sources config augmentation",
-    "pipeline.networks": "pneumo_tfds.program config",
+    "pipeline.conversion": "pneumo_tfds.program",
+    "pipeline.networks": "pneumo_tfds.program config conversion",
     "pipeline.training": "pneumo_tfds.program config run_folder devices augmentation data networks",
     "pipeline.evaluation": "pneumo_tfds.program pneumo_tfds.sources config run_folder",
     "pipeline.report": "pneumo_tfds.program config run_folder evaluation",
@@ -44,7 +45,7 @@ MAY_USE = {
     ),
     # The ONNX file. `export.inference`, `export.serve` and `export.web` must work without TensorFlow.
     "export.inference": "pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pneumo_tfds.phantoms",
-    "export.graph": "pneumo_tfds.program pipeline.run_folder inference",
+    "export.graph": "pneumo_tfds.program pipeline.run_folder pipeline.conversion inference",
     "export.parity": "pneumo_tfds.program pipeline.data inference",
     "export.serve": "pneumo_tfds.program pneumo_tfds.decode inference",
     "export.web": "pneumo_tfds.program inference",
@@ -53,7 +54,7 @@ MAY_USE = {
     ),
     # The measurements.
     "benchmarks.measuring": "pneumo_tfds.program",
-    "benchmarks.peers": "pneumo_tfds.program pipeline.config measuring",
+    "benchmarks.peers": "pneumo_tfds.program pipeline.config pipeline.networks measuring",
     "benchmarks": (
         "pneumo_tfds pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pneumo_tfds.phantoms pipeline.config "
         "pipeline.run_folder pipeline.devices pipeline.augmentation pipeline.data pipeline.networks pipeline.training "

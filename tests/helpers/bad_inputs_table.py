@@ -180,7 +180,10 @@ def _taken_port(place: Any) -> None:
 
 BUILD = "pneumo_tfds build --config gray_32 --data-dir data --source"
 TRAIN = "pipeline.train --run-dir out --model compact"
-ON_DATA = f"{TRAIN} --precision float32 --xla off --dataset {D} --image-size 32"
+ON_DATA_ALONE = f"{TRAIN} --precision float32 --xla off --dataset {D} --image-size 32"
+ON_DATA = f"{ON_DATA_ALONE} --batch-size 8"
+SMALL = f"--dataset {D} --batch-size 8"
+PRETRAINED = f"pipeline.train --run-dir out {SMALL} --image-size 32 --pretrained-weights w.pth"
 RESUME = "pipeline.train --run-dir run --resume"
 TUNE = f"tuning --run-dir out --model compact --dataset {D} --image-size 32"
 EXPORT = "export run --parity-images 8"
@@ -298,12 +301,12 @@ CASES = (
     Bad("weights-missing", "pipeline.train --run-dir out --pretrained-weights none.pth",
         "a weights file that is not there",
         "--pretrained-weights none.pth is not a file"),
-    Bad("weights-text", f"pipeline.train --run-dir out --dataset {D} --image-size 32 --pretrained-weights w.pth",
+    Bad("weights-text", PRETRAINED,
         "a text file as weights", "damaged or not a plain state dict",
         _taking("data", then=lambda place: place.write("w.pth", "hello"))),
-    Bad("weights-of-another", f"pipeline.train --run-dir out --pretrained-weights w.pth --dataset {D} --image-size 32",
+    Bad("weights-of-another", PRETRAINED,
         "the weights of another network", "holds no EfficientNet-Lite0 weights", _taking("data", then=_weights)),
-    Bad("weights-cut", f"pipeline.train --run-dir out --pretrained-weights w.pth --dataset {D} --image-size 32",
+    Bad("weights-cut", PRETRAINED,
         "weights that were cut off", "damaged or not a plain state dict",
         _taking("data", then=lambda place: (_weights(place), place.cut("w.pth")))),
     Bad("address", f"{TRAIN} --data-service somewhere", "an address without a port", "it must be HOST:PORT"),
@@ -338,9 +341,9 @@ CASES = (
         _taking("data", "run", then=_of_another_model)),
     # The dataset of a run.
     Bad("dataset-missing", f"{TRAIN} --dataset none", "a dataset that is not there", "none holds no built dataset"),
-    Bad("dataset-framing", f"{TRAIN} --dataset {D} --image-size 32 --framing pad", "a dataset of another framing",
+    Bad("dataset-framing", f"{TRAIN} {SMALL} --image-size 32 --framing pad", "a dataset of another framing",
         "made with the framing squeeze, not pad; give --framing squeeze", _taking("data")),
-    Bad("dataset-size", f"{TRAIN} --dataset {D} --image-size 48", "a dataset of another size",
+    Bad("dataset-size", f"{TRAIN} {SMALL} --image-size 48", "a dataset of another size",
         "holds images of 32 pixels, not 48", _taking("data")),
     Bad("dataset-version", ON_DATA, "a dataset of another version", "is of version 9.9.9",
         _info(lambda value: value.update(version="9.9.9"))),
@@ -354,7 +357,7 @@ CASES = (
         _taking("data", then=lambda place: place.cut(_record(place)))),
     Bad("record-missing", ON_DATA, "a record file that is gone", "is damaged or not of 32 pixels",
         _taking("data", then=lambda place: place.remove(_record(place)))),
-    Bad("batch-too-large", f"{ON_DATA} --batch-size 512", "a batch larger than the split",
+    Bad("batch-too-large", f"{ON_DATA_ALONE} --batch-size 512", "a batch larger than the split",
         "--batch-size is 512, but train holds 31 images", _taking("data")),
     Bad("devices", f"{ON_DATA} --devices 999", "more devices than there are", "--devices is 999", _taking("data")),
     Bad("hold-out", f"{ON_DATA} --hold-out normal2-im", "a group that no image is in", "--hold-out normal2-im leaves",

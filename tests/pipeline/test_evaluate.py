@@ -45,7 +45,7 @@ def told(part):
 class OutputsFn:
     """Says an image's mean grey level."""
 
-    def __init__(self, model):
+    def __init__(self, model, *, expected=0):
         assert model == "the model"
 
     def probabilities(self, images):
@@ -107,8 +107,8 @@ def test_the_runs_own_splits_are_scored_again_by_the_runs_own_choice(world, caps
         assert tables[name].filenames.tolist() == part.filenames.tolist()
         assert tables[name].probabilities == pytest.approx(told(part), abs=1e-8)
     assert tables["train"].filenames.tolist() == ["old.jpeg"]  # not asked for, and kept
-    ((folder, model, splits, seed, how),) = world.drawn
-    assert (folder.path, model, seed, how) == (world.run.path, "the model", SEED, {"show_names": False})
+    ((folder, ask, splits, seed, how),) = world.drawn
+    assert (folder.path, type(ask), seed, how) == (world.run.path, OutputsFn, SEED, {"show_names": False})
     assert splits is world.splits
     assert "validation (n=40)" in capsys.readouterr().out
 

@@ -21,7 +21,7 @@ from pipeline.evaluate import Evaluate, evaluate
 from pipeline.evaluation.predictions import read_csv
 from pipeline.evaluation.scoring import decide
 from pipeline.run_folder.folder import RunFolder
-from pipeline.stages import evaluate_run, illustrate
+from pipeline.stages import evaluate_run
 from pipeline.stages.judge import predictions_of, write_scores
 from pneumo_tfds.prepared import prepare
 from pneumo_tfds.program.errors import InputError
@@ -30,7 +30,7 @@ from pneumo_tfds.program.errors import InputError
 class OutputsFn:
     """Says an image's mean grey level, and has no heat maps."""
 
-    def __init__(self, model):
+    def __init__(self, model, *, expected=0):
         assert model == "the model"
 
     def __call__(self, images):
@@ -80,8 +80,7 @@ def trained(tmp_path_factory):
 def run(trained, tmp_path, monkeypatch):
     """A copy of the run for one test."""
     monkeypatch.setattr(evaluate_run, "load_model", lambda path: "the model")
-    for module in (evaluate_run, illustrate):
-        monkeypatch.setattr(module, "OutputsFn", OutputsFn)
+    monkeypatch.setattr(evaluate_run, "OutputsFn", OutputsFn)
     monkeypatch.setenv("COLUMNS", "200")
     return RunFolder(shutil.copytree(trained[1].path, tmp_path / "run"))
 

@@ -8,9 +8,10 @@ import pytest
 
 from export.export_options import ExportOptions
 from pipeline import train as module
-from pipeline.config import FitConfig, RunConfig, SearchConfig
+from pipeline.config import DataConfig, FitConfig, RunConfig, SearchConfig
 from pipeline.config.config_json import read, to_dict
 from pipeline.run_folder.folder import RunFolder
+from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
 
 WON = 0.003
@@ -53,6 +54,25 @@ def test_config_json_is_written_before_training_and_holds_what_is_trained(stages
     assert given == written
     assert written.fit.epochs == 3
     assert not RunFolder(tmp_path / "run").search_start.exists()
+
+
+@pytest.mark.parametrize("began", [False, True])
+def test_a_start_that_is_refused_before_anything_was_trained_leaves_no_run(stages, tmp_path, monkeypatch, began):
+    def refused(folder, config):
+        if began:
+            folder.history.write_text("epoch\n")
+        raise InputError("--devices is 9")
+
+    monkeypatch.setattr("pipeline.stages.fit_and_judge.fit_and_judge", refused)
+    with pytest.raises(InputError, match="--devices is 9"):
+        module.train(module.Train(run_dir=tmp_path / "run"))
+    assert RunFolder(tmp_path / "run").config.exists() == began
+
+
+def test_a_source_that_cannot_be_read_leaves_no_folder(tmp_path):
+    with pytest.raises(InputError, match="no such file or folder"):
+        module.train(module.Train(run_dir=tmp_path / "run", data=DataConfig(source=tmp_path / "none")))
+    assert not (tmp_path / "run").exists()
 
 
 def test_with_a_search_config_json_holds_the_winner_and_start_json_what_was_asked(stages, tmp_path):

@@ -24,7 +24,7 @@ def test_build_audit_show(xrays, tmp_path):
     assert "images/s" in out
     assert "3 shards" in out
     out = run("build", "--source", xrays, "--config", "gray_32", "--data-dir", tmp_path / "d").stdout
-    assert "was built before" in out
+    assert "was built before from files of the same names and sizes (not read again; --overwrite" in out
     run("audit", "--source", xrays, "--json", tmp_path / "a.json", "--html", tmp_path / "a.html")
     assert json.loads((tmp_path / "a.json").read_text())["images"] == 48
     out = run("show", "--source", xrays, "--out", tmp_path / "pictures").stdout

@@ -94,7 +94,8 @@ def scorer(objective: Objective, validation: Split) -> Callable[[RunConfig, Fitt
 
         if objective.by_epoch:
             return float(getattr(fitted.best, objective.name))
-        examples, network = validation.examples, LogitsFn(fitted.network)
+        examples = validation.examples
+        network = LogitsFn(fitted.network, expected=len(examples))
         if objective.specificity:
             return sensitivity_at(examples.labels, network.probabilities(examples.images), objective.specificity)
         if not shifted_images:

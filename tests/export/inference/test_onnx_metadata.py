@@ -82,6 +82,27 @@ def test_metadata_of_a_run_keeps_single_finite_numbers_only():
     assert (found.framing, found.version) == ("squeeze", 1)  # older programs read it rightly
 
 
+@pytest.mark.parametrize(
+    ("known", "says"),
+    [
+        ({"layout": "kermany", "title": "Kermany"}, "research only; paediatric; one hospital"),
+        (
+            {"layout": "own", "title": "Clinic\nX"},
+            "research only; for people like those of its training data alone (ClinicX)",
+        ),
+        ({"layout": "folders", "title": "f"}, "research only; for people like those of its training data alone"),
+        ({}, "research only; for people like those of its training data alone"),
+        ({"phantom": True, "layout": ""}, "research only; trained on drawn phantoms, not on X-rays"),
+    ],
+)
+def test_the_intended_use_says_what_is_known_of_the_training_data(known, says):
+    point = {"threshold": 0.25, "rule": "youden", "chosen_on": "validation"}
+    metrics = {"dataset": {"name": "d", "version": "1", **known}, "operating_point": point, "splits": {}}
+    found = metadata_of_run(metrics, 48, "runs/x")
+    assert found.intended_use == says
+    assert found.paediatric == (known.get("layout") == "kermany")
+
+
 def test_older_programs_refuse_a_file_whose_framing_they_would_not_obey():
     metrics = {
         "dataset": {"name": "gray_48_pad", "version": "1.0.0", "framing": "pad"},

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import pytest
 
-from pipeline.config import DataConfig, RunConfig
+from pipeline.config import DataConfig, FitConfig, RunConfig
 from pipeline.data.dataset import with_dataset, with_images_to_score
 from pneumo_tfds.prepared import framing_of
+from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.source_options import SourceOptions
 
 
@@ -25,7 +27,9 @@ def made_xrays(source):
 
 def test_the_dataset_has_the_framing_of_the_settings(tmp_path):
     source = made_xrays(tmp_path / "source")
-    config = RunConfig(data=DataConfig(source=source, data_dir=tmp_path / "data", image_size=32))
+    config = RunConfig(
+        data=DataConfig(source=source, data_dir=tmp_path / "data", image_size=32), fit=FitConfig(batch_size=8)
+    )
     squeezed = with_dataset(config).data.built
     padded = with_dataset(replace(config, data=replace(config.data, framing="pad"))).data.built
     assert (squeezed.name, framing_of(squeezed.folder)) == ("gray_32", "squeeze")
@@ -37,3 +41,9 @@ def test_other_images_to_score_are_framed_as_the_run_was(tmp_path):
     data = DataConfig(data_dir=tmp_path / "data", image_size=32, framing="pad")
     scored = with_images_to_score(RunConfig(data=data), source, SourceOptions()).data.built
     assert (scored.name, framing_of(scored.folder)) == ("gray_32_pad", "pad")
+
+
+def test_a_batch_larger_than_train_is_refused_before_a_run_begins(tmp_path):
+    data = DataConfig(source=made_xrays(tmp_path / "source"), data_dir=tmp_path / "data", image_size=32)
+    with pytest.raises(InputError, match=r"--batch-size is 64, but train holds \d\d images; make it smaller"):
+        with_dataset(RunConfig(data=data, fit=FitConfig(batch_size=64)))

@@ -83,9 +83,26 @@ def test_the_headline_comes_first_with_numbers_intervals_and_the_origin_of_the_t
 
 
 def test_what_the_model_is_not_for_stands_above_the_figures(run):
+    change(run, lambda metrics: metrics["dataset"].update(layout="kermany", title="Kermany et al."))
     text = text_of(page(run))
     for words in ("For research and teaching only", "children", "one hospital", "not for adults, lateral views"):
         assert text.index(words) < text.index("Figures"), words
+
+
+@pytest.mark.parametrize(
+    ("known", "says"),
+    [
+        ({"layout": "rsna-pneumonia", "title": "RSNA <2018>"}, "trained on RSNA &lt;2018&gt;."),
+        ({"layout": "table", "title": "a table of images"}, "trained on X-rays whose people are not described."),
+        ({}, "trained on X-rays whose people are not described."),
+    ],
+)
+def test_children_are_named_only_where_the_model_was_trained_on_them(run, known, says):
+    change(run, lambda metrics: metrics["dataset"].update(known))
+    text = text_of(page(run))
+    assert text.index(says) < text.index("not for other people than those") < text.index("Figures")
+    for wrong in ("children", "child", "aediatric", "adults", "one hospital", "Kermany"):
+        assert wrong not in text, wrong
 
 
 @pytest.mark.parametrize("settings", [None, "threshold_under_shift", "under_shift"])

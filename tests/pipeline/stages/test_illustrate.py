@@ -11,6 +11,7 @@ import pytest
 from pipeline.data.split import Examples, MemorySplit
 from pipeline.evaluation.predictions import write_csv
 from pipeline.evaluation.scoring import decide, score_splits
+from pipeline.networks.forward_pass import OutputsFn
 from pipeline.run_folder.folder import RunFolder
 from pipeline.stages.illustrate import illustrate
 from pipeline.stages.judge import predictions_of
@@ -36,7 +37,7 @@ def test_a_picture_of_errors_goes_when_a_later_evaluation_has_none(tmp_path, mod
     for table in (right.with_probabilities(np.where(np.arange(40) < 3, 0.9, right.probabilities)), right):
         write_csv(folder.predictions, {"test": table})
         folder.metrics.write_text(json.dumps(score_splits({"test": table}, decide(right, "youden"), 0, 20)))
-        illustrate(folder, model, splits, seed=0)
+        illustrate(folder, OutputsFn(model), splits, seed=0)
         drawn.append((folder.plots / "mistakes_test.png").exists())
         assert ("The most confident errors" in folder.report.read_text()) == drawn[-1]
     assert drawn == [True, False]

@@ -160,3 +160,14 @@ def test_where_headers_leave_nothing_the_reason_is_given(tmp_path):
     source = understood(tmp_path, {name: header(name, Modality="CT") for name in list(GOOD)[2:6]})
     with pytest.raises(InputError, match="no image is left; 4 files left out: by its DICOM header: modality CT"):
         require_both_classes(source)
+
+
+def test_remarks_are_one_of_each_kind_and_ages_are_told_without_a_doubt(tmp_path):
+    content = {f"{label}/{n}.dcm": header(f"{label}{n % 3}", PatientAge=f"{n:03d}Y", ViewPosition=f"POSITION{n % 2}")
+               for label, first in (("NORMAL", 12), ("PNEUMONIA", 40)) for n in range(first, first + 9)}  # fmt: skip
+    survey = understood(tmp_path, content).survey
+    assert [text for text in survey.warnings if "headers" in text] == [
+        "DICOM headers of 18 files say: view POSITION0 (10 files), POSITION1 (8 files) is not known"
+    ]
+    (told,) = [text for text in survey.notes if "years" in text]
+    assert told == "6 of 6 patients with an age in the DICOM header are 18 years or older (images from 12 to 48 years)"

@@ -122,6 +122,7 @@ def test_rsna(tmp_path, source):
     assert labels(found) == {"NORMAL": 3, "PNEUMONIA": 3}
     assert len(patients(found)) == 6
     assert not found.survey.remarks
+    assert any(text.startswith("patientId names a picture and no person") for text in found.survey.notes)
     if not source:
         assert found.ignored == {"not an image": 1, "listed by no table": 1}
 
@@ -162,7 +163,7 @@ def test_nih_without_its_lists_or_with_patients_on_both_sides(tmp_path):
     del content["train_val_list.txt"], content["test_list.txt"]
     source = understood(tmp_path / "a", content, "Data_Entry_2017.csv")
     assert splits(source) == {"": 12}
-    assert "the official split is not there" in source.survey.warnings[0]
+    assert "the official split is not there: train_val_list.txt and test_list.txt" in source.survey.questions[0]
     with pytest.raises(InputError, match=r"patients of the split test have images in another split too: 0, 1, 3"):
         understood(tmp_path / "b", nih(lambda n: n % 4))
 
@@ -403,7 +404,7 @@ def test_all_tables_that_match_a_pattern_are_read(tmp_path):
 def test_of_two_tables_of_one_name_the_outermost_is_read_with_a_warning(tmp_path):
     content = {
         "reads.csv": reads(range(4)),
-        "old/reads.csv": reads(range(4)),
+        "old/reads.csv": reads(range(3)),
         **{f"2010/A{n}.png": None for n in range(4)},
     }
     source = own(tmp_path, content, ("reads*.csv", "reads.csv"))
@@ -435,12 +436,41 @@ def test_images_with_another_suffix_than_the_description_names_are_hinted_at(tmp
         understood(tmp_path, content)
 
 
+def test_paths_that_are_wrong_in_letter_case_alone_are_said_so(tmp_path):
+    content = {f"2010/a{n}.PNG": None for n in range(4)} | {"reads.csv": reads(range(4))}
+    with pytest.raises(InputError, match=r"2010/a0\.PNG is one of them but for letter case; correct it in the table"):
+        own(tmp_path, content)
+
+
+def test_patients_of_a_table_with_images_of_both_classes_are_no_doubt(tmp_path):
+    content = {f"2010/A{n}.png": None for n in range(4)} | {"reads.csv": reads(range(4))}
+    source = own(tmp_path, content)
+    assert not source.survey.remarks
+    assert any(text.startswith("2 of 2 patients have images of both classes") for text in source.survey.notes)
+
+
+def test_padchest_as_it_is_published_says_what_to_unpack(tmp_path):
+    name = "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv.gz"
+    with pytest.raises(InputError, match=rf"{name} is compressed: unpack it \(gunzip\)"):
+        understood(tmp_path, {f"{n}/{n}.png": None for n in range(3)} | {name: b"\x1f\x8b"})
+    with pytest.raises(InputError, match=rf"{name}: is packed; unpack it \(gunzip"):
+        understand(tmp_path / name)
+
+
 def test_nih_sample_is_recognised_by_its_columns(tmp_path):
     rows = [f"{n:08d}_000.png,{['No Finding', 'Pneumonia|Mass'][n % 2]},0,{n},031Y,M,PA" for n in range(4)]
     head = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position"
     content = {"sample_labels.csv": csv_of(head, *rows), **{f"images/{n:08d}_000.png": None for n in range(4)}}
     source = understood(tmp_path / "nih", content)
     assert (source.survey.layout, labels(source)) == ("nih-sample", {"NORMAL": 2, "PNEUMONIA": 2})
+    twice = {f"sample/{name}": (tmp_path / "nih" / name).read_bytes() for name in content}
+    source = understood(tmp_path / "nih", twice)
+    assert labels(source) == {"NORMAL": 2, "PNEUMONIA": 2}
+    assert source.ignored == {"second nested copy": 4}
+    assert "sample_labels.csv is there 2 times with the same content; sample_labels.csv is read" in source.survey.notes
+    assert not source.survey.remarks
+    with pytest.raises(InputError, match="have one name, by which the table means one; keep one"):
+        understood(tmp_path / "nih", {"sample/images/00000001_000.png": None})  # another image of that name
     names = files("{}/{}.png", ["NORMAL", "PNEUMONIA"], range(2))
     other = understood(tmp_path / "own", {**dict.fromkeys(names), "sample_labels.csv": csv_of("id,age", "1,2")})
     assert other.survey.layout == "folders"

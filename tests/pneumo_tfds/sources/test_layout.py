@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import pytest
 
-from made_sources import an_image, files, labels, splits, understood, write
+from made_sources import an_image, csv_of, files, labels, splits, understood, write
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inspection import short_form
 from pneumo_tfds.sources.opening import open_source
@@ -228,7 +229,7 @@ SPLIT = files("{}/{}/{}.png", ["train", "test"], ["NORMAL", "PNEUMONIA"], FOUR)
         ([*files("d/train/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR), *files("d/val/{}.png", FOUR)],
          r"all images of a split are left out: d/val \(4 images\)"),
         (files("{}/{}_{}.png", ["NORMAL", "PNEUMONIA"], ["train", "val"], FOUR),
-         "names of files start with words for splits, which are not read there: train, val"),
+         "names of files hold words for splits, which are not read there: train, val"),
         ([*SPLIT, *files("test - Copy/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR)],
          "folders differ only by a mark of copies or a size: "),
         (files("{}/{}/{}.png", ["256x256", "images 512 x 512"], ["NORMAL", "PNEUMONIA"], FOUR)
@@ -266,3 +267,141 @@ def test_much_of_a_class_in_files_that_are_not_read_is_warned_of(tmp_path):
     source = understood(tmp_path, {**dict.fromkeys(PLAIN), **content})
     says = "9 files in folders of NORMAL are TIFF images, which are not read; convert them to PNG; 4 are read"
     assert says in source.survey.warnings
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_folders_and_tables_are_understood_however_umlauts_are_composed(tmp_path, form):
+    names = [unicodedata.normalize(form, f"{label}/bild_ü{n}.png")
+             for label in ("unauffällig", "Lungenentzündung") for n in FOUR]  # fmt: skip
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    words = {"negative": ("unauffällig",), "positive": (unicodedata.normalize(other, "Lungenentzündung"),)}
+    assert labels(understood(tmp_path, names, **words)) == EVEN
+    rows = [f"{name},{name.split('/')[0]},{n}" for n, name in enumerate(names)]
+    table = unicodedata.normalize(other, csv_of("path,label,patient", *rows))
+    found = understood(tmp_path, {"t.csv": table}, "t.csv", **words)
+    assert labels(found) == EVEN
+    assert found.reader.read(found.images[0])
+
+
+def test_spreadsheets_are_no_archives_and_masks_are_no_images_of_a_folder(tmp_path):
+    content = dict.fromkeys([*PLAIN, *files("COVID/{}/{}.png", ["images", "masks"], FOUR)])
+    source = understood(tmp_path, {**content, "COVID.metadata.xlsx": b"PK\3\4"})
+    assert source.ignored["a spreadsheet, which is not read; save it as CSV"] == 1
+    assert not any("archives" in text for text in source.survey.warnings)
+    assert any("neither NORMAL nor PNEUMONIA: COVID (4 images);" in text for text in source.survey.warnings)
+
+
+def test_where_no_classes_are_found_tables_and_spreadsheets_are_named(tmp_path):
+    content = dict.fromkeys(files("DICOM/{}/{}/{}.png", ["a", "b"], ["images", "masks"], FOUR))
+    content |= {"Befunde.csv": "Nr;Datei;Befund\n", "Befunde.xlsx": b"PK\3\4"}
+    with pytest.raises(InputError) as caught:
+        understood(tmp_path, content)
+    text = str(caught.value)
+    assert (
+        "the images are in a (4 images), b (4 images); Befunde.csv is a table (its columns are Nr, Datei, Befund)"
+        in text
+    )
+    assert "Befunde.xlsx is a spreadsheet: if it lists the images, save it as CSV" in text
+
+
+@pytest.mark.parametrize("masks", ["lung masks", "overlays"])
+@pytest.mark.parametrize("root", ["Lung Segmentation Data", "{}/Lung Segmentation Data"])
+def test_a_mask_word_in_a_folder_of_all_images_makes_none_a_mask(tmp_path, root, masks):
+    names = files(f"{root.format('a')}/Train/{{}}/{{}}/{{}}.png", ["NORMAL", "PNEUMONIA"], ["images", masks], FOUR)
+    source = understood(tmp_path, names)
+    assert labels(source) == EVEN
+    assert source.ignored == {MASKS: 8}
+    assert not source.survey.questions
+
+
+def test_several_roots_with_a_mask_word_are_told_apart_by_the_folders_in_them(tmp_path):
+    roots = ["Lung Segmentation", "Infection Segmentation"]
+    names = files("{}/{}/{}/{}.png", roots, ["NORMAL", "PNEUMONIA"], ["images", "masks"], FOUR)
+    assert understood(tmp_path, names).ignored == {MASKS: 16}
+
+
+@pytest.mark.parametrize("folder", ["gradcam", "Chest CT", "masks", "mri/train"])
+@pytest.mark.parametrize("pattern", ["{folder}/{{}}/{{}}.png", "{{}}/{folder}/{{}}.png"])
+def test_images_that_are_all_named_like_no_xrays_are_asked_about(tmp_path, folder, pattern):
+    source = understood(tmp_path, files(pattern.format(folder=folder), ["NORMAL", "PNEUMONIA"], FOUR))
+    assert labels(source) == EVEN
+    assert any("takes them for X-rays" in text for text in source.survey.questions)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "named"),
+    [
+        (["chest_xray/train/{}/{}.png", "chest_xray_224/train/{}/{}.png"], "chest_xray (8 images), chest_xray_224"),
+        (["{}/images_224/{}.png", "{}/images_512/{}.png"], "images_224 (8 images), images_512"),
+        (["raw/{}/{}.png", "images/{}/{}.jpg"], "raw (8 images)"),
+        (["{}/png/{}.png", "{}/jpg/{}.jpg"], "jpg (8 images), png (8 images)"),
+        (["split1/train/{}/{}.png", "split2/test/{}/{}.png"], "split1 (8 images), split2"),
+        (["{}/{}.png", "{}/lungs/{}.png"], "outside of them (8 images), lungs"),
+    ],
+)
+def test_files_of_one_name_in_folders_that_may_be_versions_are_asked_about(tmp_path, patterns, named):
+    names = [name for pattern in patterns for name in files(pattern, ["NORMAL", "PNEUMONIA"], FOUR)]
+    (question,) = understood(tmp_path, names).survey.questions
+    assert question.startswith("files of the same names are in several folders: ")
+    assert named in question
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [
+            *files("{}/images_001/{}.png", ["NORMAL", "PNEUMONIA"], FOUR),
+            *files("{}/images_002/b{}.png", ["NORMAL", "PNEUMONIA"], FOUR),
+        ],
+        files("{}/images/{}/{}.png", ["train", "test"], ["NORMAL", "PNEUMONIA"], FOUR),
+        files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], ["AP", "PA"], FOUR),
+    ],
+)
+def test_folders_of_different_images_are_no_versions(tmp_path, names):
+    assert not understood(tmp_path, names).survey.questions
+
+
+@pytest.mark.parametrize("pattern", ["{}/{}_{}.png", "{}/img-{}-{}.png", "{}/{}.{}.png"])
+@pytest.mark.parametrize("splits_named", [["train", "test"], ["", "test"]])
+def test_split_words_anywhere_in_the_names_of_files_are_asked_about(tmp_path, pattern, splits_named):
+    names = files(pattern, ["NORMAL", "PNEUMONIA"], FOUR, splits_named)
+    (question,) = understood(tmp_path, names).survey.questions
+    assert question.startswith("names of files hold words for splits, which are not read there: test")
+
+
+def test_broken_downloads_backups_and_folders_of_systems_are_left_out(tmp_path):
+    junk = ["NORMAL/y.png.part", "NORMAL/z.png~", "PNEUMONIA/x.jpg.crdownload"]
+    source = understood(tmp_path, [*PLAIN, *junk, "NORMAL/@eaDir/1.png/THUMB.jpg", "$RECYCLE.BIN/NORMAL/1.png"])
+    assert labels(source) == EVEN
+    assert source.ignored == {
+        "a broken download or a backup copy, by its name": 3,
+        "left by an operating system": 2,
+    }
+
+
+def test_the_folders_shown_for_classes_are_no_splits(tmp_path):
+    names = files("{}/{}/{}.png", ["entrenamiento", "prueba"], ["NORMAL", "NEUMONIA"], FOUR)
+    with pytest.raises(InputError, match=r"the images are in NEUMONIA \(8 images\), NORMAL \(8 images\); name the"):
+        understood(tmp_path, names)
+
+
+def test_all_tables_that_list_images_are_named(tmp_path):
+    tables = {f"{split}/metadata.csv": f"file_name,label\n{split}.png,1\n" for split in ("train", "test")}
+    with pytest.raises(InputError, match=r"test/metadata\.csv, train/metadata\.csv list images .* a column split and"):
+        understood(tmp_path, {**tables, "train/train.png": None, "test/test.png": None})
+    one_hot = "filename, NORMAL, PNEUMONIA\n"
+    with pytest.raises(InputError, match=r"_classes\.csv lists images with labels"):
+        understood(tmp_path / "other", {"train/_classes.csv": one_hot, "train/1.png": None})
+
+
+def test_folders_that_are_splits_are_not_offered_as_classes(tmp_path):
+    names = files("{}/{}_{}.png", ["train", "test"], ["normal", "pneumonia"], FOUR)
+    with pytest.raises(InputError, match=r"splits and no classes; t\.csv is a table .*; else put those of each class"):
+        understood(tmp_path, {**dict.fromkeys(names), "t.csv": "X_ray_image_name,Label\n"})
+
+
+def test_options_without_effect_are_not_passed_over(tmp_path):
+    with pytest.raises(InputError, match="--uncertain has no effect here"):
+        understood(tmp_path, PLAIN, uncertain="positive")
+    (question,) = understood(tmp_path, [], layout="kermany").survey.questions
+    assert question.startswith("nothing in it is named as Paediatric chest X-rays of Kermany")

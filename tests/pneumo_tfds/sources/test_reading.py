@@ -131,3 +131,16 @@ def test_strict_makes_a_warning_an_error_and_yes_accepts_a_question(tmp_path):
     assert len(open_source(tmp_path, SourceOptions(yes=True)).images) == 12
     with pytest.raises(InputError, match="12 of 12 images tell no patient"):
         open_source(tmp_path, SourceOptions(yes=True, strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_zip_with_two_different_members_of_one_name_is_refused(tmp_path):
+    path, same = tmp_path / "a.zip", an_image()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in (*files("{}/{}.png", ["NORMAL", "PNEUMONIA"], range(4)), "NORMAL/0.png"):
+            archive.writestr(name, same)
+    assert len(open_source(path).images) == 8
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("NORMAL\\0.png", an_image())
+    with pytest.raises(InputError, match=r"a\.zip: has two different members NORMAL/0\.png; unpack it, keep one"):
+        open_source(path)

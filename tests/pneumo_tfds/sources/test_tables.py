@@ -39,7 +39,7 @@ def test_ordinary_tables_are_read_without_a_question(tmp_path, head, row):
 def test_the_survey_names_every_column_with_its_role(tmp_path):
     head = "Image,Finding,Subject ID,sex,remark"
     source = understood(tmp_path, table(head, lambda name, i: f"{name}.png,{i % 2},{i // 2},f,x"), "t.csv")
-    assert source.survey.notes == (
+    assert source.survey.notes[:1] == (
         "columns read: Image as path, Finding as label, Subject ID as patient; not read: sex, remark",
     )
     assert {part.where for part in source.survey.parts} == {"Finding = 0", "Finding = 1"}
@@ -310,7 +310,7 @@ def test_columns_of_0_and_1_that_leave_the_split_open(tmp_path):
 def test_a_column_that_may_be_the_split_is_asked_about(tmp_path, column, cells):
     rows = table(f"path,label,{column}", lambda name, i: f"{name}.png,{i % 2},{cells[i % len(cells)]}")
     assert any(
-        f"no column is named split, but {column} may be one; rename it to split, or to is_test" in text
+        f"no column is named split, but {column} may be one; rename it to split, or, if it holds 1" in text
         for text in understood(tmp_path, rows, "t.csv").survey.questions
     )
 
@@ -371,10 +371,10 @@ def test_names_that_are_each_there_once_below_the_table(tmp_path):
     ("path", "says"),
     [
         ("b.png", "there is no file 'b.png' beside the table, but [xy]/b.png and [xy]/b.png; write the folder into"),
-        ("C.PNG", "there is no file 'C.PNG', but x/c.png; correct folder, suffix or letter case in the table"),
-        ("c", "there is no file 'c', but x/c.png; correct folder, suffix"),
-        ("x/c.jpeg", "there is no file 'x/c.jpeg', but x/c.png; correct folder, suffix"),
-        ("D:\\old\\c.png", "but x/c.png; correct folder"),
+        ("C.PNG", "there is no file 'C.PNG', but x/c.png; correct the letter case in the table"),
+        ("c", "there is no file 'c', but x/c.png; correct the folder, suffix or letter case in the table"),
+        ("x/c.jpeg", "there is no file 'x/c.jpeg', but x/c.png; correct the folder, suffix"),
+        ("D:\\old\\c.png", "but x/c.png; correct the folder"),
         ("d.png", "there is no file 'd.png'; correct the path, which is relative to the table"),
     ],
 )
@@ -401,3 +401,111 @@ def test_views_that_are_not_known_are_used_with_a_warning(tmp_path):
     assert [text for text in source.survey.warnings if "view" in text] == [
         "the column view says of 4 rows: view V3 is not known; they are used"
     ]
+
+
+@pytest.mark.parametrize(
+    ("opened", "closed"), [('"tube 5', '8" line'), ('"tube 5', '"line'), ('"tube 5', 'line"'), ('"tube 5', "line")]
+)
+def test_a_quote_that_swallows_rows_is_refused_with_the_line_that_opens_it(tmp_path, opened, closed):
+    rows = table("path,label,note", lambda name, i: f"{name}.png,{i % 2},{ {3: opened, 7: closed}.get(i, 'ok') }")
+    with pytest.raises(InputError, match=r"t\.csv, line 5: .*quotes"):
+        understood(tmp_path, rows, "t.csv")
+
+
+def test_reports_of_several_lines_with_commas_are_read(tmp_path):
+    report = '"Heart, lungs, bones\nnormal, too, and 1"'
+    rows = table("path,label,report", lambda name, i: f"{name}.png,{i % 2},{report}")
+    assert labels(understood(tmp_path, rows, "t.csv")) == EVEN
+
+
+def test_utf_16_without_its_mark_is_named(tmp_path):
+    rows = table("path,label", lambda name, i: f"{name}.png,{i % 2}")
+    with pytest.raises(InputError, match=r"t\.csv: is UTF-16 without a byte order mark; save it as UTF-8"):
+        understood(tmp_path, {**rows, "t.csv": rows["t.csv"].encode("utf-16-le")}, "t.csv")
+
+
+def test_columns_of_0_and_1_named_like_the_classes_are_the_label(tmp_path):
+    rows = table("file,patient,NORMAL,Pneumonia", lambda name, i: f"{name}.png,p{i},{1 - i % 2},{i % 2}")
+    source = understood(tmp_path, rows, "t.csv")
+    assert [image.label for image in source.images] == ["NORMAL", "PNEUMONIA"] * 5
+    assert "the label is which of the columns NORMAL and Pneumonia has 1" in source.survey.notes
+    assert not source.survey.questions
+    both = table("file,NORMAL,PNEUMONIA", lambda name, i: f"{name}.png,{int(i < 4)},{int(i > 2)}")
+    with pytest.raises(InputError, match=r"line 5: unknown label 'NORMAL and PNEUMONIA'"):
+        understood(tmp_path, both, "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [("PNEUMONIA", "10"), ("pathology", ["pneumonia", "healthy"]), ("dx", ["viral pneumonia", "x"])],
+)
+def test_a_numeric_label_that_another_column_contradicts_is_asked_about(tmp_path, column, cells):
+    rows = table(f"path,label,patient,{column}", lambda name, i: f"{name}.png,{i % 2},p{i},{cells[i % 2]}")
+    with pytest.raises(InputError, match=f"the columns {column} and label could both be the label and contradict each"):
+        open_source(understood(tmp_path, rows, "t.csv").where)
+    agreeing = table(f"path,label,patient,{column}", lambda name, i: f"{name}.png,{i % 2},p{i},{cells[1 - i % 2]}")
+    assert not understood(tmp_path, agreeing, "t.csv").survey.questions
+
+
+@pytest.mark.parametrize("cells", [["normal", "abnormal"], ["no pneumonia", "sick"], ["1", "0"]])
+def test_a_column_without_names_of_the_classes_is_no_label(tmp_path, cells):
+    rows = table("path,label,patient,ecg", lambda name, i: f"{name}.png,{i % 2},p{i},{cells[1 - i % 2]}")
+    assert not understood(tmp_path, rows, "t.csv").survey.questions
+
+
+@pytest.mark.parametrize(("other", "cells"), [("is_test", "01"), ("official_split", ["train", "test"])])
+def test_a_second_split_that_contradicts_the_first_is_asked_about(tmp_path, other, cells):
+    def of(flipped):
+        return table(
+            f"path,label,patient,split,{other}",
+            lambda name, i: (
+                f"{name}.png,{i % 2},p{i},{['val', 'train', 'test'][i % 3]},{cells[(i % 3 == 2) != flipped]}"
+            ),
+        )
+
+    assert not understood(tmp_path, of(False), "t.csv").survey.questions
+    with pytest.raises(InputError, match=f"the column {other} may be a split and contradicts split in"):
+        open_source(understood(tmp_path, of(True), "t.csv").where)
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "says"),
+    [
+        ("heldout", "01", "no column is named split, but heldout may be one"),
+        ("use", ["tr", "te"], "no column is named split, but use may be one"),
+        ("exclude", "01", "exclude may say which images are not to be used"),
+        ("image quality", ["good", "bad"], "image quality may say which"),
+        ("status", ["", "Excluded"], "status may say which"),
+    ],
+)
+def test_columns_for_splits_and_exclusions_that_are_not_read_are_asked_about(tmp_path, column, cells, says):
+    rows = table(f"path,label,patient,{column}", lambda name, i: f"{name}.png,{i % 2},p{i},{cells[i // 2 % 2]}")
+    with pytest.raises(InputError, match=says):
+        open_source(understood(tmp_path, rows, "t.csv").where)
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [("pcr_test", "01"), ("remark", ["tube removed", "x"]), ("exclude", "00"), ("external_id", NAMES)],
+)
+def test_columns_like_them_are_not_asked_about(tmp_path, column, cells):
+    rows = table(f"path,label,patient,{column}", lambda name, i: f"{name}.png,{i % 2},p{i},{cells[i % len(cells)]}")
+    assert not understood(tmp_path, rows, "t.csv").survey.questions
+
+
+def test_folders_in_the_paths_of_a_table_that_may_be_splits_are_asked_about(tmp_path):
+    names = [f"{['development', 'holdout'][i % 3 == 0]}/{i}.png" for i in range(10)]
+    rows = csv_of("path,label,patient", *(f"{name},{i % 2},p{i}" for i, name in enumerate(names)))
+    source = understood(tmp_path, {**dict.fromkeys(names), "t.csv": rows}, "t.csv")
+    assert source.survey.questions[0].startswith(
+        "the table has no column split, but folders in its paths may be splits"
+    )
+    below = rows.replace("development", "external/a").replace("holdout", "external/b")
+    moved = [f"external/{['a', 'b'][i % 3 == 0]}/{i}.png" for i in range(10)]
+    assert not understood(tmp_path, {**dict.fromkeys(moved), "t.csv": below}, "t.csv").survey.questions
+
+
+def test_split_words_in_the_names_of_files_of_a_table_are_asked_about(tmp_path):
+    names = [f"{i}_{['train', 'test'][i // 2 % 2]}" for i in range(10)]
+    rows = table("path,label,patient", lambda name, i: f"{name}.png,{i % 2},p{i}", names)
+    assert understood(tmp_path, rows, "t.csv").survey.questions[0].startswith("names of files hold words for splits")

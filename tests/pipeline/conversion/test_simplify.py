@@ -7,7 +7,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from export.graph import convert, simplify
+from export.graph import convert
+from pipeline.conversion import simplify
 
 FLOAT = onnx.TensorProto.FLOAT
 

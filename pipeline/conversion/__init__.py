@@ -1,0 +1,1 @@
+"""Conversion of a TensorFlow function to an ONNX graph, for scoring and for export."""
