@@ -12,8 +12,8 @@ import tf2onnx
 from numpy.typing import NDArray
 
 from pipeline.conversion.simplify import simplify
+from pneumo_tfds.program.cores_and_memory import available_cores
 from pneumo_tfds.program.errors import InputError, reason_of
-from pneumo_tfds.program.parallel import available_cores
 from pneumo_tfds.program.quiet import errors_only
 
 OPSET = 18
