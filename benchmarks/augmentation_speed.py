@@ -43,7 +43,7 @@ def _contenders(images: Batch, workers: int) -> list[Contender]:
         Contender("ours: one warp, not compiled", lambda: _fused(images, False), keep=True),
         Contender("ours: the same with sharpness and grain", lambda: _fused(images, True, AugmentConfig()), keep=True),
         Contender("ours: one warp, OpenCV on the host", lambda: _host(images), keep=True),
-        Contender("ours: OpenCV with sharpness and grain", lambda: _host(images, AugmentConfig()), keep=True),
+        Contender("ours: OpenCV, with sharpness and grain", lambda: _host(images, AugmentConfig()), keep=True),
         Contender(REFERENCE, lambda: _layers(images), keep=True),
         Contender("peer: ImageDataGenerator", lambda: _generator(images, workers), keep=True),
         Contender("peer: OpenCV, image by image", lambda: _opencv(images, workers)),

@@ -167,6 +167,7 @@ def _tensorflow() -> Facts:
         quiet_tensorflow()
         from pipeline.config import FitConfig
         from pipeline.devices import precision
+        from pipeline.training.fastest import measured_here
     except BROKEN_INSTALLATION as error:
         return {"TensorFlow": f"cannot be imported: {reason_of(error):.300}"}
     import tensorflow as tf
@@ -175,15 +176,19 @@ def _tensorflow() -> Facts:
     threads = threading.get_intra_op_parallelism_threads(), threading.get_inter_op_parallelism_threads()
     gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
     try:
-        chosen = precision.choose(FitConfig())
-        auto = f"{chosen.precision}, {'with' if chosen.xla else 'without'} XLA, on {chosen.device}"
+        ways, measured = precision.candidates(FitConfig()), measured_here()
+        first = f"{'with' if ways[0].xla else 'without'} XLA, on {ways[0].device}"
+        auto = f"{' or '.join(way.precision for way in ways)}, {first}"
+        if len(ways) > 1 and not measured:
+            auto += "; the first run of a network measures which"
     except InputError as error:
-        auto = str(error)
+        auto, measured = str(error), {}
     return {
         "oneDNN": {True: "on", False: "OFF (see TF_ENABLE_ONEDNN_OPTS)", None: "unknown"}[on],
         "threads": " and ".join(str(count or "one per core") for count in threads) + " (in an operation, side by side)",
         "GPUs": ", ".join(str(gpu.get("device_name", "GPU")) for gpu in gpus) or "none that TensorFlow can use",
         "--precision auto": auto,
+        **{f"measured: {network}": times for network, times in measured.items()},
     }
 
 

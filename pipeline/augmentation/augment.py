@@ -1,4 +1,4 @@
-"""Augmentation on the training device: one warp, one pass over the intensities, sharpness and grain.
+"""Augmentation in the training step of a GPU: one warp, one pass over the intensities, sharpness and grain.
 
 Random numbers are drawn on the host from (seed, step) alone, so that a step sees the same batch after a restart and on
 every machine. `sample` turns them into the changes of each image, `apply` makes these changes. Both are `keras.ops`:

@@ -115,7 +115,7 @@ class AugmentConfig(Bounded):
     """How much training images are changed at random. 0 turns a change off; --no-augment turns all of them off."""
 
     augment: bool = True
-    """Augment training batches, on the training device. Validation, test and the exported model are never augmented."""
+    """Change training images at random. Validation, test and the exported model are never augmented."""
     flip: Annotated[float, Ge(0), Le(1), Unit("(a probability)")] = 0.5
     """Probability of a left-right flip."""
     rotation: Annotated[float, Ge(0), Le(180), Unit("degrees")] = 10.0

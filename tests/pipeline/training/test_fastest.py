@@ -57,6 +57,14 @@ def test_another_version_processor_or_variable_is_measured_again(monkeypatch, ch
     assert len(asked) == 2
 
 
+def test_what_was_measured_here_is_told_and_that_of_another_machine_is_not(monkeypatch):
+    seconds(monkeypatch, [2.0, 2.0, 2.0], [1.0, 1.0, 1.0])
+    fastest.fastest(CONFIG)
+    assert fastest.measured_here() == {"compact, 32 pixels, 2 a step": "mixed_bfloat16 2.00 s, float32 1.00 s"}
+    monkeypatch.setattr(fastest.processor, "name", lambda: "another")
+    assert fastest.measured_here() == {}
+
+
 def test_rounds_that_contradict_each_other_give_the_safe_choice_and_are_not_kept(monkeypatch, home):
     seconds(monkeypatch, [1.0, 3.0, 1.0], [2.0, 2.0, 2.0])
     chosen = fastest.fastest(CONFIG)
