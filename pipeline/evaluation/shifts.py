@@ -18,6 +18,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from pipeline.evaluation.predictions import Images
+from pneumo_tfds.program.parallel import ordered_map
 
 Levels = NDArray[Any]
 """Grey levels [S, S], which a change may take out of the range 0 to 255."""
@@ -108,7 +109,11 @@ def shifted(images: Images, name: str, seed: int = 0) -> Images:
         uint8 [n, S, S, 1], rounded and clipped to 0 to 255.
     """
     changed = np.empty_like(images)
-    for row, image in enumerate(images[..., 0]):
-        levels = SHIFTS[name](image, np.random.default_rng([seed, row]))
+
+    def change(row: int) -> None:
+        levels = SHIFTS[name](images[row, ..., 0], np.random.default_rng([seed, row]))
         changed[row, ..., 0] = np.clip(np.rint(levels), 0, 255)
+
+    for _ in ordered_map(change, range(len(images))):
+        pass
     return changed

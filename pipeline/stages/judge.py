@@ -17,13 +17,15 @@ from pipeline.evaluation.robustness import UNCHANGED, pooled, summary
 from pipeline.evaluation.robustness import views as score_views
 from pipeline.evaluation.scoring import Decision, calibrated, decide, score_splits
 from pipeline.evaluation.shifts import SHIFTS
-from pipeline.networks.forward_pass import BATCH, LogitsFn
+from pipeline.networks.forward_pass import LogitsFn
 from pipeline.networks.models import inference_model
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import save_model
 from pneumo_tfds.prepared import framing_of, inspect
 from pneumo_tfds.program.files import write_json
 from pneumo_tfds.program.progress import track
+
+SHOWN = 256  # images scored between two steps of a progress bar
 
 
 def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Mapping[str, Split]) -> None:
@@ -67,7 +69,7 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
 def score(predict: Predict, split: Split) -> Floats:
     """Return P(PNEUMONIA), `[n]`, of every image of a split, with a progress bar."""
     images = split.examples.images
-    parts = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+    parts = [images[start : start + SHOWN] for start in range(0, len(images), SHOWN)]
     return np.concatenate([predict(part) for part in track(parts, f"Scoring {split.name}")])
 
 
