@@ -29,6 +29,12 @@ def pytest_collection_modifyitems(config, items):
                 item.add_marker(skip)
 
 
+@pytest.fixture(autouse=True)
+def fast_enough(monkeypatch):
+    """Work is never long enough for a line about its progress, however busy the machine is: some tests count lines."""
+    monkeypatch.setattr("pneumo_tfds.program.progress.DELAY_SECONDS", float("inf"))
+
+
 @pytest.fixture
 def full_disk(monkeypatch):
     """A disk that is full when the nth file from now on is to be kept; `at(0)`: never."""

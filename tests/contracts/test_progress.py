@@ -48,7 +48,7 @@ def test_long_work_on_a_terminal_shows_what_is_done(monkeypatch):
 
 
 @pytest.fixture
-def at_once(monkeypatch):
+def at_once(monkeypatch, fast_enough):
     """Show work of any length."""
     monkeypatch.setattr("pneumo_tfds.program.progress.DELAY_SECONDS", -1.0)
 
