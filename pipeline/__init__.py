@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pneumo_tfds.program.libraries import prepare_tensorflow
+from pneumo_tfds.program.libraries import ask, prepare_tensorflow
 
 if TYPE_CHECKING:
     from pipeline.data.tf_dataset import evaluation_dataset, training_dataset
 
 prepare_tensorflow()
+ask("ORT_DISABLE_TELEMETRY", "1")  # as in `export`, where it is explained
 
 __all__ = ["evaluation_dataset", "training_dataset"]
 

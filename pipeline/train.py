@@ -66,9 +66,9 @@ def train(command: Train) -> None:
         train_as_worker(folder, with_dataset(folder.read_config() if command.resume else command.settings()))
         return
     folder.start(resume=command.resume)
-    config = with_dataset(_settings_on_resume(folder, command) if command.resume else command.settings())
     with folder.locked():
         folder.start(resume=command.resume)  # again: another process may have started and finished a run meanwhile
+        config = with_dataset(_settings_on_resume(folder, command) if command.resume else command.settings())
         if config.data.built.phantom:
             print(PHANTOMS, flush=True)
         if config.search.tune:

@@ -33,6 +33,7 @@ def pytest_collection_modifyitems(config, items):
 def fast_enough(monkeypatch):
     """Work is never long enough for a line about its progress, however busy the machine is: some tests count lines."""
     monkeypatch.setattr("pneumo_tfds.program.progress.DELAY_SECONDS", float("inf"))
+    monkeypatch.setattr("pneumo_tfds.program.progress.LOG_SECONDS", float("inf"))
 
 
 @pytest.fixture

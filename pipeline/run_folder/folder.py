@@ -97,9 +97,11 @@ class RunFolder:
         write_json(self.config, to_dict(config))
 
     def forget_unused_settings(self) -> None:
-        """Remove config.json if nothing else is in the folder: nothing was trained, so other settings may be tried."""
-        if [entry for entry in self.path.iterdir() if not entry.name.startswith(".")] == [self.config]:
-            self.config.unlink()
+        """Remove the settings if nothing else is in the folder: nothing was trained, so others may be tried."""
+        settings = {self.config, self.execution}
+        if {entry for entry in self.path.iterdir() if not entry.name.startswith(".")} <= settings:
+            for path in settings:
+                path.unlink(missing_ok=True)
 
     def read_config(self) -> RunConfig:
         """Read the settings that the networks of this run are trained with.

@@ -71,7 +71,8 @@ def _ask_about_split_words_in_labels(found: Sequence[InClass], notes: SurveyNote
         notes.ask(
             f"the names of classes hold words for splits, which are not read there: {', '.join(names[:SHOWN])}; --yes "
             "takes them as classes alone; else put them into folders train, val and test, or pass a CSV with a column "
-            "split"
+            "split",
+            about_patients=True,
         )
 
 
@@ -164,8 +165,9 @@ def ask_about_split_words_in_files(placed: Sequence[Labelled], notes: SurveyNote
     if all(len(names) > 1 for names in found.values()):
         shown = ", ".join(sorted(set.union(*found.values()) - {""}))
         notes.ask(
-            f"names of files hold words for splits, which are not read there: {shown}; --yes "
-            "divides the images anew; else put them into folders train, val and test, or pass a CSV with a column split"
+            f"names of files hold words for splits, which are not read there: {shown}; --yes divides "
+            "the images anew; else put them into folders train, val and test, or pass a CSV with a column split",
+            about_patients=True,
         )
 
 
@@ -175,5 +177,6 @@ def _ask_about_missing_splits(placed: Sequence[Labelled], notes: SurveyNotes) ->
         folders = ", ".join(sorted({place.where for place in without})[:SHOWN])
         notes.ask(
             f"{counted(len(without), 'image')} in {folders} are in no split, though others are in train, val or test; "
-            "--yes takes them for training; else move them into one of these folders"
+            "--yes takes them for training; else move them into one of these folders",
+            about_patients=True,
         )

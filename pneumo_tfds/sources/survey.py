@@ -54,7 +54,7 @@ class Remark:
     question: bool = False
     """Nothing is built before a person has decided; `--yes` does what the text says."""
     about_patients: bool = False
-    """It matters where patients are divided, and not where all images are scored."""
+    """It matters where images are divided, by patients or given splits, and not where all are scored."""
 
 
 @dataclass(frozen=True)

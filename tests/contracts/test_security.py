@@ -97,12 +97,14 @@ def test_onnxruntime_is_told_to_send_nothing_before_it_is_imported():
     """Found by the counters of tests/pipeline/test_private_and_offline.py."""
     importers = {path for path, name in imports() if name.split(".")[0] == "onnxruntime"}
     assert importers
-    assert {path.split("/")[0] for path in importers} == {"export"}
+    assert {path.split("/")[0] for path in importers} == {"export", "pipeline"}
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
-    program = (
-        "import os, sys, export; sys.exit('onnxruntime' in sys.modules or os.environ['ORT_DISABLE_TELEMETRY'] != '1')"
-    )
-    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=False).returncode == 0
+    for package in ("export", "pipeline"):
+        program = (
+            f"import os, sys, {package}; "
+            "sys.exit('onnxruntime' in sys.modules or os.environ['ORT_DISABLE_TELEMETRY'] != '1')"
+        )
+        assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=False).returncode == 0
 
 
 def test_nothing_listens_to_other_machines_by_default():

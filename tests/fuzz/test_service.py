@@ -31,10 +31,13 @@ class _Constant:
             image_size=SIDE, threshold=0.5, threshold_rule="", dataset="", dataset_version="", metrics={}
         )
 
-    def decode(self, data, name):
+    def decode(self, data, name, doubts):
         from pneumo_tfds.decode import decode
 
         return decode(data, SIDE, name)
+
+    def reasons(self, data, pixels, name, doubts):
+        return ()
 
     def predict(self, images):
         from export.inference.classifier import Prediction

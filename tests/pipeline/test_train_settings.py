@@ -59,6 +59,7 @@ def test_config_json_is_written_before_training_and_holds_what_is_trained(stages
 @pytest.mark.parametrize("began", [False, True])
 def test_a_start_that_is_refused_before_anything_was_trained_leaves_no_run(stages, tmp_path, monkeypatch, began):
     def refused(folder, config):
+        folder.execution.write_text("{}")
         if began:
             folder.history.write_text("epoch\n")
         raise InputError("--devices is 9")
@@ -67,12 +68,13 @@ def test_a_start_that_is_refused_before_anything_was_trained_leaves_no_run(stage
     with pytest.raises(InputError, match="--devices is 9"):
         module.train(module.Train(run_dir=tmp_path / "run"))
     assert RunFolder(tmp_path / "run").config.exists() == began
+    assert RunFolder(tmp_path / "run").execution.exists() == began
 
 
-def test_a_source_that_cannot_be_read_leaves_no_folder(tmp_path):
+def test_a_source_that_cannot_be_read_leaves_a_folder_in_which_a_run_may_start(tmp_path):
     with pytest.raises(InputError, match="no such file or folder"):
         module.train(module.Train(run_dir=tmp_path / "run", data=DataConfig(source=tmp_path / "none")))
-    assert not (tmp_path / "run").exists()
+    RunFolder(tmp_path / "run").start(resume=False)
 
 
 def test_with_a_search_config_json_holds_the_winner_and_start_json_what_was_asked(stages, tmp_path):
