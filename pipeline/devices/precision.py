@@ -41,14 +41,16 @@ def candidates(config: FitConfig) -> list[Execution]:
     On a CPU with bfloat16 instructions, `auto` is mixed_bfloat16 or float32; on another one float32; both without XLA.
     On a GPU it is mixed_bfloat16 or mixed_float16 by compute capability, with XLA. docs/explanation/speed.md has the
     measurements behind this, and `python -m benchmarks train` repeats them. Several devices or machines take the
-    likeliest way, because all must take the same. A step on several devices is not compiled by XLA.
+    likeliest way, because all must take the same, and so do deterministic runs. A step on several devices is not
+    compiled by XLA.
 
     Raises:
         InputError: XLA was requested on several devices.
     """
     likeliest = choose(config)
     several = config.devices > 1 or read_cluster().workers > 1
-    if likeliest.device != "CPU" or several or config.precision != "auto" or likeliest.precision == "float32":
+    fixed = several or config.deterministic or config.precision != "auto"
+    if likeliest.device != "CPU" or fixed or likeliest.precision == "float32":
         return [likeliest]
     return [likeliest, replace(likeliest, precision="float32")]
 

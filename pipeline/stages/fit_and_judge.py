@@ -18,10 +18,8 @@ from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
 from pipeline.stages.illustrate import illustrate, passes
 from pipeline.stages.judge import judge
-from pipeline.training.fastest import fastest
+from pipeline.training.fastest import fastest_for
 from pipeline.training.fit import fit
-from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import write_json
 
 
 def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
@@ -31,7 +29,7 @@ def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
     """
     devices = connect(config.fit)
     splits = splits_to_train_on(config.data)
-    execution = _execution(folder, config)
+    execution = fastest_for(folder.execution, config)
     counts = ", ".join(f"{name} {split.count}" for name, split in splits.items())
     compiled = "with XLA" if execution.xla else "without XLA"
     device = execution.device if devices.replicas == 1 else f"{devices.replicas} x {execution.device}"
@@ -56,18 +54,6 @@ def train_as_worker(folder: RunFolder, config: RunConfig) -> None:
         for number in range(config.fit.ensemble_size):
             own, checkpoint = _with_seed_of(config, number), folder.checkpoint_of(number)
             fit(own, splits["train"], splits["validation"], folder=checkpoint)
-
-
-def _execution(folder: RunFolder, config: RunConfig) -> Execution:
-    """Return how the steps of a run are computed: as when it started, else the fastest way, which is recorded."""
-    if folder.execution.exists():
-        try:
-            return Execution(**folder.read_json(folder.execution))
-        except TypeError as error:
-            raise InputError(f"{folder.execution} is damaged ({error}); remove it, and it is measured again") from error
-    execution = fastest(config)
-    write_json(folder.execution, vars(execution))
-    return execution
 
 
 def _fit_network(

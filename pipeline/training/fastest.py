@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -67,6 +68,23 @@ def fastest(config: RunConfig) -> Execution:
         if way is not best
     ]
     return replace(best, why=f"measured here: {', '.join(others)}")
+
+
+def fastest_for(file: Path, config: RunConfig) -> Execution:
+    """Return the way that `file` records, so that work that was begun goes on alike; else the fastest, recorded there.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    if file.exists():
+        remedy = "remove it, and it is measured again"
+        try:
+            return Execution(**read_json(file, remedy))
+        except TypeError as error:
+            raise InputError(f"{file} is damaged ({error}); {remedy}") from error
+    execution = fastest(config)
+    write_json(file, vars(execution))
+    return execution
 
 
 def _agree(rounds: Sequence[Sequence[float]]) -> bool:

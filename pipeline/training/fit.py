@@ -19,7 +19,7 @@ from pipeline.devices.distribution import connect
 from pipeline.devices.precision import Execution
 from pipeline.networks.forward_pass import BATCH, LogitsFn
 from pipeline.run_folder.history import Epoch
-from pipeline.training.fastest import fastest
+from pipeline.training.fastest import fastest, fastest_for
 from pipeline.training.frozen_features import part_to_train
 from pipeline.training.step import Training
 from pneumo_tfds.program.errors import InputError
@@ -71,7 +71,9 @@ def fit(
         InputError: the settings do not fit the data, or the checkpoint does not fit the settings.
     """
     devices = connect(config.fit)
-    execution = execution or fastest(config)
+    if execution is None:
+        chief = devices.cluster.chief
+        execution = fastest_for(folder / "execution.json", config) if folder and chief else fastest(config)
     keras.utils.set_random_seed(config.fit.seed)  # after measuring, which draws weights too
     part = part_to_train(config, train)
     train, validation = part.inputs(train), part.inputs(validation)

@@ -31,8 +31,8 @@ MAY_USE = {
         "networks training evaluation report"
     ),
     "pipeline": (
-        "pneumo_tfds pneumo_tfds.program pneumo_tfds.sources config run_folder devices data evaluation report stages "
-        "tuning export"  # pipeline/train.py alone, see APPLICATION
+        "pneumo_tfds pneumo_tfds.program pneumo_tfds.sources config run_folder devices data evaluation report "
+        "training stages tuning export"  # pipeline/train.py alone, see APPLICATION
     ),
     # The search.
     "tuning.search": (

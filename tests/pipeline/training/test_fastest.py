@@ -5,6 +5,7 @@ import pytest
 from pipeline.config import DataConfig, FitConfig, ModelConfig, RunConfig
 from pipeline.devices.precision import Execution
 from pipeline.training import fastest
+from pneumo_tfds.program.errors import InputError
 
 CONFIG = RunConfig(model=ModelConfig(model="compact"), data=DataConfig(image_size=32), fit=FitConfig(batch_size=2))
 WAYS = [Execution("CPU", "mixed_bfloat16", False), Execution("CPU", "float32", False)]
@@ -71,6 +72,19 @@ def test_rounds_that_contradict_each_other_give_the_safe_choice_and_are_not_kept
     assert chosen.precision == "float32"
     assert "safe" in chosen.why
     assert not home.exists()
+
+
+def test_work_that_was_begun_goes_on_in_the_way_that_it_recorded(monkeypatch, tmp_path):
+    seconds(monkeypatch, [2.0, 2.0, 2.0], [1.0, 1.0, 1.0])
+    file = tmp_path / "execution.json"
+    began = fastest.fastest_for(file, CONFIG)
+    asked = seconds(monkeypatch, [1.0, 1.0, 1.0], [2.0, 2.0, 2.0])
+    monkeypatch.setattr(fastest.processor, "name", lambda: "another")
+    assert fastest.fastest_for(file, CONFIG) == began
+    assert not asked
+    file.write_text('{"precision": "float32"}')
+    with pytest.raises(InputError, match=r"is damaged .*; remove it"):
+        fastest.fastest_for(file, CONFIG)
 
 
 def test_a_damaged_file_is_measured_again(monkeypatch, home):
