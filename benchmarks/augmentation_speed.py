@@ -16,7 +16,7 @@ from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.measuring.harness import Case, Contender, Record, Work, measure
 from benchmarks.peers import keras_peers, opencv_peers
 from benchmarks.peers.keras_peers import CHANGES
-from pipeline.augmentation import augment, on_host
+from pipeline.augmentation import augment, on_device, on_host
 from pipeline.config import AugmentConfig
 from pneumo_tfds.program.parallel import one_thread_per_opencv_call
 
@@ -50,18 +50,8 @@ def _contenders(images: Batch, workers: int) -> list[Contender]:
     ]
 
 
-def changes(size: int, compiled: bool = True, config: AugmentConfig = CHANGES) -> Callable[[Any, Any], Any]:
-    """Return what our training step does to its batch, given its images and random numbers, as a `tf.function`."""
-
-    def change(images: Any, uniform: Any) -> Any:
-        return augment.apply(images, augment.sample(uniform, config, size))
-
-    changed: Callable[[Any, Any], Any] = tf.function(change, jit_compile=compiled)
-    return changed
-
-
 def _fused(images: Batch, compiled: bool, config: AugmentConfig = CHANGES) -> Work:
-    pixels, change = tf.constant(images), changes(images.shape[1], compiled, config)
+    pixels, change = tf.constant(images), on_device.compiled(config, images.shape[1], xla=compiled)
     for step in count():
         change(pixels, augment.draw(SEED, step, len(images)))
         _finish()

@@ -14,14 +14,13 @@ import cv2
 import tensorflow as tf
 
 from benchmarks import image_folders
-from benchmarks.augmentation_speed import changes
 from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.image_folders import JpegFolder
 from benchmarks.measuring.harness import Case, Contender, Record, Work, measure
 from benchmarks.measuring.machine import write_bandwidth
 from benchmarks.peers import dali_peer, keras_peers, opencv_peers
 from benchmarks.peers.keras_peers import CHANGES
-from pipeline.augmentation import augment
+from pipeline.augmentation import augment, on_device
 from pipeline.config import Switch
 from pipeline.data.batches import training_batches
 from pipeline.data.split import StoredSplit, open_splits
@@ -136,8 +135,5 @@ def _batches(split: StoredSplit, epoch: int, augmented: bool, cache: Switch = "o
     size = split.image_size
     for step, (images, labels) in enumerate(training_batches(split, BATCH, seed=SEED, epoch=epoch, cache=cache)):
         if augmented:
-            _compiled_changes(size)(images, augment.draw(SEED, epoch * 10_000 + step, BATCH)).numpy()
+            on_device.compiled(CHANGES, size)(images, augment.draw(SEED, epoch * 10_000 + step, BATCH)).numpy()
         yield len(labels)
-
-
-_compiled_changes = lru_cache(maxsize=2)(changes)

@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from pipeline.augmentation import augment
+from pipeline.augmentation import augment, on_device
 from pipeline.config import AugmentConfig, Switch
 from pipeline.data import aligned_arrays, batches
 from pipeline.data.split import StoredSplit, open_splits
@@ -45,8 +45,10 @@ def training_dataset(
 ) -> tf.data.Dataset:
     """Return shuffled batches without an incomplete last one; each iteration is an epoch with an order of its own.
 
-    The order of an epoch, and the changes of its images, are those of `pipeline.train` for the same seed, batch size
-    and number of the epoch. `skip(n)` leaves out the first n batches of an epoch and changes nothing else.
+    The order of an epoch, and the random numbers that decide how its images are changed, are those of `pipeline.train`
+    for the same seed, batch size and number of the epoch. `pipeline.train` lets OpenCV make the changes on a CPU
+    (`pipeline.augmentation.on_host`), so pixels differ there by rounding and grain. `skip(n)` leaves out
+    the first n batches of an epoch and changes nothing else.
 
     Args:
         dataset: folder of a built dataset, `.../pneumo_tfds/gray_192/1.1.0`.
@@ -112,11 +114,8 @@ def _without_step(step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> tupl
 
 
 def _with_changes(config: AugmentConfig, image_size: int, batch_size: int, seed: int) -> Finish:
-    """Return a function that changes the images of a batch as our own training changes those of the same step."""
-
-    @tf.function(jit_compile=True)  # uncompiled, these gathers are several times slower (docs/explanation/speed.md)
-    def changed(images: Any, uniform: Any) -> Any:
-        return augment.apply(images, augment.sample(uniform, config, image_size))
+    """Return a function that changes the images of a batch by the numbers that our own training draws for its step."""
+    changed = on_device.compiled(config, image_size)
 
     def with_changes(step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         uniform = tf.numpy_function(lambda step: augment.draw(seed, step, batch_size), [step], tf.float32)

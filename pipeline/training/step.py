@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.augmentation import augment, on_host
-from pipeline.config import AugmentConfig, FitConfig, RunConfig
+from pipeline.augmentation import augment, on_device, on_host
+from pipeline.config import FitConfig, RunConfig
 from pipeline.data import aligned_arrays
 from pipeline.data.batches import training_batches
 from pipeline.data.split import Split
@@ -57,7 +56,7 @@ class Training:
         counts = np.bincount(train.labels, minlength=2) if config.fit.class_weights else np.ones(2)
         self._class_weights = tf.constant(counts.sum() / (2 * np.maximum(counts, 1)), tf.float32)
         self._augments, self._on_host = config.augment.augment, execution.device == "CPU"
-        self._augmented = _augmentation(config.augment, train.image_size)
+        self._augmented = on_device.compiled(config.augment, train.image_size)
         self._step = compiled(self._step_on_all_replicas, execution)
 
     def variables(self) -> dict[str, list[Any]]:
@@ -181,19 +180,6 @@ def _one_ahead(batches: Iterator[Any]) -> Iterator[Any]:
         while (batch := following.result()) is not None:
             following = thread.submit(next, batches, None)
             yield batch
-
-
-@functools.lru_cache(maxsize=8)  # XLA keeps what it compiled for as long as the process lives, so not once a fit
-def _augmentation(changes: AugmentConfig, size: int) -> Callable[[Any, Any], Any]:
-    """Return the augmentation of images uint8 `[b, S, S, 1]` by uniform numbers, compiled."""
-
-    # Compiled on its own whatever the step is: uncompiled, these gathers are several times slower
-    # (docs/explanation/speed.md).
-    @tf.function(jit_compile=True)
-    def augmented(images: Any, uniform: Any) -> Any:
-        return augment.apply(images, augment.sample(uniform, changes, size))
-
-    return augmented  # type: ignore[no-any-return]
 
 
 def _optimizer(config: FitConfig, steps_per_epoch: int, execution: Execution) -> keras.Optimizer:
