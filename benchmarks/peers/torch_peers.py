@@ -7,7 +7,6 @@ does. The numbers of weights are those of our networks, which a test compares.
 
 from __future__ import annotations
 
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.measuring.harness import Work
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def train(network: str, size: int, batch: int, threads: int, *, bfloat16: bool = False, compiled: bool = False) -> Work:
-    """Train on one batch of random images of side `size`, again and again; `compiled` by `torch.compile`."""
+def train(network: str, size: int, batch: int, threads: int, *, bfloat16: bool = False) -> Work:
+    """Train on one batch of random images of side `size`, again and again."""
     import torch
     from torch.nn import functional
 
@@ -28,13 +27,12 @@ def train(network: str, size: int, batch: int, threads: int, *, bfloat16: bool =
     model: Any = {"compact": compact, "efficientnet_lite0": efficientnet_lite0}[network]()
     model = model.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
-    forward = torch.compile(model) if compiled else model
     images = torch.randn(batch, 1, size, size).to(memory_format=torch.channels_last)
     labels = (torch.arange(batch) % 2).float()[:, None]
-    for _ in count():
+    while True:
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            logits = forward(images)
+            logits = model(images)
         functional.binary_cross_entropy_with_logits(logits.float(), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         yield batch

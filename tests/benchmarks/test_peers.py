@@ -6,8 +6,10 @@ import pytest
 
 from benchmarks import image_folders
 from benchmarks.measuring.harness import CannotRunError
-from benchmarks.peers import opencv_peers
+from benchmarks.peers import opencv_peers, torch_peers
 from benchmarks.peers.opencv_peers import Files, changed
+from pipeline.config import ModelConfig
+from pipeline.networks.models import build
 
 SIDE = 32
 
@@ -67,6 +69,18 @@ def test_grain_gives_whole_batches_for_ever(paths):
     pytest.importorskip("grain", reason="needs the peers extra")
     work = opencv_peers.grain_loader(Files(paths, SIDE, augmented=True), 2, 2)
     assert [next(work) for _ in range(5)] == [2] * 5
+
+
+@pytest.mark.parametrize("name", ["compact", "efficientnet_lite0"])
+def test_pytorch_trains_networks_of_as_many_weights_as_ours(name):
+    pytest.importorskip("torch", reason="needs the peers extra")
+    ours = build(ModelConfig(model=name, pretrained_weights="none"), 64)
+    theirs = getattr(torch_peers, name)()
+    assert sum(weight.numel() for weight in theirs.parameters()) == sum(
+        int(np.prod(weight.shape)) for weight in ours.trainable_weights
+    )
+    work = torch_peers.train(name, 64, 4, 1)
+    assert [next(work), next(work)] == [4, 4]
 
 
 def draw(folder, count):
