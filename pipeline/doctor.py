@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json as json_format
 import os
 import platform
@@ -11,13 +10,13 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pneumo_tfds
 from pneumo_tfds.program import cores_and_memory, libraries, processor
 from pneumo_tfds.program.command import EXTRAS, Command, run
 from pneumo_tfds.program.errors import InputError, reason_of
+from pneumo_tfds.program.installed import is_installed, version_of
 
 PACKAGES = (
     "tensorflow", "keras", "keras-tuner", "tensorflow-datasets", "numpy", "onnxruntime", "opencv-python-headless",
@@ -107,30 +106,16 @@ def _memory() -> str:
 
 
 def _packages() -> Facts:
-    return {name: _version(name) for name in PACKAGES}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
+    return {name: version_of(name) or "not installed" for name in PACKAGES}
 
 
 def _extras() -> Facts:
     found = {}
     for extra, (purpose, modules) in OPTIONAL.items():
-        missing = [name for name in modules if not _is_there(name)]
+        missing = [name for name in modules if not is_installed(name)]
         brings = f"install it in the clone with: pip install '.[{extra}]'"
         found[extra] = f"MISSING {', '.join(missing)}, for {purpose}; {brings}" if missing else f"there, for {purpose}"
     return found
-
-
-def _is_there(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 def _folders() -> Facts:

@@ -7,7 +7,6 @@ their ratios within each round.
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from statistics import median
 from typing import Any
 
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.installed import is_installed
 from pneumo_tfds.program.progress import track
 
 Work = Generator[int, None, None]
@@ -47,7 +47,7 @@ class Contender:
 
     def missing(self) -> str:
         """Return what must be installed first; empty if nothing."""
-        absent = [name for name in self.needs if not _installed(name)]
+        absent = [name for name in self.needs if not is_installed(name)]
         return f"not installed ({', '.join(absent)}): pip install 'pneumo[{self.extra}]'" if absent else ""
 
 
@@ -174,10 +174,3 @@ def images_per_second(work: Work, seconds: float, name: str = "a contender") -> 
     if not images:
         raise InputError(f"--source is too small for {name}: it yields one batch, and the first is not counted")
     return images / elapsed
-
-
-def _installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # its parent package is absent
-        return False

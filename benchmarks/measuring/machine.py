@@ -5,13 +5,13 @@ from __future__ import annotations
 import platform
 import time
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import psutil
 
 from pneumo_tfds.program import processor
 from pneumo_tfds.program.cores_and_memory import available_cores
+from pneumo_tfds.program.installed import version_of
 
 PACKAGES = (
     "tensorflow", "keras", "tensorflow-datasets", "numpy", "opencv-python-headless", "onnxruntime", "torch", "grain",
@@ -30,7 +30,7 @@ def describe(threads: int) -> dict[str, Any]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": {name: found for name in PACKAGES if (found := version_of(name))},
         "load_average": round(psutil.getloadavg()[0], 2),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -57,10 +57,3 @@ def write_bandwidth() -> float:
         np.copyto(target, source)
         best = max(best, BANDWIDTH_BYTES / (time.perf_counter() - start))
     return best
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
