@@ -29,6 +29,7 @@ from pneumo_tfds.program import processor
 from pneumo_tfds.program.cores_and_memory import available_cores
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, cache_folder, read_json, write_json
+from pneumo_tfds.program.progress import stage
 
 ROUNDS = 3
 """Steps of each way that are timed, in turn, after one that compiles it."""
@@ -51,10 +52,10 @@ def fastest(config: RunConfig) -> Execution:
     if len(ways) == 1:
         return ways[0]
     key = _key(config)
-    kept = _kept()
-    times = kept.get(key)
+    times = _kept().get(key)
     if times is None or times.keys() != {way.precision for way in ways}:
-        rounds = _measured(config, ways)
+        with stage(f"Measuring which is faster: {' or '.join(way.precision for way in ways)}"):
+            rounds = _measured(config, ways)
         times = {way.precision: statistics.median(seconds) for way, seconds in zip(ways, rounds, strict=True)}
         if not _agree(rounds):
             safe = next(way for way in ways if way.precision == "float32")
