@@ -71,7 +71,7 @@ def read_table(
                 if one.file.name in found:
                     raise InputError(f"{one.file.name} is listed twice; keep one line")
                 found[one.file.name] = one
-        except UnknownLabel as error:
+        except UnknownLabelError as error:
             labels = Counter(row[chosen["label"]] or "empty" for _, row in rows)
             raise InputError(
                 f"{where}, line {line}: {error}; the column {chosen['label']} holds {listed(labels, SHOWN, 'row')}; "
@@ -90,7 +90,7 @@ def read_table(
     return Table(tuple(images), chosen.get("patient", ""), has_split(chosen))
 
 
-class UnknownLabel(InputError):
+class UnknownLabelError(InputError):
     """A label means neither class."""
 
 
@@ -159,7 +159,9 @@ def _warn_of_views(rows: Sequence[tuple[int, Row]], chosen: Mapping[str, str], n
 def _label_of(cell: str, classes: ClassWords) -> str:
     if label := meaning_of(cell, classes):
         return label
-    raise UnknownLabel(f"unknown label {cell!r}; use NORMAL or PNEUMONIA, or name it with --positive or --negative")
+    raise UnknownLabelError(
+        f"unknown label {cell!r}; use NORMAL or PNEUMONIA, or name it with --positive or --negative"
+    )
 
 
 def _ask_about_empty(listed: Mapping[str, Labelled], chosen: dict[str, str], where: str, notes: SurveyNotes) -> None:

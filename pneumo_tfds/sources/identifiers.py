@@ -168,8 +168,8 @@ def hashed(identifier: str) -> str:
     Where `without_examination` shortens it, what is left follows as a second hash, so that `compared` can tell it.
     """
     left, sure = without_examination(identifier)
-    patient = f"{HEADER_PATIENT}{_hash(identifier)}"
-    return patient if left == identifier else f"{patient} {HEADER_PATIENT}{_hash(left)} {'sure' if sure else ''}"
+    patient = f"{HEADER_PATIENT}{short_hash(identifier)}"
+    return patient if left == identifier else f"{patient} {HEADER_PATIENT}{short_hash(left)} {'sure' if sure else ''}"
 
 
 def compared(patient: str) -> tuple[str, str, bool]:
@@ -180,7 +180,8 @@ def compared(patient: str) -> tuple[str, str, bool]:
     return whole, left, bool(sure)
 
 
-def _hash(identifier: str) -> str:
+def short_hash(identifier: str) -> str:
+    """Return a hash that stands for an identifier of a header, 12 hexadecimal digits."""
     return hashlib.sha256(identifier.encode()).hexdigest()[:12]
 
 
@@ -197,7 +198,7 @@ def is_shortened(identifier: str) -> bool:
 def is_stand_in(patient: str) -> bool:
     """Return whether an identifier may have been typed because one was demanded, such as `12345`."""
     left = compared(patient)[1]
-    return left in _STAND_INS or left in {f"{HEADER_PATIENT}{_hash(text)}" for text in _STAND_INS}
+    return left in _STAND_INS or left in {f"{HEADER_PATIENT}{short_hash(text)}" for text in _STAND_INS}
 
 
 def in_brackets(patient: str) -> str:

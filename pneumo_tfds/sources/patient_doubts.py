@@ -72,9 +72,7 @@ def believed(
             notes.ask(question, about_patients=True)
         told = {name: patient for name, patient in told.items() if patient not in doubted}
         counts = Counter(told.values())
-    elif counts and (
-        words.are_dates(counts) or all(words.is_visit(told) or words.is_of_group(told) for told in counts)
-    ):
+    elif counts and (words.are_dates(counts) or all(words.is_visit(one) or words.is_of_group(one) for one in counts)):
         notes.ask(
             f"the {place.rule} holds dates, or numbers of examinations, weeks or the like{in_brackets(min(counts))}; "
             "--yes does not take them for patients; name the column of the patients patient",

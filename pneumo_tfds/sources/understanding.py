@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -26,7 +25,7 @@ from pneumo_tfds.sources.description import (
     recognise,
 )
 from pneumo_tfds.sources.header_facts import leave_out_unfit, read_headers
-from pneumo_tfds.sources.identifiers import STUDY, hashed, identify, is_unknown, study_uid, unknown
+from pneumo_tfds.sources.identifiers import STUDY, hashed, identify, is_unknown, short_hash, study_uid, unknown
 from pneumo_tfds.sources.inventory import Image, Source
 from pneumo_tfds.sources.known_tables import KnownTables, note_unlisted, patient_column
 from pneumo_tfds.sources.layout import explain_no_classes, read_folders
@@ -276,7 +275,7 @@ def _image(one: Labelled) -> Image:
 
 def _with_studies(images: Sequence[Image], studies: Mapping[str, str]) -> list[Image]:
     """Return the images, those of unknown patients and of one study with one patient; `studies` gives their UIDs."""
-    hashes = {name: hashlib.sha256(study.encode()).hexdigest()[:12] for name, study in studies.items()}
+    hashes = {name: short_hash(study) for name, study in studies.items()}
     return [
         replace(image, patient=f"{STUDY}{hashes[image.name]}")
         if is_unknown(image.patient) and image.name in hashes
