@@ -81,7 +81,8 @@ def train(command: Train) -> None:
         try:
             fit_and_judge(folder, config)
         except InputError:
-            folder.forget_unused_settings()
+            if not command.resume:  # what is resumed was there before
+                folder.forget_unused_settings()
             raise
         run_in_child_process("the export", _export, folder.path, command.export)
         _finish(folder)

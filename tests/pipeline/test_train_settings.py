@@ -71,6 +71,18 @@ def test_a_start_that_is_refused_before_anything_was_trained_leaves_no_run(stage
     assert RunFolder(tmp_path / "run").execution.exists() == began
 
 
+def test_a_run_that_cannot_be_resumed_keeps_its_settings(stages, tmp_path, monkeypatch):
+    def refused(folder, config):
+        raise InputError("--devices is 9")
+
+    module.train(module.Train(run_dir=tmp_path / "run"))
+    before = RunFolder(tmp_path / "run").config.read_bytes()
+    monkeypatch.setattr("pipeline.stages.fit_and_judge.fit_and_judge", refused)
+    with pytest.raises(InputError, match="--devices is 9"):
+        module.train(module.Train(run_dir=tmp_path / "run", resume=True))
+    assert RunFolder(tmp_path / "run").config.read_bytes() == before
+
+
 def test_a_source_that_cannot_be_read_leaves_a_folder_in_which_a_run_may_start(tmp_path):
     with pytest.raises(InputError, match="no such file or folder"):
         module.train(module.Train(run_dir=tmp_path / "run", data=DataConfig(source=tmp_path / "none")))
