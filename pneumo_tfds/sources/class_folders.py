@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -41,10 +42,11 @@ class InClass:
 
 @dataclass(frozen=True)
 class _Level:
-    """The names of all folders of one depth whose meaning does not follow from a word in them."""
+    """What the names of all folders of one depth mean together, where it does not follow from a word in them."""
 
-    names: frozenset[str]
     patients: frozenset[str]
+    is_one: bool
+    """All images lie in the same folder of this depth."""
 
 
 def read_class_folders(
@@ -95,11 +97,10 @@ def patient_folders(files: Iterable[File]) -> dict[str, str]:
 
 def _levels(paths: Iterable[Folders]) -> dict[int, _Level]:
     names: dict[int, set[str]] = defaultdict(set)
-    for path in set(paths):
-        for depth, name in enumerate(path):
-            if not _is_known(name):
-                names[depth].add(name)
-    return {depth: _Level(frozenset(found), frozenset(_patients_among(found))) for depth, found in names.items()}
+    for path, depth in itertools.product(different := set(paths), range(max(map(len, different), default=0))):
+        names[depth].add(path[depth] if depth < len(path) else "")
+    unknown = {depth: {name for name in found if name and not _is_known(name)} for depth, found in names.items()}
+    return {depth: _Level(frozenset(_patients_among(unknown[depth])), len(names[depth]) == 1) for depth in names}
 
 
 def _is_known(name: str) -> bool:
@@ -115,19 +116,24 @@ def _patients_among(names: set[str]) -> set[str]:
 
 
 def _read(folders: Folders, levels: dict[int, _Level]) -> tuple[str, list[str], list[str]]:
-    """Return the patient of a path, its folders as the survey shows them, and those that are not understood."""
-    patient, shown, not_understood = "", [], []
+    """Return the patient of a path, its folders as the survey shows them, and those that are not understood.
+
+    A folder that all images lie in tells none apart. Above a patient's folders there may be years, and in them those
+    of examinations, with numbers of any kind.
+    """
+    inside = next((depth for depth, name in enumerate(folders) if name in levels[depth].patients), len(folders))
+    patient = "".join(folders[inside : inside + 1])
+    shown, not_understood = [], []
     for depth, name in enumerate(folders):
-        if _is_known(name):
-            shown.append(VISIT if words.is_visit(name) else name)
-        elif name in levels[depth].patients and not patient:
-            patient = name
+        if depth == inside:
             shown.append(PATIENT)
-        elif name in levels[depth].patients or (patient and words.is_date(name)):
+        elif words.is_visit(name) or (depth > inside and not _is_known(name) and any(map(str.isdecimal, name))):
             shown.append(VISIT)
         else:
             shown.append(name)
-            not_understood.append(name)
+            tells_none = levels[depth].is_one and not words.may_be_split(name)
+            if not (_is_known(name) or tells_none or (patient and words.is_date(name))):
+                not_understood.append(name)
     return patient, shown, not_understood
 
 

@@ -34,7 +34,7 @@ _NAMES = (
     (r"(?P<subtype>BACTERIA|VIRUS|NORMAL)-(?P<number>[0-9]{1,18})-[0-9]+", "patient{number}"),  # Mendeley's names
     (r"(?P<number>000[0-9]{5})_[0-9]{3}(?![0-9])", "patient{number}"),  # NIH ChestX-ray14; a date is no patient
     (
-        r"(?:patient|pat|subject|subj|sub|person|child|pid)[-_ ]?(?P<number>[0-9]{1,18})"
+        rf"(?:{words.PERSON})[-_ ]?(?P<number>[0-9]{{1,18}})"
         r"(?![0-9]|[-_ ]?(?:y|yo|yr|yrs|years?|m|mo|months?|d|days?|w|weeks?)(?![A-Za-z]))",  # an age
         "patient{number}",
     ),

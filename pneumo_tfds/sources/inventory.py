@@ -37,6 +37,11 @@ class Image:
     checksum: int = field(default=-1, compare=False)
     """CRC-32 if an archive lists it; else -1."""
 
+    @property
+    def base_name(self) -> str:
+        """The name without its folders."""
+        return self.name.rpartition("/")[2]
+
 
 class Reader(Protocol):
     """Fetches bytes. Safe to call from several threads; can be pickled, so that other machines can read too."""

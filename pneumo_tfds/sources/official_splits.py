@@ -118,17 +118,11 @@ def _was_divided_anew(tested: Sequence[Image], images: Sequence[Image]) -> bool:
     """
     rest = [image for image in images if image.official_split != "test"]
     patients = {(image.patient, image.subtype) for image in rest}
-    names = {_base_name(image) for image in rest}
+    names = {image.base_name for image in rest}
     divided = {
-        image.patient
-        for image in tested
-        if (image.patient, image.subtype) in patients and _base_name(image) not in names
+        image.patient for image in tested if (image.patient, image.subtype) in patients and image.base_name not in names
     }
     return len(divided) > FEW * len({image.patient for image in tested})
-
-
-def _base_name(image: Image) -> str:
-    return image.name.rpartition("/")[2]
 
 
 def _apart(images: Iterable[Image]) -> list[Image]:

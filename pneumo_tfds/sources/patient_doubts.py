@@ -157,12 +157,21 @@ def _only_in_one_class(told: Mapping[str, str], images: Sequence[Image]) -> bool
 def ask_about_single_images(
     images: Sequence[Image], patients: Mapping[str, str], by_name: Mapping[str, str], notes: SurveyNotes
 ) -> None:
-    """Ask if every image has a patient of its own though file names say otherwise: then the images were numbered."""
-    named = {image.name: by_name[image.name] for image in images if by_name[image.name] and image.name in patients}
-    if len(named) < ENOUGH or len(set(patients.values())) < len(patients):
+    """Ask if every image has a patient of its own though file names say otherwise: then the images were numbered.
+
+    Only a name with a word for a person, and that no other file has, speaks against a better place: the numbers of
+    series, as in `IM-0001-0001.dcm`, begin again with each patient.
+    """
+    if len(set(patients.values())) < len(patients):
         return
-    several = [patient for patient, count in Counter(named.values()).items() if count > 1]
-    if several and len(named) <= MANY_IMAGES * len(set(named.values())):
+    files = Counter(image.base_name for image in images if image.name in patients)
+    named = Counter(
+        by_name[image.name]
+        for image in images
+        if files[image.base_name] == 1 and words.PATIENT_NUMBER.fullmatch(by_name[image.name])
+    )
+    several = [patient for patient, count in named.items() if count > 1]
+    if several and ENOUGH <= named.total() <= MANY_IMAGES * len(named):
         notes.ask(
             f"every image has a patient of its own, though file names give several images to {len(several):,} of them, "
             f"such as {min(several)}; --yes believes it; if the images and not the patients were numbered, correct it",

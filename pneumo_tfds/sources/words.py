@@ -84,11 +84,12 @@ _SHORT_DATE = re.compile(
 )
 """A date as one person's number may look too; only a whole level of them is taken for dates."""
 
-PATIENT_NUMBER = re.compile(
-    r"(?<![^\W\d_])(?:p|pat|patient|paciente|paziente|pt|pid|mrn|person|subject|subj|sub|child)[-_ (]*[0-9]+\)?",
-    re.IGNORECASE,
+PERSON = (
+    "patient|pat|paciente|paziente|pacient|pts?|pid|mrn|person|participant|proband|volunteer|subject|subj|sub|child|kid"
 )
-"""A number that a word says to be a patient's."""
+"""Expression for words behind which stands the number of a patient."""
+PATIENT_NUMBER = re.compile(rf"(?<![^\W\d_])(?:p|{PERSON}|pa(?=[0-9]{{5}}))[-_ (]*[0-9]+\)?", re.IGNORECASE)
+"""A number that a word says to be a patient's; `PA000001` is the folder of one on disks that hospitals hand out."""
 
 _SEX_AND_AGE = re.compile("[FM][-_ ]?[0-9]{1,2}Y?", re.IGNORECASE)
 
@@ -191,7 +192,7 @@ def is_lateral_file(name: str) -> bool:
 def is_filler(name: str) -> bool:
     """Return whether a folder's name says nothing about its images, such as `X-rays` or `images_001`."""
     words = [word for word in words_of(name) if not word.isdecimal()]
-    return bool(words) and FILLERS.issuperset(words)
+    return bool(words) and FILLERS.issuperset(words) and not PATIENT_NUMBER.fullmatch(name)
 
 
 @functools.lru_cache(maxsize=1 << 16)

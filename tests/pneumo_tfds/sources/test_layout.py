@@ -125,7 +125,7 @@ def test_two_splits_in_one_path_are_refused(tmp_path):
         (files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], ["fold1", "fold2"], FOUR), "inside a class .* NORMAL/fold1"),
         (files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], ["2018", "2019"], FOUR), "inside a class .* NORMAL/2018"),
         (files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], ["holdout", "rest"], FOUR), "inside a class .* NORMAL/holdout"),
-        (files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], ["resized_224"], FOUR), "inside a class .* NORMAL/resized_224"),
+        (files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], ["holdout"], FOUR), "inside a class .* NORMAL/holdout"),
         ([*PLAIN, *files("NORMAL/gt/{}.png", FOUR)], r"inside a class .* NORMAL/gt \(4 images\)"),
         ([*PLAIN, *files("NORMAL/rejected/p{}/1.png", range(20))], "inside a class .* NORMAL/rejected"),
         ([*PLAIN, *files("PNEUMONIA/NORMAL/{}.png", FOUR)], "inside a class .* PNEUMONIA/NORMAL"),

@@ -363,3 +363,37 @@ def test_dates_and_examinations_are_no_patients(tmp_path):
                                         "t.csv": csv_of("path,label,patient", *rows)}, "t.csv")  # fmt: skip
     assert all(is_unknown(image.patient) for image in table.images)
     assert "the column patient holds dates" in table.survey.questions[0]
+
+
+PEOPLE = [("NORMAL", 7100000 + 7919 * n) if n % 2 else ("PNEUMONIA", 7100000 + 7919 * n) for n in range(24)]
+
+
+@pytest.mark.parametrize("headers", [True, False])
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "train/{label}/{mrn}/1.2.840.113619.{mrn}{k}/IM-0001-0001.dcm",
+        "{label}/{mrn}/1.2.840.113619.{mrn}{k}/IM-{short:04d}-0001.dcm",
+        "{label}/PA{mrn}/ST000000/SE00000{k}/IM000000",
+        "{label}/{year}/{mrn}/{k}.dcm",
+        "{label}/sub-{mrn}/ses-0{k}/mod-rx/sub-{mrn}_ses-0{k}_cr.dcm",
+        "{label}/{uuid}/study{k}/image.dcm",
+        "{label}/resized_224/{mrn}/{k}.dcm",
+        "{label}/NORMAL-{mrn}-000{k}.dcm",
+        "{label}/{mrn:08d}_00{k}.dcm",
+        "{label}/patient{mrn}_2019030{k}_pa.dcm",
+    ],
+)
+def test_a_tidy_folder_is_not_asked_about(tmp_path, pattern, count, headers):
+    content = {}
+    for number, (label, mrn) in enumerate(PEOPLE):
+        for k in range(1, count + 1):
+            uuid = f"{mrn:08d}-0000-4000-8000-0000{mrn:08d}"
+            parts = {"label": label, "mrn": mrn, "k": k, "uuid": uuid, "short": number % 3, "year": 2018 + number % 3}
+            name = pattern.format(**parts)
+            content[name if headers else f"{name.removesuffix('.dcm')}.png"] = header(str(mrn)) if headers else None
+    source = understood(tmp_path, content)
+    known = headers or "{mrn:08d}" not in pattern  # there are no such numbers in NIH's names
+    assert list(map(len, patients(source))) == ([count] * len(PEOPLE) if known else [1] * count * len(PEOPLE))
+    assert not source.survey.questions
