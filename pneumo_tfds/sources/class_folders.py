@@ -99,8 +99,7 @@ def _levels(paths: Iterable[Folders]) -> dict[int, _Level]:
     names: dict[int, set[str]] = defaultdict(set)
     for path, depth in itertools.product(different := set(paths), range(max(map(len, different), default=0))):
         names[depth].add(path[depth] if depth < len(path) else "")
-    unknown = {depth: {name for name in found if name and not _is_known(name)} for depth, found in names.items()}
-    return {depth: _Level(frozenset(_patients_among(unknown[depth])), len(names[depth]) == 1) for depth in names}
+    return {depth: _Level(frozenset(_patients_among(found)), len(found) == 1) for depth, found in names.items()}
 
 
 def _is_known(name: str) -> bool:
@@ -110,8 +109,9 @@ def _is_known(name: str) -> bool:
 
 def _patients_among(names: set[str]) -> set[str]:
     """Return the folders of one level that are patients."""
-    numbered = {name for name in names if any(c.isdecimal() for c in name)}
-    groups = (words.are_counted(numbered), names - numbered)
+    unknown = {name for name in names if name and not _is_known(name)} | words.birth_numbers(names)
+    numbered = {name for name in unknown if any(c.isdecimal() for c in name)}
+    groups = (words.are_counted(numbered), unknown - numbered)
     return {name for group in groups if words.are_identifiers(group) for name in group}
 
 

@@ -57,7 +57,7 @@ _STAND_INS = words.set_of("0 abc abcd abc123 demo demo1 example sample temp test
 _SHORTENED = re.compile(r"[0-9][.,][0-9]+e\+?[0-9]{2,}", re.IGNORECASE)
 """A long number as spreadsheets write it, such as `1.23457E+11`; its last digits are lost."""
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
 
 _BETWEEN = r"[\s_.\-/]+"
 _VISIT = (
@@ -67,14 +67,22 @@ _VISIT = (
 )
 _DAY_END = rf"(?:{_BETWEEN}{words.WHOLE_DAY})"
 _SURE_END = rf"(?:{_DAY_END}|{_BETWEEN}(?:(?:19|20)[0-9]{{2}}|{_VISIT})|{_BETWEEN}?\([0-9]+\))"
-_POSSIBLE_END = rf"(?:{_BETWEEN}[^\W_]+|(?<=[0-9])[a-z](?![^\W_]))"
+_POSSIBLE_END = rf"(?:{_BETWEEN}[^\W_]+|(?<=[0-9])(?!(?<=[0-9]{{7}})k)[a-z](?![^\W_]))"
 _DAY_ENDS, _SURE_ENDS, _ENDS = map(
     re.compile, (f"{_DAY_END}{_SURE_END}*", f"{_SURE_END}+", f"(?:{_SURE_END}|{_POSSIBLE_END})+")
 )
 """What may stand behind an identifier of a patient to tell their examinations apart; a day, even behind a mere name."""
 
 _BEFORE = re.compile(rf"(?:{words.WHOLE_DAY}|{_VISIT}){_BETWEEN}(?=.*([^\W\d_].*[0-9]|[0-9]{{4}}))")
+_IN_GROUPS = re.compile(
+    rf"({words.BIRTH_NUMBER}|[0-9]{{1,3}}(\.[0-9]{{3}})+(-[0-9k]{{1,2}})?|[0-9]{{3}}-[0-9]{{2}}-[0-9]{{4}}|"
+    r"[0-9]{3} [0-9]{3} [0-9]{4})(?![^\W_])"
+)
+"""One number in groups of digits, as states write theirs: `19500312-1234`, `12.345.679-k`, `078-05-1120`."""
 _SPELLED = re.compile(r"([^\W\d_]+)[\s_.\-]*0*([0-9]+)")
+
+SHORT = 7
+"""Letters and digits below which signs tell identifiers apart: `1-11` and `11-1` are two people."""
 
 LONGEST = 64
 """Characters of an identifier above which no examinations are looked for in it."""
@@ -126,21 +134,39 @@ def is_unknown(patient: str) -> bool:
 
 
 def normal_identifier(text: str) -> str:
-    """Return an identifier as it is compared: `7`, `7.0`, `7,0` and `007` are one patient, and so are `A1` and `a1`.
+    """Return an identifier as it is told: `7`, `7.0`, `7,0` and `007` are one patient, and so are `A1` and `a1`.
 
-    Letters of Unicode that look alike are alike, and so is a number with the mark of Excel for text, `'7`. Empty if the
-    text stands for no patient, such as `Anonymous`.
+    Letters of Unicode that look alike are alike, and so are numbers that Excel keeps as text, `'7` and `="7"`. Empty if
+    the text stands for no patient, such as `Anonymous`.
     """
-    plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split()).removeprefix("'")
+    plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split()).strip("='\"")
     letters = re.sub(r"[\W_]", "", plain)
-    if not letters or letters in _PLACEHOLDERS:
+    if letters in _PLACEHOLDERS or _PLACEHOLDERS.issuperset(re.findall(r"[^\W_]+", plain)):
         return ""
     number = re.fullmatch(r"0*([0-9]+)(\.0+|,00?)?", plain)
     return number[1] if number else plain
 
 
+def compact(identifier: str) -> str:
+    """Return an identifier by `normal_identifier` without all that is spelled in different ways.
+
+    `mrn-0100` and `MRN 100` give `mrn100`; `1234567-8`, `12.345.678` and `012345678` give `12345678`; `Müller, Jan` and
+    `jan_muller` give `janmuller`.
+    """
+    if study_uid(identifier) or _UUID.fullmatch(identifier):
+        return identifier.replace("-", "")
+    plain = "".join(char for char in unicodedata.normalize("NFKD", identifier) if not unicodedata.combining(char))
+    parts = re.findall(r"[^\W_]+", plain)
+    if not any(map(str.isdecimal, plain)):
+        return "".join(sorted(parts))
+    if spelled := _SPELLED.fullmatch(plain):
+        return f"{spelled[1]}{spelled[2]}"
+    joined = "".join(parts)
+    return identifier if len(joined) < SHORT else joined.lstrip("0")
+
+
 def without_examination(identifier: str) -> tuple[str, bool]:
-    """Return what is left of an identifier without an examination, date, view or the like, spelled alike for all.
+    """Return what is left of an identifier without an examination, date, view or the like, by `compact`.
 
     `mrn100_20190301`, `mrn100_pa` and `mrn-0100` give `mrn100`; `100-1` gives `100`.
     What is left has a digit, or stood before a day.
@@ -149,17 +175,18 @@ def without_examination(identifier: str) -> tuple[str, bool]:
         What is left, and whether it is surely one patient's: in `100-1` and `p7a` it may be a site or a family.
     """
     if identifier.isdecimal() or len(identifier) > LONGEST or _UUID.fullmatch(identifier) or study_uid(identifier):
-        return identifier, True
-    rest = identifier[match.end() :] if (match := _BEFORE.match(identifier)) else identifier
-    said = [match.end() for match in words.PATIENT_NUMBER.finditer(rest)]
+        return compact(identifier), True
+    grouped = None if words.PATIENT_NUMBER.search(identifier) else _IN_GROUPS.match(identifier)
+    before = None if grouped else _BEFORE.match(identifier)
+    rest = identifier[before.end() :] if before else identifier
+    whole = [grouped.end()] if grouped else [match.end() for match in words.PATIENT_NUMBER.finditer(rest)]
     digit = re.search("[0-9]", rest)
-    first = said[-1] if said else digit.end() if digit else len(rest)
-    named = (end for end in range(1, first) if not said and _DAY_ENDS.fullmatch(rest, end))
+    first = whole[-1] if whole else digit.end() if digit else len(rest)
+    named = (end for end in range(1, first) if not whole and _DAY_ENDS.fullmatch(rest, end))
     numbered = (end for end in range(first, len(rest)) if _ENDS.fullmatch(rest, end))
     end = next(itertools.chain(named, numbered), len(rest))
     sure = end == len(rest) or _SURE_ENDS.fullmatch(rest, end) is not None
-    spelled = _SPELLED.fullmatch(rest[:end])
-    return normal_identifier(f"{spelled[1]}{spelled[2]}" if spelled else rest[:end]) or identifier, sure
+    return compact(normal_identifier(rest[:end]) or identifier), sure
 
 
 def hashed(identifier: str) -> str:
@@ -167,15 +194,15 @@ def hashed(identifier: str) -> str:
 
     Where `without_examination` shortens it, what is left follows as a second hash, so that `compared` can tell it.
     """
-    left, sure = without_examination(identifier)
-    patient = f"{HEADER_PATIENT}{short_hash(identifier)}"
-    return patient if left == identifier else f"{patient} {HEADER_PATIENT}{short_hash(left)} {'sure' if sure else ''}"
+    whole, left, sure = compared(identifier)
+    patient = f"{HEADER_PATIENT}{short_hash(whole)}"
+    return patient if left == whole else f"{patient} {HEADER_PATIENT}{short_hash(left)} {'sure' if sure else ''}"
 
 
 def compared(patient: str) -> tuple[str, str, bool]:
-    """Return a patient, by `hashed` or as others tell it, and what `without_examination` gives of it."""
+    """Return a patient, by `hashed` or as others tell it, by `compact`, and what `without_examination` gives of it."""
     if not patient.startswith(HEADER_PATIENT):
-        return patient, *without_examination(patient)
+        return compact(patient), *without_examination(patient)
     whole, left, sure = patient.split(" ") if " " in patient else (patient, patient, "sure")
     return whole, left, bool(sure)
 

@@ -34,25 +34,33 @@ def same_people(
         notes: questions and warnings are added here.
         only_sure: join nobody where it has to be asked, as a better place tells the patients.
     """
-    groups: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    possible: set[str] = set()
+    spelled: dict[str, list[str]] = defaultdict(list)
+    read: dict[str, tuple[str, bool]] = {}
     for identifier in sorted(set(identifiers) - {""}):
         whole, left, sure = compared(identifier)
-        groups[left].append((identifier, whole))
-        possible |= set() if sure else {left}
-    shared = {left: len(members) for left, members in groups.items() if len(members) > 1}
-    asked = shared.keys() & possible
+        spelled[whole].append(identifier)
+        if whole not in read or left != whole:  # 1234567-8 can be shortened, 12345678 cannot
+            read[whole] = left, sure
+    groups: dict[str, list[str]] = defaultdict(list)
+    for whole, (left, _) in read.items():
+        groups[left].append(whole)
+    shared = {left: len(wholes) for left, wholes in groups.items() if len(wholes) > 1}
+    asked = shared.keys() & {left for left, sure in read.values() if not sure}
     if only_sure or len(groups) == 1 or (asked and statistics.median(shared[left] for left in asked) > MOST_OF_ONE):
         shared, asked = {left: count for left, count in shared.items() if left not in asked}, set()
-    of_use = {compared(identifier)[1] for identifier in set(used)}
-    if sum(shared[left] for left in asked) <= FEW * len(set(identifiers)):
+    if sum(shared[left] for left in asked) <= FEW * len(read):
         asked = set()
-    for lefts in (asked & of_use, (shared.keys() - asked) & of_use):
-        if lefts:
-            examples = [whole for _, whole in groups[min(lefts)][:2]]
+    people: dict[str, list[str]] = defaultdict(list)
+    for whole, (left, _) in read.items():
+        people[left if left in shared else whole] += spelled[whole]
+    seen = set(used)
+    several = {one for one, members in people.items() if len(members) > 1 and not seen.isdisjoint(members)}
+    for joined in (several & asked, several - asked):
+        if joined:
+            examples = people[min(joined)][:2]
             shown = "" if examples[0].startswith(HEADER_PATIENT) else f", such as {' and '.join(map(repr, examples))}"
-            text = f"{counted(len(lefts), 'patient')} by the {rule} may have several identifiers{shown}"
-            if lefts <= asked:
+            text = f"{counted(len(joined), 'patient')} by the {rule} may have several identifiers{shown}"
+            if joined <= asked:
                 notes.ask(
                     f"{text}, which begin alike; --yes takes those for one patient; if they are different people, let "
                     "no sign divide their identifiers, such as 1001 for 100-1, or tell them by numbers alone",
@@ -64,5 +72,9 @@ def same_people(
                     "patient, which does no harm if they are several",
                     about_patients=True,
                 )
-    stand_for = {left: min(members)[1] for left, members in groups.items()}
-    return {one: stand_for[left] if left in shared else whole for left, group in groups.items() for one, whole in group}
+    return {one: _shown(min(members)) for members in people.values() for one in members}
+
+
+def _shown(identifier: str) -> str:
+    """Return an identifier as it stands for a patient: one of a header without the hash of what is left of it."""
+    return identifier.partition(" ")[0] if identifier.startswith(HEADER_PATIENT) else identifier

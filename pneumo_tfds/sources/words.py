@@ -67,7 +67,7 @@ _YEAR, _MONTH, _DAY = "(19|20)[0-9]{2}", "(0[1-9]|1[0-2])", "(0[1-9]|[12][0-9]|3
 DAY = _YEAR + _MONTH + _DAY
 """Expression for a day written with digits alone."""
 _NAME_OF_MONTH = "(jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])[a-z]{0,6}"
-_TIME = "([-_ .t]*[0-2][0-9][-_:.h ]?[0-9]{2}([-_:.m ]?[0-9]{2})?s?)?"
+_TIME = "([-_ .t]*([01][0-9]|2[0-3])[-_:.h ]?[0-5][0-9]([-_:.m ]?[0-5][0-9])?s?)?"
 _BY_PARTS = (
     f"{_YEAR}[-_. ](0?[1-9]|1[0-2])[-_. ](0?[1-9]|[12][0-9]|3[01])",
     f"(0?[1-9]|[12][0-9]|3[01])[-_. ](0?[1-9]|[12][0-9]|3[01])[-_. ]{_YEAR}",  # of Europe and America
@@ -83,6 +83,9 @@ _SHORT_DATE = re.compile(
     f"{DAY}[-_. ]+[0-9]{{1,6}}"
 )
 """A date as one person's number may look too; only a whole level of them is taken for dates."""
+
+BIRTH_NUMBER = f"((19|20)?[0-9]{{2}}{_MONTH}{_DAY}|{_DAY}{_MONTH}[0-9]{{2}})[-+]?(?!00)[0-9]{{3}}[0-9a-z]"
+"""Expression for the numbers of people in Sweden and its neighbours, a day of birth and four signs: `19500312-1234`."""
 
 PERSON = (
     "patient|pat|paciente|paziente|pacient|pts?|pid|mrn|person|participant|proband|volunteer|subject|subj|sub|child|kid"
@@ -255,7 +258,13 @@ def are_identifiers(names: Collection[str]) -> bool:
 
 def are_dates(names: Collection[str]) -> bool:
     """Return whether all names are dates, in any usual spelling."""
-    return all(map(is_date, names)) or all(map(_SHORT_DATE.fullmatch, names))
+    return all(map(is_date, names)) or (all(map(_SHORT_DATE.fullmatch, names)) and not birth_numbers(names))
+
+
+def birth_numbers(names: Collection[str]) -> set[str]:
+    """Return the names that are numbers by `BIRTH_NUMBER`; none if most of them can be a day and a time of day."""
+    found = {name for name in names if re.fullmatch(BIRTH_NUMBER, name, re.IGNORECASE)}
+    return found if sum(map(is_date, found)) < len(found) / 2 else set()
 
 
 def is_of_group(name: str) -> bool:

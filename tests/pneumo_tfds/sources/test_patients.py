@@ -49,10 +49,37 @@ def test_names(name, label, patient, subtype):
 @pytest.mark.parametrize(
     ("text", "same"), [("7.0", "7"), ("007", "7"), ("A1", "a1"), (" P  1 ", "p 1"), ("NaN", ""), ("ANONYMOUS^^", ""),
                        ("n/a", ""), ("--", ""), ("0", "0"), ("0000", "0"), ("7.5", "7.5"),
-                       ("n.a.", ""), ("not available", ""), ("'007", "7"), ("Mu\u0308ller", "m\u00fcller")]
+                       ("n.a.", ""), ("not available", ""), ("'007", "7"), ('="007"', "7"), ("Patient^Anonymous", ""),
+                       ("Mu\u0308ller", "m\u00fcller")]
 )  # fmt: skip
 def test_identifiers_are_compared_without_their_spelling(text, same):
     assert normal_identifier(text) == same
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        ("1234567-8", "12345678", "1.234.567-8", "012345678", '="012345678"'),
+        ("12.345.679-K", "12345679-K", "12345679k"),
+        ("SMITH^JOHN", "smith_john", "Smith, John", "John Smith"),
+        ("Müller^Zoë", "Zoe Muller"),
+        ("MRN-0100", "mrn 100", "MRN_100", "mrn100"),
+        ("19500312-1234", "195003121234"),
+        ("0301deb7-d251-4141-97f5-f88f14ccee5c", "0301DEB7D251414197F5F88F14CCEE5C"),
+    ],
+)
+@pytest.mark.parametrize("where", ["header", "table"])
+def test_one_patient_in_several_spellings(tmp_path, spellings, where):
+    """Other people have numbers of their own, so that only the spelling joins anybody."""
+    people = {f"{n}.dcm": spelled for n, spelled in enumerate((*spellings, "1-11", "11-1", "P31", "P32", "q7", "q8"))}
+    content = {name: header(who if where == "header" else "") for name, who in people.items()}
+    quoted = {name: '"' + who.replace('"', '""') + '"' if where == "table" else "" for name, who in people.items()}
+    rows = [f"{name},{n % 2},{quoted[name]}" for n, name in enumerate(people)]
+    source = understood(tmp_path, {**content, "t.csv": csv_of("path,label,patient", *rows)}, "t.csv")
+    assert sorted(map(len, patients(source))) == [1] * 6 + [len(spellings)]
+    said = [text for text in source.survey.warnings if text.startswith("1 patient by the column patient may have sev")]
+    assert len(said) == (where == "table")
+    assert not any("begin alike" in text for text in source.survey.questions)
 
 
 @pytest.mark.parametrize(
@@ -70,13 +97,17 @@ def test_numbers_that_a_spreadsheet_rounded_are_warned_of(tmp_path, number, roun
     ("identifier", "left", "sure"),
     [
         ("mrn100_20190301_1030", "mrn100", True), ("mrn-0100 01.03.2019 pa", "mrn100", True),
-        ("20190301_mrn100", "mrn100", True), ("smith_john_1mar2019", "smith_john", True),
+        ("20190301_mrn100", "mrn100", True), ("smith_john_1mar2019", "johnsmith", True),
         ("p1 (2)", "p1", True), ("p 1 - copy", "p1", True), ("sub-07_ses-01", "sub7", True),
         ("100-1", "100", False), ("p100a", "p100", False), ("p10000032_s50414267", "p10000032", False),
         ("0004_24m", "4", False),
-        ("hospital1_patient5", "hospital1_patient5", True), ("site-12", "site12", True),
-        ("0301deb7-d251-4141-97f5-f88f14ccee5c", "0301deb7-d251-4141-97f5-f88f14ccee5c", True),
+        ("hospital1_patient5", "hospital1patient5", True), ("site-12", "site12", True),
+        ("0301deb7-d251-4141-97f5-f88f14ccee5c", "0301deb7d251414197f5f88f14ccee5c", True),
         ("1.2.840.10008.5.1", "1.2.840.10008.5.1", True), ("20190301", "20190301", True),
+        ("20190301-mrn100", "mrn100", True), ("19500312-1234", "195003121234", True),
+        ("19500312-1234_20190301", "195003121234", True), ("19500312-1234-2", "195003121234", False),
+        ("070761-4285 pa", "707614285", True), ("12.345.679-k_2", "12345679k", False),
+        ("078-05-1120", "78051120", True), ("943 476 5919", "9434765919", True),
     ],
 )  # fmt: skip
 def test_examinations_at_the_end_of_an_identifier(identifier, left, sure):
@@ -397,3 +428,20 @@ def test_a_tidy_folder_is_not_asked_about(tmp_path, pattern, count, headers):
     known = headers or "{mrn:08d}" not in pattern  # there are no such numbers in NIH's names
     assert list(map(len, patients(source))) == ([count] * len(PEOPLE) if known else [1] * count * len(PEOPLE))
     assert not source.survey.questions
+
+
+@pytest.mark.parametrize("pattern", ["{}19{}03{}-{}/{}.png", "{}19{}03{}{}/{}.png", "{}19{}03{}-{}/2019-0{}-02/1.png"])
+def test_numbers_that_begin_with_a_day_of_birth_are_patients(tmp_path, pattern):
+    names = [pattern.format(("NORMAL/", "PNEUMONIA/")[n % 2], 50 + n, 11 + n, 1234 + 337 * n, k)
+             for n in range(16) for k in (1, 2)]  # fmt: skip
+    source = understood(tmp_path, names)
+    assert list(map(len, patients(source))) == [2] * 16
+    assert not source.survey.questions
+
+
+@pytest.mark.parametrize("tail", ["-1{}30", "1{}3005", "-0{}17", "_{}"])
+def test_days_with_a_time_or_a_count_are_no_patients(tmp_path, tail):
+    names = [f"{('NORMAL', 'PNEUMONIA')[n % 2]}/201903{11 + n}{tail.format(n % 10)}/{k}.png"
+             for n in range(16) for k in (1, 2)]  # fmt: skip
+    source = understood(tmp_path, names)
+    assert all(is_unknown(image.patient) for image in source.images)
