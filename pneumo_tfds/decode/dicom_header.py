@@ -31,9 +31,11 @@ _RADIOGRAPHS = ("Computed Radiography", "Digital X-Ray Image", "Secondary Captur
 
 _TAGS = {
     0x00080008: "ImageType", 0x00080018: "SOPInstanceUID", 0x00080060: "Modality", 0x00080068: "PresentationIntentType",
-    0x00082112: "SourceImageSequence", 0x00100020: "PatientID", 0x00101010: "PatientAge",
-    0x00180015: "BodyPartExamined", 0x00185101: "ViewPosition", 0x0020000D: "StudyInstanceUID",
-    0x00280008: "NumberOfFrames", 0x0008103E: "SeriesDescription", 0x00200020: "PatientOrientation",
+    0x00082112: "SourceImageSequence", 0x00100010: "PatientName", 0x00100020: "PatientID",
+    0x00100030: "PatientBirthDate", 0x00101000: "OtherPatientIDs", 0x00101002: "OtherPatientIDsSequence",
+    0x00101010: "PatientAge", 0x00180015: "BodyPartExamined", 0x00185101: "ViewPosition",
+    0x0020000D: "StudyInstanceUID", 0x00280008: "NumberOfFrames", 0x0008103E: "SeriesDescription",
+    0x00200020: "PatientOrientation",
     0x00080016: "SOPClassUID", 0x00081030: "StudyDescription", 0x00081032: "ProcedureCodeSequence",
     0x00082218: "AnatomicRegionSequence", 0x00181030: "ProtocolName",
     0x00181400: "AcquisitionDeviceProcessingDescription", 0x00321060: "RequestedProcedureDescription",
@@ -50,6 +52,12 @@ class HeaderFacts:
 
     patient: str = ""
     """PatientID."""
+    others: tuple[str, ...] = ()
+    """OtherPatientIDs, and those of OtherPatientIDsSequence."""
+    name: str = ""
+    """PatientName."""
+    born: str = ""
+    """PatientBirthDate, such as `19500312`."""
     modality: str = ""
     body_part: str = ""
     """BodyPartExamined, or else what AnatomicRegionSequence says."""
@@ -108,6 +116,9 @@ def read_facts(data: bytes, name: str = "image") -> HeaderFacts:
         coded = ("ProcedureCodeSequence", "RequestedProcedureCodeSequence")
         return HeaderFacts(
             patient=_text(dataset, "PatientID"),
+            others=_other_identifiers(dataset),
+            name=str(dataset.get("PatientName") or ""),
+            born=_text(dataset, "PatientBirthDate"),
             modality=_text(dataset, "Modality"),
             body_part=_text(dataset, "BodyPartExamined") or coded_region(*_code(dataset, "AnatomicRegionSequence")),
             view=_text(dataset, "ViewPosition"),
@@ -213,6 +224,14 @@ def kinds_of_remarks(facts: HeaderFacts) -> list[tuple[str, str]]:
 
 def _text(dataset: Any, keyword: str) -> str:
     return str(value_of(dataset, keyword, "")).strip(" \0")
+
+
+def _other_identifiers(dataset: Any) -> tuple[str, ...]:
+    told = dataset.get("OtherPatientIDs") or ()
+    items = dataset.get("OtherPatientIDsSequence") or ()
+    return _texts(
+        [*([told] if isinstance(told, str) else map(str, told)), *(_text(item, "PatientID") for item in items)]
+    )
 
 
 def _texts(texts: Iterable[str]) -> tuple[str, ...]:

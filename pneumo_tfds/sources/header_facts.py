@@ -24,7 +24,7 @@ from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, cache_folder, read_json
 from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.program.progress import track
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources.identifiers import hashed, normal_identifier
+from pneumo_tfds.sources.identifiers import hashed, hashed_person, normal_identifier
 from pneumo_tfds.sources.listing import DICOM_SUFFIXES, IMAGE_SUFFIXES, File, NamedReader
 from pneumo_tfds.sources.reading import ReadError
 from pneumo_tfds.sources.survey import Remark, SurveyNotes, listed
@@ -123,6 +123,7 @@ def _suffix(file: File) -> str:
 
 
 def _read(file: File, reader: NamedReader) -> HeaderFacts:
+    """Read a header, with hashes in place of what tells the patient; that of the name is of the day of birth too."""
     facts = HeaderFacts(complete=False)
     for size in FIRST_BYTES:
         with suppress(DecodeError):  # the bytes may end where pydicom does not expect it
@@ -131,8 +132,9 @@ def _read(file: File, reader: NamedReader) -> HeaderFacts:
             break
     else:
         facts = read_facts(reader.read_name(file.name), file.name)
-    identifier = normal_identifier(facts.patient)
-    return replace(facts, patient=identifier and hashed(identifier))
+    patient, *others = [hashed(normal_identifier(told)) for told in (facts.patient, *facts.others)]
+    person = hashed_person(facts.name, facts.born)
+    return replace(facts, patient=patient, others=tuple(filter(None, others)), name=person, born="")
 
 
 def leave_out_unfit(facts: Mapping[str, HeaderFacts], labels: Mapping[str, str], notes: SurveyNotes) -> set[str]:

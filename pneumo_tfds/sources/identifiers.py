@@ -189,11 +189,19 @@ def without_examination(identifier: str) -> tuple[str, bool]:
     return compact(normal_identifier(rest[:end]) or identifier), sure
 
 
+def hashed_person(name: str, born: str) -> str:
+    """Return a patient, as `hashed` does, for the name and the day of birth in a header; empty without one of them."""
+    plain = normal_identifier(name.partition("=")[0])  # the name in ideographs may follow (PS3.5, 6.2.1.1)
+    return f"{HEADER_PATIENT}{short_hash(f'{compact(plain)} {born}')}" if plain and born.isdecimal() else ""
+
+
 def hashed(identifier: str) -> str:
-    """Return a patient for an identifier of a header; real ones must not get into a dataset.
+    """Return a patient for an identifier of a header, if there is one; real ones must not get into a dataset.
 
     Where `without_examination` shortens it, what is left follows as a second hash, so that `compared` can tell it.
     """
+    if not identifier:
+        return ""
     whole, left, sure = compared(identifier)
     patient = f"{HEADER_PATIENT}{short_hash(whole)}"
     return patient if left == whole else f"{patient} {HEADER_PATIENT}{short_hash(left)} {'sure' if sure else ''}"

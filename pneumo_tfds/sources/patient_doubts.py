@@ -63,11 +63,11 @@ def believed(
             "save the column as text to tell them apart",
             about_patients=True,
         )
-    if other and other.keys() >= told.keys() and len(told) > MANY_IMAGES * len(counts):
+    known = other is not None and other.keys() >= told.keys()
+    if known and len(told) > MANY_IMAGES * len(counts):
         return {}
     if place.by_name:
         doubted, question = _doubted(place, told, images)
-        known = other is not None and other.keys() >= told.keys()
         if question and place.certain and not known:
             notes.ask(question, about_patients=True)
         told = {name: patient for name, patient in told.items() if patient not in doubted}
@@ -79,16 +79,17 @@ def believed(
             about_patients=True,
         )
         return {}
+    news = _news(told, other or {})
     for patient, count in counts.most_common(1):
-        if count >= MOST * len(images) and (len(images) >= ENOUGH or count == len(images) > 1):
-            notes.ask(
+        if patient in news and count >= MOST * len(images) and (len(images) >= ENOUGH or count == len(images) > 1):
+            note, who = (notes.warn, "it is not believed") if known else (notes.ask, "--yes does not believe it")
+            note(
                 f"{count:,} of {counted(len(images), 'image')} are of one patient by the {place.rule}"
-                f"{in_brackets(patient)}, which can hardly be; --yes does not believe it there; correct it if it is "
-                "wrong",
+                f"{in_brackets(patient)}, which can hardly be; {who} there; correct it if it is wrong",
                 about_patients=True,
             )
             return {name: other for name, other in told.items() if counts[other] < MOST * len(images)}
-    _ask_about_much_of_one(place, told, counts, images, notes)
+    _ask_about_much_of_one(place, told, Counter({one: counts[one] for one in news}), images, notes)
     if len(told) > MANY_IMAGES * len(counts):
         notes.ask(
             f"the {place.rule} tells only {counted(len(counts), 'patient')} for {counted(len(told), 'image')}"
@@ -97,6 +98,14 @@ def believed(
             about_patients=True,
         )
     return told
+
+
+def _news(told: Mapping[str, str], other: Mapping[str, str]) -> set[str]:
+    """Return the identifiers of images that `other` does not know to be of one patient."""
+    known: dict[str, set[str]] = defaultdict(set)
+    for name, identifier in told.items():
+        known[identifier].add(other.get(name, ""))
+    return {identifier for identifier, patients in known.items() if len(patients) > 1 or "" in patients}
 
 
 def _doubted(place: Told, told: Mapping[str, str], images: Sequence[Image]) -> tuple[set[str], str]:

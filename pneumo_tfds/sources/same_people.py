@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
+from pneumo_tfds.decode.dicom_header import HeaderFacts
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.identifiers import HEADER_PATIENT, compared
 from pneumo_tfds.sources.survey import SurveyNotes
@@ -78,3 +79,20 @@ def same_people(
 def _shown(identifier: str) -> str:
     """Return an identifier as it stands for a patient: one of a header without the hash of what is left of it."""
     return identifier.partition(" ")[0] if identifier.startswith(HEADER_PATIENT) else identifier
+
+
+def with_other_identifiers(facts: Mapping[str, HeaderFacts]) -> dict[str, str]:
+    """Return file name to one identifier for all files that share any, where one of them is among `others`."""
+    one_of: dict[str, str] = {}
+
+    def first(identifier: str) -> str:
+        while (other := one_of.get(identifier, identifier)) != identifier:
+            identifier = other
+        return identifier
+
+    known = {name: [_shown(told) for told in (one.patient, *one.others) if told] for name, one in facts.items()}
+    for told in known.values():
+        for other in told[1:]:
+            one_of[first(other)] = first(told[0])
+    joined = {first(told[0]) for told in known.values() if len(told) > 1}
+    return {name: first(told[0]) for name, told in known.items() if told and first(told[0]) in joined}

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources import csv_table, described_table, official_splits, tables_beside
-from pneumo_tfds.sources.class_folders import patient_folders
+from pneumo_tfds.sources import csv_table, described_table, tables_beside
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import decode_text, read_rows
 from pneumo_tfds.sources.description import (
@@ -24,23 +20,19 @@ from pneumo_tfds.sources.description import (
     known_descriptions,
     recognise,
 )
-from pneumo_tfds.sources.header_facts import leave_out_unfit, read_headers
-from pneumo_tfds.sources.identifiers import STUDY, hashed, identify, is_unknown, short_hash, study_uid, unknown
-from pneumo_tfds.sources.inventory import Image, Source
+from pneumo_tfds.sources.finishing import Found, finish
+from pneumo_tfds.sources.inventory import Source
 from pneumo_tfds.sources.known_tables import KnownTables, note_unlisted, patient_column
 from pneumo_tfds.sources.layout import explain_no_classes, read_folders
 from pneumo_tfds.sources.listing import (
     File,
     FileIndex,
-    Labelled,
     NamedReader,
     file_on_disk,
     images_among,
     walk,
 )
 from pneumo_tfds.sources.nested_copies import without_nested_copies
-from pneumo_tfds.sources.patient_doubts import Told, warn_of_both_classes, warn_of_unknown
-from pneumo_tfds.sources.patients import decide
 from pneumo_tfds.sources.reading import FolderReader, ReadError
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
@@ -80,8 +72,8 @@ def understand_files(
             indices = FileIndex(files), FileIndex(images)
             labelled = KnownTables(description, classes, uncertain, *indices, reader, notes).read_all()
             note_unlisted(images, labelled, notes)
-            rule = patient_column(description)
-            return _finish(source, reader, labelled, rule, description, classes, options, notes)
+            column = patient_column(description)
+            return finish(source, reader, Found(labelled, description, classes, column, True), options, notes)
         labelled = read_folders(images, classes, same, notes)
         tables = [file for file, columns in heads if lists_images(columns) or class_columns(columns, classes)]
         if not labelled:
@@ -96,7 +88,7 @@ def understand_files(
                     "is not read, as it has no labels; to use it, pass a CSV of path,label,patient,split as --source",
                     about_patients=True,
                 )
-        return _finish(source, reader, labelled, "", description, classes, options, notes)
+        return finish(source, reader, Found(labelled, description, classes), options, notes)
     except InputError as error:
         raise type(error)(f"{path}: {error}") from error
 
@@ -118,20 +110,20 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
         classes, index = _classes(description, options), FileIndex(walk(path.parent))
         uncertain = options.uncertain or description.uncertain
         labelled = KnownTables(description, classes, uncertain, index, index, reader, notes).read(path.name, table)
-        rule, has_split = patient_column(description), True
+        found = Found(labelled, description, classes, patient_column(description), True)
     else:
-        description, classes = TABLE, _classes(TABLE, options)
-        _check_options(description, (), (), options, notes)
+        classes = _classes(TABLE, options)
+        _check_options(TABLE, (), (), options, notes)
         find, everywhere = file_on_disk(path.parent), partial(_below, path.parent)
-        found = csv_table.read_table(text, str(path), find, everywhere, classes, notes)
-        labelled, rule, has_split = list(found.images), f"column {found.patient}", found.has_split
-    if not labelled and notes.left_out:
+        own = csv_table.read_table(text, str(path), find, everywhere, classes, notes)
+        found = Found(list(own.images), TABLE, classes, f"column {own.patient}", own.has_split)
+    if not found.labelled and notes.left_out:
         reasons = ", ".join(f"{len(names):,} {reason}" for reason, names in notes.left_out.items())
         raise InputError(f"{path}: all images of its rows are left out ({reasons}); correct the columns that say so")
-    if not labelled:
+    if not found.labelled:
         raise InputError(f"{path}: no images found in its rows; expected lines of path,label,patient")
     try:
-        return _finish(source, reader, labelled, rule, description, classes, options, notes, has_split=has_split)
+        return finish(source, reader, found, options, notes)
     except InputError as error:
         raise type(error)(f"{path}: {error}") from error
 
@@ -213,72 +205,3 @@ def _check_options(
         notes.ask(
             f"nothing in it is named as {description.title} is; --yes reads it by that layout; else leave --layout out"
         )
-
-
-def _finish(
-    source: Source,
-    reader: NamedReader,
-    labelled: Sequence[Labelled],
-    rule: str,
-    description: Description,
-    classes: ClassWords,
-    options: SourceOptions,
-    notes: SurveyNotes,
-    *,
-    has_split: bool = True,
-) -> Source:
-    """Return the source with its images, after headers and patients were read, and with its survey.
-
-    `rule` says which column tells the patients of a table; empty for folders. `has_split`: the splits of a table
-    are its own and not those of folders.
-    """
-    from_table = bool(rule) or bool(description.tables)
-    for name in classes.not_met((*options.negative, *options.positive)):
-        notes.ask(f"no folder or label is named {name!r}; --yes goes on without it; check its spelling")
-    files = [one.file for one in labelled]
-    facts = read_headers(files, reader, Path(source.where), notes)
-    unfit = leave_out_unfit(facts, {one.file.name: one.label for one in labelled}, notes)
-    kept = {one.file.name: one for one in labelled if one.file.name not in unfit}
-    images = [_image(one) for _, one in sorted(kept.items())]
-    studies = {} if from_table else {name: uid for name, one in kept.items() if (uid := study_uid(one.patient))}
-    if studies:
-        notes.warn(
-            f"{counted(len(set(studies.values())), 'folder')} have the identifier of a study, which is one examination "
-            "and not a patient; images of one study are kept together, those of one patient perhaps not",
-            about_patients=True,
-        )
-    told_by_row = {name: "" if name in studies else one.patient for name, one in kept.items()}
-    listed = Told(rule or "folder", told_by_row, by_name=not from_table)
-    header = Told("DICOM header", {name: one.patient for name, one in facts.items() if name in kept})
-    by_folder = Told("folder", patient_folders(files) if from_table else {}, certain=False, by_name=True)
-    examined = {name: hashed(one.study) for name, one in facts.items() if name in kept and one.study}
-    joins = Told("StudyInstanceUID", examined, only_joins=True)
-    told = [listed, header, by_folder, joins] if from_table else [header, listed, joins]
-    images, rules = decide(images, told, notes)
-    warn_of_both_classes(images, notes, from_table=from_table)
-    warn_of_unknown(images, notes)
-    images = _with_studies(images, studies | {name: one.study for name, one in facts.items() if one.study})
-    images, validation = official_splits.settle(images, from_table and has_split, description, options, notes)
-    parts = Counter((kept[image.name].where, image.label, image.official_split, rules[image.name]) for image in images)
-    for text in description.notes:
-        notes.tell(text)
-    survey = notes.survey(description.name, description.title, parts)
-    return replace(source, images=tuple(images), survey=survey, validation=validation)
-
-
-def _image(one: Labelled) -> Image:
-    file, subtype = one.file, identify(one.file.name, one.label)[1]
-    if subtype == "unknown":
-        subtype = one.subtype or subtype
-    return Image(file.name, one.label, unknown(file.name), subtype, one.split, file.size, file.checksum)
-
-
-def _with_studies(images: Sequence[Image], studies: Mapping[str, str]) -> list[Image]:
-    """Return the images, those of unknown patients and of one study with one patient; `studies` gives their UIDs."""
-    hashes = {name: short_hash(study) for name, study in studies.items()}
-    return [
-        replace(image, patient=f"{STUDY}{hashes[image.name]}")
-        if is_unknown(image.patient) and image.name in hashes
-        else image
-        for image in images
-    ]

@@ -445,3 +445,48 @@ def test_days_with_a_time_or_a_count_are_no_patients(tmp_path, tail):
              for n in range(16) for k in (1, 2)]  # fmt: skip
     source = understood(tmp_path, names)
     assert all(is_unknown(image.patient) for image in source.images)
+
+
+@pytest.mark.parametrize("labels", [("NORMAL", "PNEUMONIA"), ("train/NORMAL", "train/PNEUMONIA")])
+@pytest.mark.parametrize(
+    ("tags", "together"),
+    [
+        (lambda n, k: {"PatientName": f"Doe^{'ABCDEFGHIJKL'[n]}", "PatientBirthDate": f"195003{10 + n}"}, True),
+        (lambda n, k: {"PatientName": [f"DOE^A{'ABCDEFGHIJKL'[n]}", f"A{'ABCDEFGHIJKL'[n].lower()}_Doe"][k - 1],
+                       "PatientBirthDate": "19500310"}, True),
+        (lambda n, k: {"PatientName": f"Doe^{'ABCDEFGHIJKL'[n]}"}, False),
+        (lambda n, k: {"PatientName": "Patient^Anonymous", "PatientBirthDate": "19000101"}, False),
+        (lambda n, k: {"PatientBirthDate": f"195003{10 + n}"}, False),
+        (lambda n, k: {"PatientName": f"Doe^{'ABCDEFGHIJKL'[n]}", "PatientBirthDate": f"195003{10 + k}"}, False),
+        (lambda n, k: {"OtherPatientIDs": f"HOSP{n}"}, True),
+        (lambda n, k: {"OtherPatientIDs": [f"HOSP{n}", f"CLINIC{n}{k}"]}, True),
+        (lambda n, k: {"OtherPatientIDs": f"P{n}1"} if k == 2 else {}, True),  # the PatientID of the first image
+        (lambda n, k: {"OtherPatientIDs": f"HOSP{n}{k}"}, False),
+    ],
+)  # fmt: skip
+def test_headers_with_an_identifier_for_each_study(tmp_path, labels, tags, together):
+    content = {f"{labels[n % 2]}/{n}_{k}.dcm": header(f"P{n}{k}", **tags(n, k)) for n in range(12) for k in (1, 2)}
+    source = understood(tmp_path, content)
+    assert list(map(len, patients(source))) == ([2] * 12 if together else [1] * 24)
+    assert not source.survey.questions
+    assert (
+        any("12 patients by the " in text and "are several by" in text for text in source.survey.warnings) == together
+    )
+    assert all(re.fullmatch("dicom:[0-9a-f]{12}", image.patient) for image in source.images)
+
+
+def test_names_and_days_of_birth_tell_patients_without_identifiers(tmp_path):
+    content = {f"{('NORMAL', 'PNEUMONIA')[n % 2]}/{n}_{k}.dcm": header("", PatientName=f"Doe^{'ABCDEFGH'[n]}",
+               PatientBirthDate="19500310") for n in range(8) for k in (1, 2)}  # fmt: skip
+    source = understood(tmp_path, content)
+    assert list(map(len, patients(source))) == [2] * 8
+    assert {part.patient for part in source.survey.parts} == {"name and day of birth in the DICOM header"}
+
+
+def test_one_name_for_all_does_not_spoil_good_identifiers(tmp_path):
+    content = {f"{('NORMAL', 'PNEUMONIA')[n % 2]}/{n}.dcm": header(f"P{n}", PatientName="Chest^Study",
+               PatientBirthDate="19700101", OtherPatientIDs="4711") for n in range(12)}  # fmt: skip
+    source = understood(tmp_path, content)
+    assert list(map(len, patients(source))) == [1] * 12
+    assert not source.survey.questions
+    assert any("12 of 12 images are of one patient by the name and day of birth" in w for w in source.survey.warnings)
