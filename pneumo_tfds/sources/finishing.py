@@ -14,7 +14,16 @@ from pneumo_tfds.sources.class_folders import patient_folders
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.description import Description
 from pneumo_tfds.sources.header_facts import leave_out_unfit, read_headers
-from pneumo_tfds.sources.identifiers import STUDY, hashed, identify, is_unknown, short_hash, study_uid, unknown
+from pneumo_tfds.sources.identifiers import (
+    STUDY,
+    compared,
+    hashed,
+    identify,
+    is_unknown,
+    short_hash,
+    study_uid,
+    unknown,
+)
 from pneumo_tfds.sources.inventory import Image, Source
 from pneumo_tfds.sources.listing import Labelled, NamedReader
 from pneumo_tfds.sources.patient_doubts import Told, warn_of_both_classes, warn_of_unknown
@@ -63,7 +72,8 @@ def finish(source: Source, reader: NamedReader, found: Found, options: SourceOpt
     images = _with_studies(images, of_folders | {name: one.study for name, one in facts.items() if one.study})
 
     own_splits = found.in_table and found.has_splits
-    images, validation = official_splits.settle(images, own_splits, found.description, options, notes)
+    named = {image.name: _first_told(image, told) for image in images}
+    images, validation = official_splits.settle(images, named, own_splits, found.description, options, notes)
     for text in found.description.notes:
         notes.tell(text)
     parts = Counter((kept[image.name].where, image.label, image.official_split, rules[image.name]) for image in images)
@@ -86,6 +96,12 @@ def _told(found: Found, listed: Mapping[str, str], facts: Mapping[str, HeaderFac
         return [*headers, by_row, *joins]
     folders = patient_folders(one.file for one in found.labelled)
     return [by_row, *headers, Told("folder", folders, certain=False, by_name=True), *joins]
+
+
+def _first_told(image: Image, told: Sequence[Told]) -> str:
+    """Return the identifier that the best place tells of an image; its patient where only its name tells one."""
+    identifiers = (place.patients.get(image.name, "") for place in told if not place.only_joins)
+    return next((compared(identifier)[0] for identifier in identifiers if identifier), image.patient)
 
 
 def _image(one: Labelled) -> Image:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.description import Description
-from pneumo_tfds.sources.identifiers import STUDY, TEST_PATIENT, is_unknown
+from pneumo_tfds.sources.identifiers import HEADER_PATIENT, STUDY, TEST_PATIENT, is_unknown
 from pneumo_tfds.sources.inventory import Image, Validation
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
@@ -23,11 +23,24 @@ that is done with larger ones."""
 
 
 def settle(
-    images: Sequence[Image], from_table: bool, description: Description, options: SourceOptions, notes: SurveyNotes
+    images: Sequence[Image],
+    told: Mapping[str, str],
+    from_table: bool,
+    description: Description,
+    options: SourceOptions,
+    notes: SurveyNotes,
 ) -> tuple[list[Image], Validation]:
     """Return the images, and whether their splits are final.
 
     Where patients of the test split are other people whose numbers begin again, their patients get `TEST_PATIENT`.
+
+    Args:
+        images: with patients and splits, as they were found.
+        told: image name to the identifier that was told of it; images of one patient may have several.
+        from_table: the splits are those of a table, which is obeyed or refused.
+        description: what is known of the data set.
+        options: what the user says.
+        notes: questions are added here.
 
     Raises:
         InputError: a table gives images of one patient to two splits, or one study whose patient is unknown is in the
@@ -36,10 +49,19 @@ def settle(
     images = list(images)
     _refuse_divided_studies(images)
     tested = [image for image in images if image.official_split == "test"]
-    if both := _shared(tested, (image for image in images if image.official_split != "test")):
+    rest = [image for image in images if image.official_split != "test"]
+    if both := _shared(tested, rest):
         if from_table:
             raise _two_sides(both, "test")
-        if _are_others(tested, images, description, both, options, notes):
+        if same := {patient for patient in both if _is_surely_one(patient, tested, rest, told)}:
+            notes.ask(
+                f"{counted(len(same), 'patient')} of the test split, {_such_as(same, tested, rest)}, have images "
+                "outside it, by one study or by identifiers that differ by a date or the like; --yes divides all "
+                "images anew by patient, a test split too; else move all images of a patient to one side",
+                about_patients=True,
+            )
+            return [replace(image, official_split="") for image in images], "redrawn"
+        if _are_others(tested, rest, description, both, options, notes):
             images = _apart(images)
     elif description.test_patients == "apart":
         images = _apart(images)
@@ -47,20 +69,36 @@ def settle(
     few = len(validating) <= max(PUBLISHED_VALIDATION, SUBSTANTIAL * len(images))
     if (description.validation == "redrawn" and few) or not any(image.official_split for image in images):
         return images, "redrawn"
-    if both := _shared(validating, (image for image in images if image.official_split in ("train", ""))):
+    training = [image for image in images if image.official_split in ("train", "")]
+    if both := _shared(validating, training):
         if from_table:
             raise _two_sides(both, "val")
         if description.validation == "redrawn":
             return images, "redrawn"
         drawn = "train and validation anew by patient" if tested else "all images anew by patient, a test split too"
         notes.ask(
-            f"{counted(len(both), 'patient')} of the validation split, such as {min(both)}, have images in train too; "
-            f"--yes divides {drawn}; else move all images of a patient to one side",
+            f"{counted(len(both), 'patient')} of the validation split, {_such_as(both, validating, training)}, have "
+            f"images in train too; --yes divides {drawn}; else move all images of a patient to one side",
             about_patients=True,
         )
         return images, "redrawn"
     # Of images without a split beside others with one the user was asked.
     return [replace(image, official_split=image.official_split or "train") for image in images], "given"
+
+
+def _is_surely_one(patient: str, some: Iterable[Image], others: Iterable[Image], told: Mapping[str, str]) -> bool:
+    """Return whether no number that may begin again, but something else tells that images are of one patient."""
+    sides = ({told[image.name] for image in side if image.patient == patient} for side in (some, others))
+    return set.isdisjoint(*sides)
+
+
+def _such_as(both: set[str], some: Iterable[Image], others: Iterable[Image]) -> str:
+    """Return an example of patients; by two images where only a hash of the identifier is known."""
+    patient = min(both)
+    if not patient.startswith(HEADER_PATIENT):
+        return f"such as {patient}"
+    first, second = (next(image.name for image in side if image.patient == patient) for side in (some, others))
+    return f"such as that of {first} and {second}"
 
 
 def _refuse_divided_studies(images: Sequence[Image]) -> None:
@@ -92,31 +130,30 @@ def _two_sides(both: set[str], split: str) -> InputError:
 
 def _are_others(
     tested: Sequence[Image],
-    images: Sequence[Image],
+    rest: Sequence[Image],
     description: Description,
     both: set[str],
     options: SourceOptions,
     notes: SurveyNotes,
 ) -> bool:
     """Return whether the patients of the test split are other people, though some have the same identifiers."""
-    if description.test_patients == "apart" and not _was_divided_anew(tested, images):
+    if description.test_patients == "apart" and not _was_divided_anew(tested, rest):
         return True
     notes.ask(
-        f"{counted(len(both), 'patient')} of the test split, such as {min(both)}, have images outside it; --yes takes "
-        "them for other people whose numbers begin again; if they are the same people, move all images of a patient to "
-        "one side",
+        f"{counted(len(both), 'patient')} of the test split, {_such_as(both, tested, rest)}, have images outside it; "
+        "--yes takes them for other people whose numbers begin again; if they are the same people, move all images of "
+        "a patient to one side",
         about_patients=True,
     )
     return options.yes
 
 
-def _was_divided_anew(tested: Sequence[Image], images: Sequence[Image]) -> bool:
+def _was_divided_anew(tested: Sequence[Image], rest: Sequence[Image]) -> bool:
     """Return whether somebody divided a known data set again, by image.
 
     Where only numbers begin again, either no patient of one number and subtype is on both sides, as in the published
     archive, or their file names are there twice.
     """
-    rest = [image for image in images if image.official_split != "test"]
     patients = {(image.patient, image.subtype) for image in rest}
     names = {image.base_name for image in rest}
     divided = {

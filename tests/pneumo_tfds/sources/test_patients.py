@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from made_sources import csv_of, files, header, patients, understood
+from made_sources import csv_of, files, header, patients, splits, understood
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.identifiers import identify, is_unknown, normal_identifier, without_examination
 from pneumo_tfds.sources.inspection import short_form
@@ -490,3 +490,26 @@ def test_one_name_for_all_does_not_spoil_good_identifiers(tmp_path):
     assert list(map(len, patients(source))) == [1] * 12
     assert not source.survey.questions
     assert any("12 of 12 images are of one patient by the name and day of birth" in w for w in source.survey.warnings)
+
+
+@pytest.mark.parametrize(
+    ("headers", "name", "others"),
+    [
+        (lambda n, split: header(f"A{n}"), "{split}/{label}/{n}.dcm", True),
+        (lambda n, split: None, "{split}/{label}/p{n}/1.png", True),
+        (lambda n, split: None, "{split}/{label}/MRN{n}_{day}/1.png", False),
+        (lambda n, split: header(f"{split}{n}", StudyInstanceUID=f"1.2.3.4.{n}"), "{split}/{label}/{n}.dcm", False),
+        (lambda n, split: header(f"{split}{n}", OtherPatientIDs=f"K{n}"), "{split}/{label}/{n}.dcm", False),
+    ],
+)
+def test_only_numbers_that_may_begin_again_are_taken_for_other_people(tmp_path, headers, name, others):
+    """Whoever is joined by a study, a date or another identifier cannot be somebody else with the same number."""
+    content = {name.format(split=split, label=("NORMAL", "PNEUMONIA")[n % 2], n=n, day=day): headers(n, split)
+               for n in range(100, 116) for split, day in (("train", 20190101), ("test", 20200303))}  # fmt: skip
+    source = understood(tmp_path, content, yes=True)
+    (question,) = source.survey.questions
+    assert ("takes them for other people" in question) == others
+    assert ("divides all images anew by patient, a test split too" in question) != others
+    assert not re.search("dicom:[0-9a-f]", question)
+    assert splits(source) == ({"train": 16, "test": 16} if others else {"": 32})
+    assert list(map(len, patients(source))) == ([1] * 32 if others else [2] * 16)
