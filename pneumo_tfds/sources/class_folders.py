@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -99,7 +100,17 @@ def _levels(paths: Iterable[Folders]) -> dict[int, _Level]:
     names: dict[int, set[str]] = defaultdict(set)
     for path, depth in itertools.product(different := set(paths), range(max(map(len, different), default=0))):
         names[depth].add(path[depth] if depth < len(path) else "")
-    return {depth: _Level(frozenset(_patients_among(found)), len(found) == 1) for depth, found in names.items()}
+    levels = {depth: _Level(frozenset(_patients_among(found)), len(found) == 1) for depth, found in names.items()}
+    for outer, inner in itertools.combinations(levels, 2):
+        pairs = {(path[outer], path[inner]) for path in different if len(path) > inner}
+        if all(map(_begins, *zip(*pairs, strict=True))):
+            levels[outer] = _Level(frozenset(), levels[outer].is_one)
+    return levels
+
+
+def _begins(outer: str, inner: str) -> bool:
+    """Return whether a folder holds the patients whose numbers begin with its own, as `p10/p10000032` in MIMIC-CXR."""
+    return re.fullmatch("[0-9]{3,}", inner.removeprefix(outer)) is not None and inner.startswith(outer)
 
 
 def _is_known(name: str) -> bool:
@@ -127,14 +138,19 @@ def _read(folders: Folders, levels: dict[int, _Level]) -> tuple[str, list[str], 
     for depth, name in enumerate(folders):
         if depth == inside:
             shown.append(PATIENT)
-        elif words.is_visit(name) or (depth > inside and not _is_known(name) and any(map(str.isdecimal, name))):
+        elif words.is_visit(name) or (depth > inside and not _is_known(name) and _is_examination(name)):
             shown.append(VISIT)
         else:
             shown.append(name)
-            tells_none = levels[depth].is_one and not words.may_be_split(name)
-            if not (_is_known(name) or tells_none or (patient and words.is_date(name))):
+            is_above = bool(patient) and (words.is_date(name) or _begins(name, patient))
+            if not (_is_known(name) or is_above or (levels[depth].is_one and not words.may_be_split(name))):
                 not_understood.append(name)
     return patient, shown, not_understood
+
+
+def _is_examination(name: str) -> bool:
+    """Return whether a folder inside that of a patient is named like one of their examinations or series."""
+    return any(map(str.isdecimal, name)) or re.fullmatch(words.EXAMINATION, name, re.IGNORECASE) is not None
 
 
 def _only_split(one: InClass, splits: Callable[[InClass], Iterator[str]]) -> str:

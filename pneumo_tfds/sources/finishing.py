@@ -64,11 +64,13 @@ def finish(source: Source, reader: NamedReader, found: Found, options: SourceOpt
     kept = {one.file.name: one for one in found.labelled if one.file.name not in unfit}
     facts = {name: one for name, one in facts.items() if name in kept}
 
-    of_folders = {} if found.in_table else _studies_by_folder(kept, notes)
+    folders = {} if found.in_table else kept
+    of_folders = {name: uid for name, one in folders.items() if (uid := study_uid(one.patient))}
     told = _told(found, {name: "" if name in of_folders else one.patient for name, one in kept.items()}, facts)
     images, rules = decide([_image(one) for _, one in sorted(kept.items())], told, notes)
     warn_of_both_classes(images, notes, from_table=found.in_table)
     warn_of_unknown(images, notes)
+    _warn_of_studies({of_folders.get(image.name, "") for image in images if is_unknown(image.patient)}, notes)
     images = _with_studies(images, of_folders | {name: one.study for name, one in facts.items() if one.study})
 
     own_splits = found.in_table and found.has_splits
@@ -111,16 +113,14 @@ def _image(one: Labelled) -> Image:
     return Image(file.name, one.label, unknown(file.name), subtype, one.split, file.size, file.checksum)
 
 
-def _studies_by_folder(kept: Mapping[str, Labelled], notes: SurveyNotes) -> dict[str, str]:
-    """Return the images in folders named like studies, and the identifiers of these; warn that they are no patients."""
-    studies = {name: uid for name, one in kept.items() if (uid := study_uid(one.patient))}
-    if studies:
+def _warn_of_studies(unknown_of: set[str], notes: SurveyNotes) -> None:
+    """Warn of folders named like studies, by their identifiers, as these tell no patients."""
+    if studies := unknown_of - {""}:
         notes.warn(
-            f"{counted(len(set(studies.values())), 'folder')} have the identifier of a study, which is one examination "
-            "and not a patient; images of one study are kept together, those of one patient perhaps not",
+            f"{counted(len(studies), 'folder')} have the identifier of a study, which is one examination and not a "
+            "patient; images of one study are kept together, those of one patient perhaps not",
             about_patients=True,
         )
-    return studies
 
 
 def _with_studies(images: Sequence[Image], studies: Mapping[str, str]) -> list[Image]:

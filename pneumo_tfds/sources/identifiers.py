@@ -60,20 +60,15 @@ _SHORTENED = re.compile(r"[0-9][.,][0-9]+e\+?[0-9]{2,}", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
 
 _BETWEEN = r"[\s_.\-/]+"
-_VISIT = (
-    r"(?:acq|after|ap|baseline|before|bl|control|copia|copie|copy|cr|ct|dr|dx|erect|exam|frontal|fu|follow[- ]?up|fup|"
-    r"image|img|kopie|lat|lateral|ll|mr|pa|post|pre|rl|rx|scan|series|ses|sess|session|study|supine|t|tp|v|view|vis|"
-    r"visit|xr)[-_ ]?[0-9]{0,3}"
-)
 _DAY_END = rf"(?:{_BETWEEN}{words.WHOLE_DAY})"
-_SURE_END = rf"(?:{_DAY_END}|{_BETWEEN}(?:(?:19|20)[0-9]{{2}}|{_VISIT})|{_BETWEEN}?\([0-9]+\))"
+_SURE_END = rf"(?:{_DAY_END}|{_BETWEEN}(?:(?:19|20)[0-9]{{2}}|{words.EXAMINATION})|{_BETWEEN}?\([0-9]+\))"
 _POSSIBLE_END = rf"(?:{_BETWEEN}[^\W_]+|(?<=[0-9])(?!(?<=[0-9]{{7}})k)[a-z](?![^\W_]))"
 _DAY_ENDS, _SURE_ENDS, _ENDS = map(
     re.compile, (f"{_DAY_END}{_SURE_END}*", f"{_SURE_END}+", f"(?:{_SURE_END}|{_POSSIBLE_END})+")
 )
 """What may stand behind an identifier of a patient to tell their examinations apart; a day, even behind a mere name."""
 
-_BEFORE = re.compile(rf"(?:{words.WHOLE_DAY}|{_VISIT}){_BETWEEN}(?=.*([^\W\d_].*[0-9]|[0-9]{{4}}))")
+_BEFORE = re.compile(rf"(?:{words.WHOLE_DAY}|{words.EXAMINATION}){_BETWEEN}(?=.*([^\W\d_].*[0-9]|[0-9]{{4}}))")
 _IN_GROUPS = re.compile(
     rf"({words.BIRTH_NUMBER}|[0-9]{{1,3}}(\.[0-9]{{3}})+(-[0-9k]{{1,2}})?|[0-9]{{3}}-[0-9]{{2}}-[0-9]{{4}}|"
     r"[0-9]{3} [0-9]{3} [0-9]{4})(?![^\W_])"
@@ -239,3 +234,8 @@ def is_stand_in(patient: str) -> bool:
 def in_brackets(patient: str) -> str:
     """Return a patient as a message shows it; empty for one of a header, whose hash tells nobody anything."""
     return "" if patient.startswith(HEADER_PATIENT) else f" ({patient!r})"
+
+
+def such_as(patient: str) -> str:
+    """Return a patient as an example in a message; empty for one of a header."""
+    return "" if patient.startswith(HEADER_PATIENT) else f", such as {patient}"

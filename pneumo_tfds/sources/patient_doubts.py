@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,15 @@ from dataclasses import dataclass
 
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources import words
-from pneumo_tfds.sources.identifiers import in_brackets, is_shortened, is_stand_in, is_unknown
+from pneumo_tfds.sources.identifiers import (
+    in_brackets,
+    is_shortened,
+    is_stand_in,
+    is_unknown,
+    normal_identifier,
+    such_as,
+    without_examination,
+)
 from pneumo_tfds.sources.inventory import Image
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 
@@ -199,12 +208,12 @@ def warn_of_both_classes(images: Sequence[Image], notes: SurveyNotes, *, from_ta
         return
     if from_table:
         notes.tell(
-            f"{len(both):,} of {counted(len(labels), 'patient')} have images of both classes, such as {min(both)}; all "
+            f"{len(both):,} of {counted(len(labels), 'patient')} have images of both classes{such_as(min(both))}; all "
             "images of a patient are kept on one side"
         )
     else:
         notes.warn(
-            f"{len(both):,} of {counted(len(labels), 'patient')} have images of both classes, such as {min(both)}; if "
+            f"{len(both):,} of {counted(len(labels), 'patient')} have images of both classes{such_as(min(both))}; if "
             "their numbers begin again in each class they are different people, whom a split keeps together, which "
             "does no harm",
             about_patients=True,
@@ -213,12 +222,27 @@ def warn_of_both_classes(images: Sequence[Image], notes: SurveyNotes, *, from_ta
 
 def warn_of_unknown(images: Sequence[Image], notes: SurveyNotes) -> None:
     """Warn of images of which nothing tells the patient: nobody can keep their patients on one side."""
-    count = sum(is_unknown(image.patient) for image in images)
-    if not count:
+    unknown = [image.base_name for image in images if is_unknown(image.patient)]
+    if not unknown:
         return
-    rest = "so the split is by image" if count == len(images) else "and for them the split is by image"
+    rest = "so the split is by image" if len(unknown) == len(images) else "and for them the split is by image"
+    alike = _alike(unknown)
+    shown = f" (names begin alike, such as {alike[0]} and {alike[1]})" if alike else ""
     notes.warn(
-        f"{count:,} of {counted(len(images), 'image')} tell no patient in table, folder, name or header, {rest}: "
-        "images of one person may end in training and in validation; a CSV with a patient column prevents that",
+        f"{len(unknown):,} of {counted(len(images), 'image')} tell no patient in table, folder, name or header, "
+        f"{rest}: images of one person may end in training and in validation{shown}; a CSV with a patient column "
+        "prevents that",
         about_patients=True,
     )
+
+
+def _alike(names: Sequence[str]) -> list[str]:
+    """Return files that may be of one person, such as `012_1.png` and `012_2.png`, if most names are of that kind."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        stem = normal_identifier(name.rpartition(".")[0])
+        left, _ = without_examination(stem)
+        if re.sub(r"[\W_]|(?<![0-9])0+", "", stem).startswith(left):
+            groups[left].append(name)
+    several = [group for group in groups.values() if 1 < len(set(group)) <= MANY_OF_ONE]
+    return sorted(set(several[0]))[:2] if sum(map(len, several)) > len(names) / 2 else []

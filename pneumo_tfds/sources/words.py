@@ -63,6 +63,13 @@ _VISITS = set_of(
     "esame estudio estudios etude exam examen examenes examination examinations exams exm followup serie series "
     "session studies study studio untersuchung view visit étude"
 )
+EXAMINATION = (
+    r"(?:acq|after|ap|baseline|before|bl|control|copia|copie|copy|cr|ct|dr|dx|erect|exam|frontal|fu|follow[- ]?up|fup|"
+    r"image|img|kopie|lat|lateral|ll|mr|pa|post|pre|rl|rx|scan|series|ses|sess|session|study|supine|t|tp|v|view|vis|"
+    r"visit|xr)[-_ ]?[0-9]{0,3}"
+)
+"""Expression for what stands beside a patient's identifier, or in their folder, for one of several examinations."""
+
 _YEAR, _MONTH, _DAY = "(19|20)[0-9]{2}", "(0[1-9]|1[0-2])", "(0[1-9]|[12][0-9]|3[01])"
 DAY = _YEAR + _MONTH + _DAY
 """Expression for a day written with digits alone."""

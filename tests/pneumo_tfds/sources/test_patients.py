@@ -396,7 +396,7 @@ def test_dates_and_examinations_are_no_patients(tmp_path):
     assert "the column patient holds dates" in table.survey.questions[0]
 
 
-PEOPLE = [("NORMAL", 7100000 + 7919 * n) if n % 2 else ("PNEUMONIA", 7100000 + 7919 * n) for n in range(24)]
+PEOPLE = [(("NORMAL", "PNEUMONIA")[n % 2], 7100000 + 50000 * (n % 4) + n) for n in range(24)]
 
 
 @pytest.mark.parametrize("headers", [True, False])
@@ -408,6 +408,8 @@ PEOPLE = [("NORMAL", 7100000 + 7919 * n) if n % 2 else ("PNEUMONIA", 7100000 + 7
         "{label}/{mrn}/1.2.840.113619.{mrn}{k}/IM-{short:04d}-0001.dcm",
         "{label}/PA{mrn}/ST000000/SE00000{k}/IM000000",
         "{label}/{year}/{mrn}/{k}.dcm",
+        "{label}/p{first}/p{mrn}/s{k}/1.dcm",
+        "{label}/{mrn}/{visit}/DX/1.dcm",
         "{label}/sub-{mrn}/ses-0{k}/mod-rx/sub-{mrn}_ses-0{k}_cr.dcm",
         "{label}/{uuid}/study{k}/image.dcm",
         "{label}/resized_224/{mrn}/{k}.dcm",
@@ -421,7 +423,8 @@ def test_a_tidy_folder_is_not_asked_about(tmp_path, pattern, count, headers):
     for number, (label, mrn) in enumerate(PEOPLE):
         for k in range(1, count + 1):
             uuid = f"{mrn:08d}-0000-4000-8000-0000{mrn:08d}"
-            parts = {"label": label, "mrn": mrn, "k": k, "uuid": uuid, "short": number % 3, "year": 2018 + number % 3}
+            parts = {"label": label, "mrn": mrn, "k": k, "uuid": uuid, "short": number % 3, "year": 2018 + number % 3,
+                     "first": mrn // 10000, "visit": ("before", "after")[k - 1]}  # fmt: skip
             name = pattern.format(**parts)
             content[name if headers else f"{name.removesuffix('.dcm')}.png"] = header(str(mrn)) if headers else None
     source = understood(tmp_path, content)
@@ -513,3 +516,35 @@ def test_only_numbers_that_may_begin_again_are_taken_for_other_people(tmp_path, 
     assert not re.search("dicom:[0-9a-f]", question)
     assert splits(source) == ({"train": 16, "test": 16} if others else {"": 32})
     assert list(map(len, patients(source))) == ([1] * 32 if others else [2] * 16)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        ("pt{n:03d}-{i}.jpg", True), ("sub-{n:02d}_ses-0{i}_xray.png", True), ("Pat_{n}_{a}.png", True),
+        ("subject7{n}_ap{i}.png", True), ("kid_{n}_cxr{i}.png", True), ("participant{n}-{i}.png", True),
+        ("paciente {n} {i}.png", True), ("MRN{n:07d}_{i}.png", True), ("mrn {n} (0{i}).png", True),
+        ("patient{n}_2019030{i}.png", True), ("CHILD_{n}_V{i}.png", True), ("{n:08d}_00{i}.png", True),
+        ("case{n} ({i}).jpg", False), ("P{n:04d}_{a}.png", False), ("{n:03d}_0{i}.png", False),
+        ("A{n:03d}-{i}.png", False), ("id{n}_img{i}.png", False), ("p{n}_s{i}.png", False),
+        ("Smith_{n}_{i}.png", False), ("71000{n}_2019030{i}.png", False),
+    ],
+)  # fmt: skip
+def test_families_of_names_tell_patients_or_are_named(tmp_path, pattern, told):
+    """Whatever is not sure to count patients is told to be divided by image, with an example."""
+    names = [f"{('NORMAL', 'PNEUMONIA')[n % 2]}/{pattern.format(n=n, i=i, a='_ab'[i])}"
+             for n in range(10, 26) for i in (1, 2)]  # fmt: skip
+    source = understood(tmp_path, names)
+    assert list(map(len, patients(source))) == ([2] * 16 if told else [1] * 32)
+    (*said,) = (text for text in source.survey.warnings if "so the split is by image" in text)
+    assert told or re.search(r"names begin alike, such as (.+10.*) and (.+10.*)\)", said[0])
+    assert len(said) == (not told)
+    assert not source.survey.questions
+
+
+@pytest.mark.parametrize("pattern", ["img_{n:03d}{i}.png", "{n}{i}.png", "2019030{i}_{n:04d}.png", "scan ({n}{i}).png"])
+def test_names_without_anything_in_common_are_not_said_to_begin_alike(tmp_path, pattern):
+    names = [f"{('NORMAL', 'PNEUMONIA')[n % 2]}/{pattern.format(n=n, i=i)}" for n in range(10, 26) for i in (1, 2)]
+    source = understood(tmp_path, names)
+    assert all(is_unknown(image.patient) for image in source.images)
+    assert not any("alike" in text for text in source.survey.warnings)
