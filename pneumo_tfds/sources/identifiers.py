@@ -68,13 +68,15 @@ _DAY_ENDS, _SURE_ENDS, _ENDS = map(
 )
 """What may stand behind an identifier of a patient to tell their examinations apart; a day, even behind a mere name."""
 
-_BEFORE = re.compile(rf"(?:{words.WHOLE_DAY}|{words.EXAMINATION}){_BETWEEN}(?=.*([^\W\d_].*[0-9]|[0-9]{{4}}))")
+_BEFORE = re.compile(
+    rf"(?:{words.WHOLE_DAY}|{words.EXAMINATION}){_BETWEEN}(?=.*([^\W\d_].*[0-9]|[0-9]{{4}}))(?!{words.WHOLE_DAY}$)"
+)
 _IN_GROUPS = re.compile(
     rf"({words.BIRTH_NUMBER}|[0-9]{{1,3}}(\.[0-9]{{3}})+(-[0-9k]{{1,2}})?|[0-9]{{3}}-[0-9]{{2}}-[0-9]{{4}}|"
     r"[0-9]{3} [0-9]{3} [0-9]{4})(?![^\W_])"
 )
 """One number in groups of digits, as states write theirs: `19500312-1234`, `12.345.679-k`, `078-05-1120`."""
-_SPELLED = re.compile(r"([^\W\d_]+)[\s_.\-]*0*([0-9]+)")
+_WORD_AND_NUMBER = re.compile(r"[^\W\d_]+[\s_.\-]*[0-9]+")
 
 SHORT = 7
 """Letters and digits below which signs tell identifiers apart: `1-11` and `11-1` are two people."""
@@ -134,7 +136,7 @@ def normal_identifier(text: str) -> str:
     Letters of Unicode that look alike are alike, and so are numbers that Excel keeps as text, `'7` and `="7"`. Empty if
     the text stands for no patient, such as `Anonymous`.
     """
-    plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split()).strip("='\"")
+    plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split()).strip("='\" ")
     letters = re.sub(r"[\W_]", "", plain)
     if letters in _PLACEHOLDERS or _PLACEHOLDERS.issuperset(re.findall(r"[^\W_]+", plain)):
         return ""
@@ -154,10 +156,10 @@ def compact(identifier: str) -> str:
     parts = re.findall(r"[^\W_]+", plain)
     if not any(map(str.isdecimal, plain)):
         return "".join(sorted(parts))
-    if spelled := _SPELLED.fullmatch(plain):
-        return f"{spelled[1]}{spelled[2]}"
     joined = "".join(parts)
-    return identifier if len(joined) < SHORT else joined.lstrip("0")
+    if len(joined) < SHORT and not _WORD_AND_NUMBER.fullmatch(plain):
+        return identifier
+    return re.sub("(?<![0-9])0+(?=[0-9])", "", joined)
 
 
 def without_examination(identifier: str) -> tuple[str, bool]:
@@ -234,8 +236,3 @@ def is_stand_in(patient: str) -> bool:
 def in_brackets(patient: str) -> str:
     """Return a patient as a message shows it; empty for one of a header, whose hash tells nobody anything."""
     return "" if patient.startswith(HEADER_PATIENT) else f" ({patient!r})"
-
-
-def such_as(patient: str) -> str:
-    """Return a patient as an example in a message; empty for one of a header."""
-    return "" if patient.startswith(HEADER_PATIENT) else f", such as {patient}"

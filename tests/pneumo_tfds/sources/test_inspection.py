@@ -21,7 +21,7 @@ def test_folders(tmp_path):
         "splits: train 8, test 8; taken as they are; a build draws validation from train by patient",
         "warning: left out, because they are neither NORMAL nor PNEUMONIA: train/COVID (1 image); to use them, "
         "name such folders with --positive NAME... or --negative NAME...",
-        "warning: 4 of 4 patients have images of both classes, such as p1; if their numbers begin again in each class "
+        "warning: 4 of 4 patients have images of both classes ('p1'); if their numbers begin again in each class "
         "they are different people, whom a split keeps together, which does no harm",
         "left out: 2 files (masks or the like, by the name of folder or file), such as train/NORMAL/masks/1.png",
         "left out: 1 file (in the folder train/COVID, which is no class), such as train/COVID/1.png",

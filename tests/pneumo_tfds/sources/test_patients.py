@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from made_sources import csv_of, files, header, patients, splits, understood
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.sources.identifiers import identify, is_unknown, normal_identifier, without_examination
+from pneumo_tfds.sources.identifiers import compact, identify, is_unknown, normal_identifier, without_examination
 from pneumo_tfds.sources.inspection import short_form
 from pneumo_tfds.sources.opening import open_source
 
@@ -303,7 +306,7 @@ def test_patients_on_two_sides_of_splits_in_folders_are_asked_about(tmp_path, ot
 
 def test_numbers_that_begin_again_in_each_class_are_pointed_out(tmp_path):
     source = understood(tmp_path, files("{}/p{}/{}.png", ["NORMAL", "PNEUMONIA"], range(8), [1]))
-    assert any("8 of 8 patients have images of both classes, such as p0" in text for text in source.survey.warnings)
+    assert any("8 of 8 patients have images of both classes ('p0')" in text for text in source.survey.warnings)
 
 
 def test_files_and_folders_that_were_renamed_together_are_no_copies(tmp_path):
@@ -548,3 +551,18 @@ def test_names_without_anything_in_common_are_not_said_to_begin_alike(tmp_path, 
     source = understood(tmp_path, names)
     assert all(is_unknown(image.patient) for image in source.images)
     assert not any("alike" in text for text in source.survey.warnings)
+
+
+IDENTIFIERS = st.from_regex(r"[A-Za-zé]{0,4}[-_. ]?[0-9]{1,8}([-_./ ][0-9A-Kk]{1,4}){0,2}", fullmatch=True)
+
+
+@given(IDENTIFIERS)
+@settings(max_examples=400, deadline=None, derandomize=True, database=None)
+def test_what_is_left_of_an_identifier_is_the_same_in_all_its_spellings(text):
+    plain = normal_identifier(text)
+    for spelled in (text.upper(), f" {text} ", f'="{text}"', unicodedata.normalize("NFD", text)):
+        assert normal_identifier(spelled) == plain
+    assert compact(compact(plain)) == compact(plain)
+    assert compact(plain.replace("-", "_")) == compact(plain) or len(re.sub(r"[\W_]", "", plain)) < 7
+    dated = without_examination(normal_identifier(f"{text}_20190301"))
+    assert dated == without_examination(plain) or not (dated[1] and without_examination(plain)[1])
