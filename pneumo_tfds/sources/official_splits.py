@@ -60,8 +60,9 @@ def settle(
                 "images anew by patient, a test split too; else move all images of a patient to one side",
                 about_patients=True,
             )
-            return [replace(image, official_split="") for image in images], "redrawn"
-        if _are_others(tested, rest, description, both, options, notes):
+            if options.yes:
+                return [replace(image, official_split="") for image in images], "redrawn"
+        elif _are_others(tested, rest, description, both, options, notes):
             images = _apart(images)
     elif description.test_patients == "apart":
         images = _apart(images)

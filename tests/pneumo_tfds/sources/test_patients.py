@@ -512,6 +512,7 @@ def test_only_numbers_that_may_begin_again_are_taken_for_other_people(tmp_path, 
     """Whoever is joined by a study, a date or another identifier cannot be somebody else with the same number."""
     content = {name.format(split=split, label=("NORMAL", "PNEUMONIA")[n % 2], n=n, day=day): headers(n, split)
                for n in range(100, 116) for split, day in (("train", 20190101), ("test", 20200303))}  # fmt: skip
+    assert splits(understood(tmp_path, content)) == {"train": 16, "test": 16}
     source = understood(tmp_path, content, yes=True)
     (question,) = source.survey.questions
     assert ("takes them for other people" in question) == others
