@@ -133,15 +133,16 @@ def is_unknown(patient: str) -> bool:
 def normal_identifier(text: str) -> str:
     """Return an identifier as it is told: `7`, `7.0`, `7,0` and `007` are one patient, and so are `A1` and `a1`.
 
-    Letters of Unicode that look alike are alike, and so are numbers that Excel keeps as text, `'7` and `="7"`. Empty if
-    the text stands for no patient, such as `Anonymous`.
+    Letters of Unicode that look alike are alike, numbers may be those that Excel keeps as text, `'7` and `="7"`, and
+    have divided thousands, `12,345`. Empty if the text stands for no patient, such as `Anonymous`.
     """
     plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split()).strip("='\" ")
     letters = re.sub(r"[\W_]", "", plain)
     if letters in _PLACEHOLDERS or _PLACEHOLDERS.issuperset(re.findall(r"[^\W_]+", plain)):
         return ""
-    number = re.fullmatch(r"0*([0-9]+)(\.0+|,00?)?", plain)
-    return number[1] if number else plain
+    if number := re.fullmatch(r"0*([0-9]+)(\.0+|,00?)?", plain):
+        return number[1]
+    return re.sub("[.,]", "", plain) if re.fullmatch(r"[1-9][0-9]{0,2}([.,][0-9]{3})+", plain) else plain
 
 
 def compact(identifier: str) -> str:

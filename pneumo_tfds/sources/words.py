@@ -91,6 +91,9 @@ _SHORT_DATE = re.compile(
 )
 """A date as one person's number may look too; only a whole level of them is taken for dates."""
 
+DIGITAL = "1990"
+"""Year before which hardly any X-ray was a file."""
+
 BIRTH_NUMBER = f"((19|20)?[0-9]{{2}}{_MONTH}{_DAY}|{_DAY}{_MONTH}[0-9]{{2}})[-+]?(?!00)[0-9]{{3}}[0-9a-z]"
 """Expression for the numbers of people in Sweden and its neighbours, a day of birth and four signs: `19500312-1234`."""
 
@@ -269,9 +272,13 @@ def are_dates(names: Collection[str]) -> bool:
 
 
 def birth_numbers(names: Collection[str]) -> set[str]:
-    """Return the names that are numbers by `BIRTH_NUMBER`; none if most of them can be a day and a time of day."""
+    """Return the names that are numbers by `BIRTH_NUMBER`; none if they may be days with a time or a count.
+
+    Some must begin with a year before digital X-rays, and most must not end with a time of day.
+    """
     found = {name for name in names if re.fullmatch(BIRTH_NUMBER, name, re.IGNORECASE)}
-    return found if sum(map(is_date, found)) < len(found) / 2 else set()
+    born = any("1900" <= name[:4] < DIGITAL for name in found) and sum(map(is_date, found)) < len(found) / 2
+    return found if born else set()
 
 
 def is_of_group(name: str) -> bool:

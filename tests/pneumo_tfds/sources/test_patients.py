@@ -53,6 +53,7 @@ def test_names(name, label, patient, subtype):
     ("text", "same"), [("7.0", "7"), ("007", "7"), ("A1", "a1"), (" P  1 ", "p 1"), ("NaN", ""), ("ANONYMOUS^^", ""),
                        ("n/a", ""), ("--", ""), ("0", "0"), ("0000", "0"), ("7.5", "7.5"),
                        ("n.a.", ""), ("not available", ""), ("'007", "7"), ('="007"', "7"), ("Patient^Anonymous", ""),
+                       ("12,345", "12345"),
                        ("Mu\u0308ller", "m\u00fcller")]
 )  # fmt: skip
 def test_identifiers_are_compared_without_their_spelling(text, same):
@@ -445,7 +446,7 @@ def test_numbers_that_begin_with_a_day_of_birth_are_patients(tmp_path, pattern):
     assert not source.survey.questions
 
 
-@pytest.mark.parametrize("tail", ["-1{}30", "1{}3005", "-0{}17", "_{}"])
+@pytest.mark.parametrize("tail", ["-1{}30", "1{}3005", "-0{}17", "_{}", "-1{}77"])
 def test_days_with_a_time_or_a_count_are_no_patients(tmp_path, tail):
     names = [f"{('NORMAL', 'PNEUMONIA')[n % 2]}/201903{11 + n}{tail.format(n % 10)}/{k}.png"
              for n in range(16) for k in (1, 2)]  # fmt: skip
