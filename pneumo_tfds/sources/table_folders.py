@@ -71,6 +71,22 @@ def ask_about_label_folders(images: Sequence[Labelled], column: str, classes: Cl
         )
 
 
+def ask_about_split_folders(images: Sequence[Labelled], notes: SurveyNotes) -> None:
+    """Ask if images lie in folders of another split than the table says; those of `train` may include validation."""
+    contradicted = []
+    for one, folders in zip(images, _folders(images), strict=True):
+        named = {split for folder in folders if (split := split_of(folder))}
+        if one.split and named and one.split not in named and (one.split, named) != ("val", {"train"}):
+            contradicted.append(one)
+    if contradicted:
+        first = contradicted[0]
+        notes.ask(
+            f"{len(contradicted):,} of {counted(len(images), 'image')} lie in a folder of another split than the table "
+            f"says, the first {first.file.name}, which it gives to {first.split}; --yes believes the table; if it is "
+            "wrong, correct its split or remove that column, so that the folders tell it"
+        )
+
+
 def _folders(images: Sequence[Labelled]) -> list[list[str]]:
     """Return the folders of each file; of absolute paths those below the folder that all of them share."""
     absolute = [os.path.dirname(one.file.name) for one in images if os.path.isabs(one.file.name)]

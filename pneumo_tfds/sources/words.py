@@ -17,11 +17,15 @@ def set_of(text: str) -> frozenset[str]:
 SPLIT_WORDS = {
     "train": "train", "training": "train", "trn": "train",
     "val": "val", "valid": "val", "validation": "val", "validate": "val", "dev": "val",
-    "test": "test", "testing": "test", "tst": "test",
+    "test": "test", "testing": "test", "testset": "test", "trainset": "train", "tst": "test",
 }  # fmt: skip
 """Words for a split, in names of folders and in tables, and the split that they mean."""
 
-_MAYBE_SPLITS = set_of("derivation development discovery eval evaluation external heldout hold holdout internal")
+_MAYBE_SPLITS = set_of(
+    "addestramento apprentissage derivation development discovery entrainement entraînement entrenamiento eval "
+    "evaluation external heldout hold holdout internal learn learning lernen prova prueba prüfen prüfung teste "
+    "treinamento treino validação validacion validación validazione"
+)
 """Words that may mean a split, beside those that do."""
 
 YES = set_of("1 true t yes y ja oui si sí sim x") | {"+"}

@@ -1,0 +1,97 @@
+"""What the cells of a table say of view, body part and kind of image, in the words that DICOM headers have for them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from pneumo_tfds.decode.dicom_header import HeaderFacts, remarks, unfit
+from pneumo_tfds.decode.header_words import is_chest, is_frontal, is_known_view, is_sideways, other_part
+from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.words import BLANK, FILLERS, is_other_modality, set_of, words_of
+
+_SIDE_VIEWS = set_of("l r")
+"""Views of the side as tables write them, beside those of DICOM headers."""
+_FILM = set_of("cr cxr dr dx film radiograph radiographs radiography ray rays rg rx röntgen xr xray xrays")
+"""Words for radiography in a column of modalities."""
+_OTHER_CODES = set_of("mg mr nm pt us")
+"""Modalities of DICOM that mean something else in a column of other things: `US` is a country, and `MR` a man."""
+
+MOSTLY = 0.8
+"""Share of the cells of a column that must be understood if it is to tell view, body part or kind of image."""
+
+
+def unfit_row(cells: Mapping[str, str]) -> str:
+    """Return why view, modality and body part of a row say that its image is no frontal chest radiograph, or nothing.
+
+    `cells` gives the text of each of these roles that the table has.
+    """
+    view, modality = _plain(cells.get("view", "")), cells.get("modality", "")
+    if view.lower() in _SIDE_VIEWS:
+        return f"view {view} is not frontal"
+    if not _FILM.isdisjoint(words_of(modality)):
+        modality = ""
+    return unfit(HeaderFacts(view=view, modality=modality, body_part=cells.get("body_part", "")))
+
+
+def warn_of_views(column: str, views: Sequence[str], notes: SurveyNotes) -> None:
+    """Warn of views that are neither known to be frontal nor left out."""
+    known = (_plain(view) for view in views if _plain(view).lower() not in _SIDE_VIEWS)
+    for text, count in Counter(text for view in known for text in remarks(HeaderFacts(view=view))).most_common(5):
+        notes.warn(f"the column {column} says of {counted(count, 'row')}: {text}; they are used")
+
+
+def kinds_of_image(cells: Sequence[str]) -> dict[str, Counter[str]]:
+    """Return role to the values of a column that name other images than frontal chest radiographs.
+
+    It is empty unless nearly all cells name views, body parts or modalities and nothing else. A word for a body part
+    or modality in a few rows, such as `scoliosis`, is a finding; it counts where others name the chest or radiographs.
+    """
+    counts = Counter(cell for cell in cells if cell.casefold() not in BLANK | {""})
+    fit = any(_is_fit(cell) for cell in counts)
+    told = {cell: _role(cell, among_known=fit) for cell in counts}
+    kinds: dict[str, Counter[str]] = defaultdict(Counter)
+    for cell, role in told.items():
+        if role and (fit or role == "view" or counts.total() == len(cells)):
+            kinds[role][cell] = counts[cell]
+    known = sum(count for cell, count in counts.items() if told[cell] or _is_understood(cell))
+    return dict(kinds) if known >= MOSTLY * counts.total() else {}
+
+
+def _plain(cell: str) -> str:
+    """Return a cell without points, as in `p.a.`."""
+    return cell.replace(".", "")
+
+
+def _role(cell: str, *, among_known: bool) -> str:
+    """Return the role by which a cell, of which every word is understood, is unfit; empty if it is not."""
+    text = _plain(cell)
+    found = set(words_of(text))
+    if among_known and found & _OTHER_CODES and found <= _OTHER_CODES | FILLERS:
+        return "modality"
+    if among_known and found and found <= _SIDE_VIEWS:
+        return "view"
+    if not _is_understood(cell):
+        return ""
+    if is_other_modality(text):
+        return "modality"
+    if other_part(text):
+        return "body_part"
+    return "view" if is_sideways(text) and not is_frontal(text) else ""
+
+
+def _is_fit(cell: str) -> bool:
+    text = _plain(cell)
+    return _is_understood(cell) and (is_chest(text) or is_frontal(text) or not _FILM.isdisjoint(words_of(text)))
+
+
+def _is_understood(cell: str) -> bool:
+    """Return whether every word of a cell is for a view, a body part or a kind of image, or says nothing."""
+    text = _plain(cell)
+    part = words_of(other_part(text))
+    return all(
+        word in FILLERS | _FILM or word in part or word.isdecimal() or is_other_modality(word) or is_chest(word)
+        or other_part(word) or is_known_view(word)
+        for word in words_of(text)
+    )  # fmt: skip
