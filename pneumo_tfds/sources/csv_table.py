@@ -17,7 +17,7 @@ from pneumo_tfds.sources.listing import FileIndex, Find, Labelled, is_printable
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, choose_columns, has_split, tell_columns
 from pneumo_tfds.sources.table_fitness import unfit_row, warn_of_views
-from pneumo_tfds.sources.table_folders import ask_about_label_folders, ask_about_split_folders, take_folder_splits
+from pneumo_tfds.sources.table_folders import ask_about_folders, take_folder_splits
 from pneumo_tfds.sources.table_labels import meaning_of, with_label
 from pneumo_tfds.sources.table_paths import find_all
 from pneumo_tfds.sources.unread_columns import ask_about_unread
@@ -68,7 +68,7 @@ def read_table(
                 if one.file.name in found:
                     raise InputError(f"{one.file.name} is listed twice; keep one line")
                 found[one.file.name] = one
-                used.append(row)
+                used.append((row, one))
         except UnknownLabelError as error:
             labels = Counter(row[chosen["label"]] or "empty" for _, row in rows)
             raise InputError(
@@ -83,10 +83,8 @@ def read_table(
         warn_of_views(chosen["view"], [row[chosen["view"]] for _, row in rows], notes)
     ask_about_unread(used, chosen, classes, notes)
     images = sorted(found.values(), key=lambda one: one.file.name)
-    ask_about_label_folders(images, chosen["label"], classes, notes)
-    if has_split(chosen):
-        ask_about_split_folders(images, notes)
-    else:
+    ask_about_folders(images, classes, notes)
+    if not has_split(chosen):
         images = take_folder_splits(images, notes)
     return Table(tuple(images), chosen.get("patient", ""), has_split(chosen))
 

@@ -49,14 +49,18 @@ def kinds_of_image(cells: Sequence[str]) -> dict[str, Counter[str]]:
     or modality in a few rows, such as `scoliosis`, is a finding; it counts where others name the chest or radiographs.
     """
     counts = Counter(cell for cell in cells if cell.casefold() not in BLANK | {""})
-    fit = any(_is_fit(cell) for cell in counts)
-    told = {cell: _role(cell, among_known=fit) for cell in counts}
+    told = {cell: _told(_plain(cell)) for cell in counts}
+    fit = "fit" in told.values()
+    if fit:
+        told |= {cell: "modality" for cell in counts if cell.casefold() in _OTHER_CODES}
+        told |= {cell: "view" for cell in counts if cell.casefold() in _SIDE_VIEWS}
+    if sum(counts[cell] for cell, role in told.items() if role) < MOSTLY * counts.total():
+        return {}
     kinds: dict[str, Counter[str]] = defaultdict(Counter)
     for cell, role in told.items():
-        if role and (fit or role == "view" or counts.total() == len(cells)):
+        if role == "view" or (role in ("modality", "body_part") and (fit or counts.total() == len(cells))):
             kinds[role][cell] = counts[cell]
-    known = sum(count for cell, count in counts.items() if told[cell] or _is_understood(cell))
-    return dict(kinds) if known >= MOSTLY * counts.total() else {}
+    return dict(kinds)
 
 
 def _plain(cell: str) -> str:
@@ -64,34 +68,23 @@ def _plain(cell: str) -> str:
     return cell.replace(".", "")
 
 
-def _role(cell: str, *, among_known: bool) -> str:
-    """Return the role by which a cell, of which every word is understood, is unfit; empty if it is not."""
-    text = _plain(cell)
-    found = set(words_of(text))
-    if among_known and found & _OTHER_CODES and found <= _OTHER_CODES | FILLERS:
-        return "modality"
-    if among_known and found and found <= _SIDE_VIEWS:
-        return "view"
-    if not _is_understood(cell):
+def _told(text: str) -> str:
+    """Return the role by which a text is unfit, `fit`, `other` if it says nothing, or empty if it is of other things.
+
+    Each of its words must be one for a view, a body part or a kind of image, or say nothing.
+    """
+    found, part = words_of(text), other_part(text)
+    silent = FILLERS | _FILM | {*words_of(part)}
+    if not all(word in silent or word.isdecimal() or _is_known(word) for word in found):
         return ""
     if is_other_modality(text):
         return "modality"
-    if other_part(text):
+    if part:
         return "body_part"
-    return "view" if is_sideways(text) and not is_frontal(text) else ""
+    if is_sideways(text) and not is_frontal(text):
+        return "view"
+    return "fit" if is_chest(text) or is_frontal(text) or not _FILM.isdisjoint(found) else "other"
 
 
-def _is_fit(cell: str) -> bool:
-    text = _plain(cell)
-    return _is_understood(cell) and (is_chest(text) or is_frontal(text) or not _FILM.isdisjoint(words_of(text)))
-
-
-def _is_understood(cell: str) -> bool:
-    """Return whether every word of a cell is for a view, a body part or a kind of image, or says nothing."""
-    text = _plain(cell)
-    part = words_of(other_part(text))
-    return all(
-        word in FILLERS | _FILM or word in part or word.isdecimal() or is_other_modality(word) or is_chest(word)
-        or other_part(word) or is_known_view(word)
-        for word in words_of(text)
-    )  # fmt: skip
+def _is_known(word: str) -> bool:
+    return is_other_modality(word) or is_chest(word) or bool(other_part(word)) or is_known_view(word)

@@ -54,37 +54,28 @@ def take_folder_splits(images: Sequence[Labelled], notes: SurveyNotes) -> list[L
     return taken
 
 
-def ask_about_label_folders(images: Sequence[Labelled], column: str, classes: ClassWords, notes: SurveyNotes) -> None:
-    """Ask if images lie in folders named like the other class than the column says."""
+def ask_about_folders(images: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> None:
+    """Ask if images lie in folders of the other class or of another split than the columns say.
+
+    A folder of `train` may include validation.
+    """
     unmarked = replace(classes, met=set())  # what a folder is called does not show that a flag was spelled well
-    contradicted = []
+    contradicted: dict[str, list[Labelled]] = {"label": [], "split": []}
     for one, folders in zip(images, _folders(images), strict=True):
         labels = (unmarked.label_of(folder) for folder in reversed(folders) if not folder.isdecimal())
         if next(filter(None, labels), one.label) != one.label:
-            contradicted.append(one)
-    if contradicted:
-        first = contradicted[0]
-        notes.ask(
-            f"{len(contradicted):,} of {counted(len(images), 'image')} lie in a folder named like the other class than "
-            f"the column {column} says, the first {first.file.name}, which it calls {first.label}; --yes believes the "
-            "column; if it is wrong, correct it or pass the folder as --source"
-        )
-
-
-def ask_about_split_folders(images: Sequence[Labelled], notes: SurveyNotes) -> None:
-    """Ask if images lie in folders of another split than the table says; those of `train` may include validation."""
-    contradicted = []
-    for one, folders in zip(images, _folders(images), strict=True):
-        named = {split for folder in folders if (split := split_of(folder))}
-        if one.split and named and one.split not in named and (one.split, named) != ("val", {"train"}):
-            contradicted.append(one)
-    if contradicted:
-        first = contradicted[0]
-        notes.ask(
-            f"{len(contradicted):,} of {counted(len(images), 'image')} lie in a folder of another split than the table "
-            f"says, the first {first.file.name}, which it gives to {first.split}; --yes believes the table; if it is "
-            "wrong, correct its split or remove that column, so that the folders tell it"
-        )
+            contradicted["label"].append(one)
+        splits = {split for folder in folders if (split := split_of(folder))}
+        if one.split and splits and one.split not in splits and (one.split, splits) != ("val", {"train"}):
+            contradicted["split"].append(one)
+    for role, found in contradicted.items():
+        if found:
+            notes.ask(
+                f"{len(found):,} of {counted(len(images), 'image')} lie in a folder of another {role} than the table "
+                f"says, the first {found[0].file.name}, which it calls {getattr(found[0], role)}; --yes believes the "
+                f"table; if the folders are right, correct the column of the {role} or remove the table and pass the "
+                "folder as --source"
+            )
 
 
 def _folders(images: Sequence[Labelled]) -> list[list[str]]:

@@ -20,8 +20,9 @@ from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import Row
 from pneumo_tfds.sources.identifiers import normal_identifier
 from pneumo_tfds.sources.inventory import LABELS
+from pneumo_tfds.sources.listing import Labelled
 from pneumo_tfds.sources.survey import SurveyNotes
-from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, has_split, usual_names
+from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, usual_names
 from pneumo_tfds.sources.table_fitness import MOSTLY, kinds_of_image
 from pneumo_tfds.sources.table_labels import class_told, meaning_of
 from pneumo_tfds.sources.words import mark_of, set_of, split_of, words_of
@@ -92,21 +93,34 @@ class Column:
         return f"{self.name} ({', '.join(shown)}{', ...' if len(self.counts) > len(shown) else ''})"
 
 
-def ask_about_unread(rows: Sequence[Row], chosen: Mapping[str, str], classes: ClassWords, notes: SurveyNotes) -> None:
+def ask_about_unread(
+    used: Sequence[tuple[Row, Labelled]], chosen: Mapping[str, str], classes: ClassWords, notes: SurveyNotes
+) -> None:
     """Ask about every column that is not read and tells something, once for each, by the first kind that it is of.
 
     Args:
-        rows: those whose images are used.
+        used: the rows whose images are used, and what was read from each.
         chosen: role to the column that is read for it.
         classes: the words for the classes.
         notes: the questions are added here.
     """
     classes = replace(classes, met=set())  # what is not read does not show that a flag was spelled well
     label, patient = chosen["label"], chosen.get("patient", "")
-    for name in [name for name in rows[0] if name not in chosen.values()] if rows else []:
-        column = Column(name, [row[name] for row in rows])
+    split = " and ".join(chosen[role] for role in ("split", *SPLIT_FLAGS) if role in chosen)
+    for name in [name for name in used[0][0] if name not in chosen.values()] if used else []:
+        column = Column(name, [row[name] for row, _ in used])
         if is_split(column):
-            _ask_about_split(column, rows, chosen, notes)
+            differing = sum(_is_other_split(name, row[name], one.split) for row, one in used)
+            if not split:
+                notes.ask(
+                    f"no column is named split, but {column} may be one; rename it to split, or, if it holds 1 for the "
+                    "images of one split, to is_train, is_val or is_test, else remove it; --yes does not read it"
+                )
+            elif differing:
+                notes.ask(
+                    f"the column {column} may be a split and contradicts {split} in {differing:,} of "
+                    f"{counted(len(used), 'row')}; --yes reads {split}; correct or remove one of them"
+                )
         elif may_exclude(column):
             notes.ask(
                 f"the column {column} may say which images are not to be used, and is not read; --yes uses all; else "
@@ -119,10 +133,10 @@ def ask_about_unread(rows: Sequence[Row], chosen: Mapping[str, str], classes: Cl
                 f"the column {name} is not read and names images that are no frontal chest X-rays: {shown}; --yes uses "
                 f"them; else {f'rename it to {min(kinds)}, which leaves them out' if rename else 'remove these rows'}"
             )
-        elif differing := contradicting(column, [row[label] for row in rows], classes):
+        elif differing := contradicting(column, [one.label for _, one in used], classes):
             notes.ask(
                 f"the columns {column} and {label} could both be the label and contradict each other in {differing:,} "
-                f"of {counted(len(rows), 'row')}; --yes reads {label}; correct one of them, or remove {name}"
+                f"of {counted(len(used), 'row')}; --yes reads {label}; correct one of them, or remove {name}"
             )
         elif not patient and may_be_patient(column):
             notes.ask(
@@ -130,7 +144,7 @@ def ask_about_unread(rows: Sequence[Row], chosen: Mapping[str, str], classes: Cl
                 "else remove it; --yes does not read it",
                 about_patients=True,
             )
-        elif patient and groups_otherwise(column, [row[patient] for row in rows]):
+        elif patient and groups_otherwise(column, [one.patient for _, one in used]):
             notes.ask(
                 f"the column {column} may tell who is on an image too, and groups the rows otherwise than {patient}; "
                 f"--yes reads {patient}; if {name} is right, remove {patient} and name it patient; else remove {name}",
@@ -175,30 +189,13 @@ def _counted_alike(counts: Counter[str]) -> bool:
     )
 
 
-def _ask_about_split(column: Column, rows: Sequence[Row], chosen: Mapping[str, str], notes: SurveyNotes) -> None:
-    if not has_split(chosen):
-        notes.ask(
-            f"no column is named split, but {column} may be one; rename it to split, or, if it holds 1 for the images "
-            "of one split, to is_train, is_val or is_test, else remove it; --yes does not read it"
-        )
-    elif differing := sum(_other_split(column.name, row, chosen) for row in rows):
-        named = " and ".join(chosen[role] for role in ("split", *SPLIT_FLAGS) if role in chosen)
-        notes.ask(
-            f"the column {column} may be a split and contradicts {named} in {differing:,} of "
-            f"{counted(len(rows), 'row')}; --yes reads {named}; correct or remove one of them"
-        )
-
-
-def _other_split(column: str, row: Row, chosen: Mapping[str, str]) -> bool:
-    """Return whether a column tells another split of a row than the chosen ones; `train` may include validation."""
-    marked = (split for role, split in SPLIT_FLAGS.items() if role in chosen and mark_of(row[chosen[role]]) == 1)
-    default = "" if chosen.keys() & {"split", "is_train"} else "train"
-    own = split_of(row[chosen["split"]]) if "split" in chosen else next(marked, default)
+def _is_other_split(column: str, cell: str, own: str) -> bool:
+    """Return whether a cell tells another split of a row than the one that is read; `train` may include validation."""
     flag = next((split for role, split in SPLIT_FLAGS.items() if usual_names(role, [column])), "")
-    other = flag if flag and mark_of(row[column]) == 1 else split_of(row[column])
+    other = flag if flag and mark_of(cell) == 1 else split_of(cell)
     if not own or (other, own) == ("train", "val"):
         return False
-    return other not in ("", own) or (flag == own and mark_of(row[column]) == 0)
+    return other not in ("", own) or (flag == own and mark_of(cell) == 0)
 
 
 def may_exclude(column: Column) -> bool:
@@ -233,7 +230,7 @@ def contradicting(column: Column, labels: Sequence[str], classes: ClassWords) ->
     if not named and (not clear or column.words & _PAST):
         return 0
     pairs = Counter(zip(column.cells, labels, strict=True))
-    return sum(n for (cell, own), n in pairs.items() if means.get(cell, "") not in ("", meaning_of(own, classes)))
+    return sum(count for (cell, own), count in pairs.items() if means.get(cell, own) not in ("", own))
 
 
 def may_be_patient(column: Column) -> bool:

@@ -250,8 +250,8 @@ def test_labels_that_contradict_the_folders_are_asked_about(tmp_path):
     content = with_folders(["x/normal", "x/Pneumonia"], label=lambda i: 1 if i == 4 else i % 2)
     source = understood(tmp_path, content, "t.csv")
     assert [text.partition(";")[0] for text in source.survey.questions] == [
-        "1 of 12 images lie in a folder named like the other class than the column label says, the first "
-        "x/normal/4.png, which it calls PNEUMONIA"
+        "1 of 12 images lie in a folder of another label than the table says, the first x/normal/4.png, which it calls "
+        "PNEUMONIA"
     ]
     assert labels(source) == {"NORMAL": 5, "PNEUMONIA": 7}
 
