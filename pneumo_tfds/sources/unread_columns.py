@@ -21,7 +21,8 @@ from pneumo_tfds.sources.csv_text import Row
 from pneumo_tfds.sources.identifiers import normal_identifier
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import Labelled
-from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.patient_doubts import MANY_IMAGES
+from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, usual_names
 from pneumo_tfds.sources.table_fitness import MOSTLY, kinds_of_image
 from pneumo_tfds.sources.table_labels import class_told, meaning_of
@@ -52,11 +53,18 @@ _IDENTIFIER = _PERSON | set_of(
 )
 _ORDINARY = set_of(
     "age alter birth center centre city clinic country date datum department device edad eta gender geschlecht height "
-    "hospital idade institution insurance manufacturer model payer pixels postal rows columns room scanner sector sex "
-    "sexe sexo sesso site size spacing station time vendor ward weight width window year zip"
+    "hospital idade institution insurance manufacturer model payer pixels plz postal postcode rows columns room "
+    "scanner sector sex sexe sexo sesso site size spacing station time vendor ward weight width window year zip"
 )
-_CODE = re.compile(r"[^\W\d_]+([-_ ]?[0-9]+)+|(?=.*[0-9])[0-9a-f-]{8,}")
 """Words, in names of columns, for identifiers, and for what people and images have and share."""
+_CODE = re.compile(r"[^\W\d_]+([-_ ]?[0-9]+)+|(?=.*[0-9])[0-9a-f-]{8,}")
+"""Letters and numbers, such as `p-07`, or a hash."""
+
+SHOWN = 3
+"""Values that a message lists."""
+
+VARIED = 1000
+"""Different values above which a column is of numbers, names or free text, and tells at most split or patient."""
 
 FEW_VALUES = 10
 """Most different values of a column that may be a split, or in which a few words may be labels."""
@@ -88,8 +96,14 @@ class Column:
         """How many rows hold each value; without empty cells."""
         return Counter(cell for cell in self.cells if cell.casefold() not in words.BLANK | {""})
 
+    @cached_property
+    def identifiers(self) -> list[str]:
+        """Its cells as identifiers are compared; empty where one stands for nobody."""
+        normal = {cell: normal_identifier(cell) for cell in set(self.cells)}
+        return [normal[cell] for cell in self.cells]
+
     def __str__(self) -> str:
-        shown = [f"{value:.30}" for value in self.counts][:3]
+        shown = [f"{value:.30}" for value in self.counts][:SHOWN]
         return f"{self.name} ({', '.join(shown)}{', ...' if len(self.counts) > len(shown) else ''})"
 
 
@@ -109,31 +123,33 @@ def ask_about_unread(
     split = " and ".join(chosen[role] for role in ("split", *SPLIT_FLAGS) if role in chosen)
     for name in [name for name in used[0][0] if name not in chosen.values()] if used else []:
         column = Column(name, [row[name] for row, _ in used])
+        varied = len(column.counts) > VARIED
         if is_split(column):
             differing = sum(_is_other_split(name, row[name], one.split) for row, one in used)
             if not split:
                 notes.ask(
-                    f"no column is named split, but {column} may be one; rename it to split, or, if it holds 1 for the "
-                    "images of one split, to is_train, is_val or is_test, else remove it; --yes does not read it"
+                    f"no column is named split, but {column} may be one; rename it to split, with train, val or test "
+                    "in its cells, or, if it holds 1 for the images of one split, to is_train, is_val or is_test, else "
+                    "remove it; --yes does not read it"
                 )
             elif differing:
                 notes.ask(
                     f"the column {column} may be a split and contradicts {split} in {differing:,} of "
                     f"{counted(len(used), 'row')}; --yes reads {split}; correct or remove one of them"
                 )
-        elif may_exclude(column):
+        elif not varied and may_exclude(column):
             notes.ask(
                 f"the column {column} may say which images are not to be used, and is not read; --yes uses all; else "
                 "remove the rows and then the column"
             )
-        elif kinds := kinds_of_image(column.cells):
-            shown = ", ".join(f"{cell:.30} ({counted(n, 'row')})" for cell, n in sum(kinds.values(), Counter()).items())
+        elif not varied and (kinds := kinds_of_image(column.cells)):
+            shown = listed(sum(kinds.values(), Counter()), SHOWN, "row")
             rename = len(kinds) == 1 and not kinds.keys() & chosen.keys()
             notes.ask(
                 f"the column {name} is not read and names images that are no frontal chest X-rays: {shown}; --yes uses "
                 f"them; else {f'rename it to {min(kinds)}, which leaves them out' if rename else 'remove these rows'}"
             )
-        elif differing := contradicting(column, [one.label for _, one in used], classes):
+        elif not varied and (differing := contradicting(column, [one.label for _, one in used], classes)):
             notes.ask(
                 f"the columns {column} and {label} could both be the label and contradict each other in {differing:,} "
                 f"of {counted(len(used), 'row')}; --yes reads {label}; correct one of them, or remove {name}"
@@ -147,7 +163,7 @@ def ask_about_unread(
         elif patient and groups_otherwise(column, [one.patient for _, one in used]):
             notes.ask(
                 f"the column {column} may tell who is on an image too, and groups the rows otherwise than {patient}; "
-                f"--yes reads {patient}; if {name} is right, remove {patient} and name it patient; else remove {name}",
+                f"--yes reads {patient}; if {name} is right, remove {patient} and name {name} so; else remove {name}",
                 about_patients=True,
             )
 
@@ -235,13 +251,16 @@ def contradicting(column: Column, labels: Sequence[str], classes: ClassWords) ->
 
 def may_be_patient(column: Column) -> bool:
     """Return whether a column is named like an identifier, or holds what some rows share and most do not."""
-    values = set(map(normal_identifier, column.cells))
-    if column.words & _ORDINARY or words.are_dates(values - {""}):
+    if column.words & _ORDINARY:
+        return False
+    values = set(column.identifiers)
+    if words.are_dates(values - {""}):
         return False
     if len(values) == len(column.cells):  # a number of its own for each row tells no patient
         return bool(column.words & _PERSON)
     names = all(len(words_of(cell)) <= FEW_WORDS // 2 and not re.search("[0-9]", cell) for cell in values)
-    named = len(values) > 2 and bool(column.words & _IDENTIFIER)
+    images = statistics.median(column.counts.values()) if column.counts else 0
+    named = len(values) > 2 and images <= MANY_IMAGES and bool(column.words & _IDENTIFIER)
     return named or repeats_like_patients(column) or (names and len(values) > 0.3 * len(column.cells))
 
 
@@ -251,10 +270,10 @@ def repeats_like_patients(column: Column) -> bool:
     Numbers do if the rows of each stand together, if they are long and alike in length, or if they are counted from 0
     or 1 on; other ones may be ages or sizes.
     """
-    cells = [*filter(None, map(normal_identifier, column.cells))]
+    cells = [*filter(None, column.identifiers)]
     counts = Counter(cells)
     shared = sum(count for count in counts.values() if count > 1)
-    if column.words & _ORDINARY or len(counts) < 3 or shared < REPEATED * len(cells):
+    if len(counts) < 3 or shared < REPEATED * len(cells):
         return False
     if statistics.median(counts.values()) > MANY_OF_ONE or words.are_dates(counts):
         return False
@@ -274,12 +293,11 @@ def groups_otherwise(column: Column, patients: Sequence[str]) -> bool:
     An identifier of examinations divides the images of a patient, which does no harm; only one that is named for
     persons is believed to do so.
     """
-    pairs = {
-        (normal_identifier(cell), normal_identifier(one)) for cell, one in zip(column.cells, patients, strict=True)
-    }
-    both = [pair for pair in pairs if all(pair)]
-    joined = len(both) > len({cell for cell, _ in both})
-    divided = len(both) - len({one for _, one in both})
-    if column.words & _PERSON and not column.words & _ORDINARY:
+    if column.words & _ORDINARY:
+        return False
+    both = [pair for pair in set(zip(column.identifiers, patients, strict=True)) if all(pair)]
+    joined = len(both) > len({other for other, _ in both})
+    divided = len(both) - len({patient for _, patient in both})
+    if column.words & _PERSON:
         return joined or divided > 0
     return joined and divided <= 0.1 * len(both) and repeats_like_patients(column)

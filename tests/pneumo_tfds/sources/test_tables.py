@@ -315,7 +315,8 @@ def test_columns_of_0_and_1_that_leave_the_split_open(tmp_path):
 def test_a_column_that_may_be_the_split_is_asked_about(tmp_path, column, cells):
     rows = table(f"path,label,{column}", lambda name, i: f"{name}.png,{i % 2},{cells[i % len(cells)]}")
     assert any(
-        text.startswith(f"no column is named split, but {column} (") and "rename it to split, or, if it holds 1" in text
+        text.startswith(f"no column is named split, but {column} (")
+        and "or, if it holds 1 for the images of one" in text
         for text in understood(tmp_path, rows, "t.csv").survey.questions
     )
 
