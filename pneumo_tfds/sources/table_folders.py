@@ -13,7 +13,7 @@ from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.layout_questions import ask_about_split_words_in_files
 from pneumo_tfds.sources.listing import Labelled
 from pneumo_tfds.sources.survey import SurveyNotes, listed
-from pneumo_tfds.sources.words import has_split_word, may_be_split, split_of
+from pneumo_tfds.sources.words import may_be_split, split_of, split_words_in
 
 SHOWN = 8
 """Folders that a message lists."""
@@ -36,7 +36,7 @@ def take_folder_splits(images: Sequence[Labelled], notes: SurveyNotes) -> list[L
     without = [one.file.name for one in taken if not one.split]
     if len(without) == len(taken):
         parts = [folder for folders in _folders(images) for folder in set(folders)]
-        like = Counter(folder for folder in parts if may_be_split(folder) or has_split_word(folder))
+        like = Counter(folder for folder in parts if may_be_split(folder) or split_words_in(folder))
         if apart := Counter({folder: count for folder, count in like.items() if count < len(images)}):
             notes.ask(
                 f"the table has no column split, but folders in its paths may be splits: {listed(apart, SHOWN)}; --yes "

@@ -21,7 +21,7 @@ from pneumo_tfds.sources.csv_text import Row
 from pneumo_tfds.sources.identifiers import normal_identifier
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import Labelled
-from pneumo_tfds.sources.patient_doubts import MANY_IMAGES
+from pneumo_tfds.sources.patient_doubts import MANY_IMAGES, MANY_OF_ONE
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, usual_names
 from pneumo_tfds.sources.table_fitness import MOSTLY, kinds_of_image
@@ -52,9 +52,10 @@ _IDENTIFIER = _PERSON | set_of(
     "study uid uuid"
 )
 _ORDINARY = set_of(
-    "age alter birth center centre city clinic country date datum department device edad eta gender geschlecht height "
-    "hospital idade institution insurance manufacturer model payer pixels plz postal postcode rows columns room "
-    "scanner sector sex sexe sexo sesso site size spacing station time vendor ward weight width window year zip"
+    "age alter birth center centre city clinic columns country date datum department device edad eta gender geschlecht "
+    "height hospital idade institution insurance manufacturer model payer pixels plz postal postcode rad radiologist "
+    "reader room rows scanner sector sex sexe sexo sesso site size spacing station time vendor ward weight width "
+    "window year zip"
 )
 """Words, in names of columns, for identifiers, and for what people and images have and share."""
 _CODE = re.compile(r"[^\W\d_]+([-_ ]?[0-9]+)+|(?=.*[0-9])[0-9a-f-]{8,}")
@@ -68,9 +69,6 @@ VARIED = 1000
 
 FEW_VALUES = 10
 """Most different values of a column that may be a split, or in which a few words may be labels."""
-
-MANY_OF_ONE = 10
-"""Rows of the median value above which a column tells groups of people and not people."""
 
 FEW_WORDS = 6
 """Most words of a cell that may be a label; what is denied in a longer text is not understood."""

@@ -150,11 +150,6 @@ def split_of(name: str) -> str:
     return splits.pop() if len(splits) == 1 else ""
 
 
-def has_split_word(name: str) -> bool:
-    """Return whether a name holds a word for a split among others."""
-    return bool(split_words_in(name))
-
-
 @functools.lru_cache(maxsize=1 << 16)
 def split_words_in(name: str) -> frozenset[str]:
     """Return the words for splits that a name holds."""
