@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -9,14 +10,17 @@ from pneumo_tfds.decode.dicom_header import HeaderFacts, remarks, unfit
 from pneumo_tfds.decode.header_words import is_chest, is_frontal, is_known_view, is_sideways, other_part
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.survey import SurveyNotes
-from pneumo_tfds.sources.words import BLANK, FILLERS, is_other_modality, set_of, words_of
+from pneumo_tfds.sources.words import BLANK, FILLERS, decomposed, is_other_modality, set_of, words_of
 
 _SIDE_VIEWS = set_of("l r")
 """Views of the side as tables write them, beside those of DICOM headers."""
-_FILM = set_of("cr cxr dr dx film radiograph radiographs radiography ray rays rg rx röntgen xr xray xrays")
+_FILM = set_of(
+    "cr cxr dr dx film radiografia radiograph radiographie radiographs radiography ray rays rg roentgen rontgen rx xr "
+    "xray xrays"
+)
 """Words for radiography in a column of modalities."""
-_OTHER_CODES = set_of("mg mr nm pt us")
-"""Modalities of DICOM that mean something else in a column of other things: `US` is a country, and `MR` a man."""
+_OTHER_CODES = set_of("mg mr nm pt rm tac tc us")
+"""Modalities that mean something else in a column of other things: `US` is a country, and `MR` a man."""
 
 MOSTLY = 0.8
 """Share of the cells of a column that must be understood if it is to tell view, body part or kind of image."""
@@ -30,7 +34,7 @@ def unfit_row(cells: Mapping[str, str]) -> str:
     view, modality = _plain(cells.get("view", "")), cells.get("modality", "")
     if view.lower() in _SIDE_VIEWS:
         return f"view {view} is not frontal"
-    if not _FILM.isdisjoint(words_of(modality)):
+    if not _FILM.isdisjoint(words_of(_plain(modality))):
         modality = ""
     return unfit(HeaderFacts(view=view, modality=modality, body_part=cells.get("body_part", "")))
 
@@ -64,8 +68,8 @@ def kinds_of_image(cells: Sequence[str]) -> dict[str, Counter[str]]:
 
 
 def _plain(cell: str) -> str:
-    """Return a cell without points, as in `p.a.`."""
-    return cell.replace(".", "")
+    """Return a cell without points, as in `p.a.`, and accents."""
+    return "".join(char for char in decomposed(cell) if char != "." and not unicodedata.combining(char))
 
 
 def _told(text: str) -> str:

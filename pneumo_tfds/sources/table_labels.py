@@ -14,7 +14,7 @@ from pneumo_tfds.sources.words import composed, mark_of, set_of, words_of
 _BINARY = {"0": LABELS[0], "1": LABELS[1]}
 _WHOLE = re.compile(r"([0-9]+)(\.0*)?")
 _NEGATED = set_of("kein keine keinen negative neg no non not ohne pas sans sem senza sin without")
-_PNEUMONIA = re.compile("pneumon|neumon[ií]|polmonit|lungenentz")
+_PNEUMONIA = re.compile("p?neumon[ií][ae]|polmonit|lungenentz")
 _ICD_PNEUMONIA = re.compile(r"J1[2-8](\.[0-9]+)?", re.IGNORECASE)
 _ICD_HEALTHY = re.compile(r"Z0[0-4](\.[0-9]+)?", re.IGNORECASE)
 """Codes of ICD-10 for pneumonia, and for examinations without a diagnosis."""

@@ -30,7 +30,7 @@ from pneumo_tfds.sources.words import mark_of, set_of, split_of, words_of
 
 _SPLIT = re.compile("(folds?|partition|splits?|subset)$")
 _FOLD = set_of("crossval crossvalidation cv k xval")
-_SPLIT_CELLS = (set_of("te tr ts va vl"), set_of("private privatetest public publictest"))
+_SHORT_SPLITS, _ORIGINS = set_of("te tr ts va vl"), set_of("private privatetest public publictest")
 _BESIDE_SPLITS = words.FILLERS | set_of("cv exp experiment fold in is iter iteration k rep repeat run seed")
 """What tells that a column holds splits: ends of its name, its name beside numbers, all of its cells."""
 
@@ -41,7 +41,10 @@ _EXCLUDE = set_of(
 _QUALITY = set_of("ignore include included inclusion keep ok qc quality skip usable use used")
 """Words, in names of columns, for whether an image is to be used; those of `_EXCLUDE` may be in cells too."""
 
-_OPINION = set_of("annotation annotator consensus expert gt observer opinion radiologist rater reader truth y")
+_OPINION = set_of(
+    "annotation annotator consensus diagnosis dx expert finding findings gt label labels observer opinion pathology "
+    "radiologist rater reader target truth y"
+)
 _FLAG = set_of("flag has is label present")
 _PAST = set_of("anamnese anamnesis history past previous prior")
 """Words, in names of columns, for a diagnosis, beside that of a class, and for one of another time."""
@@ -52,10 +55,10 @@ _IDENTIFIER = _PERSON | set_of(
     "study uid uuid"
 )
 _ORDINARY = set_of(
-    "age alter birth center centre city clinic columns country date datum department device edad eta gender geschlecht "
-    "height hospital idade institution insurance manufacturer model payer pixels plz postal postcode rad radiologist "
-    "reader room rows scanner sector sex sexe sexo sesso site size spacing station time vendor ward weight width "
-    "window year zip"
+    "age alter batch birth center centre city clinic columns country date datum department device edad eta gender "
+    "geschlecht height hospital idade institution insurance manufacturer model payer pixels plz postal postcode rad "
+    "radiologist reader room rows scanner sector sex sexe sexo sesso site size spacing station time vendor ward weight "
+    "width window year zip"
 )
 """Words, in names of columns, for identifiers, and for what people and images have and share."""
 _CODE = re.compile(r"[^\W\d_]+([-_ ]?[0-9]+)+|(?=.*[0-9])[0-9a-f-]{8,}")
@@ -173,17 +176,17 @@ def is_split(column: Column) -> bool:
         return True
     if len(counts) <= FEW_VALUES:
         plain = {cell.casefold() for cell in counts}
-        telling = {cell for cell in plain if split_of(cell) or words.may_be_split(cell)}
-        pairs = [known for known in _SPLIT_CELLS if len(plain) > 1 and plain <= known]
-        if len(telling) > 1 or (telling and telling == plain != {"valid"}) or (pairs and not column.words & _ORDINARY):
+        named = {cell for cell in plain if split_of(cell) or words.may_be_split(cell)}
+        of_origin = len(plain) > 1 and plain <= _ORIGINS and not column.words & _ORDINARY
+        if len(named | plain & _SHORT_SPLITS) > 1 or (named and named == plain != {"valid"}) or of_origin:
             return True
         if None not in map(mark_of, counts) and len(counts) < counts.total() and _names_split(column.name):
             return True
-    if column.words & _FOLD and len(counts) > 2 and _counted_alike(counts):
+    if column.words & _FOLD and _counted_alike(Counter(filter(None, column.identifiers)), least=3):
         return True
-    named = {cell: words.split_words_in(cell) for cell in counts}
-    telling_rows = sum(count for cell, count in counts.items() if named[cell])
-    return len(frozenset().union(*named.values())) > 1 and telling_rows > counts.total() / 2
+    found = {cell: words.split_words_in(cell) for cell in counts}
+    rows = sum(count for cell, count in counts.items() if found[cell])
+    return len(frozenset().union(*found.values())) > 1 and rows > counts.total() / 2
 
 
 def _names_split(name: str) -> bool:
@@ -192,11 +195,11 @@ def _names_split(name: str) -> bool:
     return bool(rest) and (all(map(split_of, rest)) or words.may_be_split("".join(rest)))
 
 
-def _counted_alike(counts: Counter[str]) -> bool:
-    """Return whether values are all numbers from 0 or 1 up to a last one, each of about as many rows."""
+def _counted_alike(counts: Counter[str], least: int) -> bool:
+    """Return whether values are all numbers from 0 or 1 up to a last one, `least` or more, of about as many rows."""
     numbers = {int(cell) for cell in counts if cell.isdecimal()}
     return (
-        len(numbers) == len(counts)
+        len(numbers) == len(counts) >= least
         and min(numbers) in (0, 1)
         and max(numbers) - min(numbers) < len(numbers)
         and max(counts.values()) <= 2 * min(counts.values()) + 1
@@ -226,7 +229,9 @@ def contradicting(column: Column, labels: Sequence[str], classes: ClassWords) ->
     It does if nearly all cells mean one, if a few different ones name pneumonia, or if it is named so.
     """
     counts, name = column.counts, " ".join(word for word in words_of(column.name) if word not in _FLAG)
-    flag = classes.label_of(column.name) or classes.label_of(name)
+    flag = classes.label_of(column.name) or (
+        class_told(name, classes) if len(name.removeprefix("no ").split()) == 1 else ""
+    )
     named = bool(flag or usual_names("label", [column.name]))
     opinion = named or bool(column.words & _OPINION)
 
@@ -282,7 +287,7 @@ def repeats_like_patients(column: Column) -> bool:
     neighbours = sum(one == other for one, other in itertools.pairwise(cells))
     together = numbers[-1] - numbers[0] < 1.5 * len(numbers) and neighbours >= (len(cells) - len(counts)) / 2
     long = len(str(numbers[0])) == len(str(numbers[-1])) > 4
-    return together or long or (len(counts) > FEW_VALUES and _counted_alike(counts))
+    return together or long or _counted_alike(counts, least=FEW_VALUES)
 
 
 def groups_otherwise(column: Column, patients: Sequence[str]) -> bool:

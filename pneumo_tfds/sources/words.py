@@ -23,8 +23,8 @@ SPLIT_WORDS = {
 
 _MAYBE_SPLITS = set_of(
     "addestramento apprentissage derivation development discovery entrainement entraînement entrenamiento eval "
-    "evaluation external heldout hold holdout internal learn learning lernen prova prueba prüfen prüfung teste "
-    "treinamento treino validação validacion validación validazione"
+    "evaluation external heldout hold holdout internal learn learning lernen prova prueba prüfen prüfung testdaten "
+    "teste trainingsdaten treinamento treino validação validacion validación validazione validierung"
 )
 """Words that may mean a split, beside those that do."""
 
@@ -48,7 +48,10 @@ _MASKS = set_of(
     "saliency seg segs"
 )
 
-_OTHER_MODALITIES = set_of("ct cta hrct mammogram mammography mri sonography tomography ultrasound")
+_OTHER_MODALITIES = set_of(
+    "ct cta echographie ecografia hrct irm mammogram mammographie mammography mri mrt sonographie sonography "
+    "tomography ultraschall ultrasound"
+)
 
 _LATERAL = set_of("lateral lat ll rl decubitus oblique")
 

@@ -71,7 +71,10 @@ def asked(columns, says, **options):
         ("cv", lambda i: i // 2 % 5),
         ("crossval", lambda i: i // 2 % 4 + 1),
         ("k", lambda i: i // 2 % 3),
+        ("CV5", lambda i: f"{i // 2 % 5}.0"),
         ("outer_fold", ["A", "B"]),
+        ("z", ["tr", "val", "te"]),
+        ("Menge", ["Trainingsdaten", "Testdaten"]),
         ("run1_test", lambda i: int(i % 10 == 0)),
         ("in_testset", ["0", "1"]),
         ("conjunto", ["entrenamiento", "prueba"]),
@@ -101,6 +104,8 @@ def test_splits(name, cells):
         ("consensus", ["normal", "viral pneumonia"]),
         ("ground_truth_2", ["0", "1"]),
         ("has_pneumonia", ["0", "1"]),
+        ("Pneumonie", ["nein", "ja"]),
+        ("old_label", ["0", "1"]),
     ],
 )
 def test_labels(name, cells):
@@ -111,9 +116,10 @@ def test_labels(name, cells):
     assert not questions({name: lambda i: cells[label(i)]})
 
 
-def test_a_mark_for_normal_is_no_mark_for_pneumonia():
-    assert asked({"is_normal": label}, LABEL)
-    assert not questions({"is_normal": lambda i: 1 - label(i)})
+@pytest.mark.parametrize("name", ["is_normal", "no_pneumonia", "No Finding", "gesund"])
+def test_a_mark_for_normal_is_no_mark_for_pneumonia(name):
+    assert asked({name: label}, LABEL)
+    assert not questions({name: lambda i: 1 - label(i)})
 
 
 @pytest.mark.parametrize(
@@ -125,7 +131,10 @@ def test_a_mark_for_normal_is_no_mark_for_pneumonia():
         ("series", ["CHEST PA", "CHEST LAT"], VIEW),
         ("anatomy", ["chest", "hand"], PART),
         ("Untersuchung", ["Thorax p.a.", "Knie"], PART),
+        ("región", ["tórax", "rodilla"], PART),
         ("exam_type", ["XR", "CT"], MODALITY),
+        ("Verfahren", ["Röntgen", "MRT", "Sonographie"], MODALITY),
+        ("esame", ["RX", "TC"], MODALITY),
         ("exam", ["Chest XR", "Chest CT"], MODALITY),
         ("Gerät", ["CR", "US"], MODALITY),
         ("kind", ["CT"], MODALITY),
@@ -215,6 +224,9 @@ ORDINARY = {
     "scale": number(1, 5),
     "fever": lambda i: 1 - label(i),
     "pcr_test": ["0", "1"],
+    "pneumonia_type": ["0", "1"],
+    "age_class": ["0", "1"],
+    "residence": ["VA", "NY"],
     "test_result": ["pos", "neg"],
     "cv_disease": ["0", "1"],
     "consent": ["valid"],
