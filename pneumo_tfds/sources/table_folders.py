@@ -73,7 +73,7 @@ def ask_about_folders(images: Sequence[Labelled], classes: ClassWords, notes: Su
             notes.ask(
                 f"{len(found):,} of {counted(len(images), 'image')} lie in a folder of another {role} than the table "
                 f"says, the first {found[0].file.name}, which it calls {getattr(found[0], role)}; --yes believes the "
-                "table; if the folders are right, correct its column, or pass the folder as --source"
+                "table; if the folders are right, correct the table, or pass the folder as --source"
             )
 
 

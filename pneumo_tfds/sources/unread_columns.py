@@ -164,7 +164,7 @@ def ask_about_unread(
         elif patient and groups_otherwise(column, [one.patient for _, one in used]):
             notes.ask(
                 f"the column {column} may tell who is on an image too, and groups the rows otherwise than {patient}; "
-                f"--yes reads {patient}; if {name} is right, remove {patient} and name {name} so; else remove {name}",
+                f"--yes reads {patient}; if {name} is right, remove {patient} and rename it to patient; else remove it",
                 about_patients=True,
             )
 

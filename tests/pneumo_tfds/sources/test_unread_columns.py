@@ -386,5 +386,5 @@ def test_a_split_that_the_folders_contradict_is_asked_about(tmp_path):
     assert splits(source) == {"train": 11, "test": 1}
     assert source.survey.questions == [
         "3 of 12 images lie in a folder of another split than the table says, the first test/3.png, which it calls "
-        "train; --yes believes the table; if the folders are right, correct its column, or pass the folder as --source"
+        "train; --yes believes the table; if the folders are right, correct the table, or pass the folder as --source"
     ]
