@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pneumo_tfds.decode.dicom_header import HeaderFacts, remarks, unfit
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords
@@ -17,15 +16,12 @@ from pneumo_tfds.sources.inventory import SUBTYPES
 from pneumo_tfds.sources.listing import FileIndex, Find, Labelled, is_printable
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, choose_columns, has_split, tell_columns
-from pneumo_tfds.sources.table_folders import ask_about_label_folders, take_folder_splits
-from pneumo_tfds.sources.table_labels import ask_about_other_labels, meaning_of, with_label
+from pneumo_tfds.sources.table_fitness import unfit_row, warn_of_views
+from pneumo_tfds.sources.table_folders import ask_about_folders, take_folder_splits
+from pneumo_tfds.sources.table_labels import meaning_of, with_label
 from pneumo_tfds.sources.table_paths import find_all
-from pneumo_tfds.sources.words import mark_of, set_of, split_of, words_of
-
-_SIDE_VIEWS = set_of("l r")
-"""Views of the side as tables write them, beside those of DICOM headers."""
-_FILM = set_of("cr cxr dr dx film radiograph radiographs radiography ray rays rg rx röntgen xr xray xrays")
-"""Words for radiography in a column of modalities."""
+from pneumo_tfds.sources.unread_columns import ask_about_unread
+from pneumo_tfds.sources.words import mark_of, split_of
 
 SHOWN = 8
 """Labels that a message lists."""
@@ -62,15 +58,17 @@ def read_table(
     columns, rows = read_rows(text, where)
     columns, rows = with_label(columns, rows, classes, notes)
     chosen = choose_columns(columns, where)
-    tell_columns(columns, rows, chosen, notes)
+    tell_columns(columns, chosen, notes)
     find = find_all([row[chosen["path"]] for _, row in rows], find, everywhere, notes)
     found: dict[str, Labelled] = {}
+    used = []
     for line, row in rows:
         try:
             if one := _read_row(row, chosen, find, classes, notes):
                 if one.file.name in found:
                     raise InputError(f"{one.file.name} is listed twice; keep one line")
                 found[one.file.name] = one
+                used.append((row, one))
         except UnknownLabelError as error:
             labels = Counter(row[chosen["label"]] or "empty" for _, row in rows)
             raise InputError(
@@ -81,10 +79,11 @@ def read_table(
         except InputError as error:
             raise InputError(f"{where}, line {line}: {error}") from error
     _ask_about_empty(found, chosen, where, notes)
-    _warn_of_views(rows, chosen, notes)
-    ask_about_other_labels(rows, chosen, classes, notes)
+    if "view" in chosen:
+        warn_of_views(chosen["view"], [row[chosen["view"]] for _, row in rows], notes)
+    ask_about_unread(used, chosen, classes, notes)
     images = sorted(found.values(), key=lambda one: one.file.name)
-    ask_about_label_folders(images, chosen["label"], classes, notes)
+    ask_about_folders(images, classes, notes)
     if not has_split(chosen):
         images = take_folder_splits(images, notes)
     return Table(tuple(images), chosen.get("patient", ""), has_split(chosen))
@@ -107,7 +106,7 @@ def _read_row(row: Row, chosen: dict[str, str], find: Find, classes: ClassWords,
     file = find(name) if name else None
     if file is None:
         raise InputError(f"there is no file {name!r}; correct the path, which is relative to the table")
-    if reason := _unfit(cells):
+    if reason := unfit_row(cells):
         notes.leave_out(reason, file.name)
         return None
     return Labelled(
@@ -136,24 +135,6 @@ def _split_of_row(cells: Row, chosen: Mapping[str, str]) -> str:
     if named:
         return SPLIT_FLAGS[named[0]]
     return "train" if flags and "is_train" not in flags else split_of(cell)
-
-
-def _unfit(cells: Row) -> str:
-    """Return why the columns of a row say that its image is no frontal chest radiograph; empty if they do not."""
-    view, modality = cells.get("view", ""), cells.get("modality", "")
-    if view.lower() in _SIDE_VIEWS:
-        return f"view {view} is not frontal"
-    if not _FILM.isdisjoint(words_of(modality)):
-        modality = ""
-    return unfit(HeaderFacts(view=view, modality=modality, body_part=cells.get("body_part", "")))
-
-
-def _warn_of_views(rows: Sequence[tuple[int, Row]], chosen: Mapping[str, str], notes: SurveyNotes) -> None:
-    """Warn of views that are neither known to be frontal nor left out."""
-    views = [row[chosen["view"]] for _, row in rows] if "view" in chosen else []
-    known = (view for view in views if view.lower() not in _SIDE_VIEWS)
-    for text, count in Counter(text for view in known for text in remarks(HeaderFacts(view=view))).most_common(5):
-        notes.warn(f"the column {chosen['view']} says of {counted(count, 'row')}: {text}; they are used")
 
 
 def _label_of(cell: str, classes: ClassWords) -> str:

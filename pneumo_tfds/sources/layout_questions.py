@@ -66,7 +66,7 @@ def _ask_about_places(found: Sequence[InClass], notes: SurveyNotes) -> None:
 
 
 def _ask_about_split_words_in_labels(found: Sequence[InClass], notes: SurveyNotes) -> None:
-    names = sorted({one.label_folder for one in found if words.has_split_word(one.label_folder)})
+    names = sorted({one.label_folder for one in found if words.split_words_in(one.label_folder)})
     if names:
         notes.ask(
             f"the names of classes hold words for splits, which are not read there: {', '.join(names[:SHOWN])}; --yes "

@@ -13,7 +13,7 @@ from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.layout_questions import ask_about_split_words_in_files
 from pneumo_tfds.sources.listing import Labelled
 from pneumo_tfds.sources.survey import SurveyNotes, listed
-from pneumo_tfds.sources.words import has_split_word, may_be_split, split_of
+from pneumo_tfds.sources.words import may_be_split, split_of, split_words_in
 
 SHOWN = 8
 """Folders that a message lists."""
@@ -36,7 +36,7 @@ def take_folder_splits(images: Sequence[Labelled], notes: SurveyNotes) -> list[L
     without = [one.file.name for one in taken if not one.split]
     if len(without) == len(taken):
         parts = [folder for folders in _folders(images) for folder in set(folders)]
-        like = Counter(folder for folder in parts if may_be_split(folder) or has_split_word(folder))
+        like = Counter(folder for folder in parts if may_be_split(folder) or split_words_in(folder))
         if apart := Counter({folder: count for folder, count in like.items() if count < len(images)}):
             notes.ask(
                 f"the table has no column split, but folders in its paths may be splits: {listed(apart, SHOWN)}; --yes "
@@ -54,21 +54,27 @@ def take_folder_splits(images: Sequence[Labelled], notes: SurveyNotes) -> list[L
     return taken
 
 
-def ask_about_label_folders(images: Sequence[Labelled], column: str, classes: ClassWords, notes: SurveyNotes) -> None:
-    """Ask if images lie in folders named like the other class than the column says."""
+def ask_about_folders(images: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> None:
+    """Ask if images lie in folders of the other class or of another split than the columns say.
+
+    A folder of `train` may include validation.
+    """
     unmarked = replace(classes, met=set())  # what a folder is called does not show that a flag was spelled well
-    contradicted = []
+    contradicted: dict[str, list[Labelled]] = {"label": [], "split": []}
     for one, folders in zip(images, _folders(images), strict=True):
         labels = (unmarked.label_of(folder) for folder in reversed(folders) if not folder.isdecimal())
         if next(filter(None, labels), one.label) != one.label:
-            contradicted.append(one)
-    if contradicted:
-        first = contradicted[0]
-        notes.ask(
-            f"{len(contradicted):,} of {counted(len(images), 'image')} lie in a folder named like the other class than "
-            f"the column {column} says, the first {first.file.name}, which it calls {first.label}; --yes believes the "
-            "column; if it is wrong, correct it or pass the folder as --source"
-        )
+            contradicted["label"].append(one)
+        splits = {split for folder in folders if (split := split_of(folder))}
+        if one.split and splits and one.split not in splits and (one.split, splits) != ("val", {"train"}):
+            contradicted["split"].append(one)
+    for role, found in contradicted.items():
+        if found:
+            notes.ask(
+                f"{len(found):,} of {counted(len(images), 'image')} lie in a folder of another {role} than the table "
+                f"says, the first {found[0].file.name}, which it calls {getattr(found[0], role)}; --yes believes the "
+                "table; if the folders are right, correct the table, or pass the folder as --source"
+            )
 
 
 def _folders(images: Sequence[Labelled]) -> list[list[str]]:

@@ -1,25 +1,26 @@
-"""Labels in tables: what a cell means, columns of 0 and 1 for each class, and columns that contradict the label."""
+"""Labels in tables: what a cell means, and columns of 0 and 1 for each class."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
-from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords
-from pneumo_tfds.sources.csv_text import Row
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.survey import SurveyNotes
-from pneumo_tfds.sources.table_columns import roles_of, usual_names
-from pneumo_tfds.sources.words import mark_of, set_of, words_of
+from pneumo_tfds.sources.table_columns import roles_of
+from pneumo_tfds.sources.words import composed, mark_of, set_of, words_of
 
 _BINARY = {"0": LABELS[0], "1": LABELS[1]}
 _WHOLE = re.compile(r"([0-9]+)(\.0*)?")
-_NEGATED = set_of("no non not without")
-
-Rows = Sequence[tuple[int, Row]]
+_NEGATED = set_of("kein keine keinen negative neg no non not ohne pas sans sem senza sin without")
+_PNEUMONIA = re.compile("p?neumon[ií][ae]|polmonit|lungenentz")
+_ICD_PNEUMONIA = re.compile(r"J1[2-8](\.[0-9]+)?", re.IGNORECASE)
+_ICD_HEALTHY = re.compile(r"Z0[0-4](\.[0-9]+)?", re.IGNORECASE)
+"""Codes of ICD-10 for pneumonia, and for examinations without a diagnosis."""
+_HEALTHY = set_of("gesund healthy normal normale normali sain saine sana sano unauffällig unremarkable") | {
+    "no finding", "no findings", "ohne befund", "o.b.", "sin hallazgos",
+}  # fmt: skip
 
 
 def meaning_of(cell: str, classes: ClassWords) -> str:
@@ -58,36 +59,12 @@ def with_label(
     return [*(column for column in columns if column not in named), "label"], made
 
 
-def ask_about_other_labels(rows: Rows, chosen: Mapping[str, str], classes: ClassWords, notes: SurveyNotes) -> None:
-    """Ask about a column that contradicts the label: named like one or like a class, or with names of classes.
-
-    A cell such as `healthy` or `viral pneumonia` counts as such a name only where the label is a number.
-    """
-    unmarked = replace(classes, met=set())
-    label = chosen["label"]
-    numeric = all(_WHOLE.fullmatch(row[label]) for _, row in rows)
-    for column in [column for column in rows[0][1] if column not in chosen.values()] if rows else []:
-        pairs = Counter((row[column], row[label]) for _, row in rows if row[column])
-        means = {cell: _class_told(column, cell, unmarked, in_words=numeric) for cell, _ in pairs}
-        telling = all(means.values()) or (numeric and LABELS[1] in means.values())
-        named = usual_names("label", [column]) or unmarked.label_of(column)
-        if not named and (not telling or any(map(_WHOLE.fullmatch, means))):
-            continue
-        differing = sum(n for (cell, own), n in pairs.items() if means[cell] not in ("", meaning_of(own, unmarked)))
-        if differing:
-            notes.ask(
-                f"the columns {column} and {label} could both be the label and contradict each other in {differing:,} "
-                f"of {counted(len(rows), 'row')}; --yes reads {label}; remove the other"
-            )
-
-
-def _class_told(column: str, cell: str, classes: ClassWords, *, in_words: bool) -> str:
-    """Return the label that a cell of a column beside the label seems to mean; empty if none."""
-    if of_column := classes.label_of(column):
-        return of_column if mark_of(cell) == 1 else ""
-    words, label = words_of(cell), meaning_of(cell, classes)
-    if label or not in_words or not _NEGATED.isdisjoint(words):
+def class_told(text: str, classes: ClassWords) -> str:
+    """Return the label that a diagnosis in words or a code of ICD-10 seems to mean; empty if neither."""
+    if label := classes.label_of(text):
         return label
-    if any(word.startswith("pneumon") for word in words):
-        return LABELS[1]
-    return LABELS[0] if words == ("healthy",) else ""
+    words = words_of(text)
+    if any(_PNEUMONIA.search(word) for word in (*words, *text.casefold().split())) or _ICD_PNEUMONIA.fullmatch(text):
+        return LABELS[0] if not _NEGATED.isdisjoint(words) else LABELS[1]
+    whole = composed(text).casefold()
+    return LABELS[0] if whole in _HEALTHY or _ICD_HEALTHY.fullmatch(text) else ""

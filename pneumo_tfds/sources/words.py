@@ -17,11 +17,15 @@ def set_of(text: str) -> frozenset[str]:
 SPLIT_WORDS = {
     "train": "train", "training": "train", "trn": "train",
     "val": "val", "valid": "val", "validation": "val", "validate": "val", "dev": "val",
-    "test": "test", "testing": "test", "tst": "test",
+    "test": "test", "testing": "test", "testset": "test", "trainset": "train", "tst": "test",
 }  # fmt: skip
 """Words for a split, in names of folders and in tables, and the split that they mean."""
 
-_MAYBE_SPLITS = set_of("derivation development discovery eval evaluation external heldout hold holdout internal")
+_MAYBE_SPLITS = set_of(
+    "addestramento apprentissage derivation development discovery entrainement entraînement entrenamiento eval "
+    "evaluation external heldout hold holdout internal learn learning lernen prova prueba prüfen prüfung testdaten "
+    "teste trainingsdaten treinamento treino validação validacion validación validazione validierung"
+)
 """Words that may mean a split, beside those that do."""
 
 YES = set_of("1 true t yes y ja oui si sí sim x") | {"+"}
@@ -44,7 +48,10 @@ _MASKS = set_of(
     "saliency seg segs"
 )
 
-_OTHER_MODALITIES = set_of("ct cta hrct mammogram mammography mri sonography tomography ultrasound")
+_OTHER_MODALITIES = set_of(
+    "ct cta echographie ecografia hrct irm mammogram mammographie mammography mri mrt sonographie sonography "
+    "tomography ultraschall ultrasound"
+)
 
 _LATERAL = set_of("lateral lat ll rl decubitus oblique")
 
@@ -158,11 +165,6 @@ def split_of(name: str) -> str:
     words = [word for word in words_of(name) if word not in FILLERS and not word.isdecimal()]
     splits = {SPLIT_WORDS.get(word, "") for word in words}
     return splits.pop() if len(splits) == 1 else ""
-
-
-def has_split_word(name: str) -> bool:
-    """Return whether a name holds a word for a split among others."""
-    return bool(split_words_in(name))
 
 
 @functools.lru_cache(maxsize=1 << 16)

@@ -1,0 +1,94 @@
+"""What the cells of a table say of view, body part and kind of image, in the words that DICOM headers have for them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from pneumo_tfds.decode.dicom_header import HeaderFacts, remarks, unfit
+from pneumo_tfds.decode.header_words import is_chest, is_frontal, is_known_view, is_sideways, other_part
+from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.words import BLANK, FILLERS, decomposed, is_other_modality, set_of, words_of
+
+_SIDE_VIEWS = set_of("l r")
+"""Views of the side as tables write them, beside those of DICOM headers."""
+_FILM = set_of(
+    "cr cxr dr dx film radiografia radiograph radiographie radiographs radiography ray rays rg roentgen rontgen rx xr "
+    "xray xrays"
+)
+"""Words for radiography in a column of modalities."""
+_OTHER_CODES = set_of("mg mr nm pt rm tac tc us")
+"""Modalities that mean something else in a column of other things: `US` is a country, and `MR` a man."""
+
+MOSTLY = 0.8
+"""Share of the cells of a column that must be understood if it is to tell view, body part or kind of image."""
+
+
+def unfit_row(cells: Mapping[str, str]) -> str:
+    """Return why view, modality and body part of a row say that its image is no frontal chest radiograph, or nothing.
+
+    `cells` gives the text of each of these roles that the table has.
+    """
+    view, modality = _plain(cells.get("view", "")), cells.get("modality", "")
+    if view.lower() in _SIDE_VIEWS:
+        return f"view {view} is not frontal"
+    if not _FILM.isdisjoint(words_of(_plain(modality))):
+        modality = ""
+    return unfit(HeaderFacts(view=view, modality=modality, body_part=cells.get("body_part", "")))
+
+
+def warn_of_views(column: str, views: Sequence[str], notes: SurveyNotes) -> None:
+    """Warn of views that are neither known to be frontal nor left out."""
+    known = (_plain(view) for view in views if _plain(view).lower() not in _SIDE_VIEWS)
+    for text, count in Counter(text for view in known for text in remarks(HeaderFacts(view=view))).most_common(5):
+        notes.warn(f"the column {column} says of {counted(count, 'row')}: {text}; they are used")
+
+
+def kinds_of_image(cells: Sequence[str]) -> dict[str, Counter[str]]:
+    """Return role to the values of a column that name other images than frontal chest radiographs.
+
+    It is empty unless nearly all cells name views, body parts or modalities and nothing else. A word for a body part
+    or modality in a few rows, such as `scoliosis`, is a finding; it counts where others name the chest or radiographs.
+    """
+    counts = Counter(cell for cell in cells if cell.casefold() not in BLANK | {""})
+    told = {cell: _told(_plain(cell)) for cell in counts}
+    fit = "fit" in told.values()
+    if fit:
+        told |= {cell: "modality" for cell in counts if cell.casefold() in _OTHER_CODES}
+        told |= {cell: "view" for cell in counts if cell.casefold() in _SIDE_VIEWS}
+    if sum(counts[cell] for cell, role in told.items() if role) < MOSTLY * counts.total():
+        return {}
+    kinds: dict[str, Counter[str]] = defaultdict(Counter)
+    for cell, role in told.items():
+        if role == "view" or (role in ("modality", "body_part") and (fit or counts.total() == len(cells))):
+            kinds[role][cell] = counts[cell]
+    return dict(kinds)
+
+
+def _plain(cell: str) -> str:
+    """Return a cell without points, as in `p.a.`, and accents."""
+    return "".join(char for char in decomposed(cell) if char != "." and not unicodedata.combining(char))
+
+
+def _told(text: str) -> str:
+    """Return the role by which a text is unfit, `fit`, `other` if it says nothing, or empty if it is of other things.
+
+    Each of its words must be one for a view, a body part or a kind of image, or say nothing.
+    """
+    found, part = words_of(text), other_part(text)
+    silent = FILLERS | _FILM | {*words_of(part)}
+    if not all(word in silent or word.isdecimal() or _is_known(word) for word in found):
+        return ""
+    if is_other_modality(text):
+        return "modality"
+    if part:
+        return "body_part"
+    if is_sideways(text) and not is_frontal(text):
+        return "view"
+    return "fit" if is_chest(text) or is_frontal(text) or not _FILM.isdisjoint(found) else "other"
+
+
+def _is_known(word: str) -> bool:
+    return is_other_modality(word) or is_chest(word) or bool(other_part(word)) or is_known_view(word)

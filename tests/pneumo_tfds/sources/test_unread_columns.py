@@ -1,0 +1,390 @@
+"""Columns that are not read: what their cells tell is asked about, whatever they are called, and others are not."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from made_sources import csv_of, splits, understood
+from pneumo_tfds.sources.classes import ClassWords
+from pneumo_tfds.sources.inventory import LABELS
+from pneumo_tfds.sources.listing import File, Labelled
+from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.unread_columns import ask_about_unread
+
+N = 60
+MIXED = random.Random(0).sample(range(N), N)
+"""Row to a number, in no order."""
+
+SPLIT = "no column is named split, but {} ("
+LABEL = "the columns {} ("
+VIEW, PART, MODALITY = (
+    f"the column {{}} is not read and names images that are no frontal chest X-rays: .*rename it to {role}, which"
+    for role in ("view", "body_part", "modality")
+)
+PATIENT = "no column is named patient, but {} ("
+OTHER_PATIENT = "the column {} ("
+
+
+def label(i):
+    return i // 2 % 2
+
+
+def questions(columns, patient=lambda i: f"p{i // 2}", n=N):
+    """What is asked about a table of columns: name to a function of the row's number, or to values in turn."""
+    rows = [
+        {
+            "path": f"{i}.png",
+            "label": str(label(i)),
+            **({"patient": str(patient(i))} if patient else {}),
+            **{
+                name: str(cell(i) if callable(cell) else cell[MIXED[i % N] % len(cell)])
+                for name, cell in columns.items()
+            },
+        }
+        for i in range(n)
+    ]
+    used = [
+        (row, Labelled(File(row["path"], 1), LABELS[label(i)], "", row.get("patient", ""), "", ""))
+        for i, row in enumerate(rows)
+    ]
+    chosen = {role: role for role in ("path", "label", "patient") if role in rows[0]}
+    notes = SurveyNotes()
+    ask_about_unread(used, chosen, ClassWords(), notes)
+    return [remark.text for remark in notes.remarks if remark.question]
+
+
+def asked(columns, says, **options):
+    (name,) = columns
+    (text,) = questions(columns, **options)
+    start, _, end = says.format(name).partition(".*")
+    return text.startswith(start) and end in text
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("cv", lambda i: i // 2 % 5),
+        ("crossval", lambda i: i // 2 % 4 + 1),
+        ("k", lambda i: i // 2 % 3),
+        ("CV5", lambda i: f"{i // 2 % 5}.0"),
+        ("outer_fold", ["A", "B"]),
+        ("z", ["tr", "val", "te"]),
+        ("Menge", ["Trainingsdaten", "Testdaten"]),
+        ("run1_test", lambda i: int(i % 10 == 0)),
+        ("in_testset", ["0", "1"]),
+        ("conjunto", ["entrenamiento", "prueba"]),
+        ("jeu", ["entraînement", "essai", "validation"]),
+        ("Aufteilung", ["Lernen", "Prüfen"]),
+        ("insieme", ["addestramento", "prova"]),
+        ("conj", ["treinamento", "teste"]),
+        ("Usage", ["Public", "Private"]),
+        ("where", ["Training", "PublicTest", "PrivateTest"]),
+        ("role", ["dev", "eval"]),
+        ("origin", ["chest_train_01", "chest_test_02"]),
+    ],
+)
+def test_splits(name, cells):
+    assert asked({name: cells}, SPLIT)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("Befund", ["unauffällig", "Pneumonie"]),
+        ("informe", ["normal", "neumonía"]),
+        ("Bericht", ["o.B.", "Pneumonie rechts basal"]),
+        ("icd10", ["Z00.0", "J18.9"]),
+        ("reader1", ["NORMAL", "PNEUMONIA"]),
+        ("reader_2", ["0", "1"]),
+        ("consensus", ["normal", "viral pneumonia"]),
+        ("ground_truth_2", ["0", "1"]),
+        ("has_pneumonia", ["0", "1"]),
+        ("Pneumonie", ["nein", "ja"]),
+        ("old_label", ["0", "1"]),
+    ],
+)
+def test_labels(name, cells):
+    (text,) = questions({name: lambda i: cells[1 if i == 5 else label(i)]})
+    assert text.startswith(LABEL.format(name))
+    assert "label could both be the label and contradict each other in 1 of 60 rows" in text
+    assert asked({name: lambda i: cells[1 - label(i)]}, LABEL)
+    assert not questions({name: lambda i: cells[label(i)]})
+
+
+@pytest.mark.parametrize("name", ["is_normal", "no_pneumonia", "No Finding", "gesund"])
+def test_a_mark_for_normal_is_no_mark_for_pneumonia(name):
+    assert asked({name: label}, LABEL)
+    assert not questions({name: lambda i: 1 - label(i)})
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "says"),
+    [
+        ("Aufnahmerichtung", ["p.a.", "seitlich"], VIEW),
+        ("incidencia", ["PA", "AP", "L"], VIEW),
+        ("incidence", ["face", "profil"], VIEW),
+        ("series", ["CHEST PA", "CHEST LAT"], VIEW),
+        ("anatomy", ["chest", "hand"], PART),
+        ("Untersuchung", ["Thorax p.a.", "Knie"], PART),
+        ("región", ["tórax", "rodilla"], PART),
+        ("exam_type", ["XR", "CT"], MODALITY),
+        ("Verfahren", ["Röntgen", "MRT", "Sonographie"], MODALITY),
+        ("esame", ["RX", "TC"], MODALITY),
+        ("exam", ["Chest XR", "Chest CT"], MODALITY),
+        ("Gerät", ["CR", "US"], MODALITY),
+        ("kind", ["CT"], MODALITY),
+        ("description", ["Thorax pa", "Hand ap", "Thorax lat"], "the column {} is not read.*else remove these rows"),
+    ],
+)
+def test_other_images(name, cells, says):
+    assert asked({name: cells}, says)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("paziente", lambda i: i // 4),
+        ("fall", lambda i: i // 5),
+        ("fall", lambda i: MIXED[i] // 5),
+        ("Fallnummer", lambda i: 20_000 + MIXED[i] // 4),
+        ("kode", lambda i: f"K-{MIXED[i] // 5:02d}"),
+        ("x", lambda i: hashlib.md5(str(MIXED[i] // 3).encode()).hexdigest()),
+        ("nome", lambda i: f"Maria {chr(ord('A') + i // 3)}"),
+    ],
+)
+def test_patients(name, cells):
+    assert asked({name: cells}, PATIENT, patient=None)
+
+
+@pytest.mark.parametrize(
+    ("patient", "name", "cells"),
+    [
+        (lambda i: f"u{i}", "subject_id", lambda i: f"s{i // 2}"),
+        (lambda i: f"u{i}", "Fallnummer", lambda i: 1000 + i // 2),
+        (lambda i: 3 + MIXED[i] % 40, "mrn", lambda i: 70_000 + i // 2),
+        (lambda i: ["child", "adult"][label(i)], "patient_id", lambda i: f"p{i}"),
+    ],
+)
+def test_other_patients_than_those_that_are_read(patient, name, cells):
+    assert asked({name: cells}, OTHER_PATIENT, patient=patient)
+
+
+def number(least, most, scale=1):
+    return lambda i: (least + MIXED[i] % (most - least)) * scale
+
+
+ORDINARY = {
+    "age": number(20, 70),
+    "Alter": number(1, 60),
+    "sex": ["M", "F"],
+    "height": number(1000, 1030, 17),
+    "kVp": number(60, 80),
+    "window_centre": ["2047", "1024"],
+    "WindowCenter": number(1000, 1030, 7),
+    "poids": number(40, 70),
+    "CRP": number(3, 40),
+    "x_min": number(10, 50, 3.5),
+    "x": number(100, 140, 7),
+    "bbox": lambda i: f"{MIXED[i]} 20 30 40",
+    "dim": lambda i: f"{MIXED[i] % 9}x2",
+    "study_date": lambda i: f"2019-03-{MIXED[i] % 28 + 1:02d}",
+    "aufgenommen": lambda i: f"{MIXED[i] % 28 + 1:02d}.03.2019",
+    "bytes": lambda i: 100_000 + MIXED[i] * 977,
+    "sha": lambda i: hashlib.md5(str(i).encode()).hexdigest(),
+    "scanner_model": ["DRX-1", "Axiom 3", "FDR-2"],
+    "scanner_id": ["D1", "D2", "D3"],
+    "hospital": ["public", "private"],
+    "hospital_code": ["H01", "H02", "H03"],
+    "state": ["PA", "CT", "NY"],
+    "country": ["US", "DE"],
+    "title": ["Mr", "Mrs"],
+    "ethnicity": ["white", "black", "latino"],
+    "laterality": ["L", "R"],
+    "device": ["portable", "fixed"],
+    "pos": ["erect", "supine"],
+    "comorbidity": ["scoliosis", "", ""],
+    "location": ["right lower lobe", "left upper lobe"],
+    "proj": ["PA", "AP", "frontal"],
+    "comments": [
+        "tube in place",
+        "no acute disease",
+        "lateral view not taken",
+        "history of pneumonia 2019 and test negative since",
+    ],
+    "report": ["No effusion. Pneumonia of the left lung is seen as before.", "Clear lungs."],
+    "history": ["asthma", "pneumonia", "none"],
+    "dicom_path": lambda i: f"raw/{i}.dcm",
+    "url": lambda i: f"https://x.org/{i // 6}/a.png",
+    "severity": number(0, 4),
+    "scale": number(1, 5),
+    "fever": lambda i: 1 - label(i),
+    "pcr_test": ["0", "1"],
+    "pneumonia_type": ["0", "1"],
+    "age_class": ["0", "1"],
+    "residence": ["VA", "NY"],
+    "test_result": ["pos", "neg"],
+    "cv_disease": ["0", "1"],
+    "consent": ["valid"],
+    "visit": lambda i: i % 2 + 1,
+    "time_point": lambda i: i % 3,
+    "image_id": lambda i: f"img{i}",
+    "index": lambda i: i,
+    "notes": [""],
+    "dose": lambda i: f"{MIXED[i] % 15 / 7:.2f}",
+    "kv": lambda i: f"{60 + MIXED[i] % 20}kV",
+    "zip": lambda i: 10_000 + i // 4,
+    "ecg": ["normal", "abnormal"],
+}
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_ordinary_columns_are_not_asked_about(name):
+    assert not questions({name: ORDINARY[name]})
+    assert not questions({name: ORDINARY[name]}, patient=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("PatID", lambda i: f"p{i // 2}"),  # the same people
+        ("study_uid", lambda i: f"1.2.3.{i}"),
+        ("accession", lambda i: f"A{i // 2:05d}"),
+        ("doi", lambda i: f"10.1000/ab{i // 6}"),
+        ("radiologist_id", ["R1", "R2", "R3"]),
+        ("reader1", lambda i: MIXED[i] % 4 + 1),  # a scale
+    ],
+)
+def test_identifiers_of_other_things_are_not_asked_about_beside_patients(name, cells):
+    assert not questions({name: cells})
+
+
+FINDINGS = ["Cardiomegaly", "Edema", "Lung Opacity", "Pleural Effusion", "Fracture", "Support Devices"]
+KNOWN = {
+    "NIH": {
+        "Follow-up #": number(0, 5),
+        "Patient Age": number(1, 95),
+        "Patient Gender": "MF",
+        "View Position": ["PA", "AP"],
+        "OriginalImage[Width": ["2500", "2682", "2992"],
+        "Height]": ["2048", "2991"],
+        "y]": ["0.143", "0.168"],
+    },
+    "RSNA": {
+        "x": number(100, 900, 1.0),
+        "y": number(100, 900, 1.0),
+        "width": number(80, 300, 1.0),
+        "height": number(80, 500, 1.0),
+    },
+    "CheXpert": {
+        "Sex": ["Male", "Female"],
+        "Age": number(18, 91),
+        "Frontal/Lateral": ["Frontal"],
+        "AP/PA": ["AP", "PA"],
+        **{finding: ["", "1.0", "0.0", "-1.0"] for finding in FINDINGS},
+        "No Finding": lambda i: "1.0" * (1 - label(i)),
+        "Pneumonia": lambda i: ["", "1.0"][label(i)],
+    },
+    "VinDr": {
+        "rad_ID": ["R1", "R2", "R3"],
+        "PatientAge": lambda i: f"{MIXED[i]:03d}Y",
+        "PatientSex": "MF",
+        "Bronchitis": "01",
+        "Other disease": "01",
+        "No finding": lambda i: 1 - label(i),
+    },
+    "PadChest": {
+        "StudyDate_DICOM": lambda i: f"201{MIXED[i] % 9}0{MIXED[i] % 9 + 1}12",
+        "StudyID": lambda i: 21_684_040 + i,
+        "PatientBirth": number(1920, 2010),
+        "ViewPosition_DICOM": ["POSTEROANTERIOR"],
+        "MethodProjection": ["Manual review of DICOM fields"],
+        "Pediatric": ["PED", "No"],
+        "Modality_DICOM": ["CR", "DX"],
+        "Manufacturer_DICOM": ["PhilipsMedicalSystems"],
+        "PhotometricInterpretation_DICOM": ["MONOCHROME2"],
+        "WindowCenter_DICOM": number(1500, 2500),
+        "XRayTubeCurrent_DICOM": ["200", "320"],
+        "ReportID": lambda i: 4_765_777 + i,
+        "Report": ["sin hallazg patolog", "neumon lobul inferior izquierd y derrame asociad"],
+        "MethodLabel": ["Physician", "RNN_model"],
+        "Localizations": ["[]", "['loc basal']"],
+        "labelCUIS": ["['C0205307']", "['C0032285']"],
+    },
+    "COVID-19 Radiography": {
+        "FORMAT": ["PNG"],
+        "SIZE": ["256*256"],
+        "URL": ["https://sirm.org/category/covid", "https://github.com/ml-workgroup"],
+    },
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_columns_of_known_data_sets_are_not_asked_about(name):
+    assert not questions(KNOWN[name])
+    assert not questions({column: cells for column, cells in KNOWN[name].items() if column != "StudyID"}, patient=None)
+
+
+quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+names = st.text("bcdfghjlmnpqrstvwxz", min_size=4, max_size=8)
+
+
+@quick
+@given(
+    name=names,
+    cells=st.sampled_from(
+        [
+            (SPLIT, ["train", "test"]),
+            (SPLIT, ["entrenamiento", "prueba"]),
+            (VIEW, ["pa", "lateral"]),
+            (PART, ["thorax", "Knie"]),
+            (MODALITY, ["CR", "CT"]),
+        ]
+    ),
+    order=st.lists(st.integers(0, 1), min_size=10, max_size=N).filter(lambda order: set(order) == {0, 1}),
+)
+def test_cells_of_one_kind_are_asked_about_under_any_name_and_in_any_order(name, cells, order):
+    says, values = cells
+    assert asked({name: lambda i: values[order[i]]}, says, n=len(order))
+
+
+@quick
+@given(name=names, sizes=st.lists(st.integers(1, 5), min_size=6, max_size=12).filter(lambda sizes: max(sizes) > 1))
+def test_codes_that_join_what_the_patient_column_divides_are_asked_about(name, sizes):
+    owners = [owner for owner, size in enumerate(sizes) for _ in range(size)]
+    columns = {name: lambda i: f"S{owners[i]:03d}"}
+    assert asked(columns, OTHER_PATIENT, patient=lambda i: f"u{i}", n=len(owners))
+    assert not questions(columns, patient=lambda i: f"u{owners[i]}", n=len(owners))
+
+
+@quick
+@given(name=names, values=st.lists(st.floats(0, 1e6).map("{:.2f}".format), min_size=20, max_size=N))
+def test_measures_are_not_asked_about(name, values):
+    assert not questions({name: lambda i: values[i]}, patient=None, n=len(values))
+
+
+def test_what_is_left_out_by_another_column_is_not_asked_about(tmp_path):
+    rows = [f"{i}.png,{i % 2},p{i},{['PA', 'L'][i < 4]},{['frontal', 'lateral'][i < 4]}" for i in range(12)]
+    content = {"t.csv": csv_of("path,label,patient,view,seen_from", *rows), **{f"{i}.png": None for i in range(12)}}
+    assert not understood(tmp_path, content, "t.csv").survey.questions
+
+
+def test_a_split_that_the_folders_contradict_is_asked_about(tmp_path):
+    paths = [f"{['train', 'test'][i % 3 == 0]}/{i}.png" for i in range(12)]
+
+    def of(split):
+        rows = csv_of("path,label,patient,split", *(f"{path},{i % 2},p{i},{split(i)}" for i, path in enumerate(paths)))
+        return understood(tmp_path, {"t.csv": rows, **dict.fromkeys(paths)}, "t.csv")
+
+    assert not of(lambda i: ["train", "test"][i % 3 == 0]).survey.questions
+    assert not of(lambda i: ["val", "test"][i % 3 == 0]).survey.questions  # `train` may include validation
+    source = of(lambda i: "train" if i else "test")
+    assert splits(source) == {"train": 11, "test": 1}
+    assert source.survey.questions == [
+        "3 of 12 images lie in a folder of another split than the table says, the first test/3.png, which it calls "
+        "train; --yes believes the table; if the folders are right, correct the table, or pass the folder as --source"
+    ]
