@@ -10,21 +10,23 @@ from typing import Any
 
 from pneumo_tfds.decode.dicom_file import inflated, standing_for, value_of
 from pneumo_tfds.decode.header_words import (
+    RADIOGRAPHY,
     coded_region,
     coded_view,
     is_chest,
     is_frontal,
     is_known_view,
+    is_radiography,
     is_sideways,
+    not_human,
     other_part,
+    phantom_word,
+    test_word,
 )
 from pneumo_tfds.decode.headers import DecodeError, format_of
 
 ADULT = 18
 """Years."""
-
-RADIOGRAPHY = ("CR", "DX", "RG", "DR", "XR")
-"""Modalities of radiographs; RG is film, DR and XR are not in the standard and are written all the same."""
 
 _RADIOGRAPHS = ("Computed Radiography", "Digital X-Ray Image", "Secondary Capture", "Multi-frame")
 """How the names of the SOP classes start that hold radiographs; the last two may hold anything."""
@@ -38,7 +40,10 @@ _TAGS = {
     0x00082218: "AnatomicRegionSequence", 0x00181030: "ProtocolName",
     0x00181400: "AcquisitionDeviceProcessingDescription", 0x00321060: "RequestedProcedureDescription",
     0x00321064: "RequestedProcedureCodeSequence", 0x00400254: "PerformedProcedureStepDescription",
-    0x00540220: "ViewCodeSequence",
+    0x00540220: "ViewCodeSequence", 0x00100010: "PatientName", 0x00100200: "QualityControlSubject",
+    0x00102201: "PatientSpeciesDescription", 0x00102202: "PatientSpeciesCodeSequence",
+    0x00102292: "PatientBreedDescription", 0x00280004: "PhotometricInterpretation", 0x00280300: "QualityControlImage",
+    0x20500020: "PresentationLUTShape",
 }  # fmt: skip
 _UNITS = {"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}
 """How many of them make a year."""
@@ -79,6 +84,14 @@ class HeaderFacts:
     """Descriptions of the study: StudyDescription, and of the procedure that was requested and performed."""
     orientation: tuple[str, ...] = ()
     """PatientOrientation: where the rows and the columns lead, such as `("L", "F")`, to the left and to the feet."""
+    species: str = ""
+    """PatientSpeciesDescription, its code, or PatientBreedDescription; the first that is told."""
+    control: bool = False
+    """QualityControlImage or QualityControlSubject is `YES`."""
+    called: str = ""
+    """The word of PatientName or PatientID that tells of a phantom or a test; the name itself is not kept."""
+    polarity: str = ""
+    """PhotometricInterpretation and PresentationLUTShape where they contradict each other."""
     complete: bool = True
     """False if the bytes ended inside the header: read the whole file and ask again."""
 
@@ -106,6 +119,12 @@ def read_facts(data: bytes, name: str = "image") -> HeaderFacts:
         frames = _text(dataset, "NumberOfFrames")
         described = ("StudyDescription", "RequestedProcedureDescription", "PerformedProcedureStepDescription")
         coded = ("ProcedureCodeSequence", "RequestedProcedureCodeSequence")
+        species = (
+            _text(dataset, "PatientSpeciesDescription"),
+            _code(dataset, "PatientSpeciesCodeSequence")[1],
+            _text(dataset, "PatientBreedDescription"),
+        )
+        names = [str(dataset.get("PatientName") or ""), _text(dataset, "PatientID")]
         return HeaderFacts(
             patient=_text(dataset, "PatientID"),
             modality=_text(dataset, "Modality"),
@@ -124,6 +143,12 @@ def read_facts(data: bytes, name: str = "image") -> HeaderFacts:
             sources=tuple(_text(item, "ReferencedSOPInstanceUID") for item in dataset.get("SourceImageSequence") or ()),
             frames=int(frames) if frames.isdecimal() else 1,
             presentation_intent=_text(dataset, "PresentationIntentType"),
+            species=next(filter(None, species), ""),
+            control="YES" in (_text(dataset, key).upper() for key in ("QualityControlImage", "QualityControlSubject")),
+            called=phantom_word(*names) or test_word(*names),
+            polarity=_contradiction(
+                _text(dataset, "PhotometricInterpretation"), _text(dataset, "PresentationLUTShape")
+            ),
             complete=reached,
         )
 
@@ -133,7 +158,13 @@ def unfit(facts: HeaderFacts) -> str:
 
     What names the image itself comes before what describes it in words, and that before what describes its study.
     """
-    if facts.modality and facts.modality.upper() not in RADIOGRAPHY:
+    if not_human(facts.species):
+        return f"patient is no human: {facts.species}"
+    if facts.control:
+        return "a quality control image"
+    if word := phantom_word(facts.called, facts.series, *facts.protocol, *facts.procedure):
+        return f"named {word}, which is no patient"
+    if facts.modality and not is_radiography(facts.modality):
         return f"modality {facts.modality} is not radiography"
     if not facts.modality and _is_other_kind(facts):
         return f"{facts.kind} is not radiography"
@@ -197,8 +228,14 @@ def kinds_of_remarks(facts: HeaderFacts) -> list[tuple[str, str]]:
         found.append(("derived from another image (DERIVED, PRIMARY)", ""))
     if facts.presentation_intent.upper() == "FOR PROCESSING":
         found.append(("raw image, meant for processing and not for presentation (FOR PROCESSING)", ""))
-    if facts.modality.upper() in RADIOGRAPHY and _is_other_kind(facts):
+    if is_radiography(facts.modality) and _is_other_kind(facts):
         found.append(("modality and SOP class disagree: {}", f"{facts.modality}, {facts.kind}"))
+    if is_radiography(facts.modality) and facts.modality.upper() not in RADIOGRAPHY:
+        found.append(("modality {} is taken for radiography, whose codes are CR and DX", facts.modality))
+    if facts.called:
+        found.append(("patient is called {}, which may be a test and no patient", facts.called))
+    if facts.polarity:
+        found.append(("what is white is contradicted: {}; inverted, as one of them says", facts.polarity))
     if is_chest(facts.body_part) and (part := _described_part(facts)):
         found.append(("body part and description disagree: {}", f"{facts.body_part}, {part}"))
     if is_frontal(facts.view) and is_sideways(facts.coded_view):
@@ -217,6 +254,11 @@ def _text(dataset: Any, keyword: str) -> str:
 
 def _texts(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(text for text in texts if text)
+
+
+def _contradiction(photometric: str, shape: str) -> str:
+    pair = (photometric, shape.upper())
+    return ", ".join(pair) if pair in (("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE")) else ""
 
 
 def _code(dataset: Any, keyword: str) -> tuple[str, str]:

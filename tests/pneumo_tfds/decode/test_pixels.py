@@ -123,6 +123,26 @@ def test_header_tells_size_without_decoding(picture, jpeg):
     assert (header.format, header.width, header.height, header.bits) == ("JPEG", 321, 123, 8)
 
 
+@pytest.mark.parametrize(
+    ("start", "says"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "run git lfs pull"),
+        (b"../../.git/annex/objects/xX/yY/SHA256E-s1--ab.jpg/SHA256E-s1--ab.jpg\n", "git annex get"),
+        (b"\xef\xbb\xbf\n<!doctype HTML><html>", "a web page or a server's answer, so its download failed"),
+        (b"<html><head>", "its download failed; fetch it again"),
+        (b'<?xml version="1.0"?><Error>', "its download failed"),
+        (b'{"error": "quota"}', "its download failed"),
+        (b"II*\0", "but TIFF, which is not read; convert it to PNG"),
+        (b"GIF89a", "but GIF, which is not read"),
+        (b"PK\x03\x04", "but an archive \\(zip\\)"),
+        (b"\0\1\2", "whatever its name is"),
+    ],
+)
+def test_what_is_no_image_is_called_what_it_is(start, says):
+    with pytest.raises(DecodeError, match=f"^a/b.jpg: not a JPEG, PNG or DICOM file, .*{says}"):
+        decode(start + bytes(600), 32, "a/b.jpg")
+
+
 def damage(kind: str, picture, jpeg) -> bytes:
     good = jpeg(picture(13, 200, 150))
     return {
