@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pneumo_tfds.decode.colour import colour_remark
 from pneumo_tfds.decode.dicom_bits import used_bits
 from pneumo_tfds.decode.dicom_file import number_of, read_dataset, standing_for, value_of
 from pneumo_tfds.decode.dicom_grey_scale import modality_values, shown_values
@@ -55,7 +56,7 @@ def _decode(dataset: Dataset, name: str) -> tuple[npt.NDArray[np.uint8], str]:
     if stored.ndim == 3:  # a colour export; pydicom has made it RGB
         if stored.dtype != np.uint8:
             raise DecodeError(f"{name}: a colour image of 16 bits is not a radiograph; export the radiograph itself")
-        return np.asarray(cv2.cvtColor(stored, cv2.COLOR_RGB2GRAY), dtype=np.uint8), ""
+        return np.asarray(cv2.cvtColor(stored, cv2.COLOR_RGB2GRAY), dtype=np.uint8), colour_remark(stored)
     if photometric not in _GREY:
         raise DecodeError(
             f"{name}: its photometric interpretation {photometric} is not that of a radiograph; export it in grey"

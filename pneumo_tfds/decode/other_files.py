@@ -8,6 +8,7 @@ import re
 _IMAGES = {
     b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"GIF8": "GIF", b"RIFF": "WebP", b"\0\0\0\x0cjP": "JPEG 2000",
     b"\xff\x4f\xff\x51": "JPEG 2000", b"\x5c\x01\0\0": "NIfTI", b"8BPS": "Photoshop", b"\x93NUMPY": "NumPy",
+    b"II+\0": "TIFF", b"%PDF": "PDF", b"NRRD": "NRRD", b"P5\n": "PGM", b"\x76\x2f\x31\x01": "OpenEXR",
 }  # fmt: skip
 _ARCHIVES = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"BZh": "bzip2"}
 
@@ -33,4 +34,5 @@ def no_image(head: bytes) -> str:
         return "but a web page or a server's answer, so its download failed; fetch it again"
     image = next((kind for start, kind in _IMAGES.items() if head.startswith(start)), "")
     kind = f"{image}, which is not read; convert it to PNG" if image else other_kind(head)
+    kind += "; unpack it" if kind in ARCHIVES.values() else ""
     return f"but {kind}" if kind else ""
