@@ -134,8 +134,9 @@ class _Service:
     ) -> Answer:
         data = await self._body(request)
         if format_of(data) is None:
-            what = no_image(data[:HEAD_BYTES]) or "send the bytes of the file: curl --data-binary @FILE"
-            raise HTTPException(415, f"the body is not a JPEG, PNG or DICOM file; {what}")
+            kind = no_image(data[:HEAD_BYTES])
+            what = f", {kind}" if kind else "; send the bytes of the file: curl --data-binary @FILE"
+            raise HTTPException(415, f"the body is not a JPEG, PNG or DICOM file{what}")
         loop = asyncio.get_running_loop()
         try:
             pixels, reasons = await loop.run_in_executor(self.decoding, self._decode, data)

@@ -5,7 +5,7 @@ photometric interpretation. MONOCHROME1 is inverted last, so that air is black i
 out here: pydicom 3.0 reverses an image with a negative slope when it applies a window. All steps depend on the stored
 value alone, so they are computed once for each value that can occur. PresentationLUTShape says the same as the
 photometric interpretation once more (PS3.3 C.8.11.3.1.2): INVERSE stands beside MONOCHROME1 and means one inversion. A
-file in which they contradict each other is inverted, as one of them says, and `dicom_header.remarks` tells of it.
+file in which they contradict each other is inverted, as one of them says, and `fitness.remarks` tells of it.
 """
 
 from __future__ import annotations

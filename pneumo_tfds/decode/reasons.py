@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pneumo_tfds.decode.colour import colour_of_file
-from pneumo_tfds.decode.dicom_header import ADULT, read_facts, remarks, unfit
+from pneumo_tfds.decode.dicom_header import read_facts
 from pneumo_tfds.decode.exposure import exposure_remark
+from pneumo_tfds.decode.fitness import ADULT, remarks, unfit
 from pneumo_tfds.decode.headers import format_of
 from pneumo_tfds.decode.pixels import Grey
 

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pneumo_tfds.decode.dicom_header import HeaderFacts, remarks, unfit
+from pneumo_tfds.decode.dicom_header import HeaderFacts
+from pneumo_tfds.decode.fitness import remarks, unfit
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords

@@ -39,18 +39,8 @@ _DOCUMENTS = (".docx", ".pptx", ".odt", ".odp", ".npz", ".keras")
 _SYSTEM_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "$RECYCLE.BIN", "#recycle", "@eaDir", "lost+found"})
 _UNFINISHED = (
-    ".bak",
-    ".crdownload",
-    ".download",
-    ".filepart",
-    ".old",
-    ".part",
-    ".partial",
-    ".swp",
-    ".temp",
-    ".tmp",
-    "~",
-)
+    ".bak", ".crdownload", ".download", ".filepart", ".old", ".part", ".partial", ".swp", ".temp", ".tmp", "~",
+)  # fmt: skip
 """Ends of the names of downloads that were broken off, and of copies that editors leave."""
 
 

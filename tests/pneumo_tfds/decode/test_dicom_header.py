@@ -9,7 +9,8 @@ import pytest
 
 from image_files import dicom
 from pneumo_tfds.decode import DecodeError
-from pneumo_tfds.decode.dicom_header import HeaderFacts, read_facts, remarks, unfit
+from pneumo_tfds.decode.dicom_header import HeaderFacts, read_facts
+from pneumo_tfds.decode.fitness import remarks, unfit
 
 pytest.importorskip("pydicom")
 
@@ -162,8 +163,8 @@ def test_fit(facts):
         ({"modality": "CT"}, "modality CT is not radiography"),
         ({"modality": "OT"}, "modality OT is not radiography"),
         ({"modality": "Mammography X-ray"}, "modality Mammography X-ray is not radiography"),
-        ({"species": "Canis lupus familiaris"}, "patient is no human: Canis lupus familiaris"),
-        ({"species": "Feline", "body_part": "CHEST"}, "patient is no human: Feline"),
+        ({"species": "Canis lupus familiaris"}, "patient is not human: Canis lupus familiaris"),
+        ({"species": "Feline", "body_part": "CHEST"}, "patient is not human: Feline"),
         ({"control": True}, "a quality control image"),
         ({"called": "PHANTOM"}, "named PHANTOM, which is no patient"),
         ({"series": "Chest phantom 3"}, "named PHANTOM, which is no patient"),
