@@ -148,7 +148,7 @@ def _texts(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _contradiction(photometric: str, shape: str) -> str:
-    pair = (photometric, shape.upper())
+    pair = (photometric.upper(), shape.upper())
     return ", ".join(pair) if pair in (("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE")) else ""
 
 

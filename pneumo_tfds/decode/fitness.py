@@ -104,7 +104,7 @@ def kinds_of_remarks(facts: HeaderFacts) -> list[tuple[str, str]]:
     if facts.called:
         found.append(("patient is called {}, which may be a test and no patient", facts.called))
     if facts.polarity:
-        found.append(("what is white is contradicted: {}; inverted, as one of them says", facts.polarity))
+        found.append(("photometric interpretation and presentation LUT disagree: {}; inverted", facts.polarity))
     if is_chest(facts.body_part) and (part := _described_part(facts)):
         found.append(("body part and description disagree: {}", f"{facts.body_part}, {part}"))
     if is_frontal(facts.view) and is_sideways(facts.coded_view):

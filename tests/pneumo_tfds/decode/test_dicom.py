@@ -43,6 +43,7 @@ def test_monochrome1_is_inverted(stored):
         ("MONOCHROME2", "INVERSE", True),
         ("MONOCHROME1", "INVERSE", True),
         ("MONOCHROME1", "IDENTITY", True),
+        ("monochrome1", None, True),
     ],
 )
 def test_the_presentation_lut_and_the_photometric_interpretation_invert_once(

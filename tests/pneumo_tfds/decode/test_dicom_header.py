@@ -255,7 +255,7 @@ def test_unfit(facts, says):
         ({"modality": "DX"}, ()),
         ({"called": "QC"}, ("patient is called QC, which may be a test and no patient",)),
         ({"polarity": "MONOCHROME2, INVERSE"},
-         ("what is white is contradicted: MONOCHROME2, INVERSE; inverted, as one of them says",)),
+         ("photometric interpretation and presentation LUT disagree: MONOCHROME2, INVERSE; inverted",)),
         ({"view": "LL"}, ()),
         ({"view": "PA ERECT"}, ()),
         ({}, ()),
