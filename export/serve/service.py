@@ -25,7 +25,8 @@ from export.inference.classifier import Classifier, Prediction
 from export.serve.batching import Batcher, BatchLimits, OverloadedError
 from export.serve.prometheus_metrics import Metrics
 from pneumo_tfds.decode import DecodeError
-from pneumo_tfds.decode.headers import format_of
+from pneumo_tfds.decode.headers import HEAD_BYTES, format_of
+from pneumo_tfds.decode.other_files import no_image
 from pneumo_tfds.program.cores_and_memory import available_cores
 
 CLOSE = {"Connection": "close"}
@@ -133,8 +134,9 @@ class _Service:
     ) -> Answer:
         data = await self._body(request)
         if format_of(data) is None:
-            remedy = "send the bytes of the file: curl --data-binary @FILE"
-            raise HTTPException(415, f"the body is not a JPEG, PNG or DICOM file; {remedy}")
+            kind = no_image(data[:HEAD_BYTES])
+            what = f", {kind}" if kind else "; send the bytes of the file: curl --data-binary @FILE"
+            raise HTTPException(415, f"the body is not a JPEG, PNG or DICOM file{what}")
         loop = asyncio.get_running_loop()
         try:
             pixels, reasons = await loop.run_in_executor(self.decoding, self._decode, data)

@@ -3,7 +3,9 @@
 The steps are those of the standard (PS3.3 C.11): stored values, modality LUT or rescale, VOI LUT or window, then the
 photometric interpretation. MONOCHROME1 is inverted last, so that air is black in every image. The formulas are written
 out here: pydicom 3.0 reverses an image with a negative slope when it applies a window. All steps depend on the stored
-value alone, so they are computed once for each value that can occur.
+value alone, so they are computed once for each value that can occur. PresentationLUTShape says the same as the
+photometric interpretation once more (PS3.3 C.8.11.3.1.2): INVERSE stands beside MONOCHROME1 and means one inversion. A
+file in which they contradict each other is inverted, as one of them says, and `fitness.remarks` tells of it.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pneumo_tfds.decode.colour import colour_remark
 from pneumo_tfds.decode.dicom_bits import used_bits
-from pneumo_tfds.decode.dicom_file import number_of, read_dataset, standing_for
+from pneumo_tfds.decode.dicom_file import number_of, read_dataset, standing_for, value_of
 from pneumo_tfds.decode.dicom_grey_scale import modality_values, shown_values
 from pneumo_tfds.decode.dicom_pixels import stored_values
 from pneumo_tfds.decode.dicom_spacing import with_square_pixels
@@ -53,7 +56,7 @@ def _decode(dataset: Dataset, name: str) -> tuple[npt.NDArray[np.uint8], str]:
     if stored.ndim == 3:  # a colour export; pydicom has made it RGB
         if stored.dtype != np.uint8:
             raise DecodeError(f"{name}: a colour image of 16 bits is not a radiograph; export the radiograph itself")
-        return np.asarray(cv2.cvtColor(stored, cv2.COLOR_RGB2GRAY), dtype=np.uint8), ""
+        return np.asarray(cv2.cvtColor(stored, cv2.COLOR_RGB2GRAY), dtype=np.uint8), colour_remark(stored)
     if photometric not in _GREY:
         raise DecodeError(
             f"{name}: its photometric interpretation {photometric} is not that of a radiograph; export it in grey"
@@ -67,7 +70,8 @@ def _decode(dataset: Dataset, name: str) -> tuple[npt.NDArray[np.uint8], str]:
     indices = stored.astype(np.int32) - lowest
     inside = indices if padding is None else indices[~padding]
     table, remark = _grey_levels(possible, inside, dataset, name)
-    if photometric == "MONOCHROME1":
+    shape = str(value_of(dataset, "PresentationLUTShape", "")).strip().upper()
+    if photometric == "MONOCHROME1" or shape == "INVERSE":
         table = 255 - table
     grey = table[indices]
     if padding is not None:

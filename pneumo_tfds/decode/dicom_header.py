@@ -1,4 +1,4 @@
-"""What a DICOM header says about fitness: patient, modality, body part, view, age, and whether it is a copy."""
+"""What a DICOM header says of an image: patient, modality, body part, view, age, and whether it is a copy."""
 
 from __future__ import annotations
 
@@ -12,22 +12,10 @@ from pneumo_tfds.decode.dicom_file import inflated, standing_for, value_of
 from pneumo_tfds.decode.header_words import (
     coded_region,
     coded_view,
-    is_chest,
-    is_frontal,
-    is_known_view,
-    is_sideways,
-    other_part,
+    phantom_word,
+    test_word,
 )
 from pneumo_tfds.decode.headers import DecodeError, format_of
-
-ADULT = 18
-"""Years."""
-
-RADIOGRAPHY = ("CR", "DX", "RG", "DR", "XR")
-"""Modalities of radiographs; RG is film, DR and XR are not in the standard and are written all the same."""
-
-_RADIOGRAPHS = ("Computed Radiography", "Digital X-Ray Image", "Secondary Capture", "Multi-frame")
-"""How the names of the SOP classes start that hold radiographs; the last two may hold anything."""
 
 _TAGS = {
     0x00080008: "ImageType", 0x00080018: "SOPInstanceUID", 0x00080060: "Modality", 0x00080068: "PresentationIntentType",
@@ -40,7 +28,10 @@ _TAGS = {
     0x00082218: "AnatomicRegionSequence", 0x00181030: "ProtocolName",
     0x00181400: "AcquisitionDeviceProcessingDescription", 0x00321060: "RequestedProcedureDescription",
     0x00321064: "RequestedProcedureCodeSequence", 0x00400254: "PerformedProcedureStepDescription",
-    0x00540220: "ViewCodeSequence",
+    0x00540220: "ViewCodeSequence", 0x00100010: "PatientName", 0x00100200: "QualityControlSubject",
+    0x00102201: "PatientSpeciesDescription", 0x00102202: "PatientSpeciesCodeSequence",
+    0x00102292: "PatientBreedDescription", 0x00280004: "PhotometricInterpretation", 0x00280300: "QualityControlImage",
+    0x20500020: "PresentationLUTShape",
 }  # fmt: skip
 _UNITS = {"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}
 """How many of them make a year."""
@@ -87,6 +78,14 @@ class HeaderFacts:
     """Descriptions of the study: StudyDescription, and of the procedure that was requested and performed."""
     orientation: tuple[str, ...] = ()
     """PatientOrientation: where the rows and the columns lead, such as `("L", "F")`, to the left and to the feet."""
+    species: str = ""
+    """PatientSpeciesDescription, its code, or PatientBreedDescription; the first that is told."""
+    control: bool = False
+    """QualityControlImage or QualityControlSubject is `YES`."""
+    called: str = ""
+    """The word of PatientName or PatientID that tells of a phantom or a test; the name itself is not kept."""
+    polarity: str = ""
+    """PhotometricInterpretation and PresentationLUTShape where they contradict each other."""
     complete: bool = True
     """False if the bytes ended inside the header: read the whole file and ask again."""
 
@@ -114,6 +113,12 @@ def read_facts(data: bytes, name: str = "image") -> HeaderFacts:
         frames = _text(dataset, "NumberOfFrames")
         described = ("StudyDescription", "RequestedProcedureDescription", "PerformedProcedureStepDescription")
         coded = ("ProcedureCodeSequence", "RequestedProcedureCodeSequence")
+        species = (
+            _text(dataset, "PatientSpeciesDescription"),
+            _code(dataset, "PatientSpeciesCodeSequence")[1],
+            _text(dataset, "PatientBreedDescription"),
+        )
+        names = [str(dataset.get("PatientName") or ""), _text(dataset, "PatientID")]
         return HeaderFacts(
             patient=_text(dataset, "PatientID"),
             others=_other_identifiers(dataset),
@@ -135,91 +140,14 @@ def read_facts(data: bytes, name: str = "image") -> HeaderFacts:
             sources=tuple(_text(item, "ReferencedSOPInstanceUID") for item in dataset.get("SourceImageSequence") or ()),
             frames=int(frames) if frames.isdecimal() else 1,
             presentation_intent=_text(dataset, "PresentationIntentType"),
+            species=next(filter(None, species), ""),
+            control="YES" in (_text(dataset, key).upper() for key in ("QualityControlImage", "QualityControlSubject")),
+            called=phantom_word(*names) or test_word(*names),
+            polarity=_contradiction(
+                _text(dataset, "PhotometricInterpretation"), _text(dataset, "PresentationLUTShape")
+            ),
             complete=reached,
         )
-
-
-def unfit(facts: HeaderFacts) -> str:
-    """Return why an image is not a frontal chest radiograph; empty if its header does not speak against it.
-
-    What names the image itself comes before what describes it in words, and that before what describes its study.
-    """
-    if facts.modality and facts.modality.upper() not in RADIOGRAPHY:
-        return f"modality {facts.modality} is not radiography"
-    if not facts.modality and _is_other_kind(facts):
-        return f"{facts.kind} is not radiography"
-    if facts.body_part and not is_chest(facts.body_part):
-        return f"body part {facts.body_part} is not the chest"
-    if not facts.body_part and (part := _described_part(facts)):
-        return f"described as {part} and not as chest"
-    return _not_frontal(facts) or _not_an_original(facts)
-
-
-def _not_frontal(facts: HeaderFacts) -> str:
-    if is_sideways(facts.view):
-        return f"view {facts.view} is not frontal"
-    if is_frontal(facts.view):
-        return ""
-    if is_sideways(facts.coded_view):
-        return f"view {facts.coded_view} is not frontal"
-    if is_frontal(facts.coded_view):
-        return ""
-    text = _described_view(facts)
-    if is_sideways(text) and not is_frontal(text):
-        return f"series {text} is not frontal"
-    if not facts.view and facts.orientation[:1] and facts.orientation[0][:1] in ("A", "P"):
-        return "its rows lead to the patient's front or back, as in a lateral view"
-    return ""
-
-
-def _not_an_original(facts: HeaderFacts) -> str:
-    if facts.image_type[:2] == ("DERIVED", "SECONDARY"):
-        return "a copy derived from another image (DERIVED, SECONDARY)"
-    if facts.frames > 1:
-        return f"{facts.frames:,} frames are not one radiograph"
-    return ""
-
-
-def _is_other_kind(facts: HeaderFacts) -> bool:
-    return "Image Storage" in facts.kind and not facts.kind.startswith(_RADIOGRAPHS)
-
-
-def _described_part(facts: HeaderFacts) -> str:
-    """Return the word for another body part by which the image, or else its study, is described; empty for a chest."""
-    of_image = (facts.series, *facts.protocol)
-    return other_part(*of_image) or ("" if any(map(is_chest, of_image)) else other_part(*facts.procedure))
-
-
-def _described_view(facts: HeaderFacts) -> str:
-    """Return the first description of the image that names a view, or an empty text."""
-    texts = (facts.series, *facts.protocol)
-    return next((text for text in texts if is_sideways(text) or is_frontal(text)), "")
-
-
-def remarks(facts: HeaderFacts) -> tuple[str, ...]:
-    """Return what is unusual about an image but does not speak against it, in neutral words."""
-    return tuple(text.format(value) for text, value in kinds_of_remarks(facts))
-
-
-def kinds_of_remarks(facts: HeaderFacts) -> list[tuple[str, str]]:
-    """Return the remarks as a text with `{}` and what stands there, so that alike ones can be counted."""
-    found = []
-    if facts.image_type[:2] == ("DERIVED", "PRIMARY"):
-        found.append(("derived from another image (DERIVED, PRIMARY)", ""))
-    if facts.presentation_intent.upper() == "FOR PROCESSING":
-        found.append(("raw image, meant for processing and not for presentation (FOR PROCESSING)", ""))
-    if facts.modality.upper() in RADIOGRAPHY and _is_other_kind(facts):
-        found.append(("modality and SOP class disagree: {}", f"{facts.modality}, {facts.kind}"))
-    if is_chest(facts.body_part) and (part := _described_part(facts)):
-        found.append(("body part and description disagree: {}", f"{facts.body_part}, {part}"))
-    if is_frontal(facts.view) and is_sideways(facts.coded_view):
-        found.append(("view and its code disagree: {}", f"{facts.view}, {facts.coded_view}"))
-    text = _described_view(facts)
-    if not is_frontal(facts.view) and is_sideways(text) and is_frontal(text):
-        found.append(("series {} names a frontal and another view", text))
-    if not is_known_view(facts.view):
-        found.append(("view {} is not known", facts.view))
-    return found
 
 
 def _text(dataset: Any, keyword: str) -> str:
@@ -236,6 +164,11 @@ def _other_identifiers(dataset: Any) -> tuple[str, ...]:
 
 def _texts(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(text for text in texts if text)
+
+
+def _contradiction(photometric: str, shape: str) -> str:
+    pair = (photometric.upper(), shape.upper())
+    return ", ".join(pair) if pair in (("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE")) else ""
 
 
 def _code(dataset: Any, keyword: str) -> tuple[str, str]:

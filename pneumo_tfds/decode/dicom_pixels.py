@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -88,7 +89,9 @@ def _fill_in(dataset: Dataset, name: str) -> None:
         raise DecodeError(f"{name}: {dataset.BitsAllocated} bits a pixel are not those of a radiograph; remove it")
     bits = int(number_of(dataset, "BitsStored", name, 0) or 0)
     dataset.BitsStored = bits if 0 < bits <= dataset.BitsAllocated else dataset.BitsAllocated
-    dataset.PhotometricInterpretation = str(value_of(dataset, "PhotometricInterpretation", "MONOCHROME2")).strip()
+    dataset.PhotometricInterpretation = (
+        str(value_of(dataset, "PhotometricInterpretation", "MONOCHROME2")).strip().upper()
+    )
     for keyword in ("NumberOfFrames", "PixelPaddingValue"):
         if keyword in dataset and value_of(dataset, keyword) is None:
             del dataset[keyword]
@@ -128,7 +131,13 @@ def _compressed(dataset: Dataset, syntax: str, name: str) -> npt.NDArray[Any]:
             raise ValueError("no frame header")
         if frame[position + 4] == 8:
             frame = frame.rstrip(b"\0")
-            return decode_jpeg(frame, read_header(frame, name), 1, name)
+            header = read_header(frame, name)
+            if (header.width, header.height) != (dataset.Columns, dataset.Rows):
+                raise DecodeError(
+                    f"{name}: the DICOM file declares {dataset.Columns} x {dataset.Rows} pixels and holds a JPEG of "
+                    f"{header.width} x {header.height}; export it from its archive again"
+                )
+            return decode_jpeg(frame, replace(header, turned=False), 1, name)  # EXIF data do not count in DICOM
     if syntax in _JPEG_2000:
         check_jpeg_2000(frame)
     description = {keyword: dataset.get(keyword) for keyword in _DESCRIPTION if dataset.get(keyword) is not None}

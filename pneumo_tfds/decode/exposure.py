@@ -11,6 +11,10 @@ DARK, BRIGHT, FLAT = 85, 195, 50
 the darkest 95th percentile has 107, the one with the brightest 5th percentile 178, and the flattest has 68 between."""
 
 
+FEW = 32
+"""Different grey levels; the fewest are 125 on 532 chest X-rays of 8 bits and more."""
+
+
 def exposure_remark(grey: npt.NDArray[np.uint8]) -> str:
     """Return what is unusual about the grey levels of a picture, or an empty text.
 
@@ -25,6 +29,12 @@ def exposure_remark(grey: npt.NDArray[np.uint8]) -> str:
     if bright - dark < FLAT:
         return f"unusually flat: 90 % of its pixels are between {dark} and {bright} of 255"
     return ""
+
+
+def levels_remark(grey: npt.NDArray[np.uint8]) -> str:
+    """Return a remark if a picture, before it is resized, has unusually few grey levels; else empty."""
+    levels = np.count_nonzero(histogram(grey))
+    return f"only {levels} different grey levels" if levels < FEW else ""
 
 
 def percentiles(grey: npt.NDArray[np.uint8], *shares: float) -> tuple[int, ...]:

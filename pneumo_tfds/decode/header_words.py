@@ -18,7 +18,10 @@ _CHEST = re.compile(
 _CHEST_OF_SPINE = re.compile(r"TH?ORA[CK](?!E\b)[A-Z]*")
 """Words such as thoracic, which do not mean the chest beside a word for the spine."""
 
-_SPINE = "SPIN(E|ES|AL)|[CTL]SPINE|[A-Z]*WIRBEL[A-Z]*|COLUMNA|COLUNA|COLONNA|RACHIS|VERTEBR[A-Z]*|[HBL]WS"
+_SPINE = (
+    "SPIN(E|ES|AL)|[CTL]SPINE|(TH?ORA[CK]|DORS)O ?LUMB[A-Z]*|[A-Z]*WIRBEL[A-Z]*|COLUMNA|COLUNA|COLONNA|RACHIS|"
+    "VERTEBR[A-Z]*|[HBL]WS"
+)
 
 _PARTS = (
     _SPINE,
@@ -28,7 +31,10 @@ _PARTS = (
     "FINGERS?|THUMBS?|DAUMEN|DOIGTS?|POUCES?|DEDOS?|PULGAR",
     "FOREARMS?|UNTERARM[A-Z]*|OBERARM[A-Z]*|HUMERUS|ULNA|ANTEBRAZO|AVANT BRAS",
     "ELBOWS?|ELLE?N?BOGEN[A-Z]*|CODOS?|COUDES?|GOMITO|COTOVELO",
-    "SHOULDERS?|SCHULTER[A-Z]*|HOMBROS?|EPAULES?|SPALLA|OMBRO|CLAVIC[A-Z]*|[CK]LAVIKULA|SCAPULA[A-Z]*",
+    "SHOULDERS?|SCHULTER[A-Z]*|HOMBROS?|EPAULES?|SPALLA|OMBRO|CLAVIC[A-Z]*|[CK]LAVIKULA|E?SCAPUL[A-Z]*|SCAPOLA",
+    "SCHLUE?SSELBEIN[A-Z]*|OMOPLAT[A-Z]*|(STERNO|A[CK]ROMIO)[CK]LAV[A-Z]*|[AS]C (JOINTS?|GELENK[A-Z]*)",
+    "RIBS?|RIPPEN[A-Z]*|COSTILLAS?|COSTELAS?|COSTOL[AE]|COTES|(GRIL|PARRILLA) COSTAL|ARCOS COSTAIS",
+    "STERNUM|STERNAL|BRUSTBEIN[A-Z]*|ESTERNON|STERNO",
     r"(?<!\d )(FOOT|FEET)|[A-Z]*FUE?SS(ES?)?|PIEDS?|CALCANE[A-Z]*|TARS(US|AL)|METATARS[A-Z]*|HEELS?|FERSE",
     "ANKLES?|[A-Z]*SPRUNGGELENK[A-Z]*|TOBILLOS?|CHEVILLES?|CAVIGLIA|TORNOZELO|TOES?|ZEHEN?|GROSSZEHE|ORTEILS?",
     "KNEES?|KNIE[A-Z]*|RODILLAS?|GENOUX?|GINOCCHI[OA]|JOELHOS?|PATELLA[A-Z]*",
@@ -40,6 +46,17 @@ _PARTS = (
 )
 _OTHER = re.compile(f"(?<![A-Z])({'|'.join(_PARTS)})(?![A-Z])")
 _SPINES = re.compile(f"(?<![A-Z])({_SPINE})(?![A-Z])")
+
+RADIOGRAPHY = ("CR", "DX", "RG", "DR", "XR")
+"""Modalities of radiographs; RG is film, DR and XR are not in the standard and are written all the same."""
+_RADIOGRAPHY_WORDS = re.compile("RX|(DIGITAL )?X ?RAYS?|R.{1,3}NTGEN[A-Z]*|((COMPUTED|DIGITAL) )?RADIOGRA[A-Z]*")
+"""Words that stand in place of the code; of `Röntgen` also where its characters are read in another encoding."""
+
+_HUMAN = re.compile("HUMAN|HOMO SAPIENS|MENSCH|HUMAIN|UMANO|PERSON")
+_NO_ANSWER = re.compile("|N ?A|NONE|NIL|NULL|UNKNOWN|UNSPECIFIED|OTHER|NOT APPLICABLE|UNBEKANNT|KEINE")
+_PHANTOM = re.compile("[A-Z]*PHANTOM[A-Z]*|(?<![A-Z])FANTOM[AE]?(?![A-Z])|QUALITY CONTROL|FLAT ?FIELD|KONSTANZPRU")
+_TEST = re.compile("(?<![A-Z])(TEST[0-9]*|TESTBILD|TESTPATIENT|QC|QA|DEMO|DUMMY)(?![A-Z])")
+"""People may be called so in an anonymised archive, so they are only told of."""
 
 _CHEST_CODES = ("T-D3000", "51185008", "816094009", "T-28000", "39607008")
 """Thorax and lung in SNOMED, in both of its notations (PS3.16, CID 4031)."""
@@ -73,6 +90,26 @@ def other_part(*texts: str) -> str:
     if any(map(is_chest, texts)):
         return ""
     return next((found[0] for text in texts if (found := _OTHER.search(_plain(text)))), "")
+
+
+def is_radiography(modality: str) -> bool:
+    """Return whether a modality is that of radiographs, in the code of the standard or in a word for it."""
+    return modality.upper() in RADIOGRAPHY or bool(_RADIOGRAPHY_WORDS.fullmatch(_plain(modality)))
+
+
+def not_human(species: str) -> bool:
+    """Return whether a species or breed is told and is not that of people."""
+    return not _HUMAN.search(_plain(species)) and not _NO_ANSWER.fullmatch(_plain(species).strip())
+
+
+def phantom_word(*texts: str) -> str:
+    """Return the first word by which a name or a description tells of a phantom; empty if there is none."""
+    return next((found[0] for text in texts if (found := _PHANTOM.search(_plain(text)))), "")
+
+
+def test_word(*texts: str) -> str:
+    """Return the first word of a patient's name by which this may be a test; empty if there is none."""
+    return next((found[0] for text in texts if (found := _TEST.search(_plain(text)))), "")
 
 
 def coded_region(code: str, meaning: str) -> str:

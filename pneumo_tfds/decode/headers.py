@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from pneumo_tfds.decode.other_files import no_image
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.limits import MAX_CHUNKS, MAX_DEEP_PIXELS, MAX_INFLATION, MAX_PIXELS, MAX_SCANS, MIN_SIDE
 
@@ -93,7 +94,8 @@ def read_header(data: bytes, name: str = "image") -> Header:
         return _png_header(data, name)
     if kind == "DICOM":
         return Header(kind, 0, 0, 16, False)
-    raise DecodeError(f"{name}: not a JPEG, PNG or DICOM file, whatever its name is; convert or remove it")
+    what = no_image(data[:HEAD_BYTES]) or "whatever its name is; convert or remove it"
+    raise DecodeError(f"{name}: not a JPEG, PNG or DICOM file, {what}")
 
 
 def check_size(width: int, height: int, name: str, most: int = MAX_PIXELS) -> None:

@@ -43,15 +43,20 @@ def decode_jpeg(data: bytes, header: Header, scale: int, name: str) -> npt.NDArr
         DecodeError: the bytes of the picture are damaged or some of them are missing.
     """
     if header.components in (1, 3) and not header.turned:
-        return _strict(data, "GRAY", -(-header.height // scale), -(-header.width // scale), name)[0]
+        return _strict(data, "GRAY", -(-header.height // scale), -(-header.width // scale), name)[0][:, :, 0]
     data = _strict(data, "CMYK" if header.components == 4 else "GRAY", 1, 1, name)[1]
     return np.asarray(imdecode(data, _REDUCED[scale], name), dtype=np.uint8)
+
+
+def colours(data: bytes, name: str) -> npt.NDArray[np.uint8]:
+    """Decode a JPEG of three components to uint8 `[height, width, 3]` in RGB, at 1/8 of its size."""
+    return _strict(data, "RGB", 1, 1, name)[0]
 
 
 def _strict(data: bytes, colours: str, height: int, width: int, name: str) -> tuple[npt.NDArray[np.uint8], bytes]:
     """Decode at the smallest scale that gives at least `height` and `width`; a warning of libjpeg is an error.
 
-    Also return the bytes without what libjpeg would warn of and is no damage.
+    Return uint8 `[height, width, channels]`, and the bytes without what libjpeg would warn of and is no damage.
     """
     if data[6:11] == b"JFIF\0" and data[11:12] != b"\1":  # no such version exists, and libjpeg warns of it
         data = data[:11] + b"\1\1" + data[13:]
@@ -70,4 +75,4 @@ def _strict(data: bytes, colours: str, height: int, width: int, name: str) -> tu
         raise DecodeError(
             f"{name}: the JPEG is damaged, part of its picture is missing or wrong; copy it again or remove it"
         ) from error
-    return np.asarray(image[:, :, 0], dtype=np.uint8), data
+    return np.asarray(image, dtype=np.uint8), data

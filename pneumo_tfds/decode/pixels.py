@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_tfds.decode.dicom import decode_dicom
+from pneumo_tfds.decode.exposure import levels_remark
 from pneumo_tfds.decode.framing import covering_side, frame, within
 from pneumo_tfds.decode.grey_range import to_eight_bits
 from pneumo_tfds.decode.headers import DecodeError, Header, read_header
@@ -41,7 +42,7 @@ def decode(
         size: side of the square in pixels, at least 1.
         name: the image's name in error messages.
         framing: how a picture that is not square becomes one: `squeeze`, `crop` or `pad`.
-        doubts: if given, what the file says of its picture and was not believed is added here.
+        doubts: if given, what is unusual about its picture, or is said of it and was not believed, is added here.
 
     Returns:
         uint8 `[size, size, 1]`, 0 (black, air) to 255 (white, bone).
@@ -77,9 +78,11 @@ def decode_full(
         scale = next((scale for scale in (8, 4, 2) if side >= scale * cover), 1)
         grey = decode_jpeg(data, header, scale, name)
     else:
-        grey = to_eight_bits(decode_png(data, header, name))
+        grey = to_eight_bits(decode_png(data, header, name, doubts))
     low, high = (int(level) for level in cv2.minMaxLoc(grey)[:2])
     if low < high and not has_two_levels(grey, low, high):
+        if doubts is not None and header.format != "JPEG" and (remark := levels_remark(grey)):
+            doubts.append(remark)
         return grey
     if header.alpha:
         decode_full(data, name, cover, replace(header, alpha=False), framing)  # raises if there is no picture either

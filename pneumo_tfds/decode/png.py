@@ -30,28 +30,33 @@ LONGEST = 1_000_000
 _SLACK = 64 << 10
 """Bytes behind the picture that are looked at."""
 
-_GREY, _RGB, _PALETTE = 0, 2, 3
-_DEPTHS = {_GREY: (1, 2, 4, 8, 16), _RGB: (8, 16), _PALETTE: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+_GREY, _RGB, PALETTE = 0, 2, 3
+_DEPTHS = {_GREY: (1, 2, 4, 8, 16), _RGB: (8, 16), PALETTE: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 """Bits of a sample by colour type (PNG specification, table 11.1)."""
 _INTERLACED = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
 """First column, first row and steps of the passes (PNG specification, 8.2)."""
 
 
-def decode_png(data: bytes, header: Header, name: str) -> npt.NDArray[np.generic]:
+def decode_png(data: bytes, header: Header, name: str, doubts: list[str] | None = None) -> npt.NDArray[np.generic]:
     """Decode to uint8 or uint16 `[height, width]`, turned as its EXIF data says; transparent pixels become black.
+
+    That some are transparent and not black already is added to `doubts`.
 
     Raises:
         DecodeError: a checksum is wrong, or the chunks do not make a picture of the size that is declared.
     """
-    picture = _clean(data, header, name)
+    picture = without_texts(data, header, name)
     if header.alpha:
         image = imdecode(picture, cv2.IMREAD_UNCHANGED, name)
         if image.shape[2:] == (4,):  # not so if the transparency chunk is damaged or out of place
-            return _on_black(image)
+            grey = _on_black(image)
+            if doubts is not None and not np.array_equal(grey, cv2.cvtColor(image, cv2.COLOR_BGRA2GRAY)):
+                doubts.append("partly transparent, and darker there than its colours say")
+            return grey
     return imdecode(picture, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH, name)
 
 
-def _clean(data: bytes, header: Header, name: str) -> bytes:
+def without_texts(data: bytes, header: Header, name: str) -> bytes:
     """Return the PNG with only the chunks that make its picture, each once, and its pixels unpacked and checked.
 
     Pixels that take more than `MOST_UNPACKED` bytes stay packed, and are judged by libpng.
@@ -64,10 +69,10 @@ def _clean(data: bytes, header: Header, name: str) -> bytes:
         if kind in parts or kind == b"IEND":
             continue
         if kind == b"PLTE":
-            keep, colours = data[25] == _PALETTE, 0 if length % 3 else length // 3
+            keep, colours = data[25] == PALETTE, 0 if length % 3 else length // 3
         elif kind == b"tRNS":
-            most = {_GREY: 2, _RGB: 6, _PALETTE: colours}.get(data[25], 0)
-            keep = not packed and 0 < length <= most and (data[25] == _PALETTE or length == most)
+            most = {_GREY: 2, _RGB: 6, PALETTE: colours}.get(data[25], 0)
+            keep = not packed and 0 < length <= most and (data[25] == PALETTE or length == most)
         elif kind == b"eXIf":  # OpenCV turns the picture as it says
             keep = data[start : start + 4] in (b"II*\0", b"MM\0*") and bool(TURNED.search(data, start, end))
         elif kind in (b"IHDR", b"IDAT"):
@@ -107,7 +112,7 @@ def _is_sound(ihdr: bytes, colours: int) -> bool:
     bits, colour, compression, filters, interlace = ihdr[8:]
     if compression or filters or interlace > 1 or bits not in _DEPTHS.get(colour, ()):
         return False
-    return colour != _PALETTE or 0 < colours <= 1 << bits
+    return colour != PALETTE or 0 < colours <= 1 << bits
 
 
 def _rows(header: Header, ihdr: bytes) -> list[tuple[int, int]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pneumo_tfds.decode.dicom_header import ADULT, read_facts, remarks, unfit
+from pneumo_tfds.decode.colour import colour_of_file
+from pneumo_tfds.decode.dicom_header import read_facts
 from pneumo_tfds.decode.exposure import exposure_remark
+from pneumo_tfds.decode.fitness import ADULT, remarks, unfit
 from pneumo_tfds.decode.headers import format_of
 from pneumo_tfds.decode.pixels import Grey
 
@@ -28,4 +30,6 @@ def reasons_to_doubt(
         found += [unfit(facts), *remarks(facts)]
         if paediatric and facts.age is not None and facts.age >= ADULT:
             found.append(f"patient is {facts.age:.0f} years old")
-    return tuple(text for text in (*found, *doubts, exposure_remark(grey)) if text)
+    else:
+        found.append(colour_of_file(data, name))
+    return tuple(text for text in (*found, exposure_remark(grey), *doubts) if text)

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from pneumo_tfds.decode.dicom_file import INSTALL, import_pydicom
-from pneumo_tfds.decode.dicom_header import ADULT, HeaderFacts, kinds_of_remarks, read_facts, unfit
+from pneumo_tfds.decode.dicom_header import HeaderFacts, read_facts
+from pneumo_tfds.decode.fitness import ADULT, kinds_of_remarks, unfit
 from pneumo_tfds.decode.headers import HEAD_BYTES, DecodeError, format_of
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, cache_folder, read_json, write_text
@@ -103,15 +104,11 @@ def _can_be_read(dicom: Sequence[File], notes: SurveyNotes) -> bool:
     return True
 
 
-def _is_dicom(file: File, reader: NamedReader) -> bool:
+def _starts_as_dicom(file: File, reader: NamedReader) -> bool:
     if _suffix(file) in DICOM_SUFFIXES:
         return True
-    return file.size > 0 and format_of(reader.read_name(file.name, HEAD_BYTES)) == "DICOM"
-
-
-def _starts_as_dicom(file: File, reader: NamedReader) -> bool:
     try:
-        return _is_dicom(file, reader)
+        return file.size > 0 and format_of(reader.read_name(file.name, HEAD_BYTES)) == "DICOM"
     except ReadError:
         raise
     except InputError:  # damaged or oddly packed inside an archive; the build names it

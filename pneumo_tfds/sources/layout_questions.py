@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from pneumo_tfds.decode.other_files import OTHER_IMAGES
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources import words
 from pneumo_tfds.sources.class_folders import SHOWN, Folders, InClass
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.inventory import LABELS
-from pneumo_tfds.sources.listing import OTHER_IMAGES, File, Labelled
+from pneumo_tfds.sources.listing import File, Labelled
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 
 MUCH = 0.1
@@ -24,6 +25,17 @@ def ask_about_folders(found: Sequence[InClass], notes: SurveyNotes) -> None:
     _ask_about_other_modalities(found, notes)
     _ask_about_places(found, notes)
     _ask_about_split_words_in_labels(found, notes)
+    _tell_of_spellings(found, notes)
+
+
+def _tell_of_spellings(found: Sequence[InClass], notes: SurveyNotes) -> None:
+    """Tell of folders of one class side by side whose names differ in letter case, spaces or the like."""
+    spellings: dict[tuple[Folders, str], Counter[str]] = defaultdict(Counter)
+    for one in found:
+        spellings[one.above, words.plain_name(one.label_folder)]["/".join((*one.above, one.label_folder))] += 1
+    for names in spellings.values():
+        if len(names) > 1:
+            notes.tell(f"{listed(names, SHOWN)} are taken for one folder, as only the spelling differs")
 
 
 def ask_about_images(placed: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> None:
@@ -37,7 +49,7 @@ def _warn_of_files_not_read(placed: Sequence[Labelled], classes: ClassWords, not
     """Warn if much of a class is of a kind that is not read."""
     counts = Counter(place.label for place in placed)
     for reason, names in notes.left_out.items():
-        if reason in OTHER_IMAGES:
+        if reason in OTHER_IMAGES.values():
             labels = Counter(next(filter(None, map(classes.label_of, name.split("/")[:-1])), "") for name in names)
             for label in LABELS:
                 if labels[label] > MUCH * (labels[label] + counts[label]):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pneumo_tfds.decode.headers import HEAD_BYTES, format_of
+from pneumo_tfds.decode.other_files import ARCHIVES, other_kind
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inventory import Reader
 from pneumo_tfds.sources.reading import read_patiently
@@ -25,18 +26,6 @@ from pneumo_tfds.sources.words import composed, decomposed
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
 IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".jpe", ".jfif", ".png", *DICOM_SUFFIXES})
 """In lower case. Files with them are taken for images unread; of all others the first bytes decide."""
-
-_OTHER_KINDS = {
-    b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"GIF8": "GIF", b"RIFF": "WebP", b"\0\0\0\x0cjP": "JPEG 2000",
-    b"\xff\x4f\xff\x51": "JPEG 2000", b"\x5c\x01\0\0": "NIfTI", b"8BPS": "Photoshop",
-}  # fmt: skip
-_ARCHIVE_KINDS = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"BZh": "bzip2"}
-_OTHER_IMAGES = {
-    start: f"{kind} images, which are not read; convert them to PNG" for start, kind in _OTHER_KINDS.items()
-}
-_ARCHIVES = {start: f"an archive ({kind})" for start, kind in _ARCHIVE_KINDS.items()}
-OTHER_IMAGES = frozenset(_OTHER_IMAGES.values())
-"""Reasons why images of other kinds are left out."""
 
 NO_FILE = -2
 """Size of what is listed and cannot be read: a broken link, a device."""
@@ -50,18 +39,8 @@ _DOCUMENTS = (".docx", ".pptx", ".odt", ".odp", ".npz", ".keras")
 _SYSTEM_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "$RECYCLE.BIN", "#recycle", "@eaDir", "lost+found"})
 _UNFINISHED = (
-    ".bak",
-    ".crdownload",
-    ".download",
-    ".filepart",
-    ".old",
-    ".part",
-    ".partial",
-    ".swp",
-    ".temp",
-    ".tmp",
-    "~",
-)
+    ".bak", ".crdownload", ".download", ".filepart", ".old", ".part", ".partial", ".swp", ".temp", ".tmp", "~",
+)  # fmt: skip
 """Ends of the names of downloads that were broken off, and of copies that editors leave."""
 
 
@@ -153,7 +132,7 @@ def images_among(files: Iterable[File], reader: NamedReader, notes: SurveyNotes)
             notes.leave_out(reason, file.name if is_printable(file.name) else repr(file.name))
         else:
             images.append(file)
-    archives = [name for why in _ARCHIVES.values() for name in notes.left_out.get(why, ())]
+    archives = [name for why in ARCHIVES.values() for name in notes.left_out.get(why, ())]
     if archives:
         notes.warn(f"{archives[0]}: archives inside a source are not opened ({len(archives)} such); unpack them first")
     return images
@@ -183,17 +162,12 @@ def reason_to_leave_out(file: File, reader: NamedReader) -> str:
     head = reader.read_name(file.name, HEAD_BYTES) if file.size else b""
     if format_of(head):
         return ""
-    return "not an image" if suffix in _DOCUMENTS else _other_kind(head)
+    return "not an image" if suffix in _DOCUMENTS else other_kind(head) or "not an image"
 
 
 def is_hidden(file: File) -> bool:
     """Return whether a file, or a folder that it lies in, has a name that starts with a dot."""
     return any(part.startswith(".") and part not in (".", "..") for part in file.name.split("/"))
-
-
-def _other_kind(head: bytes) -> str:
-    reasons = {**_OTHER_IMAGES, **_ARCHIVES}
-    return next((reason for signature, reason in reasons.items() if head.startswith(signature)), "not an image")
 
 
 def is_printable(name: str) -> bool:

@@ -6,7 +6,8 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from pneumo_tfds.decode.dicom_header import HeaderFacts, remarks, unfit
+from pneumo_tfds.decode.dicom_header import HeaderFacts
+from pneumo_tfds.decode.fitness import remarks, unfit
 from pneumo_tfds.decode.header_words import is_chest, is_frontal, is_known_view, is_sideways, other_part
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.survey import SurveyNotes

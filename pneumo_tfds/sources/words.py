@@ -155,8 +155,12 @@ def words_of(name: str) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=1 << 16)
 def plain_name(name: str) -> str:
-    """Return a name for comparison: `Viral_Pneumonia`, `viral-pneumonia` and `VIRAL PNEUMONIA` are alike."""
-    return " ".join(re.split(r"[\s_.\-]+", composed(name).strip().casefold())).strip()
+    """Return a name for comparison: `Viral_Pneumonia`, `viral-pneumonia` and `VIRAL PNEUMONIA` are alike.
+
+    So are `sağlıklı` and `SAĞLIKLI`, as Turkish writes `I` for a large `ı` and `i` for a small `İ`.
+    """
+    plain = composed(name).strip().casefold().replace("i\u0307", "i").replace("ı", "i")
+    return " ".join(re.split(r"[\s_.\-]+", plain)).strip()
 
 
 @functools.lru_cache(maxsize=1 << 16)

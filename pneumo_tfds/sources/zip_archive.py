@@ -100,7 +100,10 @@ def _refuse_two_of_a_name(listed: list[zipfile.ZipInfo], path: Path) -> None:
 def _check(member: zipfile.ZipInfo, path: Path) -> None:
     name = member.filename
     if name.startswith(("/", "\\")) or PureWindowsPath(name).drive or ".." in PureWindowsPath(name).parts:
-        raise InputError(f"{path}: member {name!r} points outside the archive; do not trust this zip, fetch it again")
+        raise InputError(
+            f"{path}: member {name!r} points outside the archive by a drive, a root or .. in its path; unpack it into "
+            "an empty folder with unzip or 7-Zip, which keep such files inside, and pass that folder"
+        )
     if member.flag_bits & _ENCRYPTED:
         raise InputError(f"{path}: is password-protected; unpack it and pass the folder")
     if member.file_size > MAX_FILE_BYTES:

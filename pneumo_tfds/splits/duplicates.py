@@ -7,15 +7,22 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from typing import TypeVar
 
+from pneumo_tfds.decode import decode
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.sources.inventory import Image, Source
+
+GLANCE = 32
+"""Pixels a side in which it is seen whether a file holds a picture."""
 
 Member = TypeVar("Member", bound=Hashable)
 
 
 def identical_groups(source: Source, workers: int | None = None) -> list[tuple[Image, ...]]:
-    """Return groups of two or more images whose files are equal byte for byte.
+    """Return groups of two or more images whose files are equal byte for byte and hold a picture.
+
+    Equal files without one, such as the same error page of a server or blank images, say nothing about patients and
+    labels; the build names them among the unreadable.
 
     Only files of equal size (and CRC-32, if an archive lists it) can be equal, so only those are read and hashed with
     SHA-256. A file that cannot be read is in no group; the build reports it later.
@@ -32,7 +39,15 @@ def identical_groups(source: Source, workers: int | None = None) -> list[tuple[I
         except InputError:
             return None
 
-    return group_by_digest(zip(suspects, ordered_map(digest, suspects, workers), strict=True))
+    def is_picture(group: tuple[Image, ...]) -> bool:
+        try:
+            decode(source.read(group[0]), GLANCE, group[0].name)
+        except InputError:
+            return False
+        return True
+
+    groups = group_by_digest(zip(suspects, ordered_map(digest, suspects, workers), strict=True))
+    return [group for group, holds in zip(groups, ordered_map(is_picture, groups, workers), strict=True) if holds]
 
 
 def group_by_digest(images: Iterable[tuple[Image, bytes | str | None]]) -> list[tuple[Image, ...]]:

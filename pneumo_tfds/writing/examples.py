@@ -37,6 +37,8 @@ class ExampleRecord:
     data: bytes | None
     """A serialised `tf.train.Example`; None if the image is skipped."""
     error: str = ""
+    unusual: str = ""
+    """What is unusual about its grey levels."""
     thumbnail: Grey | None = None
     """What `near_groups` compares; None if it is not wanted."""
 
@@ -53,7 +55,7 @@ class BuildLog:
     thumbnails: dict[str, Grey] = field(default_factory=dict)
     """Image name to its thumbnail, if these are wanted."""
     unusual: dict[str, str] = field(default_factory=dict)
-    """Image name to what is unusual about its grey levels; of images with a thumbnail."""
+    """Image name to what is unusual about its grey levels."""
 
     def add(self, record: ExampleRecord) -> None:
         """Log one image."""
@@ -64,8 +66,8 @@ class BuildLog:
             self.skipped[record.image.name] = record.error
         if record.thumbnail is not None:
             self.thumbnails[record.image.name] = record.thumbnail
-            if remark := exposure_remark(record.thumbnail):
-                self.unusual[record.image.name] = remark
+        if record.unusual:
+            self.unusual[record.image.name] = record.unusual
 
     def check_share(self, total: int) -> None:
         """Raise InputError if more than `MAX_SKIPPED_SHARE` of `total` images were skipped."""
@@ -125,9 +127,12 @@ def process(
     try:
         data = reader.read(image)
         digest, size = hashlib.sha256(data).hexdigest(), len(data)
-        pixels = decode(data, image_size, image.name, framing)
+        doubts: list[str] = []
+        pixels = decode(data, image_size, image.name, framing, doubts)
         small = thumbnail(pixels[:, :, 0]) if thumbnails else None
-        return ExampleRecord(image, digest, size, serialise(image, pixels), thumbnail=small)
+        exposure = exposure_remark(pixels[:, :, 0] if small is None else small)  # a third of the time on the small one
+        unusual = "; ".join(filter(None, (exposure, *doubts)))
+        return ExampleRecord(image, digest, size, serialise(image, pixels), unusual=unusual, thumbnail=small)
     except ReadError:
         raise
     except InputError as error:

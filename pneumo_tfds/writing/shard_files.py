@@ -72,11 +72,12 @@ def write_on_beam(
     written = []
     for shard in shards:
         done = _beside(shard.path, "done")
-        count, size, skipped, sha256, source_bytes, *_ = json.loads(done.read_text())
+        count, size, skipped, sha256, source_bytes, _, unusual = json.loads(done.read_text())
         written.append(ShardInfo(count, size))
         log.skipped.update(skipped)
         log.sha256.update(sha256)
         log.source_bytes += source_bytes
+        log.unusual.update(unusual)
         done.unlink()
         _beside(shard.path, "todo").unlink()
     return written

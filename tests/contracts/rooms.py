@@ -11,7 +11,7 @@ MAY_USE = {
     "pneumo_tfds.decode": "program",
     "pneumo_tfds.sources": "program decode",
     "pneumo_tfds.phantoms": "program sources",
-    "pneumo_tfds.splits": "program sources",
+    "pneumo_tfds.splits": "program decode sources",
     "pneumo_tfds.audit": "program decode sources phantoms splits",
     "pneumo_tfds.writing": "program decode sources splits",
     "pneumo_tfds": "program sources phantoms splits audit writing",

@@ -2,17 +2,23 @@
 //   {frame: {grey, width, height, format}, side, framing} -> the square, base64
 //   {over: {data, height, width}, width, height, framing} -> the heat map over the picture, numbers
 //   {filler: grey levels in base64, width} -> whether the picture ends in filler
+//   {judged: {grey, width, height, format}} -> {mask, reasons} of a picture, its grey levels in base64
 //   {header: bytes in base64} -> {format, width, height, alpha} or {refused}
 import { readFileSync } from "node:fs";
 import { RefusedFile, readHeader } from "../../export/web/page/headers.mjs";
 import { overPicture } from "../../export/web/page/heat.mjs";
-import { endsInFiller, frame } from "../../export/web/page/pixels.mjs";
+import { hasTwoLevels } from "../../export/web/page/exposure.mjs";
+import { endsInFiller, frame, reasonsToDoubt } from "../../export/web/page/pixels.mjs";
 
 const bytes = (text) => new Uint8Array(Buffer.from(text, "base64"));
 const answers = JSON.parse(readFileSync(0, "utf-8")).map((each) => {
   if (each.frame) return Buffer.from(frame({ ...each.frame, grey: bytes(each.frame.grey) }, each.side, each.framing)).toString("base64");
   if (each.over) return [...overPicture(each.over, each.width, each.height, each.framing)];
   if (each.filler) return endsInFiller(bytes(each.filler), each.width);
+  if (each.judged) {
+    const picture = { ...each.judged, grey: bytes(each.judged.grey) };
+    return { mask: hasTwoLevels(picture), reasons: reasonsToDoubt(picture, picture.grey) };
+  }
   try {
     return readHeader(bytes(each.header));
   } catch (error) {

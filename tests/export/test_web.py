@@ -196,6 +196,34 @@ def test_the_page_puts_the_heat_map_where_python_does():
         assert not values[placed == 0].max(initial=0) > 0.5  # cubic here, linear there
 
 
+@needs_node
+def test_the_page_says_of_grey_levels_what_python_says():
+    from pneumo_tfds.decode.exposure import exposure_remark, levels_remark
+    from pneumo_tfds.decode.masks import has_two_levels
+
+    grey = cv2.resize(
+        np.random.default_rng(4).integers(0, 256, (6, 8), np.uint8), (400, 300), interpolation=cv2.INTER_CUBIC
+    )
+    mask = np.where(grey > 128, 255, 0).astype(np.uint8)
+    saved = cv2.imdecode(cv2.imencode(".jpeg", mask)[1], cv2.IMREAD_GRAYSCALE)
+    spot = np.full_like(grey, 30)
+    spot[5, 5] = 200
+    pictures = {
+        "ordinary": grey, "mask": mask, "mask of two other levels": mask // 2 + 20, "mask as JPEG": saved,
+        "spot": spot, "four levels": grey // 64 * 64, "thirty-one": grey // 8 * 8, "dark": grey // 4,
+        "bright": grey // 5 + 204, "flat": grey // 8 + 100, "small": mask[:10, :10],
+    }  # fmt: skip
+    found = page(
+        [{"judged": {"grey": base64_of(each), "width": each.shape[1], "height": each.shape[0], "format": "PNG"}}
+         for each in pictures.values()]
+    )  # fmt: skip
+    for name, each in pictures.items():
+        expected = [text for text in (exposure_remark(each), levels_remark(each)) if text]
+        says = {"mask": has_two_levels(each, int(each.min()), int(each.max())), "reasons": expected}
+        assert dict(zip(pictures, found, strict=True))[name] == says, name
+    assert [name for name, each in zip(pictures, found, strict=True) if each["mask"]] == list(pictures)[1:4]
+
+
 def files_of_every_kind(folder):
     """Files by what the page must say of them; those under "" are read."""
     grey = cv2.resize(np.random.default_rng(2).integers(0, 256, (6, 8), np.uint8), (60, 40))

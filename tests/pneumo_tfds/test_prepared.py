@@ -13,8 +13,10 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
+from image_files import dicom
 from pneumo_tfds import prepared
 from pneumo_tfds.prepared import BuildOptions, build, framing_of, inspect, prepare, read_manifest, read_metadata
 from pneumo_tfds.program.errors import InputError
@@ -32,6 +34,19 @@ def test_a_dark_image_is_kept_and_pointed_out(xrays, tmp_path, picture):
     assert list(built.metadata["unusual"]) == ["train/NORMAL/IM-0077-0001.png"]
     assert sum(built.examples.values()) == 49
     assert any("IM-0077-0001.png: unusually dark" in line for line in summary(built))
+
+
+def test_what_was_not_believed_of_a_file_is_pointed_out_by_the_build(xrays, tmp_path, picture):
+    pytest.importorskip("pydicom")
+    stored = np.rint(cv2.normalize(picture(5).astype(np.float32), None, 0, 4095, cv2.NORM_MINMAX)).astype(np.uint16)
+    window = {"Modality": "DX", "WindowCenter": 20, "WindowWidth": 40}
+    (xrays / "train/NORMAL/IM-0078-0001.dcm").write_bytes(dicom(stored, **window))
+    cv2.imwrite(str(xrays / "train/NORMAL/IM-0079-0001.png"), picture(6) // 64 * 64)
+    built = build(open_source(xrays), "gray_16", tmp_path / "d")  # too small to look for near-identical images
+    found = built.metadata["unusual"]
+    assert list(found) == ["train/NORMAL/IM-0078-0001.dcm", "train/NORMAL/IM-0079-0001.png"]
+    assert "in the file's own window" in found["train/NORMAL/IM-0078-0001.dcm"]
+    assert found["train/NORMAL/IM-0079-0001.png"] == "only 4 different grey levels"
 
 
 def test_prepare_builds_once(xrays, tmp_path, monkeypatch):

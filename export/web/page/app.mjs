@@ -5,7 +5,7 @@ import { Classifier } from "./classifier.mjs";
 import { goldenCheck } from "./golden.mjs";
 import { draw } from "./heat.mjs";
 import { readNpz } from "./npz.mjs";
-import { decodeFile, frame, readPicture, within } from "./pixels.mjs";
+import { decodeFile, frame, readPicture, reasonsToDoubt, within } from "./pixels.mjs";
 
 const MAX_THREADS = 4;
 const SHOWN_SIDE = 512;  // pixels, the longer side of a picture on its card
@@ -13,7 +13,7 @@ const at = (id) => document.getElementById(id);
 const percent = (part) => `${(100 * part).toFixed(1)} %`;
 
 let classifier;
-const results = [];  // {name, card, picture, probability, heatmap} or {name, card, error}
+const results = [];  // {name, card, picture, probability, heatmap, reasons} or {name, card, error}
 
 function say(text) {
   at("status").textContent = text;
@@ -51,13 +51,13 @@ function showThreshold() {
 }
 
 /** Show the decision at the current threshold on a card. */
-function showDecision({ name, card, probability }) {
+function showDecision({ name, card, probability, reasons }) {
   if (probability === undefined) return;
   const [, positive] = classifier.metadata.classes, decision = classifier.decide(probability, threshold());
   card.classList.toggle("positive", decision === positive);
   card.classList.toggle("negative", decision !== positive);
   card.querySelector(".decision").textContent = decision;
-  card.querySelector(".number").textContent = `${percent(probability)} probability of pneumonia`;
+  card.querySelector(".number").textContent = [`${percent(probability)} probability of pneumonia`, ...reasons].join("; ");
   card.querySelector("canvas").setAttribute("aria-label", `${name}: ${decision}, probability ${percent(probability)}`);
 }
 
@@ -76,7 +76,9 @@ async function predict(files) {
     results.push(result);
     try {
       const picture = await readPicture(file), { imageSize, framing } = classifier.metadata;
-      [{ probability: result.probability, heatmap: result.heatmap }] = await classifier.predict(frame(picture, imageSize, framing));
+      const square = frame(picture, imageSize, framing);
+      result.reasons = reasonsToDoubt(picture, square);
+      [{ probability: result.probability, heatmap: result.heatmap }] = await classifier.predict(square);
       result.picture = within(picture, SHOWN_SIDE);
       card.dataset.probability = result.probability;
       card.querySelector("meter").value = result.probability;
@@ -123,10 +125,10 @@ async function check() {
 
 function save() {
   const quote = (text) => `"${String(text).replaceAll('"', '""')}"`;
-  const lines = results.map(({ name, probability, error }) =>
-    [quote(name), probability ?? "", probability === undefined ? "" : classifier.decide(probability, threshold()), threshold(), quote(error ?? "")].join(","));
+  const lines = results.map(({ name, probability, reasons, error }) =>
+    [quote(name), probability ?? "", probability === undefined ? "" : classifier.decide(probability, threshold()), threshold(), quote((reasons ?? []).join("; ")), quote(error ?? "")].join(","));
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob(["file,probability,decision,threshold,error\n", lines.join("\n"), "\n"], { type: "text/csv" }));
+  link.href = URL.createObjectURL(new Blob(["file,probability,decision,threshold,reasons,error\n", lines.join("\n"), "\n"], { type: "text/csv" }));
   link.download = "predictions.csv";
   link.click();
   URL.revokeObjectURL(link.href);

@@ -3,6 +3,7 @@
 // averaged here first: at 1/8 that is the same arithmetic, at 1/2 and 1/4 nearly the same.
 // A picture here is {grey, width, height, format}, with its grey levels in a Uint8Array [height * width].
 
+import { exposureRemark, hasTwoLevels, levelsRemark } from "./exposure.mjs";
 import { coveringSide, sourceBox, targetBox } from "./framing.mjs";
 import { readHeader } from "./headers.mjs";
 
@@ -35,7 +36,13 @@ export async function readPicture(file) {
   if (grey.every((level) => level === grey[0])) throw new Error("The image is empty: all pixels are the same.");
   if (format === "JPEG" && endsInFiller(grey, width))
     throw new Error("The bottom of the JPEG is one even grey, as if data were missing; copy it again. If it is whole, python -m export.predict reads it.");
+  if (hasTwoLevels({ grey, width, height })) throw new Error("The image has only two grey levels and looks like a mask, not an X-ray.");
   return { grey, width, height, format };
+}
+
+/** What is unusual about a picture and the model's input that was made of it, texts as of `export.predict`. */
+export function reasonsToDoubt(picture, square) {
+  return [exposureRemark(square), picture.format === "PNG" ? levelsRemark(picture.grey) : ""].filter(Boolean);
 }
 
 /** Whether a picture ends in rows of blocks without data, as a JPEG does that was cut and has an end marker again. */

@@ -34,6 +34,26 @@ def test_monochrome1_is_inverted(stored):
     np.testing.assert_array_equal(decode_full(dicom(stored, **INVERTED)), 255 - decode_full(dicom(stored)))
 
 
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": 2048, "WindowWidth": 3000}])
+@pytest.mark.parametrize(
+    ("photometric", "shape", "inverted"),
+    [
+        ("MONOCHROME2", "IDENTITY", False),
+        ("MONOCHROME2", "", False),
+        ("MONOCHROME2", "INVERSE", True),
+        ("MONOCHROME1", "INVERSE", True),
+        ("MONOCHROME1", "IDENTITY", True),
+        ("monochrome1", None, True),
+    ],
+)
+def test_the_presentation_lut_and_the_photometric_interpretation_invert_once(
+    stored, photometric, shape, inverted, window
+):
+    plain = decode_full(dicom(stored, **window))
+    out = decode_full(dicom(stored, PhotometricInterpretation=photometric, PresentationLUTShape=shape, **window))
+    np.testing.assert_array_equal(out, 255 - plain if inverted else plain)
+
+
 def test_window_is_applied_before_the_inversion(stored):
     window = {"WindowCenter": 2048, "WindowWidth": 1024}
     out, inverted = (

@@ -9,7 +9,8 @@ import pytest
 
 from image_files import dicom
 from pneumo_tfds.decode import DecodeError
-from pneumo_tfds.decode.dicom_header import HeaderFacts, read_facts, remarks, unfit
+from pneumo_tfds.decode.dicom_header import HeaderFacts, read_facts
+from pneumo_tfds.decode.fitness import remarks, unfit
 
 pytest.importorskip("pydicom")
 
@@ -98,6 +99,32 @@ def test_codes_tell_where_their_meaning_does_not():
     assert facts.body_part == "CHEST"
 
 
+@pytest.mark.parametrize(
+    ("tags", "fact"),
+    [
+        ({"PatientSpeciesDescription": "Canine"}, {"species": "Canine"}),
+        ({"PatientSpeciesCodeSequence": [code("448771007", "Canis lupus")]}, {"species": "Canis lupus"}),
+        ({"PatientBreedDescription": "Beagle"}, {"species": "Beagle"}),
+        ({"PatientSpeciesDescription": "HUMAN", "PatientBreedDescription": "x"}, {"species": "HUMAN"}),
+        ({"QualityControlImage": "YES"}, {"control": True}),
+        ({"QualityControlSubject": "YES"}, {"control": True}),
+        ({"QualityControlImage": "NO"}, {}),
+        ({"QualityControlImage": "BOTH"}, {}),
+        ({"PatientName": "Chest^PHANTOM"}, {"called": "PHANTOM"}),
+        ({"PatientName": "QC^daily"}, {"called": "QC"}),
+        ({"PatientName": "TEST1^TEST"}, {"called": "TEST1"}),
+        ({"PatientName": "Testa^Anna"}, {}),
+        ({"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "INVERSE"}, {}),
+        ({"PhotometricInterpretation": "MONOCHROME2", "PresentationLUTShape": "IDENTITY"}, {}),
+        ({"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "IDENTITY"},
+         {"polarity": "MONOCHROME1, IDENTITY"}),
+        ({"PresentationLUTShape": "INVERSE"}, {"polarity": "MONOCHROME2, INVERSE"}),
+    ],
+)  # fmt: skip
+def test_what_tells_of_animals_phantoms_and_polarity(tags, fact):
+    assert read_facts(dicom(PIXELS, **tags)) == replace(read_facts(dicom(PIXELS)), **fact)
+
+
 FIT = [
     {}, {"modality": "CR"}, {"modality": "DX"}, {"modality": "RG"}, {"modality": "DR"}, {"modality": "XR"},
     {"body_part": "CHEST"}, {"body_part": "chest pa"}, {"body_part": "THORAX"}, {"body_part": "Tórax/TORAX"},
@@ -116,6 +143,11 @@ FIT = [
     {"body_part": "CHEST", "series": "Hand dp"}, {"procedure": ("Tórax y columna torácica",)},
     {"series": "Darstellung"}, {"series": "AP de pie"}, {"series": "6 FEET PA"}, {"series": "Behandlung am Bett"},
     {"procedure": ("XR CHEST", "Handheld detector")}, {"series": "Main"},
+    *({"modality": word} for word in ("dx", "Röntgen", "X-RAY", "XRAY", "X-Rays", "RADIOGRAPHY", "Rx", "RX", "Rontgen",
+                                      "RÃ¶ntgen", "Roentgen", "Digital Radiography", "Radiografía", "Radiographie")),
+    *({"species": word} for word in ("Homo sapiens", "HUMAN", "human being", "Mensch", "N/A", "unknown", "-")),
+    {"called": "TEST"}, {"polarity": "MONOCHROME1, IDENTITY"}, {"series": "Thorax mit Rippen"},
+    {"procedure": ("Status post sternotomy",)}, {"procedure": ("Radiografia torace esterno",)},
     {"image_type": ("DERIVED", "PRIMARY")}, {"age": 80.0}, {"presentation_intent": "FOR PROCESSING"},
 ]  # fmt: skip
 
@@ -130,6 +162,14 @@ def test_fit(facts):
     [
         ({"modality": "CT"}, "modality CT is not radiography"),
         ({"modality": "OT"}, "modality OT is not radiography"),
+        ({"modality": "Mammography X-ray"}, "modality Mammography X-ray is not radiography"),
+        ({"species": "Canis lupus familiaris"}, "patient is not human: Canis lupus familiaris"),
+        ({"species": "Feline", "body_part": "CHEST"}, "patient is not human: Feline"),
+        ({"control": True}, "a quality control image"),
+        ({"called": "PHANTOM"}, "named PHANTOM, which is no patient"),
+        ({"series": "Chest phantom 3"}, "named PHANTOM, which is no patient"),
+        ({"procedure": ("Konstanzprüfung",)}, "named KONSTANZPRU, which is no patient"),
+        ({"body_part": "THORACOLUMBAR"}, "body part THORACOLUMBAR is not the chest"),
         ({"body_part": "HAND"}, "body part HAND is not the chest"),
         ({"body_part": "BRUSTWIRBEL"}, "body part BRUSTWIRBEL is not the chest"),
         ({"body_part": "ABDOMEN"}, "body part ABDOMEN is not the chest"),
@@ -173,6 +213,20 @@ def test_fit(facts):
                 ("Left foot", "FOOT"),
                 ("Cadera", "CADERA"),
                 ("Columna torácica", "COLUMNA"),
+                ("Rippen links", "RIPPEN"),
+                ("XR RIBS 2V", "RIBS"),
+                ("Costillas", "COSTILLAS"),
+                ("Côtes gauches", "COTES"),
+                ("Gril costal", "GRIL COSTAL"),
+                ("Costelas", "COSTELAS"),
+                ("Sternum seitl.", "STERNUM"),
+                ("Brustbein", "BRUSTBEIN"),
+                ("Esternón", "ESTERNON"),
+                ("Schlüsselbein", "SCHLUSSELBEIN"),
+                ("Sternoclavicular joints", "STERNOCLAVICULAR"),
+                ("AC-Gelenk", "AC GELENK"),
+                ("Omoplate", "OMOPLATE"),
+                ("Escápula", "ESCAPULA"),
             ]
         ),
         ({"series": "CHEST LATERAL"}, "series CHEST LATERAL is not frontal"),
@@ -197,6 +251,11 @@ def test_unfit(facts, says):
         ({"view": "PA", "coded_view": "left lateral"}, ("view and its code disagree: PA, left lateral",)),
         ({"series": "Chest PA + LAT"}, ("series Chest PA + LAT names a frontal and another view",)),
         ({"view": "STRANGE"}, ("view STRANGE is not known",)),
+        ({"modality": "X-RAY"}, ("modality X-RAY is taken for radiography, whose codes are CR and DX",)),
+        ({"modality": "DX"}, ()),
+        ({"called": "QC"}, ("patient is called QC, which may be a test and no patient",)),
+        ({"polarity": "MONOCHROME2, INVERSE"},
+         ("photometric interpretation and presentation LUT disagree: MONOCHROME2, INVERSE; inverted",)),
         ({"view": "LL"}, ()),
         ({"view": "PA ERECT"}, ()),
         ({}, ()),

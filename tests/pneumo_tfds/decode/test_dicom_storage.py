@@ -10,8 +10,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from image_files import dicom, jpeg_of_blocks, transcoded
 from pneumo_tfds.decode import DecodeError, decode_full, gdcm_process
@@ -296,3 +298,20 @@ def test_a_folder_named_like_a_module_that_gdcm_asks_for_does_no_harm(tmp_path):
         text=True, check=False,
     )  # fmt: skip
     assert "Anna" in done.stdout, done.stderr
+
+
+def test_a_jpeg_is_not_turned_by_its_exif_data_and_has_the_size_that_is_declared(stored):
+    from pydicom.encaps import encapsulate
+
+    grey = cv2.normalize(stored, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    exif, frames = Image.Exif(), {}
+    exif[274] = 3  # upside down
+    for kind, options, side in (("plain", {}, 0), ("turned", {"exif": exif}, 0), ("small", {}, 8)):
+        file = io.BytesIO()
+        Image.fromarray(grey[side:]).save(file, "JPEG", quality=95, **options)
+        frames[kind] = dicom(grey, "1.2.840.10008.1.2.4.50", PixelData=encapsulate([file.getvalue()]))
+    np.testing.assert_array_equal(decode_full(frames["turned"]), decode_full(frames["plain"]))
+    with pytest.raises(
+        DecodeError, match=r"^a\.dcm: .* declares 192 x 144 pixels and holds a JPEG of 192 x 136; export"
+    ):
+        decode_full(frames["small"], "a.dcm")

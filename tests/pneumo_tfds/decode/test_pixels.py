@@ -15,6 +15,7 @@ from PIL import Image
 from image_files import png, png_chunk
 from pneumo_tfds.decode import DecodeError, decode, decode_full
 from pneumo_tfds.decode.headers import read_header
+from pneumo_tfds.decode.reasons import reasons_to_doubt
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.limits import MAX_SCANS
 
@@ -121,6 +122,78 @@ def test_small_images_are_enlarged(picture, jpeg):
 def test_header_tells_size_without_decoding(picture, jpeg):
     header = read_header(jpeg(picture(12, 321, 123)))
     assert (header.format, header.width, header.height, header.bits) == ("JPEG", 321, 123, 8)
+
+
+@pytest.mark.parametrize(
+    ("start", "says"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "run git lfs pull"),
+        (b"../../.git/annex/objects/xX/yY/SHA256E-s1--ab.jpg/SHA256E-s1--ab.jpg\n", "git annex get"),
+        (b"\xef\xbb\xbf\n<!doctype HTML><html>", "a web page or a server's answer, so its download failed"),
+        (b"<html><head>", "its download failed; fetch it again"),
+        (b'<?xml version="1.0"?><Error>', "its download failed"),
+        (b'{"error": "quota"}', "its download failed"),
+        (b"II*\0", "but TIFF, which is not read; convert it to PNG"),
+        (b"GIF89a", "but GIF, which is not read"),
+        (b"PK\x03\x04", "but an archive \\(zip\\)"),
+        (b"\0\1\2", "whatever its name is"),
+    ],
+)
+def test_what_is_no_image_is_called_what_it_is(start, says):
+    with pytest.raises(DecodeError, match=f"^a/b.jpg: not a JPEG, PNG or DICOM file, .*{says}"):
+        decode(start + bytes(600), 32, "a/b.jpg")
+
+
+def of_kind(kind: str, grey: np.ndarray) -> bytes:
+    """A file of a 100 x 60 picture, as programs write it."""
+    flat = [Image.fromarray(np.full_like(grey, level)) for level in (0, 128, 255)]
+    image, colours = Image.fromarray(grey), Image.fromarray(grey)
+    colours.putpalette([level for each in range(256) for level in (each, max(0, each - 60), 255 - each)])
+    holes = Image.fromarray(np.where(np.arange(grey.shape[1]) < 10, 0, 255).astype(np.uint8) * np.ones_like(grey))
+    few = Image.fromarray(grey // 64)
+    few.putpalette([level for each in range(4) for level in [each * 85] * 3])
+    return {
+        "grey png": lambda: encode(image, "PNG"),
+        "grey jpeg": lambda: encode(image, "JPEG"),
+        "rgb jpeg": lambda: encode(image.convert("RGB"), "JPEG"),
+        "rgba png": lambda: encode(Image.merge("RGBA", [image] * 3 + flat[2:]), "PNG"),
+        "transparent black": lambda: encode(image, "PNG", transparency=0),
+        "palette": lambda: encode(image.convert("P"), "PNG"),
+        "false colour": lambda: encode(colours, "PNG"),
+        "colour png": lambda: encode(colours.convert("RGB"), "PNG"),
+        "colour jpeg": lambda: encode(colours.convert("RGB"), "JPEG"),
+        "marked": lambda: encode(marked(image), "PNG"),
+        "half transparent": lambda: encode(Image.merge("LA", [image, flat[1]]), "PNG"),
+        "holes": lambda: encode(Image.merge("LA", [image, holes]), "PNG"),
+        "two bits": lambda: encode(few, "PNG", bits=2),
+        "sixteen levels": lambda: encode(Image.fromarray(grey // 16 * 17), "PNG"),
+    }[kind]()
+
+
+def marked(image: Image.Image) -> Image.Image:
+    """With a small red letter."""
+    marked = image.convert("RGB")
+    marked.paste((255, 0, 0), (2, 2, 12, 12))
+    return marked
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        *((kind, ()) for kind in ("grey png", "grey jpeg", "rgb jpeg", "rgba png", "transparent black", "palette",
+                                  "marked")),
+        *((kind, ("in colour: ",)) for kind in ("false colour", "colour png", "colour jpeg")),
+        *((kind, ("partly transparent",)) for kind in ("half transparent", "holes")),
+        ("two bits", ("only 4 different grey levels",)),
+        ("sixteen levels", ("only 16 different grey levels",)),
+    ],
+)  # fmt: skip
+def test_what_is_unusual_about_a_file_is_told(kind, says, picture):
+    grey = cv2.normalize(picture(15, 100, 60), None, 0, 255, cv2.NORM_MINMAX)
+    data, doubts = of_kind(kind, grey), []
+    found = reasons_to_doubt(data, decode(data, 64, doubts=doubts), "a.png", doubts)
+    assert len(found) == len(says)
+    assert all(map(str.startswith, found, says))
 
 
 def damage(kind: str, picture, jpeg) -> bytes:

@@ -104,6 +104,27 @@ def test_words_for_splits(tmp_path, pattern, words):
     assert not source.survey.questions
 
 
+SPELT = " are taken for one folder, as only the spelling differs"
+
+
+@pytest.mark.parametrize(
+    ("folders", "options", "told"),
+    [
+        (["NORMAL", "normal", "PNEUMONIA"], {}, ["NORMAL (3 images), normal (3 images)"]),
+        (["sağlıklı", "SAĞLIKLI", "HASTA"], {"negative": ("Sağlıklı",), "positive": ("hasta",)},
+         ["SAĞLIKLI (3 images), sağlıklı (3 images)"]),
+        (["İyi", "iyi", "KÖTÜ"], {"negative": ("IYI",), "positive": ("kötü",)},
+         ["iyi (3 images), İyi (3 images)"]),
+        (["NORMAL", "PNEUMONIA"], {}, []),
+        (["train/NORMAL", "test/normal", "train/PNEUMONIA", "test/PNEUMONIA"], {}, []),
+    ],
+)  # fmt: skip
+def test_spellings_of_a_class_side_by_side_are_told(tmp_path, folders, options, told):
+    source = understood(tmp_path, files("{}/{}.png", folders, range(3)), **options)
+    assert set(labels(source)) == {"NORMAL", "PNEUMONIA"}
+    assert [text for text in source.survey.notes if "spelling" in text] == [f"{each}{SPELT}" for each in told]
+
+
 def test_splits_below_the_label(tmp_path):
     source = understood(tmp_path, files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], ["train", "test"], FOUR))
     assert {image.official_split for image in source.images if "/test/" in image.name} == {"test"}
