@@ -28,7 +28,7 @@ _TAGS = {
     0x00082218: "AnatomicRegionSequence", 0x00181030: "ProtocolName",
     0x00181400: "AcquisitionDeviceProcessingDescription", 0x00321060: "RequestedProcedureDescription",
     0x00321064: "RequestedProcedureCodeSequence", 0x00400254: "PerformedProcedureStepDescription",
-    0x00540220: "ViewCodeSequence", 0x00100010: "PatientName", 0x00100200: "QualityControlSubject",
+    0x00540220: "ViewCodeSequence", 0x00100200: "QualityControlSubject",
     0x00102201: "PatientSpeciesDescription", 0x00102202: "PatientSpeciesCodeSequence",
     0x00102292: "PatientBreedDescription", 0x00280004: "PhotometricInterpretation", 0x00280300: "QualityControlImage",
     0x20500020: "PresentationLUTShape",
