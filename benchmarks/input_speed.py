@@ -68,6 +68,12 @@ def measure_table(
         Contender("peer: image_dataset_from_directory", partial(keras_peers.image_dataset, found.train, *asked)),
         Contender("peer: PyTorch DataLoader, OpenCV", opencv_peers.data_loader(files, batch, workers), ("torch",)),
         Contender("peer: Grain, OpenCV", partial(opencv_peers.grain_loader, files, batch, workers), ("grain",)),
+        Contender("peer: SPDL, OpenCV", partial(opencv_peers.spdl_pipeline, files, batch, workers), ("spdl.pipeline",)),
+        Contender(
+            "peer: WebDataset, OpenCV",
+            opencv_peers.web_dataset(files, batch, workers, partial(image_folders.tars, found, workers)),
+            ("webdataset", "torch"),
+        ),
         Contender("peer: DALI on the CPU", partial(dali_peer.run, found.paths, *asked), ("nvidia.dali",), "dali", True),
     ]
     pace = options.pace(seconds=1.2, rounds=5) if built else options.pace(seconds=LARGE_SECONDS, rounds=3)
