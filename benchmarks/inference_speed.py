@@ -47,7 +47,7 @@ def measure_stage(options: BenchmarkOptions) -> list[Record]:
         folder = Path(name)
         in_new_process(make_files, folder)
         batches = QUICK_BATCHES if options.quick else BATCHES
-        pace = options.pace(seconds=0.6, rounds=5)
+        pace = options.pace(seconds=0.5, rounds=5)
         records: list[Record] = []
         for threads in sorted({1, options.workers}):
             records += in_new_process(measure_runtimes, folder, batches, threads, pace)

@@ -121,10 +121,14 @@ def spdl_pipeline(files: Files, batch_size: int, workers: int) -> Work:
     """Run SPDL's pipeline with `workers` threads. Its own decoder needs FFmpeg's libraries, which it does not bring."""
     from spdl.pipeline import PipelineBuilder
 
+    def read(rows: NDArray[np.int64]) -> NDArray[Any]:
+        return np.stack([files[int(row)] for row in rows])
+
     random = np.random.default_rng(SEED)
-    endless = (int(index) for _ in count() for index in random.permutation(len(files)))
-    read = PipelineBuilder().add_source(endless).pipe(files.__getitem__, concurrency=workers, max_failures=0)
-    pipeline = read.aggregate(batch_size).pipe(np.stack).add_sink(2).build(num_threads=workers)
+    batches = (random.integers(len(files), size=batch_size) for _ in count())
+    # A whole batch in one thread: image by image, its event loop takes longer than the decoder.
+    built = PipelineBuilder().add_source(batches).pipe(read, concurrency=workers, max_failures=0).add_sink(2)
+    pipeline = built.build(num_threads=workers)
     with one_thread_per_opencv_call(), pipeline.auto_stop():
         for batch in pipeline:
             yield len(batch)
