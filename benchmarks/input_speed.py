@@ -31,7 +31,7 @@ from pneumo_tfds.program.parallel import one_thread_per_opencv_call
 
 BATCH = 64
 # Large JPEGs are read so slowly that batches already read when a run starts would matter: small batches, long runs.
-LARGE_BATCH, LARGE_SECONDS = 16, 4.0
+LARGE_BATCH, LARGE_SECONDS = 16, 3.0
 PLAIN_SIZE, STUDY_SIZE = 224, 150
 SEED = 0
 LIMIT_PIECE = 0.05  # seconds between two looks at the clock while a limit is measured
@@ -76,7 +76,7 @@ def measure_table(
         ),
         Contender("peer: DALI on the CPU", partial(dali_peer.run, found.paths, *asked), ("nvidia.dali",), "dali", True),
     ]
-    pace = options.pace(seconds=1.2, rounds=5) if built else options.pace(seconds=LARGE_SECONDS, rounds=3)
+    pace = options.pace(seconds=1.0, rounds=5) if built else options.pace(seconds=LARGE_SECONDS, rounds=3)
     return measure(case, contenders, pace)
 
 

@@ -53,7 +53,8 @@ def measure_stage(options: BenchmarkOptions) -> list[Record]:
         for folder in found:
             files = [Path(path).read_bytes() for path in image_folders.spread(folder.paths, IMAGES)]
             for clients in QUICK_CLIENTS if options.quick else CLIENTS:
-                case = Case("serve", folder.name, IMAGE_SIZE, 1, options.workers, f"{clients} clients", SERVICE)
+                words = "1 client" if clients == 1 else f"{clients} clients"
+                case = Case("serve", folder.name, IMAGE_SIZE, 1, options.workers, words, SERVICE)
                 contenders = _contenders(classifier, files, clients, options.workers, started)
                 records += measure(case, contenders, options.pace(seconds=1.5, rounds=5))
     return records

@@ -59,9 +59,9 @@ def test_every_runtime_answers_alike(tmp_path):
     (_, base, *_) = inference_speed.RUNTIMES[inference_speed.BASE]
     assert np.ptp(Classifier(tmp_path / base, threads=1).predict_batch(inference_speed.images(8))["probability"]) > 0.1
     records = inference_speed.in_new_process(
-        inference_speed.measure_runtimes, tmp_path, (1, 8), 1, Pace(1, 0.001)
+        inference_speed.measure_runtimes, tmp_path, (8,), 1, Pace(1, 0.001)
     )  # compares before it measures
-    assert len(records) == 2 * len(inference_speed.RUNTIMES)
+    assert len(records) == len(inference_speed.RUNTIMES)
     for record in records:
         assert record.runs or "pneumo[peers]" in record.note or "no bfloat16" in record.note
 

@@ -90,6 +90,6 @@ def test_the_service_is_measured_beside_its_limits(tmp_path, monkeypatch):
     monkeypatch.setattr(BenchmarkOptions, "pace", lambda self, **_: Pace(1, 0.05))
     monkeypatch.setattr(serve_speed, "QUICK_CLIENTS", (1, 3))
     records = serve_speed.measure_stage(BenchmarkOptions(quick=True, threads=1))
-    assert [record.case.case for record in records[::4]] == ["1 clients", "3 clients"] * 2
+    assert [record.case.case for record in records[::4]] == ["1 client", "3 clients"] * 2
     for record in records:
         assert record.runs or "pneumo[serve]" in record.note
