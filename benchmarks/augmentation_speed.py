@@ -1,4 +1,4 @@
-"""Augmenting a batch that is in memory: our one warp beside Keras's five layers, ImageDataGenerator and OpenCV."""
+"""Augmenting a batch that is in memory: our one warp beside Keras, OpenCV and albumentations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from benchmarks import image_folders
 from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.measuring.harness import Case, Contender, Record, Work, measure
-from benchmarks.peers import keras_peers, opencv_peers
+from benchmarks.peers import albumentations_peer, keras_peers, opencv_peers
 from benchmarks.peers.keras_peers import CHANGES
 from pipeline.augmentation import augment, on_device, on_host
 from pipeline.config import AugmentConfig
@@ -47,6 +47,7 @@ def _contenders(images: Batch, workers: int) -> list[Contender]:
         Contender(REFERENCE, lambda: _layers(images), keep=True),
         Contender("peer: ImageDataGenerator", lambda: _generator(images, workers), keep=True),
         Contender("peer: OpenCV, image by image", lambda: _opencv(images, workers)),
+        Contender("peer: albumentations", lambda: _albumentations(images, workers), ("albumentations",)),
     ]
 
 
@@ -85,6 +86,12 @@ def _opencv(images: Batch, workers: int) -> Work:
     randoms = [np.random.default_rng([SEED, row]) for row in range(len(images))]
     with one_thread_per_opencv_call():
         yield from _pooled(lambda row: opencv_peers.changed(images[row, :, :, 0], randoms[row]), len(images), workers)
+
+
+def _albumentations(images: Batch, workers: int) -> Work:
+    changes = [albumentations_peer.transformation(CHANGES, row) for row in range(len(images))]
+    with one_thread_per_opencv_call():
+        yield from _pooled(lambda row: changes[row](images[row]), len(images), workers)
 
 
 def _pooled(change: Callable[[int], NDArray[Any]], rows: int, workers: int) -> Work:

@@ -14,7 +14,7 @@ from pneumo_tfds.program.bounds import Bounded
 from pneumo_tfds.program.command import Command
 from pneumo_tfds.program.errors import InputError
 
-Stage = Literal["build", "input", "augment", "train", "inference"]
+Stage = Literal["build", "input", "augment", "train", "inference", "serve"]
 
 MODULES: dict[Stage, str] = {
     "build": "benchmarks.build_speed",
@@ -22,6 +22,7 @@ MODULES: dict[Stage, str] = {
     "augment": "benchmarks.augmentation_speed",
     "train": "benchmarks.training_speed",
     "inference": "benchmarks.inference_speed",
+    "serve": "benchmarks.serve_speed",
 }
 """Each has `measure_stage(options: BenchmarkOptions) -> list[Record]` and is imported when its turn comes."""
 

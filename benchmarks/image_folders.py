@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import shutil
+import tarfile
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -108,6 +109,18 @@ def dataset(found: JpegFolder, image_size: int) -> Path:
     from pneumo_tfds.prepared import prepare
 
     return prepare(found.folder, image_size, found.folder / "built")
+
+
+@lru_cache(maxsize=4)
+def tars(found: JpegFolder, workers: int) -> list[str]:
+    """Return tar files with the same images, four for each worker if there are enough images, as WebDataset reads."""
+    folder, paths = _temporary(), found.paths
+    shards = min(4 * workers, len(paths))
+    for shard in range(shards):
+        with tarfile.open(folder / f"{shard:04}.tar", "w") as tar:
+            for number, path in enumerate(paths[shard::shards]):
+                tar.add(path, f"{number}.jpeg")
+    return sorted(str(path) for path in folder.iterdir())
 
 
 def _jpeg(grey: npt.NDArray[np.uint8]) -> bytes:

@@ -1,7 +1,8 @@
-"""Inference of one network by every runtime: Keras's ways, SavedModel, TF-Lite, and our ONNX files.
+"""Inference of one network by every runtime: Keras's ways, SavedModel, TF-Lite, LiteRT, OpenVINO, and our ONNX files.
 
 Each number of threads has a process of its own, confined to as many cores, because TensorFlow reads it once when it
-starts. Every runtime takes a NumPy batch and returns NumPy probabilities. Latencies are those of single calls.
+starts. Every runtime takes a NumPy batch and returns NumPy probabilities, which are compared with those of onnxruntime
+in float32 before anything is measured. Latencies are those of single calls.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +32,12 @@ SOURCE = "made images"
 TITLE = "compact"
 FILES = {"float32": "model.onnx", "float16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 
+EXACT, ROUNDED = 1e-3, 0.25
+"""Largest differences of a probability, in float32 and in fewer bits. The logits have mean 0 and deviation 1."""
+
 Images = npt.NDArray[np.uint8]
 Answer = Callable[[Images], Any]
+"""From uint8 `[N, S, S, 1]` to N probabilities, of any shape."""
 Result = TypeVar("Result")
 
 
@@ -42,7 +47,7 @@ def measure_stage(options: BenchmarkOptions) -> list[Record]:
         folder = Path(name)
         in_new_process(make_files, folder)
         batches = QUICK_BATCHES if options.quick else BATCHES
-        pace = options.pace(seconds=0.6, rounds=5)
+        pace = options.pace(seconds=0.5, rounds=5)
         records: list[Record] = []
         for threads in sorted({1, options.workers}):
             records += in_new_process(measure_runtimes, folder, batches, threads, pace)
@@ -50,30 +55,46 @@ def measure_stage(options: BenchmarkOptions) -> list[Record]:
 
 
 def make_files(folder: Path) -> None:
-    """Build `compact` with fresh weights and write it as Keras, SavedModel, TF-Lite and ONNX files."""
-    import keras
+    """Write the network of `make_onnx` as Keras, SavedModel, TF-Lite and ONNX files."""
     import tensorflow as tf
 
-    from export.graph.convert import to_onnx
     from export.graph.quantize import to_fp16, to_int8
-    from export.inference.onnx_metadata import Metadata
-    from pipeline.config import ModelConfig
-    from pipeline.networks.models import build, inference_model
 
-    keras.utils.set_random_seed(SEED)
-    model = inference_model(build(ModelConfig(model="compact"), IMAGE_SIZE))
+    model = make_onnx(folder)
     model.save(folder / "model.keras")
     model.export(folder / "saved_model", verbose=False)
     if hasattr(tf, "lite"):
         lite = tf.lite.TFLiteConverter.from_saved_model(str(folder / "saved_model")).convert()
         (folder / "model.tflite").write_bytes(lite)
+    source = folder / FILES["float32"]
+    (folder / FILES["float16"]).write_bytes(to_fp16(source).SerializeToString())
+    (folder / FILES["int8"]).write_bytes(to_int8(source, images(CALIBRATION_IMAGES)).SerializeToString())
+
+
+def make_onnx(folder: Path) -> Any:
+    """Build `compact` with fresh weights, write it as an ONNX file and return it as a Keras model.
+
+    Its logits are given mean 0 and deviation 1, so that wrong answers differ from right ones.
+    """
+    import keras
+
+    from export.graph.convert import to_onnx
+    from export.inference.onnx_metadata import Metadata
+    from pipeline.config import ModelConfig
+    from pipeline.networks.models import LOGIT, build, inference_model
+
+    keras.utils.set_random_seed(SEED)
+    network = build(ModelConfig(model="compact"), IMAGE_SIZE)
+    logits = network.predict(images(CALIBRATION_IMAGES).astype(np.float32), verbose=0)
+    head = network.get_layer(LOGIT)
+    kernel, bias = head.get_weights()
+    head.set_weights([kernel / logits.std(), (bias - logits.mean()) / logits.std()])
     facts = Metadata(
         image_size=IMAGE_SIZE, threshold=0.5, threshold_rule="none", dataset="none", dataset_version="0", metrics={}
     )
-    source = folder / FILES["float32"]
-    source.write_bytes(to_onnx(model, facts.to_props()).SerializeToString())
-    (folder / FILES["float16"]).write_bytes(to_fp16(source).SerializeToString())
-    (folder / FILES["int8"]).write_bytes(to_int8(source, images(CALIBRATION_IMAGES)).SerializeToString())
+    model = inference_model(network)
+    (folder / FILES["float32"]).write_bytes(to_onnx(model, facts.to_props()).SerializeToString())
+    return model
 
 
 def images(count: int) -> Images:
@@ -94,21 +115,24 @@ def measure_runtimes(folder: Path, batches: tuple[int, ...], threads: int, pace:
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     records: list[Record] = []
     for size in batches:
-        case = Case("inference", SOURCE, IMAGE_SIZE, size, threads, TITLE)
-        contenders = [
-            contender(name, partial(load, folder / file, threads), folder / file, images(size))
-            for name, (load, file) in RUNTIMES.items()
-        ]
+        case = Case("inference", SOURCE, IMAGE_SIZE, size, threads, TITLE, BASE)
+        batch = images(size)
+        expected = RUNTIMES[BASE].load(folder / RUNTIMES[BASE].file, threads)(batch)
+        contenders = [contender(name, folder, threads, batch, expected) for name in RUNTIMES]
         records += measure(case, contenders, pace)
     return records
 
 
-def contender(name: str, load: Callable[[], Answer], file: Path, batch: Images) -> Contender:
-    """Return a runtime as a contender, with its latencies and the size of its file as details."""
-    latencies: list[float] = []
+def contender(name: str, folder: Path, threads: int, batch: Images, expected: npt.NDArray[np.float32]) -> Contender:
+    """Return a runtime as a contender, with its latencies, largest difference and the size of its file as details."""
+    runtime, latencies, differences = RUNTIMES[name], list[float](), list[float]()
+    file = folder / runtime.file
 
     def run() -> Work:
-        answer = load()
+        answer = runtime.load(file, threads)
+        differences.append(float(np.abs(np.ravel(answer(batch)) - np.ravel(expected)).max()))
+        if differences[0] > runtime.tolerance:
+            raise CannotRunError(f"probabilities differ by {differences[0]:.2g}, more than {runtime.tolerance}")
         while True:
             start = time.perf_counter()
             answer(batch)
@@ -116,11 +140,15 @@ def contender(name: str, load: Callable[[], Answer], file: Path, batch: Images) 
             yield len(batch)
 
     def details() -> Mapping[str, float]:
-        settled = np.array(latencies[1:] or latencies) * 1000  # the first call compiles
-        shares = {f"p{share} ms": round(float(np.percentile(settled, share)), 2) for share in (50, 95, 99)}
-        return {**shares, "MB": round(size_in_bytes(file) / 1e6, 2)}
+        return {**percentiles(latencies), "MB": round(size_in_bytes(file) / 1e6, 2), "differs by": max(differences)}
 
-    return Contender(name, run, keep=True, details=details, extra="train")
+    rounded = runtime.tolerance > EXACT
+    return Contender(name, run, needs=runtime.needs, keep=True, rounded=rounded, details=details)
+
+
+def percentiles(latencies: Sequence[float]) -> dict[str, float]:
+    """Return percentiles of latencies, given in seconds, in milliseconds."""
+    return {f"p{share} ms": round(float(np.percentile(latencies, share)) * 1000, 2) for share in (50, 95, 99)}
 
 
 def size_in_bytes(path: Path) -> int:
@@ -161,18 +189,59 @@ def _saved_model(path: Path, threads: int) -> Answer:
 
 
 def tf_lite(path: Path, threads: int) -> Answer:
-    """Return TF-Lite's interpreter of a file.
-
-    Raises:
-        CannotRunError: this TensorFlow has no TF-Lite.
-    """
+    """Return TF-Lite's interpreter of a file; raises `CannotRunError` if this TensorFlow has no TF-Lite."""
     import tensorflow as tf
 
+    return _interpreted(lambda: tf.lite.Interpreter, path, threads)
+
+
+def lite_rt(path: Path, threads: int) -> Answer:
+    """Return the same of LiteRT, TF-Lite's successor. Its newer `CompiledModel` fails on two outputs of any batch."""
+
+    def interpreter() -> Any:
+        from ai_edge_litert.interpreter import Interpreter
+
+        return Interpreter
+
+    return _interpreted(interpreter, path, threads)
+
+
+def _interpreted(interpreter: Callable[[], Any], path: Path, threads: int) -> Answer:
     if not path.is_file():
-        raise CannotRunError("this TensorFlow has no TF-Lite")
-    runner = tf.lite.Interpreter(str(path), num_threads=threads).get_signature_runner()
+        raise CannotRunError("this TensorFlow has no TF-Lite, which converts the network")
+    runner = interpreter()(str(path), num_threads=threads).get_signature_runner()
     (name,) = runner.get_input_details()
-    return lambda batch: runner(**{name: batch})
+    return lambda batch: runner(**{name: batch})["probability"]
+
+
+def open_vino(path: Path, threads: int, *, precision: str = "f32") -> Answer:
+    """Return OpenVINO's network of an ONNX file, compiled for each shape: for any shape it takes 1.5 times as long.
+
+    Raises:
+        CannotRunError: the CPU has no instructions of this precision.
+    """
+    import openvino
+
+    core = openvino.Core()
+    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise CannotRunError("this CPU has no bfloat16 instructions")
+    settings = {
+        "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": precision,
+    }  # fmt: skip
+
+    @cache
+    def compiled(shape: tuple[int, ...]) -> tuple[Any, Any]:
+        network = core.read_model(path)
+        network.reshape(list(shape))
+        ready = core.compile_model(network, "CPU", settings)
+        return ready.create_infer_request(), ready.output("probability")
+
+    def answer(batch: Images) -> Any:
+        request, output = compiled(batch.shape)
+        return request.infer({"image": batch}, share_inputs=True)[output]
+
+    return answer
 
 
 def _ours(path: Path, threads: int) -> Answer:
@@ -182,18 +251,33 @@ def _ours(path: Path, threads: int) -> Answer:
     return lambda batch: classifier.predict_batch(batch)["probability"]
 
 
-RUNTIMES: dict[str, tuple[Callable[[Path, int], Answer], str]] = {
-    "peer: Keras model.predict": (_predict, "model.keras"),
-    "peer: Keras model(x)": (_call, "model.keras"),
-    "peer: Keras in tf.function": (partial(_function, xla=False), "model.keras"),
-    "peer: Keras in tf.function, XLA": (partial(_function, xla=True), "model.keras"),
-    "peer: SavedModel": (_saved_model, "saved_model"),
-    "peer: TF-Lite": (tf_lite, "model.tflite"),
-    "ours: onnxruntime float32": (_ours, FILES["float32"]),
-    "ours: onnxruntime float16": (_ours, FILES["float16"]),
-    "ours: onnxruntime int8": (_ours, FILES["int8"]),
+class Runtime(NamedTuple):
+    """One way to answer."""
+
+    load: Callable[[Path, int], Answer]
+    """Loads the file for a number of threads."""
+    file: str
+    needs: tuple[str, ...] = ()
+    """Modules that must be installed."""
+    tolerance: float = EXACT
+
+
+BASE = "ours: onnxruntime float32"
+RUNTIMES = {
+    "peer: Keras model.predict": Runtime(_predict, "model.keras"),
+    "peer: Keras model(x)": Runtime(_call, "model.keras"),
+    "peer: Keras in tf.function": Runtime(partial(_function, xla=False), "model.keras"),
+    "peer: Keras in tf.function, XLA": Runtime(partial(_function, xla=True), "model.keras"),
+    "peer: SavedModel": Runtime(_saved_model, "saved_model"),
+    "peer: TF-Lite": Runtime(tf_lite, "model.tflite"),
+    "peer: LiteRT": Runtime(lite_rt, "model.tflite", ("ai_edge_litert",)),
+    "peer: OpenVINO float32": Runtime(open_vino, FILES["float32"], ("openvino",)),
+    "peer: OpenVINO bfloat16": Runtime(partial(open_vino, precision="bf16"), FILES["float32"], ("openvino",), ROUNDED),
+    "peer: OpenVINO int8": Runtime(open_vino, FILES["int8"], ("openvino",), ROUNDED),
+    BASE: Runtime(_ours, FILES["float32"]),
+    "ours: onnxruntime float16": Runtime(_ours, FILES["float16"], (), ROUNDED),
+    "ours: onnxruntime int8": Runtime(_ours, FILES["int8"], (), ROUNDED),
 }
-"""Name to the function that loads a file for a number of threads, and the file."""
 
 
 def in_new_process(work: Callable[..., Result], *arguments: Any) -> Result:

@@ -31,7 +31,7 @@ from pneumo_tfds.program.parallel import one_thread_per_opencv_call
 
 BATCH = 64
 # Large JPEGs are read so slowly that batches already read when a run starts would matter: small batches, long runs.
-LARGE_BATCH, LARGE_SECONDS = 16, 4.0
+LARGE_BATCH, LARGE_SECONDS = 16, 3.0
 PLAIN_SIZE, STUDY_SIZE = 224, 150
 SEED = 0
 LIMIT_PIECE = 0.05  # seconds between two looks at the clock while a limit is measured
@@ -68,9 +68,15 @@ def measure_table(
         Contender("peer: image_dataset_from_directory", partial(keras_peers.image_dataset, found.train, *asked)),
         Contender("peer: PyTorch DataLoader, OpenCV", opencv_peers.data_loader(files, batch, workers), ("torch",)),
         Contender("peer: Grain, OpenCV", partial(opencv_peers.grain_loader, files, batch, workers), ("grain",)),
+        Contender("peer: SPDL, OpenCV", partial(opencv_peers.spdl_pipeline, files, batch, workers), ("spdl.pipeline",)),
+        Contender(
+            "peer: WebDataset, OpenCV",
+            opencv_peers.web_dataset(files, batch, workers, partial(image_folders.tars, found, workers)),
+            ("webdataset", "torch"),
+        ),
         Contender("peer: DALI on the CPU", partial(dali_peer.run, found.paths, *asked), ("nvidia.dali",), "dali", True),
     ]
-    pace = options.pace(seconds=1.2, rounds=5) if built else options.pace(seconds=LARGE_SECONDS, rounds=3)
+    pace = options.pace(seconds=1.0, rounds=5) if built else options.pace(seconds=LARGE_SECONDS, rounds=3)
     return measure(case, contenders, pace)
 
 

@@ -29,7 +29,10 @@ OPTIONAL = {
     "serve": ("the HTTP service", [name for name in EXTRAS if EXTRAS[name] == "serve"]),
     "tensorboard": ("logs of a search", ["tensorboard"]),
     "beam": ("building on a cluster", ["apache_beam", "mlcroissant"]),
-    "peers": ("benchmarks beside PyTorch and Grain", ["torch", "grain"]),
+    "peers": (
+        "benchmarks beside other libraries",
+        ["ai_edge_litert", "albumentations", "grain", "openvino", "spdl.pipeline", "torch", "webdataset"],
+    ),
 }
 """Extras of the installation: what they are for, and the modules that they bring."""
 

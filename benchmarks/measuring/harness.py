@@ -42,6 +42,8 @@ class Contender:
     """The extra of this project that installs them."""
     keep: bool = False
     """Start once and continue in later runs, for compiled steps; otherwise every run starts anew."""
+    rounded: bool = False
+    """Whether it computes less exactly, as int8 does. Of these and of the others, the fastest is marked apart."""
     details: Callable[[], Mapping[str, float]] = dict
     """Called after the last run for more figures, such as the share of time spent waiting; each becomes a column."""
 
@@ -56,7 +58,7 @@ class Case:
     """Properties that all contenders of one table share."""
 
     stage: str
-    """build, input, augment, train or inference."""
+    """build, input, augment, train, inference or serve."""
     source: str
     """The images: the name of a folder, or of what was drawn."""
     image_size: int
@@ -90,6 +92,8 @@ class Record:
     """Why it did not run; empty if it did."""
     details: Mapping[str, float] = field(default_factory=dict)
     """More figures, by name."""
+    rounded: bool = False
+    """As in `Contender`."""
 
     @property
     def kind(self) -> str:
@@ -154,7 +158,10 @@ def measure(case: Case, contenders: Sequence[Contender], pace: Pace) -> list[Rec
     details = {contender.name: contender.details() for contender in contenders if runs[contender.name]}
     for work in kept.values():
         work.close()
-    return [Record(case, name, tuple(found), notes[name], details.get(name, {})) for name, found in runs.items()]
+    return [
+        Record(case, each.name, tuple(runs[each.name]), notes[each.name], details.get(each.name, {}), each.rounded)
+        for each in contenders
+    ]
 
 
 def images_per_second(work: Work, seconds: float, name: str = "a contender") -> float:

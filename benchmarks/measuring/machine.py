@@ -15,7 +15,7 @@ from pneumo_tfds.program.installed import version_of
 
 PACKAGES = (
     "tensorflow", "keras", "tensorflow-datasets", "numpy", "opencv-python-headless", "onnxruntime", "torch", "grain",
-    "nvidia-dali-cuda120",
+    "nvidia-dali-cuda120", "spdl-core", "webdataset", "albumentations", "openvino", "ai-edge-litert",
 )  # fmt: skip
 BANDWIDTH_BYTES = 256 * 2**20  # well beyond any cache
 BANDWIDTH_PASSES = 5

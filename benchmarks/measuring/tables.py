@@ -9,7 +9,7 @@ from itertools import groupby
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.measuring.harness import LIMIT, OURS, PEER, Case, Record
+from benchmarks.measuring.harness import LIMIT, PEER, Case, Record
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Sheet:
     title: str
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
+    bold: frozenset[str]
+    """The fastest, as `fastest` returns them."""
 
 
 def sheets(records: Iterable[Record]) -> list[Sheet]:
@@ -36,6 +38,12 @@ def reference(records: Sequence[Record]) -> Record | None:
     if peers:
         return max(peers, key=lambda record: record.images_per_second)
     return next((record for record in ran if record.kind != LIMIT), None)
+
+
+def fastest(records: Sequence[Record]) -> frozenset[str]:
+    """Return the name of the fastest contender that is no limit, of those that round and of the others."""
+    ran = sorted((r for r in records if r.runs and r.kind != LIMIT), key=lambda record: record.images_per_second)
+    return frozenset({record.rounded: record.contender for record in ran}.values())
 
 
 def share_of_limit(record: Record, records: Sequence[Record]) -> float | None:
@@ -58,12 +66,12 @@ def _sheet(case: Case, records: list[Record]) -> Sheet:
             rows.append((record.contender, "–", record.note, *[""] * (len(columns) - 3)))
             continue
         share = share_of_limit(record, records)
-        slowest, median, fastest = map(_rate, (min(record.runs), record.images_per_second, max(record.runs)))
-        row = [record.contender, f"{record.ratio(base):.2f}", median, f"{slowest} to {fastest}"]
+        low, median, high = map(_rate, (min(record.runs), record.images_per_second, max(record.runs)))
+        row = [record.contender, f"{record.ratio(base):.2f}", median, f"{low} to {high}"]
         row += ["" if share is None else f"{share:.0%}"] if limited else []
         row += [f"{record.details[name]:,.4g}" if name in record.details else "" for name in details]
         rows.append(tuple(row))
-    return Sheet(case.title, columns, rows)
+    return Sheet(case.title, columns, rows, fastest(records))
 
 
 def _rate(value: float) -> str:
@@ -71,13 +79,13 @@ def _rate(value: float) -> str:
 
 
 def show(records: Iterable[Record], console: Console) -> None:
-    """Print every sheet; our rows are bold."""
+    """Print every sheet; the fastest rows are bold."""
     for sheet in sheets(records):
         table = Table(title=sheet.title, title_justify="left")
         for name in sheet.columns:
             table.add_column(name, justify="right" if table.columns else "left")
         for row in sheet.rows:
-            table.add_row(*row, style="bold" if row[0].startswith(OURS) else None)
+            table.add_row(*row, style="bold" if row[0] in sheet.bold else None)
         console.print(table)
 
 
@@ -87,7 +95,7 @@ def markdown(records: Iterable[Record], machine: str) -> str:
     for sheet in sheets(records):
         lines = [f"**{sheet.title}**", "", _line(sheet.columns), _line(["---", *["---:"] * (len(sheet.columns) - 1)])]
         for name, *figures in sheet.rows:
-            lines.append(_line([f"**{name}**" if name.startswith(OURS) else name, *figures]))
+            lines.append(_line([f"**{name}**" if name in sheet.bold else name, *figures]))
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
 

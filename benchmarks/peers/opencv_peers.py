@@ -1,4 +1,4 @@
-"""PyTorch's DataLoader and Grain, each with OpenCV, as a careful user would write them, without TensorFlow.
+"""PyTorch's DataLoader, Grain, SPDL and WebDataset with OpenCV, as a careful user would write them, without TensorFlow.
 
 Worker processes import one function for one image: read it grey, resize it, and optionally turn, scale, shear, shift
 and flip it in one `warpAffine` and change its contrast and brightness. It does what our augmentation does except gamma,
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measuring.harness import CannotRunError, Work
+from pneumo_tfds.program.parallel import one_thread_per_opencv_call
 
 SEED = 0
 ROTATION, SHEAR, ZOOM, SHIFT = math.radians(10.0), math.radians(5.0), math.log(1.2), 0.08
@@ -38,9 +39,17 @@ class Files:
 
     def __getitem__(self, index: int) -> NDArray[Any]:
         """Return image `index` as `[S, S, 1]`: float32 if augmented, else uint8."""
-        grey = cv2.imread(self.paths[index], cv2.IMREAD_GRAYSCALE)
+        return self.prepared(cv2.imread(self.paths[index], cv2.IMREAD_GRAYSCALE), self.paths[index])
+
+    def from_tar(self, sample: dict[str, Any]) -> NDArray[Any]:
+        """Return the same for a sample of WebDataset."""
+        data = np.frombuffer(sample["jpeg"], np.uint8)
+        return self.prepared(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), sample["__url__"])
+
+    def prepared(self, grey: NDArray[Any] | None, name: str) -> NDArray[Any]:
+        """Resize what OpenCV read from the file `name`, and change it if asked."""
         if grey is None:
-            raise CannotRunError(f"OpenCV could not read {self.paths[index]}")
+            raise CannotRunError(f"OpenCV could not read {name}")
         size = self.image_size
         if grey.shape != (size, size):
             smaller = min(grey.shape) >= size
@@ -64,15 +73,30 @@ def changed(grey: NDArray[Any], random: np.random.Generator) -> NDArray[np.float
 
 def data_loader(files: Files, batch_size: int, workers: int) -> Callable[[], Work]:
     """Return what starts PyTorch's DataLoader with `workers` processes, which are kept from run to run."""
+    return _processes(lambda: files, workers, batch_size=batch_size, shuffle=True, drop_last=True)
 
+
+def web_dataset(files: Files, batch_size: int, workers: int, tars: Callable[[], list[str]]) -> Callable[[], Work]:
+    """Return what starts WebDataset on tar files, in `workers` processes of PyTorch's DataLoader."""
+
+    def dataset() -> Any:
+        from webdataset import WebDataset
+
+        samples = WebDataset(tars(), resampled=True, shardshuffle=False).shuffle(1000, initial=100)
+        return samples.map(files.from_tar).batched(batch_size, partial=False, collation_fn=np.stack)
+
+    return _processes(dataset, workers, batch_size=None)
+
+
+def _processes(dataset: Callable[[], Any], workers: int, **settings: Any) -> Callable[[], Work]:
     @cache
     def loader() -> Any:
         from torch.utils.data import DataLoader
 
         # Spawned: forking a process in which TensorFlow has threads can hang.
         made = DataLoader(
-            files, batch_size, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=True,
-            multiprocessing_context="spawn", worker_init_fn=_one_thread,
+            dataset(), num_workers=workers, persistent_workers=True, multiprocessing_context="spawn",
+            worker_init_fn=_one_thread, **settings,
         )  # fmt: skip
         started = iter(made)
         for _ in range(2 * workers):  # until every process has started: their imports are not measured
@@ -88,8 +112,26 @@ def grain_loader(files: Files, batch_size: int, workers: int) -> Work:
 
     dataset = grain.MapDataset.source(files).shuffle(seed=SEED).repeat().batch(batch_size, drop_remainder=True)
     options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=2 * workers)
-    for batch in dataset.to_iter_dataset(options):
-        yield len(batch)
+    with one_thread_per_opencv_call():
+        for batch in dataset.to_iter_dataset(options):
+            yield len(batch)
+
+
+def spdl_pipeline(files: Files, batch_size: int, workers: int) -> Work:
+    """Run SPDL's pipeline with `workers` threads. Its own decoder needs FFmpeg's libraries, which it does not bring."""
+    from spdl.pipeline import PipelineBuilder
+
+    def read(rows: NDArray[np.int64]) -> NDArray[Any]:
+        return np.stack([files[int(row)] for row in rows])
+
+    random = np.random.default_rng(SEED)
+    batches = (random.integers(len(files), size=batch_size) for _ in count())
+    # A whole batch in one thread: image by image, its event loop takes longer than the decoder.
+    built = PipelineBuilder().add_source(batches).pipe(read, concurrency=workers, max_failures=0).add_sink(2)
+    pipeline = built.build(num_threads=workers)
+    with one_thread_per_opencv_call(), pipeline.auto_stop():
+        for batch in pipeline:
+            yield len(batch)
 
 
 def _one_thread(worker: int) -> None:

@@ -74,10 +74,14 @@ def listening(host: str, port: int) -> socket.socket:
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         reason = reason_of(error)
         raise InputError(f"--host {host} --port {port} cannot be used ({reason}); choose another") from error
+    # Inherited by every connection. asyncio sets it only on sockets that name their protocol; without it the body of
+    # an answer waits up to 40 ms until the client has acknowledged the head.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 if __name__ == "__main__":

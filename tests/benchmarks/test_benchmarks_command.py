@@ -46,7 +46,7 @@ def test_json_markdown_and_chart_are_written(tmp_path):
 
 def test_stages_run_in_their_order():
     assert BenchmarkOptions(stages=("train", "input")).chosen == ("input", "train")
-    assert BenchmarkOptions().chosen == ("build", "input", "augment", "train", "inference")
+    assert BenchmarkOptions().chosen == ("build", "input", "augment", "train", "inference", "serve")
 
 
 def test_threads_are_as_asked_or_one_a_core():

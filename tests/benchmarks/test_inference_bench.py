@@ -7,25 +7,63 @@ import pytest
 
 from benchmarks import cold_start, inference_speed
 from benchmarks.benchmark_options import BenchmarkOptions
-from benchmarks.measuring.harness import CannotRunError, Pace
+from benchmarks.inference_speed import Runtime
+from benchmarks.measuring import harness
+from benchmarks.measuring.harness import CannotRunError, Case, Pace, measure
+from export.inference.classifier import Classifier
+
+HALF = np.full((3, 1), 0.5, np.float32)
+BATCH = np.zeros((3, 2, 2, 1), np.uint8)
 
 
-def test_latencies_leave_out_the_first_call_and_sizes_are_of_the_file(tmp_path):
+def test_latencies_leave_out_the_first_call_and_sizes_are_of_the_file(tmp_path, monkeypatch):
     (tmp_path / "model").write_bytes(bytes(2_000_000))
     calls = []
 
     def answer(batch):
         time.sleep(1.0 if not calls else 0.001)  # the first call compiles
         calls.append(len(batch))
+        return HALF[:, 0] + 1e-5
 
-    contender = inference_speed.contender(
-        "ours: x", lambda: answer, tmp_path / "model", np.zeros((3, 2, 2, 1), np.uint8)
-    )
+    monkeypatch.setitem(inference_speed.RUNTIMES, "ours: x", Runtime(lambda path, threads: answer, "model"))
+    contender = inference_speed.contender("ours: x", tmp_path, 1, BATCH, HALF)
     work = contender.start()
     assert [next(work) for _ in range(20)] == [3] * 20
     details = contender.details()
     assert 1 <= details["p50 ms"] <= details["p95 ms"] <= details["p99 ms"] < 900
     assert details["MB"] == 2.0
+    assert details["differs by"] == pytest.approx(1e-5, rel=0.1)
+
+
+@pytest.mark.parametrize(("tolerance", "runs"), [(inference_speed.EXACT, False), (inference_speed.ROUNDED, True)])
+def test_other_answers_than_onnxruntimes_are_told_and_not_measured(tmp_path, monkeypatch, tolerance, runs):
+    (tmp_path / "model").write_bytes(b"x")
+    runtime = Runtime(lambda path, threads: lambda batch: HALF + 0.01, "model", (), tolerance)
+    monkeypatch.setitem(inference_speed.RUNTIMES, "peer: x", runtime)
+    contender = inference_speed.contender("peer: x", tmp_path, 1, BATCH, HALF)
+    (record,) = measure(Case("inference", "made up", 2, 3, 1), [contender], Pace(1, 0.001))
+    assert bool(record.runs) == runs == record.rounded == (not record.note)
+
+
+def test_runtimes_that_are_not_installed_say_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(harness, "is_installed", lambda module: False)
+    for name in ("peer: LiteRT", "peer: OpenVINO float32", "peer: OpenVINO bfloat16", "peer: OpenVINO int8"):
+        contender = inference_speed.contender(name, tmp_path, 1, BATCH, HALF)
+        assert contender.missing().endswith("pip install 'pneumo[peers]'")
+
+
+@pytest.mark.slow
+def test_every_runtime_answers_alike(tmp_path):
+    """Also those of the extra `peers`, where they are installed."""
+    inference_speed.in_new_process(inference_speed.make_files, tmp_path)
+    (_, base, *_) = inference_speed.RUNTIMES[inference_speed.BASE]
+    assert np.ptp(Classifier(tmp_path / base, threads=1).predict_batch(inference_speed.images(8))["probability"]) > 0.1
+    records = inference_speed.in_new_process(
+        inference_speed.measure_runtimes, tmp_path, (8,), 1, Pace(1, 0.001)
+    )  # compares before it measures
+    assert len(records) == len(inference_speed.RUNTIMES)
+    for record in records:
+        assert record.runs or "pneumo[peers]" in record.note or "no bfloat16" in record.note
 
 
 def test_size_of_a_folder_is_that_of_its_files(tmp_path):
@@ -79,7 +117,7 @@ def test_every_runtime_is_measured_on_its_own_file_at_each_batch_size(tmp_path, 
     def runtime(name):
         def load(path, threads):
             made.append((name, path.name, threads))
-            return lambda batch: None
+            return lambda batch: np.zeros(len(batch))
 
         return load
 
@@ -88,7 +126,9 @@ def test_every_runtime_is_measured_on_its_own_file_at_each_batch_size(tmp_path, 
         assert [next(contender.start()) for contender in contenders] == [case.batch_size] * len(contenders)
         return [contender.name for contender in contenders]
 
-    runtimes = {name: (runtime(name), file) for name, (_, file) in inference_speed.RUNTIMES.items()}
+    for each in inference_speed.RUNTIMES.values():
+        (tmp_path / each.file).write_bytes(b"x")
+    runtimes = {name: each._replace(load=runtime(name)) for name, each in inference_speed.RUNTIMES.items()}
     monkeypatch.setattr(inference_speed, "RUNTIMES", runtimes)
     monkeypatch.setattr(inference_speed, "measure", measure)
     monkeypatch.setattr(inference_speed.os, "sched_setaffinity", lambda process, chosen: cores.append(len(chosen)))
@@ -97,14 +137,15 @@ def test_every_runtime_is_measured_on_its_own_file_at_each_batch_size(tmp_path, 
     records = inference_speed.measure_runtimes(tmp_path, (1, 3), 1, Pace(1, 0.01))
     assert tables == [(1, 1), (3, 1)]
     assert cores == [1, 1, 1]
-    assert len(records) == 2 * len(made[: len(made) // 2]) == 18
-    assert [file for name, file, _ in made[:9] if name.startswith("ours")] == list(inference_speed.FILES.values())
+    assert records == [*runtimes] * 2
+    assert [file for name, file, _ in made[1:14] if name.startswith("ours")] == list(inference_speed.FILES.values())
     assert {threads for _, _, threads in made} == {1}
 
 
-def test_a_tensorflow_without_tf_lite_is_told(tmp_path):
+@pytest.mark.parametrize("load", [inference_speed.tf_lite, inference_speed.lite_rt])
+def test_a_tensorflow_without_tf_lite_is_told(tmp_path, load):
     with pytest.raises(CannotRunError, match="no TF-Lite"):
-        inference_speed.tf_lite(tmp_path / "model.tflite", 1)
+        load(tmp_path / "model.tflite", 1)
 
 
 def test_starts_take_turns_and_the_first_of_each_is_left_out(tmp_path, monkeypatch):

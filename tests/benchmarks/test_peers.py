@@ -1,12 +1,16 @@
 """The readers we are compared with do the same work: same images, same size, changed as much; and their files."""
 
+import tarfile
+
 import cv2
 import numpy as np
 import pytest
 
 from benchmarks import image_folders
+from benchmarks.image_folders import JpegFolder
 from benchmarks.measuring.harness import CannotRunError
-from benchmarks.peers import opencv_peers, torch_peers
+from benchmarks.peers import albumentations_peer, opencv_peers, torch_peers
+from benchmarks.peers.keras_peers import CHANGES
 from benchmarks.peers.opencv_peers import Files, changed
 from pipeline.config import ModelConfig
 from pipeline.networks.models import build
@@ -52,13 +56,26 @@ def test_a_peer_changes_what_it_reads_if_asked(paths):
     assert (first.min() >= 0, first.max() <= 255) == (True, True)
 
 
-def test_changes_of_a_peer_are_random_but_keep_the_middle_in_sight():
+def by_opencv():
+    generator = np.random.default_rng(0)
+    return lambda grey: changed(grey, generator)
+
+
+def by_albumentations():
+    pytest.importorskip("albumentations", reason="needs the peers extra")
+    change = albumentations_peer.transformation(CHANGES, 0)
+    return lambda grey: change(grey[:, :, None])[:, :, 0]
+
+
+@pytest.mark.parametrize("peer", [by_opencv, by_albumentations])
+def test_changes_of_a_peer_are_random_but_keep_the_middle_in_sight(peer):
     """A white disc in the middle is still there under every change, and flips happen about half of the time."""
     grey = np.zeros((64, 64), np.uint8)
     cv2.circle(grey, (32, 32), 20, 255, -1)
     cv2.circle(grey, (48, 32), 6, 128, -1)
-    generator = np.random.default_rng(0)
-    views = np.stack([changed(grey, generator) for _ in range(40)])
+    change = peer()
+    views = np.stack([change(grey) for _ in range(40)])
+    assert views.dtype == np.float32
     assert (views[:, 26:38, 26:38].mean(axis=(1, 2)) > 150).all()
     right = views[:, :, 40:].mean(axis=(1, 2)) < views[:, :, :24].mean(axis=(1, 2))
     assert 8 < right.sum() < 32
@@ -69,6 +86,41 @@ def test_grain_gives_whole_batches_for_ever(paths):
     pytest.importorskip("grain", reason="needs the peers extra")
     work = opencv_peers.grain_loader(Files(paths, SIDE, augmented=True), 2, 2)
     assert [next(work) for _ in range(5)] == [2] * 5
+
+
+def test_spdl_gives_whole_batches_for_ever(paths):
+    pytest.importorskip("spdl.pipeline", reason="needs the peers extra")
+    work = opencv_peers.spdl_pipeline(Files(paths, SIDE, augmented=True), 2, 2)
+    assert [next(work) for _ in range(9)] == [2] * 9
+    work.close()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number in range(6):
+        place = tmp_path / "train" / ("NORMAL", "PNEUMONIA")[number % 2] / f"{number}.jpeg"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(place), np.full((SIDE, SIDE), 40 * number, np.uint8))
+    return JpegFolder("made up", tmp_path)
+
+
+def test_tar_files_hold_every_image_once(folder):
+    tars, greys = image_folders.tars(folder, 1), set()
+    assert len(tars) == 4
+    for path in tars:
+        with tarfile.open(path) as tar:
+            for member in tar:
+                sample = {"jpeg": tar.extractfile(member).read(), "__url__": path}
+                greys.add(int(Files((), SIDE, augmented=False).from_tar(sample).mean().round()))
+    assert greys == {40 * number for number in range(6)}
+
+
+def test_webdataset_gives_whole_batches_for_ever(folder):
+    pytest.importorskip("webdataset", reason="needs the peers extra")
+    pytest.importorskip("torch", reason="needs the peers extra")
+    files = Files(tuple(folder.paths), SIDE, augmented=True)
+    work = opencv_peers.web_dataset(files, 2, 1, lambda: image_folders.tars(folder, 1))()
+    assert [next(work) for _ in range(9)] == [2] * 9
 
 
 @pytest.mark.parametrize("name", ["compact", "efficientnet_lite0"])

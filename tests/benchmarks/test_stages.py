@@ -45,6 +45,10 @@ def by_name(records):
     return {record.contender: record for record in records}
 
 
+def measured_or_says_what_to_install(record):
+    return record.images_per_second > 0 if record.runs else "pip install 'pneumo[" in record.note
+
+
 def test_small_pictures_of_the_right_size_are_copied_as_they_are(folder):
     found = image_folders.small(folder, True)
     copied = found.train / "PNEUMONIA" / "person1_virus_1.jpeg"
@@ -69,8 +73,14 @@ def test_input_table_has_ours_peers_and_limits(folder, options, monkeypatch, aug
     assert {name.split(":")[0] for name in records} == {"ours", "peer", "limit"}
     for name in ALWAYS:
         assert records[name].images_per_second > 0
-    for name in ("peer: PyTorch DataLoader, OpenCV", "peer: Grain, OpenCV", "peer: DALI on the CPU"):
-        assert records[name].runs or "pneumo[" in records[name].note
+    for name in (
+        "PyTorch DataLoader, OpenCV",
+        "Grain, OpenCV",
+        "SPDL, OpenCV",
+        "WebDataset, OpenCV",
+        "DALI on the CPU",
+    ):
+        assert measured_or_says_what_to_install(records[f"peer: {name}"])
     assert {record.case.threads for record in records.values()} == {2}
 
 
@@ -78,7 +88,8 @@ def test_augment_tables_have_each_shape(options, monkeypatch):
     monkeypatch.setattr(augmentation_speed, "SHAPES", ((4, 32), (2, 40)))
     records = augmentation_speed.measure_stage(options)
     assert {(record.case.batch_size, record.case.image_size) for record in records} == {(4, 32), (2, 40)}
-    assert all(record.images_per_second > 0 for record in records)
+    assert "peer: albumentations" in by_name(records)
+    assert all(measured_or_says_what_to_install(record) for record in records)
 
 
 @pytest.mark.slow

@@ -44,6 +44,7 @@ MAY_USE_THE_NETWORK = {
     "tuning/search/kerastuner_roles.py": "chief and workers of one search",
     "export/serve/__main__.py": "the service",
     "export/web/server.py": "the page",
+    "benchmarks/serve_speed.py": "asks the service that it starts, on the loopback address",
 }
 
 

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.measuring.harness import Case, Record
-from benchmarks.measuring.tables import markdown, reference, share_of_limit, sheets, show
+from benchmarks.measuring.tables import fastest, markdown, reference, share_of_limit, sheets, show
 
 CASE = Case("input", "phantoms", 224, 64, 2, "augmented")
 RECORDS = [
@@ -64,6 +64,18 @@ def test_markdown_has_the_machine_and_rows_of_equal_width():
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 2 + len(RECORDS)
     assert len({line.count("|") for line in rows}) == 1
+
+
+def test_the_fastest_is_bold_whoever_it_is_and_apart_among_those_that_round():
+    records = [
+        *RECORDS, Record(CASE, "peer: faster", (90.0, 90.0)), Record(CASE, "ours: int8", (300.0, 300.0), rounded=True),
+        Record(CASE, "peer: int8", (200.0, 200.0), rounded=True),
+    ]  # fmt: skip
+    assert fastest(RECORDS) == {"ours: records"}
+    assert fastest(records) == {"peer: faster", "ours: int8"}
+    text = markdown(records, "a machine")
+    assert "| **peer: faster** |" in text
+    assert "| ours: records |" in text
 
 
 def test_terminal_shows_every_contender():

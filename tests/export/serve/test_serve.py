@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from export import Classifier
+from export.serve.__main__ import listening
 from export.serve.batching import Batcher, BatchLimits, OverloadedError
 from image_files import png
 from pneumo_tfds.decode import decode
@@ -33,13 +34,13 @@ def served(classifier):
     from export.serve.service import Limits, create_app
 
     app = create_app(classifier, Limits(body_bytes=2_000_000, body_seconds=1.0))
-    listening = socket.create_server(("127.0.0.1", 0))
+    listener = listening("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    with httpx.Client(base_url="http://{}:{}".format(*listening.getsockname()), timeout=20) as client:
+    with httpx.Client(base_url="http://{}:{}".format(*listener.getsockname()), timeout=20) as client:
         yield client
     server.should_exit = True
     thread.join()
@@ -142,6 +143,13 @@ def test_a_body_without_length_is_cut_off_at_the_limit(service):
 
     with contextlib.suppress(httpx.WriteError):  # the server hung up first: also a refusal
         assert service.post("/v1/predict", content=endless()).status_code == 413
+
+
+def test_the_body_of_an_answer_does_not_wait_until_its_head_is_acknowledged():
+    with listening("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_body_that_does_not_arrive_times_out(service):
