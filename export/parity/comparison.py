@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
 from export.inference.classifier import ORT_ERRORS, open_session
+from export.inference.decision import Limits, decide
 from export.inference.golden import edge_images
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.progress import stage, track
@@ -37,15 +38,18 @@ class Budget:
     """Largest absolute difference of a probability, on any image."""
     heatmap: float = 1e-4
     """Largest absolute difference of a heat map, as a fraction of its largest absolute value (or of 1, if larger)."""
+    familiarity: float = 1e-4
+    """Largest absolute difference of a familiarity. FAMILIARITY_WHY"""
     flips: float = 0.0
-    """Largest fraction of the real images whose decision may change, 0 to 1."""
+    """Largest fraction of the real images whose decision may change, 0 to 1; of the two decisions at the threshold, and
+    of the four answers."""
     auroc: float = 0.003
     """Largest absolute difference of AUROC on the real images. Not smaller, because on a small split AUROC moves when
     two equal scores come to differ by 1e-7."""
 
 
 FLOAT32 = Budget()
-REDUCED = Budget(probability=1.0, heatmap=1.0, flips=0.01)
+REDUCED = Budget(probability=1.0, heatmap=1.0, familiarity=1.0, flips=0.01)
 """For float16 and int8: single probabilities may move, the ranking and the decisions may not."""
 
 
@@ -60,7 +64,9 @@ class Report:
     max_abs_probability: float | None = None
     mean_abs_probability: float | None = None
     max_abs_heatmap: float | None = None
+    max_abs_familiarity: float | None = None
     decision_flips: int | None = None
+    answer_flips: int | None = None
     auroc_keras: float | None = None
     auroc_file: float | None = None
     differences: list[str] = field(default_factory=list)
@@ -80,7 +86,8 @@ class Report:
             return "not compared"
         largest = f"{self.max_abs_probability:.2g} on {self.images} images"
         flips = f"; {self.decision_flips} of {self.real_images} decisions change" if self.real_images else ""
-        return f"largest difference of a probability from Keras {largest}{flips}"
+        answers = "" if self.answer_flips is None else f", {self.answer_flips} of four answers"
+        return f"largest difference of a probability from Keras {largest}{flips}{answers}"
 
 
 def compare(
@@ -90,6 +97,7 @@ def compare(
     *,
     labels: Labels | None = None,
     threshold: float = 0.5,
+    limits: Limits | None = None,
     budget: Budget = FLOAT32,
     threads: int | None = None,
 ) -> Report:
@@ -101,6 +109,7 @@ def compare(
         images: real images, uint8 [n, S, S, 1]; n may be 0.
         labels: 1 for PNEUMONIA, one per image; without them AUROC is not compared.
         threshold: threshold of the decisions.
+        limits: of the four answers; without them these are not compared.
         budget: largest differences allowed.
         threads: threads of onnxruntime; None for one per core.
 
@@ -131,7 +140,10 @@ def compare(
         _compare_values(answers, {name: value[: len(part)] for name, value in truth.items()}, size, report)
     if len(answers.get("probability", ())) == len(everything) and len(images):
         real = slice(len(everything) - len(images), None)
-        _compare_decisions(truth["probability"][real, 0], answers["probability"][real, 0], labels, threshold, report)
+        truth, answers = ({name: values[real] for name, values in each.items()} for each in (truth, answers))
+        _compare_decisions(truth["probability"][:, 0], answers["probability"][:, 0], labels, threshold, report)
+        if limits is not None:
+            _compare_answers(truth, answers, limits, report)
     return report
 
 
@@ -168,15 +180,15 @@ def _compare_values(answers: Mapping[str, Floats], truth: Mapping[str, Floats], 
             continue
         gaps = np.abs(actual.astype(np.float64) - expected)
         largest = float(gaps.max())
+        allowed: float = getattr(report.budget, name)
+        figure = f"max_abs_{name}"
+        setattr(report, figure, max(largest, getattr(report, figure) or 0.0))
+        if name == "heatmap":
+            allowed *= max(1.0, float(np.abs(expected).max()))
+        elif actual.min() < 0 or actual.max() > 1:
+            report.differences.append(f"a {name} is outside 0 to 1 in batches of {size}")
         if name == "probability":
-            allowed = report.budget.probability
-            report.max_abs_probability = max(largest, report.max_abs_probability or 0.0)
             report.mean_abs_probability = float(gaps.mean())
-            if actual.min() < 0 or actual.max() > 1:
-                report.differences.append(f"a probability is outside 0 to 1 in batches of {size}")
-        else:
-            allowed = report.budget.heatmap * max(1.0, float(np.abs(expected).max()))
-            report.max_abs_heatmap = max(largest, report.max_abs_heatmap or 0.0)
         if largest > allowed:
             gap = f"{name} differs from Keras by {largest:.3g}"
             report.differences.append(f"{gap} in batches of {size} (allowed: {allowed:.3g})")
@@ -198,3 +210,21 @@ def _compare_decisions(
     report.auroc_file = float(roc_auc_score(labels, actual))
     if abs(report.auroc_file - report.auroc_keras) > report.budget.auroc:
         report.differences.append(f"AUROC is {report.auroc_file:.5f}; with Keras it is {report.auroc_keras:.5f}")
+
+
+def _compare_answers(expected: Mapping[str, Floats], actual: Mapping[str, Floats], limits: Limits, report: Report) -> None:
+    flipped = np.array(_answers(expected, limits)) != np.array(_answers(actual, limits))
+    report.answer_flips = flips = int(flipped.sum())
+    if report.budget.flips == 0:  # as for the decisions
+        places = [("probability", limits.certain_normal_below), ("probability", limits.certain_pneumonia_from)]
+        if limits.familiarity_threshold is not None:
+            places.append(("familiarity", limits.familiarity_threshold))
+        for name, limit in places:
+            flipped &= np.abs(expected[name][:, 0].astype(np.float64) - limit) > getattr(report.budget, name)
+    if flipped.sum() > report.budget.flips * len(flipped):
+        report.differences.append(f"{flips} of {len(flipped)} of the four answers change")
+
+
+def _answers(outputs: Mapping[str, Floats], limits: Limits) -> list[str]:
+    columns = [outputs[name][:, 0].tolist() for name in ("probability", "familiarity") if name in outputs]
+    return [decide(limits, *row)[0] for row in zip(*columns, strict=True)]

@@ -31,6 +31,8 @@ _SLACK = 64 << 10
 """Bytes behind the picture that are looked at."""
 
 _GREY, _RGB, _PALETTE = 0, 2, 3
+COLOURED = (_RGB, _PALETTE, 6)
+"""Colour types that may hold colours (PNG specification, table 11.1)."""
 _DEPTHS = {_GREY: (1, 2, 4, 8, 16), _RGB: (8, 16), _PALETTE: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 """Bits of a sample by colour type (PNG specification, table 11.1)."""
 _INTERLACED = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
@@ -49,6 +51,11 @@ def decode_png(data: bytes, header: Header, name: str) -> npt.NDArray[np.generic
         if image.shape[2:] == (4,):  # not so if the transparency chunk is damaged or out of place
             return _on_black(image)
     return imdecode(picture, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH, name)
+
+
+def decode_png_colours(data: bytes, header: Header, name: str) -> npt.NDArray[np.uint8]:
+    """Decode to uint8 `[height, width, 3]`, without transparency; raises like `decode_png`."""
+    return np.asarray(imdecode(_clean(data, header, name), cv2.IMREAD_COLOR, name), dtype=np.uint8)
 
 
 def _clean(data: bytes, header: Header, name: str) -> bytes:

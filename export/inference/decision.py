@@ -1,0 +1,53 @@
+"""The rule that makes one of four answers of a model's outputs. `export/web/page/decision.mjs` is the same rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pneumo_tfds.sources.inventory import LABELS
+
+UNCERTAIN, UNSUITABLE = "UNCERTAIN", "UNSUITABLE"
+ANSWERS = (*LABELS, UNCERTAIN, UNSUITABLE)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where an answer is certain, and which images get none. docs/explanation/doubt.md says how they are chosen."""
+
+    certain_normal_below: float
+    """NORMAL below this probability."""
+    certain_pneumonia_from: float
+    """PNEUMONIA from this probability on; at least the other limit. If they are equal, nothing is UNCERTAIN."""
+    familiarity_threshold: float | None = None
+    """UNSUITABLE below this familiarity; None for a model that has no such output."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for limits outside 0 to 1 or out of order."""
+        if not 0.0 <= self.certain_normal_below <= self.certain_pneumonia_from <= 1.0:
+            raise ValueError(f"limits {self.certain_normal_below} and {self.certain_pneumonia_from}")
+        if self.familiarity_threshold is not None and not 0.0 <= self.familiarity_threshold <= 1.0:
+            raise ValueError(f"familiarity threshold {self.familiarity_threshold}")
+
+
+def decide(
+    limits: Limits, probability: float, familiarity: float | None = None, unfit: Sequence[str] = ()
+) -> tuple[str, tuple[str, ...]]:
+    """Return one of `ANSWERS` with the reasons why it is UNCERTAIN or UNSUITABLE.
+
+    Args:
+        limits: of the model.
+        probability: P(PNEUMONIA), 0 to 1.
+        familiarity: how much the image looks like the training images, 0 to 1; None if the model does not say.
+        unfit: what the file says against itself, such as the modality in a DICOM header.
+    """
+    needed = limits.familiarity_threshold
+    if needed is not None and familiarity is not None and familiarity < needed:
+        has = f"familiarity {familiarity:.4f}, {needed:.4g} is needed"
+        unfit = (f"unlike the X-rays that the model learned from: {has}", *unfit)
+    if unfit:
+        return UNSUITABLE, tuple(unfit)
+    low, high = limits.certain_normal_below, limits.certain_pneumonia_from
+    if low <= probability < high:
+        return UNCERTAIN, (f"between the limits {low:.4g} and {high:.4g} for a certain answer",)
+    return LABELS[probability >= high], ()
