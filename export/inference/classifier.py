@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from export.inference.decision import UNCERTAIN, UNSUITABLE, Limits, decide
+from export.inference.decision import UNCERTAIN, UNSUITABLE, decide
 from export.inference.onnx_metadata import Metadata, ModelFileError
 from pneumo_tfds.decode import decode
 from pneumo_tfds.decode.reasons import Reasons, reasons_to_doubt
@@ -94,9 +94,8 @@ class Classifier:
         self.threshold = self.metadata.threshold if threshold is None else threshold
         if not 0.0 <= self.threshold <= 1.0:
             raise InputError(f"threshold {threshold} is not in 0 to 1; give a probability")
-        limits = self.metadata.limits
-        self.two_way = two_way or threshold is not None or limits is None
-        self._limits = limits or Limits(self.threshold, self.threshold)
+        self.two_way = two_way or threshold is not None or not self.metadata.four_way
+        self._limits = self.metadata.limits
         side, needs = self.image_size, {"probability"}
         if self._limits.familiarity_threshold is not None:
             needs.add("familiarity")
@@ -161,7 +160,7 @@ class Classifier:
         probability, heat = found["probability"], found.get("heatmap", np.zeros((len(images), 1, 1), np.float32))
         if probability.shape != (len(images), 1) or not ((probability >= 0) & (probability <= 1)).all():
             raise ModelFileError(f"{self.path} returns values that are not probabilities; export the run again")
-        shares = found["familiarity"] if "familiarity" in found else probability
+        shares: Any = found.get("familiarity", probability)
         if shares.shape != (len(images), 1) or not ((shares >= -ROUNDING) & (shares <= 1 + ROUNDING)).all():
             raise ModelFileError(f"{self.path} returns values that are not familiarities; export the run again")
         if heat.ndim != 3 or len(heat) != len(images):

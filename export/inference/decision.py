@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pneumo_tfds.sources.inventory import LABELS
 
 UNCERTAIN, UNSUITABLE = "UNCERTAIN", "UNSUITABLE"
-ANSWERS = (*LABELS, UNCERTAIN, UNSUITABLE)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Where an answer is certain, and which images get none. docs/explanation/doubt.md says how they are chosen."""
+    """Where an answer is certain, and which images get none; docs/explanation/doubt.md says how they are chosen."""
 
     certain_normal_below: float
     """NORMAL below this probability."""
@@ -25,15 +24,23 @@ class Limits:
     def __post_init__(self) -> None:
         """Raise ValueError for limits outside 0 to 1 or out of order."""
         if not 0.0 <= self.certain_normal_below <= self.certain_pneumonia_from <= 1.0:
-            raise ValueError(f"limits {self.certain_normal_below} and {self.certain_pneumonia_from}")
+            low, high = self.certain_normal_below, self.certain_pneumonia_from
+            raise ValueError(f"the limits {low} and {high}, not in order in 0 to 1")
         if self.familiarity_threshold is not None and not 0.0 <= self.familiarity_threshold <= 1.0:
-            raise ValueError(f"familiarity threshold {self.familiarity_threshold}")
+            raise ValueError(f"the familiarity threshold {self.familiarity_threshold}, not one in 0 to 1")
+
+    def near(self, probability: float, familiarity: float | None, tolerance: float) -> bool:
+        """Whether values are so close to a limit that a difference of `tolerance` may change the answer."""
+        pairs = [(probability, self.certain_normal_below), (probability, self.certain_pneumonia_from)]
+        if familiarity is not None and self.familiarity_threshold is not None:
+            pairs.append((familiarity, self.familiarity_threshold))
+        return any(abs(value - limit) <= tolerance for value, limit in pairs)
 
 
 def decide(
     limits: Limits, probability: float, familiarity: float | None = None, unfit: Sequence[str] = ()
 ) -> tuple[str, tuple[str, ...]]:
-    """Return one of `ANSWERS` with the reasons why it is UNCERTAIN or UNSUITABLE.
+    """Return NORMAL, PNEUMONIA, UNCERTAIN or UNSUITABLE, with the reasons for the last two.
 
     Args:
         limits: of the model.

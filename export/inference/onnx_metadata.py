@@ -68,17 +68,22 @@ class Metadata:
     """Version of this format, not of the model."""
 
     @property
-    def limits(self) -> Limits | None:
-        """The limits of four answers; None if the file knows two.
+    def four_way(self) -> bool:
+        """Whether the file gives four answers, and not NORMAL and PNEUMONIA alone."""
+        return self.certain_normal_below is not None
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the answers: of two answers both are the threshold.
 
         Raises:
             ValueError: they are not complete, not in 0 to 1, or out of order.
         """
         low, high, familiarity = self.certain_normal_below, self.certain_pneumonia_from, self.familiarity_threshold
         if low is None and high is None and familiarity is None:
-            return None
+            return Limits(self.threshold, self.threshold)
         if low is None or high is None:
-            raise ValueError("a limit is missing")
+            raise ValueError("one limit of an answer without the other")
         return Limits(low, high, familiarity)
 
     @property
@@ -129,19 +134,19 @@ class Metadata:
         found = cls(**values)
         if found.classes != LABELS:
             raise ModelFileError(f"{name} has the classes {props['classes']}, not {json.dumps(LABELS)}; export again")
-        try:
-            _ = found.limits
-        except ValueError as error:
-            raise ModelFileError(f"{name} has damaged metadata ({error}); export the run again") from error
         if not 0.0 <= found.threshold <= 1.0:
             raise ModelFileError(f"{name} has the threshold {props['threshold']}, not one in 0 to 1; export again")
         if not 1 <= found.image_size <= LARGEST_SIDE or not isinstance(found.metrics, dict):
             raise ModelFileError(f"{name} has damaged metadata (image_size or metrics); export the run again")
+        try:
+            _ = found.limits
+        except ValueError as error:
+            raise ModelFileError(f"{name} has {error}; export the run again") from error
         return found
 
 
 KEYS = tuple(field.name for field in fields(Metadata))
-LIMITS = ("familiarity_threshold", "certain_normal_below", "certain_pneumonia_from")
+LIMITS = tuple(field.name for field in fields(Limits))
 WHERE_ABSENT: Mapping[str, str] = {
     "framing": DEFAULT_FRAMING, **dict.fromkeys((*LIMITS, "guarantee", "training_manifest_sha256"), ""),
 }  # fmt: skip
@@ -177,11 +182,10 @@ def metadata_of_run(metrics: Mapping[str, Any], image_size: int, run: str) -> Me
         )
         if doubt is None:
             return found
-        limits = Limits(**{key: None if doubt[key] is None else float(doubt[key]) for key in LIMITS})
+        low, high, familiarity = (doubt[key] for key in LIMITS)
+        limits = Limits(float(low), float(high), None if familiarity is None else float(familiarity))
         manifest = str(metrics["dataset"]["manifest_sha256"])
-        return replace(
-            found, **asdict(limits), guarantee=str(doubt["guarantee"]), training_manifest_sha256=manifest
-        )
+        return replace(found, **asdict(limits), guarantee=str(doubt["guarantee"]), training_manifest_sha256=manifest)
     except JSON_SHAPE_ERRORS as error:
         raise InputError(f"{run}/metrics.json is damaged ({error!r:.200}); evaluate the run again") from error
 

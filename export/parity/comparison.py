@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from export.inference.classifier import ORT_ERRORS, open_session
 from export.inference.decision import Limits, decide
-from export.inference.golden import edge_images
+from export.inference.golden import edge_images, rows
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.progress import stage, track
 
@@ -39,18 +39,22 @@ class Budget:
     heatmap: float = 1e-4
     """Largest absolute difference of a heat map, as a fraction of its largest absolute value (or of 1, if larger)."""
     familiarity: float = 1e-4
-    """Largest absolute difference of a familiarity. FAMILIARITY_WHY"""
+    """Largest absolute difference of a familiarity. It goes in steps of 0.001, and moves by 2e-5 at most on 852 X-rays:
+    the distance that it ranks is a sum of some 800 squares, whose rounding is magnified where many images are alike."""
     flips: float = 0.0
-    """Largest fraction of the real images whose decision may change, 0 to 1; of the two decisions at the threshold, and
-    of the four answers."""
+    """Largest fraction of the real images whose decision at the threshold may change, 0 to 1."""
+    answers: float = 0.0
+    """The same of the four answers."""
     auroc: float = 0.003
     """Largest absolute difference of AUROC on the real images. Not smaller, because on a small split AUROC moves when
     two equal scores come to differ by 1e-7."""
 
 
 FLOAT32 = Budget()
-REDUCED = Budget(probability=1.0, heatmap=1.0, familiarity=1.0, flips=0.01)
-"""For float16 and int8: single probabilities may move, the ranking and the decisions may not."""
+REDUCED = Budget(probability=1.0, heatmap=1.0, familiarity=1.0, flips=0.01, answers=0.05)
+"""For float16 and int8: single probabilities may move, the ranking and the decisions may not. Answers may become
+UNCERTAIN or certain where they are near a limit: of the default network, 3 of 852 in float16, and 71 or 25 in int8 with
+the first convolution or the first four in float32; without the familiarity it would be 36 or 21."""
 
 
 @dataclass
@@ -212,19 +216,13 @@ def _compare_decisions(
         report.differences.append(f"AUROC is {report.auroc_file:.5f}; with Keras it is {report.auroc_keras:.5f}")
 
 
-def _compare_answers(expected: Mapping[str, Floats], actual: Mapping[str, Floats], limits: Limits, report: Report) -> None:
-    flipped = np.array(_answers(expected, limits)) != np.array(_answers(actual, limits))
-    report.answer_flips = flips = int(flipped.sum())
-    if report.budget.flips == 0:  # as for the decisions
-        places = [("probability", limits.certain_normal_below), ("probability", limits.certain_pneumonia_from)]
-        if limits.familiarity_threshold is not None:
-            places.append(("familiarity", limits.familiarity_threshold))
-        for name, limit in places:
-            flipped &= np.abs(expected[name][:, 0].astype(np.float64) - limit) > getattr(report.budget, name)
-    if flipped.sum() > report.budget.flips * len(flipped):
-        report.differences.append(f"{flips} of {len(flipped)} of the four answers change")
-
-
-def _answers(outputs: Mapping[str, Floats], limits: Limits) -> list[str]:
-    columns = [outputs[name][:, 0].tolist() for name in ("probability", "familiarity") if name in outputs]
-    return [decide(limits, *row)[0] for row in zip(*columns, strict=True)]
+def _compare_answers(
+    expected: Mapping[str, Floats], actual: Mapping[str, Floats], limits: Limits, report: Report
+) -> None:
+    pairs = list(zip(rows(expected), rows(actual), strict=True))
+    flipped = [row for row, other in pairs if decide(limits, *row)[0] != decide(limits, *other)[0]]
+    report.answer_flips = flips = len(flipped)
+    if report.budget.answers == 0:  # as for the decisions
+        flipped = [row for row in flipped if not limits.near(*row, tolerance=report.budget.familiarity)]
+    if len(flipped) > report.budget.answers * len(pairs):
+        report.differences.append(f"{flips} of {len(pairs)} of the four answers change")
