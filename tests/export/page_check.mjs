@@ -2,16 +2,24 @@
 //   {frame: {grey, width, height, format}, side, framing} -> the square, base64
 //   {over: {data, height, width}, width, height, framing} -> the heat map over the picture, numbers
 //   {filler: grey levels in base64, width} -> whether the picture ends in filler
+//   {probability, familiarity, unfit, limits: [low, high, familiarity]} -> {decision, reasons}
+//   {rgba: bytes in base64, width, height, side} -> why the picture is not for a model of this side
 //   {header: bytes in base64} -> {format, width, height, alpha} or {refused}
 import { readFileSync } from "node:fs";
+import { decide } from "../../export/web/page/decision.mjs";
 import { RefusedFile, readHeader } from "../../export/web/page/headers.mjs";
 import { overPicture } from "../../export/web/page/heat.mjs";
-import { endsInFiller, frame } from "../../export/web/page/pixels.mjs";
+import { colouredPart, endsInFiller, frame, unfitFor } from "../../export/web/page/pixels.mjs";
 
 const bytes = (text) => new Uint8Array(Buffer.from(text, "base64"));
 const answers = JSON.parse(readFileSync(0, "utf-8")).map((each) => {
   if (each.frame) return Buffer.from(frame({ ...each.frame, grey: bytes(each.frame.grey) }, each.side, each.framing)).toString("base64");
   if (each.over) return [...overPicture(each.over, each.width, each.height, each.framing)];
+  if (each.limits) {
+    const [low, high, familiarity] = each.limits;
+    return decide({ low, high, familiarity }, each.probability, each.familiarity, each.unfit);
+  }
+  if (each.rgba) return unfitFor({ ...each, coloured: colouredPart(bytes(each.rgba), each.width, each.height) }, each.side);
   if (each.filler) return endsInFiller(bytes(each.filler), each.width);
   try {
     return readHeader(bytes(each.header));

@@ -196,6 +196,31 @@ def test_the_page_puts_the_heat_map_where_python_does():
         assert not values[placed == 0].max(initial=0) > 0.5  # cubic here, linear there
 
 
+@needs_node
+def test_the_page_decides_as_python_does():
+    cases = json.loads((HERE / "decisions.json").read_text())
+    for case, found in zip(cases, page(cases), strict=True):
+        assert found == {"decision": case["decision"], "reasons": case["reasons"]}, case
+
+
+@needs_node
+def test_the_page_finds_the_same_pictures_in_colour_or_too_small_as_python():
+    from pneumo_tfds.decode.reasons import reasons_to_doubt
+
+    grey = cv2.resize(np.random.default_rng(1).integers(0, 256, (6, 8), np.uint8), (60, 40))
+    blue = np.dstack([grey, grey // 2, grey // 2])
+    marked = np.dstack([grey] * 3)
+    marked[:6, :10] = (0, 0, 255)
+    cases, expected = [], []
+    for bgr, side in ((np.dstack([grey] * 3), 48), (blue, 48), (marked, 48), (blue, 81), (marked, 80)):
+        rgba = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGBA)
+        cases.append({"rgba": base64_of(rgba.tobytes()), "width": 60, "height": 40, "side": side})
+        png = cv2.imencode(".png", bgr)[1].tobytes()
+        expected.append(list(reasons_to_doubt(png, grey, model_side=side).unfit))
+    assert [len(reasons) for reasons in expected] == [0, 1, 0, 2, 0]
+    assert page(cases) == expected
+
+
 def files_of_every_kind(folder):
     """Files by what the page must say of them; those under "" are read."""
     grey = cv2.resize(np.random.default_rng(2).integers(0, 256, (6, 8), np.uint8), (60, 40))
