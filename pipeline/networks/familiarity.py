@@ -51,14 +51,15 @@ class Reference(NamedTuple):
     def with_levels(self, distances: NDArray[np.float64]) -> Reference:
         """Return it with the levels of validation images, whose distances are `[n]`, n at least 1."""
         levels = np.quantile(distances, np.linspace(0, 1, LEVELS + 1))
-        apart = np.arange(LEVELS + 1) * (1e-6 * max(levels[-1], 1.0))  # equal levels would be divided by zero
+        apart = np.arange(LEVELS + 1) * (1e-6 * max(np.median(levels), 1.0))  # equal levels would divide by zero
         return self._replace(levels=(levels + apart).astype(np.float32))
 
     def distances(self, outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
         """Return the distance of each image, float64 `[n]`, from the statistics `[n, D]` among a model's outputs."""
         parts = zip(among(outputs).values(), self.gaussians, strict=True)
         squares = [np.square(part @ gaussian.whitening - gaussian.offset).sum(axis=1) for part, gaussian in parts]
-        return np.sum(squares, axis=0, dtype=np.float64)
+        found: NDArray[np.float64] = np.sum(squares, axis=0, dtype=np.float64)
+        return found
 
     def familiarity(self, distances: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what the output of the graph is for distances `[n]`: 0 to 1, float64 `[n]`."""
