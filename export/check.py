@@ -71,7 +71,13 @@ def check(command: Check) -> int:
         dataset = parity_sample.dataset_folder(folder, paths.read_json(paths.config), command.dataset)
     sample = parity_sample.take(dataset, command.split, side)
     expected = convert.reference(model)
-    compare = partial(comparison.compare, labels=sample.labels, threshold=metadata.threshold, threads=command.threads)
+    compare = partial(
+        comparison.compare,
+        labels=sample.labels,
+        threshold=metadata.threshold,
+        limits=metadata.limits if metadata.four_way else None,
+        threads=command.threads,
+    )
     reports: dict[str, dict[str, Any]] = {}
     for file in files:
         budget = comparison.FLOAT32 if file == paths.onnx else comparison.REDUCED

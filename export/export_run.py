@@ -71,13 +71,14 @@ def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Ite
         images=sample.images,
         labels=sample.labels,
         threshold=metadata.threshold,
+        limits=metadata.limits if metadata.four_way else None,
         threads=options.threads,
     )
     with stage("Converting the network to ONNX"):
         encoded = _encoded(convert.to_onnx(model, metadata.to_props()))
     unchanged = run.onnx.is_file() and run.onnx.read_bytes() == encoded
     reports = _earlier_reports(run.parity) if unchanged else {}
-    yield run.onnx, _write_float32(run, encoded, golden.make(expected, side, metadata.framing), compare, reports)
+    yield run.onnx, _write_float32(run, encoded, golden.make(expected, metadata), compare, reports)
 
     for file in (run.onnx_fp16, run.onnx_int8):
         if file.name not in reports:  # made from another model.onnx

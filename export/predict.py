@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from export.inference.classifier import Classifier, Prediction
     from export.inference.inputs import Image
+    from pneumo_tfds.decode.reasons import Reasons
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,9 @@ class Predict(Bounded, Command):
     heatmap: Path | None = None
     """Write each image with its heat map as a PNG into this folder."""
     threshold: Annotated[float, Ge(0), Le(1)] | None = None
-    """Decide PNEUMONIA from this probability on. Default: the model's own threshold."""
+    """Decide PNEUMONIA from this probability on, and NORMAL below it: implies --two-way. Default: the model's own."""
+    two_way: bool = False
+    """Decide NORMAL or PNEUMONIA by the threshold alone, never UNCERTAIN or UNSUITABLE."""
     batch_size: Annotated[int, Ge(1)] = 16
     """Images per call of the model."""
     threads: Count | None = None
@@ -57,12 +60,10 @@ class Row:
     prediction: Prediction | None = None
     picture: np.ndarray | None = None
     """The whole picture to draw the heat map over, uint8 `[height, width]`; None unless it was asked for."""
-    reasons: tuple[str, ...] = ()
-    """What is unusual about the image, see `pneumo_tfds.decode.reasons`."""
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return `file`, and either `error` or `probability`, `decision`, `threshold` and `reasons`."""
+        """Return `file`, and either `error` or the fields of the prediction apart from its heat map."""
         if self.prediction is None:
             return {"file": self.file, "error": self.error}
         answer = self.prediction
@@ -71,7 +72,8 @@ class Row:
             "probability": float(f"{answer.probability:.9g}"),
             "decision": answer.decision,
             "threshold": answer.threshold,
-            "reasons": list(self.reasons),
+            "familiarity": None if answer.familiarity is None else float(f"{answer.familiarity:.6g}"),
+            "reasons": list(answer.reasons),
         }
 
 
@@ -93,33 +95,37 @@ def predict_images(
     from pneumo_tfds.decode import decode_whole
     from pneumo_tfds.program.parallel import ordered_map
 
-    def load(image: Image) -> Row | tuple[np.ndarray, Row]:
+    def load(image: Image) -> Row | tuple[Row, np.ndarray, Reasons]:
         try:
             data = image.read()
             doubts: list[str] = []
             pixels = classifier.decode(data, image.name, doubts)
             picture = None if picture_side is None else decode_whole(data, picture_side, image.name)
             reasons = classifier.reasons(data, pixels, image.name, doubts)
-            return pixels, Row(image.name, picture=picture, reasons=reasons)
+            return Row(image.name, picture=picture), pixels, reasons
         except InputError as error:
             return Row(image.name, error=str(error))
 
     loaded = ordered_map(load, images, threads)
     while batch := list(islice(loaded, batch_size)):
-        decoded = [found[0] for found in batch if not isinstance(found, Row)]
-        answers = iter(classifier.predict(np.stack(decoded)) if decoded else [])
+        decoded = [found[1:] for found in batch if not isinstance(found, Row)]
+        pixels, reasons = zip(*decoded, strict=True) if decoded else ((), ())
+        answers = iter(classifier.predict(np.stack(pixels), reasons) if decoded else [])
         for found in batch:
-            yield found if isinstance(found, Row) else replace(found[1], prediction=next(answers))
+            yield found if isinstance(found, Row) else replace(found[0], prediction=next(answers))
 
 
 def predict(command: Predict) -> int:
     """Predict every image and return the exit code: 0 if at least one could be read, else 2."""
     from export.inference.classifier import Classifier
+    from export.inference.decision import UNSUITABLE
     from export.inference.inputs import find_images
     from export.inference.outputs import OVERLAY_SIDE, Writers
     from pneumo_tfds.program.progress import track
 
-    classifier = Classifier(command.model, threads=command.threads, threshold=command.threshold)
+    classifier = Classifier(
+        command.model, threads=command.threads, threshold=command.threshold, two_way=command.two_way
+    )
     if command.golden is not None:
         _check_golden(classifier, command.golden)
         if not command.images:
@@ -137,7 +143,7 @@ def predict(command: Predict) -> int:
         picture_side=None if command.heatmap is None else OVERLAY_SIDE,
     )
     failed: list[Row] = []
-    read = positive = 0
+    counts, undrawn = Counter[str](), 0
     try:
         with Writers(json_path=command.json, csv_path=command.csv, heatmap=command.heatmap) as writers:
             for row in track(rows, "Predicting", len(images)):
@@ -145,26 +151,32 @@ def predict(command: Predict) -> int:
                 if row.prediction is None:
                     failed.append(row)
                     continue
-                read += 1
-                positive += row.prediction.decision == classifier.metadata.classes[1]
-                if row.picture is not None and row.prediction.heatmap is not None:
+                counts[row.prediction.decision] += 1
+                if row.picture is None or row.prediction.heatmap is None:
+                    continue
+                if row.prediction.decision == UNSUITABLE:  # what the network sees in it means nothing
+                    undrawn += 1
+                else:
                     writers.overlay(row.file, row.picture, row.prediction.heatmap, classifier.metadata.framing)
             sys.stdout.flush()
     except BrokenPipeError:  # the reader of the lines has ended, as in `| head`
         give_up_output()
         return 0
-    if failed and not read:
+    if failed and not counts:
         none = f"none of {len(failed)} images could be read: " if len(failed) > 1 else ""
         print(f"{none}{'; '.join(_by_reason(failed))}", file=sys.stderr)
         return BAD_INPUT
     for row in failed:
         print(row.error, file=sys.stderr)
     unread = f", {len(failed)} could not be read" if failed else ""
-    counts = f"{read} {'image' if read == 1 else 'images'}: {positive} PNEUMONIA, {read - positive} NORMAL"
+    answers = ", ".join(f"{counts[answer]} {answer}" for answer in classifier.answers)
     print(
-        f"{counts} at threshold {classifier.threshold:g}{unread}. For {classifier.metadata.intended_use}.",
+        f"{counted(counts.total(), 'image')}: {answers} at {classifier.rule}{unread}. "
+        f"For {classifier.metadata.intended_use}.",
         file=sys.stderr,
     )
+    if undrawn:
+        print(f"not drawn: {counted(undrawn, 'heat map')} of UNSUITABLE images", file=sys.stderr)
     for why, count in left_out.items():
         print(f"left out: {counted(count, 'file')} ({why})", file=sys.stderr)
     return 0

@@ -82,13 +82,19 @@ def to_int8(source: Path, images: npt.NDArray[np.uint8], *, float32_convolutions
 
 
 def _props(model: onnx.ModelProto) -> dict[str, str]:
-    return {entry.key: entry.value for entry in model.metadata_props}
+    """Return the metadata; a guarantee was shown for the float32 file and not for what is made of it."""
+    props = {entry.key: entry.value for entry in model.metadata_props}
+    return props | ({"guarantee": f"shown for the float32 file: {props['guarantee']}"} if "guarantee" in props else {})
 
 
 def _excluded(graph: onnx.GraphProto, float32_convolutions: int) -> list[str]:
-    """Return the nodes not to quantize: those that scale the image, whose sums need more bits, and convolutions."""
+    """Return the nodes not to quantize: the first convolutions, and those before or after all convolutions.
+
+    The latter scale the image and compute the familiarity, with sums that need more bits.
+    """
     convolutions = [node.name for node in graph.node if node.op_type == "Conv"]
-    return sorted({*convolutions[:-1][:float32_convolutions]} | _outside_convolutions(graph)[0])
+    head, tail = _outside_convolutions(graph)
+    return sorted({*convolutions[:-1][:float32_convolutions]} | head | tail)
 
 
 def _outside_convolutions(graph: onnx.GraphProto) -> tuple[set[str], set[str]]:

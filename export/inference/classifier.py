@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from export.inference.decision import UNCERTAIN, UNSUITABLE, decide
 from export.inference.onnx_metadata import Metadata, ModelFileError
 from pneumo_tfds.decode import decode
-from pneumo_tfds.decode.reasons import reasons_to_doubt
+from pneumo_tfds.decode.reasons import Reasons, reasons_to_doubt
 from pneumo_tfds.program.cores_and_memory import available_cores, cores_are_limited
 from pneumo_tfds.program.errors import InputError, reason_of
 
@@ -25,7 +26,8 @@ ORT_ERRORS = (
     *BROKEN, ort_errors.Fail, ort_errors.InvalidProtobuf, ort_errors.NoSuchFile, ort_errors.RuntimeException,
 )  # fmt: skip
 ERRORS_ONLY = 3  # onnxruntime's log severity
-OUTPUTS = ("probability", "heatmap")
+OUTPUTS = ("probability", "heatmap", "familiarity")
+ROUNDING = 1e-6  # by which a familiarity may lie outside 0 to 1
 # Waiting threads sleep instead of spinning, and take work in small pieces. Spinning occupies the cores that decode the
 # next images and serve the next request: on two half-busy cores it halved the rate of single images.
 SESSION = {"session.intra_op.allow_spinning": "0", "session.dynamic_block_base": "4"}
@@ -38,13 +40,17 @@ class Prediction:
     probability: float
     """P(PNEUMONIA), in 0 to 1."""
     decision: str
-    """PNEUMONIA when the probability is at least the threshold, else NORMAL."""
+    """NORMAL, PNEUMONIA, UNCERTAIN or UNSUITABLE by the limits in the file (`export.inference.decision`). In two ways,
+    or from a file without limits: PNEUMONIA when the probability is at least the threshold, else NORMAL."""
     threshold: float
     heatmap: np.ndarray | None
     """float32 [h, w] in logit units; its mean is the logit. None if the model has no heat map."""
     reasons: tuple[str, ...] = ()
-    """What is unusual about the file, such as a DICOM header that names another body part; only of `predict_bytes` and
-    `predict_file`, as an array of pixels does not tell."""
+    """Why it is UNCERTAIN or UNSUITABLE, and what else is unusual about the file, such as a DICOM header that names
+    another body part. An array of pixels does not tell the latter: use `predict_bytes` or `predict_file`."""
+    familiarity: float | None = None
+    """How much the image looks like the training images, as the share of validation images that look less like them, in
+    0 to 1; None if the model does not say."""
 
 
 class Classifier:
@@ -57,7 +63,8 @@ class Classifier:
     Args:
         path: the ONNX file.
         threads: threads of onnxruntime; None for one per core.
-        threshold: decision threshold in [0, 1]; None for the one in the file.
+        threshold: decision threshold in [0, 1]; None for the one in the file. Giving one implies `two_way`.
+        two_way: decide NORMAL or PNEUMONIA by the threshold alone, whatever speaks against the image.
         providers: onnxruntime execution providers, such as `["CUDAExecutionProvider", "CPUExecutionProvider"]`.
 
     Raises:
@@ -71,6 +78,7 @@ class Classifier:
         *,
         threads: int | None = None,
         threshold: float | None = None,
+        two_way: bool = False,
         providers: Sequence[str] = ("CPUExecutionProvider",),
     ) -> None:
         self.path = Path(path)
@@ -86,8 +94,12 @@ class Classifier:
         self.threshold = self.metadata.threshold if threshold is None else threshold
         if not 0.0 <= self.threshold <= 1.0:
             raise InputError(f"threshold {threshold} is not in 0 to 1; give a probability")
-        side = self.image_size
-        if inputs != {"image": ("tensor(uint8)", [side, side, 1])} or "probability" not in self._outputs:
+        self.two_way = two_way or threshold is not None or not self.metadata.four_way
+        self._limits = self.metadata.limits
+        side, needs = self.image_size, {"probability"}
+        if self._limits.familiarity_threshold is not None:
+            needs.add("familiarity")
+        if inputs != {"image": ("tensor(uint8)", [side, side, 1])} or not needs <= {*self._outputs}:
             raise ModelFileError(f"{path} has other tensors than its metadata says; export the run again")
 
     @property
@@ -99,6 +111,20 @@ class Classifier:
     def has_heatmap(self) -> bool:
         """Whether the model has a heat map as second output."""
         return "heatmap" in self._outputs
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The decisions that are possible, PNEUMONIA first."""
+        return (*self.metadata.classes[::-1], *(() if self.two_way else (UNCERTAIN, UNSUITABLE)))
+
+    @property
+    def rule(self) -> str:
+        """What the decisions are made by, in words."""
+        limits = self._limits
+        if self.two_way:
+            return f"threshold {self.threshold:g}"
+        low, high = limits.certain_normal_below, limits.certain_pneumonia_from
+        return f"limit {low:.4g}" if low == high else f"limits {low:.4g} and {high:.4g}"
 
     def decode(self, data: bytes, name: str = "image", doubts: list[str] | None = None) -> np.ndarray:
         """Decode an encoded image as in training: uint8 `[S, S, 1]`, with the model's framing; raises `DecodeError`.
@@ -114,7 +140,8 @@ class Classifier:
             images: uint8 `[N, S, S, 1]`, as `decode` returns them; N at least 1.
 
         Returns:
-            `probability` float32 `[N, 1]` and, if the model has one, `heatmap` float32 `[N, h, w]`.
+            `probability` float32 `[N, 1]` and, if the model has them, `heatmap` float32 `[N, h, w]` and `familiarity`
+            float32 `[N, 1]`.
 
         Raises:
             InputError: `images` has another dtype or shape.
@@ -134,27 +161,48 @@ class Classifier:
         probability, heat = found["probability"], found.get("heatmap", np.zeros((len(images), 1, 1), np.float32))
         if probability.shape != (len(images), 1) or not ((probability >= 0) & (probability <= 1)).all():
             raise ModelFileError(f"{self.path} returns values that are not probabilities; export the run again")
+        shares: Any = found.get("familiarity", probability)
+        if shares.shape != (len(images), 1) or not ((shares >= -ROUNDING) & (shares <= 1 + ROUNDING)).all():
+            raise ModelFileError(f"{self.path} returns values that are not familiarities; export the run again")
         if heat.ndim != 3 or len(heat) != len(images):
             raise ModelFileError(f"{self.path} returns values that are not heat maps; export the run again")
         return found
 
-    def predict(self, images: np.ndarray) -> list[Prediction]:
-        """Return one `Prediction` for each image of a uint8 batch `[N, S, S, 1]`; raises like `predict_batch`."""
-        outputs, threshold = self.predict_batch(images), self.threshold
-        answers = zip(outputs["probability"][:, 0].tolist(), outputs.get("heatmap", [None] * len(images)), strict=True)
-        return [Prediction(p, self.metadata.classes[p >= threshold], threshold, heat) for p, heat in answers]
+    def predict(self, images: np.ndarray, reasons: Sequence[Reasons] | None = None) -> list[Prediction]:
+        """Return one `Prediction` for each image of a uint8 batch `[N, S, S, 1]`; raises like `predict_batch`.
+
+        Args:
+            images: as `decode` returns them.
+            reasons: of each image what `reasons` returned; None for pixels of which no file is known.
+        """
+        outputs, none = self.predict_batch(images), [None] * len(images)
+        found = zip(
+            outputs["probability"][:, 0].tolist(),
+            outputs["familiarity"][:, 0].tolist() if "familiarity" in outputs else none,
+            outputs.get("heatmap", none),
+            reasons or [Reasons()] * len(images),
+            strict=True,
+        )
+        return [self._prediction(*each) for each in found]
+
+    def _prediction(
+        self, probability: float, familiarity: float | None, heatmap: np.ndarray | None, reasons: Reasons
+    ) -> Prediction:
+        decision, why = decide(self._limits, probability, familiarity, reasons.unfit)
+        if self.two_way:
+            decision = self.metadata.classes[probability >= self.threshold]
+        return Prediction(probability, decision, self.threshold, heatmap, (*why, *reasons.remarks), familiarity)
 
     def predict_bytes(self, data: bytes, name: str = "image") -> Prediction:
         """Decode and predict one encoded image (JPEG, PNG, or DICOM with the extra); raises `DecodeError`."""
         doubts: list[str] = []
         pixels = self.decode(data, name, doubts)
-        return replace(self.predict(pixels[np.newaxis])[0], reasons=self.reasons(data, pixels, name, doubts))
+        return self.predict(pixels[np.newaxis], [self.reasons(data, pixels, name, doubts)])[0]
 
-    def reasons(
-        self, data: bytes, pixels: np.ndarray, name: str = "image", doubts: Sequence[str] = ()
-    ) -> tuple[str, ...]:
+    def reasons(self, data: bytes, pixels: np.ndarray, name: str = "image", doubts: Sequence[str] = ()) -> Reasons:
         """Return what is unusual about an encoded image, of which `decode` gave `pixels` and `doubts`."""
-        return reasons_to_doubt(data, pixels, name, doubts, paediatric=self.metadata.paediatric)
+        paediatric = self.metadata.paediatric
+        return reasons_to_doubt(data, pixels, name, doubts, model_side=self.image_size, paediatric=paediatric)
 
     def predict_file(self, path: str | os.PathLike[str]) -> Prediction:
         """Decode and predict one image file.

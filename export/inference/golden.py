@@ -5,7 +5,10 @@
 - `names` text [n]; `file_<i>` uint8 [bytes]: the encoded file of example i (JPEG or PNG), as a consumer would get it.
   The edge cases at the end (black, white, noise and others) are tensors only and have no file.
 - `images` uint8 [n, S, S, 1]: each file as `pneumo_tfds.decode.decode` returns it, with the model's framing.
-- `probability` float32 [n, 1], and `heatmap` float32 [n, h, w] if the model has one: Keras's outputs in float32.
+- `probability` float32 [n, 1], and if the model has them `heatmap` float32 [n, h, w] and `familiarity` float32 [n, 1]:
+  Keras's outputs in float32.
+- `decision` text [n]: what the limits in the model file make of them, NORMAL, PNEUMONIA, UNCERTAIN or UNSUITABLE. The
+  answer to `file_<i>` may be UNSUITABLE all the same, for what the file says of itself, such as its size.
 """
 
 from __future__ import annotations
@@ -19,15 +22,18 @@ import numpy as np
 import numpy.typing as npt
 
 from export.inference.classifier import Classifier
+from export.inference.decision import decide
+from export.inference.onnx_metadata import Metadata
 from pneumo_tfds.decode import decode
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing
-from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing
 from pneumo_tfds.program.npz import read_arrays
 
 GOLDEN_SEED = 2018
 TOLERANCE = 1e-4
 """Largest difference of a probability on another machine and runtime; the same runtime stays within 1e-5."""
+FAMILIARITY_TOLERANCE = 1e-3
+"""The same of a familiarity: one of its steps."""
 EDGES = ("edge-black", "edge-white", "edge-grey", "edge-noise", "edge-ramp", "edge-checkerboard")
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -71,15 +77,22 @@ def edge_images(side: int, seed: int = 0) -> npt.NDArray[np.uint8]:
     return np.stack([*flat, noise, ramp, board])[..., np.newaxis]
 
 
-def make(
-    answer: Callable[[npt.NDArray[np.uint8]], Arrays], side: int, framing: Framing = DEFAULT_FRAMING
-) -> dict[str, npt.NDArray[Any]]:
+def make(answer: Callable[[npt.NDArray[np.uint8]], Arrays], metadata: Metadata) -> dict[str, npt.NDArray[Any]]:
     """Make the arrays of `golden.npz`; `answer` returns Keras's outputs by name for uint8 images [n, S, S, 1]."""
     files = encoded_examples()
-    decoded = [decode(data, side, name, framing) for name, data in files.items()]
-    images = np.concatenate([np.stack(decoded), edge_images(side)])
+    decoded = [decode(data, metadata.image_size, name, metadata.framing) for name, data in files.items()]
+    images = np.concatenate([np.stack(decoded), edge_images(metadata.image_size)])
     encoded = {f"file_{number}": np.frombuffer(data, np.uint8) for number, data in enumerate(files.values())}
-    return {"names": np.array([*files, *EDGES]), "images": images, **dict(answer(images)), **encoded}
+    outputs = dict(answer(images))
+    decisions = np.array([decide(metadata.limits, *row)[0] for row in rows(outputs)])
+    return {"names": np.array([*files, *EDGES]), "images": images, **outputs, "decision": decisions, **encoded}
+
+
+def rows(outputs: Arrays) -> list[tuple[float, float | None]]:
+    """Return probability and familiarity of each image; None where the model has no familiarity."""
+    probability = outputs["probability"][:, 0].tolist()
+    familiarity = outputs["familiarity"][:, 0].tolist() if "familiarity" in outputs else [None] * len(probability)
+    return list(zip(probability, familiarity, strict=True))
 
 
 def write(path: Path, arrays: Arrays) -> None:
@@ -106,14 +119,15 @@ def read(path: Path) -> dict[str, npt.NDArray[Any]]:
 def _fit_together(arrays: Arrays) -> bool:
     names, images, probability = arrays["names"], arrays["images"], arrays["probability"]
     heat = arrays.get("heatmap", np.zeros((len(names) if names.ndim else 0, 1, 1), np.float32))
+    familiarity, decision = arrays.get("familiarity", probability), arrays.get("decision", names)
     files = [array for name, array in arrays.items() if name.startswith("file_")]
-    kinds = [f"{array.ndim}d {array.dtype.name}" for array in (images, probability, heat, *files)]
+    kinds = [f"{array.ndim}d {array.dtype.name}" for array in (images, probability, familiarity, heat, *files)]
     return (
-        names.ndim == 1
-        and names.dtype.kind == "U"
-        and kinds == ["4d uint8", "2d float32", "3d float32", *["1d uint8"] * len(files)]
+        names.shape == decision.shape == (len(names) if names.ndim else 0,)
+        and names.dtype.kind == decision.dtype.kind == "U"
+        and kinds == ["4d uint8", "2d float32", "2d float32", "3d float32", *["1d uint8"] * len(files)]
         and len(images) == len(heat) == len(names) > 0
-        and probability.shape == (len(names), 1)
+        and probability.shape == familiarity.shape == (len(names), 1)
         and images.shape[1:] == (images.shape[1], images.shape[1], 1)
     )
 
@@ -135,10 +149,19 @@ def self_test(classifier: Classifier, arrays: Arrays, tolerance: float = TOLERAN
             if levels:
                 found.append(f"{name}: decoded pixels differ by up to {levels} grey levels")
     outputs = classifier.predict_batch(images)
-    gaps = np.abs(outputs["probability"].astype(np.float64) - arrays["probability"])[:, 0]
-    for name, gap in zip(arrays["names"], gaps, strict=True):
-        if not gap <= tolerance:
-            found.append(f"{name}: the probability differs by {gap:.3g}; {tolerance:g} is allowed")
+    for output, allowed in (("probability", tolerance), ("familiarity", FAMILIARITY_TOLERANCE)):
+        if output in arrays and output in outputs:
+            gaps = np.abs(outputs[output].astype(np.float64) - arrays[output])[:, 0]
+            for name, gap in zip(arrays["names"], gaps, strict=True):
+                if not gap <= allowed:
+                    found.append(f"{name}: the {output} differs by {gap:.3g}; {allowed:g} is allowed")
+    limits = classifier.metadata.limits
+    for name, decision, row, golden in zip(
+        arrays["names"], arrays.get("decision", ()), rows(outputs), rows(arrays), strict="decision" in arrays
+    ):
+        answer = decide(limits, *row)[0]
+        if answer != decision and not limits.near(*golden, tolerance=FAMILIARITY_TOLERANCE):
+            found.append(f"{name}: the answer is {answer}, not {decision}")
     if "heatmap" in arrays and "heatmap" in outputs:
         if arrays["heatmap"].shape != outputs["heatmap"].shape:
             return [*found, "heat maps have another shape"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import Any
 
+from export.inference.decision import Limits
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, FRAMINGS, Framing, as_framing
@@ -16,7 +17,8 @@ from pneumo_tfds.sources.inventory import LABELS
 
 FORMAT_VERSION = 2
 """The newest that is read. Increased when an older reader would misread a newer file: another input, output or meaning
-of a key. A file gets the lowest version whose readers understand it: 2 if its framing is not squeeze, else 1."""
+of a key. A file gets the lowest version whose readers understand it: 2 if its framing is not squeeze or it gives four
+answers, else 1."""
 
 LARGEST_SIDE = 2048
 """Pixels. A limit, because memory is allocated for whatever size a file of unknown origin names."""
@@ -52,8 +54,37 @@ class Metadata:
     metrics: Mapping[str, Any]
     """Split name to its single figures from `metrics.json`."""
     intended_use: str = RESEARCH
+    familiarity_threshold: float | None = None
+    """UNSUITABLE below this familiarity; None if the file has no output `familiarity`."""
+    certain_normal_below: float | None = None
+    """NORMAL below this probability; None, as the next one, if the file knows NORMAL and PNEUMONIA alone."""
+    certain_pneumonia_from: float | None = None
+    """PNEUMONIA from this probability on, and UNCERTAIN between the two."""
+    guarantee: str = ""
+    """What holds for certain answers, in words, and what shows it."""
+    training_manifest_sha256: str = ""
+    """Identity of the images that the model was trained and chosen on; empty if it was not recorded."""
     version: int = 1
     """Version of this format, not of the model."""
+
+    @property
+    def four_way(self) -> bool:
+        """Whether the file gives four answers, and not NORMAL and PNEUMONIA alone."""
+        return self.certain_normal_below is not None
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the answers: of two answers both are the threshold.
+
+        Raises:
+            ValueError: they are not complete, not in 0 to 1, or out of order.
+        """
+        low, high, familiarity = self.certain_normal_below, self.certain_pneumonia_from, self.familiarity_threshold
+        if low is None and high is None and familiarity is None:
+            return Limits(self.threshold, self.threshold)
+        if low is None or high is None:
+            raise ValueError("one limit of an answer without the other")
+        return Limits(low, high, familiarity)
 
     @property
     def paediatric(self) -> bool:
@@ -62,9 +93,9 @@ class Metadata:
 
     def to_props(self) -> dict[str, str]:
         """Return all keys as text; structured values are JSON with sorted keys: equal values give equal bytes."""
-        return {key: str(getattr(self, key)) for key in KEYS} | {
+        props = {key: str(value) for key in KEYS if (value := getattr(self, key)) not in (None, "")}
+        return props | {
             "classes": json.dumps(list(self.classes)),
-            "threshold": repr(float(self.threshold)),
             "metrics": json.dumps(self.metrics, sort_keys=True, separators=(",", ":"), allow_nan=False),
         }
 
@@ -107,11 +138,18 @@ class Metadata:
             raise ModelFileError(f"{name} has the threshold {props['threshold']}, not one in 0 to 1; export again")
         if not 1 <= found.image_size <= LARGEST_SIDE or not isinstance(found.metrics, dict):
             raise ModelFileError(f"{name} has damaged metadata (image_size or metrics); export the run again")
+        try:
+            _ = found.limits
+        except ValueError as error:
+            raise ModelFileError(f"{name} has {error}; export the run again") from error
         return found
 
 
 KEYS = tuple(field.name for field in fields(Metadata))
-WHERE_ABSENT: Mapping[str, str] = {"framing": DEFAULT_FRAMING}
+LIMITS = tuple(field.name for field in fields(Limits))
+WHERE_ABSENT: Mapping[str, str] = {
+    "framing": DEFAULT_FRAMING, **dict.fromkeys((*LIMITS, "guarantee", "training_manifest_sha256"), ""),
+}  # fmt: skip
 """Keys that a file may lack, and what that means."""
 
 
@@ -130,10 +168,11 @@ def metadata_of_run(metrics: Mapping[str, Any], image_size: int, run: str) -> Me
         raise InputError(f"{run}/metrics.json has the threshold {threshold}, not one in 0 to 1; evaluate the run again")
     try:
         framing = as_framing(metrics["dataset"].get("framing", DEFAULT_FRAMING))
-        return Metadata(
+        doubt = metrics.get("doubt")
+        found = Metadata(
             image_size=image_size,
             framing=framing,
-            version=1 if framing == DEFAULT_FRAMING else 2,
+            version=1 if framing == DEFAULT_FRAMING and doubt is None else 2,
             threshold=threshold,
             threshold_rule=rule,
             dataset=str(metrics["dataset"]["name"]),
@@ -141,6 +180,12 @@ def metadata_of_run(metrics: Mapping[str, Any], image_size: int, run: str) -> Me
             intended_use=_intended_use(metrics["dataset"]),
             metrics={split: _single_figures(figures) for split, figures in metrics["splits"].items()},
         )
+        if doubt is None:
+            return found
+        low, high, familiarity = (doubt[key] for key in LIMITS)
+        limits = Limits(float(low), float(high), None if familiarity is None else float(familiarity))
+        manifest = str(metrics["dataset"]["manifest_sha256"])
+        return replace(found, **asdict(limits), guarantee=str(doubt["guarantee"]), training_manifest_sha256=manifest)
     except JSON_SHAPE_ERRORS as error:
         raise InputError(f"{run}/metrics.json is damaged ({error!r:.200}); evaluate the run again") from error
 
@@ -176,6 +221,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "image_size": int,
     "framing": as_framing,
     "threshold": float,
+    **dict.fromkeys(LIMITS, lambda text: float(text) if text else None),
     "metrics": partial(json.loads, parse_constant=int),  # int refuses NaN and Infinity, which JSON does not have
     "version": int,
 }

@@ -39,7 +39,9 @@ class Serve(Bounded, Command):
     threads: Count | None = None
     """Threads of the model. Default: one per core."""
     threshold: Annotated[float, Ge(0), Le(1)] | None = None
-    """Decide PNEUMONIA from this probability on. Default: the model's own threshold."""
+    """Decide PNEUMONIA from this probability on, and NORMAL below it: implies --two-way. Default: the model's own."""
+    two_way: bool = False
+    """Decide NORMAL or PNEUMONIA by the threshold alone, never UNCERTAIN or UNSUITABLE."""
 
 
 def serve(command: Serve) -> None:
@@ -53,7 +55,9 @@ def serve(command: Serve) -> None:
     from export.inference.classifier import Classifier
     from export.serve.batching import BatchLimits
 
-    classifier = Classifier(command.model, threads=command.threads, threshold=command.threshold)
+    classifier = Classifier(
+        command.model, threads=command.threads, threshold=command.threshold, two_way=command.two_way
+    )
     batch = BatchLimits(largest=command.batch_size, wait=command.batch_wait / 1000, queue=command.queue)
     app = create_app(classifier, Limits(body_bytes=int(command.max_megabytes * 1e6), batch=batch))
     with listening(command.host, command.port) as listener:

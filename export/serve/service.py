@@ -27,6 +27,7 @@ from export.serve.prometheus_metrics import Metrics
 from pneumo_tfds.decode import DecodeError
 from pneumo_tfds.decode.headers import HEAD_BYTES, format_of
 from pneumo_tfds.decode.other_files import no_image
+from pneumo_tfds.decode.reasons import Reasons
 from pneumo_tfds.program.cores_and_memory import available_cores
 
 CLOSE = {"Connection": "close"}
@@ -52,9 +53,10 @@ class Answer(BaseModel):
     """The answer for one image."""
 
     probability: float = Field(description="P(PNEUMONIA), 0 to 1")
-    decision: str = Field(description="PNEUMONIA if the probability is at least the threshold, else NORMAL")
+    decision: str = Field(description="NORMAL, PNEUMONIA, UNCERTAIN or UNSUITABLE; with --two-way one of the first two")
     threshold: float
-    reasons: list[str] = Field(description="What is unusual about the image, such as a header that names another body")
+    familiarity: float | None = Field(description="How much the image looks like the training images, 0 to 1")
+    reasons: list[str] = Field(description="Why it is UNCERTAIN or UNSUITABLE, and what else is unusual")
     intended_use: str
     heatmap: list[list[float]] | None = Field(None, description="[h][w], logit units; only if asked for")
 
@@ -110,7 +112,7 @@ def create_app(classifier: Classifier, limits: Limits | None = None) -> FastAPI:
 
 class _Service:
     def __init__(self, classifier: Classifier, limits: Limits) -> None:
-        self.classifier, self.limits, self.recorded = classifier, limits, Metrics()
+        self.classifier, self.limits, self.recorded = classifier, limits, Metrics(classifier.answers)
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -121,10 +123,11 @@ class _Service:
             self.batcher = await stack.enter_async_context(batcher)
             yield
 
-    def _predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
-        return self.classifier.predict(np.stack(images))
+    def _predict(self, images: Sequence[tuple[np.ndarray, Reasons]]) -> list[Prediction]:
+        pixels, reasons = zip(*images, strict=True)
+        return self.classifier.predict(np.stack(pixels), reasons)
 
-    def _decode(self, data: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
+    def _decode(self, data: bytes) -> tuple[np.ndarray, Reasons]:
         doubts: list[str] = []
         pixels = self.classifier.decode(data, "the image", doubts)
         return pixels, self.classifier.reasons(data, pixels, "the image", doubts)
@@ -139,8 +142,7 @@ class _Service:
             raise HTTPException(415, f"the body is not a JPEG, PNG or DICOM file{what}")
         loop = asyncio.get_running_loop()
         try:
-            pixels, reasons = await loop.run_in_executor(self.decoding, self._decode, data)
-            found = await self.batcher.submit(pixels)
+            found = await self.batcher.submit(await loop.run_in_executor(self.decoding, self._decode, data))
         except DecodeError as error:
             raise HTTPException(422, str(error)) from error
         except OverloadedError as error:
@@ -150,7 +152,8 @@ class _Service:
             probability=found.probability,
             decision=found.decision,
             threshold=found.threshold,
-            reasons=list(reasons),
+            familiarity=found.familiarity,
+            reasons=list(found.reasons),
             intended_use=self.classifier.metadata.intended_use,
             heatmap=found.heatmap.tolist() if heatmap and found.heatmap is not None else None,
         )
@@ -188,7 +191,7 @@ class _Service:
         side = self.classifier.image_size
         try:
             async with asyncio.timeout(5):
-                await self.batcher.submit(np.zeros((side, side, 1), np.uint8))
+                await self.batcher.submit((np.zeros((side, side, 1), np.uint8), Reasons()))
         except (TimeoutError, OverloadedError) as error:
             return JSONResponse({"status": "busy", "reason": str(error) or "no answer in 5 s"}, 503)
         return JSONResponse({"status": "ready"})

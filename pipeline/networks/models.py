@@ -2,7 +2,7 @@
 
 A *network* maps float32 images `[N, S, S, 1]` with values 0 to 255 to `logit` float32 `[N, 1]`. A *committee* averages
 the logits of one or more of them. The *inference model* wraps it for use: uint8 images in, `probability` out, and
-`heatmap` if the networks end in global average pooling.
+`heatmap` if the networks end in global average pooling, and `familiarity` if it is known what to compare with.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import keras
 from keras import layers, ops
 
 from pipeline.config import ModelConfig
-from pipeline.networks import depthwise_bfloat16, efficientnet_lite, inception_v3
+from pipeline.networks import depthwise_bfloat16, efficientnet_lite, familiarity, inception_v3
 from pipeline.networks.fused_batch_norm import FusedNormalization
 
 FEATURES, POOL, LOGIT, HEATMAP = "features", "pool", "logit", "heatmap"
@@ -81,25 +81,37 @@ def committee(networks: Sequence[keras.Model], *, flips: bool = False) -> keras.
 
     Returns:
         A model from float32 `[N, S, S, 1]`, 0 to 255, to a dict of `logit` float32 `[N, 1]`, the mean of all logits,
-        and, if every network ends in global average pooling of maps of one size, `heatmap` float32 `[N, h, w]`: the
-        class activation map (Zhou et al. 2016) in logit units, whose mean over h and w is the logit.
+        if every network ends in global average pooling of maps of one size, `heatmap` float32 `[N, h, w]`: the class
+        activation map (Zhou et al. 2016) in logit units, whose mean over h and w is the logit; and, if the first
+        network has layers to compare, `statistics1` and so on of them (`pipeline.networks.familiarity`).
     """
     image = keras.Input(networks[0].input_shape[1:], dtype="float32", name="image")
     logits, maps = [], []
+    first: dict[str, Any] = {}
     for number, network in enumerate(networks, start=1):
         member = _with_heatmap(network, f"member{number}_{network.name}")
         for view in (image, image[:, :, ::-1]) if flips else (image,):
             output = member(view)
+            first = first or output
             logits.append(output[LOGIT])
             if HEATMAP in output:
                 maps.append(output[HEATMAP] if view is image else output[HEATMAP][:, :, ::-1])
     outputs = {LOGIT: _mean(logits, LOGIT)}
     if len(maps) == len(logits) and len({tuple(part.shape) for part in maps}) == 1:
         outputs[HEATMAP] = _mean(maps, "relevance")
+    outputs |= familiarity.among(first)
     return keras.Model(image, outputs, name="committee" if len(logits) > 1 else networks[0].name)
 
 
-def inference_model(network: keras.Model, temperature: float = 1.0, bias: float = 0.0) -> keras.Model:
+def scoring_model(network: keras.Model) -> keras.Model:
+    """Return a network from `committee` or `build` with only what is scored: `logit`, and statistics if it has them."""
+    outputs = network.output if isinstance(network.output, dict) else {LOGIT: network.output}
+    return keras.Model(network.input, {LOGIT: outputs[LOGIT], **familiarity.among(outputs)})
+
+
+def inference_model(
+    network: keras.Model, temperature: float = 1.0, bias: float = 0.0, reference: familiarity.Reference | None = None
+) -> keras.Model:
     """Wrap a network for use.
 
     Args:
@@ -107,10 +119,12 @@ def inference_model(network: keras.Model, temperature: float = 1.0, bias: float 
         temperature: the logit is divided by it before the sigmoid (Guo et al. 2017, "On Calibration of Modern Neural
             Networks"); above 0.
         bias: added to the logit after that.
+        reference: what images are compared with, with its levels; None leaves the familiarity out.
 
     Returns:
-        A model from `image` uint8 `[N, S, S, 1]` to a dict of `probability` float32 `[N, 1]`, P(PNEUMONIA), and, if
-        the network has one, `heatmap` float32 `[N, h, w]`, in logit units before calibration.
+        A model from `image` uint8 `[N, S, S, 1]` to a dict of `probability` float32 `[N, 1]`, P(PNEUMONIA); if the
+        network has one, `heatmap` float32 `[N, h, w]`, in logit units before calibration; and with a reference
+        `familiarity` float32 `[N, 1]`, 0 (unlike all that it knows) to 1.
     """
     inner = network if isinstance(network.output, dict) else committee([network])
     image = keras.Input(inner.input_shape[1:], dtype="uint8", name="image")
@@ -119,18 +133,21 @@ def inference_model(network: keras.Model, temperature: float = 1.0, bias: float 
     outputs = {"probability": layers.Activation("sigmoid", dtype="float32", name="probability")(calibrated)}
     if HEATMAP in output:
         outputs[HEATMAP] = layers.Activation("linear", dtype="float32", name=HEATMAP)(output[HEATMAP])
+    if reference is not None:
+        distance = familiarity.distance_of(output, reference)
+        outputs[familiarity.FAMILIARITY] = familiarity.familiarity_of(distance, reference)
     return keras.Model(image, outputs, name=f"{inner.name}_inference")
 
 
 def _with_heatmap(network: keras.Model, name: str) -> keras.Model:
-    """Return the network as a model with a dict of outputs: its logit, and its heat map if it has one."""
+    """Return the network as a model with a dict of outputs: its logit, and heat map and statistics if it has them."""
     outputs = {LOGIT: network.output}
     if FEATURES in [layer.name for layer in network.layers]:
         # The last layer, applied at every position of the feature map instead of to its mean. It is part of the same
         # functional model, because Keras cannot load a layer that two nested models share.
         relevance = network.get_layer(LOGIT)(network.get_layer(FEATURES).output)
         outputs[HEATMAP] = layers.Reshape(relevance.shape[1:3], dtype="float32", name=HEATMAP)(relevance)
-    return keras.Model(network.input, outputs, name=name)
+    return keras.Model(network.input, outputs | familiarity.statistics_of(network), name=name)
 
 
 def _mean(parts: list[Any], name: str) -> Any:

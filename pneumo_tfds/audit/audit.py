@@ -73,7 +73,7 @@ def examine(source: Source, image: Image) -> ImageFacts:
         size=len(data),
         mean=float(small.mean()),
         spread=float(small.std()),
-        unusual=reasons_to_doubt(data, small, image.name, doubts),
+        unusual=sum(reasons_to_doubt(data, small, image.name, doubts), ()),
     )
 
 

@@ -1,4 +1,4 @@
-"""Tell pictures in colour, such as photographs and heat maps over X-rays, from X-rays, which are grey."""
+"""Tell pictures in real colour, such as photographs, from grey ones that are stored in three channels."""
 
 from __future__ import annotations
 
@@ -6,33 +6,38 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_tfds.decode.headers import CHANNELS, read_header
+from pneumo_tfds.decode.headers import Header
 from pneumo_tfds.decode.jpeg import colours
-from pneumo_tfds.decode.opencv import imdecode
-from pneumo_tfds.decode.png import PALETTE, without_texts
+from pneumo_tfds.decode.png import COLOURED, decode_png_colours
 
-SPREAD = 32
-"""Grey levels between the channels of a pixel from which on it is coloured."""
-
-COLOURED = 0.05
-"""Share of coloured pixels above which a picture is in colour; 0.0005 at most on 520 chest X-rays in JPEG and PNG."""
-
-_STEP = 8
-"""Every so many rows and columns are looked at."""
+BLOCK, APART, COLOURFUL = 8, 16, 0.1
+"""Side of a block in pixels; grey levels by which the channels of a coloured block differ at least; and the part of the
+blocks that makes a picture coloured. None of 788 chest X-rays has a coloured block, and 405 of them are in three
+channels. A tinted X-ray has 1 %, an ultrasound image with coloured marks 9 %; 25 of 27 photographs have over 10 %."""
 
 
-def colour_of_file(data: bytes, name: str = "image") -> str:
-    """Return a remark if the picture of a JPEG or PNG file that can be decoded is in colour; else empty."""
-    header = read_header(data, name)
+def colour_of_file(data: bytes, header: Header, name: str = "image") -> str:
+    """Return a remark if the picture of a file is in colour; empty if not, and for DICOM and JPEGs of four components.
+
+    Args:
+        data: the file, which was decoded without an error.
+        header: what `read_header` returned for it.
+        name: the image's name in error messages.
+    """
     if header.format == "JPEG" and header.components == 3:
-        return colour_remark(colours(data, name))
-    if header.format == "PNG" and (CHANNELS.get(data[25], 1) > 2 or data[25] == PALETTE):
-        return colour_remark(imdecode(without_texts(data, header, name), cv2.IMREAD_COLOR, name)[::_STEP, ::_STEP])
+        return _remark(colours(data, name))
+    if header.format == "PNG" and data[25] in COLOURED:
+        return colour_remark(decode_png_colours(data, header, name))
     return ""
 
 
-def colour_remark(picture: npt.NDArray[np.generic]) -> str:
+def colour_remark(picture: npt.NDArray[np.uint8]) -> str:
     """Return a remark if uint8 `[height, width, 3]` is in colour; else empty."""
-    spread = picture.max(axis=2).astype(np.int16) - picture.min(axis=2)
-    share = float(np.mean(spread > SPREAD))
-    return f"in colour: {share:.0%} of its pixels are not grey" if share > COLOURED else ""
+    across, down = (-(-side // BLOCK) for side in picture.shape[1::-1])
+    return _remark(np.asarray(cv2.resize(picture, (across, down), interpolation=cv2.INTER_AREA), np.uint8))
+
+
+def _remark(blocks: npt.NDArray[np.uint8]) -> str:
+    """Judge mean colours of blocks and not pixels, because a JPEG stores colours in a lower resolution, with noise."""
+    part = float(np.mean(np.ptp(blocks, axis=2) > APART))
+    return f"in colour: {100 * part:.0f} % of the picture" if part > COLOURFUL else ""

@@ -30,8 +30,10 @@ LONGEST = 1_000_000
 _SLACK = 64 << 10
 """Bytes behind the picture that are looked at."""
 
-_GREY, _RGB, PALETTE = 0, 2, 3
-_DEPTHS = {_GREY: (1, 2, 4, 8, 16), _RGB: (8, 16), PALETTE: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+_GREY, _RGB, _PALETTE = 0, 2, 3
+COLOURED = (_RGB, _PALETTE, 6)
+"""Colour types that may hold colours (PNG specification, table 11.1)."""
+_DEPTHS = {_GREY: (1, 2, 4, 8, 16), _RGB: (8, 16), _PALETTE: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 """Bits of a sample by colour type (PNG specification, table 11.1)."""
 _INTERLACED = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
 """First column, first row and steps of the passes (PNG specification, 8.2)."""
@@ -45,7 +47,7 @@ def decode_png(data: bytes, header: Header, name: str, doubts: list[str] | None 
     Raises:
         DecodeError: a checksum is wrong, or the chunks do not make a picture of the size that is declared.
     """
-    picture = without_texts(data, header, name)
+    picture = _clean(data, header, name)
     if header.alpha:
         image = imdecode(picture, cv2.IMREAD_UNCHANGED, name)
         if image.shape[2:] == (4,):  # not so if the transparency chunk is damaged or out of place
@@ -56,7 +58,12 @@ def decode_png(data: bytes, header: Header, name: str, doubts: list[str] | None 
     return imdecode(picture, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH, name)
 
 
-def without_texts(data: bytes, header: Header, name: str) -> bytes:
+def decode_png_colours(data: bytes, header: Header, name: str) -> npt.NDArray[np.uint8]:
+    """Decode to uint8 `[height, width, 3]`, without transparency; raises like `decode_png`."""
+    return np.asarray(imdecode(_clean(data, header, name), cv2.IMREAD_COLOR, name), dtype=np.uint8)
+
+
+def _clean(data: bytes, header: Header, name: str) -> bytes:
     """Return the PNG with only the chunks that make its picture, each once, and its pixels unpacked and checked.
 
     Pixels that take more than `MOST_UNPACKED` bytes stay packed, and are judged by libpng.
@@ -69,10 +76,10 @@ def without_texts(data: bytes, header: Header, name: str) -> bytes:
         if kind in parts or kind == b"IEND":
             continue
         if kind == b"PLTE":
-            keep, colours = data[25] == PALETTE, 0 if length % 3 else length // 3
+            keep, colours = data[25] == _PALETTE, 0 if length % 3 else length // 3
         elif kind == b"tRNS":
-            most = {_GREY: 2, _RGB: 6, PALETTE: colours}.get(data[25], 0)
-            keep = not packed and 0 < length <= most and (data[25] == PALETTE or length == most)
+            most = {_GREY: 2, _RGB: 6, _PALETTE: colours}.get(data[25], 0)
+            keep = not packed and 0 < length <= most and (data[25] == _PALETTE or length == most)
         elif kind == b"eXIf":  # OpenCV turns the picture as it says
             keep = data[start : start + 4] in (b"II*\0", b"MM\0*") and bool(TURNED.search(data, start, end))
         elif kind in (b"IHDR", b"IDAT"):
@@ -112,7 +119,7 @@ def _is_sound(ihdr: bytes, colours: int) -> bool:
     bits, colour, compression, filters, interlace = ihdr[8:]
     if compression or filters or interlace > 1 or bits not in _DEPTHS.get(colour, ()):
         return False
-    return colour != PALETTE or 0 < colours <= 1 << bits
+    return colour != _PALETTE or 0 < colours <= 1 << bits
 
 
 def _rows(header: Header, ihdr: bytes) -> list[tuple[int, int]]:

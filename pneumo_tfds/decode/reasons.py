@@ -3,33 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from pneumo_tfds.decode.colour import colour_of_file
 from pneumo_tfds.decode.dicom_header import read_facts
 from pneumo_tfds.decode.exposure import exposure_remark
 from pneumo_tfds.decode.fitness import ADULT, remarks, unfit
-from pneumo_tfds.decode.headers import format_of
+from pneumo_tfds.decode.headers import format_of, read_header
 from pneumo_tfds.decode.pixels import Grey
 
 
+class Reasons(NamedTuple):
+    """Short texts about what is unusual for a frontal chest X-ray; none for most images."""
+
+    unfit: tuple[str, ...] = ()
+    """Why the file is not what is asked for, so that no answer about it would mean anything."""
+    remarks: tuple[str, ...] = ()
+    """What to keep in mind with an answer."""
+
+
 def reasons_to_doubt(
-    data: bytes, grey: Grey, name: str = "image", doubts: Sequence[str] = (), *, paediatric: bool = False
-) -> tuple[str, ...]:
-    """Return short texts about what is unusual for a frontal chest X-ray; empty if nothing is.
+    data: bytes,
+    grey: Grey,
+    name: str = "image",
+    doubts: Sequence[str] = (),
+    *,
+    model_side: int | None = None,
+    paediatric: bool = False,
+) -> Reasons:
+    """Return what is unusual for a frontal chest X-ray.
 
     Args:
         data: the file, which was decoded without an error.
         grey: its picture, uint8 of any shape.
         name: the image's name in error messages.
         doubts: what `decode` added to its argument of this name.
-        paediatric: the image is for a model of children, so the age of an adult is unusual.
+        model_side: side in pixels of the input of the model that the image is for. Then a picture in colour, or with a
+            side below half of that, is unfit; None for images that are for no model yet.
+        paediatric: the image is for a model of children, so that an adult is unfit.
     """
+    against: list[str] = []
     found: list[str] = []
     if format_of(data) == "DICOM":
         facts = read_facts(data, name)
-        found += [unfit(facts), *remarks(facts)]
+        against.append(unfit(facts))
+        found += remarks(facts)
         if paediatric and facts.age is not None and facts.age >= ADULT:
-            found.append(f"patient is {facts.age:.0f} years old")
+            against.append(f"patient is {facts.age:.0f} years old")
     else:
-        found.append(colour_of_file(data, name))
-    return tuple(text for text in (*found, exposure_remark(grey), *doubts) if text)
+        header = read_header(data, name)
+        (found if model_side is None else against).append(colour_of_file(data, header, name))
+        if model_side is not None and 2 * min(header.width, header.height) < model_side:
+            against.append(f"only {header.width} x {header.height} pixels, fewer than X-ray detectors have")
+    found += [exposure_remark(grey), *doubts]
+    return Reasons(tuple(filter(None, against)), tuple(filter(None, found)))

@@ -142,6 +142,36 @@ def exported_as(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def four_way(tmp_path_factory) -> Path:
+    """An exported run whose model gives four answers: it knows smooth pictures, and noise is UNSUITABLE. Read only."""
+    import keras
+
+    from pipeline.config import ModelConfig
+    from pipeline.networks import familiarity, models
+    from pipeline.networks.forward_pass import OutputsFn
+
+    keras.utils.set_random_seed(3)
+    network = models.build(ModelConfig(model="compact"), SIDE)
+    whole = models.committee([network])
+    ask = OutputsFn(models.scoring_model(whole))
+    reference, others = familiarity.fit(ask(make_pictures(1500, seed=1))), ask(make_pictures(200, seed=2))
+    reference = reference.with_levels(reference.distances(others))
+    scale, middle = float(others["logit"].std()), float(np.median(others["logit"]))
+    model = models.inference_model(whole, scale, -middle / scale, reference)
+    folder = make_run(tmp_path_factory.mktemp("runs") / "four-way", model)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["dataset"]["manifest_sha256"] = "ab" * 32
+    metrics["doubt"] = {
+        "familiarity_threshold": 0.04,
+        "certain_normal_below": 0.35,
+        "certain_pneumonia_from": 0.67,
+        "guarantee": "NPV at least 0.9 on made pictures",
+    }
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    return export_made(folder)
+
+
+@pytest.fixture(scope="session")
 def jpegs(tmp_path_factory) -> Path:
     """A folder of twelve readable JPEGs in two subfolders."""
     folder = tmp_path_factory.mktemp("xrays")

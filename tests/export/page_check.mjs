@@ -3,21 +3,29 @@
 //   {over: {data, height, width}, width, height, framing} -> the heat map over the picture, numbers
 //   {filler: grey levels in base64, width} -> whether the picture ends in filler
 //   {judged: {grey, width, height, format}} -> {mask, reasons} of a picture, its grey levels in base64
+//   {probability, familiarity, unfit, limits: [low, high, familiarity]} -> {decision, reasons}
+//   {rgba: bytes in base64, width, height, side} -> why the picture is not for a model of this side
 //   {header: bytes in base64} -> {format, width, height, alpha} or {refused}
 import { readFileSync } from "node:fs";
+import { decide } from "../../export/web/page/decision.mjs";
 import { RefusedFile, readHeader } from "../../export/web/page/headers.mjs";
 import { overPicture } from "../../export/web/page/heat.mjs";
 import { hasTwoLevels } from "../../export/web/page/exposure.mjs";
-import { endsInFiller, frame, reasonsToDoubt } from "../../export/web/page/pixels.mjs";
+import { colouredPart, endsInFiller, frame, remarksOn, unfitFor } from "../../export/web/page/pixels.mjs";
 
 const bytes = (text) => new Uint8Array(Buffer.from(text, "base64"));
 const answers = JSON.parse(readFileSync(0, "utf-8")).map((each) => {
   if (each.frame) return Buffer.from(frame({ ...each.frame, grey: bytes(each.frame.grey) }, each.side, each.framing)).toString("base64");
   if (each.over) return [...overPicture(each.over, each.width, each.height, each.framing)];
+  if (each.limits) {
+    const [low, high, familiarity] = each.limits;
+    return decide({ low, high, familiarity }, each.probability, each.familiarity, each.unfit);
+  }
+  if (each.rgba) return unfitFor({ ...each, coloured: colouredPart(bytes(each.rgba), each.width, each.height) }, each.side);
   if (each.filler) return endsInFiller(bytes(each.filler), each.width);
   if (each.judged) {
     const picture = { ...each.judged, grey: bytes(each.judged.grey) };
-    return { mask: hasTwoLevels(picture), reasons: reasonsToDoubt(picture, picture.grey) };
+    return { mask: hasTwoLevels(picture), reasons: remarksOn(picture, picture.grey) };
   }
   try {
     return readHeader(bytes(each.header));

@@ -197,5 +197,9 @@ class Stock:
 
     def _golden_npz(self, path):
         from export.inference import golden
+        from export.inference.onnx_metadata import Metadata
 
-        golden.write(path, golden.make(lambda images: {"probability": np.zeros((len(images), 1), np.float32)}, SIDE))
+        metadata = Metadata.from_props(PROPS, "model.onnx")
+        golden.write(
+            path, golden.make(lambda images: {"probability": np.zeros((len(images), 1), np.float32)}, metadata)
+        )

@@ -2,10 +2,11 @@
 
 import * as ort from "./ort/ort.wasm.min.mjs";
 import { Classifier } from "./classifier.mjs";
+import { UNCERTAIN, UNSUITABLE } from "./decision.mjs";
 import { goldenCheck } from "./golden.mjs";
 import { draw } from "./heat.mjs";
 import { readNpz } from "./npz.mjs";
-import { decodeFile, frame, readPicture, reasonsToDoubt, within } from "./pixels.mjs";
+import { decodeFile, frame, readPicture, remarksOn, unfitFor, within } from "./pixels.mjs";
 
 const MAX_THREADS = 4;
 const SHOWN_SIDE = 512;  // pixels, the longer side of a picture on its card
@@ -13,7 +14,7 @@ const at = (id) => document.getElementById(id);
 const percent = (part) => `${(100 * part).toFixed(1)} %`;
 
 let classifier;
-const results = [];  // {name, card, picture, probability, heatmap, reasons} or {name, card, error}
+const results = [];  // {name, card, picture, probability, familiarity, unfit, remarks, heatmap} or {name, card, error}
 
 function say(text) {
   at("status").textContent = text;
@@ -32,37 +33,53 @@ async function start() {
   classifier = await Classifier.create(ort, model);
   const { metadata } = classifier;
   at("use").textContent = `For ${metadata.intendedUse}.`;
-  at("rule").textContent = `The model’s threshold is ${metadata.threshold}, from the rule ${metadata.thresholdRule}. At or above it, the decision is ${metadata.classes[1]}.`;
+  const { low, high } = metadata.limits, [negative, positive] = metadata.classes;
+  at("rule").textContent = metadata.fourWay
+    ? `${negative} below ${low}, ${positive} from ${high} on, ${UNCERTAIN} between; ${UNSUITABLE} for what does not look like the X-rays that the model learned from. Guarantee: ${metadata.guarantee}. With two answers, the threshold alone decides; the model’s own is ${metadata.threshold}, by ${metadata.thresholdRule}.`
+    : `The model’s threshold is ${metadata.threshold}, from the rule ${metadata.thresholdRule}. At or above it, the decision is ${positive}.`;
+  at("two-way-choice").hidden = !metadata.fourWay;
   const auroc = metadata.metrics.test?.auroc ?? metadata.metrics.validation?.auroc;
   at("about").textContent = `Trained on ${metadata.dataset} at ${metadata.imageSize} × ${metadata.imageSize} pixels` +
     (auroc === undefined ? "." : `; AUROC ${auroc.toFixed(3)} on its ${metadata.metrics.test ? "test" : "validation"} images.`) + ` The file of ${(model.length / 1e6).toFixed(1)} MB is run by onnxruntime-web.`;
   if (metadata.framing === "crop") at("legend").append(" The model did not see what is darkened at the sides.");
   at("threshold").value = metadata.threshold;
-  for (const id of ["files", "threshold", "reset", "heat", "golden"]) at(id).disabled = false;
+  for (const id of ["files", "threshold", "reset", "two-way", "heat", "golden"]) at(id).disabled = false;
   showThreshold();
   say("Ready. Choose X-rays.");
 }
 
 const threshold = () => at("threshold").valueAsNumber;
+function answerTo(result) {
+  const { decision, reasons } = classifier.decide(result, { twoWay: at("two-way").checked, threshold: threshold() });
+  return { decision, reasons: [...reasons, ...result.remarks] };
+}
 
 function showThreshold() {
   at("threshold-value").textContent = threshold().toFixed(3);
-  results.forEach(showDecision);
+  for (const result of results) {
+    showDecision(result);
+    paint(result);
+  }
 }
 
-/** Show the decision at the current threshold on a card. */
-function showDecision({ name, card, probability, reasons }) {
+/** Show the decision by the current rule on a card, with its reasons. */
+function showDecision(result) {
+  const { name, card, probability } = result;
   if (probability === undefined) return;
-  const [, positive] = classifier.metadata.classes, decision = classifier.decide(probability, threshold());
-  card.classList.toggle("positive", decision === positive);
-  card.classList.toggle("negative", decision !== positive);
+  const [negative, positive] = classifier.metadata.classes, { decision, reasons } = answerTo(result);
+  for (const answer of [positive, negative, UNCERTAIN, UNSUITABLE]) card.classList.toggle(answer.toLowerCase(), decision === answer);
+  const number = decision === UNSUITABLE ? "No answer for this image" : `${percent(probability)} probability of pneumonia`;
   card.querySelector(".decision").textContent = decision;
-  card.querySelector(".number").textContent = [`${percent(probability)} probability of pneumonia`, ...reasons].join("; ");
-  card.querySelector("canvas").setAttribute("aria-label", `${name}: ${decision}, probability ${percent(probability)}`);
+  card.querySelector(".number").textContent = number;
+  card.querySelector(".reasons").textContent = reasons.join("; ");
+  card.querySelector("canvas").setAttribute("aria-label", `${name}: ${decision}, ${decision === UNSUITABLE ? reasons.join("; ") : `probability ${percent(probability)}`}`);
 }
 
-function paint({ card, picture, heatmap }) {
-  if (picture) draw(card.querySelector("canvas"), picture, at("heat").checked ? heatmap : null, classifier.metadata.framing);
+/** Draw a card's picture, with its heat map if that is asked for and means anything. */
+function paint(result) {
+  if (!result.picture) return;
+  const shown = at("heat").checked && answerTo(result).decision !== UNSUITABLE;
+  draw(result.card.querySelector("canvas"), result.picture, shown ? result.heatmap : null, classifier.metadata.framing);
 }
 
 /** Predict files one after another, each with its own card; the rest go on if one cannot be read. */
@@ -76,9 +93,8 @@ async function predict(files) {
     results.push(result);
     try {
       const picture = await readPicture(file), { imageSize, framing } = classifier.metadata;
-      const square = frame(picture, imageSize, framing);
-      result.reasons = reasonsToDoubt(picture, square);
-      [{ probability: result.probability, heatmap: result.heatmap }] = await classifier.predict(square);
+      const square = frame(picture, imageSize, framing), [found] = await classifier.predict(square);
+      Object.assign(result, found, { unfit: unfitFor(picture, imageSize), remarks: remarksOn(picture, square) });
       result.picture = within(picture, SHOWN_SIDE);
       card.dataset.probability = result.probability;
       card.querySelector("meter").value = result.probability;
@@ -95,8 +111,10 @@ async function predict(files) {
     }
   }
   const read = results.filter((result) => result.probability !== undefined);
-  const positive = read.filter((result) => result.probability >= threshold()).length;
-  say(`${read.length} ${read.length === 1 ? "image" : "images"}: ${positive} ${classifier.metadata.classes[1]}, ${read.length - positive} ${classifier.metadata.classes[0]}` +
+  const decisions = read.map((result) => answerTo(result).decision);
+  const possible = [...classifier.metadata.classes].reverse().concat(classifier.metadata.fourWay && !at("two-way").checked ? [UNCERTAIN, UNSUITABLE] : []);
+  const counts = possible.map((answer) => `${decisions.filter((decision) => decision === answer).length} ${answer}`).join(", ");
+  say(`${read.length} ${read.length === 1 ? "image" : "images"}: ${counts}` +
     (failed ? `; ${failed} could not be read.` : "."));
   for (const id of ["save", "clear"]) at(id).disabled = results.length === 0;
 }
@@ -112,9 +130,9 @@ async function check() {
   result.textContent = "Checking …";
   try {
     const arrays = await readNpz((await bytesOf("golden.npz")).buffer);
-    const { tensors, files, refused, levels } = await goldenCheck(classifier, arrays, decodeFile);
+    const { tensors, files, decisions, refused, levels } = await goldenCheck(classifier, arrays, decodeFile);
     result.textContent = `Golden check ${tensors.passed && files.passed ? "passed" : "FAILED"}: ` +
-      `the largest difference of a probability from Keras is ${tensors.worst.toExponential(1)} on ${tensors.count} stored images, ` +
+      `the largest difference of a probability from Keras is ${tensors.worst.toExponential(1)} on ${tensors.count} stored images (${decisions} other answers), ` +
       `and ${files.worst.toExponential(1)} on ${files.count} files decoded by this browser (largest difference of a pixel: ${levels} of 255)` +
       (refused ? `; ${refused} of a kind that browsers read differently ${refused === 1 ? "was" : "were"} left out.` : ".");
     Object.assign(result.dataset, { tensors: tensors.worst, files: files.worst, levels });
@@ -125,18 +143,23 @@ async function check() {
 
 function save() {
   const quote = (text) => `"${String(text).replaceAll('"', '""')}"`;
-  const lines = results.map(({ name, probability, reasons, error }) =>
-    [quote(name), probability ?? "", probability === undefined ? "" : classifier.decide(probability, threshold()), threshold(), quote((reasons ?? []).join("; ")), quote(error ?? "")].join(","));
+  const lines = results.map((result) => {
+    if (result.probability === undefined) return [quote(result.name), "", "", "", "", "", quote(result.error)].join(",");
+    const { decision, reasons } = answerTo(result);
+    return [quote(result.name), result.probability, decision, threshold(), result.familiarity ?? "", quote(reasons.join("; ")), ""].join(",");
+  });
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob(["file,probability,decision,threshold,reasons,error\n", lines.join("\n"), "\n"], { type: "text/csv" }));
+  link.href = URL.createObjectURL(new Blob(["file,probability,decision,threshold,familiarity,reasons,error\n", lines.join("\n"), "\n"], { type: "text/csv" }));
   link.download = "predictions.csv";
   link.click();
   URL.revokeObjectURL(link.href);
 }
 
 at("files").addEventListener("change", ({ target }) => { enqueue([...target.files]); target.value = ""; });
-at("threshold").addEventListener("input", showThreshold);
-at("reset").addEventListener("click", () => { at("threshold").value = classifier.metadata.threshold; showThreshold(); });
+// A threshold of one's own means two answers.
+at("threshold").addEventListener("input", () => { at("two-way").checked = true; showThreshold(); });
+at("two-way").addEventListener("change", showThreshold);
+at("reset").addEventListener("click", () => { at("threshold").value = classifier.metadata.threshold; at("two-way").checked = false; showThreshold(); });
 at("heat").addEventListener("change", () => results.forEach(paint));
 at("golden").addEventListener("click", () => { queue = queue.then(check); });
 at("save").addEventListener("click", save);

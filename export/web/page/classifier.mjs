@@ -1,6 +1,7 @@
 // The model: one onnxruntime session that predicts batches of square grey images. The caller passes onnxruntime-web as
 // `ort`, so that the page and Node can use the same module.
 
+import { decide } from "./decision.mjs";
 import { readMetadata } from "./metadata.mjs";
 
 export class Classifier {
@@ -8,6 +9,7 @@ export class Classifier {
   static async create(ort, model) {
     const metadata = readMetadata(model);
     const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"], logSeverityLevel: 3 });
+    if (metadata.limits.familiarity !== null && !session.outputNames.includes("familiarity")) throw new Error("The model lacks the output familiarity; export its run again.");
     return new Classifier(ort, session, metadata);
   }
 
@@ -15,22 +17,29 @@ export class Classifier {
     Object.assign(this, { ort, session, metadata });
   }
 
-  /** Predict n square grey images (Uint8Array [n * S * S]): [{probability, heatmap: {data, height, width} or null}]. */
+  /** Predict n square grey images (Uint8Array [n * S * S]): [{probability, familiarity or null,
+   * heatmap: {data, height, width} or null}]. */
   async predict(pixels) {
     const side = this.metadata.imageSize, count = pixels.length / (side * side);
     if (!(pixels instanceof Uint8Array) || !Number.isInteger(count) || count < 1)
       throw new Error(`The model needs a Uint8Array of ${side} x ${side} bytes per image.`);
     const feeds = { image: new this.ort.Tensor("uint8", pixels, [count, side, side, 1]) };
-    const { probability, heatmap } = await this.session.run(feeds);
+    const { probability, familiarity, heatmap } = await this.session.run(feeds);
     return Array.from({ length: count }, (_, i) => {
-      if (!heatmap) return { probability: probability.data[i], heatmap: null };
+      const found = { probability: probability.data[i], familiarity: familiarity ? familiarity.data[i] : null, heatmap: null };
+      if (!heatmap) return found;
       const [, height, width] = heatmap.dims, size = height * width;
-      return { probability: probability.data[i], heatmap: { data: heatmap.data.slice(i * size, (i + 1) * size), height, width } };
+      return { ...found, heatmap: { data: heatmap.data.slice(i * size, (i + 1) * size), height, width } };
     });
   }
 
-  /** Return the class that a probability belongs to at a threshold. */
-  decide(probability, threshold = this.metadata.threshold) {
-    return this.metadata.classes[Number(probability >= threshold)];
+  /**
+   * Return {decision, reasons} for what `predict` found and what the file says against itself (`unfitFor` in pixels.mjs).
+   * In two ways, or from a file that knows two answers, the threshold alone decides; the reasons stay.
+   */
+  decide({ probability, familiarity, unfit }, { twoWay = false, threshold = this.metadata.threshold } = {}) {
+    const answer = decide(this.metadata.limits, probability, familiarity, unfit);
+    if (!twoWay && this.metadata.fourWay) return answer;
+    return { ...answer, decision: this.metadata.classes[Number(probability >= threshold)] };
   }
 }

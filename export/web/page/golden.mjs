@@ -1,15 +1,17 @@
 // The golden check: compares the probabilities here with Keras's, and the pixels that this browser decodes with Python's.
 
+import { decide, near } from "./decision.mjs";
 import { RefusedFile } from "./headers.mjs";
 
 export const TENSOR_BOUND = 1e-4;  // largest difference of a probability on the same pixels: another runtime, the same arithmetic
 export const FILE_BOUND = 0.01;    // the same for the same file: another JPEG decoder as well
+export const FAMILIARITY_BOUND = 1e-3;  // largest difference of a familiarity on the same pixels: one of its steps
 export const LEVEL_BOUND = 2;      // grey levels of a pixel; in a steep model one or two may change a probability by more than FILE_BOUND
 
 /**
  * @param classifier the model; @param arrays golden.npz as readNpz returns it;
  * @param decode async (Blob, side, framing) => Uint8Array, or null if there is no image decoder.
- * @returns {tensors, files: each {count, worst, passed}, refused: the number of files of a kind that is not read here,
+ * @returns {tensors, files: each {count, worst, passed}, decisions: how many of the answers are others, refused: the number of files of a kind that is not read here,
  * levels: the largest difference of a pixel}
  */
 export async function goldenCheck(classifier, arrays, decode) {
@@ -19,7 +21,14 @@ export async function goldenCheck(classifier, arrays, decode) {
   const files = { count: 0, worst: 0 };
   let levels = 0, refused = 0;
   const worse = (found, i, part) => { part.worst = Math.max(part.worst, Math.abs(found.probability - expected[i])); };
-  (await classifier.predict(images.data)).forEach((found, i) => worse(found, i, tensors));
+  const { limits } = classifier.metadata, shares = arrays.familiarity?.data;
+  let decisions = 0, unfamiliar = 0;
+  (await classifier.predict(images.data)).forEach((found, i) => {
+    worse(found, i, tensors);
+    if (shares) unfamiliar = Math.max(unfamiliar, Math.abs(found.familiarity - shares[i]));
+    const other = arrays.decision && decide(limits, found.probability, found.familiarity).decision !== arrays.decision.data[i];
+    if (other && !near(limits, expected[i], shares ? shares[i] : null, FAMILIARITY_BOUND)) decisions++;
+  });
   for (let i = 0; decode && i < names.data.length; i++) {
     const encoded = arrays[`file_${i}`];
     if (!encoded) continue;
@@ -36,7 +45,7 @@ export async function goldenCheck(classifier, arrays, decode) {
     worse((await classifier.predict(pixels))[0], i, files);
     files.count++;
   }
-  tensors.passed = tensors.worst <= TENSOR_BOUND;
+  tensors.passed = tensors.worst <= TENSOR_BOUND && unfamiliar <= FAMILIARITY_BOUND && decisions === 0;
   files.passed = files.worst <= FILE_BOUND || levels <= LEVEL_BOUND;
-  return { tensors, files, refused, levels };
+  return { tensors, files, decisions, refused, levels };
 }

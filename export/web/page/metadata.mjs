@@ -49,14 +49,27 @@ export function readMetadata(model) {
   if (missing.length) throw new Error(`The model lacks the metadata ${missing.join(", ")}; it is not from this project.`);
   const framing = props.framing ?? "squeeze";  // files without the key were made before there was a choice
   if (!FRAMINGS.includes(framing)) throw new Error(`The model has the framing ${framing}, which this page does not know.`);
+  const threshold = Number(props.threshold), limits = readLimits(props, threshold);
   return {
     framing,
+    limits,
+    fourWay: Boolean(props.certain_normal_below),
+    guarantee: props.guarantee ?? "",
     classes: JSON.parse(props.classes),
     imageSize: Number(props.image_size),
-    threshold: Number(props.threshold),
+    threshold,
     thresholdRule: props.threshold_rule,
     dataset: props.dataset,
     intendedUse: props.intended_use,
     metrics: JSON.parse(props.metrics ?? "{}"),
   };
+}
+
+/** Read the limits of the answers, as decision.mjs needs them; of a file with two answers both are the threshold. */
+function readLimits(props, threshold) {
+  const [low, high, familiarity] = ["certain_normal_below", "certain_pneumonia_from", "familiarity_threshold"].map((key) => props[key] ? Number(props[key]) : null);
+  if (low === null && high === null && familiarity === null) return { low: threshold, high: threshold, familiarity };
+  const inOrder = low !== null && high !== null && 0 <= low && low <= high && high <= 1;
+  if (!inOrder || (familiarity !== null && !(0 <= familiarity && familiarity <= 1))) throw new Error("The model has limits that are not in order in 0 to 1; export its run again.");
+  return { low, high, familiarity };
 }

@@ -1,13 +1,15 @@
 // From an image file to the model's input: a square grey image of S x S bytes, as pneumo_tfds/decode makes it.
 // Python decodes a large JPEG directly at 1/2, 1/4 or 1/8 of its size. A browser decodes it at full size, so blocks are
 // averaged here first: at 1/8 that is the same arithmetic, at 1/2 and 1/4 nearly the same.
-// A picture here is {grey, width, height, format}, with its grey levels in a Uint8Array [height * width].
+// A picture here is {grey, width, height, format, coloured}, with its grey levels in a Uint8Array [height * width], and the
+// part of it that is in colour, 0 to 1.
 
 import { exposureRemark, hasTwoLevels, levelsRemark } from "./exposure.mjs";
 import { coveringSide, sourceBox, targetBox } from "./framing.mjs";
 import { readHeader } from "./headers.mjs";
 
 const RED = 0.299, GREEN = 0.587, BLUE = 0.114;
+const APART = 16, COLOURFUL = 0.1;  // as in pneumo_tfds/decode/colour.py
 const FILLER = 128, BLOCK = 8;  // grey level and height of the blocks that a browser shows for missing data of a JPEG
 
 /** Decode a File or Blob in the browser to the model's input, Uint8Array [side * side]; throws as `readPicture` does. */
@@ -32,16 +34,38 @@ export async function readPicture(file) {
   context.fillRect(0, 0, width, height);
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
-  const grey = toGrey(context.getImageData(0, 0, width, height).data);
+  const { data } = context.getImageData(0, 0, width, height), grey = toGrey(data);
   if (grey.every((level) => level === grey[0])) throw new Error("The image is empty: all pixels are the same.");
   if (format === "JPEG" && endsInFiller(grey, width))
     throw new Error("The bottom of the JPEG is one even grey, as if data were missing; copy it again. If it is whole, python -m export.predict reads it.");
   if (hasTwoLevels({ grey, width, height })) throw new Error("The image has only two grey levels and looks like a mask, not an X-ray.");
-  return { grey, width, height, format };
+  return { grey, width, height, format, coloured: colouredPart(data, width, height) };
+}
+
+/** The part of the blocks of RGBA bytes whose channels differ, 0 to 1. */
+export function colouredPart(rgba, width, height) {
+  let coloured = 0, blocks = 0;
+  for (let top = 0; top < height; top += BLOCK)
+    for (let left = 0; left < width; left += BLOCK) {
+      const right = Math.min(width, left + BLOCK), bottom = Math.min(height, top + BLOCK), sums = [0, 0, 0];
+      for (let y = top; y < bottom; y++)
+        for (let i = 4 * (y * width + left); i < 4 * (y * width + right); i += 4) for (let k = 0; k < 3; k++) sums[k] += rgba[i + k];
+      coloured += Math.max(...sums) - Math.min(...sums) > APART * (right - left) * (bottom - top);
+      blocks++;
+    }
+  return coloured / blocks;
+}
+
+/** Why a picture is not for a model whose input has this side, as pneumo_tfds/decode/reasons.py says it. */
+export function unfitFor({ coloured, width, height }, side) {
+  const unfit = [];
+  if (coloured > COLOURFUL) unfit.push(`in colour: ${(100 * coloured).toFixed(0)} % of the picture`);
+  if (2 * Math.min(width, height) < side) unfit.push(`only ${width} x ${height} pixels, fewer than X-ray detectors have`);
+  return unfit;
 }
 
 /** What is unusual about a picture and the model's input that was made of it, texts as of `export.predict`. */
-export function reasonsToDoubt(picture, square) {
+export function remarksOn(picture, square) {
   return [exposureRemark(square), picture.format === "PNG" ? levelsRemark(picture.grey) : ""].filter(Boolean);
 }
 

@@ -191,7 +191,7 @@ def marked(image: Image.Image) -> Image.Image:
 def test_what_is_unusual_about_a_file_is_told(kind, says, picture):
     grey = cv2.normalize(picture(15, 100, 60), None, 0, 255, cv2.NORM_MINMAX)
     data, doubts = of_kind(kind, grey), []
-    found = reasons_to_doubt(data, decode(data, 64, doubts=doubts), "a.png", doubts)
+    found = sum(reasons_to_doubt(data, decode(data, 64, doubts=doubts), "a.png", doubts), ())
     assert len(found) == len(says)
     assert all(map(str.startswith, found, says))
 

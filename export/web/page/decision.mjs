@@ -1,0 +1,28 @@
+// The rule that makes one of four answers of a model's outputs. export/inference/decision.py is the same rule, and
+// tests/export/decisions.json holds what both must answer.
+
+export const UNCERTAIN = "UNCERTAIN", UNSUITABLE = "UNSUITABLE";
+
+const short = (value) => String(Number(value.toPrecision(4)));
+
+/**
+ * @param limits {low, high, familiarity}: NORMAL below low, PNEUMONIA from high on, UNSUITABLE below familiarity (or null).
+ * @param familiarity 0 to 1, or null if the model does not say; @param unfit what the file says against itself.
+ * @returns {decision, reasons}: NORMAL, PNEUMONIA, UNCERTAIN or UNSUITABLE, with the reasons for the last two.
+ */
+export function decide({ low, high, familiarity: needed }, probability, familiarity = null, unfit = []) {
+  const reasons = [...unfit];
+  if (needed !== null && familiarity !== null && familiarity < needed)
+    reasons.unshift(`unlike the X-rays that the model learned from: familiarity ${familiarity.toFixed(4)}, ${short(needed)} is needed`);
+  if (reasons.length) return { decision: UNSUITABLE, reasons };
+  if (low <= probability && probability < high)
+    return { decision: UNCERTAIN, reasons: [`between the limits ${short(low)} and ${short(high)} for a certain answer`] };
+  return { decision: probability >= high ? "PNEUMONIA" : "NORMAL", reasons };
+}
+
+/** Whether values are so close to a limit that a difference of `tolerance` may change the answer. */
+export function near({ low, high, familiarity: needed }, probability, familiarity, tolerance) {
+  const pairs = [[probability, low], [probability, high]];
+  if (needed !== null && familiarity !== null) pairs.push([familiarity, needed]);
+  return pairs.some(([value, limit]) => Math.abs(value - limit) <= tolerance);
+}
