@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, Unit
 
+from pipeline.config.guarantee import candidates
 from pipeline.config.threshold_rule import Rule
 from pneumo_tfds.program.bounds import Bounded, Count, Seed
 from pneumo_tfds.program.command import Command
@@ -240,6 +241,12 @@ class EvaluationConfig(Bounded):
     threshold_under_shift: bool = True
     """Choose the threshold on validation under shift: the images as they are and through 15 changes of exposure,
     sharpness and framing."""
+    guarantee: str = "auto"
+    """What certain answers must guarantee, such as npv>=0.95,ppv>=0.95: the least fractions of certain NORMAL and of
+    certain PNEUMONIA answers that are right. Other answers are UNCERTAIN. auto asks for 0.95, or for 0.9 or 0.8 where
+    validation has too few patients for that. none: no answer is UNCERTAIN."""
+    prevalence: Annotated[float, Gt(0), Lt(1), Unit("(a fraction)")] = 0.5
+    """Fraction of patients with pneumonia for which the guarantee is stated. Predictive values depend on it."""
     test_time_flip: bool = False
     """Average the answers for every image and its mirror image. Twice the work, also after export."""
     resamples: Annotated[int, Ge(100), Le(100_000)] = 2000
@@ -254,6 +261,10 @@ class EvaluationConfig(Bounded):
             Rule.parse(self.threshold_rule)
         except InputError as error:
             raise InputError(f"--threshold-rule: {error}") from error
+        try:
+            candidates(self.guarantee)
+        except InputError as error:
+            raise InputError(f"--guarantee: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ honest people, not a proof against others: anyone who can write to the run folde
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,7 +60,7 @@ def verify(folder: RunFolder) -> LockCheck | None:
     scored = folder.read_json(metrics)
     found = _final_state(folder, Decision.from_json(scored, metrics))
     try:
-        names = [name for name, value in found.items() if value != lock["locked"][name]]
+        names = [name for name, value in found.items() if value != lock["locked"].get(name)]
         locked_at, times = lock["locked_at"], len(lock["earlier"])
         too_late = metrics.stat().st_mtime < datetime.fromisoformat(locked_at).timestamp()
     except JSON_SHAPE_ERRORS as error:
@@ -85,6 +86,7 @@ def _final_state(folder: RunFolder, decision: Decision) -> dict[str, Any]:
         "bias": decision.bias,
         "threshold": decision.operating_point.threshold,
         "rule": decision.operating_point.rule,
+        **({"doubt": asdict(decision.doubt)} if decision.doubt else {}),
     }
 
 

@@ -1,10 +1,10 @@
-"""Table of predictions: the probability that a model gave each image of a split, on disk as `predictions.csv`."""
+"""Table of predictions: what a model answered for each image of a split, on disk as `predictions.csv`."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,8 @@ Predict = Callable[[Images], Floats]
 CLASSES = LABELS
 POSITIVE = 1
 COLUMNS = ("split", "filename", "patient", "subtype", "label", "probability")
+FAMILIARITY = "familiarity"
+"""A further column, empty where the model has none; earlier versions did not write it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +43,8 @@ class Predictions:
     """[n], 0 NORMAL or 1 PNEUMONIA."""
     probabilities: Floats
     """[n], P(PNEUMONIA), 0 to 1. A float64 sigmoid distinguishes values that float32 rounds to 1."""
+    familiarity: Floats = field(default_factory=lambda: np.empty(0))
+    """[n], 0 (unlike the training images) to 1, or NaN where it is not known; NaN for all if it is not given."""
 
     def __post_init__(self) -> None:
         """Convert the arrays to their dtypes and check that figures can be computed from them.
@@ -53,7 +57,10 @@ class Predictions:
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.str_))
         labels = np.asarray(self.labels)
         probabilities = np.asarray(self.probabilities, dtype=np.float64)
-        sizes = {a.shape for a in (self.filenames, self.patients, self.subtypes, labels, probabilities)}
+        familiarity = np.asarray(self.familiarity, dtype=np.float64)
+        if not familiarity.size:
+            familiarity = np.full(labels.shape, np.nan)
+        sizes = {a.shape for a in (self.filenames, self.patients, self.subtypes, labels, probabilities, familiarity)}
         if len(sizes) != 1 or labels.ndim != 1:
             raise InputError(
                 f"the columns of a predictions table must be one-dimensional and equally long, not {sizes}"
@@ -71,6 +78,7 @@ class Predictions:
             raise InputError(f"{names[counts.argmax()]} is in a predictions table twice; each image is scored once")
         object.__setattr__(self, "labels", labels.astype(np.int64))
         object.__setattr__(self, "probabilities", probabilities)
+        object.__setattr__(self, "familiarity", familiarity)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -94,11 +102,11 @@ def write_csv(path: Path, predictions: Mapping[str, Predictions]) -> None:
     """Write the table of all splits, in their order, to `path`; probabilities have 9 significant digits."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow((*COLUMNS, FAMILIARITY))
         for split, table in predictions.items():
-            columns = (table.filenames, table.patients, table.subtypes, table.labels, table.probabilities)
-            for *names, label, probability in zip(*columns, strict=True):
-                writer.writerow((split, *names, CLASSES[label], _text(probability)))
+            for *names, label, probability, familiarity in zip(*vars(table).values(), strict=True):
+                known = "" if np.isnan(familiarity) else _text(familiarity)
+                writer.writerow((split, *names, CLASSES[label], _text(probability), known))
 
 
 def read_csv(path: Path) -> dict[str, Predictions]:
@@ -107,7 +115,7 @@ def read_csv(path: Path) -> dict[str, Predictions]:
     Raises:
         InputError: the file is missing, or a column or value is not valid.
     """
-    rows: dict[str, list[tuple[str, str, str, int, float]]] = {}
+    rows: dict[str, list[tuple[str, str, str, int, float, float]]] = {}
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
@@ -120,10 +128,11 @@ def read_csv(path: Path) -> dict[str, Predictions]:
                     labels = ", ".join(CLASSES)
                     raise InputError(f"{where}: the label must be one of {labels}, and no column may be empty")
                 try:
-                    probability = float(row["probability"])
+                    numbers = float(row["probability"]), float(row.get(FAMILIARITY) or "nan")
                 except ValueError as error:
-                    raise InputError(f"{where}: the probability {row['probability']!r} is not a number") from error
-                values = row["filename"], row["patient"], row["subtype"], CLASSES.index(row["label"]), probability
+                    found = f"{row['probability']!r} or familiarity {row.get(FAMILIARITY)!r}"
+                    raise InputError(f"{where}: the probability {found} is not a number") from error
+                values = row["filename"], row["patient"], row["subtype"], CLASSES.index(row["label"]), *numbers
                 rows.setdefault(row["split"], []).append(values)
     except OSError as error:
         raise InputError(f"cannot read {path}: {reason_of(error)}; evaluate the run first") from error

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from pipeline.evaluation.metrics import figures
-from pipeline.evaluation.predictions import Images, Predict, Predictions
+from pipeline.evaluation.predictions import Images, Predictions
 from pipeline.evaluation.shifts import SHIFTS, shifted
 from pneumo_tfds.program.progress import track
 
 UNCHANGED = "as they are"
+REFUSED = "refused"
 FIGURES = ("auroc", "balanced_accuracy", "sensitivity", "specificity")
 ALONE = {"auroc_normal_changed": 0, "auroc_pneumonia_changed": 1}  # the label of the class that is changed alone
 
 
-def views(validation: Predictions, images: Images, probabilities: Predict, seed: int) -> dict[str, Predictions]:
-    """Score the validation images as they are (the first view) and through every change; return a table for each view.
+def through_changes(images: Images, seed: int) -> Iterator[tuple[str, Images]]:
+    """Yield the name of every change and the images, uint8 [n, S, S, 1], through it, with a progress bar.
 
-    Args:
-        validation: the table of the images as they are.
-        images: uint8 [n, S, S, 1], row by row those of the table.
-        probabilities: the model.
-        seed: of the changes.
+    `seed` is that of the changes.
     """
-    changed = {
-        name: validation.with_probabilities(probabilities(shifted(images, name, seed)))
-        for name in track(SHIFTS, "Scoring validation through each change")
-    }
-    return {UNCHANGED: validation, **changed}
+    for name in track(SHIFTS, "Scoring validation through each change"):
+        yield name, shifted(images, name, seed)
 
 
 def pooled(tables: Mapping[str, Predictions]) -> Predictions:
@@ -42,18 +36,25 @@ def pooled(tables: Mapping[str, Predictions]) -> Predictions:
     return Predictions(**{column: np.concatenate([view[column] for view in named]) for column in named[0]})
 
 
-def summary(tables: Mapping[str, Predictions], threshold: float) -> dict[str, Any]:
+def summary(
+    tables: Mapping[str, Predictions], threshold: float, familiarity_threshold: float | None = None
+) -> dict[str, Any]:
     """Return the figures of each view at one threshold, and their mean and worst over the changes.
 
     A change of one class alone does more harm than a change of both. If NORMAL children were imaged on another machine,
     a model that reads the machine calls them PNEUMONIA, however well it ranks the images of each machine. So each view
-    has two more figures, for which only one class is seen through the change. The tables, from `views`, are calibrated.
+    has two more figures, for which only one class is seen through the change.
+
+    Args:
+        tables: of each view, calibrated; one of them is `UNCHANGED`. Images that are refused count in all figures.
+        threshold: of the operating point.
+        familiarity_threshold: below which an image is refused, if that is known.
 
     Returns:
-        `views` (name to `auroc`, `balanced_accuracy`, `sensitivity`, `specificity`, `auroc_normal_changed` and
-        `auroc_pneumonia_changed`), `mean` and `worst` of each figure over all views but the unchanged one, and
-        `auroc_pooled`: AUROC of all views together, each NORMAL through each change against each PNEUMONIA through each
-        change.
+        `views` (name to `auroc`, `balanced_accuracy`, `sensitivity`, `specificity`, `auroc_normal_changed`,
+        `auroc_pneumonia_changed` and, with a familiarity threshold, `refused`, a fraction), `mean` and `worst` of each
+        figure over all views but the unchanged one, and `auroc_pooled`: AUROC of all views together, each NORMAL
+        through each change against each PNEUMONIA through each change.
     """
     found, plain = {}, tables[UNCHANGED]
     for name, table in tables.items():
@@ -62,11 +63,16 @@ def summary(tables: Mapping[str, Predictions], threshold: float) -> dict[str, An
         for key, label in ALONE.items():
             mixed = np.where(plain.labels == label, table.probabilities, plain.probabilities)
             found[name][key] = figures(plain.labels, mixed, threshold)["auroc"]
+        if familiarity_threshold is not None:
+            found[name][REFUSED] = float(np.mean(table.familiarity < familiarity_threshold))
     changed = [row for name, row in found.items() if name != UNCHANGED]
+    worst = {
+        figure: (np.max if figure == REFUSED else np.min)([row[figure] for row in changed]) for figure in changed[0]
+    }
     together = pooled(tables)
     return {
         "views": found,
         "mean": {figure: float(np.mean([row[figure] for row in changed])) for figure in changed[0]},
-        "worst": {figure: float(np.min([row[figure] for row in changed])) for figure in changed[0]},
+        "worst": {figure: float(value) for figure, value in worst.items()},
         "auroc_pooled": figures(together.labels, together.probabilities, threshold)["auroc"],
     }

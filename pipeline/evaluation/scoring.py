@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pipeline.evaluation.calibration import (
     negative_log_likelihood,
     probabilities_at,
 )
+from pipeline.evaluation.doubt import Doubt, answered
 from pipeline.evaluation.intervals import LEVEL, intervals, percentile
 from pipeline.evaluation.metrics import PREVALENCES, by_subtype, figures, predictive_values
 from pipeline.evaluation.operating_point import OperatingPoint, choose_operating_point
@@ -47,6 +48,8 @@ class Decision:
     """Negative log-likelihood (nats) and ECE on validation, before and after calibration."""
     bias: float = 0.0
     """It is added to the divided logits; 0 for temperature scaling alone."""
+    doubt: Doubt | None = None
+    """What makes an answer UNCERTAIN or UNSUITABLE; None for two answers, as in runs of earlier versions."""
 
     @classmethod
     def from_json(cls, metrics: Mapping[str, Any], path: Path) -> Decision:
@@ -62,7 +65,8 @@ class Decision:
         try:
             point = OperatingPoint(**metrics["operating_point"])
             calibration = {name: value for name, value in metrics["calibration"].items() if name != "fitted_on"}
-            decision = cls(float(metrics["temperature"]), point, calibration, float(metrics.get("bias", 0.0)))
+            doubt = Doubt.from_json(metrics["doubt"]) if metrics.get("doubt") else None
+            decision = cls(float(metrics["temperature"]), point, calibration, float(metrics.get("bias", 0.0)), doubt)
             if not (0 <= point.threshold <= 1 and 0 < decision.temperature < np.inf and np.isfinite(decision.bias)):
                 found = f"threshold {point.threshold}, temperature {decision.temperature}, bias {decision.bias}"
                 raise ValueError(found)
@@ -117,12 +121,13 @@ def decide(
 
 
 def calibrated(table: Predictions, decision: Decision) -> Predictions:
-    """Return the images with calibrated probabilities, rounded to the 9 digits of `predictions.csv`."""
+    """Return the images with calibrated probabilities, all numbers rounded to the 9 digits of `predictions.csv`."""
     return _calibrated(table, decision.temperature, decision.bias)
 
 
 def _calibrated(table: Predictions, temperature: float, bias: float) -> Predictions:
-    return table.with_probabilities(as_written(probabilities_at(logits(table.probabilities), temperature, bias)))
+    probabilities = as_written(probabilities_at(logits(table.probabilities), temperature, bias))
+    return replace(table, probabilities=probabilities, familiarity=as_written(table.familiarity))
 
 
 def score_split(table: Predictions, threshold: float, seed: int, resamples: int) -> dict[str, Any]:
@@ -170,12 +175,14 @@ def score_splits(tables: Mapping[str, Predictions], decision: Decision, seed: in
         seed: of the bootstrap.
         resamples: of the bootstrap, 1 or more; 2,000 for a report.
     """
-    point = decision.operating_point
+    point, doubt = decision.operating_point, decision.doubt
     return {
         "splits": {
             split: score_split(table, point.threshold, seed, resamples)
+            | ({"answered": answered(table, doubt)} if doubt else {})
             for split, table in track(tables.items(), "Computing figures and intervals")
         },
+        **({"doubt": asdict(doubt)} if doubt else {}),
         "operating_point": asdict(point),
         "temperature": decision.temperature,
         "bias": decision.bias,

@@ -9,7 +9,7 @@ classifier is usually asked about, separate much less: docs/explanation/doubt.md
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -17,7 +17,7 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-STATISTICS, DISTANCE, FAMILIARITY = "statistics", "distance", "familiarity"
+STATISTICS, FAMILIARITY = "statistics", "familiarity"
 LAYERS: Mapping[str, tuple[str, ...]] = {
     "efficientnet_lite0": ("block10_add", "block14_add"),
     "compact": ("stage2_block2_relu2", "stage3_block1_relu2"),
@@ -44,15 +44,22 @@ class Reference(NamedTuple):
     """What an image is compared with."""
 
     gaussians: tuple[Gaussian, ...]
-    """One for each layer, in the order in which their statistics are joined."""
+    """One for each layer."""
     levels: NDArray[np.float32] | None = None
     """`[LEVELS + 1]`, ascending distances of validation images at equal steps of rank; None until they are known."""
 
     def with_levels(self, distances: NDArray[np.float64]) -> Reference:
         """Return it with the levels of validation images, whose distances are `[n]`, n at least 1."""
         levels = np.quantile(distances, np.linspace(0, 1, LEVELS + 1))
-        apart = np.arange(LEVELS + 1) * (1e-6 * max(levels[-1], 1.0))  # equal levels would be divided by zero
+        apart = np.arange(LEVELS + 1) * (1e-6 * max(np.median(levels), 1.0))  # equal levels would divide by zero
         return self._replace(levels=(levels + apart).astype(np.float32))
+
+    def distances(self, outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
+        """Return the distance of each image, float64 `[n]`, from the statistics `[n, D]` among a model's outputs."""
+        parts = zip(among(outputs).values(), self.gaussians, strict=True)
+        squares = [np.square(part @ gaussian.whitening - gaussian.offset).sum(axis=1) for part, gaussian in parts]
+        found: NDArray[np.float64] = np.sum(squares, axis=0, dtype=np.float64)
+        return found
 
     def familiarity(self, distances: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what the output of the graph is for distances `[n]`: 0 to 1, float64 `[n]`."""
@@ -62,15 +69,9 @@ class Reference(NamedTuple):
         return share
 
 
-def fit(statistics: NDArray[np.float32], widths: Sequence[int]) -> Reference:
-    """Fit a Gaussian to the statistics of training images.
-
-    Args:
-        statistics: `[n, sum of widths]`, n at least 2.
-        widths: how many of the numbers are those of each layer.
-    """
-    parts = np.split(statistics.astype(np.float64), np.cumsum(widths)[:-1], axis=1)
-    return Reference(tuple(map(_gaussian, parts)))
+def fit(outputs: Mapping[str, NDArray[np.float32]]) -> Reference:
+    """Fit a Gaussian to the statistics `[n, D]` of training images, n at least 2, among a model's outputs."""
+    return Reference(tuple(_gaussian(part.astype(np.float64)) for part in among(outputs).values()))
 
 
 def _gaussian(part: NDArray[np.float64]) -> Gaussian:
@@ -81,30 +82,33 @@ def _gaussian(part: NDArray[np.float64]) -> Gaussian:
     return Gaussian(whitening.astype(np.float32), (mean @ whitening).astype(np.float32))
 
 
-def layers_of(network: keras.Model) -> list[Any]:
-    """Return the outputs `[N, h, w, C]` of the layers of a network that are compared; none if it is not known."""
-    return [network.get_layer(name).output for name in LAYERS.get(network.name, ())]
+def statistics_of(network: keras.Model) -> dict[str, Any]:
+    """Return mean and deviation of each channel of the layers of a network that are compared.
 
-
-def statistics_of(maps: Sequence[Any]) -> Any:
-    """Return mean and deviation of each channel of feature maps `[N, h, w, C]`, joined: `[N, sum of 2 C]`."""
-    parts = []
-    for values in maps:
+    A tensor `[N, 2 C]` for each layer, by the name of an output; none if the layers of the network are not known.
+    """
+    found = {}
+    for number, layer in enumerate(LAYERS.get(network.name, ()), start=1):
+        values = network.get_layer(layer).output
         mean = ops.mean(values, axis=(1, 2), keepdims=True)
-        variance = ops.mean(ops.square(values - mean), axis=(1, 2))
-        parts += [mean[:, 0, 0], ops.sqrt(variance)]
-    return layers.Concatenate(dtype="float32", name=STATISTICS)(parts)
+        deviation = ops.sqrt(ops.mean(ops.square(values - mean), axis=(1, 2)))
+        name = f"{STATISTICS}{number}"
+        found[name] = layers.Concatenate(dtype="float32", name=name)([mean[:, 0, 0], deviation])
+    return found
 
 
-def distance_of(statistics: Any, reference: Reference) -> Any:
-    """Return the distance `[N, 1]` of statistics `[N, D]`, by layers that hold the Gaussians."""
-    parts, start = [], 0
-    for number, gaussian in enumerate(reference.gaussians, start=1):
-        width = len(gaussian.offset)
-        whitened = _dense(statistics[:, start : start + width], f"whiten{number}", gaussian.whitening, gaussian.offset)
-        parts.append(ops.sum(ops.square(whitened), axis=1, keepdims=True))
-        start += width
-    return sum(parts[1:], parts[0])
+def among(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the statistics among the outputs of a model, in the order of their layers; empty if there are none."""
+    return {name: outputs[name] for name in sorted(outputs) if name.startswith(STATISTICS)}
+
+
+def distance_of(outputs: Mapping[str, Any], reference: Reference) -> Any:
+    """Return the distance `[N, 1]` of the statistics among `outputs`, by layers that hold the Gaussians."""
+    squares = []
+    for (name, statistics), gaussian in zip(among(outputs).items(), reference.gaussians, strict=True):
+        whitened = _dense(statistics, name.replace(STATISTICS, "whiten"), gaussian.whitening, gaussian.offset)
+        squares.append(ops.sum(ops.square(whitened), axis=1, keepdims=True))
+    return sum(squares[1:], squares[0])
 
 
 def familiarity_of(distance: Any, reference: Reference) -> Any:

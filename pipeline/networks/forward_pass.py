@@ -23,6 +23,10 @@ instead of 2.7, and 7 instead of 12 (TensorFlow with oneDNN, AVX-512; without on
 """
 
 
+Answers = dict[str, NDArray[np.float32]]
+"""Outputs of a model by name, each `[n, ...]`."""
+
+
 class LogitsFn:
     """The logit of a network or committee as a function of images."""
 
@@ -57,7 +61,7 @@ class OutputsFn:
         signature = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)
         self._forward = _compiled(lambda images: model(images, training=False), signature, expected)
 
-    def __call__(self, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def __call__(self, images: NDArray[np.uint8]) -> Answers:
         """Return the outputs for images uint8 `[n, S, S, 1]`, n at least 1, each `[n, ...]`."""
         return self._forward(images)
 

@@ -17,10 +17,7 @@ import keras
 from keras import layers, ops
 
 from pipeline.config import ModelConfig
-from pipeline.networks import depthwise_bfloat16, efficientnet_lite, inception_v3
-from pipeline.networks.familiarity import (
-    DISTANCE, FAMILIARITY, STATISTICS, Reference, distance_of, familiarity_of, layers_of, statistics_of,
-)  # fmt: skip
+from pipeline.networks import depthwise_bfloat16, efficientnet_lite, familiarity, inception_v3
 from pipeline.networks.fused_batch_norm import FusedNormalization
 
 FEATURES, POOL, LOGIT, HEATMAP = "features", "pool", "logit", "heatmap"
@@ -86,7 +83,7 @@ def committee(networks: Sequence[keras.Model], *, flips: bool = False) -> keras.
         A model from float32 `[N, S, S, 1]`, 0 to 255, to a dict of `logit` float32 `[N, 1]`, the mean of all logits,
         if every network ends in global average pooling of maps of one size, `heatmap` float32 `[N, h, w]`: the class
         activation map (Zhou et al. 2016) in logit units, whose mean over h and w is the logit; and, if the first
-        network has layers to compare, `statistics` float32 `[N, D]` of them (`pipeline.networks.familiarity`).
+        network has layers to compare, `statistics1` and so on of them (`pipeline.networks.familiarity`).
     """
     image = keras.Input(networks[0].input_shape[1:], dtype="float32", name="image")
     logits, maps = [], []
@@ -102,26 +99,18 @@ def committee(networks: Sequence[keras.Model], *, flips: bool = False) -> keras.
     outputs = {LOGIT: _mean(logits, LOGIT)}
     if len(maps) == len(logits) and len({tuple(part.shape) for part in maps}) == 1:
         outputs[HEATMAP] = _mean(maps, "relevance")
-    if STATISTICS in first:
-        outputs[STATISTICS] = first[STATISTICS]
+    outputs |= familiarity.among(first)
     return keras.Model(image, outputs, name="committee" if len(logits) > 1 else networks[0].name)
 
 
-def scoring_model(network: keras.Model, reference: Reference) -> keras.Model:
-    """Return a model from float32 `[N, S, S, 1]` to a dict of `logit` and `distance`, both float32 `[N, 1]`.
-
-    Args:
-        network: from `committee`, with `statistics`; its weights are shared, not copied.
-        reference: what the images are compared with.
-    """
-    image = keras.Input(network.input_shape[1:], dtype="float32", name="image")
-    output = network(image)
-    outputs = {LOGIT: output[LOGIT], DISTANCE: distance_of(output[STATISTICS], reference)}
-    return keras.Model(image, outputs, name=f"{network.name}_scoring")
+def scoring_model(network: keras.Model) -> keras.Model:
+    """Return a network from `committee` or `build` with only what is scored: `logit`, and statistics if it has them."""
+    outputs = network.output if isinstance(network.output, dict) else {LOGIT: network.output}
+    return keras.Model(network.input, {LOGIT: outputs[LOGIT], **familiarity.among(outputs)})
 
 
 def inference_model(
-    network: keras.Model, temperature: float = 1.0, bias: float = 0.0, reference: Reference | None = None
+    network: keras.Model, temperature: float = 1.0, bias: float = 0.0, reference: familiarity.Reference | None = None
 ) -> keras.Model:
     """Wrap a network for use.
 
@@ -145,7 +134,8 @@ def inference_model(
     if HEATMAP in output:
         outputs[HEATMAP] = layers.Activation("linear", dtype="float32", name=HEATMAP)(output[HEATMAP])
     if reference is not None:
-        outputs[FAMILIARITY] = familiarity_of(distance_of(output[STATISTICS], reference), reference)
+        distance = familiarity.distance_of(output, reference)
+        outputs[familiarity.FAMILIARITY] = familiarity.familiarity_of(distance, reference)
     return keras.Model(image, outputs, name=f"{inner.name}_inference")
 
 
@@ -157,9 +147,7 @@ def _with_heatmap(network: keras.Model, name: str) -> keras.Model:
         # functional model, because Keras cannot load a layer that two nested models share.
         relevance = network.get_layer(LOGIT)(network.get_layer(FEATURES).output)
         outputs[HEATMAP] = layers.Reshape(relevance.shape[1:3], dtype="float32", name=HEATMAP)(relevance)
-    if maps := layers_of(network):
-        outputs[STATISTICS] = statistics_of(maps)
-    return keras.Model(network.input, outputs, name=name)
+    return keras.Model(network.input, outputs | familiarity.statistics_of(network), name=name)
 
 
 def _mean(parts: list[Any], name: str) -> Any:

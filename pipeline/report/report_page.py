@@ -106,6 +106,7 @@ def _evaluation(
         "dataset": dataset,
         "phantom": bool(dataset.get("phantom")),
         "point": point,
+        "doubt": metrics.get("doubt"),
         "views": 1 + len(SHIFTS) if under_shift else 1,
         "splits": splits,
         "configuration": report_tables.setting_rows(configuration, private),

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from pipeline.evaluation.scoring import by_interest
 from pipeline.report.reader_warnings import warnings
+from pipeline.report.report_tables import percent
 from pipeline.run_folder.folder import RunFolder
 
 FIGURES = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision", "brier", "ece")
@@ -36,6 +37,16 @@ def show(folder: RunFolder) -> None:
     Console().print(table)
     for text in warnings(metrics, main):
         print(f"warning: {text}")
+    for split, figures in metrics["splits"].items():
+        if given := figures.get("answered"):
+            counts = {answer: sum(labels.values()) for answer, labels in given["answers"].items()}
+            told = ", ".join(f"{count:,} {answer}" for answer, count in counts.items())
+            accuracy = (
+                "" if given["accuracy"] is None else f"; {percent(given['accuracy'])} of the certain ones are right"
+            )
+            print(f"answers on {split}: {told}{accuracy}")
+    if doubt := metrics.get("doubt"):
+        print(f"guarantee of certain answers: {doubt['guarantee']}")
     point = metrics["operating_point"]
     print(f"threshold {point['threshold']:.4f}, by {point['rule']} on {point['chosen_on']}; report: {folder.report}")
 

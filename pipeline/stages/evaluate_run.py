@@ -10,14 +10,14 @@ from typing import Any
 from pipeline.data.dataset import with_images_to_score
 from pipeline.data.group_holdout import splits_of
 from pipeline.data.split import open_splits
-from pipeline.evaluation.predictions import as_written, read_csv
+from pipeline.evaluation.predictions import read_csv
 from pipeline.evaluation.scoring import EXTERNAL, Decision, by_interest
 from pipeline.networks.forward_pass import OutputsFn
 from pipeline.report.reader_warnings import overlap_sentences
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
 from pipeline.stages.illustrate import illustrate, passes
-from pipeline.stages.judge import predictions_of, score, write_scores
+from pipeline.stages.judge import answers_of, score, write_scores
 from pipeline.stages.training_overlap import training_overlap
 from pneumo_tfds.prepared import inspect
 from pneumo_tfds.program.errors import InputError
@@ -55,7 +55,7 @@ def evaluate_run(run_dir: Path, split: str = "all", *, show_names: bool = False)
         ask = OutputsFn(model, expected=sum(splits[name].count for name in names) + passes(splits))
         tables = read_csv(run.predictions) if run.predictions.exists() else {}
         for name in names:
-            tables[name] = predictions_of(splits[name].examples, as_written(score(ask.probabilities, splits[name])))
+            tables[name] = answers_of(splits[name].examples, score(ask, splits[name]))
         write_scores(run, config, tables, decision)
         illustrate(run, ask, splits, config.evaluation.evaluation_seed, show_names=show_names)
     return run
@@ -97,7 +97,7 @@ def evaluate_elsewhere(
             raise InputError(f"{target.path} was taken by another source meanwhile; start the command again")
         target.write_config(config)
         ask = OutputsFn(model, expected=split.count)
-        tables = {EXTERNAL: predictions_of(split.examples, as_written(score(ask.probabilities, split)))}
+        tables = {EXTERNAL: answers_of(split.examples, score(ask, split))}
         write_scores(target, config, tables, decision, external)
         illustrate(target, ask, {EXTERNAL: split}, config.evaluation.evaluation_seed, show_names=show_names)
     return target

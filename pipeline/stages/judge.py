@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
-from pipeline.config import BuiltDataset, RunConfig
+from pipeline.config import BuiltDataset, EvaluationConfig, RunConfig
+from pipeline.config.guarantee import candidates
 from pipeline.data.split import Examples, Split
+from pipeline.evaluation.doubt import Doubt, familiarity_threshold, limits
 from pipeline.evaluation.evaluation_lock import write_lock
-from pipeline.evaluation.predictions import Floats, Predict, Predictions, write_csv
-from pipeline.evaluation.robustness import UNCHANGED, pooled, summary
-from pipeline.evaluation.robustness import views as score_views
+from pipeline.evaluation.predictions import Predictions, as_written, write_csv
+from pipeline.evaluation.robustness import UNCHANGED, pooled, summary, through_changes
 from pipeline.evaluation.scoring import Decision, calibrated, decide, score_splits
 from pipeline.evaluation.shifts import SHIFTS
-from pipeline.networks.forward_pass import LogitsFn
-from pipeline.networks.models import inference_model
+from pipeline.networks import familiarity
+from pipeline.networks.forward_pass import Answers, OutputsFn
+from pipeline.networks.models import LOGIT, inference_model, scoring_model
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import save_model
+from pipeline.training import reference_images
 from pneumo_tfds.prepared import framing_of, inspect
 from pneumo_tfds.program.files import write_json
 from pneumo_tfds.program.progress import track
@@ -31,51 +36,101 @@ SHOWN = 256  # images scored between two steps of a progress bar
 def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Mapping[str, Split]) -> None:
     """Decide on validation, write the lock, then score every split.
 
-    Temperature and bias are fitted on validation as it is. The threshold is chosen on validation under shift too (the
-    changes of `pipeline.evaluation.shifts`). These choices, the weights and the settings are locked before any image of
-    `test` is read. Writes `model.keras`, `lock.json`, `robustness.json`, `predictions.csv` and, last, `metrics.json`.
+    Temperature and bias are fitted on validation as it is. The threshold, and what makes an answer UNCERTAIN or
+    UNSUITABLE, are chosen on validation under shift too (the changes of `pipeline.evaluation.shifts`). These choices,
+    the weights and the settings are locked before any image of `test` is read. Writes `model.keras`, `lock.json`,
+    `robustness.json`, `predictions.csv` and, last, `metrics.json`.
 
     Args:
         folder: of the run; its config.json exists.
         config: the run's settings.
         network: float32, from `pipeline.networks.models.committee`.
-        splits: `validation`, and those to score with its threshold: `test`, if there is one, or `held_out`.
+        splits: `train`, `validation`, and those to score with its threshold: `test`, if there is one, or `held_out`.
     """
-    validation = splits["validation"]
-    times = 1 + len(SHIFTS) if config.evaluation.threshold_under_shift else 1
-    logits = LogitsFn(network, expected=validation.count * times)
+    validation, settings = splits["validation"], config.evaluation
+    times = 1 + len(SHIFTS) if settings.threshold_under_shift else 1
+    scoring = scoring_model(network)
+    ask = OutputsFn(scoring, expected=validation.count * times)
+    known = familiarity.among(scoring.output)
+    reference = _reference(ask, splits["train"], settings.evaluation_seed) if known else None
 
-    def uncalibrated(split: Split) -> Predictions:
-        return predictions_of(split.examples, score(logits.probabilities, split))
-
-    views = {UNCHANGED: uncalibrated(validation)}
-    if config.evaluation.threshold_under_shift:
-        seed = config.evaluation.evaluation_seed
-        views = score_views(views[UNCHANGED], validation.examples.images, logits.probabilities, seed)
+    scored = {UNCHANGED: score(ask, validation)}
+    if settings.threshold_under_shift:
+        changed = through_changes(validation.examples.images, settings.evaluation_seed)
+        scored |= {name: ask(images) for name, images in changed}
+    if reference:
+        reference = reference.with_levels(np.concatenate([reference.distances(view) for view in scored.values()]))
+    views = {name: _uncalibrated(validation.examples, answers, reference) for name, answers in scored.items()}
     # Class weights make the network believe that both classes are equally common; the bias corrects that.
-    rule, with_bias = config.evaluation.threshold_rule, config.fit.class_weights
+    rule, with_bias = settings.threshold_rule, config.fit.class_weights
     decision = decide(views[UNCHANGED], rule, with_bias=with_bias, views=pooled(views))
-    save_model(folder.model, inference_model(network, decision.temperature, decision.bias))
+    views = {name: calibrated(view, decision) for name, view in views.items()}
+    doubt = _doubt(list(views.values()), decision.operating_point.threshold, settings)
+    decision = replace(decision, doubt=doubt)
+    save_model(folder.model, inference_model(network, decision.temperature, decision.bias, reference))
     write_lock(folder, decision)
-    if config.evaluation.threshold_under_shift:
-        final = {name: calibrated(view, decision) for name, view in views.items()}
-        write_json(folder.robustness, summary(final, decision.operating_point.threshold))
+    if settings.threshold_under_shift:
+        threshold = decision.operating_point.threshold
+        write_json(folder.robustness, summary(views, threshold, doubt.familiarity_threshold))
     tables = {"validation": views[UNCHANGED]}
-    tables |= {name: uncalibrated(split) for name, split in splits.items() if name not in ("train", "validation")}
-    tables = {name: calibrated(table, decision) for name, table in tables.items()}
+    for name, split in splits.items():
+        if name not in ("train", "validation"):
+            tables[name] = calibrated(_uncalibrated(split.examples, score(ask, split), reference), decision)
     write_scores(folder, config, tables, decision)
 
 
-def score(predict: Predict, split: Split) -> Floats:
-    """Return P(PNEUMONIA), `[n]`, of every image of a split, with a progress bar."""
+def score(ask: OutputsFn, split: Split) -> Answers:
+    """Return the outputs of a model, each `[n, ...]`, for every image of a split, with a progress bar."""
     images = split.examples.images
     parts = [images[start : start + SHOWN] for start in range(0, len(images), SHOWN)]
-    return np.concatenate([predict(part) for part in track(parts, f"Scoring {split.name}")])
+    found = [ask(part) for part in track(parts, f"Scoring {split.name}")]
+    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
 
-def predictions_of(examples: Examples, probabilities: NDArray[np.float64]) -> Predictions:
-    """Return a table of the images' names, patients and labels with their probabilities `[n]`."""
-    return Predictions(examples.filenames, examples.patients, examples.subtypes, examples.labels, probabilities)
+def predictions_of(
+    examples: Examples, probabilities: NDArray[np.float64], familiarity: NDArray[np.float64] | None = None
+) -> Predictions:
+    """Return a table of the images' names, patients and labels with their probabilities and familiarity, both `[n]`."""
+    known = np.empty(0) if familiarity is None else familiarity
+    return Predictions(examples.filenames, examples.patients, examples.subtypes, examples.labels, probabilities, known)
+
+
+def answers_of(examples: Examples, answers: Answers) -> Predictions:
+    """Return the table of an inference model's answers, rounded to the 9 digits of `predictions.csv`."""
+    probabilities, known = answers["probability"], answers.get(familiarity.FAMILIARITY)
+    return predictions_of(examples, _written(probabilities), None if known is None else _written(known))
+
+
+def _uncalibrated(examples: Examples, answers: Answers, reference: familiarity.Reference | None) -> Predictions:
+    """Return the table of a scoring model's answers, with the network's own probabilities.
+
+    In float64, because a float32 sigmoid rounds to exactly 1 above a logit of 17.
+    """
+    probabilities = expit(answers[LOGIT][:, 0].astype(np.float64))
+    known = reference.familiarity(reference.distances(answers)) if reference else None
+    return predictions_of(examples, probabilities, known)
+
+
+def _reference(ask: OutputsFn, train: Split, seed: int) -> familiarity.Reference:
+    """Fit what images are compared with on training images; `ask` is a scoring model with statistics."""
+    images = train.examples.images
+    batches = reference_images.reference_images(images, seed)
+    count = -(-min(len(images), reference_images.LARGEST) // reference_images.BATCH)
+    found = [ask(batch) for batch in track(batches, "Learning what training images look like", count)]
+    return familiarity.fit({name: np.concatenate([part[name] for part in found]) for name in found[0]})
+
+
+def _written(output: NDArray[np.float32]) -> NDArray[np.float64]:
+    return as_written(output[:, 0].astype(np.float64))
+
+
+def _doubt(views: Sequence[Predictions], threshold: float, settings: EvaluationConfig) -> Doubt:
+    """Decide on validation, as it is and through changes, which images are refused and which answers are certain."""
+    wanted = candidates(settings.guarantee)
+    low, high, guarantee = limits(views, threshold, wanted, settings.prevalence, settings.guarantee)
+    known = not np.isnan(views[0].familiarity).any()
+    refused_below = familiarity_threshold([view.familiarity for view in views]) if known else None
+    return Doubt(refused_below, low, high, guarantee)
 
 
 def write_scores(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.evaluation.predictions import COLUMNS, Predictions, as_written, read_csv, write_csv
+from pipeline.evaluation.predictions import COLUMNS, FAMILIARITY, Predictions, as_written, read_csv, write_csv
 from pneumo_tfds.program.errors import InputError
 
 
@@ -38,9 +38,9 @@ def test_a_table_comes_back_from_disk_as_it_was_written(tmp_path):
 def test_the_file_names_the_classes_and_pneumonia_is_one(tmp_path):
     write_csv(tmp_path / "p.csv", {"test": table([0.1, 0.123456789123], [0, 1])})
     header, normal, pneumonia = (tmp_path / "p.csv").read_text().splitlines()
-    assert header.split(",") == list(COLUMNS)
-    assert normal == "test,a0.jpeg,p0,normal,NORMAL,0.1"
-    assert pneumonia == "test,a1.jpeg,p0,bacteria,PNEUMONIA,0.123456789"
+    assert header.split(",") == [*COLUMNS, FAMILIARITY]
+    assert normal == "test,a0.jpeg,p0,normal,NORMAL,0.1,"
+    assert pneumonia == "test,a1.jpeg,p0,bacteria,PNEUMONIA,0.123456789,"
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """Shifted validation: changes that are documented, repeatable and strong, and figures over them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pipeline.evaluation.predictions import Predictions
-from pipeline.evaluation.robustness import UNCHANGED, pooled, summary, views
+from pipeline.evaluation.robustness import UNCHANGED, pooled, summary, through_changes
 from pipeline.evaluation.shifts import SHIFTS, shifted
 
 
@@ -65,14 +67,10 @@ def validation(images):
     return Predictions(text, text, text, np.array([0, 1, 1]), np.array([0.2, 0.6, 0.9]))
 
 
-def test_views_are_the_images_as_they_are_and_through_every_change(validation, images):
-    def brightness(pictures):
-        return pictures.mean(axis=(1, 2, 3)) / 255
-
-    tables = views(validation, images, brightness, seed=0)
-    assert list(tables) == [UNCHANGED, *SHIFTS]
-    assert tables[UNCHANGED] is validation
-    np.testing.assert_allclose(tables["darker"].probabilities, brightness(shifted(images, "darker", 0)))
+def test_images_go_through_every_change_with_the_seed(images):
+    views = dict(through_changes(images, seed=5))
+    assert list(views) == list(SHIFTS)
+    np.testing.assert_array_equal(views["darker"], shifted(images, "darker", 5))
 
 
 def test_pooling_counts_each_image_once_a_view(validation):
@@ -92,6 +90,15 @@ def test_summary_takes_mean_and_worst_over_the_changes_alone(validation):
     assert found["mean"]["auroc"] == pytest.approx(0.25)
     assert found["worst"]["auroc"] == 0.0
     assert found["mean"]["specificity"] == 0.0
+
+
+def test_summary_tells_how_many_images_of_each_view_are_refused(validation):
+    known = replace(validation, familiarity=np.array([0.5, 0.02, 0.3]))
+    strange = replace(validation, familiarity=np.array([0.0, 0.01, 0.3]))
+    found = summary({UNCHANGED: known, "one": strange, "two": known}, 0.5, familiarity_threshold=0.02)
+    assert [found["views"][name]["refused"] for name in (UNCHANGED, "one", "two")] == pytest.approx([0, 2 / 3, 0])
+    assert (found["mean"]["refused"], found["worst"]["refused"]) == pytest.approx((1 / 3, 2 / 3))
+    assert "refused" not in summary({UNCHANGED: known, "one": strange}, 0.5)["worst"]
 
 
 def test_one_class_changed_alone_is_measured_against_the_other_as_it_is():

@@ -68,7 +68,7 @@ def test_flips_make_the_answer_the_same_for_the_mirror_image(compact, images):
 
 def test_committee_of_a_network_without_heat_map_has_none(compact, images):
     study = build(ModelConfig(model="study"), SIZE)
-    assert set(committee([compact, study])(images.astype("float32"))) == {"logit"}
+    assert "heatmap" not in committee([compact, study])(images.astype("float32"))
 
 
 def test_saved_committee_answers_alike(compact, images, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 
 from pipeline.config import DataConfig, EvaluationConfig, FitConfig, RunConfig
+from pipeline.config.guarantee import candidates
 from pipeline.data.split import Examples, MemorySplit
+from pipeline.evaluation.doubt import Doubt, limits
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.predictions import read_csv
-from pipeline.evaluation.robustness import pooled, views
-from pipeline.evaluation.scoring import Decision, decide
+from pipeline.evaluation.robustness import UNCHANGED, pooled, through_changes
+from pipeline.evaluation.scoring import Decision, calibrated, decide
 from pipeline.networks.forward_pass import LogitsFn
 from pipeline.run_folder.folder import RunFolder
 from pipeline.stages import judge as module
@@ -109,10 +112,17 @@ def test_the_decision_that_scores_test_is_that_of_validation(judged, config, net
     folder, _ = judged(config, examples("test", 40, brightness=40))
     images, score = examples("validation", 60), LogitsFn(network).probabilities
     validation = predictions_of(images, score(images.images))
-    seen = pooled(views(validation, images.images, score, 3)) if config.evaluation.threshold_under_shift else None
-    expected = decide(validation, "sensitivity>=0.8", with_bias=config.fit.class_weights, views=seen)
+    views = {UNCHANGED: validation}
+    if config.evaluation.threshold_under_shift:
+        views |= {name: predictions_of(images, score(seen)) for name, seen in through_changes(images.images, 3)}
+    expected = decide(validation, "sensitivity>=0.8", with_bias=config.fit.class_weights, views=pooled(views))
     metrics, point = read(folder.metrics), expected.operating_point
-    assert Decision.from_json(metrics, folder.metrics) == expected
+    found = Decision.from_json(metrics, folder.metrics)
+    assert replace(found, doubt=None) == expected
+    low, high, said = limits(
+        [calibrated(view, expected) for view in views.values()], point.threshold, candidates("auto"), 0.5
+    )
+    assert found.doubt == Doubt(None, low, high, said)
     locked = read(folder.evaluation_lock)["locked"]
     assert (locked["temperature"], locked["bias"]) == (expected.temperature, expected.bias)
     assert (locked["threshold"], locked["rule"]) == (point.threshold, point.rule)

@@ -1,0 +1,223 @@
+"""Doubt: which images a model refuses, and between which probabilities it says that it does not know.
+
+Both are decided on validation, as it is and through every change of `pipeline.evaluation.shifts`, together with the
+threshold. docs/explanation/doubt.md explains the four answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit, rel_entr
+
+from pipeline.config.guarantee import Guarantee
+from pipeline.evaluation.metrics import figures
+from pipeline.evaluation.predictions import POSITIVE, Floats, Labels, Predictions
+from pneumo_tfds.program.errors import InputError
+
+REFUSED, REFUSED_CHANGED = 0.015, 0.04
+"""Largest fractions of the validation images that may be refused: as they are, and through each change. Below the 2 and
+5 % that are aimed at for other patients, because the threshold is chosen on these images."""
+CONFIDENCE = 0.95
+"""Of each of the two guarantees."""
+ERRORS_SHARE = 0.8
+"""Part of the remaining 5 % that is spent on the bound of the errors; the rest is for that of the right answers."""
+LIMITS = tuple(round(float(value), 5) for value in expit(np.arange(-9, 9.01, 0.05)))
+"""Probabilities that can be a limit, fixed beforehand and ascending."""
+UNSUITABLE, UNCERTAIN = "UNSUITABLE", "UNCERTAIN"
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What makes an answer one of four, as `metrics.json` and the exported file have it."""
+
+    familiarity_threshold: float | None
+    """An image is UNSUITABLE below this familiarity; None if the network has no familiarity."""
+    certain_normal_below: float
+    """The answer is NORMAL below this probability."""
+    certain_pneumonia_from: float
+    """The answer is PNEUMONIA from this probability on. Between the two it is UNCERTAIN."""
+    guarantee: str
+    """What holds for certain answers, in words, and what shows it."""
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Doubt:
+        """Read what `metrics.json` records; raises ValueError, TypeError or KeyError if it is not complete."""
+        found = cls(**value)
+        if not 0 <= found.certain_normal_below <= found.certain_pneumonia_from <= 1:
+            raise ValueError(f"limits {found.certain_normal_below} and {found.certain_pneumonia_from} out of order")
+        if found.familiarity_threshold is not None and not 0 <= found.familiarity_threshold <= 1:
+            raise ValueError(f"familiarity threshold {found.familiarity_threshold}")
+        return found
+
+
+def familiarity_threshold(views: Sequence[Floats]) -> float:
+    """Return the familiarity below which at most `REFUSED` of the first view lies, and `REFUSED_CHANGED` of each other.
+
+    Args:
+        views: familiarity `[n]` of the validation images as they are, then through each change.
+    """
+    allowed = [REFUSED, *[REFUSED_CHANGED] * (len(views) - 1)]
+    return round(min(float(np.quantile(view, part)) for view, part in zip(views, allowed, strict=True)), 6)
+
+
+def limits(
+    views: Sequence[Predictions], threshold: float, wanted: Sequence[Guarantee], prevalence: float, rule: str = "auto"
+) -> tuple[float, float, str]:
+    """Choose the limits of certain answers.
+
+    A limit is acceptable if the guarantee holds at it with 95 % confidence, by upper and lower bounds for the mean of
+    [0, 1]-valued numbers, one for each patient: the fraction of the patient's images and views on the wrong, or the
+    right, side of it. Patients are independent, their images are not. Limits are tried from the strictest on until one
+    fails after one has held (a fixed sequence needs no correction: Angelopoulos et al. 2021, "Learn then Test").
+
+    Args:
+        views: the validation images, calibrated, as they are and through each change; row i is the same image.
+        threshold: of the operating point, for the case that the guarantees need no room between the limits.
+        wanted: guarantees to try in turn; the first that can be had is taken.
+        prevalence: fraction of the patients who have pneumonia where the model is used; over 0 and below 1.
+        rule: what the user asked for; `auto` and `none` do without limits rather than fail.
+
+    Returns:
+        The limit of NORMAL, that of PNEUMONIA, and the guarantee in words.
+
+    Raises:
+        InputError: the guarantee that was asked for cannot be shown by these images. The message names the best.
+    """
+    patients = len(np.unique(views[0].patients))
+    shown_on = f"on {patients} validation patients" + (f" through {len(views)} views" if len(views) > 1 else "")
+    sides = _Sides(views, prevalence)
+    for guarantee in wanted:
+        low, high = sides.lower(guarantee.npv), sides.upper(guarantee.ppv)
+        if low is None or high is None:
+            continue
+        if low > high:
+            low = high = float(np.clip(threshold, high, low))
+        confidence = f"each with {100 * CONFIDENCE:.0f} % confidence"
+        of_answers = f"NPV at least {guarantee.npv:g} and PPV at least {guarantee.ppv:g}"
+        return low, high, f"{of_answers} where {100 * prevalence:g} % have pneumonia, {confidence}, {shown_on}"
+    if rule not in ("auto", "none"):
+        raise InputError(f"--guarantee {rule} cannot be shown {shown_on}: the best is {sides.best()}; ask for less")
+    why = "none was asked for" if rule == "none" else f"the best that can be shown {shown_on} is {sides.best()}"
+    return threshold, threshold, f"none: {why}"
+
+
+class _Sides:
+    """For each possible limit, bounds of what lies on either side of it."""
+
+    def __init__(self, views: Sequence[Predictions], prevalence: float) -> None:
+        self.prevalence = prevalence
+        labels, patients = views[0].labels, views[0].patients
+        probabilities = np.stack([view.probabilities for view in views], axis=1)
+        cuts = np.asarray(LIMITS)
+        self.below, self.count = [], []
+        for label in (1 - POSITIVE, POSITIVE):
+            rows = labels == label
+            below = np.mean(probabilities[rows, :, None] < cuts, axis=1)
+            _, owner = np.unique(patients[rows], return_inverse=True)
+            images = np.bincount(owner)
+            of_patients = np.stack([np.bincount(owner, column) / images for column in below.T], axis=1)
+            self.below.append(of_patients.mean(axis=0))
+            self.count.append(len(images))
+
+    def lower(self, npv: float) -> float | None:
+        """Return the largest limit below which NORMAL answers reach `npv`, or None."""
+        reached = self._predictive_values(self.below, 1 - self.prevalence)
+        return _last(LIMITS, reached >= npv)
+
+    def upper(self, ppv: float) -> float | None:
+        """Return the smallest limit from which on PNEUMONIA answers reach `ppv`, or None."""
+        return _last(LIMITS[::-1], self._above()[::-1] >= ppv)
+
+    def best(self) -> Guarantee:
+        """Return the largest predictive values that some limit reaches, rounded down."""
+        npv, ppv = self._predictive_values(self.below, 1 - self.prevalence).max(), self._above().max()
+        return Guarantee(np.floor(1000 * npv) / 1000, np.floor(1000 * ppv) / 1000)
+
+    def _above(self) -> Floats:
+        above = [1 - part for part in self.below]
+        return self._predictive_values(above[::-1], self.prevalence, self.count[::-1])
+
+    def _predictive_values(
+        self, answered: Sequence[Floats], share: float, counts: Sequence[int] | None = None
+    ) -> Floats:
+        """Return a lower bound of the predictive value of an answer, at each limit.
+
+        Args:
+            answered: of those for whom the answer is right, and of the others, the fraction who get it, at each limit.
+            share: fraction of the patients for whom it is right.
+            counts: patients of both.
+        """
+        right, wrong = counts or self.count
+        risk = 1 - CONFIDENCE
+        hits = np.array([1 - upper_bound(1 - rate, right, (1 - ERRORS_SHARE) * risk) for rate in answered[0]]) * share
+        misses = np.array([upper_bound(rate, wrong, ERRORS_SHARE * risk) for rate in answered[1]]) * (1 - share)
+        values: Floats = hits / (hits + misses)
+        return values
+
+
+def _last(limits: Sequence[float], holds: np.ndarray) -> float | None:
+    """Return the last limit of the first stretch that holds, or None."""
+    rows = np.flatnonzero(holds)
+    if not len(rows):
+        return None
+    fails = np.flatnonzero(~holds[rows[0] :])
+    return float(limits[rows[0] + fails[0] - 1] if len(fails) else limits[-1])
+
+
+def upper_bound(mean: float, count: int, risk: float) -> float:
+    """Return an upper confidence bound of the mean of independent numbers in [0, 1] (Hoeffding 1963, Theorem 1).
+
+    It is the largest m with `count` * KL(mean, m) <= log(1 / risk). Where mean is 0 it equals the exact binomial bound.
+
+    Args:
+        mean: of the numbers that were seen, 0 to 1.
+        count: how many there are, at least 1.
+        risk: probability that the bound is too low, over 0 and below 1.
+    """
+
+    def excess(m: float) -> float:
+        divergence = rel_entr(mean, m) + rel_entr(1 - mean, 1 - m)
+        return float(count * divergence + np.log(risk))
+
+    nearly_one = 1 - 1e-12
+    return 1.0 if mean >= nearly_one or excess(nearly_one) < 0 else float(brentq(excess, max(mean, 1e-12), nearly_one))
+
+
+def answers(table: Predictions, doubt: Doubt) -> np.ndarray:
+    """Return the answer to each image, NORMAL, PNEUMONIA, UNCERTAIN or UNSUITABLE: str `[n]`."""
+    certain = [table.probabilities < doubt.certain_normal_below, table.probabilities >= doubt.certain_pneumonia_from]
+    found = np.select(certain, ["NORMAL", "PNEUMONIA"], UNCERTAIN)
+    if doubt.familiarity_threshold is not None:
+        found = np.where(table.familiarity < doubt.familiarity_threshold, UNSUITABLE, found)  # False for NaN
+    return found
+
+
+def answered(table: Predictions, doubt: Doubt) -> dict[str, Any]:
+    """Count the four answers to each class, and compute figures of the images that got a certain one.
+
+    Returns:
+        `answers` (answer to counts by label), `share` of the images that were answered, and of these `accuracy`,
+        `sensitivity`, `specificity`, `ppv` and `npv`, None where undefined.
+    """
+    given = answers(table, doubt)
+    names = ("NORMAL", "PNEUMONIA", UNCERTAIN, UNSUITABLE)
+    classes: Labels = np.array([0, POSITIVE])
+    counts = {
+        name: {
+            label: int(np.sum(table.labels[given == name] == value))
+            for label, value in zip(names, classes, strict=False)
+        }
+        for name in names
+    }
+    certain = np.isin(given, names[:2])
+    of_certain = dict.fromkeys(("accuracy", "sensitivity", "specificity", "precision", "npv"))
+    if certain.any():
+        found = figures(table.labels[certain], (given[certain] == "PNEUMONIA").astype(np.float64), 0.5)
+        of_certain = {name: found[name] for name in of_certain}
+    of_certain["ppv"] = of_certain.pop("precision")
+    return {"answers": counts, "share": float(certain.mean()), **of_certain}

@@ -1,0 +1,185 @@
+"""Doubt: the guarantee holds on new patients, breaks under a shift, and is refused where it cannot be shown."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from scipy.stats import binomtest
+
+from pipeline.config.guarantee import Guarantee, candidates
+from pipeline.evaluation.doubt import (
+    REFUSED,
+    REFUSED_CHANGED,
+    Doubt,
+    answered,
+    answers,
+    familiarity_threshold,
+    limits,
+    upper_bound,
+)
+from pipeline.evaluation.predictions import Predictions
+from pneumo_tfds.program.errors import InputError
+
+WANTED = (Guarantee(0.95, 0.95),)
+
+
+def cohort(patients, seed, *, shift=0.0, apart=5.0, views=3):
+    """Draw a validation set seen through some views: each patient has one or two images that resemble each other."""
+    generator = np.random.default_rng(seed)
+    owner = np.repeat(np.arange(patients), generator.integers(1, 3, patients))
+    labels = (owner % 2).astype(np.int64)
+    common = generator.normal(0, 1.2, patients)[owner]
+    names, people = np.array([f"i{i}" for i in range(len(owner))]), np.array([f"p{p}" for p in owner])
+    kinds = np.where(labels, "virus", "normal")
+    tables = []
+    for _ in range(views):
+        logits = apart * (labels - 0.5) + common + generator.normal(0, 0.8, len(owner)) + shift
+        tables.append(Predictions(names, people, kinds, labels, expit(logits)))
+    return tables
+
+
+def predictive_values(tables, low, high):
+    """Return NPV and PPV over all views where half of the patients have pneumonia."""
+    labels = np.concatenate([table.labels for table in tables])
+    scores = np.concatenate([table.probabilities for table in tables])
+    below, above = ([np.mean(side[labels == label]) for label in (0, 1)] for side in (scores < low, scores >= high))
+    return below[0] / sum(below), above[1] / sum(above)
+
+
+def test_guarantee_holds_on_other_patients_in_19_of_20_repeats_and_breaks_under_a_shift():
+    held = shifted = 0
+    for seed in range(20):
+        low, high, said = limits(cohort(600, seed), 0.5, WANTED, 0.5)
+        assert said.startswith("NPV at least 0.95")
+        held += min(predictive_values(cohort(4000, 1000 + seed), low, high)) >= 0.95
+        shifted += min(predictive_values(cohort(4000, 2000 + seed, shift=2.0), low, high)) >= 0.95
+    assert held >= 19
+    assert shifted <= 2
+
+
+def test_more_patients_leave_less_uncertain():
+    widths = []
+    for patients in (1000, 4000):
+        low, high, said = limits(cohort(patients, 0), 0.5, WANTED, 0.5)
+        widths.append(high - low)
+        assert low < high
+        assert f"{patients} validation patients through 3 views" in said
+        assert "NPV at least 0.95" in said
+    assert widths[1] < widths[0]
+
+
+def test_where_both_guarantees_hold_everywhere_nothing_is_uncertain():
+    low, high, _ = limits(cohort(2000, 0, apart=14.0), 0.4, WANTED, 0.5)
+    assert low == high == 0.4
+
+
+def test_few_patients_get_a_lower_guarantee_or_none():
+    low, high, said = limits(cohort(120, 0, apart=9.0), 0.5, candidates("auto"), 0.5)
+    assert "NPV at least 0.9 " in said or "NPV at least 0.8 " in said
+    low, high, said = limits(cohort(8, 0), 0.3, candidates("auto"), 0.5)
+    assert (low, high) == (0.3, 0.3)
+    assert said.startswith("none: the best that can be shown on 8 validation patients")
+
+
+def test_a_guarantee_that_cannot_be_shown_is_refused_with_the_best():
+    text = "npv>=0.999,ppv>=0.999"
+    with pytest.raises(InputError, match=r"cannot be shown on 100 validation patients.*the best is npv>=0\.\d+"):
+        limits(cohort(100, 0), 0.5, candidates(text), 0.5, text)
+    best = cohort(100, 0)
+    with pytest.raises(InputError) as caught:
+        limits(best, 0.5, candidates(text), 0.5, text)
+    reached = str(caught.value).split("the best is ")[1].split(";")[0]
+    limits(best, 0.5, candidates(reached), 0.5, reached)  # what the message names can be had
+
+
+def test_a_rarer_disease_makes_certain_pneumonia_harder():
+    tables = cohort(1000, 0)
+    _, common, _ = limits(tables, 0.5, (Guarantee(0.8, 0.8),), 0.5)
+    _, rare, _ = limits(tables, 0.5, (Guarantee(0.8, 0.8),), 0.1)
+    assert rare > common
+
+
+def test_images_of_one_patient_count_as_one():
+    tables = cohort(60, 0, apart=9.0)
+    alone = [Predictions(t.filenames, t.filenames, t.subtypes, t.labels, t.probabilities) for t in tables]
+    _, _, few = limits(tables, 0.5, candidates("auto"), 0.5)
+    _, _, many = limits(alone, 0.5, candidates("auto"), 0.5)
+    assert "60 validation patients" in few
+    assert f"{len(tables[0])} validation patients" in many
+
+
+@pytest.mark.parametrize(("seen", "count"), [(0, 30), (0, 205), (3, 60), (20, 40)])
+def test_bound_is_at_least_the_exact_binomial_one(seen, count):
+    exact = binomtest(seen, count, alternative="less").proportion_ci(0.95, method="exact").high
+    found = upper_bound(seen / count, count, 0.05)
+    assert found >= exact - 1e-9
+    if not seen:
+        assert found == pytest.approx(exact)
+
+
+def test_bound_of_certainty_is_one():
+    assert upper_bound(1.0, 10, 0.05) == 1.0
+
+
+def test_share_that_is_refused_is_bounded_in_each_view():
+    generator = np.random.default_rng(0)
+    plain, changed = generator.uniform(0, 1, 2000), generator.uniform(0, 1, 2000) ** 2
+    threshold = familiarity_threshold([plain, changed])
+    assert np.mean(plain < threshold) <= REFUSED
+    assert np.mean(changed < threshold) == pytest.approx(REFUSED_CHANGED, abs=0.001)
+    assert familiarity_threshold([plain]) == pytest.approx(REFUSED, abs=0.005)
+
+
+DOUBT = Doubt(0.02, 0.2, 0.8, "as an example")
+
+
+def table(probabilities, labels, familiarity):
+    names = np.array([f"i{i}" for i in range(len(labels))])
+    return Predictions(names, names, np.where(labels, "virus", "normal"), np.array(labels), probabilities, familiarity)
+
+
+def test_four_answers():
+    found = table(np.array([0.1, 0.2, 0.8, 0.79, 0.99]), [0, 0, 1, 1, 1], np.array([0.5, 0.5, 0.02, 0.5, 0.019]))
+    assert answers(found, DOUBT).tolist() == ["NORMAL", "UNCERTAIN", "PNEUMONIA", "UNCERTAIN", "UNSUITABLE"]
+
+
+def test_nothing_is_unsuitable_where_the_familiarity_is_not_known():
+    found = table(np.array([0.1, 0.9]), [0, 1], np.full(2, np.nan))
+    assert answers(found, Doubt(None, 0.2, 0.8, "")).tolist() == ["NORMAL", "PNEUMONIA"]
+    assert answers(found, DOUBT).tolist() == ["NORMAL", "PNEUMONIA"]
+
+
+def test_figures_are_those_of_certain_answers_alone():
+    found = answered(table(np.array([0.1, 0.1, 0.9, 0.5, 0.9]), [0, 1, 1, 0, 0], np.array([1, 1, 1, 1, 0])), DOUBT)
+    assert found["answers"]["NORMAL"] == {"NORMAL": 1, "PNEUMONIA": 1}
+    assert found["answers"]["UNCERTAIN"] == {"NORMAL": 1, "PNEUMONIA": 0}
+    assert found["answers"]["UNSUITABLE"] == {"NORMAL": 1, "PNEUMONIA": 0}
+    assert found["share"] == pytest.approx(3 / 5)
+    assert (found["accuracy"], found["npv"], found["ppv"]) == pytest.approx((2 / 3, 1 / 2, 1))
+
+
+def test_without_a_certain_answer_there_are_no_figures():
+    found = answered(table(np.array([0.5, 0.5]), [0, 1], np.ones(2)), DOUBT)
+    assert found["share"] == 0
+    assert found["accuracy"] is found["npv"] is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "npv>=0.9", "npv>=0.9,npv>=0.9", "npv>=0.4,ppv>=0.9", "npv>=1,ppv>=0.9", "ppv=0.9"]
+)
+def test_unreadable_guarantee_is_refused(text):
+    with pytest.raises(InputError, match="the guarantee"):
+        candidates(text)
+
+
+def test_guarantee_reads_what_it_writes():
+    assert candidates("PPV >= 0.9, npv>=0.95") == (Guarantee(0.95, 0.9),)
+    assert candidates(str(Guarantee(0.95, 0.9))) == (Guarantee(0.95, 0.9),)
+    assert candidates("none") == ()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"certain_normal_below": 0.9}, {"certain_pneumonia_from": 1.5}, {"familiarity_threshold": -1}]
+)
+def test_damaged_record_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"order|threshold"):
+        Doubt.from_json(vars(DOUBT) | wrong)

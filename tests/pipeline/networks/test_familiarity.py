@@ -1,0 +1,74 @@
+"""Familiarity: what the graph answers is what the definition says, and strange images are less familiar."""
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.config import ModelConfig
+from pipeline.networks import familiarity
+from pipeline.networks.forward_pass import OutputsFn
+from pipeline.networks.models import build, committee, inference_model, scoring_model
+from pipeline.run_folder.model_file import load_model, save_model
+
+SIZE = 48
+
+
+def blobs(count, seed):
+    """Soft bright blobs on dark ground: the images that the network is to know."""
+    generator = np.random.default_rng(seed)
+    grid = np.mgrid[:SIZE, :SIZE].astype(float)
+    images = np.empty((count, SIZE, SIZE, 1), np.uint8)
+    for image in images:
+        middle, width = generator.uniform(15, 33, (2, 1, 1)), generator.uniform(6, 12)
+        image[..., 0] = 30 + 150 * np.exp(-((grid - middle) ** 2).sum(axis=0) / width**2)
+    return images
+
+
+@pytest.fixture(scope="module", params=["compact", "study"])
+def network(request):
+    keras.utils.set_random_seed(1)
+    return committee([build(ModelConfig(model=request.param), SIZE)])
+
+
+@pytest.fixture(scope="module")
+def reference(network):
+    ask = OutputsFn(scoring_model(network))
+    fitted = familiarity.fit(ask(blobs(300, 0)))
+    return fitted.with_levels(fitted.distances(ask(blobs(100, 1))))
+
+
+def test_the_graph_answers_the_share_of_validation_images_that_are_farther(network, reference, tmp_path):
+    ask = OutputsFn(scoring_model(network))
+    validation, new = reference.distances(ask(blobs(100, 1))), reference.distances(ask(blobs(50, 2)))
+    farther = (validation[None] > new[:, None]).mean(axis=1)
+    np.testing.assert_allclose(reference.familiarity(new), farther, atol=0.03)
+    save_model(tmp_path / "model.keras", inference_model(network, reference=reference))
+    answers = OutputsFn(load_model(tmp_path / "model.keras"))(blobs(50, 2))
+    np.testing.assert_allclose(answers["familiarity"][:, 0], reference.familiarity(new), atol=0.005)
+
+
+def test_other_pictures_are_less_familiar_than_any_validation_image(network, reference):
+    noise = np.random.default_rng(3).integers(0, 256, (20, SIZE, SIZE, 1), dtype=np.uint8)
+    model = inference_model(network, reference=reference)
+    for strange in (noise, 255 - blobs(20, 4)):
+        assert OutputsFn(model)(strange)["familiarity"].max() < 0.01
+    assert OutputsFn(model)(blobs(200, 5))["familiarity"].mean() > 0.3
+
+
+def test_distances_of_the_images_that_were_fitted_are_those_of_a_normal_distribution(network):
+    outputs = OutputsFn(scoring_model(network))(blobs(300, 0))
+    assert familiarity.fit(outputs).distances(outputs).mean() < sum(part.shape[1] for part in outputs.values())
+
+
+def test_equal_levels_do_not_divide_by_zero(network):
+    ask = OutputsFn(scoring_model(network))
+    fitted = familiarity.fit(ask(blobs(30, 0))).with_levels(np.full(5, 70.0))
+    answers = OutputsFn(inference_model(network, reference=fitted))(blobs(3, 1))["familiarity"]
+    assert np.isfinite(answers).all()
+    assert ((answers >= 0) & (answers <= 1)).all()
+
+
+def test_a_network_whose_layers_are_not_known_has_no_statistics():
+    image = keras.Input((SIZE, SIZE, 1))
+    other = keras.Model(image, keras.layers.Dense(1, name="logit")(keras.layers.GlobalAveragePooling2D()(image)))
+    assert set(scoring_model(other).output) == {"logit"}

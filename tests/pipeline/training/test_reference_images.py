@@ -1,0 +1,46 @@
+"""Reference images: half as they are, half changed, and the same for the same seed."""
+
+import numpy as np
+
+from pipeline.training import reference_images as module
+from pipeline.training.reference_images import reference_images
+
+
+def pictures(count, size=40):
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 1), dtype=np.uint8)
+
+
+def test_every_second_image_is_changed():
+    images = pictures(130)
+    batches = list(reference_images(images, seed=0))
+    assert [len(batch) for batch in batches] == [64, 64, 2]
+    found = np.concatenate(batches)
+    same = (found == images).all(axis=(1, 2, 3))
+    assert same[0::2].all()
+    assert not same[1::2].any()
+
+
+def test_equal_seeds_give_equal_images_and_the_source_is_not_changed():
+    images = pictures(10)
+    before = images.copy()
+    once, again, other = (np.concatenate(list(reference_images(images, seed))) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(once, again)
+    assert (once != other).any()
+    np.testing.assert_array_equal(images, before)
+
+
+def test_large_sources_are_sampled(monkeypatch):
+    monkeypatch.setattr(module, "LARGEST", 6)
+    images = pictures(50)
+    found = np.concatenate(list(reference_images(images, seed=0)))
+    assert len(found) == 6
+    kept = [any((image == candidate).all() for candidate in images) for image in found[0::2]]
+    assert all(kept)
+
+
+def test_some_changed_images_lose_resolution():
+    checked = np.zeros((200, 64, 64, 1), np.uint8)
+    checked[:, ::2] = 255  # stripes that a coarser image cannot show
+    changed = np.concatenate(list(reference_images(checked, seed=0)))[1::2, 16:48, 16:48, 0].astype(float)
+    contrast = np.abs(np.diff(changed, axis=1)).mean(axis=(1, 2))
+    assert (contrast < 30).mean() > 0.2
