@@ -89,9 +89,9 @@ class Report:
         if self.max_abs_probability is None:
             return "not compared"
         largest = f"{self.max_abs_probability:.2g} on {self.images} images"
-        flips = f"; {self.decision_flips} of {self.real_images} decisions change" if self.real_images else ""
-        answers = "" if self.answer_flips is None else f", {self.answer_flips} of four answers"
-        return f"largest difference of a probability from Keras {largest}{flips}{answers}"
+        answers = "" if self.answer_flips is None else f" and {self.answer_flips} of the four answers"
+        flips = f"; {self.decision_flips} of {self.real_images} decisions{answers} change" if self.real_images else ""
+        return f"largest difference of a probability from Keras {largest}{flips}"
 
 
 def compare(

@@ -408,6 +408,130 @@ def test_a_dark_picture_is_pointed_out(exported, tmp_path, pictures):
     assert row["decision"] in ("NORMAL", "PNEUMONIA")
 
 
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory, pictures):
+    """Twelve pictures that the model of four answers knows, noise, and one that its file speaks against."""
+    folder = tmp_path_factory.mktemp("mixed")
+    smooth = pictures(12, 96, seed=4)
+    for number, picture in enumerate(smooth):
+        cv2.imwrite(str(folder / f"{number:02d}.png"), picture)
+    noise = np.random.default_rng(0).integers(0, 256, (48, 48), np.uint8)
+    cv2.imwrite(str(folder / "noise.png"), noise)
+    cv2.imwrite(str(folder / "tinted.png"), np.dstack([smooth[0], smooth[0] // 2, smooth[0] // 2]))
+    return folder
+
+
+def test_four_answers_with_their_reasons_in_every_output(four_way, mixed, tmp_path, capsys):
+    assert run(four_way / "model.onnx", mixed, json=tmp_path / "out.jsonl", csv=tmp_path / "out.csv") == 0
+    said = capsys.readouterr().err
+    found = {Path(row["file"]).name: row for row in rows(tmp_path / "out.jsonl")}
+    assert list(found["noise.png"]) == ["file", "probability", "decision", "threshold", "familiarity", "reasons"]
+    assert {row["decision"] for row in found.values()} == {"NORMAL", "PNEUMONIA", "UNCERTAIN", "UNSUITABLE"}
+    for name, row in found.items():
+        p, given = row["probability"], row["decision"]
+        if name == "noise.png":
+            assert given == "UNSUITABLE"
+            assert row["reasons"][0].startswith("unlike the X-rays that the model learned from: familiarity 0.0")
+            assert row["reasons"][0].endswith(", 0.04 is needed")
+        elif name == "tinted.png":
+            assert given == "UNSUITABLE"
+            assert "in colour: 100 % of the picture" in row["reasons"]
+        elif given != "UNSUITABLE":
+            assert given == ("NORMAL" if p < 0.35 else "PNEUMONIA" if p >= 0.67 else "UNCERTAIN")
+            assert row["reasons"] == (
+                ["between the limits 0.35 and 0.67 for a certain answer"] if given == "UNCERTAIN" else []
+            )
+    decisions = [row["decision"] for row in found.values()]
+    counts = [f"{decisions.count(answer)} {answer}" for answer in ("PNEUMONIA", "NORMAL", "UNCERTAIN", "UNSUITABLE")]
+    assert f"14 images: {', '.join(counts)} at limits 0.35 and 0.67. For" in said
+    with (tmp_path / "out.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            line = found[Path(row["file"]).name]
+            assert (row["decision"], float(row["familiarity"])) == (line["decision"], line["familiarity"])
+    classifier = Classifier(four_way / "model.onnx")
+    for name, row in found.items():
+        answer = classifier.predict_file(mixed / name)
+        assert (answer.decision, list(answer.reasons)) == (row["decision"], row["reasons"])
+        assert answer.familiarity == pytest.approx(row["familiarity"], abs=1e-3)
+    run(four_way / "model.onnx", mixed / "noise.png")
+    assert "UNSUITABLE  " + str(mixed / "noise.png") + "  (unlike the X-rays" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("flags", "threshold"), [({"two_way": True}, 0.5), ({"threshold": 0.3}, 0.3)])
+def test_in_two_ways_the_threshold_alone_decides_and_the_reasons_stay(
+    four_way, mixed, tmp_path, capsys, flags, threshold
+):
+    run(four_way / "model.onnx", mixed, json=tmp_path / "out.jsonl", **flags)
+    for row in rows(tmp_path / "out.jsonl"):
+        assert row["decision"] == ("PNEUMONIA" if row["probability"] >= threshold else "NORMAL")
+        assert row["threshold"] == threshold
+    assert rows(tmp_path / "out.jsonl")[-2]["reasons"]  # of the noise
+    said = capsys.readouterr().err
+    assert "UNSUITABLE" not in said
+    assert f"at threshold {threshold:g}" in said
+    answer = Classifier(four_way / "model.onnx", **flags).predict_file(mixed / "noise.png")
+    assert answer.decision in ("NORMAL", "PNEUMONIA")
+
+
+def test_no_heat_map_is_drawn_of_what_is_unsuitable(four_way, mixed, tmp_path, capsys):
+    run(four_way / "model.onnx", mixed / "noise.png", mixed / "00.png", heatmap=tmp_path / "maps")
+    assert [path.name for path in (tmp_path / "maps").iterdir()] == ["00.png.heatmap.png"]
+    assert "not drawn: 1 heat map of UNSUITABLE images" in capsys.readouterr().err
+    run(four_way / "model.onnx", mixed / "noise.png", heatmap=tmp_path / "maps", two_way=True)
+    assert (tmp_path / "maps" / "noise.png.heatmap.png").exists()
+
+
+def test_a_file_of_two_answers_still_gives_two(exported, mixed, tmp_path):
+    run(exported / "model.onnx", mixed, json=tmp_path / "out.jsonl")
+    found = rows(tmp_path / "out.jsonl")
+    assert {row["decision"] for row in found} <= {"NORMAL", "PNEUMONIA"}
+    assert {row["familiarity"] for row in found} == {None}
+    assert found[-1]["reasons"] == ["in colour: 100 % of the picture"]
+
+
+def test_what_a_header_says_against_the_image_makes_it_unsuitable(four_way, tmp_path, pictures):
+    pytest.importorskip("pydicom", reason="needs the dicom extra")
+    pixels = pictures(1, 64, seed=4)[0]
+    (tmp_path / "hand.dcm").write_bytes(dicom(pixels, Modality="CR", BodyPartExamined="HAND"))
+    (tmp_path / "raw.dcm").write_bytes(dicom(pixels, Modality="DX", PresentationIntentType="FOR PROCESSING"))
+    hand, raw = (Classifier(four_way / "model.onnx").predict_file(tmp_path / f"{name}.dcm") for name in ("hand", "raw"))
+    assert (hand.decision, hand.reasons) == ("UNSUITABLE", ("body part HAND is not the chest",))
+    assert raw.decision != "UNSUITABLE"
+    assert "FOR PROCESSING" in raw.reasons[-1]
+
+
+def test_a_file_whose_familiarity_is_missing_is_refused(four_way, tmp_path):
+    from export.graph.canonical import canonical
+
+    model = onnx.load(four_way / "model.onnx")
+    props = {entry.key: entry.value for entry in model.metadata_props}
+    onnx.save(canonical(model, ["probability", "heatmap"], props), tmp_path / "m.onnx")
+    with pytest.raises(ModelFileError, match="other tensors than its metadata says"):
+        Classifier(tmp_path / "m.onnx")
+    del props["familiarity_threshold"]
+    onnx.save(canonical(model, ["probability", "heatmap"], props), tmp_path / "m.onnx")
+    answer = Classifier(tmp_path / "m.onnx").predict(np.full((1, 48, 48, 1), 9, np.uint8))[0]
+    assert (answer.decision == "UNSUITABLE", answer.familiarity) == (False, None)
+
+
+def test_the_golden_examples_hold_familiarity_and_decisions(four_way, tmp_path):
+    assert run(four_way / "model.onnx", golden=four_way / "golden.npz") == 0
+    with np.load(four_way / "golden.npz") as archive:
+        arrays = dict(archive)
+    assert arrays["familiarity"].shape == arrays["probability"].shape
+    decisions = dict(zip(arrays["names"].tolist(), arrays["decision"].tolist(), strict=True))
+    assert (decisions["edge-noise"], decisions["edge-ramp"]) == ("UNSUITABLE", "UNCERTAIN")
+    np.savez(tmp_path / "a.npz", **{**arrays, "familiarity": arrays["familiarity"] + np.float32(0.002)})
+    with pytest.raises(InputError, match=r"the familiarity differs by 0\.002"):
+        run(four_way / "model.onnx", golden=tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", **{**arrays, "decision": np.array(["NORMAL"] * len(decisions))})
+    with pytest.raises(InputError, match="edge-noise: the answer is UNSUITABLE, not NORMAL"):
+        run(four_way / "model.onnx", golden=tmp_path / "b.npz")
+    np.savez(tmp_path / "c.npz", **{**arrays, "decision": arrays["decision"][1:]})
+    with pytest.raises(InputError, match="do not fit together"):
+        run(four_way / "model.onnx", golden=tmp_path / "c.npz")
+
+
 def test_the_same_reason_is_given_once_with_its_count(exported, tmp_path, capsys):
     folder = tmp_path / "many"
     folder.mkdir()

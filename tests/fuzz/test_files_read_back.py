@@ -5,12 +5,14 @@ import io
 import json
 import struct
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from export.inference.decision import Limits
 from pneumo_tfds.decode import decode
 from pneumo_tfds.program.errors import InputError
 
@@ -243,12 +245,16 @@ def goldens():
         "images": rng.integers(0, 256, (2, SIDE, SIDE, 1), np.uint8),
         "probability": np.full((2, 1), 0.5, np.float32),
         "heatmap": np.zeros((2, 2, 2), np.float32),
+        "familiarity": np.full((2, 1), 0.5, np.float32),
+        "decision": np.array(["UNCERTAIN", "NORMAL"]),
         "file_0": rng.integers(0, 256, 40, np.uint8),
     }
     odd = [
         arrays | {"names": np.array(7)},
         arrays | {"probability": np.zeros(2)},
         arrays | {"images": arrays["images"][0]},
+        arrays | {"decision": np.array(["NORMAL"])},
+        arrays | {"familiarity": np.zeros((1, 1), np.float32)},
     ]
     return [saved(np.savez_compressed, **arrays), *(saved(np.savez, **each) for each in [arrays, *odd])]
 
@@ -256,13 +262,14 @@ def goldens():
 class _Half:
     """A classifier that always says 0.5."""
 
-    image_size = SIDE
+    image_size, metadata = SIDE, SimpleNamespace(limits=Limits(0.1, 0.9, 0.2))
 
     def decode(self, data, name):
         return decode(data, SIDE, name)
 
     def predict_batch(self, images):
-        return {"probability": np.full((len(images), 1), 0.5, np.float32), "heatmap": np.zeros((len(images), 2, 2))}
+        half = np.full((len(images), 1), 0.5, np.float32)
+        return {"probability": half, "heatmap": np.zeros((len(images), 2, 2)), "familiarity": half}
 
 
 @given(data=st.data())

@@ -11,6 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
+from pneumo_tfds.decode.reasons import Reasons
+
 pytest.importorskip("fastapi", reason="needs the serve extra")
 pytest.importorskip("prometheus_client", reason="needs the serve extra")
 
@@ -22,7 +24,7 @@ SIDE = 16
 class _Constant:
     """A classifier that needs no model file."""
 
-    image_size, threshold, has_heatmap = SIDE, 0.5, True
+    image_size, threshold, has_heatmap, answers = SIDE, 0.5, True, ("PNEUMONIA", "NORMAL")
 
     def __init__(self):
         from export.inference.onnx_metadata import Metadata
@@ -37,9 +39,9 @@ class _Constant:
         return decode(data, SIDE, name)
 
     def reasons(self, data, pixels, name, doubts):
-        return ()
+        return Reasons()
 
-    def predict(self, images):
+    def predict(self, images, reasons):
         from export.inference.classifier import Prediction
 
         assert images.shape[1:] == (SIDE, SIDE, 1)

@@ -12,7 +12,8 @@ import pytest
 from export import Classifier, export_run
 from export.export_options import ExportOptions
 from export.graph import quantize
-from export.inference.onnx_metadata import KEYS
+from export.inference.golden import edge_images
+from export.inference.onnx_metadata import KEYS, WHERE_ABSENT
 from export.parity import comparison
 
 FP16, INT8 = "model.fp16.onnx", "model.int8.onnx"
@@ -35,6 +36,8 @@ def test_both_variants_pass_and_keep_the_contract(run, sample_images, pictures):
     files = json.loads((run / "parity.json").read_text())["files"]
     assert all(report["passed"] for report in files.values())
     assert set(files) == {"model.onnx", FP16, INT8}
+    props = {entry.key: entry.value for entry in onnx.load(run / "model.onnx").metadata_props}
+    assert set(KEYS) - set(WHERE_ABSENT) < set(props)
     images = pictures(6)
     wanted = Classifier(run / "model.onnx").predict(images)
     for name in (FP16, INT8):
@@ -42,7 +45,24 @@ def test_both_variants_pass_and_keep_the_contract(run, sample_images, pictures):
         answers = classifier.predict(images)
         np.testing.assert_allclose([a.probability for a in answers], [w.probability for w in wanted], atol=0.02)
         assert answers[0].heatmap.dtype == np.float32
-        assert {entry.key for entry in onnx.load(run / name).metadata_props} == set(KEYS)
+        assert {entry.key: entry.value for entry in onnx.load(run / name).metadata_props} == props
+
+
+def test_reduced_files_know_the_familiarity_from_sums_in_float32(four_way, pictures):
+    wanted = Classifier(four_way / "model.onnx").predict_batch(pictures(40, seed=2))["familiarity"]
+    for name, reduced in (
+        ("fp16", quantize.to_fp16(four_way / "model.onnx")),
+        ("int8", quantize.to_int8(four_way / "model.onnx", pictures(60), float32_convolutions=4)),
+    ):
+        (four_way.parent / name).write_bytes(reduced.SerializeToString())
+        classifier = Classifier(four_way.parent / name)
+        assert classifier.metadata.limits == Classifier(four_way / "model.onnx").metadata.limits
+        assert classifier.metadata.guarantee == "shown for the float32 file: NPV at least 0.9 on made pictures"
+        found = classifier.predict_batch(pictures(40, seed=2))["familiarity"]
+        assert np.corrcoef(found[:, 0], wanted[:, 0])[0, 1] > 0.9
+        assert classifier.predict_batch(edge_images(48))["familiarity"][:4].max() < 0.04
+    _, tail = quantize._outside_convolutions(reduced.graph)
+    assert {node.op_type for node in reduced.graph.node if node.name in tail}.isdisjoint({"QuantizeLinear"})
 
 
 def test_fp16_halves_the_weights_but_not_the_scaling(exported):

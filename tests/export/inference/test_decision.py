@@ -13,9 +13,7 @@ CASES = json.loads((Path(__file__).parents[1] / "decisions.json").read_text())
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_table_of_cases(case):
-    decision, reasons = decide(
-        Limits(*case["limits"]), case["probability"], case["familiarity"], case.get("unfit", ())
-    )
+    decision, reasons = decide(Limits(*case["limits"]), case["probability"], case["familiarity"], case.get("unfit", ()))
     assert (decision, list(reasons)) == (case["decision"], case["reasons"])
 
 

@@ -1,9 +1,11 @@
 """Metadata of an exported file: reading, writing, and files with other metadata."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from export.inference.decision import Limits
 from export.inference.onnx_metadata import KEYS, WHERE_ABSENT, Metadata, ModelFileError, metadata_of_run
 from pneumo_tfds.program.errors import InputError
 
@@ -17,9 +19,76 @@ METADATA = Metadata(
 )
 
 
+FOUR_WAY = replace(
+    METADATA,
+    version=2,
+    certain_normal_below=0.08,
+    certain_pneumonia_from=0.93,
+    familiarity_threshold=0.011,
+    guarantee="NPV at least 0.95",
+    training_manifest_sha256="ab" * 32,
+)
+
+
 def test_round_trip_keeps_everything():
-    assert tuple(METADATA.to_props()) == KEYS
-    assert Metadata.from_props(METADATA.to_props(), "m.onnx") == METADATA
+    assert set(METADATA.to_props()) == {key for key in KEYS if key not in WHERE_ABSENT} | {"framing"}
+    assert tuple(FOUR_WAY.to_props()) == KEYS
+    for metadata in (METADATA, FOUR_WAY, replace(FOUR_WAY, familiarity_threshold=None)):
+        assert Metadata.from_props(metadata.to_props(), "m.onnx") == metadata
+
+
+def test_a_file_without_limits_decides_by_its_threshold():
+    assert (METADATA.four_way, METADATA.limits) == (False, Limits(0.37, 0.37))
+    assert (FOUR_WAY.four_way, FOUR_WAY.limits) == (True, Limits(0.08, 0.93, 0.011))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"certain_normal_below": "0.94"}, "the limits 0.94 and 0.93, not in order in 0 to 1"),
+        ({"certain_pneumonia_from": "1.5"}, "the limits 0.08 and 1.5, not"),
+        ({"certain_normal_below": "nan"}, "the limits nan and 0.93, not"),
+        ({"certain_pneumonia_from": "inf"}, "the limits 0.08 and inf, not"),
+        ({"certain_normal_below": ""}, "one limit of an answer without the other"),
+        ({"certain_normal_below": "", "certain_pneumonia_from": ""}, "one limit of an answer without the other"),
+        ({"familiarity_threshold": "-1"}, "the familiarity threshold -1.0, not one in 0 to 1"),
+        ({"familiarity_threshold": "nan"}, "the familiarity threshold nan, not one in 0 to 1"),
+        ({"familiarity_threshold": "low"}, "unreadable metadata familiarity_threshold"),
+    ],
+)
+def test_damaged_limits_are_named(change, reason):
+    with pytest.raises(ModelFileError, match=f"m.onnx has {reason}"):
+        Metadata.from_props({**FOUR_WAY.to_props(), **change}, "m.onnx")
+
+
+DOUBTED = {
+    "dataset": {"name": "gray_48", "version": "1.0.0", "manifest_sha256": "ab" * 32},
+    "operating_point": {"threshold": 0.25, "rule": "youden", "chosen_on": "validation"},
+    "splits": {},
+    "doubt": {
+        "familiarity_threshold": 0.011,
+        "certain_normal_below": 0.08,
+        "certain_pneumonia_from": 0.93,
+        "guarantee": "NPV at least 0.95",
+    },
+}
+
+
+@pytest.mark.parametrize("familiarity", [0.011, None])
+def test_what_a_run_says_of_doubt_is_carried_over(familiarity):
+    doubt = {**DOUBTED["doubt"], "familiarity_threshold": familiarity}
+    found = metadata_of_run({**DOUBTED, "doubt": doubt}, 48, "runs/x")
+    assert (found.version, found.limits) == (2, Limits(0.08, 0.93, familiarity))
+    assert (found.guarantee, found.training_manifest_sha256) == ("NPV at least 0.95", "ab" * 32)
+    assert ("familiarity_threshold" in found.to_props()) is (familiarity is not None)
+
+
+@pytest.mark.parametrize(
+    "change", [{"certain_normal_below": 0.94}, {"certain_normal_below": None}, {"familiarity_threshold": 2}]
+)
+def test_a_run_with_limits_out_of_order_is_damaged(change):
+    with pytest.raises(InputError, match=r"runs/x/metrics.json is damaged"):
+        metadata_of_run({**DOUBTED, "doubt": {**DOUBTED["doubt"], **change}}, 48, "runs/x")
 
 
 def test_pneumonia_is_the_second_class():

@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+from export.inference.decision import Limits
 from export.inference.golden import EDGES, edge_images
 from export.inference.onnx_metadata import ModelFileError
 from export.parity.comparison import BATCH_SIZES, FLOAT32, LARGE_BATCH, REDUCED, Budget, ParityError, Report, compare
@@ -41,8 +42,21 @@ class Graph:
         return self.add("Cast", [f"{output}_equal"], output, to=TensorProto.FLOAT)
 
 
-def write(path, *, shift=0.0, heat_shift=0.0, at_level=None, in_batches_of=None, fails_in_batches_of=None, change=None):
-    """Write a file that is right but for what is asked: `shift` for images of one level, or in batches of one size."""
+def write(
+    path,
+    *,
+    shift=0.0,
+    familiarity_shift=None,
+    heat_shift=0.0,
+    at_level=None,
+    in_batches_of=None,
+    fails_in_batches_of=None,
+    change=None,
+):
+    """Write a file that is right but for what is asked: `shift` for images of one level, or in batches of one size.
+
+    With a `familiarity_shift` the mean grey level is the familiarity too, and is off by that for the same images.
+    """
     g = Graph()
     axes, ends = g.constant("axes", [1, 2]), g.constant("last", [3])
     g.add("Cast", ["image"], "levels", to=TensorProto.FLOAT)
@@ -67,6 +81,11 @@ def write(path, *, shift=0.0, heat_shift=0.0, at_level=None, in_batches_of=None,
     g.add("Mul", ["here", g.constant("heat_shift", np.float32(heat_shift))], "heat_moved")
     g.add("Add", ["right_heat", "heat_moved"], "heatmap")
     outputs = [("probability", ["N", 1]), ("heatmap", ["N", SIDE, SIDE])]
+    if familiarity_shift is not None:
+        g.add("Mul", ["level", g.constant("a_level", np.float32(1 / 255))], "right_familiarity")
+        g.add("Mul", [where, g.constant("familiarity_shift", np.float32(familiarity_shift))], "familiarity_moved")
+        g.add("Add", ["right_familiarity", "familiarity_moved"], "familiarity")
+        outputs.append(("familiarity", ["N", 1]))
     if fails_in_batches_of is not None:
         g.nodes[-1].output[0] = "kept"
         g.add("Mul", ["never", g.constant("nothing", np.float32(0))], "zero")
@@ -142,7 +161,8 @@ def test_a_right_file_passes_and_every_figure_is_filled(reference, spoilt, image
     written = report.to_json()
     assert written["passed"] is True
     assert written["differences"] == []
-    assert written["budget"] == {"probability": 1e-5, "heatmap": 1e-4, "flips": 0.0, "auroc": 0.003}
+    budget = {"probability": 1e-5, "heatmap": 1e-4, "familiarity": 1e-4, "flips": 0.0, "answers": 0.0, "auroc": 0.003}
+    assert written["budget"] == budget
 
 
 def test_without_images_or_labels_the_rest_is_compared(reference, spoilt, images):
@@ -282,6 +302,58 @@ def test_a_file_without_any_answer_is_a_difference_for_each_size(reference, spoi
     report = compare(reference, spoilt(fails_in_batches_of="every size"), images)
     assert [text.partition(" fail: ")[0] for text in report.differences] == [f"batches of {n}" for n in BATCH_SIZES]
     assert (report.max_abs_probability, report.decision_flips) == (None, None)
+
+
+@pytest.fixture(scope="module")
+def reference_of_four(tmp_path_factory):
+    """The outputs of a right file that has a familiarity."""
+    path = tmp_path_factory.mktemp("right") / "four.onnx"
+    session = onnxruntime.InferenceSession(write(path, familiarity_shift=0.0))
+    names = ["probability", "heatmap", "familiarity"]
+    return lambda images: dict(zip(names, session.run(names, {"image": images}), strict=True))
+
+
+def test_a_familiarity_over_budget_is_named(reference_of_four, spoilt, images):
+    limits = Limits(0.4, 0.5, 0.2)
+    right = compare(reference_of_four, spoilt(familiarity_shift=0.0), images, limits=limits)
+    assert (right.differences, right.max_abs_familiarity, right.answer_flips) == ([], 0.0, 0)
+    assert right.summary().endswith("; 0 of 70 decisions and 0 of the four answers change")
+    within = compare(reference_of_four, spoilt(familiarity_shift=5e-5, at_level=100), images, limits=limits)
+    assert within.passed
+    assert within.max_abs_familiarity == pytest.approx(5e-5, rel=0.01)
+    over = compare(reference_of_four, spoilt(familiarity_shift=2e-4, at_level=148), images, limits=limits)
+    assert over.differences == [
+        "familiarity differs from Keras by 0.0002 in batches of 64 (allowed: 0.0001)",
+    ]
+    outside = compare(reference_of_four, spoilt(familiarity_shift=1.0, at_level=100), images, limits=limits)
+    assert "a familiarity is outside 0 to 1 in batches of 64" in outside.differences
+
+
+@pytest.mark.parametrize(("flipped", "passes"), [(5, True), (6, False)])
+def test_one_answer_in_twenty_may_change_in_a_reduced_file(reference_of_four, spoilt, flipped, passes):
+    """Of a hundred images, those of level 100 (familiarity 0.392) become UNSUITABLE; two ways stay."""
+    levels = np.full(100, 120)
+    levels[:flipped] = 100
+    file = spoilt(familiarity_shift=-0.1, at_level=100)
+    report = compare(reference_of_four, file, grey(*levels), limits=Limits(0.2, 0.3, 0.35), budget=REDUCED)
+    assert (report.decision_flips, report.answer_flips) == (0, flipped)
+    assert report.differences == ([] if passes else ["6 of 100 of the four answers change"])
+
+
+def test_answers_change_by_probability_too_and_not_without_limits(reference_of_four, spoilt):
+    """Level 100 moves from 0.446 to 0.466, over the limit of 0.45 and under the threshold."""
+    file, images = spoilt(shift=0.02, familiarity_shift=0.0, at_level=100), grey(100, 90)
+    report = compare(reference_of_four, file, images, limits=Limits(0.45, 0.9), budget=REDUCED)
+    assert (report.decision_flips, report.answer_flips) == (0, 1)
+    assert compare(reference_of_four, file, images, budget=REDUCED).answer_flips is None
+
+
+def test_an_answer_within_the_budget_of_a_limit_may_change(reference_of_four, spoilt):
+    images = grey(100, 90)
+    between = float(reference_of_four(images)["familiarity"][0, 0]) + 2.5e-5
+    file = spoilt(familiarity_shift=5e-5, at_level=100)
+    report = compare(reference_of_four, file, images, limits=Limits(0.2, 0.3, between))
+    assert (report.answer_flips, report.differences) == (1, [])
 
 
 @pytest.mark.parametrize(("flipped", "passes"), [(1, True), (2, False)])
@@ -468,8 +540,8 @@ def test_no_file_and_no_threads_are_one_clear_error(reference, spoilt, images, t
 
 
 def test_the_budgets_are_those_of_the_documentation():
-    assert Budget(probability=1e-5, heatmap=1e-4, flips=0.0, auroc=0.003) == FLOAT32
-    assert Budget(probability=1.0, heatmap=1.0, flips=0.01, auroc=0.003) == REDUCED
+    assert Budget(probability=1e-5, heatmap=1e-4, familiarity=1e-4, flips=0.0, answers=0.0, auroc=0.003) == FLOAT32
+    assert Budget(probability=1.0, heatmap=1.0, familiarity=1.0, flips=0.01, answers=0.05, auroc=0.003) == REDUCED
     assert (BATCH_SIZES, LARGE_BATCH) == ((1, 2, 7, 64), 64)
     assert issubclass(ParityError, InputError)
     assert Report(budget=FLOAT32, images=6, real_images=0).passed

@@ -76,6 +76,32 @@ def test_the_service_obeys_the_framing(exported_as):
     assert answer["probability"] != pytest.approx(classifier.predict(squeezed)[0].probability, abs=1e-6)
 
 
+def test_the_service_gives_four_answers_and_counts_them(four_way, pictures):
+    noise = np.random.default_rng(0).integers(0, 256, (48, 48), np.uint8)
+    tinted = np.dstack([pictures(1, 96)[0], *[pictures(1, 96)[0] // 2] * 2])
+    bodies = [cv2.imencode(".png", picture)[1].tobytes() for picture in (*pictures(8, 96, seed=4), noise, tinted)]
+    classifier = Classifier(four_way / "model.onnx", threads=1)
+    with served(classifier) as client:
+        answers = [client.post("/v1/predict", content=body).json() for body in bodies]
+        counted = client.get("/metrics").text
+        assert client.get("/v1/model").json()["guarantee"] == "NPV at least 0.9 on made pictures"
+        assert client.get("/readyz").status_code == 200
+    for body, answer in zip(bodies, answers, strict=True):
+        expected = classifier.predict_bytes(body)
+        assert (answer["decision"], answer["reasons"]) == (expected.decision, list(expected.reasons))
+        assert answer["familiarity"] == pytest.approx(expected.familiarity, abs=1e-4)
+    decisions = [answer["decision"] for answer in answers]
+    assert decisions[-2:] == ["UNSUITABLE", "UNSUITABLE"]
+    assert answers[-1]["reasons"][-1].startswith("in colour: ")
+    for decision in ("NORMAL", "PNEUMONIA", "UNCERTAIN", "UNSUITABLE"):
+        assert f'pneumo_decisions_total{{decision="{decision}"}} {decisions.count(decision)}.0' in counted
+    with served(Classifier(four_way / "model.onnx", threads=1, two_way=True)) as client:
+        answer = client.post("/v1/predict", content=bodies[-2]).json()
+        assert answer["decision"] in ("NORMAL", "PNEUMONIA")
+        assert answer["reasons"] == answers[-2]["reasons"]
+        assert "UNSUITABLE" not in client.get("/metrics").text
+
+
 def test_heatmap_on_request(service, jpegs):
     data = next(jpegs.rglob("*.jpeg")).read_bytes()
     heat = service.post("/v1/predict?heatmap=true", content=data).json()["heatmap"]
@@ -291,7 +317,7 @@ def test_an_error_of_the_model_reaches_its_requests_and_the_next_batch_is_answer
 def test_metrics_have_their_names_and_belong_to_one_app():
     from export.serve.prometheus_metrics import Metrics
 
-    metrics = Metrics()
+    metrics = Metrics(["PNEUMONIA", "NORMAL", "UNCERTAIN", "UNSUITABLE"])
     metrics.answers.labels(503).inc()
     metrics.decisions.labels("NORMAL").inc()
     metrics.waiting.set(3)
@@ -302,6 +328,7 @@ def test_metrics_have_their_names_and_belong_to_one_app():
     for line in (
         'pneumo_answers_total{status="503"} 1.0',
         'pneumo_decisions_total{decision="NORMAL"} 1.0',
+        'pneumo_decisions_total{decision="UNSUITABLE"} 0.0',
         "pneumo_waiting_images 3.0",
         'pneumo_batch_images_bucket{le="2.0"} 2.0',
         'pneumo_batch_images_bucket{le="+Inf"} 3.0',
@@ -309,7 +336,7 @@ def test_metrics_have_their_names_and_belong_to_one_app():
         "pneumo_answer_seconds_count 1.0",
     ):
         assert line in lines
-    assert b"503" not in Metrics().render()
+    assert b"503" not in Metrics([]).render()
 
 
 def test_command_refuses_impossible_flags_and_a_missing_model():
