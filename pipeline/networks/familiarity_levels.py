@@ -13,7 +13,7 @@ LEVELS = 1000
 
 
 def levels_of(distances: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the levels, ascending distances `[LEVELS + 1]` at equal steps of rank, of distances `[n]`, n at least 1."""
+    """Return the levels of distances `[n]`, n at least 1: ascending, `[LEVELS + 1]`, at equal steps of rank."""
     levels = np.quantile(distances, np.linspace(0, 1, LEVELS + 1))
     apart = np.arange(LEVELS + 1) * (1e-6 * max(np.median(levels), 1.0))  # equal levels would divide by zero
     return (levels + apart).astype(np.float32)
