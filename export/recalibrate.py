@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,10 +21,9 @@ from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.source_options import SourceOptions
 
 if TYPE_CHECKING:
-    from export.inference.classifier import Classifier
     from export.inference.onnx_metadata import Metadata
     from export.recalibration.labelled_images import LabelledImages
-    from export.recalibration.local_decision import Figure, LocalDecision
+    from export.recalibration.local_decision import Figure, LocalDecision, Wish
     from pipeline.evaluation.predictions import Predictions
 
 LEAST_PATIENTS = 20
@@ -52,14 +52,12 @@ class Recalibrate(SourceOptions, Bounded, Command):
     there are too few patients for that. none: no answer is UNCERTAIN."""
     prevalence: Annotated[float, Gt(0), Lt(1), Unit("(a fraction)")] = 0.5
     """Fraction of patients with pneumonia for which the guarantee is stated."""
-    under_shift: bool = True
-    """Decide on the images as they are and through 15 changes of exposure, sharpness and framing, as training does."""
     force: bool = False
     """Write the file even if AUROC may be 0.5 or less, where no threshold helps."""
     resamples: Annotated[int, Ge(100), Le(100_000)] = 2000
     """Bootstrap resamples of patients behind every 95 % interval."""
     seed: Seed = 0
-    """Seed of the changes, of the fifths of the patients, and of the bootstrap."""
+    """Seed of the fifths of the patients, and of the bootstrap."""
     batch_size: Annotated[int, Ge(1)] = 16
     """Images per call of the model."""
     threads: Count | None = None
@@ -91,25 +89,32 @@ def recalibrate(command: Recalibrate) -> None:
     fewest = local_decision.patients_of(found.table.labels, found.table)
     if fewest < LEAST_PATIENTS:
         raise InputError(
-            f"{source.where}: {counted(fewest, 'patient')} of one class, too few to recalibrate on; {LEAST_PATIENTS} of "
-            f"each are the least, {FEW_PATIENTS} are better"
+            f"{source.where}: {counted(fewest, 'patient')} of one class, too few to recalibrate on; "
+            f"{LEAST_PATIENTS} of each are the least, {FEW_PATIENTS} are better"
         )
-    scores = labelled_images.score(
-        graph, found.pixels, changes=command.under_shift, seed=command.seed, batch_size=command.batch_size,
-        threads=command.threads,
-    )  # fmt: skip
+    scores = labelled_images.score(graph, found.pixels, batch_size=command.batch_size, threads=command.threads)
     table = labelled_images.answered_by(classifier, found, command.batch_size)
-    before = local_decision.figures_of(
-        local_decision.as_it_is(table, classifier.metadata), command.resamples, command.seed
-    )
+    figures_of = partial(local_decision.figures_of, resamples=command.resamples, seed=command.seed)
+    before = figures_of(local_decision.as_it_is(table, classifier.metadata))
     _require_ranking(before["AUROC"], command)
     decision = local_decision.decide_here(found.table, scores, wish)
     answered, same = local_decision.cross_fit(found.table, scores, wish, decision, command.seed)
-    after = local_decision.figures_of(answered, command.resamples, command.seed) | {"AUROC": before["AUROC"]}
+    after = figures_of(answered) | {"AUROC": before["AUROC"]}  # the order of the images stays
     print("\n".join(_rows(before, after)))
     print("recalibrated: each fifth of the patients by what the other four decide; the file is decided on all of them")
-    for text in _doubts(fewest, same, decision, classifier):
-        print(f"note: {text}")
+    if fewest < FEW_PATIENTS:
+        print(f"note: {fewest} patients of a class are few; the intervals say how little they tell")
+    if same < local_decision.FOLDS:
+        fifths = f"{local_decision.FOLDS - same} of {local_decision.FOLDS} fifths"
+        print(f"note: in {fifths} four fifths of the patients showed another guarantee than all of them do")
+    if _balanced(after) <= _balanced(before):
+        print(
+            "note: sensitivity and specificity together are not better than of the file as it is; consider to keep it"
+        )
+    if decision.levels is None:
+        print(
+            f"note: {command.model} has no familiarity, so no image will be UNSUITABLE by its looks; train anew for it"
+        )
     metadata = replace(
         classifier.metadata,
         version=2,
@@ -121,7 +126,7 @@ def recalibrate(command: Recalibrate) -> None:
     )
     props = graph.props | metadata.to_props()
     data = graph.with_values(decision.temperature, decision.bias, decision.levels, props)
-    _write(command, data, found, decision.apply(found.table, scores)[0], decision)
+    _write(command, data, found, decision.apply(found.table, scores))
     doubt = decision.doubt
     familiarity = doubt.familiarity_threshold
     unsuitable = "" if familiarity is None else f", UNSUITABLE below familiarity {familiarity:g}"
@@ -129,20 +134,19 @@ def recalibrate(command: Recalibrate) -> None:
     print(f"{command.out}: threshold {metadata.threshold:g}; {certain}{unsuitable}; guarantee: {doubt.guarantee}")
 
 
-def _wish(command: Recalibrate, metadata: Metadata) -> Any:
+def _wish(command: Recalibrate, metadata: Metadata) -> Wish:
     """Read the rule and the guarantee; raises InputError that names the flag."""
     from export.recalibration.local_decision import Wish
     from pipeline.config.guarantee import candidates
     from pipeline.config.threshold_rule import Rule
 
     rule = command.threshold_rule or metadata.threshold_rule.partition(" (")[0]
+    flag, whose = "--threshold-rule", "" if command.threshold_rule else f"{command.model} has another one: "
     try:
-        wish = Wish(str(Rule.parse(rule)), candidates(command.guarantee), command.guarantee, command.prevalence)
+        parsed, flag = str(Rule.parse(rule)), "--guarantee"
+        return Wish(parsed, candidates(command.guarantee), command.guarantee, command.prevalence)
     except InputError as error:
-        flag = "--guarantee" if str(error).startswith("the guarantee") else "--threshold-rule"
-        whose = "" if command.threshold_rule or flag == "--guarantee" else f"{command.model} has another one; "
-        raise InputError(f"{flag}: {whose}{error}") from error
-    return wish
+        raise InputError(f"{flag}: {whose if flag == '--threshold-rule' else ''}{error}") from error
 
 
 def _tell_what_is_left_out(found: LabelledImages) -> None:
@@ -180,18 +184,8 @@ def _rows(before: Mapping[str, Figure], after: Mapping[str, Figure]) -> list[str
     return rows
 
 
-def _doubts(fewest: int, same: int, decision: LocalDecision, classifier: Classifier) -> list[str]:
-    from export.recalibration.local_decision import FOLDS
-
-    found = []
-    if fewest < FEW_PATIENTS:
-        found.append(f"{fewest} patients of a class are few; the intervals say how little they tell")
-    if same < FOLDS:
-        found.append(f"in {FOLDS - same} of {FOLDS} fifths fewer patients showed another guarantee than all of them do")
-    if decision.levels is None:
-        remedy = "train the run again for it"
-        found.append(f"{classifier.path} has no familiarity, so no image will be UNSUITABLE by its looks; {remedy}")
-    return found
+def _balanced(figures: Mapping[str, Figure]) -> float:
+    return sum(figures[name][0] or 0.0 for name in ("sensitivity", "specificity"))
 
 
 def _lineage(command: Recalibrate, found: LabelledImages, decision: LocalDecision, auroc: Figure) -> Mapping[str, Any]:
@@ -210,37 +204,26 @@ def _lineage(command: Recalibrate, found: LabelledImages, decision: LocalDecisio
     }
 
 
-def _write(
-    command: Recalibrate, data: bytes, found: LabelledImages, expected: Predictions, decision: LocalDecision
-) -> None:
-    """Write the file, once a `Classifier` that opened it gave the answers that were computed.
+def _write(command: Recalibrate, data: bytes, found: LabelledImages, expected: Predictions) -> None:
+    """Write the file, once a `Classifier` that opened it gives the probabilities and familiarities in `expected`.
 
     Raises:
-        ParityError: it gave others; nothing is written.
+        ParityError: it gives others; nothing is written.
     """
     import numpy as np
 
     from export.inference.classifier import Classifier
     from export.parity.comparison import FLOAT32, ParityError
     from export.recalibration.labelled_images import answered_by
-    from pipeline.evaluation.doubt import answers
     from pneumo_tfds.program.files import replacing
 
     with replacing(command.out) as temporary:
         temporary.write_bytes(data)
-        written = Classifier(temporary, threads=command.threads)
-        given = answered_by(written, found, command.batch_size)
-        probability = float(np.abs(given.probabilities - expected.probabilities).max())
-        familiarity = float(np.nan_to_num(np.abs(given.familiarity - expected.familiarity)).max())
-        limits = written.metadata.limits
-        changed = [
-            row
-            for row in np.flatnonzero(answers(given, decision.doubt) != answers(expected, decision.doubt))
-            if not limits.near(expected.probabilities[row], expected.familiarity[row], FLOAT32.familiarity)
-        ]
-        if probability > FLOAT32.probability or familiarity > FLOAT32.familiarity or changed:
-            gaps = f"probabilities by {probability:.2g}, familiarities by {familiarity:.2g}, {len(changed)} answers"
-            raise ParityError(f"{command.out} was not written: it answers otherwise than computed ({gaps})")
+        given = answered_by(Classifier(temporary, threads=command.threads), found, command.batch_size)
+        for name in ("probabilities", "familiarity"):
+            gap = float(np.nan_to_num(np.abs(getattr(given, name) - getattr(expected, name))).max())
+            if gap > (FLOAT32.probability if name == "probabilities" else FLOAT32.familiarity):
+                raise ParityError(f"{command.out} was not written: its {name} differ by {gap:.2g} from those computed")
 
 
 if __name__ == "__main__":

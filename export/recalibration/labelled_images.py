@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 from export.inference.classifier import Classifier, open_session
 from export.recalibration.graph_values import CalibratedGraph
 from pipeline.evaluation.predictions import Floats, Images, Predictions
-from pipeline.evaluation.shifts import SHIFTS, shifted
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.program.progress import track
@@ -46,12 +46,16 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class Scores:
-    """What the network computes for the images as they are and through v - 1 changes, before any calibration."""
+    """What the network computes for images before any calibration."""
 
     logits: Floats
-    """`[v, n]`"""
+    """`[n]`"""
     distances: Floats | None
-    """`[v, n]`, of the familiarity; None if the model has none."""
+    """`[n]`, of the familiarity; None if the model has none."""
+
+    def take(self, rows: NDArray[np.int64]) -> Scores:
+        """Return those of the images at `rows`."""
+        return Scores(self.logits[rows], None if self.distances is None else self.distances[rows])
 
 
 def read_images(source: Source, classifier: Classifier, threads: int | None) -> LabelledImages:
@@ -110,36 +114,32 @@ def read_images(source: Source, classifier: Classifier, threads: int | None) -> 
 
 def answered_by(classifier: Classifier, images: LabelledImages, batch_size: int) -> Predictions:
     """Return the table of the images with a model's own probabilities and, if it has it, familiarity."""
-    starts = track(range(0, len(images.pixels), batch_size), "Answering")
-    parts = [classifier.predict_batch(images.pixels[start : start + batch_size]) for start in starts]
-    outputs = {name: np.concatenate([part[name] for part in parts])[..., 0].astype(np.float64) for name in parts[0]}
-    familiarity = outputs.get("familiarity", np.empty(0))
-    return replace(images.table, probabilities=outputs["probability"], familiarity=familiarity)
+    outputs = _in_batches(classifier.predict_batch, images.pixels, batch_size, "Answering")
+    return replace(
+        images.table,
+        probabilities=outputs["probability"][:, 0].astype(np.float64),
+        familiarity=outputs["familiarity"][:, 0].astype(np.float64) if "familiarity" in outputs else np.empty(0),
+    )
 
 
-def score(
-    graph: CalibratedGraph, images: Images, *, changes: bool, seed: int, batch_size: int, threads: int | None
-) -> Scores:
-    """Compute logits and distances of images uint8 `[n, S, S, 1]`.
-
-    Args:
-        graph: of the model.
-        images: at least one.
-        changes: also through the changes of `pipeline.evaluation.shifts`.
-        seed: of the changes.
-        batch_size: images per call of the model.
-        threads: of onnxruntime; None for one per core.
-    """
+def score(graph: CalibratedGraph, images: Images, *, batch_size: int, threads: int | None) -> Scores:
+    """Compute logits and distances of images uint8 `[n, S, S, 1]`, n at least 1."""
+    names = [name for name in (graph.logit, graph.distance) if name]
     with tempfile.TemporaryDirectory() as folder:
         probe = Path(folder, "probe.onnx")
         probe.write_bytes(graph.probe())
         session = open_session(probe, threads=threads)
-    names = [name for name in (graph.logit, graph.distance) if name]
-    views = []
-    for change in track(("", *SHIFTS) if changes else ("",), "Scoring the images as they are and through each change"):
-        seen = shifted(images, change, seed) if change else images
-        batches = [seen[start : start + batch_size] for start in range(0, len(seen), batch_size)]
-        parts = [session.run(names, {"image": batch}) for batch in batches]
-        views.append([np.concatenate(column)[:, 0].astype(np.float64) for column in zip(*parts, strict=True)])
-    logits, *distances = (np.stack(column) for column in zip(*views, strict=True))
+
+    def answer(batch: Images) -> dict[str, NDArray[np.float32]]:
+        return dict(zip(names, session.run(names, {"image": batch}), strict=True))
+
+    found = _in_batches(answer, images, batch_size, "Scoring")
+    logits, *distances = (found[name][:, 0].astype(np.float64) for name in names)
     return Scores(logits, distances[0] if distances else None)
+
+
+def _in_batches(
+    answer: Callable[[Images], dict[str, NDArray[np.float32]]], images: Images, size: int, doing: str
+) -> dict[str, NDArray[np.float32]]:
+    parts = [answer(images[start : start + size]) for start in track(range(0, len(images), size), doing)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -23,6 +23,7 @@ COMMANDS = [
     "export",
     "export.check",
     "export.predict",
+    "export.recalibrate",
     "export.web",
     "export.serve",
     "benchmarks",
