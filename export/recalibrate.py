@@ -72,7 +72,8 @@ def recalibrate(command: Recalibrate) -> None:
         from export.recalibration import labelled_images, local_decision
         from export.recalibration.graph_values import CalibratedGraph
     except ModuleNotFoundError as error:
-        raise InputError(f"recalibration needs {error.name}; run: pip install 'pneumo[recalibrate]'") from error
+        missing = str(error.name).partition(".")[0]
+        raise InputError(f"recalibration needs {missing}; run: pip install 'pneumo[recalibrate]'") from error
     from export.inference.classifier import Classifier
     from pneumo_tfds.sources.inspection import short_form
     from pneumo_tfds.sources.opening import open_source

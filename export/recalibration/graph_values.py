@@ -48,11 +48,18 @@ class CalibratedGraph:
             self.logit, self.scale = constant
         self.distance: str | None = None
         """Name of the tensor `[N, 1]`; None if the file has no familiarity."""
+        self._levels: list[tuple[onnx.NodeProto, int]] = []
+        """The two places, a node and the number of its input, where slopes and offsets of the ramps are used."""
         if "familiarity" in self._outputs:
-            self._ranks = next((node for node in self._before("familiarity") if self._ramps(node)), None)
-            if self._ranks is None:
+            places = [(node, place) for node in self._before("familiarity") for place in range(len(node.input))]
+            found = [
+                [(node, place) for node, place in places if self._dims(node.input[place]) == dims]
+                for dims in ([1, LEVELS], [LEVELS])
+            ]
+            if [len(uses) for uses in found] != [1, 1]:
                 raise ModelFileError(f"{name} has no levels of familiarity that are known here; export the run again")
-            self.distance = self._makers[self._ranks.input[0]].input[0]
+            self._levels = [use for (use,) in found]
+            self.distance = self._levels[0][0].input[0]
 
     def probe(self) -> bytes:
         """Return the file with the logit and the distance as outputs too."""
@@ -79,12 +86,11 @@ class CalibratedGraph:
         for kind, inputs in (("Mul", [self.logit, "recalibrated_scale"]), ("Add", ["scaled", "recalibrated_offset"])):
             nodes.append(onnx.helper.make_node(kind, inputs, ["scaled" if kind == "Mul" else "calibrated"]))
         model._sigmoid.input[0] = "calibrated"
-        if levels is not None and model._ranks is not None:
-            slopes, offsets = ramps(levels)
-            model._add("recalibrated_slopes", slopes)
-            model._add("recalibrated_offsets", offsets)
-            model._makers[model._ranks.input[0]].input[1] = "recalibrated_slopes"
-            model._ranks.input[1] = "recalibrated_offsets"
+        if levels is not None:
+            new = zip(("recalibrated_slopes", "recalibrated_offsets"), ramps(levels), model._levels, strict=True)
+            for name, value, (node, place) in new:
+                node.input[place] = name
+                model._add(name, value)
         # Nodes and weights that nothing needs any more are dropped, and all get the names that an export gives them.
         return bytes(canonical(model.model, self._outputs, props).SerializeToString(deterministic=True))
 
@@ -107,16 +113,6 @@ class CalibratedGraph:
             if len(computed) != 1:
                 return
             tensor = computed[0]
-
-    def _ramps(self, node: onnx.NodeProto) -> bool:
-        """Whether it adds the offsets of the levels to the distance times their slopes."""
-        product = self._makers.get(node.input[0])
-        return (
-            (node.op_type, getattr(product, "op_type", "")) == ("Add", "MatMul")
-            and self._dims(node.input[1]) == [LEVELS]
-            and product is not None
-            and self._dims(product.input[1]) == [1, LEVELS]
-        )
 
     def _dims(self, name: str) -> list[int] | None:
         return list(self._values[name].dims) if name in self._values else None
