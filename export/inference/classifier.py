@@ -123,7 +123,8 @@ class Classifier:
         limits = self._limits
         if self.two_way:
             return f"threshold {self.threshold:g}"
-        return f"limits {limits.certain_normal_below:.4g} and {limits.certain_pneumonia_from:.4g}"
+        low, high = limits.certain_normal_below, limits.certain_pneumonia_from
+        return f"limit {low:.4g}" if low == high else f"limits {low:.4g} and {high:.4g}"
 
     def decode(self, data: bytes, name: str = "image", doubts: list[str] | None = None) -> np.ndarray:
         """Decode an encoded image as in training: uint8 `[S, S, 1]`, with the model's framing; raises `DecodeError`.

@@ -53,8 +53,8 @@ class Budget:
 FLOAT32 = Budget()
 REDUCED = Budget(probability=1.0, heatmap=1.0, familiarity=1.0, flips=0.01, answers=0.05)
 """For float16 and int8: single probabilities may move, the ranking and the decisions may not. Answers may become
-UNCERTAIN or certain where they are near a limit: of the default network, 3 of 852 in float16, and 71 or 25 in int8 with
-the first convolution or the first four in float32; without the familiarity it would be 36 or 21."""
+UNCERTAIN or certain where they are near a limit: of 852 X-rays with the default network, 3 in float16, and 71 or 26 in
+int8 with the first convolution or the first four in float32; by the probability alone it would be 36 or 21."""
 
 
 @dataclass

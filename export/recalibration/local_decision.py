@@ -72,8 +72,8 @@ def decide_here(table: Predictions, scores: Scores, wish: Wish) -> LocalDecision
 
     Not under shift, as training does for places that it does not know: this place is known. Decided through the changes
     of `pipeline.evaluation.shifts` too, sensitivity by cross-fitting was 0.913 instead of 0.970 on 408 X-rays of
-    held-out patients with another exposure and sharpness, and 0.960 before. The Gaussians of the familiarity stay those
-    of training: they have 224 and 384 dimensions, and say what the network knows, not what is usual here.
+    held-out patients with another exposure and sharpness, and 0.960 before. The matrices of the familiarity stay
+    those of training: they have hundreds of dimensions, and say what the network knows, not what is usual here.
 
     Raises:
         InputError: the threshold rule or the guarantee that was asked for cannot be had.

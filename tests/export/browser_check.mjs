@@ -35,6 +35,8 @@ try {
     decision: card.querySelector(".decision").textContent,
     probability: card.dataset.probability === undefined ? null : Number(card.dataset.probability),
     number: card.querySelector(".number").textContent,
+    reasons: card.querySelector(".reasons").textContent,
+    meter: card.querySelector("meter").checkVisibility(),
     label: card.querySelector("canvas").getAttribute("aria-label"),
     aspect: card.querySelector("canvas").width / card.querySelector("canvas").height,
   })));
@@ -50,13 +52,22 @@ try {
   await page.click("#reset");
   seen.atReset = (await cards()).map((card) => card.decision);
 
+  seen.choice = await page.locator("#two-way-choice").isVisible();
+  if (seen.choice) {
+    await page.check("#two-way");
+    seen.twoWay = (await cards()).map((card) => card.decision);
+    await page.uncheck("#two-way");
+    seen.fourWay = (await cards()).map((card) => card.decision);
+    seen.rule = await page.textContent("#rule");
+  }
+
   await page.click("#golden");
   await page.waitForFunction(() => /passed|FAILED|could not be run/.test(document.getElementById("golden-result").textContent), null, { timeout: 60000 });
   seen.golden = await page.textContent("#golden-result");
   seen.goldenFigures = await page.$eval("#golden-result", (node) => ({ ...node.dataset }));
   if (screenshot) await page.screenshot({ path: screenshot, fullPage: true });
 
-  const colours = () => page.$eval(".card:not(.failed) canvas", (canvas) => {
+  const colours = () => page.$eval(".card:not(.failed):not(.unsuitable) canvas", (canvas) => {
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
     let coloured = 0;
     for (let i = 0; i < data.length; i += 4) coloured += Math.abs(data[i] - data[i + 2]) > 8;

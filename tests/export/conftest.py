@@ -152,12 +152,12 @@ def four_way(tmp_path_factory) -> Path:
 
     keras.utils.set_random_seed(3)
     network = models.build(ModelConfig(model="compact"), SIDE)
-    whole, known = models.committee([network]), make_pictures(1500, seed=1)
+    whole = models.committee([network])
     ask = OutputsFn(models.scoring_model(whole))
-    reference, others = familiarity.fit(ask(known)), ask(make_pictures(200, seed=2))
-    spread = 1 / float(others["logit"].std())
+    reference, others = familiarity.fit(ask(make_pictures(1500, seed=1))), ask(make_pictures(200, seed=2))
     reference = reference.with_levels(reference.distances(others))
-    model = models.inference_model(whole, 1 / spread, -spread * float(np.median(others["logit"])), reference)
+    scale, middle = float(others["logit"].std()), float(np.median(others["logit"]))
+    model = models.inference_model(whole, scale, -middle / scale, reference)
     folder = make_run(tmp_path_factory.mktemp("runs") / "four-way", model)
     metrics = json.loads((folder / "metrics.json").read_text())
     metrics["dataset"]["manifest_sha256"] = "ab" * 32

@@ -351,9 +351,77 @@ def test_page_in_a_browser(exported, address, xrays):
     assert set(seen["atOne"]) == {"NORMAL", "Not read"}
     assert seen["atReset"] == [card["decision"] for card in seen["cards"]]
     assert seen["colouredWithout"] == 0
+    assert seen["choice"] is False
     assert seen["reachable"] == ["files", "threshold", "reset", "heat", "golden", "save", "clear"]
     assert seen["unlabelled"] == []
     assert seen["afterClear"] == 0
+
+
+@needs_runtime
+@needs_browser
+def test_page_gives_four_answers_with_their_reasons(four_way, tmp_path, pictures):
+    smooth, noise = pictures(12, 96, seed=4), np.random.default_rng(0).integers(0, 256, (48, 48), np.uint8)
+    for number, picture in enumerate(smooth):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), picture)
+    cv2.imwrite(str(tmp_path / "noise.png"), noise)
+    cv2.imwrite(str(tmp_path / "tinted.png"), np.dstack([smooth[0], smooth[0] // 2, smooth[0] // 2]))
+    with served(four_way) as address:
+        seen = in_browser(address, tmp_path)
+    assert seen["errors"] == []
+    assert seen["golden"].startswith("Golden check passed")
+    assert "0 other answers" in seen["golden"]
+    classifier = Classifier(four_way / "model.onnx")
+    for card in seen["cards"]:
+        expected = classifier.predict_file(tmp_path / card["name"])
+        assert card["decision"] == expected.decision
+        assert card["reasons"] == "; ".join(expected.reasons)
+        assert card["meter"] is (expected.decision != "UNSUITABLE")
+        assert ("probability" in card["number"]) is (expected.decision != "UNSUITABLE")
+    decisions = [card["decision"] for card in seen["cards"]]
+    assert set(decisions) == {"NORMAL", "PNEUMONIA", "UNCERTAIN", "UNSUITABLE"}
+    for answer in set(decisions):
+        assert f"{decisions.count(answer)} {answer}" in seen["status"]
+    assert seen["choice"] is True
+    assert set(seen["twoWay"]) == {"NORMAL", "PNEUMONIA"}
+    assert seen["fourWay"] == seen["atReset"] == decisions
+    assert set(seen["atZero"]) == {"PNEUMONIA"}  # a threshold of one's own
+    assert "NORMAL below 0.35, PNEUMONIA from 0.67 on" in seen["rule"]
+    assert "NPV at least 0.9 on made pictures" in seen["rule"]
+
+
+@needs_runtime
+def test_node_gives_four_answers(four_way):
+    command = [NODE, WEB / "predict.mjs", four_way / "model.onnx", four_way / "golden.npz"]
+    with np.load(four_way / "golden.npz") as golden:
+        expected = golden["decision"].tolist()
+    two = {"NORMAL", "PNEUMONIA"}
+    for words, possible in (([], two | {"UNCERTAIN", "UNSUITABLE"}), (["--two-way"], two)):
+        done = subprocess.run([*command, *words], capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stderr
+        *lines, last = done.stdout.splitlines()
+        assert "0 other answers" in last
+        decisions = [line.split()[1] for line in lines]
+        assert set(decisions) <= possible
+        assert words or decisions == expected
+        assert "(unlike the X-rays that the model learned from" in done.stdout
+
+
+@needs_runtime
+@pytest.mark.parametrize(
+    "limits", [{"certain_normal_below": "0.9"}, {"certain_normal_below": ""}, {"familiarity_threshold": "2"}]
+)
+def test_javascript_refuses_limits_out_of_order(four_way, tmp_path, limits):
+    import onnx
+
+    model = onnx.load(four_way / "model.onnx")
+    entries = {entry.key: entry.value for entry in model.metadata_props} | limits
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, entries)
+    onnx.save(model, tmp_path / "m.onnx")
+    arguments = [NODE, WEB / "predict.mjs", tmp_path / "m.onnx", four_way / "golden.npz"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode != 0
+    assert "limits that are not in order in 0 to 1" in done.stderr
 
 
 @needs_runtime

@@ -21,6 +21,10 @@ VALID = Metadata(
     dataset="pneumo_tfds/gray_8",
     dataset_version="1.0.0",
     metrics={"test": {"auroc": 0.9}},
+    certain_normal_below=0.1,
+    certain_pneumonia_from=0.9,
+    familiarity_threshold=0.01,
+    guarantee="NPV at least 0.95",
 ).to_props()
 ODD = [
     "", "0", "-1", "1", "2", "1e999", "nan", "NaN", "null", "[]", "{}", "5", '"x"', "true", "[" * 5000, "9" * 5000,
@@ -55,7 +59,8 @@ def test_metadata(props, input_error_only):
         found = Metadata.from_props(props, "m.onnx")
         assert 0 <= found.threshold <= 1
         assert 1 <= found.image_size <= LARGEST_SIDE
-        assert all(found.to_props()[key].isprintable() for key in KEYS)
+        assert all(text.isprintable() for text in found.to_props().values())
+        assert 0 <= found.limits.certain_normal_below <= found.limits.certain_pneumonia_from <= 1
         json.dumps(found.metrics, allow_nan=False)
 
 
@@ -77,7 +82,7 @@ def model():
         [numpy_helper.from_array(np.array([1, 2]), "axes"), numpy_helper.from_array(np.float32(255), "white")],
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    helper.set_model_props(made, VALID)
+    helper.set_model_props(made, VALID | {"familiarity_threshold": ""})
     return made.SerializeToString()
 
 

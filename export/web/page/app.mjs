@@ -35,7 +35,7 @@ async function start() {
   at("use").textContent = `For ${metadata.intendedUse}.`;
   const { low, high } = metadata.limits, [negative, positive] = metadata.classes;
   at("rule").textContent = metadata.fourWay
-    ? `${negative} below ${low}, ${positive} from ${high} on, ${UNCERTAIN} between; ${UNSUITABLE} for what does not look like the X-rays that the model learned from. Guarantee: ${metadata.guarantee}. With two answers, the threshold alone decides; the model’s own is ${metadata.threshold} (${metadata.thresholdRule}).`
+    ? `${negative} below ${low}, ${positive} from ${high} on, ${UNCERTAIN} between; ${UNSUITABLE} for what does not look like the X-rays that the model learned from. Guarantee: ${metadata.guarantee}. With two answers, the threshold alone decides; the model’s own is ${metadata.threshold}, by ${metadata.thresholdRule}.`
     : `The model’s threshold is ${metadata.threshold}, from the rule ${metadata.thresholdRule}. At or above it, the decision is ${positive}.`;
   at("two-way-choice").hidden = !metadata.fourWay;
   const auroc = metadata.metrics.test?.auroc ?? metadata.metrics.validation?.auroc;

@@ -17,6 +17,17 @@ def test_the_table_of_cases(case):
     assert (decision, list(reasons)) == (case["decision"], case["reasons"])
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if "unfit" not in case])
+def test_the_report_of_a_run_counts_the_same_answers(case):
+    from pipeline.evaluation.doubt import Doubt, answers
+    from pipeline.evaluation.predictions import Predictions
+
+    low, high, needed = case["limits"]
+    familiarity = [math.nan if case["familiarity"] is None else case["familiarity"]]
+    table = Predictions(["a"], ["p"], ["normal"], [0], [case["probability"]], familiarity)
+    assert answers(table, Doubt(needed, low, high, "")).tolist() == [case["decision"]]
+
+
 @pytest.mark.parametrize(
     "limits", [(0.9, 0.1), (-0.1, 0.5), (0.5, 1.1), (math.nan, 0.5), (0.5, math.inf), (0.1, 0.9, 1.1), (0, 1, math.nan)]
 )
