@@ -31,6 +31,14 @@ LEAST_PATIENTS = 20
 FEW_PATIENTS = 100
 """Of each class; with fewer it is said that they are few. Without an error 100 patients show an NPV of 0.97."""
 
+ROWS = {
+    "auroc": "AUROC", "brier": "Brier score", "ece": "calibration error", "sensitivity": "sensitivity",
+    "specificity": "specificity", "accuracy": "accuracy", "unsuitable": "UNSUITABLE", "uncertain": "UNCERTAIN",
+    "certain_accuracy": "right, of certain ones", "certain_npv": "NPV, of certain ones",
+    "certain_ppv": "PPV, of certain ones",
+}  # fmt: skip
+"""Figures that are shown, and how they are called."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recalibrate(SourceOptions, Bounded, Command):
@@ -97,17 +105,17 @@ def recalibrate(command: Recalibrate) -> None:
     table = labelled_images.answered_by(classifier, found, command.batch_size)
     figures_of = partial(local_decision.figures_of, resamples=command.resamples, seed=command.seed)
     before = figures_of(local_decision.as_it_is(table, classifier.metadata))
-    _require_ranking(before["AUROC"], command)
+    _require_ranking(before["auroc"], command)
     decision = local_decision.decide_here(found.table, scores, wish)
     answered, same = local_decision.cross_fit(found.table, scores, wish, decision, command.seed)
-    after = figures_of(answered) | {"AUROC": before["AUROC"]}  # the order of the images stays
+    after = figures_of(answered) | {"auroc": before["auroc"]}  # the order of the images stays
     print("\n".join(_rows(before, after)))
     print("recalibrated: each fifth of the patients by what the other four decide; the file is decided on all of them")
     if fewest < FEW_PATIENTS:
         print(f"note: {fewest} patients of a class are few; the intervals say how little they tell")
     if same < local_decision.FOLDS:
-        fifths = f"{local_decision.FOLDS - same} of {local_decision.FOLDS} fifths"
-        print(f"note: in {fifths} four fifths of the patients showed another guarantee than all of them do")
+        parts = f"of {local_decision.FOLDS - same} of {local_decision.FOLDS} fifths"
+        print(f"note: {parts} the other patients show another guarantee than all patients do; it was taken there")
     if _balanced(after) <= _balanced(before):
         print(
             "note: sensitivity and specificity together are not better than of the file as it is; consider to keep it"
@@ -123,7 +131,7 @@ def recalibrate(command: Recalibrate) -> None:
         threshold_rule=f"{decision.point.rule} (chosen on {counted(len(table), 'local image')})",
         **asdict(decision.doubt),
         metrics={"local": {name: round(figure[0], 6) for name, figure in after.items() if figure[0] is not None}},
-        recalibrated=(*classifier.metadata.recalibrated, _lineage(command, found, decision, before["AUROC"])),
+        recalibrated=(*classifier.metadata.recalibrated, _lineage(command, found, decision, before["auroc"])),
     )
     props = graph.props | metadata.to_props()
     data = graph.with_values(decision.temperature, decision.bias, decision.levels, props)
@@ -179,9 +187,8 @@ def _rows(before: Mapping[str, Figure], after: Mapping[str, Figure]) -> list[str
         return f"{figure[0]:.3f}" + ("" if figure[1] is None else f" [{figure[1][0]:.3f}, {figure[1][1]:.3f}]")
 
     rows = [f"{'':<24}{'as it is':<24}recalibrated"]
-    for name in {**after, **before}:
-        shown = f"{name}, of certain ones" if name in ("right", "NPV", "PPV") else name
-        rows.append(f"{shown:<24}{cell(before.get(name)):<24}{cell(after.get(name))}")
+    for name, words in ROWS.items():
+        rows.append(f"{words:<24}{cell(before.get(name)):<24}{cell(after.get(name))}")
     return rows
 
 

@@ -119,7 +119,7 @@ def cross_fit(table: Predictions, scores: Scores, wish: Wish, chosen: LocalDecis
         view = decision.apply(table.take(test), scores.take(test))
         called[test] = decisions(view.probabilities, decision.point.threshold)
         given[test] = answers(view, decision.doubt)
-        same += decision.doubt.guarantee.partition(",")[0] == chosen.doubt.guarantee.partition(",")[0]
+        same += _level(decision) == _level(chosen)
         found.append(view)
         order.append(test)
     back = np.argsort(np.concatenate(order))
@@ -131,27 +131,33 @@ def figures_of(answered: Answered, resamples: int, seed: int) -> dict[str, Figur
     """Compute figures and their 95 % intervals, by resampling patients.
 
     Returns:
-        `AUROC`, `Brier score`, `calibration error` of the probabilities; `sensitivity`, `specificity` and `accuracy` by
-        the threshold; with four answers also `UNSUITABLE`, `UNCERTAIN` (fractions of all images), and of the certain
-        answers `right`, `NPV` and `PPV`.
+        `auroc`, `brier` and `ece` of the probabilities; `sensitivity`, `specificity` and `accuracy` by the threshold;
+        with four answers also `unsuitable`, `uncertain` (fractions of all images), and of the certain answers
+        `certain_accuracy`, `certain_npv` and `certain_ppv`.
     """
     table, found = answered.table, dict[str, Figure]()
 
     def take(scored: Predictions, **names: str) -> None:
         figures = score_split(scored, 0.5, seed, resamples)
-        found.update({name.replace("_", " "): (figures[key], figures["intervals"][key]) for name, key in names.items()})
+        found.update({name: (figures[key], figures["intervals"][key]) for name, key in names.items()})
 
-    take(table, AUROC="auroc", Brier_score="brier", calibration_error="ece")
-    by_threshold = {name: name for name in ("sensitivity", "specificity", "accuracy")}
-    take(table.with_probabilities(answered.called), **by_threshold)
+    take(table, auroc="auroc", brier="brier", ece="ece")
+    by_threshold = table.with_probabilities(answered.called)
+    take(by_threshold, sensitivity="sensitivity", specificity="specificity", accuracy="accuracy")
     if answered.given is not None:
         for name in (UNSUITABLE, UNCERTAIN):
-            found[name] = _share(answered.given == name, table, resamples, seed)
+            found[name.lower()] = _share(answered.given == name, table, resamples, seed)
         certain = ~np.isin(answered.given, (UNSUITABLE, UNCERTAIN))
         if certain.any():
             answer = (answered.given[certain] == "PNEUMONIA").astype(np.float64)
-            take(table.take(certain).with_probabilities(answer), right="accuracy", NPV="npv", PPV="precision")
+            certain_ones = table.take(certain).with_probabilities(answer)
+            take(certain_ones, certain_accuracy="accuracy", certain_npv="npv", certain_ppv="precision")
     return found
+
+
+def _level(decision: LocalDecision) -> str:
+    """Return what a guarantee promises, without the patients that show it."""
+    return decision.doubt.guarantee.partition(",")[0].partition(":")[0]
 
 
 def patients_of(labels: Labels, table: Predictions) -> int:

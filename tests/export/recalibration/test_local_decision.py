@@ -81,6 +81,6 @@ def test_answers_of_all_four_kinds_are_counted():
     assert "UNSUITABLE" in answered.given
     assert 0 <= same <= 5
     found = figures_of(answered, 100, 0)
-    assert found["UNSUITABLE"][0] == np.mean(answered.given == "UNSUITABLE")
+    assert found["unsuitable"][0] == np.mean(answered.given == "UNSUITABLE")
     low, high = found["sensitivity"][1]
     assert low < found["sensitivity"][0] < high
