@@ -82,6 +82,7 @@ def recalibrate(command: Recalibrate) -> None:
     except ModuleNotFoundError as error:
         missing = str(error.name).partition(".")[0]
         raise InputError(f"recalibration needs {missing}; run: pip install 'pneumo[recalibrate]'") from error
+    from export.inference.answer_reference import reference_of
     from export.inference.classifier import Classifier
     from pneumo_tfds.sources.inspection import short_form
     from pneumo_tfds.sources.opening import open_source
@@ -124,6 +125,7 @@ def recalibrate(command: Recalibrate) -> None:
         print(
             f"note: {command.model} has no familiarity, so no image will be UNSUITABLE by its looks; train anew for it"
         )
+    here = decision.apply(found.table, scores)
     metadata = replace(
         classifier.metadata,
         version=2,
@@ -133,9 +135,12 @@ def recalibrate(command: Recalibrate) -> None:
         metrics={"local": {name: round(figure[0], 6) for name, figure in after.items() if figure[0] is not None}},
         recalibrated=(*classifier.metadata.recalibrated, _lineage(command, found, decision, before["auroc"])),
     )
+    known = None if decision.levels is None else here.familiarity.tolist()
+    reference = reference_of(metadata.limits, here.probabilities.tolist(), known)
+    metadata = replace(metadata, reference=reference)
     props = graph.props | metadata.to_props()
     data = graph.with_values(decision.temperature, decision.bias, decision.levels, props)
-    _write(command, data, found, decision.apply(found.table, scores))
+    _write(command, data, found, here)
     doubt = decision.doubt
     familiarity = doubt.familiarity_threshold
     unsuitable = "" if familiarity is None else f", UNSUITABLE below familiarity {familiarity:g}"
