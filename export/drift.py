@@ -1,4 +1,7 @@
-"""`python -m export.drift ANSWERS.jsonl --model MODEL.onnx`: compare a folder's answers with those to validation."""
+"""`python -m export.drift ANSWERS.jsonl --model MODEL.onnx`: compare a folder's answers with those of the reference.
+
+The reference images are those of validation, or after `export.recalibrate` the local ones.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +26,14 @@ ALARM = 1
 LARGE = 0.25
 """A population stability index from which a shift is called large by convention."""
 MEANINGS = {
-    "familiarity": "the images look otherwise than those of validation",
+    "familiarity": "the images look otherwise than the reference images",
     "probability": "the model finds pneumonia more or less often, or is less sure: other images, or other patients",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drift(Command):
-    """Compare the answers of `export.predict --json` with those to the validation images.
+    """Compare the answers of `export.predict --json` with those to the images on which the file was decided.
 
     The exit code is 1 on alarm.
     """
@@ -65,17 +68,17 @@ def drift(command: Drift) -> int:
         raise ModelFileError(f"{command.model} has a damaged reference; export the run again") from error
     given = Counter(row["decision"] for row in rows)
     unreadable = f"; {counted(unread, 'image')} could not be read" if unread else ""
-    print(f"{counted(len(rows), 'answer')}, beside {usual.total():,} to validation images{unreadable}")
+    print(f"{counted(len(rows), 'answer')}, beside {usual.total():,} to reference images{unreadable}")
     for name in ("NORMAL", "PNEUMONIA", "UNCERTAIN", "UNSUITABLE"):
-        print(f"{name:<12}{given[name] / len(rows):>7.1%}  (validation {usual[name] / usual.total():.1%})")
+        print(f"{name:<12}{given[name] / len(rows):>7.1%}  (reference {usual[name] / usual.total():.1%})")
     alarms = []
     for name, (index, chance) in found.items():
         alarm = index > max(LARGE, chance)
         alarms += [name] * alarm
-        verdict = "drifted" if alarm else "as on validation" if index <= chance else "a small difference"
+        verdict = "drifted" if alarm else "as on the reference" if index <= chance else "a small difference"
         print(f"{name:<12}population stability index {index:.3f}, by chance up to {chance:.3f}: {verdict}")
     for name in alarms:
-        print(f"Alarm: {MEANINGS[name]}. Look at such images, and evaluate the model on labelled ones.")
+        print(f"Alarm: {MEANINGS[name]}. Look at them, and score labelled ones.")
     if command.plot is not None:
         _draw(command.plot, {name: (one["counts"], seen[name]) for name, one in bins.items()})
     return ALARM if alarms else 0
@@ -123,9 +126,9 @@ def _draw(path: Path, counts: Mapping[str, tuple[Any, Any]]) -> None:
 
     figure = Figure(figsize=(4.5 * len(counts), 3.2), layout="constrained")
     for axes, (name, rows) in zip(np.atleast_1d(figure.subplots(1, len(counts))), counts.items(), strict=True):
-        for row, words, shift in zip(rows, ("validation", "these answers"), (-0.2, 0.2), strict=True):
+        for row, words, shift in zip(rows, ("reference", "these answers"), (-0.2, 0.2), strict=True):
             axes.bar(np.arange(1, len(row) + 1) + shift, np.asarray(row) / np.sum(row), 0.4, label=words)
-        axes.set(xlabel=f"{name}, by tenths of validation", ylabel="share of the images")
+        axes.set(xlabel=f"{name}, by tenths of the reference", ylabel="share of the images")
         axes.legend()
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)

@@ -65,6 +65,16 @@ def _table(text: str | bytes) -> Callable[[Any], object]:
     return make
 
 
+def _with_reference(answers: str) -> Callable[[Any], object]:
+    """A model that can be compared with, and answers."""
+
+    def make(place: Any) -> None:
+        place.onnx(reference='{"answers": {"NORMAL": 2}, "probability": {"edges": [0.5], "counts": [1, 1]}}')
+        place.write("a.jsonl", answers)
+
+    return make
+
+
 def _config(change: Callable[[dict[str, Any]], object]) -> Callable[[Any], object]:
     return _taking("run", then=lambda place: place.edit("run/config.json", change))
 
@@ -189,6 +199,7 @@ RESUME = "pipeline.train --run-dir run --resume"
 TUNE = f"tuning --run-dir out --model compact --dataset {D} --image-size 32"
 EXPORT = "export run --parity-images 8"
 ASK = "export.predict model.onnx"
+DRIFT = "export.drift --model model.onnx"
 RECALIBRATE = "export.recalibrate model.onnx --source xrays --out new.onnx"
 
 CASES = (
@@ -470,6 +481,15 @@ CASES = (
     Bad("recalibrate-damaged", RECALIBRATE, "a sixth of the images damaged",
         "8 of 48 images cannot be read, more than 5%",
         _taking("model.onnx", "xrays", then=lambda place: place.spoil(8, b"no image"))),
+    # Drift.
+    Bad("drift-no-answers", f"{DRIFT} none.jsonl", "answers that are not there", "none.jsonl cannot be read",
+        _with_reference('')),
+    Bad("drift-csv", f"{DRIFT} a.jsonl", "a CSV of answers", "line 1: not JSON", _with_reference("file,probability")),
+    Bad("drift-other-model", f"{DRIFT} a.jsonl", "answers of another model", "line 1: the threshold 0.7",
+        _with_reference('{"probability": 0.5, "decision": "NORMAL", "threshold": 0.7}')),
+    Bad("drift-nothing", f"{DRIFT} a.jsonl", "a file without answers", "has no answer", _with_reference("")),
+    Bad("drift-older", f"{DRIFT} a.jsonl", "a model without a reference", "has no reference to compare with",
+        _taking("model.onnx")),
     # Asking a model.
     Bad("ask-nothing", ASK, "no image", "no image was given", _taking("model.onnx")),
     Bad("ask-missing", f"{ASK} none.jpeg", "an image that is not there", "none.jpeg does not exist",
