@@ -64,6 +64,10 @@ class Metadata:
     """What holds for certain answers, in words, and what shows it."""
     training_manifest_sha256: str = ""
     """Identity of the images that the model was trained and chosen on; empty if it was not recorded."""
+    recalibrated: tuple[Mapping[str, Any], ...] = ()
+    """For each recalibration by `export.recalibrate`, the first one first: of which file, and on what images."""
+    reference: Mapping[str, Any] | None = None
+    """How its answers to validation images are distributed (`export.inference.answer_reference`), to notice drift."""
     version: int = 1
     """Version of this format, not of the model."""
 
@@ -93,10 +97,11 @@ class Metadata:
 
     def to_props(self) -> dict[str, str]:
         """Return all keys as text; structured values are JSON with sorted keys: equal values give equal bytes."""
-        props = {key: str(value) for key in KEYS if (value := getattr(self, key)) not in (None, "")}
-        return props | {
-            "classes": json.dumps(list(self.classes)),
-            "metrics": json.dumps(self.metrics, sort_keys=True, separators=(",", ":"), allow_nan=False),
+        props = {key: str(value) for key in KEYS if (value := getattr(self, key)) not in (None, "", ())}
+        structured = [key for key in ("metrics", "recalibrated", "reference") if key in props]
+        return {**props, "classes": json.dumps(list(self.classes))} | {
+            key: json.dumps(getattr(self, key), sort_keys=True, separators=(",", ":"), allow_nan=False)
+            for key in structured
         }
 
     @classmethod
@@ -148,7 +153,8 @@ class Metadata:
 KEYS = tuple(field.name for field in fields(Metadata))
 LIMITS = tuple(field.name for field in fields(Limits))
 WHERE_ABSENT: Mapping[str, str] = {
-    "framing": DEFAULT_FRAMING, **dict.fromkeys((*LIMITS, "guarantee", "training_manifest_sha256"), ""),
+    "framing": DEFAULT_FRAMING,
+    **dict.fromkeys((*LIMITS, "guarantee", "training_manifest_sha256", "recalibrated", "reference"), ""),
 }  # fmt: skip
 """Keys that a file may lack, and what that means."""
 
@@ -222,6 +228,8 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "framing": as_framing,
     "threshold": float,
     **dict.fromkeys(LIMITS, lambda text: float(text) if text else None),
+    "reference": lambda text: {**json.loads(text)} if text else None,
+    "recalibrated": lambda text: tuple({**entry} for entry in json.loads(text)) if text else (),
     "metrics": partial(json.loads, parse_constant=int),  # int refuses NaN and Infinity, which JSON does not have
     "version": int,
 }

@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 
+SHARES = tuple(round(0.05 * step, 2) for step in range(1, 21))
+
 
 class Metrics:
     """All metrics of one app. None of them depends on an image's name or content."""
@@ -24,6 +26,10 @@ class Metrics:
         self.seconds = Histogram(
             "pneumo_answer_seconds", "Time from request to answer.", registry=registry, buckets=SECONDS
         )
+        self.values = {
+            name: Histogram(f"pneumo_{name}", f"{name.capitalize()} of answers.", registry=registry, buckets=SHARES)
+            for name in ("probability", "familiarity")
+        }
         self.batches = Histogram(
             "pneumo_batch_images", "Images per call of the model.", registry=registry, buckets=BATCH_SIZES
         )

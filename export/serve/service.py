@@ -148,6 +148,9 @@ class _Service:
         except OverloadedError as error:
             raise HTTPException(503, str(error), {"Retry-After": "1"}) from error
         self.recorded.decisions.labels(found.decision).inc()
+        self.recorded.values["probability"].observe(found.probability)
+        if found.familiarity is not None:
+            self.recorded.values["familiarity"].observe(found.familiarity)
         return Answer(
             probability=found.probability,
             decision=found.decision,

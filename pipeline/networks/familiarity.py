@@ -18,6 +18,8 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
+from pipeline.networks.familiarity_levels import levels_of, ramps, share_beyond
+
 STATISTICS, FAMILIARITY = "statistics", "familiarity"
 
 
@@ -41,8 +43,6 @@ SHRINKAGE = 0.01
 hardly differ do not decide alone. 0.001 and 0.1 separate equally well."""
 CAPPED = 0.999
 """Quantile over training images at which a term that is subtracted ends, so that nothing strange looks familiar."""
-LEVELS = 1000
-"""Steps of the familiarity, each an equal share of the validation images."""
 
 
 class Distance(NamedTuple):
@@ -64,13 +64,11 @@ class Reference(NamedTuple):
     layers: tuple[Distance, ...]
     """Of each layer; they are added."""
     levels: NDArray[np.float32] | None = None
-    """`[LEVELS + 1]`, ascending distances of validation images at equal steps of rank; None until they are known."""
+    """Ascending distances of validation images at equal steps of rank; None until they are known."""
 
     def with_levels(self, distances: NDArray[np.float64]) -> Reference:
         """Return it with the levels of validation images, whose distances are `[n]`, n at least 1."""
-        levels = np.quantile(distances, np.linspace(0, 1, LEVELS + 1))
-        apart = np.arange(LEVELS + 1) * (1e-6 * max(np.median(levels), 1.0))  # equal levels would divide by zero
-        return self._replace(levels=(levels + apart).astype(np.float32))
+        return self._replace(levels=levels_of(distances))
 
     def distances(self, outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
         """Return the distance of each image, float64 `[n]`, from the statistics `[n, D]` among a model's outputs."""
@@ -83,8 +81,7 @@ class Reference(NamedTuple):
         """Return what the output of the graph is for distances `[n]`: 0 to 1, float64 `[n]`."""
         if self.levels is None:
             raise ValueError("the levels are not known yet")
-        share: NDArray[np.float64] = np.interp(distances, self.levels.astype(np.float64), np.linspace(1, 0, LEVELS + 1))
-        return share
+        return share_beyond(distances, self.levels)
 
 
 def needs_background(name: str) -> bool:
@@ -151,7 +148,7 @@ def distance_of(outputs: Mapping[str, Any], reference: Reference) -> Any:
     """Return the distance `[N, 1]` of the statistics among `outputs`, by layers that hold its kernels."""
     found = []
     for (name, statistics), (kernel, offset, signs, caps) in zip(among(outputs).items(), reference.layers, strict=True):
-        squares = ops.square(_dense(statistics, name.replace(STATISTICS, "whiten"), kernel, offset))
+        squares = ops.square(_dense(statistics, name.replace(STATISTICS, "whiten"), kernel, -offset))
         terms = squares if (signs > 0).all() else ops.minimum(squares, caps) * signs
         found.append(ops.sum(terms, axis=1, keepdims=True))
     return sum(found[1:], found[0])
@@ -159,17 +156,16 @@ def distance_of(outputs: Mapping[str, Any], reference: Reference) -> Any:
 
 def familiarity_of(distance: Any, reference: Reference) -> Any:
     """Return the familiarity `[N, 1]`, 0 to 1, of distances `[N, 1]`: one minus the mean of a ramp at each level."""
-    levels = np.asarray(reference.levels, np.float64)
-    slopes = (1 / np.diff(levels))[None].astype(np.float32)
-    ramps = layers.ReLU(max_value=1.0, dtype="float32", name="ramps")(
-        _dense(distance, "ranks", slopes, (levels[:-1] * slopes[0]).astype(np.float32))
-    )
-    share = 1 - ops.mean(ramps, axis=1, keepdims=True)
+    if reference.levels is None:
+        raise ValueError("the levels are not known yet")
+    slopes, offsets = ramps(reference.levels)
+    ramped = layers.ReLU(max_value=1.0, dtype="float32", name="ramps")(_dense(distance, "ranks", slopes, offsets))
+    share = 1 - ops.mean(ramped, axis=1, keepdims=True)
     return layers.Activation("linear", dtype="float32", name=FAMILIARITY)(share)
 
 
 def _dense(x: Any, name: str, kernel: NDArray[np.float32], offset: NDArray[np.float32]) -> Any:
     layer = layers.Dense(kernel.shape[1], dtype="float32", name=name)
     x = layer(x)
-    layer.set_weights([kernel, -offset])
+    layer.set_weights([kernel, offset])
     return x

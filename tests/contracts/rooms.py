@@ -47,10 +47,16 @@ MAY_USE = {
     "export.inference": "pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pneumo_tfds.phantoms",
     "export.graph": "pneumo_tfds.program pipeline.run_folder pipeline.conversion inference",
     "export.parity": "pneumo_tfds.program pipeline.data inference",
+    # Recalibration decides again as a run does, so it uses what a run decides by, also without TensorFlow.
+    "export.recalibration": (
+        "pneumo_tfds.program pneumo_tfds.sources pneumo_tfds.splits pneumo_tfds.writing pipeline.config "
+        "pipeline.networks pipeline.evaluation graph inference"
+    ),
     "export.serve": "pneumo_tfds.program pneumo_tfds.decode inference",
     "export.web": "pneumo_tfds.program inference",
     "export": (
-        "pneumo_tfds pneumo_tfds.program pneumo_tfds.decode pipeline.run_folder graph inference parity"
+        "pneumo_tfds pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pipeline.config pipeline.run_folder "
+        "pipeline.evaluation graph inference parity recalibration"
     ),
     # The measurements.
     "benchmarks.measuring": "pneumo_tfds.program",

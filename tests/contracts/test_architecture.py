@@ -23,6 +23,8 @@ COMMANDS = [
     "export",
     "export.check",
     "export.predict",
+    "export.drift",
+    "export.recalibrate",
     "export.web",
     "export.serve",
     "benchmarks",

@@ -17,6 +17,7 @@ import numpy as np
 import bad_inputs_files as files
 import torch_files
 from image_files import png
+from pneumo_tfds.sources.inventory import LABELS
 
 HERE = Path(__file__)
 DOCS = HERE.parents[2] / "docs" / "reference" / "bad-inputs.md"
@@ -60,6 +61,16 @@ def _table(text: str | bytes) -> Callable[[Any], object]:
     def make(place: Any) -> None:
         place.images(".", "a.jpeg", "b.jpeg")
         place.write("table.csv", text)
+
+    return make
+
+
+def _with_reference(answers: str) -> Callable[[Any], object]:
+    """A model that can be compared with, and answers."""
+
+    def make(place: Any) -> None:
+        place.onnx(reference='{"answers": {"NORMAL": 2}, "probability": {"edges": [0.5], "counts": [1, 1]}}')
+        place.write("a.jsonl", answers)
 
     return make
 
@@ -188,6 +199,8 @@ RESUME = "pipeline.train --run-dir run --resume"
 TUNE = f"tuning --run-dir out --model compact --dataset {D} --image-size 32"
 EXPORT = "export run --parity-images 8"
 ASK = "export.predict model.onnx"
+DRIFT = "export.drift --model model.onnx"
+RECALIBRATE = "export.recalibrate model.onnx --source xrays --out new.onnx"
 
 CASES = (
     # A source of X-rays.
@@ -450,6 +463,33 @@ CASES = (
     Bad("check-both", "export.check run --source a --dataset b", "two sources of images", "give one of them"),
     Bad("check-cut", "export.check run", "an ONNX file that was cut off", "is not a readable ONNX file",
         _taking("data", "run", then=lambda place: place.write("run/model.onnx", b"\x08\x09 and no more"))),
+    # Recalibrating a model.
+    Bad("recalibrate-no-model", RECALIBRATE, "a model that is not there", "model.onnx is not a file"),
+    Bad("recalibrate-itself", "export.recalibrate model.onnx --source xrays --out ./model.onnx",
+        "the model itself as new file", "is the model itself, which stays as it is", _taking("model.onnx")),
+    Bad("recalibrate-rule", f"{RECALIBRATE} --threshold-rule best", "a rule that does not exist",
+        "--threshold-rule: the threshold rule 'best' is not one of youden", _taking("model.onnx")),
+    Bad("recalibrate-guarantee", f"{RECALIBRATE} --guarantee npv>=2,ppv>=0.9", "a guarantee above 1",
+        "asks for a value that is not over 0.5 and below 1", _taking("model.onnx")),
+    Bad("recalibrate-one-class", RECALIBRATE, "images of one class only", "no PNEUMONIA images",
+        _taking("model.onnx", then=lambda place: place.images("xrays/NORMAL", "a.jpeg", "b.jpeg"))),
+    Bad("recalibrate-few", RECALIBRATE, "ten images", "5 patients of one class, too few to recalibrate on",
+        _taking("model.onnx", then=lambda place: place.images(
+            "xrays", *(f"{label}/{number}.jpeg" for label in LABELS for number in range(5))))),
+    Bad("recalibrate-chance", RECALIBRATE, "a model that answers all images alike",
+        "may not tell NORMAL from PNEUMONIA on xrays at all (AUROC 0.500", _taking("model.onnx", "xrays")),
+    Bad("recalibrate-damaged", RECALIBRATE, "a sixth of the images damaged",
+        "8 of 48 images cannot be read, more than 5%",
+        _taking("model.onnx", "xrays", then=lambda place: place.spoil(8, b"no image"))),
+    # Drift.
+    Bad("drift-no-answers", f"{DRIFT} none.jsonl", "answers that are not there", "none.jsonl cannot be read",
+        _with_reference('')),
+    Bad("drift-csv", f"{DRIFT} a.jsonl", "a CSV of answers", "line 1: not JSON", _with_reference("file,probability")),
+    Bad("drift-other-model", f"{DRIFT} a.jsonl", "answers of another model", "line 1: the threshold 0.7",
+        _with_reference('{"probability": 0.5, "decision": "NORMAL", "threshold": 0.7}')),
+    Bad("drift-nothing", f"{DRIFT} a.jsonl", "a file without answers", "has no answer", _with_reference("")),
+    Bad("drift-older", f"{DRIFT} a.jsonl", "a model without a reference", "has no reference to compare with",
+        _taking("model.onnx")),
     # Asking a model.
     Bad("ask-nothing", ASK, "no image", "no image was given", _taking("model.onnx")),
     Bad("ask-missing", f"{ASK} none.jpeg", "an image that is not there", "none.jpeg does not exist",

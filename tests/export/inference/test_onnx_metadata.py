@@ -27,6 +27,8 @@ FOUR_WAY = replace(
     familiarity_threshold=0.011,
     guarantee="NPV at least 0.95",
     training_manifest_sha256="ab" * 32,
+    recalibrated=({"parent_sha256": "cd" * 32, "source": "here", "images": 300},),
+    reference={"answers": {"NORMAL": 2}, "probability": {"edges": [0.5], "counts": [1, 1]}},
 )
 
 
@@ -105,6 +107,9 @@ def test_pneumonia_is_the_second_class():
         ({"threshold": "high"}, "unreadable metadata threshold"),
         ({"image_size": "0"}, "damaged metadata"),
         ({"metrics": "{"}, "unreadable metadata metrics"),
+        ({"reference": "[3]"}, "unreadable metadata reference"),
+        ({"recalibrated": "3"}, "unreadable metadata recalibrated"),
+        ({"recalibrated": "[3]"}, "unreadable metadata recalibrated"),
         ({"framing": "stretch"}, "framing stretch, unknown here; update the program"),
         ({"classes": '["CAT", "DOG"]'}, "has the classes"),
     ],

@@ -96,6 +96,10 @@ def test_the_service_gives_four_answers_and_counts_them(four_way, pictures):
     assert answers[-1]["reasons"][-1].startswith("in colour: ")
     for decision in ("NORMAL", "PNEUMONIA", "UNCERTAIN", "UNSUITABLE"):
         assert f'pneumo_decisions_total{{decision="{decision}"}} {decisions.count(decision)}.0' in counted
+    for name in ("probability", "familiarity"):
+        low = sum(answer[name] <= 0.5 for answer in answers)
+        assert f'pneumo_{name}_bucket{{le="0.5"}} {low}.0' in counted
+        assert f"pneumo_{name}_count {len(answers)}.0" in counted
     with served(Classifier(four_way / "model.onnx", threads=1, two_way=True)) as client:
         answer = client.post("/v1/predict", content=bodies[-2]).json()
         assert answer["decision"] in ("NORMAL", "PNEUMONIA")

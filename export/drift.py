@@ -1,0 +1,138 @@
+"""`python -m export.drift ANSWERS.jsonl --model MODEL.onnx`: compare a folder's answers with those of the reference.
+
+The reference images are those of validation, or after `export.recalibrate` the local ones.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from pneumo_tfds.program.command import Command, run
+from pneumo_tfds.program.errors import InputError, reason_of
+from pneumo_tfds.program.wording import counted
+
+if TYPE_CHECKING:
+    from export.inference.onnx_metadata import Metadata
+
+ALARM = 1
+"""Exit code if the answers have drifted."""
+LARGE = 0.25
+"""A population stability index from which a shift is called large by convention."""
+MEANINGS = {
+    "familiarity": "the images look otherwise than the reference images",
+    "probability": "the model finds pneumonia more or less often, or is less sure: other images, or other patients",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift(Command):
+    """Compare the answers of `export.predict --json` with those to the images on which the file was decided.
+
+    The exit code is 1 on alarm.
+    """
+
+    answers: Annotated[Path, tyro.conf.Positional]
+    """The JSON lines."""
+    model: Path
+    """The .onnx file that gave them."""
+    plot: Path | None = None
+    """Draw both distributions into this PNG (needs matplotlib)."""
+
+
+def drift(command: Drift) -> int:
+    """Print the comparison and return the exit code."""
+    from export.inference.answer_reference import QUANTITIES, answer_counts, binned, stability
+    from export.inference.classifier import Classifier
+    from export.inference.onnx_metadata import ModelFileError
+
+    if command.plot is not None:
+        import matplotlib  # noqa: F401 (missing, it is said before anything is done)
+    metadata = Classifier(command.model).metadata
+    reference = metadata.reference
+    if reference is None:
+        raise InputError(f"{command.model} has no reference to compare with; export the run again")
+    rows, unread = _read(command, metadata)
+    try:
+        usual = answer_counts(reference)
+        bins = {name: reference[name] for name in QUANTITIES if name in reference}
+        seen = {name: binned([row[name] for row in rows], one["edges"]) for name, one in bins.items()}
+        found = {name: stability(one["counts"], seen[name]) for name, one in bins.items()}
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{command.model} has a damaged reference; export the run again") from error
+    given = Counter(row["decision"] for row in rows)
+    unreadable = f"; {counted(unread, 'image')} could not be read" if unread else ""
+    print(f"{counted(len(rows), 'answer')}, beside {usual.total():,} to reference images{unreadable}")
+    for name in ("NORMAL", "PNEUMONIA", "UNCERTAIN", "UNSUITABLE"):
+        print(f"{name:<12}{given[name] / len(rows):>7.1%}  (reference {usual[name] / usual.total():.1%})")
+    alarms = []
+    for name, (index, chance) in found.items():
+        alarm = index > max(LARGE, chance)
+        alarms += [name] * alarm
+        verdict = "drifted" if alarm else "as on the reference" if index <= chance else "a small difference"
+        print(f"{name:<12}population stability index {index:.3f}, by chance up to {chance:.3f}: {verdict}")
+    for name in alarms:
+        print(f"Alarm: {MEANINGS[name]}. Look at them, and score labelled ones.")
+    if command.plot is not None:
+        _draw(command.plot, {name: (one["counts"], seen[name]) for name, one in bins.items()})
+    return ALARM if alarms else 0
+
+
+def _read(command: Drift, metadata: Metadata) -> tuple[list[Mapping[str, Any]], int]:
+    """Return the answers in the file, and how many of its lines are about images that could not be read.
+
+    Raises:
+        InputError: the file cannot be read, has no answer, or one that is not of this model.
+    """
+    try:
+        lines = command.answers.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{command.answers} cannot be read: {reason_of(error)}") from error
+    rows, needed = [], {"probability": float, "threshold": float, "decision": str}
+    if metadata.familiarity_threshold is not None:
+        needed["familiarity"] = float
+    for number, line in enumerate(lines, start=1):
+        where = f"{command.answers}, line {number}"
+        try:
+            row = json.loads(line)
+        except (RecursionError, ValueError) as error:
+            raise InputError(f"{where}: not JSON; give a file of export.predict --json") from error
+        if isinstance(row, dict) and "error" in row:
+            continue
+        for name, kind in needed.items():
+            value = row.get(name) if isinstance(row, dict) else None
+            if not isinstance(value, kind) or (isinstance(value, float) and not 0 <= value <= 1):
+                raise InputError(f"{where}: no {name}; give a file of export.predict --json, by the same model")
+        if row["threshold"] != metadata.threshold:
+            whose = f"the threshold {row['threshold']:g}, and {command.model} has {metadata.threshold:g}"
+            raise InputError(f"{where}: {whose}; give answers of this model, without --threshold")
+        rows.append(row)
+    if not rows:
+        raise InputError(f"{command.answers} has no answer; give a file of export.predict --json")
+    return rows, len(lines) - len(rows)
+
+
+def _draw(path: Path, counts: Mapping[str, tuple[Any, Any]]) -> None:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from pneumo_tfds.program.files import replacing
+
+    figure = Figure(figsize=(4.5 * len(counts), 3.2), layout="constrained")
+    for axes, (name, rows) in zip(np.atleast_1d(figure.subplots(1, len(counts))), counts.items(), strict=True):
+        for row, words, shift in zip(rows, ("reference", "these answers"), (-0.2, 0.2), strict=True):
+            axes.bar(np.arange(1, len(row) + 1) + shift, np.asarray(row) / np.sum(row), 0.4, label=words)
+        axes.set(xlabel=f"{name}, by tenths of the reference", ylabel="share of the images")
+        axes.legend()
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+
+
+if __name__ == "__main__":
+    run(Drift, drift, prog="python -m export.drift")

@@ -1,0 +1,243 @@
+"""`python -m export.recalibrate MODEL.onnx --source LABELLED --out NEW.onnx`: another place's threshold and limits.
+
+The network stays; what is decided after training is decided again on local images, without TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+from annotated_types import Ge, Gt, Le, Lt, Unit
+
+from pneumo_tfds.program.bounds import Bounded, Count, Seed
+from pneumo_tfds.program.command import Command, run
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.source_options import SourceOptions
+
+if TYPE_CHECKING:
+    from export.inference.onnx_metadata import Metadata
+    from export.recalibration.labelled_images import LabelledImages
+    from export.recalibration.local_decision import Figure, LocalDecision, Wish
+    from pipeline.evaluation.predictions import Predictions
+
+LEAST_PATIENTS = 20
+"""Of each class. With 20 of each the standard error of a sensitivity of 0.9 is 0.07, and of the bias about 0.3."""
+FEW_PATIENTS = 100
+"""Of each class; with fewer it is said that they are few. Without an error 100 patients show an NPV of 0.97."""
+
+ROWS = {
+    "auroc": "AUROC", "brier": "Brier score", "ece": "calibration error", "sensitivity": "sensitivity",
+    "specificity": "specificity", "accuracy": "accuracy", "unsuitable": "UNSUITABLE", "uncertain": "UNCERTAIN",
+    "certain_accuracy": "right, of certain ones", "certain_npv": "NPV, of certain ones",
+    "certain_ppv": "PPV, of certain ones",
+}  # fmt: skip
+"""Figures that are shown, and how they are called."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recalibrate(SourceOptions, Bounded, Command):
+    """Decide calibration, threshold, limits and familiarity of an ONNX file anew on some hundred labelled local X-rays.
+
+    Needs no TensorFlow. Refuses with exit code 2 where the model cannot tell the classes apart.
+    """
+
+    model: Annotated[Path, tyro.conf.Positional]
+    """The .onnx file of a run, in float32 or int8."""
+    source: Path
+    """Labelled X-rays: folder, zip or CSV. All of its images are used, whatever split they are in."""
+    out: Path
+    """The new .onnx file."""
+    threshold_rule: str | None = None
+    """How the threshold is chosen: youden, or for example sensitivity>=0.95. Default: the rule that the file has."""
+    guarantee: str = "auto"
+    """What certain answers must guarantee, such as npv>=0.95,ppv>=0.95. auto asks for 0.95, or for 0.9 or 0.8 where
+    there are too few patients for that. none: no answer is UNCERTAIN."""
+    prevalence: Annotated[float, Gt(0), Lt(1), Unit("(a fraction)")] = 0.5
+    """Fraction of patients with pneumonia for which the guarantee is stated."""
+    force: bool = False
+    """Write the file even if AUROC may be 0.5 or less, where no threshold helps."""
+    resamples: Annotated[int, Ge(100), Le(100_000)] = 2000
+    """Bootstrap resamples of patients behind every 95 % interval."""
+    seed: Seed = 0
+    """Seed of the fifths of the patients, and of the bootstrap."""
+    batch_size: Annotated[int, Ge(1)] = 16
+    """Images per call of the model."""
+    threads: Count | None = None
+    """Threads for decoding and for the model. Default: one per core."""
+
+
+def recalibrate(command: Recalibrate) -> None:
+    """Print what the file does on the local images before and after, and write the new file."""
+    try:
+        import onnx
+
+        from export.recalibration import labelled_images, local_decision
+        from export.recalibration.graph_values import CalibratedGraph
+    except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
+        raise InputError(f"recalibration needs {missing}; run: pip install 'pneumo[recalibrate]'") from error
+    from export.inference.answer_reference import reference_of
+    from export.inference.classifier import Classifier
+    from pneumo_tfds.sources.inspection import short_form
+    from pneumo_tfds.sources.opening import open_source
+
+    if command.out.exists() and command.model.exists() and command.out.samefile(command.model):
+        raise InputError(f"--out {command.out} is the model itself, which stays as it is; name another file")
+    classifier = Classifier(command.model, threads=command.threads)
+    wish = _wish(command, classifier.metadata)
+    graph = CalibratedGraph(onnx.load(command.model), str(command.model))
+    source = open_source(command.source, command)
+    print("\n".join(short_form(source)), flush=True)
+    found = labelled_images.read_images(source, classifier, command.threads)
+    _tell_what_is_left_out(found)
+    fewest = local_decision.patients_of(found.table.labels, found.table)
+    if fewest < LEAST_PATIENTS:
+        raise InputError(
+            f"{source.where}: {counted(fewest, 'patient')} of one class, too few to recalibrate on; "
+            f"{LEAST_PATIENTS} of each are the least, {FEW_PATIENTS} are better"
+        )
+    scores = labelled_images.score(graph, found.pixels, batch_size=command.batch_size, threads=command.threads)
+    table = labelled_images.answered_by(classifier, found, command.batch_size)
+    figures_of = partial(local_decision.figures_of, resamples=command.resamples, seed=command.seed)
+    before = figures_of(local_decision.as_it_is(table, classifier.metadata))
+    _require_ranking(before["auroc"], command)
+    decision = local_decision.decide_here(found.table, scores, wish)
+    answered, same = local_decision.cross_fit(found.table, scores, wish, decision, command.seed)
+    after = figures_of(answered) | {"auroc": before["auroc"]}  # the order of the images stays
+    print("\n".join(_rows(before, after)))
+    print("recalibrated: each fifth of the patients by what the other four decide; the file is decided on all of them")
+    if fewest < FEW_PATIENTS:
+        print(f"note: {fewest} patients of a class are few; the intervals say how little they tell")
+    if same < local_decision.FOLDS:
+        parts = f"of {local_decision.FOLDS - same} of {local_decision.FOLDS} fifths"
+        print(f"note: {parts} the other patients show another guarantee than all patients do; it was taken there")
+    if _balanced(after) <= _balanced(before):
+        print(
+            "note: sensitivity and specificity together are not better than of the file as it is; consider to keep it"
+        )
+    if decision.levels is None:
+        print(
+            f"note: {command.model} has no familiarity, so no image will be UNSUITABLE by its looks; train anew for it"
+        )
+    here = decision.apply(found.table, scores)
+    metadata = replace(
+        classifier.metadata,
+        version=2,
+        threshold=decision.point.threshold,
+        threshold_rule=f"{decision.point.rule} (chosen on {counted(len(table), 'local image')})",
+        **asdict(decision.doubt),
+        metrics={"local": {name: round(figure[0], 6) for name, figure in after.items() if figure[0] is not None}},
+        recalibrated=(*classifier.metadata.recalibrated, _lineage(command, found, decision, before["auroc"])),
+    )
+    known = None if decision.levels is None else here.familiarity.tolist()
+    reference = reference_of(metadata.limits, here.probabilities.tolist(), known)
+    metadata = replace(metadata, reference=reference)
+    props = graph.props | metadata.to_props()
+    data = graph.with_values(decision.temperature, decision.bias, decision.levels, props)
+    _write(command, data, found, here)
+    doubt = decision.doubt
+    familiarity = doubt.familiarity_threshold
+    unsuitable = "" if familiarity is None else f", UNSUITABLE below familiarity {familiarity:g}"
+    certain = f"NORMAL below {doubt.certain_normal_below:.4g}, PNEUMONIA from {doubt.certain_pneumonia_from:.4g}"
+    print(f"{command.out}: threshold {metadata.threshold:g}; {certain}{unsuitable}; guarantee: {doubt.guarantee}")
+
+
+def _wish(command: Recalibrate, metadata: Metadata) -> Wish:
+    """Read the rule and the guarantee; raises InputError that names the flag."""
+    from export.recalibration.local_decision import Wish
+    from pipeline.config.guarantee import candidates
+    from pipeline.config.threshold_rule import Rule
+
+    rule = command.threshold_rule or metadata.threshold_rule.partition(" (")[0]
+    flag, whose = "--threshold-rule", "" if command.threshold_rule else f"{command.model} has another one: "
+    try:
+        parsed, flag = str(Rule.parse(rule)), "--guarantee"
+        return Wish(parsed, candidates(command.guarantee), command.guarantee, command.prevalence)
+    except InputError as error:
+        raise InputError(f"{flag}: {whose if flag == '--threshold-rule' else ''}{error}") from error
+
+
+def _tell_what_is_left_out(found: LabelledImages) -> None:
+    for why in found.unreadable:
+        print(f"left out: {why}")
+    for why, count in found.left_out.items():
+        print(f"left out: {counted(count, 'image')} ({why})")
+
+
+def _require_ranking(auroc: Figure, command: Recalibrate) -> None:
+    value, interval = auroc
+    if value is None or interval is None or interval[0] > 0.5:
+        return
+    shown = f"AUROC {value:.3f}, 95 % interval {interval[0]:.3f} to {interval[1]:.3f}"
+    if not command.force:
+        raise InputError(
+            f"{command.model} may not tell NORMAL from PNEUMONIA on {command.source} at all ({shown}), and no "
+            "threshold can repair that; train on such X-rays, or write the file all the same with --force"
+        )
+    print(f"note: {shown}: these images may not be told apart at all; the file is written because of --force")
+
+
+def _rows(before: Mapping[str, Figure], after: Mapping[str, Figure]) -> list[str]:
+    """Return the table of figures before and after, with 95 % intervals."""
+
+    def cell(figure: Figure | None) -> str:
+        if figure is None or figure[0] is None:
+            return "-"
+        return f"{figure[0]:.3f}" + ("" if figure[1] is None else f" [{figure[1][0]:.3f}, {figure[1][1]:.3f}]")
+
+    rows = [f"{'':<24}{'as it is':<24}recalibrated"]
+    for name, words in ROWS.items():
+        rows.append(f"{words:<24}{cell(before.get(name)):<24}{cell(after.get(name))}")
+    return rows
+
+
+def _balanced(figures: Mapping[str, Figure]) -> float:
+    return sum(figures[name][0] or 0.0 for name in ("sensitivity", "specificity"))
+
+
+def _lineage(command: Recalibrate, found: LabelledImages, decision: LocalDecision, auroc: Figure) -> Mapping[str, Any]:
+    """Return what the new file says of its origin; no file and no patient is named."""
+    import hashlib
+
+    return {
+        "parent_sha256": hashlib.sha256(command.model.read_bytes()).hexdigest(),
+        "source": "".join(filter(str.isprintable, command.source.resolve().name)),
+        "images": len(found.table),
+        "patients": len(set(found.table.patients.tolist())),
+        "images_sha256": found.sha256,
+        "temperature": round(decision.temperature, 6),
+        "bias": round(decision.bias, 6),
+        "auroc": [round(value, 6) for value in (auroc[0] or 0.0, *(auroc[1] or ()))],
+    }
+
+
+def _write(command: Recalibrate, data: bytes, found: LabelledImages, expected: Predictions) -> None:
+    """Write the file, once a `Classifier` that opened it gives the probabilities and familiarities in `expected`.
+
+    Raises:
+        ParityError: it gives others; nothing is written.
+    """
+    import numpy as np
+
+    from export.inference.classifier import Classifier
+    from export.parity.comparison import FLOAT32, ParityError
+    from export.recalibration.labelled_images import answered_by
+    from pneumo_tfds.program.files import replacing
+
+    with replacing(command.out) as temporary:
+        temporary.write_bytes(data)
+        given = answered_by(Classifier(temporary, threads=command.threads), found, command.batch_size)
+        for name in ("probabilities", "familiarity"):
+            gap = float(np.nan_to_num(np.abs(getattr(given, name) - getattr(expected, name))).max())
+            if gap > (FLOAT32.probability if name == "probabilities" else FLOAT32.familiarity):
+                raise ParityError(f"{command.out} was not written: its {name} differ by {gap:.2g} from those computed")
+
+
+if __name__ == "__main__":
+    run(Recalibrate, recalibrate, prog="python -m export.recalibrate")

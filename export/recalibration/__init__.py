@@ -1,0 +1,1 @@
+"""Recalibration of an exported file on local images, without TensorFlow."""

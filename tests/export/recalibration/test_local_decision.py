@@ -1,0 +1,86 @@
+"""Decisions on local images, and their cross-fitting over patients."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from export.recalibration import local_decision
+from export.recalibration.labelled_images import Scores
+from export.recalibration.local_decision import Wish, cross_fit, decide_here, figures_of
+from pipeline.config.guarantee import candidates
+from pipeline.evaluation.predictions import Predictions
+
+WISH = Wish("youden", candidates("auto"), "auto", 0.5)
+
+
+def cohort(patients=80, signal=4.0, seed=0):
+    """Three images of each patient: logits that lie apart by class, distances around 10."""
+    random = np.random.default_rng(seed)
+    patient = np.repeat(np.arange(patients), 3)
+    labels = patient % 2
+    logits = signal * (labels - 0.5) + np.repeat(random.normal(0, 1, patients), 3) + random.normal(0, 0.3, len(labels))
+    names = np.array([f"{number}.png" for number in range(len(labels))])
+    kinds = np.where(labels, "unknown", "normal")
+    table = Predictions(names, patient.astype(str), kinds, labels, expit(logits))
+    return table, Scores(logits, random.gamma(20, 0.5, len(labels)))
+
+
+def test_calibration_undoes_a_scale_and_an_offset():
+    table, scores = cohort(patients=1000)
+    plain = decide_here(table, scores, WISH)
+    moved = decide_here(table, Scores(3 * scores.logits + 5, scores.distances), WISH)
+    assert moved.temperature == pytest.approx(3 * plain.temperature, rel=1e-3)
+    assert moved.bias == pytest.approx(plain.bias - 5 / (3 * plain.temperature), abs=0.01)
+    assert moved.point.threshold == pytest.approx(plain.point.threshold, abs=0.01)
+
+
+def test_familiarity_is_ranked_among_the_local_images():
+    table, scores = cohort()
+    decision = decide_here(table, scores, WISH)
+    familiarity = decision.apply(table, scores).familiarity
+    assert np.mean(familiarity < decision.doubt.familiarity_threshold) <= 0.02
+    assert familiarity.mean() == pytest.approx(0.5, abs=0.01)
+    assert decide_here(table, Scores(scores.logits, None), WISH).doubt.familiarity_threshold is None
+
+
+def test_no_patient_is_answered_by_a_decision_on_images_of_the_same(monkeypatch):
+    table, scores = cohort()
+    decided_on = []
+
+    def spy(part, *rest):
+        decided_on.append(set(part.patients.tolist()))
+        return decide_here(part, *rest)
+
+    chosen = decide_here(table, scores, WISH)
+    monkeypatch.setattr(local_decision, "decide_here", spy)
+    answered, _ = cross_fit(table, scores, WISH, chosen, seed=0)
+    everybody = set(table.patients.tolist())
+    left_out = [everybody - seen for seen in decided_on]
+    assert len(left_out) == 5
+    assert set.union(*left_out) == everybody
+    assert sum(map(len, left_out)) == len(everybody), "each patient in one fifth, with all images"
+    assert answered.table.filenames.tolist() == table.filenames.tolist()
+
+
+def test_figures_by_cross_fitting_are_not_better_than_the_truth():
+    """Scores that tell nothing: deciding and scoring on the same images would look better than chance."""
+    accuracies = []
+    for seed in range(6):
+        table, scores = cohort(patients=60, signal=0, seed=seed)
+        chosen = decide_here(table, scores, WISH)
+        answered, _ = cross_fit(table, scores, WISH, chosen, seed)
+        found = figures_of(answered, 100, 0)
+        accuracies.append((found["sensitivity"][0] + found["specificity"][0]) / 2)
+    assert np.mean(accuracies) < 0.53
+
+
+def test_answers_of_all_four_kinds_are_counted():
+    table, scores = cohort()
+    answered, same = cross_fit(table, scores, WISH, decide_here(table, scores, WISH), seed=0)
+    assert {*answered.given.tolist()} <= {"NORMAL", "PNEUMONIA", "UNCERTAIN", "UNSUITABLE"}
+    assert "UNSUITABLE" in answered.given
+    assert 0 <= same <= 5
+    found = figures_of(answered, 100, 0)
+    assert found["unsuitable"][0] == np.mean(answered.given == "UNSUITABLE")
+    low, high = found["sensitivity"][1]
+    assert low < found["sensitivity"][0] < high
