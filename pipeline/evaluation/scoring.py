@@ -28,6 +28,8 @@ from pneumo_tfds.program.progress import track
 from pneumo_tfds.sources.identifiers import is_unknown
 
 CHOSEN_ON = "validation"
+OTHER_IMAGES = "other images"
+"""What an operating point may be chosen on as well, after training: labelled images of another source."""
 
 OF_BOTH_CLASSES = ("average_precision", "precision", "npv", "f1")
 """Figures that mean nothing where all images are of one class, beside those that are not defined then."""
@@ -60,7 +62,7 @@ class Decision:
             path: of the file, for messages.
 
         Raises:
-            InputError: the record is not complete, is out of range, or was made on another split than validation.
+            InputError: the record is not complete, is out of range, or was made on a split that no decision may see.
         """
         try:
             point = OperatingPoint(**metrics["operating_point"])
@@ -73,7 +75,7 @@ class Decision:
         except JSON_SHAPE_ERRORS as error:
             broken = f"{path} lacks a full operating point or temperature ({error})"
             raise InputError(f"{broken}; evaluate the run again") from error
-        if point.chosen_on != CHOSEN_ON:
+        if point.chosen_on not in (CHOSEN_ON, OTHER_IMAGES):
             raise InputError(f"{path} has an operating point chosen on {point.chosen_on}, not on {CHOSEN_ON}")
         return decision
 

@@ -22,6 +22,14 @@ def warnings(metrics: Mapping[str, Any], split: str) -> list[str]:
     figures, chosen_on = splits[split], metrics["operating_point"]["chosen_on"]
     if external and overlaps(external["overlap"]):
         found += overlap_sentences(external["overlap"], figures["n"])
+    if external and external.get("decided_on"):
+        found.append("The threshold was chosen on these very images, so these figures are too optimistic.")
+    if decided := metrics.get("decided_on"):
+        found.append(
+            f"Threshold and limits were chosen after training on {counted(decided['images'], 'image')} of another "
+            "source, and suit that source; these images are of another."
+        )
+        found += overlap_sentences(decided["overlap"], decided["images"]) if overlaps(decided["overlap"]) else []
     if split == chosen_on:
         found.append(
             f"There is no test split. The threshold was chosen on {chosen_on}, so these figures are too optimistic."

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.scoring import by_interest
 from pipeline.report.reader_warnings import warnings
 from pipeline.report.report_tables import percent
@@ -37,6 +38,8 @@ def show(folder: RunFolder) -> None:
     Console().print(table)
     for text in warnings(metrics, main):
         print(f"warning: {text}")
+    if (lock := verify(folder)) and not lock.kept:
+        print(f"warning: evaluation lock: {lock.summary}")
     for split, figures in metrics["splits"].items():
         if given := figures.get("answered"):
             counts = {answer: sum(labels.values()) for answer, labels in given["answers"].items()}

@@ -24,6 +24,9 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.source_options import SourceOptions
 
+DECIDED_ON = "decided_on"
+"""What `metrics.json` says of the images of another source, if the threshold was chosen on such."""
+
 OWN_FIGURES = (
     "n", "patients", "prevalence", "auroc", "average_precision", "sensitivity", "specificity", "precision", "npv",
     "accuracy", "balanced_accuracy", "f1", "brier", "ece", "intervals",
@@ -46,7 +49,8 @@ def evaluate_run(run_dir: Path, split: str = "all", *, show_names: bool = False)
         InputError: the run is not finished, or there is nothing to score.
     """
     run = RunFolder(run_dir)
-    config, decision = run.read_config(), Decision.from_json(run.read_json(run.metrics), run.metrics)
+    config, metrics = run.read_config(), run.read_json(run.metrics)
+    decision = Decision.from_json(metrics, run.metrics)
     model, splits = load_model(run.model), splits_of(config.data)
     names = [name for name in splits if split == name or (split == "all" and name != "train")]
     if not names:
@@ -56,7 +60,7 @@ def evaluate_run(run_dir: Path, split: str = "all", *, show_names: bool = False)
         tables = read_csv(run.predictions) if run.predictions.exists() else {}
         for name in names:
             tables[name] = answers_of(splits[name].examples, score(ask, splits[name]))
-        write_scores(run, config, tables, decision)
+        write_scores(run, config, tables, decision, {key: metrics[key] for key in (DECIDED_ON,) if key in metrics})
         illustrate(run, ask, splits, config.evaluation.evaluation_seed, show_names=show_names)
     return run
 
@@ -90,7 +94,13 @@ def evaluate_elsewhere(
     print(f"{source}: {counted(split.count, 'image')} to score, {part}")
     overlap = training_overlap(own.data, metrics.get("dataset", {}).get("manifest_sha256"), config.data, split)
     print("\n".join(overlap_sentences(overlap, split.count)), flush=True)
-    external = {"scored": "test" if official else "all", "overlap": overlap, "own": own_figures(metrics)}
+    identity = inspect(config.data.built.folder).metadata.get("manifest_sha256")
+    external = {
+        "scored": "test" if official else "all",
+        "overlap": overlap,
+        "own": own_figures(metrics),
+        "decided_on": metrics.get(DECIDED_ON, {}).get("manifest_sha256", "") == identity,
+    }
     target = run.evaluation_of(config.data)
     with target.locked():
         if target.config.exists() and not target.is_of(config.data):
@@ -98,7 +108,7 @@ def evaluate_elsewhere(
         target.write_config(config)
         ask = OutputsFn(model, expected=split.count)
         tables = {EXTERNAL: answers_of(split.examples, score(ask, split))}
-        write_scores(target, config, tables, decision, external)
+        write_scores(target, config, tables, decision, {"external": external})
         illustrate(target, ask, {EXTERNAL: split}, config.evaluation.evaluation_seed, show_names=show_names)
     return target
 
