@@ -14,7 +14,7 @@ from pipeline.config.config_json import with_current_names
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.metrics import most_confident_errors
 from pipeline.evaluation.predictions import Predictions, read_csv
-from pipeline.evaluation.scoring import by_interest
+from pipeline.evaluation.scoring import CHOSEN_ON, by_interest
 from pipeline.evaluation.shifts import SHIFTS
 from pipeline.report import report_tables
 from pipeline.report.reader_warnings import warnings
@@ -107,7 +107,7 @@ def _evaluation(
         "phantom": bool(dataset.get("phantom")),
         "point": point,
         "doubt": metrics.get("doubt"),
-        "views": 1 + len(SHIFTS) if under_shift else 1,
+        "views": 1 + len(SHIFTS) if under_shift and point["chosen_on"] == CHOSEN_ON else 1,
         "splits": splits,
         "configuration": report_tables.setting_rows(configuration, private),
         "data_summary": report_tables.setting_rows(described, private),

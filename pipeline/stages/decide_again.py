@@ -74,7 +74,8 @@ def decide_again(
     under_shift = settings.threshold_under_shift
     with run.locked(), run.locked("export"):
         ask = OutputsFn(load_model(run.model), expected=len(images) * len(SHIFTS) * under_shift + passes(splits))
-        other, decided_on = None, {}
+        other: Predictions | None = None
+        decided_on: dict[str, Any] = {}
         if on is not None:
             other, decided_on = _other_images(run, ask, metrics, on.expanduser().resolve(), options or SourceOptions())
         views = {UNCHANGED: tables["validation"]}
