@@ -24,6 +24,9 @@ class _Evaluation(Command):
     """Folder of a finished run, such as runs/first."""
     source: Path | None = None
     """Other labelled X-rays to score: a folder, zip or CSV, or a known data set. A few images or one class will do."""
+    by: tuple[str, ...] = ()
+    """Columns of the source's table, or elements of its DICOM headers, such as age sex view: the figures of each group
+    are shown, and the gaps that are more than chance. Ages are taken in decades."""
     split: Literal["all", "train", "validation", "test", "held_out"] = "all"
     """Which split of the run's own dataset to score. all: every split but train."""
     threshold_rule: str | None = None
@@ -57,6 +60,8 @@ class Evaluate(SourceOptions, _Evaluation):
             raise InputError(
                 "--layout, --positive, --negative, --uncertain, --strict and --yes are about --source or --on"
             )
+        if self.by and not self.source:
+            raise InputError("--by is about the images of --source; name them")
         if self.decides and (self.source or self.split != "all"):
             raise InputError(
                 "--threshold-rule, --guarantee, --prevalence and --on decide for the whole run; leave "
@@ -93,7 +98,9 @@ def evaluate(command: Evaluate) -> None:
     elif command.source is None:
         folder = evaluate_run(command.run_folder, command.split, show_names=command.show_names)
     else:
-        folder = evaluate_elsewhere(command.run_folder, command.source, command, show_names=command.show_names)
+        folder = evaluate_elsewhere(
+            command.run_folder, command.source, command, command.by, show_names=command.show_names
+        )
     show(folder)
 
 
