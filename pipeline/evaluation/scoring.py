@@ -53,6 +53,11 @@ class Decision:
     doubt: Doubt | None = None
     """What makes an answer UNCERTAIN or UNSUITABLE; None for two answers, as in runs of earlier versions."""
 
+    @property
+    def refused_below(self) -> float | None:
+        """The familiarity below which an image is UNSUITABLE; None if there is none."""
+        return self.doubt.familiarity_threshold if self.doubt else None
+
     @classmethod
     def from_json(cls, metrics: Mapping[str, Any], path: Path) -> Decision:
         """Read the decision that `metrics.json` records, to score more images with it unchanged.

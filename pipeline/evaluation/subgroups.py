@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
+from pipeline.config import EvaluationConfig
 from pipeline.evaluation.paired_tests import holm
 from pipeline.evaluation.predictions import Names, Predictions
-from pipeline.evaluation.scoring import score_split
+from pipeline.evaluation.scoring import Decision, score_split
 from pneumo_tfds.program.errors import InputError
 
 COMPARED = ("auroc", "sensitivity", "specificity")
@@ -80,22 +81,15 @@ def _number(cell: str) -> float | None:
 
 
 def by_groups(
-    table: Predictions,
-    columns: Mapping[str, Sequence[str]],
-    threshold: float,
-    refused_below: float | None,
-    seed: int,
-    resamples: int,
+    table: Predictions, columns: Mapping[str, Sequence[str]], decision: Decision, settings: EvaluationConfig
 ) -> dict[str, list[dict[str, Any]]]:
     """Compute figures of each group of each column, and compare each group with all other images.
 
     Args:
         table: the images.
         columns: name to the cell of each image.
-        threshold: of the operating point.
-        refused_below: familiarity below which an image is UNSUITABLE; None if there is none.
-        seed: of the bootstrap.
-        resamples: of the bootstrap.
+        decision: whose threshold and least familiarity are applied.
+        settings: seed and resamples of the bootstrap.
 
     Returns:
         Column to rows of `group`, `n`, `patients`, `prevalence`, `mean_probability`, `refused` (a fraction or None),
@@ -110,12 +104,13 @@ def by_groups(
         names = np.unique(groups).tolist()
         found[column] = []
         for name in names:
-            mine, others = table.take(groups == name), table.take(groups != name) if len(names) > 1 else None
-            row = _figures(mine, threshold, refused_below, seed, resamples) | {"group": name, "gaps": {}}
+            mine = table.take(groups == name)
+            row = _figures(mine, decision, settings) | {"group": name, "gaps": {}}
             found[column].append(row)
-            if others is None or (len(names) == 2 and name == names[1]):  # the same gap as of the first
+            if len(names) == 1 or names[1:] == [name]:  # of two groups, the gap of the first is that of the second
                 continue
-            rest = score_split(others, threshold, seed, resamples)
+            others = table.take(groups != name)
+            rest = _figures(others, decision, settings)
             for figure in COMPARED:
                 enough = min(_patients(mine, figure), _patients(others, figure)) >= FEWEST_PATIENTS
                 if enough and (gap := difference(row, rest, figure)):
@@ -126,10 +121,9 @@ def by_groups(
     return found
 
 
-def _figures(
-    table: Predictions, threshold: float, refused_below: float | None, seed: int, resamples: int
-) -> dict[str, Any]:
-    figures = score_split(table, threshold, seed, resamples)
+def _figures(table: Predictions, decision: Decision, settings: EvaluationConfig) -> dict[str, Any]:
+    threshold, refused_below = decision.operating_point.threshold, decision.refused_below
+    figures = score_split(table, threshold, settings.evaluation_seed, settings.resamples)
     kept = {name: figures[name] for name in ("n", "patients", "prevalence", *COMPARED)}
     kept["intervals"] = {name: figures["intervals"][name] for name in COMPARED}
     kept["mean_probability"] = float(table.probabilities.mean())

@@ -93,7 +93,7 @@ def decide_again(
             write_bytes(path, content)
         point = decision.operating_point
         if under_shift:
-            write_json(run.robustness, summary(views, point.threshold, _refused_below(decision)))
+            write_json(run.robustness, summary(views, point.threshold, decision.refused_below))
         write_json(run.metrics, new)
         old = before.operating_point
         print(f"threshold {old.threshold} (by {old.rule} on {old.chosen_on}) is now {point.threshold}")
@@ -107,12 +107,8 @@ def _decision(before: Decision, views: list[Predictions], settings: EvaluationCo
     together = pooled({str(number): view for number, view in enumerate(views)})
     point = choose_operating_point(together.labels, together.probabilities, settings.threshold_rule, chosen_on)
     whose = "validation patients" if chosen_on == CHOSEN_ON else f"patients of {chosen_on}"
-    doubt = doubt_of(views, point.threshold, settings, _refused_below(before), whose)
+    doubt = doubt_of(views, point.threshold, settings, before.refused_below, whose)
     return replace(before, operating_point=point, doubt=doubt)
-
-
-def _refused_below(decision: Decision) -> float | None:
-    return decision.doubt.familiarity_threshold if decision.doubt else None
 
 
 def _other_images(

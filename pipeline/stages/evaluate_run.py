@@ -140,8 +140,6 @@ def compared(
     `groups` (see `pipeline.evaluation.subgroups`).
     """
     config = run.read_config()
-    settings = config.evaluation
-    refused_below = decision.doubt.familiarity_threshold if decision.doubt else None
     own = read_csv(run.predictions) if run.predictions.exists() else {}
     tables = {"here": table} | ({"own": own[by_interest(own)[0]]} if own else {})
     known = {name: part.familiarity for name, part in tables.items() if not np.isnan(part.familiarity).any()}
@@ -150,16 +148,9 @@ def compared(
     if validation:
         with stage("Comparing exposure and sharpness with known changes"):
             every = max(1, validation.count // COMPARED_IMAGES)
-            like = resemblance(images, validation.examples.images[::every], settings.evaluation_seed)
+            like = resemblance(images, validation.examples.images[::every], config.evaluation.evaluation_seed)
     with stage("Computing figures of groups") if columns else nullcontext():
-        groups = by_groups(
-            table,
-            columns,
-            decision.operating_point.threshold,
-            refused_below,
-            settings.evaluation_seed,
-            settings.resamples,
-        )
+        groups = by_groups(table, columns, decision, config.evaluation)
     quartiles = {name: np.quantile(values, (0.25, 0.5, 0.75)).tolist() for name, values in known.items()}
     return {"familiarity": quartiles, "resembles": like, "groups": groups}
 

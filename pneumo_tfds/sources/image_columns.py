@@ -13,6 +13,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.csv_text import Row, decode_text, read_rows
 from pneumo_tfds.sources.listing import walk
 from pneumo_tfds.sources.reading import FolderReader
+from pneumo_tfds.sources.table_columns import usual_names
 from pneumo_tfds.sources.tables_beside import TABLE_SUFFIXES
 
 KEYWORDS = {
@@ -60,11 +61,14 @@ def read_columns(source: Path, names: Sequence[str], wanted: Sequence[str]) -> d
 
 
 def _rows_of(names: Sequence[str], columns: Sequence[str], rows: Sequence[Row]) -> list[Row]:
-    """Return the row of each image by the column that names most of them; an empty row for the others."""
+    """Return the row of each image by the column that names most of them, an empty row for the others.
+
+    Of columns that name equally many, that with a usual name is taken.
+    """
     endings = [_endings(name) for name in names]
     shared = Counter(ending for ones in endings for ending in ones)
     best: list[Row] = []
-    for column in filter(None, columns):
+    for column in [*usual_names("path", columns), *filter(None, columns)]:
         index = {row[column].replace("\\", "/").removeprefix("./"): row for row in rows}
         mine = [next((index[key] for key in ones if shared[key] == 1 and key in index), {}) for ones in endings]
         best = max(best, mine, key=lambda found: sum(map(bool, found)))
