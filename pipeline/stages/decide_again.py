@@ -74,16 +74,15 @@ def decide_again(
     under_shift = settings.threshold_under_shift
     with run.locked(), run.locked("export"):
         ask = OutputsFn(load_model(run.model), expected=len(images) * len(SHIFTS) * under_shift + passes(splits))
-        other: Predictions | None = None
-        decided_on: dict[str, Any] = {}
+        decision, decided_on = None, dict[str, Any]()
         if on is not None:
             other, decided_on = _other_images(run, ask, metrics, on.expanduser().resolve(), options or SourceOptions())
+            decision = _decision(before, [other], settings, OTHER_IMAGES)
         views = {UNCHANGED: tables["validation"]}
         if under_shift:
             changed = through_changes(images.images, settings.evaluation_seed)
             views |= {name: answers_of(images, ask(seen)) for name, seen in changed}
-        shown = [other] if other else list(views.values())
-        decision = _decision(before, shown, settings, OTHER_IMAGES if other else CHOSEN_ON)
+        decision = decision or _decision(before, list(views.values()), settings, CHOSEN_ON)
         kept = {name: value for name, value in metrics.items() if name != DECIDED_ON}
         new = kept | decided_on | score_splits(tables, decision, settings.evaluation_seed, settings.resamples)
         exported = carry(run, new)
@@ -117,7 +116,8 @@ def _other_images(
     """Score the user's images; return them, and what `metrics.json` gets about them."""
     own = run.read_config()
     data: DataConfig = with_images_to_score(own, source, options).data
-    (split,) = open_splits(data.built.folder).values()
+    (found,) = open_splits(data.built.folder).values()
+    split = replace(found, name=OTHER_IMAGES)
     overlap = training_overlap(own.data, metrics.get("dataset", {}).get("manifest_sha256"), data, split)
     print("\n".join(overlap_sentences(overlap, split.count)), flush=True)
     table = answers_of(split.examples, score(ask, split))
