@@ -1,10 +1,11 @@
 """Familiarity: how much an image looks like the training images to the network itself, as an output of its graph.
 
-Each of two layers in the middle of the network gives the mean and the deviation of every channel: what textures there
-are, and how unevenly they are spread. The distance of an image is the sum of the squared Mahalanobis distances of these
-statistics from those of training images (Lee et al. 2018, "A Simple Unified Framework for Detecting Out-of-Distribution
-Samples"). Its familiarity is the share of validation images whose distance is larger. The last features, which a
-classifier is usually asked about, separate much less: docs/explanation/doubt.md compares them.
+One or two layers in the middle of the network give the mean and the deviation of every channel: what textures there
+are, and how unevenly they are spread. The distance of an image is the squared Mahalanobis distance of these statistics
+from those of training images (Lee et al. 2018, "A Simple Unified Framework for Detecting Out-of-Distribution Samples"),
+for small networks less the same distance in the spread of images that are wrong on purpose (after Ren et al. 2021, "A
+Simple Fix to Mahalanobis Distance"). Its familiarity is the share of validation images whose distance is larger. The
+last features, which a classifier is usually asked about, separate much less: docs/explanation/doubt.md compares them.
 """
 
 from __future__ import annotations
@@ -18,33 +19,50 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 STATISTICS, FAMILIARITY = "statistics", "familiarity"
-LAYERS: Mapping[str, tuple[str, ...]] = {
-    "efficientnet_lite0": ("block10_add", "block14_add"),
-    "compact": ("stage2_block2_relu2", "stage3_block1_relu2"),
-    "study": ("block3_conv", "block4_conv"),
+
+
+class Compared(NamedTuple):
+    """What is compared of a network."""
+
+    layers: tuple[str, ...]
+    """Layers whose statistics are compared."""
+    background: bool = False
+    """Whether the distance in the spread of wrong images is subtracted."""
+
+
+COMPARED: Mapping[str, Compared] = {
+    "efficientnet_lite0": Compared(("block10_add", "block14_add")),
+    "compact": Compared(("stage3_block1_relu2",), background=True),
+    "study": Compared(("block4_conv",), background=True),
 }
-"""Layers whose statistics are compared, by the name of the network. Others have no familiarity."""
+"""By the name of the network. Others have no familiarity."""
 SHRINKAGE = 0.01
 """Added to the eigenvalues of the correlation matrices, whose mean is 1, so that directions in which training images
 hardly differ do not decide alone. 0.001 and 0.1 separate equally well."""
+CAPPED = 0.999
+"""Quantile over training images at which a term that is subtracted ends, so that nothing strange looks familiar."""
 LEVELS = 1000
 """Steps of the familiarity, each an equal share of the validation images."""
 
 
-class Gaussian(NamedTuple):
-    """The statistics of one layer over training images: D numbers an image."""
+class Distance(NamedTuple):
+    """The distance of D statistics `x` of one layer: the sum of `signs * min((x @ kernel - offset)**2, caps)`."""
 
-    whitening: NDArray[np.float32]
-    """`[D, D]`: statistics times it, minus `offset`, have mean 0 and about the identity as covariance."""
+    kernel: NDArray[np.float32]
+    """`[D, D]`"""
     offset: NDArray[np.float32]
     """`[D]`"""
+    signs: NDArray[np.float32]
+    """`[D]`, 1, or -1 for what is subtracted."""
+    caps: NDArray[np.float32]
+    """`[D]`, the largest float32 where the sign is 1."""
 
 
 class Reference(NamedTuple):
     """What an image is compared with."""
 
-    gaussians: tuple[Gaussian, ...]
-    """One for each layer."""
+    layers: tuple[Distance, ...]
+    """Of each layer; they are added."""
     levels: NDArray[np.float32] | None = None
     """`[LEVELS + 1]`, ascending distances of validation images at equal steps of rank; None until they are known."""
 
@@ -56,9 +74,9 @@ class Reference(NamedTuple):
 
     def distances(self, outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
         """Return the distance of each image, float64 `[n]`, from the statistics `[n, D]` among a model's outputs."""
-        parts = zip(among(outputs).values(), self.gaussians, strict=True)
-        squares = [np.square(part @ gaussian.whitening - gaussian.offset).sum(axis=1) for part, gaussian in parts]
-        found: NDArray[np.float64] = np.sum(squares, axis=0, dtype=np.float64)
+        found: NDArray[np.float64] = np.zeros(len(next(iter(outputs.values()))))
+        for part, (kernel, offset, signs, caps) in zip(among(outputs).values(), self.layers, strict=True):
+            found += np.minimum(np.square(part.astype(np.float64) @ kernel - offset), caps) @ signs
         return found
 
     def familiarity(self, distances: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -69,17 +87,44 @@ class Reference(NamedTuple):
         return share
 
 
-def fit(outputs: Mapping[str, NDArray[np.float32]]) -> Reference:
-    """Fit a Gaussian to the statistics `[n, D]` of training images, n at least 2, among a model's outputs."""
-    return Reference(tuple(_gaussian(part.astype(np.float64)) for part in among(outputs).values()))
+def needs_background(name: str) -> bool:
+    """Return whether a network, by its name, is to be compared with wrong images too."""
+    return name in COMPARED and COMPARED[name].background
 
 
-def _gaussian(part: NDArray[np.float64]) -> Gaussian:
-    mean, deviation = part.mean(axis=0), part.std(axis=0)
+def fit(known: Mapping[str, NDArray[np.float32]], wrong: Mapping[str, NDArray[np.float32]] | None = None) -> Reference:
+    """Fit the distances.
+
+    Args:
+        known: a model's outputs, with the statistics `[n, D]` of training images, n at least 2.
+        wrong: likewise of images that are wrong on purpose, if their spread is to be subtracted.
+    """
+    parts = among(known)
+    others = among(wrong) if wrong else dict.fromkeys(parts)
+    return Reference(tuple(_distance(part, others[name]) for name, part in parts.items()))
+
+
+def _distance(known: NDArray[np.float32], wrong: NDArray[np.float32] | None) -> Distance:
+    mean, deviation = known.mean(axis=0, dtype=np.float64), known.std(axis=0, dtype=np.float64)
     deviation = np.maximum(deviation, 1e-3 * max(float(deviation.max()), 1e-6))  # a channel that is always off
-    values, vectors = np.linalg.eigh(np.cov((part - mean) / deviation, rowvar=False, bias=True))
-    whitening = vectors / np.sqrt(np.maximum(values, 0) + SHRINKAGE) / deviation[:, None]
-    return Gaussian(whitening.astype(np.float32), (mean @ whitening).astype(np.float32))
+    scaled = (known - mean) / deviation
+    form = _precision(scaled)
+    if wrong is not None:
+        form = form - _precision((wrong - mean) / deviation)
+    values, vectors = np.linalg.eigh(form)
+    kernel = vectors * np.sqrt(np.abs(values))
+    caps = np.where(values < 0, np.quantile(np.square(scaled @ kernel), CAPPED, axis=0), np.finfo(np.float32).max)
+    kernel = kernel / deviation[:, None]
+    arrays = kernel, mean @ kernel, np.where(values < 0, -1, 1), caps
+    return Distance(*(array.astype(np.float32) for array in arrays))
+
+
+def _precision(part: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the inverse of the second moments about 0, with `SHRINKAGE`, of `[n, D]` of about unit size: `[D, D]`."""
+    size = np.sqrt(np.maximum(np.mean(np.square(part), axis=0), 0.01))  # of channels that are nearly off in all of them
+    values, vectors = np.linalg.eigh((part / size).T @ (part / size) / len(part))
+    whitening = vectors / np.sqrt(np.maximum(values, 0) + SHRINKAGE) / size[:, None]
+    return np.asarray(whitening @ whitening.T)
 
 
 def statistics_of(network: keras.Model) -> dict[str, Any]:
@@ -88,7 +133,7 @@ def statistics_of(network: keras.Model) -> dict[str, Any]:
     A tensor `[N, 2 C]` for each layer, by the name of an output; none if the layers of the network are not known.
     """
     found = {}
-    for number, layer in enumerate(LAYERS.get(network.name, ()), start=1):
+    for number, layer in enumerate(COMPARED[network.name].layers if network.name in COMPARED else (), start=1):
         values = network.get_layer(layer).output
         mean = ops.mean(values, axis=(1, 2), keepdims=True)
         deviation = ops.sqrt(ops.mean(ops.square(values - mean), axis=(1, 2)))
@@ -103,12 +148,13 @@ def among(outputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def distance_of(outputs: Mapping[str, Any], reference: Reference) -> Any:
-    """Return the distance `[N, 1]` of the statistics among `outputs`, by layers that hold the Gaussians."""
-    squares = []
-    for (name, statistics), gaussian in zip(among(outputs).items(), reference.gaussians, strict=True):
-        whitened = _dense(statistics, name.replace(STATISTICS, "whiten"), gaussian.whitening, gaussian.offset)
-        squares.append(ops.sum(ops.square(whitened), axis=1, keepdims=True))
-    return sum(squares[1:], squares[0])
+    """Return the distance `[N, 1]` of the statistics among `outputs`, by layers that hold its kernels."""
+    found = []
+    for (name, statistics), (kernel, offset, signs, caps) in zip(among(outputs).items(), reference.layers, strict=True):
+        squares = ops.square(_dense(statistics, name.replace(STATISTICS, "whiten"), kernel, offset))
+        terms = squares if (signs > 0).all() else ops.minimum(squares, caps) * signs
+        found.append(ops.sum(terms, axis=1, keepdims=True))
+    return sum(found[1:], found[0])
 
 
 def familiarity_of(distance: Any, reference: Reference) -> Any:

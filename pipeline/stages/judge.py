@@ -51,8 +51,10 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
     times = 1 + len(SHIFTS) if settings.threshold_under_shift else 1
     scoring = scoring_model(network)
     ask = OutputsFn(scoring, expected=validation.count * times)
-    known = familiarity.among(scoring.output)
-    reference = _reference(ask, splits["train"], settings.evaluation_seed) if known else None
+    reference = None
+    if familiarity.among(scoring.output):
+        background = familiarity.needs_background(config.model.model)
+        reference = _reference(ask, background, splits["train"], settings.evaluation_seed)
 
     scored = {UNCHANGED: score(ask, validation)}
     if settings.threshold_under_shift:
@@ -85,7 +87,7 @@ def score(ask: OutputsFn, split: Split) -> Answers:
     images = split.examples.images
     parts = [images[start : start + SHOWN] for start in range(0, len(images), SHOWN)]
     found = [ask(part) for part in track(parts, f"Scoring {split.name}")]
-    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    return _joined(found)
 
 
 def predictions_of(
@@ -112,13 +114,23 @@ def _uncalibrated(examples: Examples, answers: Answers, reference: familiarity.R
     return predictions_of(examples, probabilities, known)
 
 
-def _reference(ask: OutputsFn, train: Split, seed: int) -> familiarity.Reference:
-    """Fit what images are compared with on training images; `ask` is a scoring model with statistics."""
+def _reference(ask: OutputsFn, background: bool, train: Split, seed: int) -> familiarity.Reference:
+    """Fit what images are compared with on training images, and on wrong ones for a `background`."""
     images = train.examples.images
-    batches = reference_images.reference_images(images, seed)
+    generator = np.random.default_rng(seed)
     count = -(-min(len(images), reference_images.LARGEST) // reference_images.BATCH)
-    found = [ask(batch) for batch in track(batches, "Learning what training images look like", count)]
-    return familiarity.fit({name: np.concatenate([part[name] for part in found]) for name in found[0]})
+    known, wrong = [], []
+    for batch in track(
+        reference_images.reference_images(images, seed), "Learning what training images look like", count
+    ):
+        known.append(ask(batch))
+        if background:
+            wrong.append(ask(reference_images.wrong(batch, generator)))
+    return familiarity.fit(_joined(known), _joined(wrong) if wrong else None)
+
+
+def _joined(parts: Sequence[Answers]) -> Answers:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _written(output: NDArray[np.float32]) -> NDArray[np.float64]:

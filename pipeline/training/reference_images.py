@@ -1,15 +1,17 @@
 """Training images that a model's familiarity is fitted on: half as they are, half changed at random.
 
 Only with changed ones among them are images of another exposure, sharpness or framing not refused. The changes are
-wider than those of training, and add a loss of resolution, of which `pipeline.augmentation` has little.
+wider than those of training, and add a loss of resolution, of which `pipeline.augmentation` has little. Small networks
+are also shown what is wrong: X-rays turned, inverted, cut to pieces, or only a small part of one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from pipeline.augmentation import augment, on_host
@@ -26,7 +28,7 @@ COARSEST = 0.2
 def reference_images(images: NDArray[np.uint8], seed: int) -> Iterator[NDArray[np.uint8]]:
     """Yield batches uint8 `[b, S, S, 1]` of at most `LARGEST` of the training images uint8 `[n, S, S, 1]`.
 
-    Every second one is changed. Equal seeds give equal images.
+    The odd ones of a batch are changed. Equal seeds give equal images.
     """
     chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:LARGEST])
     size = images.shape[1]
@@ -51,3 +53,45 @@ def _coarser(image: NDArray[np.uint8], draw: float) -> NDArray[np.uint8]:
     side = max(round(size * (1 - draw * (1 - COARSEST))), 8)
     small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)[..., None]
+
+
+def wrong(batch: NDArray[np.uint8], generator: Generator) -> NDArray[np.uint8]:
+    """Return what no X-ray of a chest looks like, made of a batch uint8 `[b, S, S, 1]`: uint8 `[b, S, S, 1]`.
+
+    Each is turned, upside down, inverted, inverted and turned, cut to pieces in another order, or a small part.
+    """
+    kinds = generator.integers(0, len(MISTAKES), len(batch))
+    return np.stack([MISTAKES[kind](image, generator) for kind, image in zip(kinds, batch, strict=True)])
+
+
+def _turned(image: NDArray[np.uint8], generator: Generator) -> NDArray[np.uint8]:
+    return np.rot90(image, int(generator.integers(1, 4)))
+
+
+def _in_pieces(image: NDArray[np.uint8], generator: Generator) -> NDArray[np.uint8]:
+    across = int(generator.integers(2, 4))
+    side = len(image) // across
+    places = [(place // across * side, place % across * side) for place in range(across * across)]
+    mixed = image.copy()
+    for (row, column), place in zip(places, generator.permutation(len(places)), strict=True):
+        top, left = places[place]
+        mixed[row : row + side, column : column + side] = image[top : top + side, left : left + side]
+    return mixed
+
+
+def _small_part(image: NDArray[np.uint8], generator: Generator) -> NDArray[np.uint8]:
+    size = len(image)
+    side = round(size * generator.uniform(0.2, 0.45))
+    top, left = generator.integers(0, size - side, 2)
+    part = image[top : top + side, left : left + side]
+    return np.asarray(cv2.resize(part, (size, size)), np.uint8)[..., None]
+
+
+MISTAKES: tuple[Callable[[NDArray[np.uint8], Generator], NDArray[np.uint8]], ...] = (
+    _turned,
+    lambda image, generator: image[::-1],
+    lambda image, generator: 255 - image,
+    lambda image, generator: _turned(255 - image, generator),
+    _in_pieces,
+    _small_part,
+)

@@ -9,6 +9,7 @@ from pipeline.networks import familiarity
 from pipeline.networks.forward_pass import OutputsFn
 from pipeline.networks.models import build, committee, inference_model, scoring_model
 from pipeline.run_folder.model_file import load_model, save_model
+from pipeline.training.reference_images import wrong as as_wrong
 
 SIZE = 48
 
@@ -30,10 +31,11 @@ def network(request):
     return committee([build(ModelConfig(model=request.param), SIZE)])
 
 
-@pytest.fixture(scope="module")
-def reference(network):
+@pytest.fixture(scope="module", params=[False, True], ids=["alone", "with a background"])
+def reference(network, request):
     ask = OutputsFn(scoring_model(network))
-    fitted = familiarity.fit(ask(blobs(300, 0)))
+    wrong = ask(as_wrong(blobs(300, 8), np.random.default_rng(8))) if request.param else None
+    fitted = familiarity.fit(ask(blobs(300, 0)), wrong)
     return fitted.with_levels(fitted.distances(ask(blobs(100, 1))))
 
 
@@ -51,13 +53,32 @@ def test_other_pictures_are_less_familiar_than_any_validation_image(network, ref
     noise = np.random.default_rng(3).integers(0, 256, (20, SIZE, SIZE, 1), dtype=np.uint8)
     model = inference_model(network, reference=reference)
     for strange in (noise, 255 - blobs(20, 4)):
-        assert OutputsFn(model)(strange)["familiarity"].max() < 0.01
+        assert OutputsFn(model)(strange)["familiarity"].max() < 0.03
     assert OutputsFn(model)(blobs(200, 5))["familiarity"].mean() > 0.3
 
 
 def test_distances_of_the_images_that_were_fitted_are_those_of_a_normal_distribution(network):
     outputs = OutputsFn(scoring_model(network))(blobs(300, 0))
-    assert familiarity.fit(outputs).distances(outputs).mean() < sum(part.shape[1] for part in outputs.values())
+    numbers = sum(part.shape[1] for part in familiarity.among(outputs).values())
+    assert 0 < familiarity.fit(outputs).distances(outputs).mean() <= numbers
+
+
+def test_distance_is_that_of_mahalanobis_less_that_in_the_spread_of_the_background():
+    generator = np.random.default_rng(0)
+    known, new = generator.normal(2, 1, (5000, 3)), generator.normal(2, 1, (50, 3))
+    wrong = generator.normal([4, 2, 2], [1, 3, 0.5], (5000, 3))
+
+    def squared(points, around):
+        inverse = np.linalg.inv((around - 2).T @ (around - 2) / len(around))
+        return np.einsum("ni,ij,nj->n", points - 2, inverse, points - 2)
+
+    alone = familiarity.fit({"statistics1": known}).distances({"statistics1": new})
+    np.testing.assert_allclose(alone, squared(new, known), rtol=0.1, atol=0.05)
+    relative = familiarity.fit({"statistics1": known}, {"statistics1": wrong})
+    expected = squared(new, known) - squared(new, wrong)
+    np.testing.assert_allclose(relative.distances({"statistics1": new}), expected, rtol=0.1, atol=0.6)
+    far = relative.distances({"statistics1": np.array([[2, 2, 2 + 100.0]])})  # where wrong images lie closer together
+    assert far > relative.distances({"statistics1": known}).min() - 1
 
 
 def test_equal_levels_do_not_divide_by_zero(network):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.training import reference_images as module
-from pipeline.training.reference_images import reference_images
+from pipeline.training.reference_images import MISTAKES, reference_images, wrong
 
 
 def pictures(count, size=40):
@@ -44,3 +44,14 @@ def test_some_changed_images_lose_resolution():
     changed = np.concatenate(list(reference_images(checked, seed=0)))[1::2, 16:48, 16:48, 0].astype(float)
     contrast = np.abs(np.diff(changed, axis=1)).mean(axis=(1, 2))
     assert (contrast < 30).mean() > 0.2
+
+
+def test_wrong_images_are_wrong_in_every_way():
+    image = np.add.outer(np.arange(48), 3 * np.arange(48)).astype(np.uint8)[None, ..., None]  # no two places alike
+    found = wrong(np.repeat(image, 200, axis=0), np.random.default_rng(0))
+    assert found.shape == (200, 48, 48, 1)
+    assert found.dtype == np.uint8
+    assert not (found == image).all(axis=(1, 2, 3)).any()
+    inverted, upside_down = (found == 255 - image).all(axis=(1, 2, 3)), (found == image[:, ::-1]).all(axis=(1, 2, 3))
+    assert 200 / len(MISTAKES) / 2 < inverted.sum() < 200 * 2 / len(MISTAKES)
+    assert upside_down.any()
