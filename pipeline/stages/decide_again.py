@@ -15,10 +15,11 @@ from pipeline.evaluation.evaluation_lock import write_lock
 from pipeline.evaluation.operating_point import choose_operating_point
 from pipeline.evaluation.predictions import Predictions, read_csv
 from pipeline.evaluation.robustness import UNCHANGED, pooled, summary, through_changes
-from pipeline.evaluation.scoring import CHOSEN_ON, OTHER_IMAGES, Decision, score_splits
+from pipeline.evaluation.scoring import CHOSEN_ON, OTHER_IMAGES, Decision, score_split, score_splits
 from pipeline.evaluation.shifts import SHIFTS
 from pipeline.networks.forward_pass import OutputsFn
-from pipeline.report.reader_warnings import overlap_sentences
+from pipeline.report.reader_warnings import CHANCE, overlap_sentences
+from pipeline.report.report_tables import in_brackets, number
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
 from pipeline.stages.evaluate_run import DECIDED_ON
@@ -77,6 +78,7 @@ def decide_again(
         decision, decided_on = None, dict[str, Any]()
         if on is not None:
             other, decided_on = _other_images(run, ask, metrics, on.expanduser().resolve(), options or SourceOptions())
+            _check_ranking(other, settings)
             decision = _decision(before, [other], settings, OTHER_IMAGES)
         views = {UNCHANGED: tables["validation"]}
         if under_shift:
@@ -108,6 +110,15 @@ def _decision(before: Decision, views: list[Predictions], settings: EvaluationCo
     whose = "validation patients" if chosen_on == CHOSEN_ON else f"patients of {chosen_on}"
     doubt = doubt_of(views, point.threshold, settings, before.refused_below, whose)
     return replace(before, operating_point=point, doubt=doubt)
+
+
+def _check_ranking(table: Predictions, settings: EvaluationConfig) -> None:
+    """Raise InputError if the model ranks the images no better than chance: no threshold repairs that."""
+    figures = score_split(table, CHANCE, settings.evaluation_seed, settings.resamples)
+    auroc, limits = figures["auroc"], figures["intervals"]["auroc"]
+    if auroc is not None and (limits[0] if limits else auroc) <= CHANCE:
+        found = f"AUROC on these images is {number(auroc)}{in_brackets(limits)}, which cannot be told from chance"
+        raise InputError(f"--on: {found}; no threshold repairs that, so the decision stays; train on such images")
 
 
 def _other_images(

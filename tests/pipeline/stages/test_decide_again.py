@@ -208,6 +208,17 @@ def test_images_of_the_user_can_decide_and_it_is_said_everywhere(run, tmp_path, 
     assert "decided_on" not in read(run.metrics)
 
 
+def test_images_that_the_model_cannot_rank_decide_nothing(run, tmp_path):
+    source = write_source(tmp_path / "clinic", 20)
+    (source / "NORMAL").rename(source / "x")
+    (source / "PNEUMONIA").rename(source / "NORMAL")
+    (source / "x").rename(source / "PNEUMONIA")
+    before = read(run.metrics)
+    with pytest.raises(InputError, match=r"AUROC on these images is 0\.\d+ .*; no threshold repairs that"):
+        decide_again(run.path, {}, carry, source)
+    assert read(run.metrics) == before
+
+
 def test_one_class_decides_nothing(run, tmp_path):
     source = write_source(tmp_path / "ill", 3, classes=("PNEUMONIA",))
     with pytest.raises(InputError, match="other images: there are images of one class only"):
