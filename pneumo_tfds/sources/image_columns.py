@@ -38,8 +38,10 @@ def read_columns(source: Path, names: Sequence[str], wanted: Sequence[str]) -> d
         wanted: names of columns, or of DICOM elements.
 
     Raises:
-        InputError: neither knows a column; the message names those that there are.
+        InputError: the source is a zip, or neither knows a column; the message names those that there are.
     """
+    if not (source.is_dir() or source.name.lower().endswith(TABLE_SUFFIXES)):
+        raise InputError(f"--by {wanted[0]}: {source} is packed; unpack it, and pass the folder or its table")
     folder = source if source.is_dir() else source.parent
     tables = [file.name for file in walk(folder)] if source.is_dir() else [source.name]
     found: dict[str, list[str]] = {}

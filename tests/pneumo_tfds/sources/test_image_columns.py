@@ -57,3 +57,9 @@ def test_a_column_that_nothing_says_is_refused_with_those_that_there_are(tmp_pat
         InputError, match=r"--by age: no DICOM header of .*labels\.csv says it, and the table has path, sex"
     ):
         read_columns(path, NAMES, ["age"])
+
+
+def test_a_zip_is_to_be_unpacked(tmp_path):
+    (tmp_path / "x.zip").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"x\.zip is packed; unpack it"):
+        read_columns(tmp_path / "x.zip", NAMES, ["age"])
