@@ -15,6 +15,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from export.graph.canonical import canonical
 from export.graph.convert import INPUT
+from export.inference.onnx_metadata import of_smaller_file
 from pneumo_tfds.program.quiet import errors_only
 
 CALIBRATION_BATCH = 16
@@ -82,9 +83,7 @@ def to_int8(source: Path, images: npt.NDArray[np.uint8], *, float32_convolutions
 
 
 def _props(model: onnx.ModelProto) -> dict[str, str]:
-    """Return the metadata; a guarantee was shown for the float32 file and not for what is made of it."""
-    props = {entry.key: entry.value for entry in model.metadata_props}
-    return props | ({"guarantee": f"shown for the float32 file: {props['guarantee']}"} if "guarantee" in props else {})
+    return of_smaller_file({entry.key: entry.value for entry in model.metadata_props})
 
 
 def _excluded(graph: onnx.GraphProto, float32_convolutions: int) -> list[str]:

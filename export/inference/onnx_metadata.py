@@ -196,6 +196,12 @@ def metadata_of_run(metrics: Mapping[str, Any], image_size: int, run: str) -> Me
         raise InputError(f"{run}/metrics.json is damaged ({error!r:.200}); evaluate the run again") from error
 
 
+def of_smaller_file(props: Mapping[str, str]) -> dict[str, str]:
+    """Return the keys for a float16 or int8 file: a guarantee was shown for the float32 file, and not for this one."""
+    shown = {"guarantee": f"shown for the float32 file: {props['guarantee']}"} if "guarantee" in props else {}
+    return {**props, **shown}
+
+
 def _intended_use(dataset: Mapping[str, Any]) -> str:
     """Return what is known of the people that a model of this dataset may be tried on."""
     layout, title = dataset.get("layout"), str(dataset.get("title") or "")

@@ -71,7 +71,7 @@ def limits(
     wanted: Sequence[Guarantee],
     prevalence: float,
     rule: str = "auto",
-    kind: str = "validation",
+    whose: str = "validation patients",
 ) -> tuple[float, float, str]:
     """Choose the limits of certain answers.
 
@@ -81,12 +81,12 @@ def limits(
     fails after one has held (a fixed sequence needs no correction: Angelopoulos et al. 2021, "Learn then Test").
 
     Args:
-        views: the validation images, calibrated, as they are and through each change; row i is the same image.
+        views: the images, calibrated, as they are and through each change, if any; row i is the same image.
         threshold: of the operating point, for the case that the guarantees need no room between the limits.
         wanted: guarantees to try in turn; the first that can be had is taken.
         prevalence: fraction of the patients who have pneumonia where the model is used; over 0 and below 1.
         rule: what the user asked for; `auto` and `none` do without limits rather than fail.
-        kind: of the patients, for the words.
+        whose: what the images' patients are called in the guarantee.
 
     Returns:
         The limit of NORMAL, that of PNEUMONIA, and the guarantee in words.
@@ -95,7 +95,7 @@ def limits(
         InputError: the guarantee that was asked for cannot be shown by these images. The message names the best.
     """
     patients = len(np.unique(views[0].patients))
-    shown_on = f"on {patients} {kind} patients" + (f" through {len(views)} views" if len(views) > 1 else "")
+    shown_on = f"on {patients} {whose}" + (f" through {len(views)} views" if len(views) > 1 else "")
     sides = _Sides(views, prevalence)
     for guarantee in wanted:
         low, high = sides.lower(guarantee.npv), sides.upper(guarantee.ppv)

@@ -7,6 +7,7 @@ honest people, not a proof against others: anyone who can write to the run folde
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,10 @@ from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, write_json
 from pneumo_tfds.program.wording import counted
+
+MADE_FROM = ("train", "validation")
+"""Splits whose figures may be seen before something is decided."""
+NAMES = {"rule": "threshold rule", "doubt": "limits of certain answers"}
 
 
 class LockCheck(NamedTuple):
@@ -31,7 +36,7 @@ def write_lock(folder: RunFolder, decision: Decision) -> None:
 
     Call it when the model is saved and the decision is made, before any image of `test` is scored. Locking the same
     things again changes nothing. Locking others keeps the earlier lock in the file, so that it cannot be hidden that
-    test may have been seen before.
+    test may have been seen before; and if figures of test exist already, that is recorded.
 
     Raises:
         InputError: the model or the configuration does not exist.
@@ -42,9 +47,11 @@ def write_lock(folder: RunFolder, decision: Decision) -> None:
         before = _read_lock(folder)
         if before["locked"] == locked:
             return
-        earlier = [*before["earlier"], {name: before[name] for name in ("locked_at", "locked")}]
+        earlier = [*before["earlier"], {name: value for name, value in before.items() if name != "earlier"}]
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    write_json(path, {"locked_at": now, "locked": locked, "earlier": earlier})
+    scored = folder.read_json(folder.metrics).get("splits", {}) if folder.metrics.exists() else {}
+    seen = [name for name in scored if name not in MADE_FROM]
+    write_json(path, {"locked_at": now, "locked": locked, "scored_before": seen, "earlier": earlier})
 
 
 def verify(folder: RunFolder) -> LockCheck | None:
@@ -65,17 +72,33 @@ def verify(folder: RunFolder) -> LockCheck | None:
         too_late = metrics.stat().st_mtime < datetime.fromisoformat(locked_at).timestamp()
     except JSON_SHAPE_ERRORS as error:
         raise InputError(f"{path} is not complete ({error}); evaluate the run again") from error
+    if names and too_late:
+        again = "give the command that decides again once more"
+        return LockCheck(False, f"unfinished. At {locked_at} other values were locked than this report has; {again}.")
     if names:
-        changed = ", ".join("the threshold rule" if name == "rule" else f"the {name}" for name in names)
+        changed = ", ".join(f"the {NAMES.get(name, name)}" for name in names)
         return LockCheck(False, f"broken. What was scored is not what was locked: {changed} changed since.")
     if too_late:
         return LockCheck(False, f"too late. It was written at {locked_at}, after the figures of this report.")
     text = f"kept. Weights, configuration, temperature and threshold are those locked at {locked_at}"
+    seen = [name for name in lock.get("scored_before", ()) if name not in MADE_FROM]
+    if seen and times:
+        return LockCheck(False, f"{text}, but that was decided again, {_after(seen, lock['earlier'])}")
     if times:
         return LockCheck(False, f"{text}, but this run was locked {counted(times, 'time')} before with others.")
     untested = "test" not in scored.get("splits", ("test",))
     before = "and no test split was scored" if untested else "before test was scored"
     return LockCheck(True, f"{text}, {before}.")
+
+
+def _after(seen: Sequence[str], earlier: Sequence[Mapping[str, Any]]) -> str:
+    """Say what was known when a decision was made again, and which was the first."""
+    first, scored = earlier[0]["locked"], " and ".join(seen)
+    return (
+        f"after {scored} had been scored. No image of {scored} was used for it, but the earlier figures could be seen: "
+        f"whoever chose this rule may have chosen it by them, so the figures of {scored} may be too good. The first "
+        f"threshold was {first['threshold']}, by {first['rule']}, locked at {earlier[0]['locked_at']}."
+    )
 
 
 def _final_state(folder: RunFolder, decision: Decision) -> dict[str, Any]:

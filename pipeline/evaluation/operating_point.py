@@ -45,7 +45,7 @@ def choose_operating_point(labels: Labels, probabilities: Floats, rule: str, cho
     """
     parsed = Rule.parse(rule)
     if len(np.unique(labels)) < 2:
-        raise InputError(f"the split {chosen_on} has images of one class only; an operating point needs both")
+        raise InputError(f"{chosen_on}: there are images of one class only; an operating point needs both")
     # Without the first point of the curve, whose threshold is infinite: it calls no image PNEUMONIA.
     false_alarms, sensitivity, cuts = (part[1:] for part in roc_curve(labels, probabilities, drop_intermediate=False))
     specificity = 1 - false_alarms

@@ -28,6 +28,8 @@ from pneumo_tfds.program.progress import track
 from pneumo_tfds.sources.identifiers import is_unknown
 
 CHOSEN_ON = "validation"
+OTHER_IMAGES = "other images"
+"""What an operating point may be chosen on as well, after training: labelled images of another source."""
 
 OF_BOTH_CLASSES = ("average_precision", "precision", "npv", "f1")
 """Figures that mean nothing where all images are of one class, beside those that are not defined then."""
@@ -51,6 +53,11 @@ class Decision:
     doubt: Doubt | None = None
     """What makes an answer UNCERTAIN or UNSUITABLE; None for two answers, as in runs of earlier versions."""
 
+    @property
+    def refused_below(self) -> float | None:
+        """The familiarity below which an image is UNSUITABLE; None if there is none."""
+        return self.doubt.familiarity_threshold if self.doubt else None
+
     @classmethod
     def from_json(cls, metrics: Mapping[str, Any], path: Path) -> Decision:
         """Read the decision that `metrics.json` records, to score more images with it unchanged.
@@ -60,7 +67,7 @@ class Decision:
             path: of the file, for messages.
 
         Raises:
-            InputError: the record is not complete, is out of range, or was made on another split than validation.
+            InputError: the record is not complete, is out of range, or was made on a split that no decision may see.
         """
         try:
             point = OperatingPoint(**metrics["operating_point"])
@@ -73,7 +80,7 @@ class Decision:
         except JSON_SHAPE_ERRORS as error:
             broken = f"{path} lacks a full operating point or temperature ({error})"
             raise InputError(f"{broken}; evaluate the run again") from error
-        if point.chosen_on != CHOSEN_ON:
+        if point.chosen_on not in (CHOSEN_ON, OTHER_IMAGES):
             raise InputError(f"{path} has an operating point chosen on {point.chosen_on}, not on {CHOSEN_ON}")
         return decision
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.report.report_tables import in_brackets, number
+from pipeline.evaluation.robustness import UNCHANGED
+from pipeline.evaluation.subgroups import difference
+from pipeline.report.report_tables import in_brackets, number, signed
 from pneumo_tfds.program.wording import counted
+
+NAMES = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
+"""Figures that are compared."""
 
 CHANCE = 0.5
 """AUROC of guessing."""
@@ -22,6 +27,14 @@ def warnings(metrics: Mapping[str, Any], split: str) -> list[str]:
     figures, chosen_on = splits[split], metrics["operating_point"]["chosen_on"]
     if external and overlaps(external["overlap"]):
         found += overlap_sentences(external["overlap"], figures["n"])
+    if external and external.get("decided_on"):
+        found.append("The threshold was chosen on these very images, so these figures are too optimistic.")
+    if decided := metrics.get("decided_on"):
+        found.append(
+            f"Threshold and limits were chosen after training on {counted(decided['images'], 'image')} of another "
+            "source, and suit that source; these images are of another."
+        )
+        found += overlap_sentences(decided["overlap"], decided["images"]) if overlaps(decided["overlap"]) else []
     if split == chosen_on:
         found.append(
             f"There is no test split. The threshold was chosen on {chosen_on}, so these figures are too optimistic."
@@ -35,7 +48,7 @@ def warnings(metrics: Mapping[str, Any], split: str) -> list[str]:
     if split == "test" and chosen:
         fallen = [
             f"{label} {number(figures[name])} on test, {number(chosen[name])} on {chosen_on}"
-            for name, label in {"sensitivity": "sensitivity", "specificity": "specificity", "auroc": "AUROC"}.items()
+            for name, label in NAMES.items()
             if figures["intervals"][name] and chosen[name] is not None and chosen[name] > figures["intervals"][name][1]
         ]
         if fallen:
@@ -54,10 +67,37 @@ def warnings(metrics: Mapping[str, Any], split: str) -> list[str]:
         )
     elif figures["sensitivity"] + figures["specificity"] <= 1:
         found.append("At this threshold the model is no better than chance.")
+    found += _elsewhere(external) if external else []
     counts = figures["confusion_matrix"]
     fewest = min(counts["tp"] + counts["fn"], counts["tn"] + counts["fp"])
     if 0 < fewest < 50:
         found.append(f"The rarer class has only {counted(fewest, 'image')}: read the intervals, not the figures.")
+    return found
+
+
+def drops(own: Mapping[str, Any], figures: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return how each figure of other images differs from the run's own, as of `subgroups.difference`."""
+    compared = {name: difference(figures, own["figures"], name) for name in NAMES} if own.get("figures") else {}
+    return {name: gap for name, gap in compared.items() if gap}
+
+
+def _elsewhere(external: Mapping[str, Any]) -> list[str]:
+    """Return what is known of images of another source besides their figures: their looks, and gaps of groups."""
+    found = []
+    if like := external.get("resembles"):
+        far = f"{like['distance']:.2f} standard deviations; validation as it is: {like['unchanged']:.2f}"
+        known = f"validation images {'' if like['nearest'] == UNCHANGED else 'through the change '}{like['nearest']}"
+        said = f"are like {known}" if like["alike"] else f"are like none of the known changes; nearest are {known}"
+        found.append(f"In exposure and sharpness these images {said} ({far}).")
+    for column, rows in external.get("groups", {}).items():
+        for row in rows:
+            for name, gap in row["gaps"].items():
+                if gap["p_value"] < 0.05:
+                    found.append(
+                        f"{column} {row['group']}: {NAMES[name]} differs by {gap['difference']:+.3f} from that of the "
+                        f"others (95 % interval {signed(gap['interval'])}; "
+                        f"p = {gap['p_value']:.2g} after Holm's correction)."
+                    )
     return found
 
 

@@ -11,13 +11,14 @@ from typing import Any
 from jinja2 import UndefinedError
 
 from pipeline.config.config_json import with_current_names
+from pipeline.evaluation.doubt import Doubt
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.metrics import most_confident_errors
 from pipeline.evaluation.predictions import Predictions, read_csv
-from pipeline.evaluation.scoring import by_interest
+from pipeline.evaluation.scoring import CHOSEN_ON, by_interest
 from pipeline.evaluation.shifts import SHIFTS
 from pipeline.report import report_tables
-from pipeline.report.reader_warnings import warnings
+from pipeline.report.reader_warnings import drops, warnings
 from pipeline.run_folder import history
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
@@ -82,6 +83,7 @@ def _evaluation(
     shown = [split for split in by_interest(metrics["splits"]) if split in tables]
     if not shown:
         raise InputError(f"{folder.path} has no predictions for the splits of its metrics; evaluate the run again")
+    doubt = Doubt.from_json(metrics["doubt"]) if metrics.get("doubt") else None
     splits = []
     for split in shown:
         table, threshold = tables[split], point["threshold"]
@@ -92,9 +94,13 @@ def _evaluation(
                 "figures": metrics["splits"][split],
                 "classification": report_tables.classification_rows(table, threshold),
                 "errors": report_tables.error_rows(tables, split, errors, files=show_names),
+                "reasons": report_tables.reasons(table, errors, threshold, doubt),
             }
         )
     described = {name: len(part) if isinstance(part, list) else part for name, part in dataset.items()}
+    external = metrics.get("external") or {}
+    if external:  # nothing was divided, so there are no splits to name
+        described |= {name: sum(dataset[name].values()) for name in ("images", "patients") if dataset.get(name)}
     names = {str(value) for table in tables.values() for value in (*table.filenames, *table.patients)}
     private = None if show_names else names
     configuration = with_current_names(folder.read_json(folder.config) if folder.config.exists() else {})
@@ -102,12 +108,13 @@ def _evaluation(
     return {
         "headline": report_tables.headline(metrics, shown[0]),
         "warnings": warnings(metrics, shown[0]),
+        "drops": drops(external["own"], metrics["splits"][shown[0]]) if external.get("own") else {},
         "metrics": metrics,
         "dataset": dataset,
         "phantom": bool(dataset.get("phantom")),
         "point": point,
         "doubt": metrics.get("doubt"),
-        "views": 1 + len(SHIFTS) if under_shift else 1,
+        "views": 1 + len(SHIFTS) if under_shift and point["chosen_on"] == CHOSEN_ON else 1,
         "splits": splits,
         "configuration": report_tables.setting_rows(configuration, private),
         "data_summary": report_tables.setting_rows(described, private),

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.metrics import classification_report
 
 from pipeline.config import RunConfig
+from pipeline.evaluation.doubt import UNCERTAIN, UNSUITABLE, Doubt, answers
 from pipeline.evaluation.metrics import decisions
 from pipeline.evaluation.predictions import CLASSES, POSITIVE, Labels, Predictions
 from pneumo_tfds.program.wording import counted
@@ -39,6 +40,11 @@ def number(value: float | None, digits: int = 3) -> str:
 def span(limits: list[float] | None, digits: int = 3) -> str:
     """Return an interval as text, such as `0.912 to 0.953`; empty for None."""
     return "" if limits is None else f"{number(limits[0], digits)} to {number(limits[1], digits)}"
+
+
+def signed(limits: list[float]) -> str:
+    """Return the interval of a difference as text, such as `-0.602 to +0.426`."""
+    return f"{limits[0]:+.3f} to {limits[1]:+.3f}"
 
 
 def in_brackets(limits: list[float] | None) -> str:
@@ -101,6 +107,24 @@ def error_rows(
         found.append({"row": before + index + 1, **names, "probability": number(float(table.probabilities[index]))})
         if files:
             found[-1]["file"] = str(table.filenames[index])
+    return found
+
+
+def reasons(table: Predictions, chosen: Labels, threshold: float, doubt: Doubt | None) -> list[str]:
+    """Return why each image of `chosen`, int64 [k], was called what it was, and what the answer in use would be."""
+    found = []
+    given = answers(table, doubt) if doubt else None
+    for index in chosen.tolist():
+        probability, familiarity = table.probabilities[index], table.familiarity[index]
+        side = "at or above" if probability >= threshold else "below"
+        text = f"{probability:.5g} is {side} the threshold {threshold:.5g}"
+        if doubt and given is not None:
+            text += f"; in use {given[index]}"
+            if given[index] == UNSUITABLE:
+                text += f", as familiarity {familiarity:.4g} is below {doubt.familiarity_threshold:.4g}"
+            elif given[index] == UNCERTAIN:
+                text += f", as between {doubt.certain_normal_below:.5g} and {doubt.certain_pneumonia_from:.5g}"
+        found.append(text)
     return found
 
 

@@ -8,9 +8,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.scoring import by_interest
-from pipeline.report.reader_warnings import warnings
-from pipeline.report.report_tables import percent
+from pipeline.report.reader_warnings import NAMES, drops, warnings
+from pipeline.report.report_tables import percent, signed
 from pipeline.run_folder.folder import RunFolder
 
 FIGURES = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision", "brier", "ece")
@@ -24,6 +25,7 @@ def show(folder: RunFolder) -> None:
     metrics = folder.read_json(folder.metrics)
     columns = {f"{split} (n={figures['n']})": figures for split, figures in metrics["splits"].items()}
     own = metrics.get("external", {}).get("own", {})
+    answered = dict(metrics["splits"])
     if own.get("split"):
         columns[f"own {own['split']} (n={own['figures']['n']})"] = own["figures"]
     main = by_interest(metrics["splits"])[0]
@@ -32,12 +34,20 @@ def show(folder: RunFolder) -> None:
     table = Table("", title=f"95 % intervals by bootstrap over {unit}; PNEUMONIA is positive")
     for column in columns:
         table.add_column(column, justify="right")
+    gaps = drops(own, metrics["splits"][main]) if own else {}
     for name in FIGURES:
         table.add_row(name.replace("_", " "), *(_cell(figures, name) for figures in columns.values()))
     Console().print(table)
+    if gaps:
+        parts = [f"{NAMES[name]} {gap['difference']:+.3f} ({signed(gap['interval'])})" for name, gap in gaps.items()]
+        print(f"difference from its own {own['split']} images: {', '.join(parts)}")
     for text in warnings(metrics, main):
         print(f"warning: {text}")
-    for split, figures in metrics["splits"].items():
+    if (lock := verify(folder)) and not lock.kept:
+        print(f"warning: evaluation lock: {lock.summary}")
+    if own.get("split"):
+        answered["own " + own["split"]] = own["figures"]
+    for split, figures in answered.items():
         if given := figures.get("answered"):
             counts = {answer: sum(labels.values()) for answer, labels in given["answers"].items()}
             told = ", ".join(f"{count:,} {answer}" for answer, count in counts.items())

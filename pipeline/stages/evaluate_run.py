@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.data.dataset import with_images_to_score
 from pipeline.data.group_holdout import splits_of
 from pipeline.data.split import open_splits
-from pipeline.evaluation.predictions import read_csv
+from pipeline.evaluation.predictions import Images, Predictions, read_csv
+from pipeline.evaluation.resemblance import resemblance
 from pipeline.evaluation.scoring import EXTERNAL, Decision, by_interest
+from pipeline.evaluation.subgroups import by_groups
 from pipeline.networks.forward_pass import OutputsFn
 from pipeline.report.reader_warnings import overlap_sentences
 from pipeline.run_folder.folder import RunFolder
@@ -19,14 +24,22 @@ from pipeline.run_folder.model_file import load_model
 from pipeline.stages.illustrate import illustrate, passes
 from pipeline.stages.judge import answers_of, score, write_scores
 from pipeline.stages.training_overlap import training_overlap
-from pneumo_tfds.prepared import inspect
+from pneumo_tfds.prepared import inspect, is_built
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.progress import stage
 from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.image_columns import read_columns
 from pneumo_tfds.sources.source_options import SourceOptions
+
+DECIDED_ON = "decided_on"
+"""What `metrics.json` says of the images of another source, if the threshold was chosen on such."""
+
+COMPARED_IMAGES = 300
+"""About how many validation images other images are compared with in exposure and sharpness."""
 
 OWN_FIGURES = (
     "n", "patients", "prevalence", "auroc", "average_precision", "sensitivity", "specificity", "precision", "npv",
-    "accuracy", "balanced_accuracy", "f1", "brier", "ece", "intervals",
+    "accuracy", "balanced_accuracy", "f1", "brier", "ece", "intervals", "answered",
 )  # fmt: skip
 """Figures of the run itself that are shown beside those of another source."""
 
@@ -46,7 +59,8 @@ def evaluate_run(run_dir: Path, split: str = "all", *, show_names: bool = False)
         InputError: the run is not finished, or there is nothing to score.
     """
     run = RunFolder(run_dir)
-    config, decision = run.read_config(), Decision.from_json(run.read_json(run.metrics), run.metrics)
+    config, metrics = run.read_config(), run.read_json(run.metrics)
+    decision = Decision.from_json(metrics, run.metrics)
     model, splits = load_model(run.model), splits_of(config.data)
     names = [name for name in splits if split == name or (split == "all" and name != "train")]
     if not names:
@@ -56,13 +70,18 @@ def evaluate_run(run_dir: Path, split: str = "all", *, show_names: bool = False)
         tables = read_csv(run.predictions) if run.predictions.exists() else {}
         for name in names:
             tables[name] = answers_of(splits[name].examples, score(ask, splits[name]))
-        write_scores(run, config, tables, decision)
+        write_scores(run, config, tables, decision, {key: metrics[key] for key in (DECIDED_ON,) if key in metrics})
         illustrate(run, ask, splits, config.evaluation.evaluation_seed, show_names=show_names)
     return run
 
 
 def evaluate_elsewhere(
-    run_dir: Path, source: Path, options: SourceOptions | None = None, *, show_names: bool = False
+    run_dir: Path,
+    source: Path,
+    options: SourceOptions | None = None,
+    by: Sequence[str] = (),
+    *,
+    show_names: bool = False,
 ) -> RunFolder:
     """Score a run's model on other X-rays, and print first how many of them the run was trained on.
 
@@ -70,13 +89,14 @@ def evaluate_elsewhere(
         run_dir: folder of a finished run.
         source: folder, zip or CSV of labelled X-rays; its test split is scored if it has one, else all of it.
         options: how the source is to be understood.
+        by: columns of its table, or elements of its DICOM headers, by which figures are computed for groups.
         show_names: show files and folders in the report.
 
     Returns:
         The folder that was written, one for each source: `RUN/evaluation-NAME`.
 
     Raises:
-        InputError: the run is not finished, or the source cannot be read or needs a decision.
+        InputError: the run is not finished, the source cannot be read or needs a decision, or lacks a column of `by`.
     """
     run, source = RunFolder(run_dir), source.expanduser().resolve()
     own, metrics = run.read_config(), run.read_json(run.metrics)
@@ -87,10 +107,17 @@ def evaluate_elsewhere(
     split = replace(found, name=EXTERNAL)
     official = inspect(config.data.built.folder).metadata.get("test_origin") == "official"
     part = "the test split of the source" if official else "all images of the source"
+    columns = read_columns(source, found.names_and_patients[0].tolist(), by) if by else {}
     print(f"{source}: {counted(split.count, 'image')} to score, {part}")
     overlap = training_overlap(own.data, metrics.get("dataset", {}).get("manifest_sha256"), config.data, split)
     print("\n".join(overlap_sentences(overlap, split.count)), flush=True)
-    external = {"scored": "test" if official else "all", "overlap": overlap, "own": own_figures(metrics)}
+    identity = inspect(config.data.built.folder).metadata.get("manifest_sha256")
+    external = {
+        "scored": "test" if official else "all",
+        "overlap": overlap,
+        "own": own_figures(metrics),
+        "decided_on": metrics.get(DECIDED_ON, {}).get("manifest_sha256", "") == identity,
+    }
     target = run.evaluation_of(config.data)
     with target.locked():
         if target.config.exists() and not target.is_of(config.data):
@@ -98,9 +125,34 @@ def evaluate_elsewhere(
         target.write_config(config)
         ask = OutputsFn(model, expected=split.count)
         tables = {EXTERNAL: answers_of(split.examples, score(ask, split))}
-        write_scores(target, config, tables, decision, external)
+        external |= compared(run, tables[EXTERNAL], split.examples.images, columns, decision)
+        write_scores(target, config, tables, decision, {"external": external})
         illustrate(target, ask, {EXTERNAL: split}, config.evaluation.evaluation_seed, show_names=show_names)
     return target
+
+
+def compared(
+    run: RunFolder, table: Predictions, images: Images, columns: Mapping[str, Sequence[str]], decision: Decision
+) -> dict[str, Any]:
+    """Return what images of another source have against the run's own, and what their groups have against each other.
+
+    `familiarity` of both (quartiles), `resembles` (see `pipeline.evaluation.resemblance`; None if it is not known) and
+    `groups` (see `pipeline.evaluation.subgroups`).
+    """
+    config = run.read_config()
+    own = read_csv(run.predictions) if run.predictions.exists() else {}
+    tables = {"here": table} | ({"own": own[by_interest(own)[0]]} if own else {})
+    known = {name: part.familiarity for name, part in tables.items() if not np.isnan(part.familiarity).any()}
+    validation = splits_of(config.data).get("validation") if is_built(config.data.built.folder) else None
+    like = None
+    if validation:
+        with stage("Comparing exposure and sharpness with known changes"):
+            every = max(1, validation.count // COMPARED_IMAGES)
+            like = resemblance(images, validation.examples.images[::every], config.evaluation.evaluation_seed)
+    with stage("Computing figures of groups") if columns else nullcontext():
+        groups = by_groups(table, columns, decision, config.evaluation)
+    quartiles = {name: np.quantile(values, (0.25, 0.5, 0.75)).tolist() for name, values in known.items()}
+    return {"familiarity": quartiles, "resembles": like, "groups": groups}
 
 
 def own_figures(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,7 +67,8 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
     rule, with_bias = settings.threshold_rule, config.fit.class_weights
     decision = decide(views[UNCHANGED], rule, with_bias=with_bias, views=pooled(views))
     views = {name: calibrated(view, decision) for name, view in views.items()}
-    doubt = _doubt(list(views.values()), decision.operating_point.threshold, settings)
+    refused_below = familiarity_threshold([view.familiarity for view in views.values()]) if reference else None
+    doubt = doubt_of(list(views.values()), decision.operating_point.threshold, settings, refused_below)
     decision = replace(decision, doubt=doubt)
     save_model(folder.model, inference_model(network, decision.temperature, decision.bias, reference))
     write_lock(folder, decision)
@@ -136,12 +137,19 @@ def _written(output: NDArray[np.float32]) -> NDArray[np.float64]:
     return as_written(output[:, 0].astype(np.float64))
 
 
-def _doubt(views: Sequence[Predictions], threshold: float, settings: EvaluationConfig) -> Doubt:
-    """Decide on validation, as it is and through changes, which images are refused and which answers are certain."""
+def doubt_of(
+    views: Sequence[Predictions],
+    threshold: float,
+    settings: EvaluationConfig,
+    refused_below: float | None,
+    whose: str = "validation patients",
+) -> Doubt:
+    """Decide which answers are certain by images as they are and through changes; `refused_below` is decided already.
+
+    `whose` is what the guarantee calls the images' patients.
+    """
     wanted = candidates(settings.guarantee)
-    low, high, guarantee = limits(views, threshold, wanted, settings.prevalence, settings.guarantee)
-    known = not np.isnan(views[0].familiarity).any()
-    refused_below = familiarity_threshold([view.familiarity for view in views]) if known else None
+    low, high, guarantee = limits(views, threshold, wanted, settings.prevalence, settings.guarantee, whose)
     return Doubt(refused_below, low, high, guarantee)
 
 
@@ -150,16 +158,15 @@ def write_scores(
     config: RunConfig,
     tables: Mapping[str, Predictions],
     decision: Decision,
-    external: Mapping[str, Any] | None = None,
+    beside: Mapping[str, Any] | None = None,
 ) -> None:
     """Score tables of calibrated predictions at the chosen threshold; write `predictions.csv` and `metrics.json`.
 
-    `external` is what `metrics.json` says of images of another source, see docs/reference/run-folder.md.
+    `beside` is what else `metrics.json` says, such as of images of another source, see docs/reference/run-folder.md.
     """
     figures = score_splits(tables, decision, config.evaluation.evaluation_seed, config.evaluation.resamples)
     write_csv(folder.predictions, tables)
-    beside = {"external": external} if external else {}
-    write_json(folder.metrics, {"dataset": describe(config.data.built), **beside, **figures})
+    write_json(folder.metrics, {"dataset": describe(config.data.built), **(beside or {}), **figures})
 
 
 def describe(dataset: BuiltDataset) -> dict[str, Any]:

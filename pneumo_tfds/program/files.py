@@ -88,6 +88,11 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     replace_patiently(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Replace the content of `path`."""
+    replace_patiently(path, lambda temporary: temporary.write_bytes(content))
+
+
 def write_csv_rows(path: str | os.PathLike[str], rows: Iterable[Iterable[Any]]) -> None:
     """Replace the content of `path` by rows of comma-separated values, a heading among them if there is one."""
     text = io.StringIO()

@@ -32,7 +32,7 @@ MAY_USE = {
     ),
     "pipeline": (
         "pneumo_tfds pneumo_tfds.program pneumo_tfds.sources config run_folder devices data evaluation report "
-        "training stages tuning export"  # pipeline/train.py alone, see APPLICATION
+        "training stages tuning export"  # the last two from the commands in APPLICATIONS alone
     ),
     # The search.
     "tuning.search": (
@@ -68,5 +68,6 @@ MAY_USE = {
     ),
 }  # fmt: skip
 
-APPLICATION = "pipeline.train"
-"""The one module that stands above all packages: it starts the search and the export. Nothing may import it."""
+APPLICATIONS = {"pipeline.train", "pipeline.evaluate"}
+"""The modules that stand above all packages: one starts the search and the export, the other carries a new decision
+into exported files. Nothing may import them."""

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from image_files import jpeg, picture
@@ -34,7 +35,7 @@ class OutputsFn:
         assert model == "the model"
 
     def __call__(self, images):
-        return {}
+        return {"probability": self.probabilities(images)[:, None].astype(np.float32)}
 
     def probabilities(self, images):
         return images.mean(axis=(1, 2, 3)) / 255
@@ -318,3 +319,51 @@ def test_what_needs_a_decision_is_asked_before_anything_is_scored(run, tmp_path)
         score(run, source)
     assert not list(run.path.glob("evaluation-*"))
     assert figures_of(score(run, source, yes=True))["splits"]["external"]["n"] == 8
+
+
+def test_the_drop_the_looks_and_the_groups_are_on_page_and_terminal(run, tmp_path, capsys):
+    """Of site b the pictures are black, so none of its pneumonias is found; of site a all are white."""
+    source, rows = tmp_path / "clinic", ["path,label,patient,site"]
+    for label in ("NORMAL", "PNEUMONIA"):
+        (source / label).mkdir(parents=True)
+        for number in range(24):
+            name, site = f"{label}/{number}.png", "ab"[number % 2]
+            level = (250 if label == "PNEUMONIA" else 60) if site == "a" else 10
+            grain = np.random.default_rng(len(rows)).integers(0, 6, (40, 40))
+            cv2.imwrite(str(source / name), (level + grain).clip(0, 255).astype(np.uint8))
+            rows.append(f"{name},{label},{label}{number},{site}")
+    (source / "labels.csv").write_text("\n".join(rows) + "\n")
+    folder = score(run, source / "labels.csv", by=("site",))
+    external, own = figures_of(folder)["external"], figures_of(run)["splits"]["test"]
+    first, second = external["groups"]["site"]
+    assert (first["group"], first["sensitivity"], second["sensitivity"]) == ("a", 1.0, 0.0)
+    assert external["resembles"] is None  # validation has too few images
+    here = figures_of(folder)["splits"]["external"]
+    printed, text = capsys.readouterr().out, text_of(folder)
+    difference = f"sensitivity {here['sensitivity'] - own['sensitivity']:+.3f} ("
+    assert f"difference from its own test images: AUROC {here['auroc'] - own['auroc']:+.3f} (" in printed
+    assert difference in printed
+    assert f"{here['sensitivity'] - own['sensitivity']:+.3f}" in text
+    for said in (printed, text):
+        assert "site a: sensitivity differs by +1.000 from that of the others" in said
+    assert "By site." in text
+    assert "Groups" in text
+
+
+def test_a_column_that_is_not_there_is_refused_before_anything_is_scored(run, tmp_path):
+    source = write(tmp_path / "plain", both("x", 2), seed=19)
+    with pytest.raises(InputError, match="--by age: no DICOM header"):
+        score(run, source, by=("age",))
+    assert not list(run.path.glob("evaluation-*"))
+    with pytest.raises(InputError, match="--by is about the images of --source"):
+        Evaluate(run_folder=run.path, by=("age",))
+
+
+def test_a_threshold_that_was_chosen_on_the_very_images_is_warned_of(run, tmp_path):
+    source = write(tmp_path / "mine", both("x", 4), seed=20)
+    first = score(run, source)
+    assert "chosen on these very images" not in text_of(first)
+    metrics = figures_of(run)
+    metrics["decided_on"] = {"manifest_sha256": figures_of(first)["dataset"]["manifest_sha256"]}
+    run.metrics.write_text(json.dumps(metrics))
+    assert "The threshold was chosen on these very images" in text_of(score(run, source))

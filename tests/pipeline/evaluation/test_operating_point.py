@@ -167,5 +167,5 @@ def test_youden_on_a_model_that_knows_nothing_still_returns_a_point():
 
 
 def test_one_class_has_no_operating_point():
-    with pytest.raises(InputError, match="validation has images of one class only"):
+    with pytest.raises(InputError, match="validation: there are images of one class only"):
         choose_operating_point(np.ones(5, int), SCORES[:5], "youden", "validation")

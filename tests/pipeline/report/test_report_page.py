@@ -180,6 +180,19 @@ def test_errors_are_identified_by_their_row_of_the_table(run):
         assert float(columns[5]) == pytest.approx(float(probability.strip(">")), abs=1e-3)
 
 
+def test_errors_say_why_they_were_called_what_they_were(run):
+    """A probability of 0.82 is NORMAL where the threshold is 0.83."""
+    doubt = {"familiarity_threshold": None, "certain_normal_below": 0.01, "certain_pneumonia_from": 0.995}
+    change(run, lambda metrics: metrics.update(doubt=doubt | {"guarantee": "none"}))
+    threshold = json.loads(run.metrics.read_text())["operating_point"]["threshold"]
+    found = re.findall(r"([\d.]+) is (below|at or above) the threshold ([\d.]+); in use (\w+)(,| )", text_of(page(run)))
+    assert found
+    for probability, side, named, answer, more in found:
+        assert float(named) == pytest.approx(threshold, rel=1e-4)
+        assert (float(probability) < threshold) == (side == "below")
+        assert (answer == "UNCERTAIN") == (0.01 <= float(probability) < 0.995) == (more == ",")
+
+
 def test_phantoms_are_called_phantoms(run):
     assert "These are phantoms" not in page(run)
     change(run, lambda metrics: metrics["dataset"].update(phantom=True))

@@ -1,0 +1,63 @@
+"""Carry a new decision into the exported files of a run: into their metadata alone, without converting again."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from export.inference import golden
+from export.inference.decision import decide
+from export.inference.onnx_metadata import Metadata, metadata_of_run, of_smaller_file
+from pipeline.run_folder.folder import RunFolder
+from pneumo_tfds.program.errors import InputError
+
+COUNTED_AT_THE_LIMITS = ("decision_flips", "answer_flips")
+"""Entries of parity.json that hold for the limits of the export alone."""
+
+
+def with_decision(run: RunFolder, metrics: Mapping[str, Any]) -> dict[Path, bytes]:
+    """Return the new content of a run's exported files, none of which is written, for other limits of the answers.
+
+    The graphs, and calibration and familiarity in them, stay. `model.onnx` becomes what `python -m export` would write,
+    byte for byte. `golden.npz` gets other decisions, and `parity.json` loses its counts of changed decisions.
+
+    Args:
+        run: its folder; files that were not exported are left out.
+        metrics: the new content of `metrics.json`.
+
+    Raises:
+        InputError: a file is damaged, or is none of this project.
+    """
+    contents: dict[Path, bytes] = {}
+    for path in (run.onnx, run.onnx_fp16, run.onnx_int8):
+        if not path.exists():
+            continue
+        try:
+            model = onnx.load(path)
+        except DecodeError as error:
+            raise InputError(f"{path} is not a readable ONNX file; export the run again") from error
+        props = {entry.key: entry.value for entry in model.metadata_props}
+        side = Metadata.from_props(props, path.name).image_size
+        new = metadata_of_run(metrics, side, str(run.path))
+        props = new.to_props() if path == run.onnx else of_smaller_file(new.to_props())
+        onnx.helper.set_model_props(model, dict(sorted(props.items())))
+        contents[path] = model.SerializeToString(deterministic=True)
+        if path == run.onnx and run.golden.exists():
+            arrays = golden.read(run.golden)
+            decisions = np.array([decide(new.limits, *row)[0] for row in golden.rows(arrays)])
+            file = io.BytesIO()
+            np.savez_compressed(file, allow_pickle=False, **{**arrays, "decision": decisions})
+            contents[run.golden] = file.getvalue()
+    if contents and run.parity.exists():
+        parity = run.read_json(run.parity)
+        for report in parity.get("files", {}).values():
+            report.update(dict.fromkeys(COUNTED_AT_THE_LIMITS))
+        contents[run.parity] = (json.dumps(parity, indent=2, allow_nan=False) + "\n").encode()
+    return contents

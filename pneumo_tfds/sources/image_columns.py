@@ -1,0 +1,102 @@
+"""What tables and DICOM headers say of images besides label and patient, such as age, sex or device."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path, PurePosixPath
+
+from pneumo_tfds.decode.dicom_file import import_pydicom, read_dataset, standing_for, value_of
+from pneumo_tfds.decode.headers import HEAD_BYTES, format_of
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.csv_text import Row, decode_text, read_rows
+from pneumo_tfds.sources.listing import walk
+from pneumo_tfds.sources.reading import FolderReader
+from pneumo_tfds.sources.table_columns import usual_names
+from pneumo_tfds.sources.tables_beside import TABLE_SUFFIXES
+
+KEYWORDS = {
+    "age": "PatientAge",
+    "sex": "PatientSex",
+    "view": "ViewPosition",
+    "device": "ManufacturerModelName",
+    "manufacturer": "Manufacturer",
+}
+"""Elements of DICOM headers by short names; others are named by their keyword, such as `BodyPartExamined`."""
+
+
+def read_columns(source: Path, names: Sequence[str], wanted: Sequence[str]) -> dict[str, list[str]]:
+    """Return for each wanted column its cell for each image, empty where it is not told.
+
+    Columns are looked for in the source if it is a table, else in the tables of its folder, in any letter case; then in
+    DICOM headers. A row is about an image if a cell of it is the image's path, or its name with or without suffix.
+
+    Args:
+        source: a table or a folder.
+        names: of the images, relative to the folder.
+        wanted: names of columns, or of DICOM elements.
+
+    Raises:
+        InputError: the source is a zip, or neither knows a column; the message names those that there are.
+    """
+    if not (source.is_dir() or source.name.lower().endswith(TABLE_SUFFIXES)):
+        raise InputError(f"--by {wanted[0]}: {source} is packed; unpack it, and pass the folder or its table")
+    folder = source if source.is_dir() else source.parent
+    tables = [file.name for file in walk(folder)] if source.is_dir() else [source.name]
+    found: dict[str, list[str]] = {}
+    known: dict[str, None] = {}
+    for table in tables:
+        if table.lower().endswith(TABLE_SUFFIXES):
+            columns, rows = read_rows(decode_text(FolderReader(folder).read_name(table), table), table)
+            known |= dict.fromkeys(filter(None, columns))
+            mine = _rows_of(names, columns, [row for _, row in rows])
+            for name, column in product(wanted, columns):
+                if column.lower() == name.lower() and any(mine):
+                    found.setdefault(name, [row.get(column, "") for row in mine])
+    found = _in_headers(folder, names, [name for name in wanted if name not in found]) | found
+    for name in wanted:
+        if not any(found.get(name, ())):
+            there = f"has {', '.join(known)}" if known else "is none"
+            raise InputError(f"--by {name}: no DICOM header of {source} says it, and the table {there}; leave it out")
+    return {name: found[name] for name in wanted}
+
+
+def _rows_of(names: Sequence[str], columns: Sequence[str], rows: Sequence[Row]) -> list[Row]:
+    """Return the row of each image by the column that names most of them, an empty row for the others.
+
+    Of columns that name equally many, that with a usual name is taken.
+    """
+    endings = [_endings(name) for name in names]
+    shared = Counter(ending for ones in endings for ending in ones)
+    best: list[Row] = []
+    for column in [*usual_names("path", columns), *filter(None, columns)]:
+        index = {row[column].replace("\\", "/").removeprefix("./"): row for row in rows}
+        mine = [next((index[key] for key in ones if shared[key] == 1 and key in index), {}) for ones in endings]
+        best = max(best, mine, key=lambda found: sum(map(bool, found)))
+    return best
+
+
+def _endings(name: str) -> list[str]:
+    """Return how a table may name an image: by its path, the end of it, or its name without suffix."""
+    parts = name.split("/")
+    return [*("/".join(parts[start:]) for start in range(len(parts))), PurePosixPath(name).stem]
+
+
+def _in_headers(folder: Path, names: Sequence[str], wanted: Sequence[str]) -> dict[str, list[str]]:
+    """Return what DICOM headers say; other files say nothing."""
+    found: dict[str, list[str]] = {name: [] for name in wanted}
+    reader = FolderReader(folder)
+    for name in names if wanted else ():
+        is_dicom = format_of(reader.read_name(name, HEAD_BYTES)) == "DICOM"
+        said = _elements(reader.read_name(name), name, wanted) if is_dicom else [""] * len(wanted)
+        for cells, cell in zip(found.values(), said, strict=True):
+            cells.append(cell)
+    return found
+
+
+def _elements(data: bytes, name: str, wanted: Sequence[str]) -> list[str]:
+    import_pydicom(name)
+    with standing_for(name, "the DICOM header is damaged; copy the file again or remove it"):
+        dataset = read_dataset(data, name)
+        return [str(value_of(dataset, KEYWORDS.get(column.lower(), column), "")).strip() for column in wanted]

@@ -1,0 +1,96 @@
+"""A new decision in exported files: the metadata is that of a new export, and all else stays as it was."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+
+from export.carry_decision import with_decision
+from export.export_options import ExportOptions
+from export.export_run import export_run
+from export.inference import golden
+from export.inference.classifier import Classifier
+from pipeline.run_folder.folder import RunFolder
+from pneumo_tfds.program.errors import InputError
+
+DOUBT = {
+    "familiarity_threshold": None,
+    "certain_normal_below": 0.2,
+    "certain_pneumonia_from": 0.8,
+    "guarantee": "NPV at least 0.9",
+}
+
+
+@pytest.fixture
+def run(tmp_path, write_run, tiny_model, sample_images):
+    """An exported run of four answers, with a float16 file."""
+    run = RunFolder(write_run(tmp_path / "run", tiny_model()))
+    metrics = json.loads(run.metrics.read_text())
+    metrics["dataset"]["manifest_sha256"] = "0" * 64
+    run.metrics.write_text(json.dumps(metrics | {"doubt": DOUBT}))
+    list(export_run(run.path, ExportOptions(fp16=True, parity_images=8)))
+    return run
+
+
+@pytest.fixture
+def decided(run):
+    """The metrics after another decision; all examples of golden.npz are UNCERTAIN by it."""
+    metrics = json.loads(run.metrics.read_text())
+    metrics["operating_point"] |= {"threshold": 0.25, "rule": "sensitivity>=0.99", "chosen_on": "other images"}
+    limits = {"certain_normal_below": 0.0, "certain_pneumonia_from": 1.0, "guarantee": "none"}
+    return metrics | {"doubt": DOUBT | limits}
+
+
+def test_the_file_is_that_of_a_new_export_byte_for_byte(run, decided, sample_images):
+    before = run.onnx.read_bytes()
+    contents = with_decision(run, decided)
+    assert run.onnx.read_bytes() == before
+    run.metrics.write_text(json.dumps(decided))
+    list(export_run(run.path, ExportOptions(fp16=True, parity_images=8)))
+    assert contents[run.onnx] == run.onnx.read_bytes()
+    assert contents[run.onnx_fp16] == run.onnx_fp16.read_bytes()
+
+
+def test_graphs_stay_and_the_metadata_says_the_decision(run, decided):
+    for path, content in with_decision(run, decided).items():
+        if path.suffix == ".onnx":
+            old, new = onnx.load(path), onnx.load_from_string(content)
+            assert old.graph == new.graph
+            path.write_bytes(content)
+            metadata = Classifier(path).metadata
+            assert metadata.threshold == 0.25
+            assert metadata.threshold_rule == "sensitivity>=0.99 (chosen on other images)"
+            assert (metadata.certain_normal_below, metadata.certain_pneumonia_from) == (0.0, 1.0)
+            assert metadata.guarantee.endswith("none")
+
+
+def test_golden_examples_get_the_new_answers_and_test_themselves(run, decided):
+    before = golden.read(run.golden)
+    for path, content in with_decision(run, decided).items():
+        path.write_bytes(content)
+    after = golden.read(run.golden)
+    assert set(after["decision"]) == {"UNCERTAIN"}
+    assert set(before["decision"]) != {"UNCERTAIN"} or (before["probability"] < 0.8).all()
+    assert np.array_equal(before["images"], after["images"])
+    assert golden.self_test(Classifier(run.onnx), after) == []
+
+
+def test_counts_of_changed_decisions_are_dropped(run, decided):
+    parity = json.loads(with_decision(run, decided)[run.parity])
+    assert set(parity["files"]) == {"model.onnx", "model.fp16.onnx"}
+    for name, report in parity["files"].items():
+        old = json.loads(run.parity.read_text())["files"][name]
+        assert report == old | {"decision_flips": None, "answer_flips": None}
+
+
+def test_a_run_that_was_not_exported_has_nothing_to_carry_into(tmp_path, write_run, tiny_model, decided):
+    assert with_decision(RunFolder(write_run(tmp_path / "other", tiny_model())), decided) == {}
+
+
+def test_a_damaged_file_is_one_clear_error(run, decided):
+    run.onnx.write_bytes(b"not a model")
+    with pytest.raises(InputError, match=r"model\.onnx.*export the run again|model\.onnx.*not one of this project"):
+        with_decision(run, decided)

@@ -1,0 +1,65 @@
+"""Columns of tables and elements of headers, found for images by their paths."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from image_files import dicom
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.image_columns import read_columns
+
+NAMES = ["NORMAL/1.png", "NORMAL/2.png", "PNEUMONIA/3.png"]
+
+
+def table(folder, *lines, name="labels.csv"):
+    path = folder / name
+    path.write_text("\n".join(lines) + "\n")
+    for image in NAMES:
+        (folder / image).parent.mkdir(exist_ok=True)
+        (folder / image).write_bytes(b"\x89PNG\r\n\x1a\n")
+    return path
+
+
+def test_cells_are_those_of_each_images_row_in_the_order_of_the_images(tmp_path):
+    rows = ("PNEUMONIA/3.png,71,F", "NORMAL/1.png,5,M", "NORMAL/2.png,,F")
+    path = table(tmp_path, "path,Age,sex", *rows)
+    for source in (path, tmp_path):
+        assert read_columns(source, NAMES, ["age", "sex"]) == {"age": ["5", "", "71"], "sex": ["M", "F", "F"]}
+
+
+@pytest.mark.parametrize(
+    "cells", [("1.png", "2.png", "3.png"), ("1", "2", "3"), ("./NORMAL/1.png", "NORMAL\\2.png", "3")]
+)
+def test_images_are_named_by_the_end_of_their_path_or_without_suffix(tmp_path, cells):
+    path = table(tmp_path, "count,image,sex", *(f"{3 - i},{cell},{i}" for i, cell in enumerate(cells)))
+    assert read_columns(path, NAMES, ["sex"]) == {"sex": ["0", "1", "2"]}
+
+
+def test_a_name_that_two_images_share_names_none_of_them(tmp_path):
+    path = table(tmp_path, "image,sex", "1.png,F", "3.png,M")
+    names = ["NORMAL/1.png", "PNEUMONIA/1.png", "PNEUMONIA/3.png"]
+    assert read_columns(path, names, ["sex"]) == {"sex": ["", "", "M"]}
+
+
+def test_headers_say_what_tables_do_not(tmp_path):
+    pixels = np.zeros((8, 8), np.uint16)
+    for number, tags in enumerate(({"PatientAge": "047Y", "PatientSex": "F"}, {"PatientSex": "M"})):
+        (tmp_path / f"{number}.dcm").write_bytes(dicom(pixels, **tags))
+    (tmp_path / "labels.csv").write_text("path,label,site\n0.dcm,NORMAL,a\n1.dcm,NORMAL,b\n")
+    found = read_columns(tmp_path / "labels.csv", ["0.dcm", "1.dcm"], ["age", "PatientSex", "site"])
+    assert found == {"age": ["047Y", ""], "PatientSex": ["F", "M"], "site": ["a", "b"]}
+
+
+def test_a_column_that_nothing_says_is_refused_with_those_that_there_are(tmp_path):
+    path = table(tmp_path, "path,sex", *(f"{name},F" for name in NAMES))
+    with pytest.raises(
+        InputError, match=r"--by age: no DICOM header of .*labels\.csv says it, and the table has path, sex"
+    ):
+        read_columns(path, NAMES, ["age"])
+
+
+def test_a_zip_is_to_be_unpacked(tmp_path):
+    (tmp_path / "x.zip").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"x\.zip is packed; unpack it"):
+        read_columns(tmp_path / "x.zip", NAMES, ["age"])
