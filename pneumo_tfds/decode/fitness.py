@@ -13,6 +13,7 @@ from pneumo_tfds.decode.header_words import (
     not_human,
     other_part,
     phantom_word,
+    tells_no_part,
 )
 
 ADULT = 18
@@ -37,9 +38,10 @@ def unfit(facts: HeaderFacts) -> str:
         return f"modality {facts.modality} is not radiography"
     if not facts.modality and _is_other_kind(facts):
         return f"{facts.kind} is not radiography"
-    if facts.body_part and not is_chest(facts.body_part):
+    told = bool(facts.body_part) and not tells_no_part(facts.body_part)
+    if told and not is_chest(facts.body_part):
         return f"body part {facts.body_part} is not the chest"
-    if not facts.body_part and (part := _described_part(facts)):
+    if not told and (part := _described_part(facts)):
         return f"described as {part} and not as chest"
     return _not_frontal(facts) or _not_an_original(facts)
 
@@ -105,6 +107,8 @@ def kinds_of_remarks(facts: HeaderFacts) -> list[tuple[str, str]]:
         found.append(("patient is called {}, which may be a test and no patient", facts.called))
     if facts.polarity:
         found.append(("photometric interpretation and presentation LUT disagree: {}; inverted", facts.polarity))
+    if facts.body_part and tells_no_part(facts.body_part):
+        found.append(("body part {} does not say that it is the chest", facts.body_part))
     if is_chest(facts.body_part) and (part := _described_part(facts)):
         found.append(("body part and description disagree: {}", f"{facts.body_part}, {part}"))
     if is_frontal(facts.view) and is_sideways(facts.coded_view):

@@ -54,6 +54,8 @@ _RADIOGRAPHY_WORDS = re.compile("RX|(DIGITAL )?X ?RAYS?|R.{1,3}NTGEN[A-Z]*|((COM
 
 _HUMAN = re.compile("HUMAN|HOMO SAPIENS|MENSCH|HUMAIN|UMANO|PERSON")
 _NO_ANSWER = re.compile("|N ?A|NONE|NIL|NULL|UNKNOWN|UNSPECIFIED|OTHER|NOT APPLICABLE|UNBEKANNT|KEINE")
+_WIDER_PART = re.compile("TRUNK|TORSO|(WHOLE ?)?BODY|HEART|COR|RUMPF|TRONCO?|TRONC|UPPER BODY")
+"""Body parts that hold the chest or lie in it."""
 _PHANTOM = re.compile("[A-Z]*PHANTOM[A-Z]*|(?<![A-Z])FANTOM[AE]?(?![A-Z])|QUALITY CONTROL|FLAT ?FIELD|KONSTANZPRU")
 _TEST = re.compile("(?<![A-Z])(TEST[0-9]*|TESTBILD|TESTPATIENT|QC|QA|DEMO|DUMMY)(?![A-Z])")
 """People may be called so in an anonymised archive, so they are only told of."""
@@ -90,6 +92,12 @@ def other_part(*texts: str) -> str:
     if any(map(is_chest, texts)):
         return ""
     return next((found[0] for text in texts if (found := _OTHER.search(_plain(text)))), "")
+
+
+def tells_no_part(text: str) -> bool:
+    """Return whether a body part is not told, such as UNKNOWN, or holds the chest and more, such as TRUNK."""
+    plain = _plain(text).strip()
+    return bool(_NO_ANSWER.fullmatch(plain) or _WIDER_PART.fullmatch(plain))
 
 
 def is_radiography(modality: str) -> bool:

@@ -16,6 +16,7 @@ from pneumo_tfds.sources.identifiers import normal_identifier
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import Find, Labelled, differs_in_case
 from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.unread_columns import ask_about_unread
 from pneumo_tfds.sources.words import mark_of, split_of
 
 OWN_DESCRIPTION = "docs/how-to/bring-your-own-xrays.md"
@@ -33,6 +34,8 @@ class Rules:
     table: TableDescription
     classes: ClassWords
     uncertain: Uncertain
+    own: bool = False
+    """Whether the description is the user's own, so that columns which it does not name are judged."""
     marked: Counter[str] = field(default_factory=Counter)
     """Where every finding has a column: how many images each marks, of all tables that were read."""
 
@@ -55,6 +58,7 @@ def read_described(text: str, where: str, rules: Rules, find: Find, alike: Find,
     missing: list[str] = []
     disagreeing: set[str] = set()
     left_out: dict[str, str] = {}
+    used: list[tuple[Row, Labelled]] = []
     for line, row in rows:
         path = _fill(table.image, row)
         file = find(path)
@@ -73,6 +77,7 @@ def read_described(text: str, where: str, rules: Rules, find: Find, alike: Find,
         split = _split(row, table, f"{where}, line {line}")
         patient = normal_identifier(_fill(table.patient, row))
         one = Labelled(file, label, split, patient, "", f"{where.rpartition('/')[2]}: {what}")
+        used.append((row, one))
         first = found.setdefault(file.name, one)
         if (first.label, first.split, first.patient) != (label, split, patient):
             disagreeing.add(file.name)
@@ -88,11 +93,15 @@ def read_described(text: str, where: str, rules: Rules, find: Find, alike: Find,
         hint = f"; {like.name} is like one of them: {OWN_IMAGE}" if like else ""
         if like and any(differs_in_case(path, like) for path in missing):
             hint = f"; {like.name} is one of them but for letter case; correct it in the table"
-        used = "; the others are used" if len(missing) < len(rows) else ""
+        others = "; the others are used" if len(missing) < len(rows) else ""
         notes.warn(
             f"{where}: {len(missing):,} of {counted(len(rows), 'row')} name images that are not there, the first "
-            f"{missing[0]}{used}{hint}"
+            f"{missing[0]}{others}{hint}"
         )
+    if rules.own and table.label:
+        named = {f"named {column}": column for column in _needed(table)}
+        roles = {"label": table.label, "patient": next(iter(columns_of(table.patient)), ""), "split": table.split}
+        ask_about_unread(used, named | {role: column for role, column in roles.items() if column}, rules.classes, notes)
     return list(found.values())
 
 

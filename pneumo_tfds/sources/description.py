@@ -75,6 +75,8 @@ class Description:
     """`apart`: the test folder holds other people, though their identifiers begin again."""
     notes: tuple[str, ...] = ()
     """What somebody who trains on this data set must know."""
+    warnings: tuple[str, ...] = ()
+    """Likewise, of what may make results wrong; `--strict` takes them as errors."""
     tables: tuple[TableDescription, ...] = ()
     """The tables; empty if folders hold the classes."""
 

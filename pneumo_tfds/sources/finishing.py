@@ -78,6 +78,8 @@ def finish(source: Source, reader: NamedReader, found: Found, options: SourceOpt
     images, validation = official_splits.settle(images, named, own_splits, found.description, options, notes)
     for text in found.description.notes:
         notes.tell(text)
+    for text in found.description.warnings:
+        notes.warn(text)
     parts = Counter((kept[image.name].where, image.label, image.official_split, rules[image.name]) for image in images)
     survey = notes.survey(found.description.name, found.description.title, parts)
     return replace(source, images=tuple(images), survey=survey, validation=validation)

@@ -43,10 +43,13 @@ _PATTERNS = tuple((re.compile(rf"(?<![A-Za-z0-9]){pattern}", re.IGNORECASE), mad
 
 _PLACEHOLDERS = words.set_of(
     "anon anonim anonym anonymised anonymized anonymous case control deidentified dummy healthy id na nan nil no noid "
-    "noname none normal notavailable notknown null patient patientid pneumonia removed sick test unavailable unbekannt "
-    "unknown unspecified xxx inconnu desconocido"
+    "missing noname none normal notavailable notknown null patient patientid pneumonia removed sick tbd test "
+    "unavailable unknown unspecified xxx aucun desconocido fehlt inconnu ka nessuno ninguno ohne unbek unbekannt"
 )
 """Texts that stand in headers and tables in place of an identifier, in lower case and without punctuation."""
+
+_NEGATIVE = {"-1", "-9", "-99", "-999"}
+"""Numbers that stand for a missing value."""
 
 _STAND_INS = words.set_of("0 abc abcd abc123 demo demo1 example sample temp test test1 test2 test123 tmp xyz") | {
     *(digit * count for digit in "123456789" for count in range(2, 13)),
@@ -138,7 +141,7 @@ def normal_identifier(text: str) -> str:
     """
     plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split()).strip("='\" ")
     letters = re.sub(r"[\W_]", "", plain)
-    if letters in _PLACEHOLDERS or _PLACEHOLDERS.issuperset(re.findall(r"[^\W_]+", plain)):
+    if plain in _NEGATIVE or letters in _PLACEHOLDERS or _PLACEHOLDERS.issuperset(re.findall(r"[^\W_]+", plain)):
         return ""
     if number := re.fullmatch(r"0*([0-9]+)(\.0+|,00?)?", plain):
         return number[1]

@@ -11,7 +11,7 @@ from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources import described_table
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import decode_text
-from pneumo_tfds.sources.description import Description, TableDescription, Uncertain
+from pneumo_tfds.sources.description import Description, TableDescription, Uncertain, known_descriptions
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import File, FileIndex, Labelled, NamedReader
 from pneumo_tfds.sources.split_lists import take_listed_splits
@@ -118,7 +118,8 @@ class KnownTables:
 
     def _read(self, name: str, table: TableDescription) -> list[Labelled]:
         find = self.images.anywhere if table.anywhere else self.images.below(name.rpartition("/")[0])
-        rules = described_table.Rules(table, self.classes, self.uncertain, self.marked)
+        own = known_descriptions().get(self.description.name) != self.description
+        rules = described_table.Rules(table, self.classes, self.uncertain, own, self.marked)
         rows = described_table.read_described(self._text(name), name, rules, find, self.images.alike, self.notes)
         return self._with_split_lists(rows, table)
 

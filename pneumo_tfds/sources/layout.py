@@ -105,6 +105,16 @@ def _below_labels(files: Iterable[File], sets: set[Folders], classes: ClassWords
             elsewhere[f"in the folder {folder}, which is no class"].append(file.name)
             if not any(map(words.is_mask, (*folders[depth:], _stem(file.name)))):
                 neighbours[folder] += 1
+    unlabelled: Counter[str] = Counter()
+    for file in files:
+        inside = any(file.folders[:depth] in sets for depth in range(len(file.folders) + 1))
+        if not inside and not any(map(words.is_mask, (*file.folders, _stem(file.name)))):
+            unlabelled["/".join(file.folders) or "no folder"] += 1
+    if found and unlabelled:
+        notes.warn(
+            f"left out, because no folder tells their class: {listed(unlabelled, SHOWN)}; to use them, name their "
+            "folders of classes with --positive NAME... and --negative NAME..."
+        )
     ordered = sorted(elsewhere.items(), key=lambda item: -len(item[1]))
     for place, (reason, names) in enumerate(ordered):
         notes.leave_out(reason if place < SHOWN else "in other folders that are no class", names)

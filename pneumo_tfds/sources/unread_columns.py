@@ -35,8 +35,9 @@ _BESIDE_SPLITS = words.FILLERS | set_of("cv exp experiment fold in is iter itera
 """What tells that a column holds splits: ends of its name, its name beside numbers, all of its cells."""
 
 _EXCLUDE = set_of(
-    "discard discarded drop dropped exclude excluded exclusion invalid reject rejected remove removed unusable "
-    "withdrawn"
+    "ausgeschlossen ausschluss ausschliessen discard discarded drop dropped esclusa escluso esclusione exclu exclude "
+    "excluded exclue excluida excluido exclusion exclusão invalid reject rejected remove removed unbrauchbar ungültig "
+    "unusable verworfen withdrawn"
 )
 _QUALITY = set_of("ignore include included inclusion keep ok qc quality skip usable use used")
 """Words, in names of columns, for whether an image is to be used; those of `_EXCLUDE` may be in cells too."""
@@ -228,7 +229,8 @@ def contradicting(column: Column, labels: Sequence[str], classes: ClassWords) ->
 
     It does if nearly all cells mean one, if a few different ones name pneumonia, or if it is named so.
     """
-    counts, name = column.counts, " ".join(word for word in words_of(column.name) if word not in _FLAG)
+    parts = words_of(column.name) if column.name.isascii() else re.findall(r"[^\W_]+", column.name.casefold())
+    counts, name = column.counts, " ".join(word for word in parts if word not in _FLAG)
     flag = classes.label_of(column.name) or (
         class_told(name, classes) if len(name.removeprefix("no ").split()) == 1 else ""
     )
@@ -237,7 +239,8 @@ def contradicting(column: Column, labels: Sequence[str], classes: ClassWords) ->
 
     def meaning(cell: str) -> str:
         if flag:
-            return flag if mark_of(cell) == 1 else ""
+            mark = mark_of(cell)
+            return flag if mark == 1 else LABELS[0] if (flag, mark) == (LABELS[1], 0) else ""
         if mark_of(cell) is None:
             return class_told(cell, classes) if len(words_of(cell)) <= FEW_WORDS else ""
         return meaning_of(cell, classes) if opinion else classes.label_of(cell)

@@ -53,7 +53,10 @@ _OTHER_MODALITIES = set_of(
     "tomography ultraschall ultrasound"
 )
 
-_LATERAL = set_of("lateral lat ll rl decubitus oblique")
+_LATERAL = set_of(
+    "lateral lat latero lateralis laterale llat rlat ll rl decubitus decub oblique obliqua oblicua oblq schraeg schräg "
+    "seitlich seitl profil perfil profilo sagittal zijdelings boczne"
+)
 
 _VIEWS = set_of("ap frontal pa")
 

@@ -147,6 +147,7 @@ FIT = [
     *({"modality": word} for word in ("dx", "Röntgen", "X-RAY", "XRAY", "X-Rays", "RADIOGRAPHY", "Rx", "RX", "Rontgen",
                                       "RÃ¶ntgen", "Roentgen", "Digital Radiography", "Radiografía", "Radiographie")),
     *({"species": word} for word in ("Homo sapiens", "HUMAN", "human being", "Mensch", "N/A", "unknown", "-")),
+    *({"body_part": part} for part in ("UNKNOWN", "NA", "OTHER", "TRUNK", "TORSO", "BODY", "WHOLE BODY", "HEART")),
     {"called": "TEST"}, {"polarity": "MONOCHROME1, IDENTITY"}, {"series": "Thorax mit Rippen"},
     {"procedure": ("Status post sternotomy",)}, {"procedure": ("Radiografia torace esterno",)},
     {"image_type": ("DERIVED", "PRIMARY")}, {"age": 80.0}, {"presentation_intent": "FOR PROCESSING"},

@@ -121,7 +121,8 @@ def test_rsna(tmp_path, source):
     assert found.survey.layout == "rsna-pneumonia"
     assert labels(found) == {"NORMAL": 3, "PNEUMONIA": 3}
     assert len(patients(found)) == 6
-    assert not found.survey.remarks
+    (remark,) = found.survey.remarks
+    assert remark.text.startswith("patientId names a picture and no person")
     assert any(text.startswith("patientId names a picture and no person") for text in found.survey.notes)
     if not source:
         assert found.ignored == {"not an image": 1, "listed by no table": 1}

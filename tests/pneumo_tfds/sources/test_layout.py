@@ -72,6 +72,15 @@ def test_neighbours_are_warned_of_with_the_flags_that_use_them(tmp_path):
     assert labels(understood(tmp_path, [], positive=("PNEUMONIA", "covid"))) == {"NORMAL": 4, "PNEUMONIA": 8}
 
 
+@pytest.mark.parametrize("root", ["", "study/"])
+def test_images_whose_class_no_folder_tells_are_warned_of_with_the_flags(tmp_path, root):
+    names = files(root + "A/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR)
+    source = understood(tmp_path, [*names, *files(root + "B/{}/{}.png", ["gesund", "Pneumonie"], range(9))])
+    (text,) = [text for text in source.survey.warnings if "no folder tells their class" in text]
+    assert f"{root}B/Pneumonie (9 images)" in text
+    assert "--negative NAME" in text
+
+
 @pytest.mark.parametrize("place", ["OCT/train", "eyes", "x/y/z"])
 def test_a_class_without_its_counterpart_beside_it_is_another_data_set(tmp_path, place):
     names = files("chest_xray/{}/{}/{}.jpeg", ["train", "test"], ["NORMAL", "PNEUMONIA"], [1, 2])
@@ -278,9 +287,9 @@ def test_ordinary_neighbours_of_splits_are_not_asked_about(tmp_path, names):
 
 
 def test_lateral_views_are_left_out_by_the_names_of_files(tmp_path):
-    lateral = ["NORMAL/1_lateral.png", "PNEUMONIA/view2_LAT.png", "NORMAL/p3-Lateral-1.png"]
+    lateral = ["NORMAL/1_lateral.png", "PNEUMONIA/view2_LAT.png", "NORMAL/p3-Lateral-1.png", "NORMAL/p4_seitlich.png"]
     source = understood(tmp_path, [*PLAIN, *lateral, "NORMAL/RL_7.png", "NORMAL/bilateral.png"])
-    assert source.ignored == {"lateral or oblique views, by the name of the file": 3}
+    assert source.ignored == {"lateral or oblique views, by the name of the file": 4}
 
 
 def test_much_of_a_class_in_files_that_are_not_read_is_warned_of(tmp_path):

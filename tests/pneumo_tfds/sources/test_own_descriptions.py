@@ -39,6 +39,18 @@ def reads(yes="1", no="0", effusion=None):
     }
 
 
+def test_columns_that_an_own_description_does_not_name_are_judged(tmp_path):
+    toml = FINDINGS.replace('"clear"', '"0"').replace('"opacity", "effusion"', '"1"') + 'label = "ill"\n'
+    rows = [f"{name},p{n},{n % 2},{'seitlich' if n < 2 else 'p.a.'},{'Test' if n > 6 else 'Training'}"
+            for n, name in enumerate(NAMES)]  # fmt: skip
+    images = {f"x/{name}.png": None for name in NAMES}
+    source = own(tmp_path, images | {"x/reads.csv": csv_of("id,patient,ill,Projektion,Kohorte", *rows)}, toml)
+    asked = "\n".join(source.survey.questions)
+    assert "the column Projektion is not read" in asked
+    assert "Kohorte" in asked
+    assert "ill" not in asked.replace("tell", "").replace("will", "")
+
+
 def listed(train, test, toml=FINDINGS + LISTS):
     lists = {"train.txt": train, "test.txt": test}
     return {**reads(), **{name: "\n".join(text) for name, text in lists.items() if text is not None}}, toml

@@ -52,6 +52,7 @@ def test_names(name, label, patient, subtype):
 @pytest.mark.parametrize(
     ("text", "same"), [("7.0", "7"), ("007", "7"), ("A1", "a1"), (" P  1 ", "p 1"), ("NaN", ""), ("ANONYMOUS^^", ""),
                        ("n/a", ""), ("--", ""), ("0", "0"), ("0000", "0"), ("7.5", "7.5"),
+                       ("missing", ""), ("-1", ""), ("k. A.", ""), ("-12", "-12"),
                        ("n.a.", ""), ("not available", ""), ("'007", "7"), ('="007"', "7"), ("Patient^Anonymous", ""),
                        ("12,345", "12345"),
                        ("Mu\u0308ller", "m\u00fcller")]

@@ -104,6 +104,8 @@ def test_splits(name, cells):
         ("consensus", ["normal", "viral pneumonia"]),
         ("ground_truth_2", ["0", "1"]),
         ("has_pneumonia", ["0", "1"]),
+        ("pneumonia", ["no", "yes"]),
+        ("Lungenentzündung", ["nein", "ja"]),
         ("Pneumonie", ["nein", "ja"]),
         ("old_label", ["0", "1"]),
     ],
