@@ -29,6 +29,7 @@ ELSEWHERE = {
     "pneumo_tfds/program/locks.py": "locks",
     "pneumo_tfds/audit/audit_page.py": "memory",
     "pipeline/run_folder/model_file.py": "a function that `replace_patiently` calls",
+    "export/carry_decision.py": "memory",
     "export/export_run.py": "candidates, in a temporary folder",
     "export/inference/outputs.py": "a file that `replacing` holds open",
     "tuning/local_workers.py": "the logs of workers, line after line",
