@@ -10,6 +10,7 @@ from pneumo_tfds.decode.header_words import (
     is_known_view,
     is_radiography,
     is_sideways,
+    no_plain_radiograph,
     not_human,
     other_part,
     phantom_word,
@@ -34,6 +35,8 @@ def unfit(facts: HeaderFacts) -> str:
         return "a quality control image"
     if word := phantom_word(facts.called, facts.series, *facts.protocol, *facts.procedure):
         return f"named {word}, which is no patient"
+    if words := no_plain_radiograph(facts.series, *facts.protocol):
+        return f"described as {words}, which is no plain radiograph of the chest"
     if facts.modality and not is_radiography(facts.modality):
         return f"modality {facts.modality} is not radiography"
     if not facts.modality and _is_other_kind(facts):
@@ -114,6 +117,10 @@ def kinds_of_remarks(facts: HeaderFacts) -> list[tuple[str, str]]:
     if is_frontal(facts.view) and is_sideways(facts.coded_view):
         found.append(("view and its code disagree: {}", f"{facts.view}, {facts.coded_view}"))
     text = _described_view(facts)
+    if is_frontal(facts.view) and is_sideways(text) and not is_frontal(text):
+        found.append(("view and description disagree: {}", f"{facts.view}, {text}"))
+    if is_frontal(facts.view) and facts.orientation[:1] and facts.orientation[0][:1] in ("A", "P"):
+        found.append(("view and orientation disagree: {}", f"{facts.view}, {facts.orientation[0]}"))
     if not is_frontal(facts.view) and is_sideways(text) and is_frontal(text):
         found.append(("series {} names a frontal and another view", text))
     if not is_known_view(facts.view):

@@ -57,6 +57,11 @@ _NO_ANSWER = re.compile("|N ?A|NONE|NIL|NULL|UNKNOWN|UNSPECIFIED|OTHER|NOT APPLI
 _WIDER_PART = re.compile("TRUNK|TORSO|(WHOLE ?)?BODY|HEART|COR|RUMPF|TRONCO?|TRONC|UPPER BODY")
 """Body parts that hold the chest or lie in it."""
 _PHANTOM = re.compile("[A-Z]*PHANTOM[A-Z]*|(?<![A-Z])FANTOM[AE]?(?![A-Z])|QUALITY CONTROL|FLAT ?FIELD|KONSTANZPRU")
+_NO_PICTURE = re.compile(
+    "DOSE (REPORT|INFO)[A-Z]*|SCREEN ?(SAVE|SHOT|CAPTURE)[A-Z]*|SCANNED [A-Z]+|(AI|CAD) (RESULT|REPORT|OUTPUT)[A-Z]*|"
+    "BONE SUPPRESS[A-Z]*|DUAL ENERGY[A-Z ]*|SOFT TISSUE (ONLY|IMAGE)|BABYGRAM[A-Z]*"
+)
+"""What is made of a radiograph or sent beside it, or shows the whole body of a newborn."""
 _TEST = re.compile("(?<![A-Z])(TEST[0-9]*|TESTBILD|TESTPATIENT|QC|QA|DEMO|DUMMY)(?![A-Z])")
 """People may be called so in an anonymised archive, so they are only told of."""
 
@@ -113,6 +118,11 @@ def not_human(species: str) -> bool:
 def phantom_word(*texts: str) -> str:
     """Return the first word by which a name or a description tells of a phantom; empty if there is none."""
     return next((found[0] for text in texts if (found := _PHANTOM.search(_plain(text)))), "")
+
+
+def no_plain_radiograph(*texts: str) -> str:
+    """Return the words of a description for what is no plain radiograph of a chest; empty if there are none."""
+    return next((found[0] for text in texts if (found := _NO_PICTURE.search(_plain(text)))), "")
 
 
 def test_word(*texts: str) -> str:

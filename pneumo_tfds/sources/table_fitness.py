@@ -50,7 +50,8 @@ def warn_of_views(column: str, views: Sequence[str], notes: SurveyNotes) -> None
 def kinds_of_image(cells: Sequence[str]) -> dict[str, Counter[str]]:
     """Return role to the values of a column that name other images than frontal chest radiographs.
 
-    It is empty unless nearly all cells name views, body parts or modalities and nothing else. A word for a body part
+    It is empty unless nearly all cells name views, body parts or modalities, and nothing else or at least the chest or
+    a frontal view in some rows. A word for a body part
     or modality in a few rows, such as `scoliosis`, is a finding; it counts where others name the chest or radiographs.
     """
     counts = Counter(cell for cell in cells if cell.casefold() not in BLANK | {""})
@@ -60,7 +61,10 @@ def kinds_of_image(cells: Sequence[str]) -> dict[str, Counter[str]]:
         told |= {cell: "modality" for cell in counts if cell.casefold() in _OTHER_CODES}
         told |= {cell: "view" for cell in counts if cell.casefold() in _SIDE_VIEWS}
     if sum(counts[cell] for cell, role in told.items() if role) < MOSTLY * counts.total():
-        return {}
+        told = {cell: _role(_plain(cell)) for cell in counts}  # other words stand beside, as in `W Chest Lat.`
+        fit = "fit" in told.values()
+        if not fit or sum(counts[cell] for cell, role in told.items() if role) < MOSTLY * counts.total():
+            return {}
     kinds: dict[str, Counter[str]] = defaultdict(Counter)
     for cell, role in told.items():
         if role == "view" or (role in ("modality", "body_part") and (fit or counts.total() == len(cells))):
@@ -82,13 +86,18 @@ def _told(text: str) -> str:
     silent = FILLERS | _FILM | {*words_of(part)}
     if not all(word in silent or word.isdecimal() or _is_known(word) for word in found):
         return ""
+    return _role(text) or ("other" if _FILM.isdisjoint(found) else "fit")
+
+
+def _role(text: str) -> str:
+    """Return the role by which a text is unfit, `fit` for the chest or a frontal view, or empty."""
     if is_other_modality(text):
         return "modality"
-    if part:
+    if other_part(text):
         return "body_part"
     if is_sideways(text) and not is_frontal(text):
         return "view"
-    return "fit" if is_chest(text) or is_frontal(text) or not _FILM.isdisjoint(found) else "other"
+    return "fit" if is_chest(text) or is_frontal(text) else ""
 
 
 def _is_known(word: str) -> bool:

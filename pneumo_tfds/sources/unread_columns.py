@@ -50,7 +50,8 @@ _FLAG = set_of("flag has is label present")
 _PAST = set_of("anamnese anamnesis history past previous prior")
 """Words, in names of columns, for a diagnosis, beside that of a class, and for one of another time."""
 
-_PERSON = set_of("mrn pat patient paciente paziente person pid proband sujet subject")
+_HOSPITAL_NUMBER = set_of("hospitalno hospitalnr hospitalnumber")
+_PERSON = _HOSPITAL_NUMBER | set_of("mrn pat patient paciente paziente person pid proband sujet subject")
 _IDENTIFIER = _PERSON | set_of(
     "accession akte anon anonymised anonymized case code fall hash id ids key kode name no nr number pseudonym record "
     "study uid uuid"
@@ -103,6 +104,11 @@ class Column:
         """Its cells as identifiers are compared; empty where one stands for nobody."""
         normal = {cell: normal_identifier(cell) for cell in set(self.cells)}
         return [normal[cell] for cell in self.cells]
+
+    @property
+    def is_ordinary(self) -> bool:
+        """Whether it is named for what people and images have or share, and not for a number of a hospital's."""
+        return bool(self.words & _ORDINARY) and self.words.isdisjoint(_HOSPITAL_NUMBER)
 
     def __str__(self) -> str:
         shown = [f"{value:.30}" for value in self.counts][:SHOWN]
@@ -248,7 +254,7 @@ def contradicting(column: Column, labels: Sequence[str], classes: ClassWords) ->
     means = {cell: meaning(cell) for cell in counts}
     mostly = sum(count for cell, count in counts.items() if means[cell]) >= MOSTLY * counts.total()
     worded = LABELS[1] in {label for cell, label in means.items() if mark_of(cell) is None}
-    clear = set(LABELS) <= set(means.values()) if mostly else len(counts) <= FEW_VALUES and worded
+    clear = opinion or set(LABELS) <= set(means.values()) if mostly else len(counts) <= FEW_VALUES and worded
     if not named and (not clear or column.words & _PAST):
         return 0
     pairs = Counter(zip(column.cells, labels, strict=True))
@@ -257,7 +263,7 @@ def contradicting(column: Column, labels: Sequence[str], classes: ClassWords) ->
 
 def may_be_patient(column: Column) -> bool:
     """Return whether a column is named like an identifier, or holds what some rows share and most do not."""
-    if column.words & _ORDINARY:
+    if column.is_ordinary:
         return False
     values = set(column.identifiers)
     if words.are_dates(values - {""}):
@@ -299,7 +305,7 @@ def groups_otherwise(column: Column, patients: Sequence[str]) -> bool:
     An identifier of examinations divides the images of a patient, which does no harm; only one that is named for
     persons is believed to do so.
     """
-    if column.words & _ORDINARY:
+    if column.is_ordinary:
         return False
     both = [pair for pair in set(zip(column.identifiers, patients, strict=True)) if all(pair)]
     joined = len(both) > len({other for other, _ in both})

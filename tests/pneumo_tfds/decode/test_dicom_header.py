@@ -235,6 +235,11 @@ def test_fit(facts):
         ({"orientation": ("P", "F")}, "its rows lead to the patient's front or back, as in a lateral view"),
         ({"image_type": ("DERIVED", "SECONDARY")}, "a copy derived from another image (DERIVED, SECONDARY)"),
         ({"frames": 12}, "12 frames are not one radiograph"),
+        ({"series": "Dose Report"}, "described as DOSE REPORT, which is no plain radiograph of the chest"),
+        (
+            {"modality": "DX", "protocol": ("Chest PA bone suppressed",)},
+            "described as BONE SUPPRESSED, which is no plain radiograph of the chest",
+        ),
     ],
 )
 def test_unfit(facts, says):
@@ -252,6 +257,10 @@ def test_unfit(facts, says):
         ({"body_part": "CHEST", "series": "Hand dp"}, ("body part and description disagree: CHEST, HAND",)),
         ({"view": "PA", "coded_view": "left lateral"}, ("view and its code disagree: PA, left lateral",)),
         ({"series": "Chest PA + LAT"}, ("series Chest PA + LAT names a frontal and another view",)),
+        ({"view": "PA", "series": "CHEST LATERAL"}, ("view and description disagree: PA, CHEST LATERAL",)),
+        ({"view": "AP", "protocol": ("Thorax seitlich",)}, ("view and description disagree: AP, Thorax seitlich",)),
+        ({"view": "PA", "orientation": ("A", "F")}, ("view and orientation disagree: PA, A",)),
+        ({"body_part": "TRUNK"}, ("body part TRUNK does not say that it is the chest",)),
         ({"view": "STRANGE"}, ("view STRANGE is not known",)),
         ({"modality": "X-RAY"}, ("modality X-RAY is taken for radiography, whose codes are CR and DX",)),
         ({"modality": "DX"}, ()),

@@ -118,6 +118,10 @@ def test_labels(name, cells):
     assert not questions({name: lambda i: cells[label(i)]})
 
 
+def test_a_column_that_corrects_a_few_labels_is_asked_about():
+    assert asked({"label_corrected": lambda i: "NORMAL" if label(i) and i < 12 else ""}, LABEL)
+
+
 @pytest.mark.parametrize("name", ["is_normal", "no_pneumonia", "No Finding", "gesund"])
 def test_a_mark_for_normal_is_no_mark_for_pneumonia(name):
     assert asked({name: label}, LABEL)
@@ -131,6 +135,8 @@ def test_a_mark_for_normal_is_no_mark_for_pneumonia(name):
         ("incidencia", ["PA", "AP", "L"], VIEW),
         ("incidence", ["face", "profil"], VIEW),
         ("series", ["CHEST PA", "CHEST LAT"], VIEW),
+        ("description", ["W Chest p.a.", "W Chest Lat.", "Chest portable"], VIEW),
+        ("exam", ["CHEST 1V", "HAND 2V"], PART),
         ("anatomy", ["chest", "hand"], PART),
         ("Untersuchung", ["Thorax p.a.", "Knie"], PART),
         ("región", ["tórax", "rodilla"], PART),
