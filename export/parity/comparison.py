@@ -38,8 +38,8 @@ class Budget:
     """Largest absolute difference of a probability, on any image."""
     heatmap: float = 1e-4
     """Largest absolute difference of a heat map, as a fraction of its largest absolute value (or of 1, if larger)."""
-    familiarity: float = 1e-4
-    """Largest absolute difference of a familiarity. It goes in steps of 0.001, and moves by 2e-5 at most on 852 X-rays:
+    familiarity: float = 1e-3
+    """Largest absolute difference of a familiarity: one of its steps. It moves by 2e-5 at most on 852 X-rays:
     the distance that it ranks is a sum of some 800 squares, whose rounding is magnified where many images are alike."""
     flips: float = 0.0
     """Largest fraction of the real images whose decision at the threshold may change, 0 to 1."""

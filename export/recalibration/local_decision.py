@@ -82,7 +82,8 @@ def decide_here(table: Predictions, scores: Scores, wish: Wish) -> LocalDecision
     levels = None if scores.distances is None else levels_of(scores.distances)
     here = _with_values(table, scores, temperature, bias, levels)
     point = choose_operating_point(here.labels, here.probabilities, wish.rule, f"the {KIND} images")
-    low, high, words = limits([here], point.threshold, wish.guarantees, wish.prevalence, wish.guarantee, KIND)
+    whose = f"{KIND} patients"
+    low, high, words = limits([here], point.threshold, wish.guarantees, wish.prevalence, wish.guarantee, whose)
     refused_below = None if levels is None else familiarity_threshold([here.familiarity])
     return LocalDecision(temperature, bias, point, Doubt(refused_below, low, high, words), levels)
 

@@ -70,20 +70,21 @@ def verify(folder: RunFolder) -> LockCheck | None:
         names = [name for name, value in found.items() if value != lock["locked"].get(name)]
         locked_at, times = lock["locked_at"], len(lock["earlier"])
         too_late = metrics.stat().st_mtime < datetime.fromisoformat(locked_at).timestamp()
+        seen = [name for name in lock.get("scored_before", ()) if name not in MADE_FROM]
+        again = _after(seen, lock["earlier"]) if seen and times else ""
     except JSON_SHAPE_ERRORS as error:
         raise InputError(f"{path} is not complete ({error}); evaluate the run again") from error
     if names and too_late:
-        again = "give the command that decides again once more"
-        return LockCheck(False, f"unfinished. At {locked_at} other values were locked than this report has; {again}.")
+        remedy = "give the command that decides again once more"
+        return LockCheck(False, f"unfinished. At {locked_at} other values were locked than this report has; {remedy}.")
     if names:
         changed = ", ".join(f"the {NAMES.get(name, name)}" for name in names)
         return LockCheck(False, f"broken. What was scored is not what was locked: {changed} changed since.")
     if too_late:
         return LockCheck(False, f"too late. It was written at {locked_at}, after the figures of this report.")
     text = f"kept. Weights, configuration, temperature and threshold are those locked at {locked_at}"
-    seen = [name for name in lock.get("scored_before", ()) if name not in MADE_FROM]
-    if seen and times:
-        return LockCheck(False, f"{text}, but that was decided again, {_after(seen, lock['earlier'])}")
+    if again:
+        return LockCheck(False, f"{text}, but that was decided again, {again}")
     if times:
         return LockCheck(False, f"{text}, but this run was locked {counted(times, 'time')} before with others.")
     untested = "test" not in scored.get("splits", ("test",))

@@ -127,15 +127,18 @@ def _precision(part: NDArray[np.float64]) -> NDArray[np.float64]:
 def statistics_of(network: keras.Model) -> dict[str, Any]:
     """Return mean and deviation of each channel of the layers of a network that are compared.
 
-    A tensor `[N, 2 C]` for each layer, by the name of an output; none if the layers of the network are not known.
+    A tensor `[N, 2 C]` for each layer, or `[N, C]` if its map has one place, by the name of an output; none if the
+    layers of the network are not known.
     """
     found = {}
     for number, layer in enumerate(COMPARED[network.name].layers if network.name in COMPARED else (), start=1):
         values = network.get_layer(layer).output
         mean = ops.mean(values, axis=(1, 2), keepdims=True)
-        deviation = ops.sqrt(ops.mean(ops.square(values - mean), axis=(1, 2)))
+        parts = [mean]
+        if values.shape[1:3] != (1, 1):  # one place has no deviation, and TensorFlow's optimizer loses its shape
+            parts.append(ops.sqrt(ops.mean(ops.square(values - mean), axis=(1, 2), keepdims=True)))
         name = f"{STATISTICS}{number}"
-        found[name] = layers.Concatenate(dtype="float32", name=name)([mean[:, 0, 0], deviation])
+        found[name] = layers.Flatten(dtype="float32", name=name)(ops.concatenate(parts, axis=-1))
     return found
 
 

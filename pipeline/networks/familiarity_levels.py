@@ -11,12 +11,17 @@ from numpy.typing import NDArray
 LEVELS = 1000
 """Steps of the familiarity, each an equal share of the reference images."""
 
+LEAST_STEP = 3e-5
+"""Least difference of two levels, a fraction of the level or of 1,000 if that is more: of float32 distances, which are
+sums of some hundred squares, rounding changes 1e-6. The levels of X-rays are ten times as far apart and more."""
+
 
 def levels_of(distances: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return the levels of distances `[n]`, n at least 1: ascending, `[LEVELS + 1]`, at equal steps of rank."""
     levels = np.quantile(distances, np.linspace(0, 1, LEVELS + 1))
-    apart = np.arange(LEVELS + 1) * (1e-6 * max(np.median(levels), 1.0))  # equal levels would divide by zero
-    return (levels + apart).astype(np.float32)
+    for rank, least in enumerate(LEAST_STEP * np.maximum(np.abs(levels[1:]), 1000.0), start=1):
+        levels[rank] = max(levels[rank], levels[rank - 1] + least)  # equal ones would be divided by zero
+    return levels.astype(np.float32)
 
 
 def share_beyond(distances: NDArray[np.float64], levels: NDArray[np.float32]) -> NDArray[np.float64]:

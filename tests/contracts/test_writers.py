@@ -31,6 +31,7 @@ ELSEWHERE = {
     "pipeline/run_folder/model_file.py": "a function that `replace_patiently` calls",
     "export/carry_decision.py": "memory",
     "export/export_run.py": "candidates, in a temporary folder",
+    "export/recalibration/labelled_images.py": "a temporary folder",
     "export/inference/outputs.py": "a file that `replacing` holds open",
     "tuning/local_workers.py": "the logs of workers, line after line",
     "benchmarks/inference_speed.py": "a temporary folder",

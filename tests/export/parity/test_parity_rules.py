@@ -161,7 +161,7 @@ def test_a_right_file_passes_and_every_figure_is_filled(reference, spoilt, image
     written = report.to_json()
     assert written["passed"] is True
     assert written["differences"] == []
-    budget = {"probability": 1e-5, "heatmap": 1e-4, "familiarity": 1e-4, "flips": 0.0, "answers": 0.0, "auroc": 0.003}
+    budget = {"probability": 1e-5, "heatmap": 1e-4, "familiarity": 1e-3, "flips": 0.0, "answers": 0.0, "auroc": 0.003}
     assert written["budget"] == budget
 
 
@@ -321,9 +321,9 @@ def test_a_familiarity_over_budget_is_named(reference_of_four, spoilt, images):
     within = compare(reference_of_four, spoilt(familiarity_shift=5e-5, at_level=100), images, limits=limits)
     assert within.passed
     assert within.max_abs_familiarity == pytest.approx(5e-5, rel=0.01)
-    over = compare(reference_of_four, spoilt(familiarity_shift=2e-4, at_level=148), images, limits=limits)
+    over = compare(reference_of_four, spoilt(familiarity_shift=2e-3, at_level=148), images, limits=limits)
     assert over.differences == [
-        "familiarity differs from Keras by 0.0002 in batches of 64 (allowed: 0.0001)",
+        "familiarity differs from Keras by 0.002 in batches of 64 (allowed: 0.001)",
     ]
     outside = compare(reference_of_four, spoilt(familiarity_shift=1.0, at_level=100), images, limits=limits)
     assert "a familiarity is outside 0 to 1 in batches of 64" in outside.differences
@@ -540,7 +540,7 @@ def test_no_file_and_no_threads_are_one_clear_error(reference, spoilt, images, t
 
 
 def test_the_budgets_are_those_of_the_documentation():
-    assert Budget(probability=1e-5, heatmap=1e-4, familiarity=1e-4, flips=0.0, answers=0.0, auroc=0.003) == FLOAT32
+    assert Budget(probability=1e-5, heatmap=1e-4, familiarity=1e-3, flips=0.0, answers=0.0, auroc=0.003) == FLOAT32
     assert Budget(probability=1.0, heatmap=1.0, familiarity=1.0, flips=0.01, answers=0.05, auroc=0.003) == REDUCED
     assert (BATCH_SIZES, LARGE_BATCH) == ((1, 2, 7, 64), 64)
     assert issubclass(ParityError, InputError)

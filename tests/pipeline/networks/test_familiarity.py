@@ -81,9 +81,10 @@ def test_distance_is_that_of_mahalanobis_less_that_in_the_spread_of_the_backgrou
     assert far > relative.distances({"statistics1": known}).min() - 1
 
 
-def test_equal_levels_do_not_divide_by_zero(network):
+@pytest.mark.parametrize("distances", [np.full(5, 70.0), np.array([-4e5, -4e5, 3e6, 3e6 + 0.1])], ids=["equal", "far"])
+def test_levels_that_are_alike_do_not_divide_by_zero(network, distances):
     ask = OutputsFn(scoring_model(network))
-    fitted = familiarity.fit(ask(blobs(30, 0))).with_levels(np.full(5, 70.0))
+    fitted = familiarity.fit(ask(blobs(30, 0))).with_levels(distances)
     answers = OutputsFn(inference_model(network, reference=fitted))(blobs(3, 1))["familiarity"]
     assert np.isfinite(answers).all()
     assert ((answers >= 0) & (answers <= 1)).all()
