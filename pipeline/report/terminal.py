@@ -52,7 +52,9 @@ def show(folder: RunFolder) -> None:
             counts = {answer: sum(labels.values()) for answer, labels in given["answers"].items()}
             told = ", ".join(f"{count:,} {answer}" for answer, count in counts.items())
             accuracy = (
-                "" if given["accuracy"] is None else f"; {percent(given['accuracy'])} of the certain ones are right"
+                ""
+                if given["accuracy"] is None
+                else f"; {percent(given['accuracy'])} of the NORMAL and PNEUMONIA ones are right"
             )
             print(f"answers on {split}: {told}{accuracy}")
     if doubt := metrics.get("doubt"):
