@@ -14,7 +14,7 @@ WISH = Wish("youden", candidates("auto"), "auto", 0.5)
 
 
 def cohort(patients=80, signal=4.0, seed=0):
-    """Three images of each patient: logits that lie apart by class, distances around 10."""
+    """Three images of each patient: logits that lie apart by class, distances around 600, as of X-rays."""
     random = np.random.default_rng(seed)
     patient = np.repeat(np.arange(patients), 3)
     labels = patient % 2
@@ -22,7 +22,7 @@ def cohort(patients=80, signal=4.0, seed=0):
     names = np.array([f"{number}.png" for number in range(len(labels))])
     kinds = np.where(labels, "unknown", "normal")
     table = Predictions(names, patient.astype(str), kinds, labels, expit(logits))
-    return table, Scores(logits, random.gamma(20, 0.5, len(labels)))
+    return table, Scores(logits, random.gamma(36, 600 / 36, len(labels)))
 
 
 def test_calibration_undoes_a_scale_and_an_offset():
