@@ -6,7 +6,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,14 @@ import onnx
 from export.export_options import ExportOptions
 from export.graph import convert
 from export.inference import golden
-from export.inference.answer_reference import reference_of
 from export.inference.classifier import Classifier
-from export.inference.onnx_metadata import metadata_of_run
 from export.parity import comparison, parity_sample
-from pipeline.evaluation.predictions import read_csv
+from export.run_metadata import SPLIT, run_metadata
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing, write_json
 from pneumo_tfds.program.progress import stage
 
-SPLIT = "validation"
 FLOAT32_CONVOLUTIONS = (1, 4)
 """Convolutions that int8 leaves in float32, fewest first: see `export.graph.quantize.to_int8`."""
 DEFAULTS = ExportOptions()
@@ -64,10 +60,7 @@ def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Ite
         model = convert.load_keras(run.model)
     side = convert.image_side(model)
     metrics, config = run.read_json(run.metrics), run.read_json(run.config)
-    metadata = metadata_of_run(metrics, side, str(run.path))
-    if run.predictions.is_file() and (answers := read_csv(run.predictions).get(SPLIT)):
-        known = None if metadata.limits.familiarity_threshold is None else answers.familiarity.tolist()
-        metadata = replace(metadata, reference=reference_of(metadata.limits, answers.probabilities.tolist(), known))
+    metadata = run_metadata(run, metrics, side)
     dataset = parity_sample.dataset_folder(run.path, config, dataset)
     sample = parity_sample.take(dataset, SPLIT, side, options.parity_images)
     expected = convert.reference(model)

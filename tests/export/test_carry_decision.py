@@ -13,6 +13,7 @@ from export.export_options import ExportOptions
 from export.export_run import export_run
 from export.inference import golden
 from export.inference.classifier import Classifier
+from pipeline.evaluation.predictions import Predictions, write_csv
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 
@@ -31,6 +32,10 @@ def run(tmp_path, write_run, tiny_model, sample_images):
     metrics = json.loads(run.metrics.read_text())
     metrics["dataset"]["manifest_sha256"] = "0" * 64
     run.metrics.write_text(json.dumps(metrics | {"doubt": DOUBT}))
+    names, probabilities = np.array([f"{n}.png" for n in range(20)]), np.linspace(0.02, 0.98, 20)
+    kinds = np.where(probabilities > 0.5, "virus", "normal")
+    answers = Predictions(names, names, kinds, (probabilities > 0.5).astype(int), probabilities)
+    write_csv(run.predictions, {"validation": answers})
     list(export_run(run.path, ExportOptions(fp16=True, parity_images=8)))
     return run
 
@@ -65,6 +70,7 @@ def test_graphs_stay_and_the_metadata_says_the_decision(run, decided):
             assert metadata.threshold_rule == "sensitivity>=0.99 (chosen on other images)"
             assert (metadata.certain_normal_below, metadata.certain_pneumonia_from) == (0.0, 1.0)
             assert metadata.guarantee.endswith("none")
+            assert metadata.reference["answers"] == {"UNCERTAIN": 20}  # by the new limits, for drift
 
 
 def test_golden_examples_get_the_new_answers_and_test_themselves(run, decided):

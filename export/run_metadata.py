@@ -1,0 +1,28 @@
+"""Metadata for the exported files of a run, from all of its files that they speak of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from export.inference.answer_reference import reference_of
+from export.inference.onnx_metadata import Metadata, metadata_of_run
+from pipeline.evaluation.predictions import read_csv
+from pipeline.run_folder.folder import RunFolder
+
+SPLIT = "validation"
+
+
+def run_metadata(run: RunFolder, metrics: Mapping[str, Any], image_size: int) -> Metadata:
+    """Return the metadata of a run with the content of its `metrics.json`, and how validation was answered, if known.
+
+    Raises:
+        InputError: the metrics have no operating point, or they or the predictions are damaged.
+    """
+    metadata = metadata_of_run(metrics, image_size, str(run.path))
+    answers = read_csv(run.predictions).get(SPLIT) if run.predictions.is_file() else None
+    if answers is None:
+        return metadata
+    known = None if metadata.limits.familiarity_threshold is None else answers.familiarity.tolist()
+    return replace(metadata, reference=reference_of(metadata.limits, answers.probabilities.tolist(), known))
