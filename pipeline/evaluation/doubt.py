@@ -16,7 +16,7 @@ from scipy.special import expit, rel_entr
 
 from pipeline.config.guarantee import Guarantee
 from pipeline.evaluation.metrics import figures
-from pipeline.evaluation.predictions import POSITIVE, Floats, Labels, Predictions
+from pipeline.evaluation.predictions import CLASSES, POSITIVE, Floats, Predictions
 from pneumo_tfds.program.errors import InputError
 
 REFUSED, REFUSED_CHANGED = 0.015, 0.04
@@ -197,7 +197,7 @@ def upper_bound(mean: float, count: int, risk: float) -> float:
 def answers(table: Predictions, doubt: Doubt) -> np.ndarray:
     """Return the answer to each image, NORMAL, PNEUMONIA, UNCERTAIN or UNSUITABLE: str `[n]`."""
     certain = [table.probabilities < doubt.certain_normal_below, table.probabilities >= doubt.certain_pneumonia_from]
-    found = np.select(certain, ["NORMAL", "PNEUMONIA"], UNCERTAIN)
+    found = np.select(certain, CLASSES, UNCERTAIN)
     if doubt.familiarity_threshold is not None:
         found = np.where(table.familiarity < doubt.familiarity_threshold, UNSUITABLE, found)  # False for NaN
     return found
@@ -211,19 +211,14 @@ def answered(table: Predictions, doubt: Doubt) -> dict[str, Any]:
         `sensitivity`, `specificity`, `ppv` and `npv`, None where undefined.
     """
     given = answers(table, doubt)
-    names = ("NORMAL", "PNEUMONIA", UNCERTAIN, UNSUITABLE)
-    classes: Labels = np.array([0, POSITIVE])
     counts = {
-        name: {
-            label: int(np.sum(table.labels[given == name] == value))
-            for label, value in zip(names, classes, strict=False)
-        }
-        for name in names
+        answer: {label: int(np.sum(table.labels[given == answer] == value)) for value, label in enumerate(CLASSES)}
+        for answer in (*CLASSES, UNCERTAIN, UNSUITABLE)
     }
-    certain = np.isin(given, names[:2])
+    certain = np.isin(given, CLASSES)
     of_certain = dict.fromkeys(("accuracy", "sensitivity", "specificity", "precision", "npv"))
     if certain.any():
-        found = figures(table.labels[certain], (given[certain] == "PNEUMONIA").astype(np.float64), 0.5)
+        found = figures(table.labels[certain], (given[certain] == CLASSES[POSITIVE]).astype(np.float64), 0.5)
         of_certain = {name: found[name] for name in of_certain}
     of_certain["ppv"] = of_certain.pop("precision")
     return {"answers": counts, "share": float(certain.mean()), **of_certain}

@@ -51,12 +51,9 @@ def show(folder: RunFolder) -> None:
         if given := figures.get("answered"):
             counts = {answer: sum(labels.values()) for answer, labels in given["answers"].items()}
             told = ", ".join(f"{count:,} {answer}" for answer, count in counts.items())
-            accuracy = (
-                ""
-                if given["accuracy"] is None
-                else f"; {percent(given['accuracy'])} of the NORMAL and PNEUMONIA ones are right"
-            )
-            print(f"answers on {split}: {told}{accuracy}")
+            if given["accuracy"] is not None:
+                told += f"; {percent(given['accuracy'])} of the NORMAL and PNEUMONIA ones are right"
+            print(f"answers on {split}: {told}")
     if doubt := metrics.get("doubt"):
         print(f"guarantee of certain answers: {doubt['guarantee']}")
     point = metrics["operating_point"]

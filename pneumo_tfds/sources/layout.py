@@ -88,6 +88,7 @@ def _below_labels(files: Iterable[File], sets: set[Folders], classes: ClassWords
     found: list[InClass] = []
     elsewhere: dict[str, list[str]] = defaultdict(list)
     neighbours: Counter[str] = Counter()
+    unlabelled: Counter[str] = Counter()
     for file in files:
         folders = file.folders
         depths = [depth for depth in range(len(folders) + 1) if folders[:depth] in sets]
@@ -97,6 +98,8 @@ def _below_labels(files: Iterable[File], sets: set[Folders], classes: ClassWords
             found.append(InClass(file, label, folders[:depth], folders[depth], folders[depth + 1 :]))
         elif not depths:
             elsewhere[_why_in_no_set(folders, classes)].append(file.name)
+            if not any(map(words.is_mask, (*folders, _stem(file.name)))):
+                unlabelled["/".join(folders) or "no folder"] += 1
         elif depths[0] == len(folders):
             elsewhere["beside the folders of the classes, in none of them"].append(file.name)
         else:
@@ -105,11 +108,6 @@ def _below_labels(files: Iterable[File], sets: set[Folders], classes: ClassWords
             elsewhere[f"in the folder {folder}, which is no class"].append(file.name)
             if not any(map(words.is_mask, (*folders[depth:], _stem(file.name)))):
                 neighbours[folder] += 1
-    unlabelled: Counter[str] = Counter()
-    for file in files:
-        inside = any(file.folders[:depth] in sets for depth in range(len(file.folders) + 1))
-        if not inside and not any(map(words.is_mask, (*file.folders, _stem(file.name)))):
-            unlabelled["/".join(file.folders) or "no folder"] += 1
     if found and unlabelled:
         notes.warn(
             f"left out, because no folder tells their class: {listed(unlabelled, SHOWN)}; to use them, name their "
