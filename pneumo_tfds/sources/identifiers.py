@@ -72,7 +72,8 @@ _DAY_ENDS, _SURE_ENDS, _ENDS = map(
 """What may stand behind an identifier of a patient to tell their examinations apart; a day, even behind a mere name."""
 
 _BEFORE = re.compile(
-    rf"(?:{words.WHOLE_DAY}|{words.EXAMINATION}){_BETWEEN}(?=.*([^\W\d_].*[0-9]|[0-9]{{4}}))(?!{words.WHOLE_DAY}$)"
+    rf"(?:{words.WHOLE_DAY}|{words.EXAMINATION}){_BETWEEN}"
+    rf"(?=(?:(?!{_DAY_END}$).)*?(?:[^\W\d_].*[0-9]|[0-9]{{4}}))(?!{words.WHOLE_DAY}$)"
 )
 _IN_GROUPS = re.compile(
     rf"({words.BIRTH_NUMBER}|[0-9]{{1,3}}(\.[0-9]{{3}})+(-[0-9k]{{1,2}})?|[0-9]{{3}}-[0-9]{{2}}-[0-9]{{4}}|"
