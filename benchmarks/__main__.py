@@ -40,7 +40,7 @@ def _measure(stage: Stage, options: BenchmarkOptions) -> list[Record]:
         quiet_tensorflow()
         measured: list[Record] = importlib.import_module(MODULES[stage]).measure_stage(options)
     except ModuleNotFoundError as error:
-        raise InputError(f"the stage {stage} needs {error.name}: pip install 'pneumo[train]'") from error
+        raise InputError(f"the stage {stage} needs {error.name}: pip install '.[train]'") from error
     return measured
 
 

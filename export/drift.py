@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 ALARM = 1
 """Exit code if the answers have drifted."""
+FEWEST = 20
+"""Answers below which nothing is said: with 20, an index of 1.4 is reached by chance, and with 10 one of 2.8."""
 LARGE = 0.25
 """A population stability index from which a shift is called large by convention."""
+LIMITS = ("certain_normal_below", "certain_pneumonia_from")
 MEANINGS = {
     "familiarity": "the images look otherwise than the reference images",
     "probability": "the model finds pneumonia more or less often, or is less sure: other images, or other patients",
@@ -66,6 +69,11 @@ def drift(command: Drift) -> int:
         found = {name: stability(one["counts"], seen[name]) for name, one in bins.items()}
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise ModelFileError(f"{command.model} has a damaged reference; export the run again") from error
+    if len(rows) < FEWEST:
+        raise InputError(
+            f"{command.answers} has {counted(len(rows), 'answer')}, too few to tell drift from chance; "
+            f"give {FEWEST} or more"
+        )
     given = Counter(row["decision"] for row in rows)
     unreadable = f"; {counted(unread, 'image')} could not be read" if unread else ""
     print(f"{counted(len(rows), 'answer')}, beside {usual.total():,} to reference images{unreadable}")
@@ -112,6 +120,8 @@ def _read(command: Drift, metadata: Metadata) -> tuple[list[Mapping[str, Any]], 
         if row["threshold"] != metadata.threshold:
             whose = f"the threshold {row['threshold']:g}, and {command.model} has {metadata.threshold:g}"
             raise InputError(f"{where}: {whose}; give answers of this model, without --threshold")
+        if metadata.four_way and None in (row.get(name, 0) for name in LIMITS):
+            raise InputError(f"{where}: made with --two-way, and the reference has four answers; predict without it")
         rows.append(row)
     if not rows:
         raise InputError(f"{command.answers} has no answer; give a file of export.predict --json")

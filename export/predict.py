@@ -72,6 +72,8 @@ class Row:
             "probability": float(f"{answer.probability:.9g}"),
             "decision": answer.decision,
             "threshold": answer.threshold,
+            "certain_normal_below": answer.certain_normal_below,
+            "certain_pneumonia_from": answer.certain_pneumonia_from,
             "familiarity": None if answer.familiarity is None else float(f"{answer.familiarity:.6g}"),
             "reasons": list(answer.reasons),
         }
@@ -118,7 +120,6 @@ def predict_images(
 def predict(command: Predict) -> int:
     """Predict every image and return the exit code: 0 if at least one could be read, else 2."""
     from export.inference.classifier import Classifier
-    from export.inference.decision import UNSUITABLE
     from export.inference.inputs import find_images
     from export.inference.outputs import OVERLAY_SIDE, Writers
     from pneumo_tfds.program.progress import track
@@ -152,9 +153,9 @@ def predict(command: Predict) -> int:
                     failed.append(row)
                     continue
                 counts[row.prediction.decision] += 1
-                if row.picture is None or row.prediction.heatmap is None:
+                if row.picture is None:
                     continue
-                if row.prediction.decision == UNSUITABLE:  # what the network sees in it means nothing
+                if row.prediction.heatmap is None:  # of an UNSUITABLE image, where it means nothing
                     undrawn += 1
                 else:
                     writers.overlay(row.file, row.picture, row.prediction.heatmap, classifier.metadata.framing)

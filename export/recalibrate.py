@@ -57,7 +57,8 @@ class Recalibrate(SourceOptions, Bounded, Command):
     """How the threshold is chosen: youden, or for example sensitivity>=0.95. Default: the rule that the file has."""
     guarantee: str = "auto"
     """What certain answers must guarantee, such as npv>=0.95,ppv>=0.95. auto asks for 0.95, or for 0.9 or 0.8 where
-    there are too few patients for that. none: no answer is UNCERTAIN."""
+    there are too few patients for that; with still fewer it guarantees nothing, and more answers are UNCERTAIN. none:
+    no answer is UNCERTAIN."""
     prevalence: Annotated[float, Gt(0), Lt(1), Unit("(a fraction)")] = 0.5
     """Fraction of patients with pneumonia for which the guarantee is stated."""
     force: bool = False
@@ -81,7 +82,7 @@ def recalibrate(command: Recalibrate) -> None:
         from export.recalibration.graph_values import CalibratedGraph
     except ModuleNotFoundError as error:
         missing = str(error.name).partition(".")[0]
-        raise InputError(f"recalibration needs {missing}; run: pip install 'pneumo[recalibrate]'") from error
+        raise InputError(f"recalibration needs {missing}; run: pip install '.[recalibrate]'") from error
     from export.inference.answer_reference import reference_of
     from export.inference.classifier import Classifier
     from pneumo_tfds.sources.inspection import short_form
@@ -106,17 +107,19 @@ def recalibrate(command: Recalibrate) -> None:
     table = labelled_images.answered_by(classifier, found, command.batch_size)
     figures_of = partial(local_decision.figures_of, resamples=command.resamples, seed=command.seed)
     before = figures_of(local_decision.as_it_is(table, classifier.metadata))
-    _require_ranking(before["auroc"], command)
+    forced = _require_ranking(before["auroc"], command)
     decision = local_decision.decide_here(found.table, scores, wish)
+    decision = replace(decision, doubt=replace(decision.doubt, guarantee=decision.doubt.guarantee + forced))
     answered, same = local_decision.cross_fit(found.table, scores, wish, decision, command.seed)
     after = figures_of(answered) | {"auroc": before["auroc"]}  # the order of the images stays
     print("\n".join(_rows(before, after)))
     print("recalibrated: each fifth of the patients by what the other four decide; the file is decided on all of them")
+    print("note: this holds for images that the model was not trained on; the file cannot tell whether these are new")
     if fewest < FEW_PATIENTS:
         print(f"note: {fewest} patients of a class are few; the intervals say how little they tell")
     if same < local_decision.FOLDS:
-        parts = f"of {local_decision.FOLDS - same} of {local_decision.FOLDS} fifths"
-        print(f"note: {parts} the other patients show another guarantee than all patients do; it was taken there")
+        times = f"{local_decision.FOLDS - same} of {local_decision.FOLDS} times"
+        print(f"note: {times} four fifths of the patients show another guarantee than all do; the fifth got that")
     if _balanced(after) <= _balanced(before):
         print(
             "note: sensitivity and specificity together are not better than of the file as it is; consider to keep it"
@@ -170,10 +173,11 @@ def _tell_what_is_left_out(found: LabelledImages) -> None:
         print(f"left out: {counted(count, 'image')} ({why})")
 
 
-def _require_ranking(auroc: Figure, command: Recalibrate) -> None:
+def _require_ranking(auroc: Figure, command: Recalibrate) -> str:
+    """Refuse images that the model may not tell apart, without --force; return what the guarantee then says of them."""
     value, interval = auroc
     if value is None or interval is None or interval[0] > 0.5:
-        return
+        return ""
     shown = f"AUROC {value:.3f}, 95 % interval {interval[0]:.3f} to {interval[1]:.3f}"
     if not command.force:
         raise InputError(
@@ -181,6 +185,7 @@ def _require_ranking(auroc: Figure, command: Recalibrate) -> None:
             "threshold can repair that; train on such X-rays, or write the file all the same with --force"
         )
     print(f"note: {shown}: these images may not be told apart at all; the file is written because of --force")
+    return f"; made with --force although the images may not be told apart at all ({shown})"
 
 
 def _rows(before: Mapping[str, Figure], after: Mapping[str, Figure]) -> list[str]:

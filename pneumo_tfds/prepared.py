@@ -179,7 +179,7 @@ def _run_builder(
         try:
             from apache_beam.options.pipeline_options import PipelineOptions
         except ModuleNotFoundError as error:
-            raise InputError("--beam-runner needs Apache Beam; install it with: pip install 'pneumo[beam]'") from error
+            raise InputError("--beam-runner needs Apache Beam; install it with: pip install '.[beam]'") from error
         flags = [flag if flag.startswith("-") else f"--{flag}" for flag in options.beam_options]
         download_config = download_config.replace(beam_runner=options.beam_runner, beam_options=PipelineOptions(flags))
     with errors_only("absl"):

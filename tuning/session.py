@@ -154,6 +154,6 @@ def _finish(plan: Plan, data: SearchData, folder: SearchFolder, console: Console
     winner = plan.winner(confirmed[0].values if confirmed else ranked[0].values)
     write_json(folder.best, to_dict(winner))  # last: when it exists, everything else does
     if not tensorboard_log.AVAILABLE:
-        line("No logs for TensorBoard, because it is not installed: pip install 'pneumo[tensorboard]'")
+        line("No logs for TensorBoard, because it is not installed: pip install '.[tensorboard]'")
     line(f"The search as a page: {folder.page}")
     line(f"The winner's settings: {folder.best}; train it: python -m pipeline.train --config {folder.best}")

@@ -50,7 +50,7 @@ class Contender:
     def missing(self) -> str:
         """Return what must be installed first; empty if nothing."""
         absent = [name for name in self.needs if not is_installed(name)]
-        return f"not installed ({', '.join(absent)}): pip install 'pneumo[{self.extra}]'" if absent else ""
+        return f"not installed ({', '.join(absent)}): pip install '.[{self.extra}]'" if absent else ""
 
 
 @dataclass(frozen=True)

@@ -44,13 +44,18 @@ class Prediction:
     or from a file without limits: PNEUMONIA when the probability is at least the threshold, else NORMAL."""
     threshold: float
     heatmap: np.ndarray | None
-    """float32 [h, w] in logit units; its mean is the logit. None if the model has no heat map."""
+    """float32 [h, w] in logit units; its mean is the logit. None if the model has no heat map, and for an UNSUITABLE
+    image, where it means nothing."""
     reasons: tuple[str, ...] = ()
     """Why it is UNCERTAIN or UNSUITABLE, and what else is unusual about the file, such as a DICOM header that names
     another body part. An array of pixels does not tell the latter: use `predict_bytes` or `predict_file`."""
     familiarity: float | None = None
     """How much the image looks like the training images, as the share of validation images that look less like them, in
     0 to 1; None if the model does not say."""
+    certain_normal_below: float | None = None
+    """The decision is NORMAL below this probability. None where the threshold alone decides."""
+    certain_pneumonia_from: float | None = None
+    """The decision is PNEUMONIA from this probability on. None where the threshold alone decides."""
 
 
 class Classifier:
@@ -189,9 +194,14 @@ class Classifier:
         self, probability: float, familiarity: float | None, heatmap: np.ndarray | None, reasons: Reasons
     ) -> Prediction:
         decision, why = decide(self._limits, probability, familiarity, reasons.unfit)
+        low, high = self._limits.certain_normal_below, self._limits.certain_pneumonia_from
+        certain: tuple[float | None, float | None] = (low, high)
         if self.two_way:
-            decision = self.metadata.classes[probability >= self.threshold]
-        return Prediction(probability, decision, self.threshold, heatmap, (*why, *reasons.remarks), familiarity)
+            decision, certain = self.metadata.classes[probability >= self.threshold], (None, None)
+        elif decision == UNSUITABLE:
+            heatmap = None
+        why = (*why, *reasons.remarks)
+        return Prediction(probability, decision, self.threshold, heatmap, why, familiarity, *certain)
 
     def predict_bytes(self, data: bytes, name: str = "image") -> Prediction:
         """Decode and predict one encoded image (JPEG, PNG, or DICOM with the extra); raises `DecodeError`."""

@@ -15,12 +15,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from export.inference.decision import UNSUITABLE
 from pneumo_tfds.decode.framing import source_box, target_box, within
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing
 
-COLUMNS = ("file", "probability", "decision", "threshold", "familiarity", "reasons", "error")
+COLUMNS = (
+    "file", "probability", "decision", "threshold", "certain_normal_below", "certain_pneumonia_from", "familiarity",
+    "reasons", "error",
+)  # fmt: skip
 OVERLAY_SIDE = 512  # pixels, of the longer side
 UNSEEN = 0.5  # brightness of what `crop` cut off
 OVERLAY_STRENGTH = 0.45  # opacity of the colour where the evidence is strongest
@@ -59,7 +63,7 @@ class Writers(ExitStack):
         if self._csv is not None:
             self._csv.writerow({**row, "reasons": "; ".join(row.get("reasons", ()))})
         if self._json is None and self._csv is None:
-            answer = "-" if "error" in row else f"{row['probability']:.4f}"
+            answer = "-" if row.get("decision", UNSUITABLE) == UNSUITABLE else f"{row['probability']:.4f}"
             doubts = f"  ({'; '.join(row['reasons'])})" if row.get("reasons") else ""
             print(f"{answer:>6}  {row.get('decision', 'unreadable'):<10}  {row['file']}{doubts}")
 

@@ -51,7 +51,7 @@ def serve(command: Serve) -> None:
 
         from export.serve.service import Limits, create_app
     except ModuleNotFoundError as error:
-        raise InputError(f"the service needs {error.name}; run: pip install 'pneumo[serve]'") from error
+        raise InputError(f"the service needs {error.name}; run: pip install '.[serve]'") from error
     from export.inference.classifier import Classifier
     from export.serve.batching import BatchLimits
 

@@ -16,7 +16,7 @@ from scipy.special import expit, rel_entr
 
 from pipeline.config.guarantee import Guarantee
 from pipeline.evaluation.metrics import figures
-from pipeline.evaluation.predictions import CLASSES, POSITIVE, Floats, Predictions
+from pipeline.evaluation.predictions import CLASSES, POSITIVE, Floats, Mask, Predictions
 from pneumo_tfds.program.errors import InputError
 
 REFUSED, REFUSED_CHANGED = 0.015, 0.04
@@ -43,6 +43,11 @@ class Doubt:
     """The answer is PNEUMONIA from this probability on. Between the two it is UNCERTAIN."""
     guarantee: str
     """What holds for certain answers, in words, and what shows it."""
+
+    @property
+    def guaranteed(self) -> bool:
+        """Whether anything is guaranteed of certain answers."""
+        return not self.guarantee.startswith("none")
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Doubt:
@@ -73,19 +78,23 @@ def limits(
     rule: str = "auto",
     whose: str = "validation patients",
 ) -> tuple[float, float, str]:
-    """Choose the limits of certain answers.
+    """Choose the limits of certain answers, one on either side of the threshold.
 
     A limit is acceptable if the guarantee holds at it with 95 % confidence, by upper and lower bounds for the mean of
     [0, 1]-valued numbers, one for each patient: the fraction of the patient's images and views on the wrong, or the
     right, side of it. Patients are independent, their images are not. Limits are tried from the strictest on until one
     fails after one has held (a fixed sequence needs no correction: Angelopoulos et al. 2021, "Learn then Test").
 
+    Where `auto` finds no guarantee that can be shown, the limits are where the bounds are highest, so that little
+    evidence leaves many answers UNCERTAIN, and not few.
+
     Args:
         views: the images, calibrated, as they are and through each change, if any; row i is the same image.
-        threshold: of the operating point, for the case that the guarantees need no room between the limits.
+        threshold: of the operating point. No limit lies on its other side: NORMAL stays below it, PNEUMONIA above.
         wanted: guarantees to try in turn; the first that can be had is taken.
         prevalence: fraction of the patients who have pneumonia where the model is used; over 0 and below 1.
-        rule: what the user asked for; `auto` and `none` do without limits rather than fail.
+        rule: what the user asked for: `none` gives the threshold for both limits, `auto` does without a guarantee
+            rather than fail.
         whose: what the images' patients are called in the guarantee.
 
     Returns:
@@ -94,59 +103,60 @@ def limits(
     Raises:
         InputError: the guarantee that was asked for cannot be shown by these images. The message names the best.
     """
+    if rule == "none":
+        return threshold, threshold, "none: none was asked for"
     patients = len(np.unique(views[0].patients))
     shown_on = f"on {patients} {whose}" + (f" through {len(views)} views" if len(views) > 1 else "")
-    sides = _Sides(views, prevalence)
+    sides = _Sides(views, prevalence, threshold)
     for guarantee in wanted:
         low, high = sides.lower(guarantee.npv), sides.upper(guarantee.ppv)
-        if low is None or high is None:
-            continue
-        if low > high:
-            low = high = float(np.clip(threshold, high, low))
-        confidence = f"each with {100 * CONFIDENCE:.0f} % confidence"
-        of_answers = f"NPV at least {guarantee.npv:g} and PPV at least {guarantee.ppv:g}"
-        return low, high, f"{of_answers} where {100 * prevalence:g} % have pneumonia, {confidence}, {shown_on}"
-    if rule not in ("auto", "none"):
-        raise InputError(f"--guarantee {rule} cannot be shown {shown_on}: the best is {sides.best()}; ask for less")
-    why = "none was asked for" if rule == "none" else f"the best that can be shown {shown_on} is {sides.best()}"
-    return threshold, threshold, f"none: {why}"
+        if low is not None and high is not None:
+            confidence = f"each with {100 * CONFIDENCE:.0f} % confidence"
+            of_answers = f"NPV at least {guarantee.npv:g} and PPV at least {guarantee.ppv:g}"
+            return low, high, f"{of_answers} where {100 * prevalence:g} % have pneumonia, {confidence}, {shown_on}"
+    low, high, best = sides.best()
+    if rule != "auto":
+        raise InputError(f"--guarantee {rule} cannot be shown {shown_on}: the best is {best}; ask for less")
+    return low, high, f"none: the best that can be shown {shown_on} is {best}, at these limits"
 
 
 class _Sides:
     """For each possible limit, bounds of what lies on either side of it."""
 
-    def __init__(self, views: Sequence[Predictions], prevalence: float) -> None:
-        self.prevalence = prevalence
+    def __init__(self, views: Sequence[Predictions], prevalence: float, threshold: float) -> None:
+        self.prevalence, self.threshold = prevalence, threshold
         labels, patients = views[0].labels, views[0].patients
         probabilities = np.stack([view.probabilities for view in views], axis=1)
-        cuts = np.asarray(LIMITS)
+        self.cuts = np.asarray(LIMITS)
         self.below, self.count = [], []
         for label in (1 - POSITIVE, POSITIVE):
             rows = labels == label
-            below = np.mean(probabilities[rows, :, None] < cuts, axis=1)
+            below = np.mean(probabilities[rows, :, None] < self.cuts, axis=1)
             _, owner = np.unique(patients[rows], return_inverse=True)
             images = np.bincount(owner)
             of_patients = np.stack([np.bincount(owner, column) / images for column in below.T], axis=1)
             self.below.append(of_patients.mean(axis=0))
             self.count.append(len(images))
+        self.npv = self._predictive_values(self.below, 1 - prevalence)
+        above = [1 - part for part in self.below]
+        self.ppv = self._predictive_values(above[::-1], prevalence, self.count[::-1])
 
     def lower(self, npv: float) -> float | None:
-        """Return the largest limit below which NORMAL answers reach `npv`, or None."""
-        reached = self._predictive_values(self.below, 1 - self.prevalence)
-        return _last(LIMITS, reached >= npv)
+        """Return the largest limit, at most the threshold, below which NORMAL answers reach `npv`, or None."""
+        limit = _last(LIMITS, self.npv >= npv, self.cuts <= self.threshold)
+        return None if limit is None else min(limit, self.threshold)
 
     def upper(self, ppv: float) -> float | None:
-        """Return the smallest limit from which on PNEUMONIA answers reach `ppv`, or None."""
-        return _last(LIMITS[::-1], self._above()[::-1] >= ppv)
+        """Return the smallest limit, at least the threshold, from which PNEUMONIA answers reach `ppv`, or None."""
+        limit = _last(LIMITS[::-1], (self.ppv >= ppv)[::-1], (self.cuts >= self.threshold)[::-1])
+        return None if limit is None else max(limit, self.threshold)
 
-    def best(self) -> Guarantee:
-        """Return the largest predictive values that some limit reaches, rounded down."""
-        npv, ppv = self._predictive_values(self.below, 1 - self.prevalence).max(), self._above().max()
-        return Guarantee(np.floor(1000 * npv) / 1000, np.floor(1000 * ppv) / 1000)
-
-    def _above(self) -> Floats:
-        above = [1 - part for part in self.below]
-        return self._predictive_values(above[::-1], self.prevalence, self.count[::-1])
+    def best(self) -> tuple[float, float, Guarantee]:
+        """Return the limits at which the predictive values that can be shown are largest, and these, rounded down."""
+        low, npv = _largest(self.npv, self.cuts, self.cuts <= self.threshold)
+        high, ppv = _largest(self.ppv[::-1], self.cuts[::-1], (self.cuts >= self.threshold)[::-1])
+        shown = Guarantee(np.floor(1000 * npv) / 1000, np.floor(1000 * ppv) / 1000)
+        return min(low, self.threshold), max(high, self.threshold), shown
 
     def _predictive_values(
         self, answered: Sequence[Floats], share: float, counts: Sequence[int] | None = None
@@ -166,13 +176,24 @@ class _Sides:
         return values
 
 
-def _last(limits: Sequence[float], holds: np.ndarray) -> float | None:
-    """Return the last limit of the first stretch that holds, or None."""
+def _last(limits: Sequence[float], holds: Mask, allowed: Mask) -> float | None:
+    """Return the last limit of the first stretch that holds, or None if it has no limit that is allowed.
+
+    The allowed limits are the first ones. Where the stretch goes on beyond them, so does the limit.
+    """
     rows = np.flatnonzero(holds)
-    if not len(rows):
+    if not len(rows) or not allowed[rows[0]]:
         return None
     fails = np.flatnonzero(~holds[rows[0] :])
     return float(limits[rows[0] + fails[0] - 1] if len(fails) else limits[-1])
+
+
+def _largest(values: Floats, limits: Floats, allowed: Mask) -> tuple[float, float]:
+    """Return the first allowed limit with the largest value, and the value; without one, the first limit, and 0."""
+    if not allowed.any():
+        return float(limits[0]), 0.0
+    row = int(np.argmax(np.where(allowed, values, -1.0)))
+    return float(limits[row]), float(values[row])
 
 
 def upper_bound(mean: float, count: int, risk: float) -> float:

@@ -97,6 +97,14 @@ SHIFTS: dict[str, Callable[[Images, Generator], Levels]] = {
 """Each change draws its parameter evenly from a range, anew for each image."""
 
 
+WRONG: dict[str, Callable[[Images], Images]] = {
+    "turned by 90 degrees": lambda images: np.rot90(images, axes=(1, 2)),
+    "upside down": lambda images: images[:, ::-1, ::-1],
+    "with black and white exchanged": lambda images: 255 - images,
+}
+"""What is done to images uint8 [n, S, S, 1] so that a model should refuse them, to measure whether it does."""
+
+
 def shifted(images: Images, name: str, seed: int = 0) -> Images:
     """Apply one change to images.
 

@@ -7,11 +7,14 @@ from typing import Any
 
 from pipeline.evaluation.robustness import UNCHANGED
 from pipeline.evaluation.subgroups import difference
-from pipeline.report.report_tables import in_brackets, number, signed
+from pipeline.report.report_tables import in_brackets, number, percent, signed
 from pneumo_tfds.program.wording import counted
 
 NAMES = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
 """Figures that are compared."""
+
+EXPECTED = 0.8
+"""Least fraction of the X-rays made wrong on purpose that a model should refuse."""
 
 CHANCE = 0.5
 """AUROC of guessing."""
@@ -67,7 +70,7 @@ def warnings(metrics: Mapping[str, Any], split: str) -> list[str]:
         )
     elif figures["sensitivity"] + figures["specificity"] <= 1:
         found.append("At this threshold the model is no better than chance.")
-    found += _elsewhere(external) if external else []
+    found += _elsewhere(external) if external else _about_doubt(metrics)
     counts = figures["confusion_matrix"]
     fewest = min(counts["tp"] + counts["fn"], counts["tn"] + counts["fp"])
     if 0 < fewest < 50:
@@ -139,6 +142,20 @@ def overlap_sentences(overlap: Mapping[str, Any], images: int) -> list[str]:
 
 def _by_split(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} in {split}" for split, count in counts.items() if count)
+
+
+def _about_doubt(metrics: Mapping[str, Any]) -> list[str]:
+    """Return what a reader must know of UNCERTAIN and UNSUITABLE answers."""
+    found = []
+    if metrics.get("doubt") and str(metrics["doubt"]["guarantee"]).startswith("none: the best"):
+        found.append("Validation has too few patients, or too many errors, to guarantee anything of certain answers.")
+    if weak := {name: share for name, share in metrics.get("refused", {}).items() if share < EXPECTED}:
+        shares = ", ".join(f"{percent(share)} of those {name}" for name, share in weak.items())
+        found.append(
+            f"The model hardly recognises what it should not answer: of X-rays that were made wrong on purpose it "
+            f"refuses {shares}. Do not rely on UNSUITABLE."
+        )
+    return found
 
 
 def _about_patients(figures: Mapping[str, Any]) -> list[str]:

@@ -114,6 +114,7 @@ def _evaluation(
         "phantom": bool(dataset.get("phantom")),
         "point": point,
         "doubt": metrics.get("doubt"),
+        "refused": metrics.get("refused"),
         "views": 1 + len(SHIFTS) if under_shift and point["chosen_on"] == CHOSEN_ON else 1,
         "splits": splits,
         "configuration": report_tables.setting_rows(configuration, private),

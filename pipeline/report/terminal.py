@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.evaluation.doubt import Doubt
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.scoring import by_interest
 from pipeline.report.reader_warnings import NAMES, drops, warnings
@@ -54,8 +55,10 @@ def show(folder: RunFolder) -> None:
             if given["accuracy"] is not None:
                 told += f"; {percent(given['accuracy'])} of the NORMAL and PNEUMONIA ones are right"
             print(f"answers on {split}: {told}")
-    if doubt := metrics.get("doubt"):
-        print(f"guarantee of certain answers: {doubt['guarantee']}")
+    if metrics.get("doubt"):
+        doubt = Doubt.from_json(metrics["doubt"])
+        where = " (it does not hold for images of another source)" if own and doubt.guaranteed else ""
+        print(f"guarantee of certain answers{where}: {doubt.guarantee}")
     point = metrics["operating_point"]
     print(f"threshold {point['threshold']:.4f}, by {point['rule']} on {point['chosen_on']}; report: {folder.report}")
 

@@ -22,7 +22,7 @@ from pipeline.report.reader_warnings import CHANCE, overlap_sentences
 from pipeline.report.report_tables import in_brackets, number
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
-from pipeline.stages.evaluate_run import DECIDED_ON
+from pipeline.stages.evaluate_run import DECIDED_ON, WISH
 from pipeline.stages.illustrate import illustrate, passes
 from pipeline.stages.judge import answers_of, doubt_of, score
 from pipeline.stages.training_overlap import training_overlap
@@ -54,7 +54,7 @@ def decide_again(
     Args:
         run_dir: folder of a finished run.
         wish: what to decide in another way: `threshold_rule`, `guarantee` or `prevalence`, as in
-            `pipeline.config.EvaluationConfig`. The rule stays if it is left out; the others are as in the settings.
+            `pipeline.config.EvaluationConfig`. What is left out is as it was decided last.
         carry: makes the new exported files.
         on: labelled X-rays to decide on, as they are; None for validation, through the changes if training did so.
         options: how `on` is to be understood.
@@ -66,6 +66,7 @@ def decide_again(
     run = RunFolder(run_dir)
     config, metrics = run.read_config(), run.read_json(run.metrics)
     before, tables = Decision.from_json(metrics, run.metrics), read_csv(run.predictions)
+    wish = {**metrics.get(WISH, {}), **wish}
     settings = replace(config.evaluation, **{"threshold_rule": before.operating_point.rule, **wish})
     splits = splits_of(config.data)
     if "validation" not in tables or len(tables["validation"]) != splits["validation"].count:
@@ -86,7 +87,8 @@ def decide_again(
             views |= {name: answers_of(images, ask(seen)) for name, seen in changed}
         decision = decision or _decision(before, list(views.values()), settings, CHOSEN_ON)
         kept = {name: value for name, value in metrics.items() if name != DECIDED_ON}
-        new = kept | decided_on | score_splits(tables, decision, settings.evaluation_seed, settings.resamples)
+        figures = score_splits(tables, decision, settings.evaluation_seed, settings.resamples)
+        new = kept | {WISH: wish} | decided_on | figures
         exported = carry(run, new)
 
         write_lock(run, decision)

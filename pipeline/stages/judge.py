@@ -19,7 +19,7 @@ from pipeline.evaluation.evaluation_lock import write_lock
 from pipeline.evaluation.predictions import Predictions, as_written, write_csv
 from pipeline.evaluation.robustness import UNCHANGED, pooled, summary, through_changes
 from pipeline.evaluation.scoring import Decision, calibrated, decide, score_splits
-from pipeline.evaluation.shifts import SHIFTS
+from pipeline.evaluation.shifts import SHIFTS, WRONG
 from pipeline.networks import familiarity
 from pipeline.networks.forward_pass import Answers, OutputsFn
 from pipeline.networks.models import LOGIT, inference_model, scoring_model
@@ -30,6 +30,7 @@ from pneumo_tfds.prepared import framing_of, inspect
 from pneumo_tfds.program.files import write_json
 from pneumo_tfds.program.progress import track
 
+REFUSED = "refused"  # in metrics.json: the fraction of wrong images that is UNSUITABLE, by what is wrong with them
 SHOWN = 256  # images scored between two steps of a progress bar
 
 
@@ -79,7 +80,12 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
     for name, split in splits.items():
         if name not in ("train", "validation"):
             tables[name] = calibrated(_uncalibrated(split.examples, score(ask, split), reference), decision)
-    write_scores(folder, config, tables, decision)
+    beside = {}
+    if reference and refused_below is not None:
+        some = validation.examples.images[:: -(-validation.count // SHOWN)]
+        wrong = {name: reference.familiarity(reference.distances(ask(change(some)))) for name, change in WRONG.items()}
+        beside[REFUSED] = {name: float(np.mean(known < refused_below)) for name, known in wrong.items()}
+    write_scores(folder, config, tables, decision, beside)
 
 
 def score(ask: OutputsFn, split: Split) -> Answers:

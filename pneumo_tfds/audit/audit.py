@@ -90,7 +90,7 @@ def run(
         try:
             from pneumo_tfds.audit.audit_page import write_page
         except ModuleNotFoundError as error:
-            raise InputError(f"--html needs {error.name}; install it with: pip install 'pneumo[train]'") from error
+            raise InputError(f"--html needs {error.name}; install it with: pip install '.[train]'") from error
     source = open_source(path, source_options)
     findings = audit(source, options, workers)
     result = report(findings)

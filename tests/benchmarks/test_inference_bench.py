@@ -49,7 +49,7 @@ def test_runtimes_that_are_not_installed_say_what_to_install(tmp_path, monkeypat
     monkeypatch.setattr(harness, "is_installed", lambda module: False)
     for name in ("peer: LiteRT", "peer: OpenVINO float32", "peer: OpenVINO bfloat16", "peer: OpenVINO int8"):
         contender = inference_speed.contender(name, tmp_path, 1, BATCH, HALF)
-        assert contender.missing().endswith("pip install 'pneumo[peers]'")
+        assert contender.missing().endswith("pip install '.[peers]'")
 
 
 @pytest.mark.slow
@@ -63,7 +63,7 @@ def test_every_runtime_answers_alike(tmp_path):
     )  # compares before it measures
     assert len(records) == len(inference_speed.RUNTIMES)
     for record in records:
-        assert record.runs or "pneumo[peers]" in record.note or "no bfloat16" in record.note
+        assert record.runs or ".[peers]" in record.note or "no bfloat16" in record.note
 
 
 def test_size_of_a_folder_is_that_of_its_files(tmp_path):

@@ -69,7 +69,7 @@ def test_another_answer_than_expected_is_told_and_not_measured(service, monkeypa
 
 def test_without_the_extra_a_line_says_what_to_install(monkeypatch):
     monkeypatch.setattr(harness, "is_installed", lambda module: False)
-    assert serve_speed._service([], [], 1, lambda: None).missing().endswith("pip install 'pneumo[serve]'")
+    assert serve_speed._service([], [], 1, lambda: None).missing().endswith("pip install '.[serve]'")
 
 
 def test_a_service_that_does_not_start_is_told(tmp_path):
@@ -92,4 +92,4 @@ def test_the_service_is_measured_beside_its_limits(tmp_path, monkeypatch):
     records = serve_speed.measure_stage(BenchmarkOptions(quick=True, threads=1))
     assert [record.case.case for record in records[::4]] == ["1 client", "3 clients"] * 2
     for record in records:
-        assert record.runs or "pneumo[serve]" in record.note
+        assert record.runs or ".[serve]" in record.note

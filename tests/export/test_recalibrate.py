@@ -182,5 +182,5 @@ def test_what_is_not_installed_is_one_line(local, missing):
     ended = start(*local, before=f"sys.modules[{missing!r}] = None")
     assert ended.returncode == 2
     assert ended.stderr == (
-        f"python -m export.recalibrate: recalibration needs {missing}; run: pip install 'pneumo[recalibrate]'\n"
+        f"python -m export.recalibrate: recalibration needs {missing}; run: pip install '.[recalibrate]'\n"
     )

@@ -34,8 +34,9 @@ async function start() {
   const { metadata } = classifier;
   at("use").textContent = `For ${metadata.intendedUse}.`;
   const { low, high } = metadata.limits, [negative, positive] = metadata.classes;
+  const between = low < high ? `, ${UNCERTAIN} between` : "";
   at("rule").textContent = metadata.fourWay
-    ? `${negative} below ${low}, ${positive} from ${high} on, ${UNCERTAIN} between; ${UNSUITABLE} for what does not look like the X-rays that the model learned from. Guarantee: ${metadata.guarantee}. With two answers, the threshold alone decides; the model’s own is ${metadata.threshold}, by ${metadata.thresholdRule}.`
+    ? `${negative} below ${low}, ${positive} from ${high} on${between}; ${UNSUITABLE} for what does not look like the X-rays that the model learned from. Guarantee: ${metadata.guarantee}. With two answers, the threshold alone decides; the model’s own is ${metadata.threshold}, by ${metadata.thresholdRule}.`
     : `The model’s threshold is ${metadata.threshold}, from the rule ${metadata.thresholdRule}. At or above it, the decision is ${positive}.`;
   at("two-way-choice").hidden = !metadata.fourWay;
   const auroc = metadata.metrics.test?.auroc ?? metadata.metrics.validation?.auroc;
@@ -60,6 +61,7 @@ function showThreshold() {
     showDecision(result);
     paint(result);
   }
+  if (results.length) tell();
 }
 
 /** Show the decision by the current rule on a card, with its reasons. */
@@ -84,7 +86,6 @@ function paint(result) {
 
 /** Predict files one after another, each with its own card; the rest go on if one cannot be read. */
 async function predict(files) {
-  let failed = 0;
   for (const [number, file] of [...files].entries()) {
     say(`Reading ${number + 1} of ${files.length} …`);
     const card = at("card").content.firstElementChild.cloneNode(true), result = { name: file.name, card };
@@ -103,20 +104,25 @@ async function predict(files) {
       paint(result);
       at("legend").hidden = !result.heatmap;
     } catch (error) {
-      failed++;
       result.error = error.message;
       card.classList.add("failed");
       card.querySelector(".decision").textContent = "Not read";
       card.querySelector(".number").textContent = error.message;
     }
   }
+  tell();
+  for (const id of ["save", "clear"]) at(id).disabled = results.length === 0;
+}
+
+/** Say how many images got which answer by the current rule, and how many could not be read. */
+function tell() {
+  const failed = results.filter((result) => result.error).length;
   const read = results.filter((result) => result.probability !== undefined);
   const decisions = read.map((result) => answerTo(result).decision);
   const possible = [...classifier.metadata.classes].reverse().concat(classifier.metadata.fourWay && !at("two-way").checked ? [UNCERTAIN, UNSUITABLE] : []);
   const counts = possible.map((answer) => `${decisions.filter((decision) => decision === answer).length} ${answer}`).join(", ");
   say(`${read.length} ${read.length === 1 ? "image" : "images"}: ${counts}` +
     (failed ? `; ${failed} could not be read.` : "."));
-  for (const id of ["save", "clear"]) at(id).disabled = results.length === 0;
 }
 
 let queue = Promise.resolve();
@@ -144,12 +150,13 @@ async function check() {
 function save() {
   const quote = (text) => `"${String(text).replaceAll('"', '""')}"`;
   const lines = results.map((result) => {
-    if (result.probability === undefined) return [quote(result.name), "", "", "", "", "", quote(result.error)].join(",");
-    const { decision, reasons } = answerTo(result);
-    return [quote(result.name), result.probability, decision, threshold(), result.familiarity ?? "", quote(reasons.join("; ")), ""].join(",");
+    if (result.probability === undefined) return [quote(result.name), "", "", "", "", "", "", "", quote(result.error)].join(",");
+    const { decision, reasons } = answerTo(result), { low, high } = classifier.metadata.limits;
+    const limits = classifier.metadata.fourWay && !at("two-way").checked ? [low, high] : ["", ""];
+    return [quote(result.name), result.probability, decision, threshold(), ...limits, result.familiarity ?? "", quote(reasons.join("; ")), ""].join(",");
   });
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob(["file,probability,decision,threshold,familiarity,reasons,error\n", lines.join("\n"), "\n"], { type: "text/csv" }));
+  link.href = URL.createObjectURL(new Blob(["file,probability,decision,threshold,certain_normal_below,certain_pneumonia_from,familiarity,reasons,error\n", lines.join("\n"), "\n"], { type: "text/csv" }));
   link.download = "predictions.csv";
   link.click();
   URL.revokeObjectURL(link.href);

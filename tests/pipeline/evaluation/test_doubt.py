@@ -75,9 +75,32 @@ def test_where_both_guarantees_hold_everywhere_nothing_is_uncertain():
 def test_few_patients_get_a_lower_guarantee_or_none():
     low, high, said = limits(cohort(120, 0, apart=9.0), 0.5, candidates("auto"), 0.5)
     assert "NPV at least 0.9 " in said or "NPV at least 0.8 " in said
-    low, high, said = limits(cohort(8, 0), 0.3, candidates("auto"), 0.5)
-    assert (low, high) == (0.3, 0.3)
+    *_, said = limits(cohort(8, 0), 0.3, candidates("auto"), 0.5)
     assert said.startswith("none: the best that can be shown on 8 validation patients")
+
+
+def test_less_evidence_leaves_more_uncertain_and_without_a_guarantee_not_nothing():
+    def uncertain(patients):
+        low, high, _ = limits(cohort(patients, 0, apart=5.0), 0.5, candidates("auto"), 0.5)
+        return np.mean([(low <= view.probabilities) & (view.probabilities < high) for view in cohort(4000, 1)])
+
+    assert uncertain(12) > uncertain(600) > 0
+
+
+def test_limits_do_not_overrule_the_threshold():
+    tables = cohort(2000, 0)
+    free, _, _ = limits(tables, 0.9, (Guarantee(0.6, 0.6),), 0.5)
+    low, high, said = limits(tables, 0.2, (Guarantee(0.6, 0.6),), 0.5)
+    assert low == 0.2 < free
+    assert high >= 0.2
+    assert "NPV at least 0.6" in said
+    low, high, _ = limits(tables, 0.97, (Guarantee(0.6, 0.6),), 0.5)
+    assert low <= 0.97 <= high
+
+
+def test_threshold_beyond_what_can_be_shown_is_refused():
+    with pytest.raises(InputError, match="cannot be shown"):
+        limits(cohort(600, 0), 1e-4, WANTED, 0.5, str(WANTED[0]))
 
 
 def test_a_guarantee_that_cannot_be_shown_is_refused_with_the_best():
