@@ -47,6 +47,11 @@ def with_decision(run: RunFolder, metrics: Mapping[str, Any]) -> dict[Path, byte
         props = {entry.key: entry.value for entry in model.metadata_props}
         side = Metadata.from_props(props, path.name).image_size
         new = run_metadata(run, metrics, side)
+        if new.familiarity_threshold is not None and "familiarity" not in {
+            output.name for output in model.graph.output
+        }:
+            remedy = f"export the run first: python -m export {run.path}"
+            raise InputError(f"{path} is of an earlier version and has no familiarity; {remedy}")
         props = new.to_props() if path == run.onnx else of_smaller_file(new.to_props())
         onnx.helper.set_model_props(model, dict(sorted(props.items())))
         contents[path] = model.SerializeToString(deterministic=True)

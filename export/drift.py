@@ -25,9 +25,10 @@ ALARM = 1
 """Exit code if the answers have drifted."""
 FEWEST = 20
 """Answers below which nothing is said: with 20, an index of 1.4 is reached by chance, and with 10 one of 2.8."""
+ROUNDING = 1e-6
+"""Of the values in the lines; nearer to a limit, an answer cannot be checked by them."""
 LARGE = 0.25
 """A population stability index from which a shift is called large by convention."""
-LIMITS = ("certain_normal_below", "certain_pneumonia_from")
 MEANINGS = {
     "familiarity": "the images look otherwise than the reference images",
     "probability": "the model finds pneumonia more or less often, or is less sure: other images, or other patients",
@@ -51,7 +52,7 @@ class Drift(Command):
 
 def drift(command: Drift) -> int:
     """Print the comparison and return the exit code."""
-    from export.inference.answer_reference import QUANTITIES, answer_counts, binned, stability
+    from export.inference.answer_reference import QUANTITIES, answer_counts, binned, check, stability
     from export.inference.classifier import Classifier
     from export.inference.onnx_metadata import ModelFileError
 
@@ -61,14 +62,15 @@ def drift(command: Drift) -> int:
     reference = metadata.reference
     if reference is None:
         raise InputError(f"{command.model} has no reference to compare with; export the run again")
-    rows, unread = _read(command, metadata)
     try:
-        usual = answer_counts(reference)
-        bins = {name: reference[name] for name in QUANTITIES if name in reference}
-        seen = {name: binned([row[name] for row in rows], one["edges"]) for name, one in bins.items()}
-        found = {name: stability(one["counts"], seen[name]) for name, one in bins.items()}
+        check(reference)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise ModelFileError(f"{command.model} has a damaged reference; export the run again") from error
+    rows, unread = _read(command, metadata)
+    usual = answer_counts(reference)
+    bins = {name: reference[name] for name in QUANTITIES if name in reference}
+    seen = {name: binned([row[name] for row in rows], one["edges"]) for name, one in bins.items()}
+    found = {name: stability(one["counts"], seen[name]) for name, one in bins.items()}
     if len(rows) < FEWEST:
         raise InputError(
             f"{command.answers} has {counted(len(rows), 'answer')}, too few to tell drift from chance; "
@@ -98,34 +100,44 @@ def _read(command: Drift, metadata: Metadata) -> tuple[list[Mapping[str, Any]], 
     Raises:
         InputError: the file cannot be read, has no answer, or one that is not of this model.
     """
+    from export.inference.decision import UNSUITABLE, decide
+
     try:
-        lines = command.answers.read_text(encoding="utf-8").splitlines()
+        lines = command.answers.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{command.answers} cannot be read: {reason_of(error)}") from error
-    rows, needed = [], {"probability": float, "threshold": float, "decision": str}
+    rows, shares = list[Mapping[str, Any]](), ["probability", "threshold"]
     if metadata.familiarity_threshold is not None:
-        needed["familiarity"] = float
+        shares.append("familiarity")
+    unread = 0
     for number, line in enumerate(lines, start=1):
         where = f"{command.answers}, line {number}"
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
         except (RecursionError, ValueError) as error:
             raise InputError(f"{where}: not JSON; give a file of export.predict --json") from error
         if isinstance(row, dict) and "error" in row:
+            unread += 1
             continue
-        for name, kind in needed.items():
+        for name in shares:
             value = row.get(name) if isinstance(row, dict) else None
-            if not isinstance(value, kind) or (isinstance(value, float) and not 0 <= value <= 1):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise InputError(f"{where}: no {name}; give a file of export.predict --json, by the same model")
-        if row["threshold"] != metadata.threshold:
-            whose = f"the threshold {row['threshold']:g}, and {command.model} has {metadata.threshold:g}"
-            raise InputError(f"{where}: {whose}; give answers of this model, without --threshold")
-        if metadata.four_way and None in (row.get(name, 0) for name in LIMITS):
-            raise InputError(f"{where}: made with --two-way, and the reference has four answers; predict without it")
+        given = row["probability"], row.get("familiarity")
+        answer = decide(metadata.limits, *given)[0]
+        other = row.get("decision") not in (answer, UNSUITABLE) and not metadata.limits.near(*given, ROUNDING)
+        if other or row["threshold"] != metadata.threshold:
+            why = f"{command.model} answers {answer} at such values, and threshold {metadata.threshold:g}"
+            raise InputError(
+                f"{where}: {row.get('decision')!r:.20} at threshold {row['threshold']:g}, but {why}; "
+                "give answers of this model, without --threshold and --two-way"
+            )
         rows.append(row)
     if not rows:
         raise InputError(f"{command.answers} has no answer; give a file of export.predict --json")
-    return rows, len(lines) - len(rows)
+    return rows, unread
 
 
 def _draw(path: Path, counts: Mapping[str, tuple[Any, Any]]) -> None:

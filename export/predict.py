@@ -72,8 +72,6 @@ class Row:
             "probability": float(f"{answer.probability:.9g}"),
             "decision": answer.decision,
             "threshold": answer.threshold,
-            "certain_normal_below": answer.certain_normal_below,
-            "certain_pneumonia_from": answer.certain_pneumonia_from,
             "familiarity": None if answer.familiarity is None else float(f"{answer.familiarity:.6g}"),
             "reasons": list(answer.reasons),
         }

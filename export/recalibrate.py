@@ -210,11 +210,13 @@ def _lineage(command: Recalibrate, found: LabelledImages, decision: LocalDecisio
     """Return what the new file says of its origin; no file and no patient is named."""
     import hashlib
 
+    from pneumo_tfds.sources.identifiers import is_unknown
+
     return {
         "parent_sha256": hashlib.sha256(command.model.read_bytes()).hexdigest(),
         "source": "".join(filter(str.isprintable, command.source.resolve().name)),
         "images": len(found.table),
-        "patients": len(set(found.table.patients.tolist())),
+        "patients": len({patient for patient in found.table.patients.tolist() if not is_unknown(patient)}),
         "images_sha256": found.sha256,
         "temperature": round(decision.temperature, 6),
         "bias": round(decision.bias, 6),

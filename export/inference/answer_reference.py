@@ -62,6 +62,20 @@ def stability(expected: ArrayLike, seen: ArrayLike) -> tuple[float, float]:
     return float(np.sum((s - e) * np.log(s / e))), float(largest * sum(1 / row.sum() for row in counts))
 
 
+def check(reference: Mapping[str, Any]) -> None:
+    """Raise ValueError, TypeError or LookupError for a reference that `reference_of` cannot have made."""
+    for name in QUANTITIES:
+        if name in reference or name == "probability":
+            edges = np.asarray(reference[name]["edges"], np.float64)
+            counts = np.asarray(reference[name]["counts"], np.int64)
+            if counts.shape != (edges.size + 1,) or (counts < 0).any() or not counts.any():
+                raise ValueError(f"counts of {name}")
+            if edges.ndim != 1 or not np.isfinite(edges).all() or (np.diff(edges) <= 0).any():
+                raise ValueError(f"edges of {name}")
+    if not sum(answer_counts(reference).values()):
+        raise ValueError("counts of answers")
+
+
 def answer_counts(reference: Mapping[str, Any]) -> Counter[str]:
     """Return the number of validation images by answer."""
     return Counter(reference["answers"])

@@ -52,10 +52,6 @@ class Prediction:
     familiarity: float | None = None
     """How much the image looks like the training images, as the share of validation images that look less like them, in
     0 to 1; None if the model does not say."""
-    certain_normal_below: float | None = None
-    """The decision is NORMAL below this probability. None where the threshold alone decides."""
-    certain_pneumonia_from: float | None = None
-    """The decision is PNEUMONIA from this probability on. None where the threshold alone decides."""
 
 
 class Classifier:
@@ -194,14 +190,11 @@ class Classifier:
         self, probability: float, familiarity: float | None, heatmap: np.ndarray | None, reasons: Reasons
     ) -> Prediction:
         decision, why = decide(self._limits, probability, familiarity, reasons.unfit)
-        low, high = self._limits.certain_normal_below, self._limits.certain_pneumonia_from
-        certain: tuple[float | None, float | None] = (low, high)
         if self.two_way:
-            decision, certain = self.metadata.classes[probability >= self.threshold], (None, None)
+            decision = self.metadata.classes[probability >= self.threshold]
         elif decision == UNSUITABLE:
             heatmap = None
-        why = (*why, *reasons.remarks)
-        return Prediction(probability, decision, self.threshold, heatmap, why, familiarity, *certain)
+        return Prediction(probability, decision, self.threshold, heatmap, (*why, *reasons.remarks), familiarity)
 
     def predict_bytes(self, data: bytes, name: str = "image") -> Prediction:
         """Decode and predict one encoded image (JPEG, PNG, or DICOM with the extra); raises `DecodeError`."""

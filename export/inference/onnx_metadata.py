@@ -198,7 +198,11 @@ def metadata_of_run(metrics: Mapping[str, Any], image_size: int, run: str) -> Me
 
 def of_smaller_file(props: Mapping[str, str]) -> dict[str, str]:
     """Return the keys for a float16 or int8 file: a guarantee was shown for the float32 file, and not for this one."""
-    shown = {"guarantee": f"shown for the float32 file: {props['guarantee']}"} if "guarantee" in props else {}
+    shown = (
+        {"guarantee": f"of the float32 file, not shown for this one: {props['guarantee']}"}
+        if "guarantee" in props
+        else {}
+    )
     return {**props, **shown}
 
 

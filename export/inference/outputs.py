@@ -21,10 +21,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing
 
-COLUMNS = (
-    "file", "probability", "decision", "threshold", "certain_normal_below", "certain_pneumonia_from", "familiarity",
-    "reasons", "error",
-)  # fmt: skip
+COLUMNS = ("file", "probability", "decision", "threshold", "familiarity", "reasons", "error")
 OVERLAY_SIDE = 512  # pixels, of the longer side
 UNSEEN = 0.5  # brightness of what `crop` cut off
 OVERLAY_STRENGTH = 0.45  # opacity of the colour where the evidence is strongest

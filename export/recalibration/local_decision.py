@@ -13,7 +13,7 @@ from export.inference.onnx_metadata import Metadata
 from export.recalibration.labelled_images import Scores
 from pipeline.config.guarantee import Guarantee
 from pipeline.evaluation.calibration import fit_temperature_and_bias, probabilities_at
-from pipeline.evaluation.doubt import UNCERTAIN, UNSUITABLE, Doubt, answers, familiarity_threshold, limits
+from pipeline.evaluation.doubt import UNCERTAIN, UNSUITABLE, Doubt, answers, familiarity_threshold, limits, named
 from pipeline.evaluation.intervals import Interval, percentile, weights
 from pipeline.evaluation.metrics import decisions
 from pipeline.evaluation.operating_point import OperatingPoint, choose_operating_point
@@ -82,9 +82,10 @@ def decide_here(table: Predictions, scores: Scores, wish: Wish) -> LocalDecision
     levels = None if scores.distances is None else levels_of(scores.distances)
     here = _with_values(table, scores, temperature, bias, levels)
     point = choose_operating_point(here.labels, here.probabilities, wish.rule, f"the {KIND} images")
-    whose = f"{KIND} patients"
-    low, high, words = limits([here], point.threshold, wish.guarantees, wish.prevalence, wish.guarantee, whose)
     refused_below = None if levels is None else familiarity_threshold([here.familiarity])
+    low, high, words = limits(
+        [here], point.threshold, wish.guarantees, wish.prevalence, wish.guarantee, named(here, KIND), refused_below
+    )
     return LocalDecision(temperature, bias, point, Doubt(refused_below, low, high, words), levels)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pneumo_tfds.program.errors import InputError
 
 EXAMPLES = "auto, none or for example npv>=0.95,ppv>=0.95"
+NUMBER = r"(?:\d+\.?\d*|\.\d+)"
 AUTOMATIC = (0.95, 0.9, 0.8)
 """What `auto` asks for: the first of these, for both values, that the validation images can show."""
 
@@ -37,8 +38,8 @@ def candidates(text: str) -> tuple[Guarantee, ...]:
         return ()
     if compact == "auto":
         return tuple(Guarantee(value, value) for value in AUTOMATIC)
-    found = dict(re.findall(r"(npv|ppv)>=(\d*\.?\d+)", compact))
-    if len(found) != 2 or not re.fullmatch(r"(npv|ppv)>=[\d.]+,(npv|ppv)>=[\d.]+", compact):
+    found = dict(re.findall(rf"(npv|ppv)>=({NUMBER})", compact))
+    if len(found) != 2 or not re.fullmatch(rf"(npv|ppv)>={NUMBER},(npv|ppv)>={NUMBER}", compact):
         raise InputError(f"the guarantee {text!r} is not one of {EXAMPLES}")
     values = {name: float(value) for name, value in found.items()}
     if not all(0.5 < value < 1 for value in values.values()):

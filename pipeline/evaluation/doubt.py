@@ -18,6 +18,8 @@ from pipeline.config.guarantee import Guarantee
 from pipeline.evaluation.metrics import figures
 from pipeline.evaluation.predictions import CLASSES, POSITIVE, Floats, Mask, Predictions
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.identifiers import is_unknown
 
 REFUSED, REFUSED_CHANGED = 0.015, 0.04
 """Largest fractions of the validation images that may be refused: as they are, and through each change. Below the 2 and
@@ -76,14 +78,17 @@ def limits(
     wanted: Sequence[Guarantee],
     prevalence: float,
     rule: str = "auto",
-    whose: str = "validation patients",
+    whose: str | None = None,
+    refused_below: float | None = None,
 ) -> tuple[float, float, str]:
     """Choose the limits of certain answers, one on either side of the threshold.
 
     A limit is acceptable if the guarantee holds at it with 95 % confidence, by upper and lower bounds for the mean of
     [0, 1]-valued numbers, one for each patient: the fraction of the patient's images and views on the wrong, or the
-    right, side of it. Patients are independent, their images are not. Limits are tried from the strictest on until one
-    fails after one has held (a fixed sequence needs no correction: Angelopoulos et al. 2021, "Learn then Test").
+    right, side of it. Patients are independent, their images are not. An image that is refused is on neither side.
+    Limits are tried from the strictest on until one fails after one has held. (A fixed sequence needs no correction:
+    Angelopoulos et al. 2021, "Learn then Test". That theorem stops at the first failure, while here the strictest
+    limits may fail, because hardly anybody gets an answer there. docs/explanation/doubt.md says what that costs.)
 
     Where `auto` finds no guarantee that can be shown, the limits are where the bounds are highest, so that little
     evidence leaves many answers UNCERTAIN, and not few.
@@ -95,7 +100,8 @@ def limits(
         prevalence: fraction of the patients who have pneumonia where the model is used; over 0 and below 1.
         rule: what the user asked for: `none` gives the threshold for both limits, `auto` does without a guarantee
             rather than fail.
-        whose: what the images' patients are called in the guarantee.
+        whose: what the guarantee says that it was shown on; None for the patients of validation.
+        refused_below: the familiarity below which an image is UNSUITABLE and gets no answer; None if none is.
 
     Returns:
         The limit of NORMAL, that of PNEUMONIA, and the guarantee in words.
@@ -105,9 +111,8 @@ def limits(
     """
     if rule == "none":
         return threshold, threshold, "none: none was asked for"
-    patients = len(np.unique(views[0].patients))
-    shown_on = f"on {patients} {whose}" + (f" through {len(views)} views" if len(views) > 1 else "")
-    sides = _Sides(views, prevalence, threshold)
+    shown_on = f"on {whose or named(views[0], 'validation')}" + (f" through {len(views)} views" * (len(views) > 1))
+    sides = _Sides(views, prevalence, threshold, refused_below)
     for guarantee in wanted:
         low, high = sides.lower(guarantee.npv), sides.upper(guarantee.ppv)
         if low is not None and high is not None:
@@ -120,25 +125,40 @@ def limits(
     return low, high, f"none: the best that can be shown {shown_on} is {best}, at these limits"
 
 
+def named(table: Predictions, kind: str) -> str:
+    """Return how many patients of a kind a table has, such as `471 validation patients`, or that they are unknown."""
+    unknown = sum(map(is_unknown, table.patients.tolist()))
+    patients = counted(len(np.unique(table.patients)) - unknown, f"{kind} patient".strip())
+    if not unknown:
+        return patients
+    images = f"{counted(unknown, 'image')} of unknown patients, each counted as one"
+    return images if unknown == len(table) else f"{patients} and {images}"
+
+
 class _Sides:
     """For each possible limit, bounds of what lies on either side of it."""
 
-    def __init__(self, views: Sequence[Predictions], prevalence: float, threshold: float) -> None:
-        self.prevalence, self.threshold = prevalence, threshold
+    def __init__(
+        self, views: Sequence[Predictions], prevalence: float, threshold: float, refused_below: float | None
+    ) -> None:
+        self.threshold = threshold
         labels, patients = views[0].labels, views[0].patients
         probabilities = np.stack([view.probabilities for view in views], axis=1)
+        given = np.ones(probabilities.shape, bool)
+        if refused_below is not None:
+            given = ~(np.stack([view.familiarity for view in views], axis=1) < refused_below)  # NaN is not refused
         self.cuts = np.asarray(LIMITS)
-        self.below, self.count = [], []
+        below, above, self.count = list[Floats](), list[Floats](), list[int]()
         for label in (1 - POSITIVE, POSITIVE):
             rows = labels == label
-            below = np.mean(probabilities[rows, :, None] < self.cuts, axis=1)
             _, owner = np.unique(patients[rows], return_inverse=True)
             images = np.bincount(owner)
-            of_patients = np.stack([np.bincount(owner, column) / images for column in below.T], axis=1)
-            self.below.append(of_patients.mean(axis=0))
+            under = probabilities[rows, :, None] < self.cuts
+            for side, sides in ((under, below), (~under, above)):
+                of_images = np.mean(side & given[rows, :, None], axis=1)
+                sides.append(np.mean([np.bincount(owner, column) / images for column in of_images.T], axis=1))
             self.count.append(len(images))
-        self.npv = self._predictive_values(self.below, 1 - prevalence)
-        above = [1 - part for part in self.below]
+        self.npv = self._predictive_values(below, 1 - prevalence)
         self.ppv = self._predictive_values(above[::-1], prevalence, self.count[::-1])
 
     def lower(self, npv: float) -> float | None:

@@ -11,6 +11,7 @@ from pipeline.config import DataConfig, EvaluationConfig
 from pipeline.data.dataset import with_images_to_score
 from pipeline.data.group_holdout import splits_of
 from pipeline.data.split import open_splits
+from pipeline.evaluation.doubt import named
 from pipeline.evaluation.evaluation_lock import write_lock
 from pipeline.evaluation.operating_point import choose_operating_point
 from pipeline.evaluation.predictions import Predictions, read_csv
@@ -31,6 +32,8 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_bytes, write_json
 from pneumo_tfds.sources.source_options import SourceOptions
 
+WISHES = ("threshold_rule", "guarantee", "prevalence")
+"""What can be wished for: fields of `pipeline.config.EvaluationConfig`."""
 CarryDecision = Callable[[RunFolder, Mapping[str, Any]], dict[Path, bytes]]
 """From a run and its new metrics to the new content of its exported files: `export.carry_decision.with_decision`."""
 
@@ -66,8 +69,8 @@ def decide_again(
     run = RunFolder(run_dir)
     config, metrics = run.read_config(), run.read_json(run.metrics)
     before, tables = Decision.from_json(metrics, run.metrics), read_csv(run.predictions)
-    wish = {**metrics.get(WISH, {}), **wish}
-    settings = replace(config.evaluation, **{"threshold_rule": before.operating_point.rule, **wish})
+    last = {"threshold_rule": before.operating_point.rule, **metrics.get(WISH, {})}
+    settings = replace(config.evaluation, **{**last, **wish})
     splits = splits_of(config.data)
     if "validation" not in tables or len(tables["validation"]) != splits["validation"].count:
         remedy = f"score them first: python -m pipeline.evaluate {run_dir}"
@@ -88,7 +91,7 @@ def decide_again(
         decision = decision or _decision(before, list(views.values()), settings, CHOSEN_ON)
         kept = {name: value for name, value in metrics.items() if name != DECIDED_ON}
         figures = score_splits(tables, decision, settings.evaluation_seed, settings.resamples)
-        new = kept | {WISH: wish} | decided_on | figures
+        new = kept | {WISH: {name: getattr(settings, name) for name in WISHES}} | decided_on | figures
         exported = carry(run, new)
 
         write_lock(run, decision)
@@ -109,7 +112,7 @@ def _decision(before: Decision, views: list[Predictions], settings: EvaluationCo
     """Return the decision by tables of calibrated predictions, of the images as they are and through each change."""
     together = pooled({str(number): view for number, view in enumerate(views)})
     point = choose_operating_point(together.labels, together.probabilities, settings.threshold_rule, chosen_on)
-    whose = "validation patients" if chosen_on == CHOSEN_ON else f"patients of {chosen_on}"
+    whose = None if chosen_on == CHOSEN_ON else f"{named(views[0], '')} of {chosen_on}"
     doubt = doubt_of(views, point.threshold, settings, before.refused_below, whose)
     return replace(before, operating_point=point, doubt=doubt)
 

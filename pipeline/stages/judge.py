@@ -148,14 +148,16 @@ def doubt_of(
     threshold: float,
     settings: EvaluationConfig,
     refused_below: float | None,
-    whose: str = "validation patients",
+    whose: str | None = None,
 ) -> Doubt:
     """Decide which answers are certain by images as they are and through changes; `refused_below` is decided already.
 
-    `whose` is what the guarantee calls the images' patients.
+    `whose` is what the guarantee says that it was shown on; None for the patients of validation.
     """
     wanted = candidates(settings.guarantee)
-    low, high, guarantee = limits(views, threshold, wanted, settings.prevalence, settings.guarantee, whose)
+    low, high, guarantee = limits(
+        views, threshold, wanted, settings.prevalence, settings.guarantee, whose, refused_below
+    )
     return Doubt(refused_below, low, high, guarantee)
 
 

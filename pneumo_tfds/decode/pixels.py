@@ -89,7 +89,9 @@ def decode_full(
         raise DecodeError(f"{name}: is transparent where its picture is; save it without transparency or remove it")
     if low == high:
         raise DecodeError(f"{name}: holds no picture, all pixels have the same value; replace or remove the file")
-    raise DecodeError(f"{name}: has only two grey levels and looks like a mask, not an X-ray; remove it")
+    raise DecodeError(
+        f"{name}: has two grey levels and hardly another, so it looks like a mask or a drawing, not an X-ray; remove it"
+    )
 
 
 def decode_whole(data: bytes, longest: int, name: str = "image") -> Grey:

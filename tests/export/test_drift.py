@@ -11,7 +11,8 @@ from export.export_options import ExportOptions
 from export.export_run import export_run
 from export.inference.answer_reference import reference_of, stability
 from export.inference.classifier import Classifier
-from export.inference.decision import Limits
+from export.inference.decision import Limits, decide
+from export.inference.onnx_metadata import ModelFileError
 from pneumo_tfds.program.errors import InputError
 
 LIMITS = Limits(0.1, 0.9, 0.01)
@@ -31,9 +32,11 @@ def model(tmp_path):
 
 
 def written(model, probabilities, familiarities, **changes):
+    limits = Classifier(model).metadata.limits
     rows = [
-        {"file": f"{number}.png", "probability": p, "decision": "NORMAL", "threshold": 0.37, "familiarity": f} | changes
-        for number, (p, f) in enumerate(zip(probabilities, familiarities, strict=True))
+        {"file": f"{n}.png", "probability": p, "decision": decide(limits, p, f)[0], "threshold": 0.37, "familiarity": f}
+        | changes
+        for n, (p, f) in enumerate(zip(probabilities, familiarities, strict=True))
     ]
     path = model.with_name("answers.jsonl")
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -50,7 +53,7 @@ def test_answers_to_such_images_raise_no_alarm(model, count, capsys):
 def test_images_that_look_otherwise_raise_an_alarm(model, capsys):
     assert drift(written(model, *answers(400, seed=3, darker=2))) == ALARM
     printed = capsys.readouterr().out
-    assert printed.startswith("400 answers, beside 800 to reference images\nNORMAL       100.0%  (reference ")
+    assert printed.startswith("400 answers, beside 800 to reference images\nNORMAL        ")
     assert "Alarm: the images look otherwise than the reference images." in printed
     assert printed.count("Alarm") == 1, "the probabilities are as they were"
 
@@ -107,7 +110,8 @@ def test_images_that_could_not_be_read_are_counted(model, capsys):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"threshold": 0.5}, "line 1: the threshold 0.5, and .*model.onnx has 0.37; give answers of this model"),
+        ({"threshold": 0.5}, "line 1: '[A-Z]+' at threshold 0.5, but .*, and threshold 0.37; give answers of this"),
+        ({"decision": "BANANA"}, "line 1: 'BANANA' at threshold 0.37, but .*model.onnx answers [A-Z]+ at such"),
         ({"familiarity": None}, "line 1: no familiarity; give a file of export.predict --json, by the same model"),
         ({"probability": "high"}, "line 1: no probability"),
         ({"probability": float("nan")}, "line 1: no probability"),
@@ -136,3 +140,34 @@ def test_bad_input(model, tmp_path):
     good = written(model, [0.5], [0.5], threshold=0.5).answers
     with pytest.raises(InputError, match="has a damaged reference"):
         drift(Drift(answers=good, model=damaged))
+
+
+def test_answers_of_two_ways_are_refused(model):
+    command = written(model, [0.2] * 40, [0.5] * 40, decision="NORMAL")
+    with pytest.raises(
+        InputError, match=r"model\.onnx answers UNCERTAIN at such values.*without --threshold and --two-"
+    ):
+        drift(command)
+
+
+def test_too_few_answers_are_not_compared(model):
+    with pytest.raises(InputError, match="has 19 answers, too few to tell drift from chance; give 20 or more"):
+        drift(written(model, *answers(19, seed=7)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"edges": [0.5, 0.2], "counts": [1, 1, 1]},
+        {"edges": [0.2, None], "counts": [1, 1, 1]},
+        {"edges": [0.2], "counts": [-5, 8]},
+        {"edges": [0.2], "counts": [0, 0]},
+        {"edges": [0.2], "counts": [1]},
+    ],
+)
+def test_damaged_reference_is_refused_by_name(model, change):
+    command = written(model, *answers(40, seed=8))
+    reference = reference_of(LIMITS, *answers(800, seed=1)) | {"probability": change}
+    write_model(model, threshold="0.37", reference=json.dumps(reference))
+    with pytest.raises(ModelFileError, match=r"model\.onnx has a damaged reference; export the run again"):
+        drift(command)

@@ -150,13 +150,12 @@ async function check() {
 function save() {
   const quote = (text) => `"${String(text).replaceAll('"', '""')}"`;
   const lines = results.map((result) => {
-    if (result.probability === undefined) return [quote(result.name), "", "", "", "", "", "", "", quote(result.error)].join(",");
-    const { decision, reasons } = answerTo(result), { low, high } = classifier.metadata.limits;
-    const limits = classifier.metadata.fourWay && !at("two-way").checked ? [low, high] : ["", ""];
-    return [quote(result.name), result.probability, decision, threshold(), ...limits, result.familiarity ?? "", quote(reasons.join("; ")), ""].join(",");
+    if (result.probability === undefined) return [quote(result.name), "", "", "", "", "", quote(result.error)].join(",");
+    const { decision, reasons } = answerTo(result);
+    return [quote(result.name), result.probability, decision, threshold(), result.familiarity ?? "", quote(reasons.join("; ")), ""].join(",");
   });
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob(["file,probability,decision,threshold,certain_normal_below,certain_pneumonia_from,familiarity,reasons,error\n", lines.join("\n"), "\n"], { type: "text/csv" }));
+  link.href = URL.createObjectURL(new Blob(["file,probability,decision,threshold,familiarity,reasons,error\n", lines.join("\n"), "\n"], { type: "text/csv" }));
   link.download = "predictions.csv";
   link.click();
   URL.revokeObjectURL(link.href);

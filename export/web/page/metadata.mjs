@@ -5,7 +5,7 @@ import { FRAMINGS } from "./framing.mjs";
 
 const PROPS_FIELD = 14;
 const VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5;
-const NEWEST_VERSION = 2;
+const NEWEST_VERSION = 2, LARGEST_SIDE = 2048;
 const NEEDED = ["classes", "image_size", "threshold", "threshold_rule", "dataset", "intended_use", "version"];
 
 /** Fields of one protobuf message, as [number, payload]; the payload of a number is null. */
@@ -44,19 +44,22 @@ export function readMetadata(model) {
     for (const [part, value] of fields(payload)) if (value !== null) entry[part] = text.decode(value);
     props[entry[1]] = entry[2] ?? "";
   }
+  if ("version" in props && !/^\d{1,9}$/.test(props.version)) throw new Error("The model has a version that is not a number; export its run again.");
   if (Number(props.version) > NEWEST_VERSION) throw new Error(`The model has version ${props.version}, which is newer than this page.`);
   const missing = NEEDED.filter((key) => !(key in props));
   if (missing.length) throw new Error(`The model lacks the metadata ${missing.join(", ")}; it is not from this project.`);
   const framing = props.framing ?? "squeeze";  // files without the key were made before there was a choice
   if (!FRAMINGS.includes(framing)) throw new Error(`The model has the framing ${framing}, which this page does not know.`);
-  const threshold = Number(props.threshold), limits = readLimits(props, threshold);
+  const threshold = number(props.threshold), limits = readLimits(props, threshold), imageSize = number(props.image_size);
+  if (!(0 <= threshold && threshold <= 1)) throw new Error("The model has a threshold that is not one in 0 to 1; export its run again.");
+  if (!(Number.isInteger(imageSize) && 1 <= imageSize && imageSize <= LARGEST_SIDE)) throw new Error("The model has an image size that is none; export its run again.");
   return {
     framing,
     limits,
     fourWay: Boolean(props.certain_normal_below),
     guarantee: props.guarantee ?? "",
     classes: JSON.parse(props.classes),
-    imageSize: Number(props.image_size),
+    imageSize,
     threshold,
     thresholdRule: props.threshold_rule,
     dataset: props.dataset,
@@ -65,9 +68,12 @@ export function readMetadata(model) {
   };
 }
 
+/** Read a number as the exporter writes it; NaN for anything else, such as a blank. */
+const number = (text) => text.trim() === "" ? NaN : Number(text);
+
 /** Read the limits of the answers, as decision.mjs needs them; of a file with two answers both are the threshold. */
 function readLimits(props, threshold) {
-  const [low, high, familiarity] = ["certain_normal_below", "certain_pneumonia_from", "familiarity_threshold"].map((key) => props[key] ? Number(props[key]) : null);
+  const [low, high, familiarity] = ["certain_normal_below", "certain_pneumonia_from", "familiarity_threshold"].map((key) => props[key] ? number(props[key]) : null);
   if (low === null && high === null && familiarity === null) return { low: threshold, high: threshold, familiarity };
   const inOrder = low !== null && high !== null && 0 <= low && low <= high && high <= 1;
   if (!inOrder || (familiarity !== null && !(0 <= familiarity && familiarity <= 1))) throw new Error("The model has limits that are not in order in 0 to 1; export its run again.");

@@ -38,7 +38,7 @@ export async function readPicture(file) {
   if (grey.every((level) => level === grey[0])) throw new Error("The image is empty: all pixels are the same.");
   if (format === "JPEG" && endsInFiller(grey, width))
     throw new Error("The bottom of the JPEG is one even grey, as if data were missing; copy it again. If it is whole, python -m export.predict reads it.");
-  if (hasTwoLevels({ grey, width, height })) throw new Error("The image has only two grey levels and looks like a mask, not an X-ray.");
+  if (hasTwoLevels({ grey, width, height })) throw new Error("The image has two grey levels and hardly another, so it looks like a mask or a drawing, not an X-ray.");
   return { grey, width, height, format, coloured: colouredPart(data, width, height) };
 }
 

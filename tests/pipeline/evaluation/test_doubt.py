@@ -62,7 +62,7 @@ def test_more_patients_leave_less_uncertain():
         low, high, said = limits(cohort(patients, 0), 0.5, WANTED, 0.5)
         widths.append(high - low)
         assert low < high
-        assert f"{patients} validation patients through 3 views" in said
+        assert f"{patients:,} validation patients through 3 views" in said
         assert "NPV at least 0.95" in said
     assert widths[1] < widths[0]
 
@@ -73,7 +73,7 @@ def test_where_both_guarantees_hold_everywhere_nothing_is_uncertain():
 
 
 def test_few_patients_get_a_lower_guarantee_or_none():
-    low, high, said = limits(cohort(120, 0, apart=9.0), 0.5, candidates("auto"), 0.5)
+    *_, said = limits(cohort(120, 0, apart=9.0), 0.5, candidates("auto"), 0.5)
     assert "NPV at least 0.9 " in said or "NPV at least 0.8 " in said
     *_, said = limits(cohort(8, 0), 0.3, candidates("auto"), 0.5)
     assert said.startswith("none: the best that can be shown on 8 validation patients")
