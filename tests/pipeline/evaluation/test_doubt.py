@@ -1,5 +1,8 @@
 """Doubt: the guarantee holds on new patients, breaks under a shift, and is refused where it cannot be shown."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -14,10 +17,12 @@ from pipeline.evaluation.doubt import (
     answers,
     familiarity_threshold,
     limits,
+    named,
     upper_bound,
 )
 from pipeline.evaluation.predictions import Predictions
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.identifiers import UNKNOWN_PATIENT
 
 WANTED = (Guarantee(0.95, 0.95),)
 
@@ -206,3 +211,36 @@ def test_guarantee_reads_what_it_writes():
 def test_damaged_record_is_refused(wrong):
     with pytest.raises(ValueError, match=r"order|threshold"):
         Doubt.from_json(vars(DOUBT) | wrong)
+
+
+def test_refused_images_get_no_answer_that_could_be_right():
+    """Half of the images are refused, and these are the easy ones: the guarantee has to hold for the others."""
+    broken = 0
+    for seed in range(10):
+        decided, new = (hard_to_know(cohort(800, seed + start, apart=6.0, views=1)) for start in (0, 1000))
+        low, high, _ = limits(decided, 0.5, WANTED, 0.5, "auto", None, 0.5)
+        answered = [table.take(table.familiarity >= 0.5) for table in new]
+        broken += min(predictive_values(answered, low, high)) < 0.95
+    assert broken <= 1
+
+
+def hard_to_know(tables):
+    """The same, with the familiarity above one half only for the half whose score is nearest to the wrong side."""
+    found = []
+    for table in tables:
+        sure = np.abs(table.probabilities - 0.5)
+        wrong = (table.probabilities > 0.5) != table.labels
+        found.append(replace(table, familiarity=np.where(wrong | (sure < np.median(sure)), 0.9, 0.1)))
+    return found
+
+
+def test_guarantee_tells_patients_from_images_of_unknown_patients():
+    (table,) = cohort(40, 0, views=1)
+    unknown = np.array([f"{UNKNOWN_PATIENT}{number}" for number in range(len(table))])
+    assert named(table, "local") == "40 local patients"
+    images = f"{len(table)} images of unknown patients, each counted as one"
+    assert named(replace(table, patients=unknown), "local") == images
+    half = np.where(np.arange(len(table)) < len(table) // 2, table.patients, unknown)
+    assert re.fullmatch(
+        r"\d+ local patients and \d+ images of unknown.*", named(replace(table, patients=half), "local")
+    )

@@ -133,6 +133,16 @@ def test_a_guarantee_moves_the_limits_alone(run):
     assert after["doubt"]["guarantee"].startswith("NPV at least 0.8 and PPV at least 0.66 where 40 % have pneumonia")
 
 
+def test_a_guarantee_that_was_asked_for_stays_when_another_rule_is(run):
+    wish = {"guarantee": "npv>=0.7,ppv>=0.6", "prevalence": 0.4}
+    decide_again(run.path, wish, carry)
+    asked = read(run.metrics)["doubt"]["guarantee"]
+    assert asked.startswith("NPV at least 0.7 and PPV at least 0.6 where 40 %")
+    decide_again(run.path, {"threshold_rule": "specificity>=0.8"}, carry)
+    assert read(run.metrics)["doubt"]["guarantee"] == asked
+    assert read(run.metrics)["wish"] == wish | {"threshold_rule": "specificity>=0.8"}
+
+
 def test_that_test_had_been_scored_before_is_said_on_page_and_terminal(run, capsys):
     assert verify(run).kept
     first = read(run.evaluation_lock)
