@@ -104,7 +104,5 @@ def test_a_damaged_file_is_one_clear_error(run, decided):
 
 def test_file_of_an_earlier_version_without_familiarity_is_left_as_it_is(run, decided):
     decided["doubt"] |= {"familiarity_threshold": 0.01}
-    with pytest.raises(
-        InputError, match=r"model\.onnx is of an earlier version and has no familiarity"
-    ):
+    with pytest.raises(InputError, match=r"model\.onnx is of an earlier version and has no familiarity"):
         with_decision(run, decided)

@@ -70,6 +70,7 @@ def test_one_command_leaves_a_whole_run(finished):
     metrics = json.loads((run / "metrics.json").read_text())
     assert set(metrics["splits"]) == {"validation", "test"}
     assert metrics["operating_point"]["chosen_on"] == "validation"
+    assert set(metrics["refused"]) == {"turned by 90 degrees", "upside down", "with black and white exchanged"}
     assert json.loads((run / "parity.json").read_text())["files"]["model.onnx"]["max_abs_probability"] <= 1e-5
 
 

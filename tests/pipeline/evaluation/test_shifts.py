@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.evaluation.predictions import Predictions
 from pipeline.evaluation.robustness import UNCHANGED, pooled, summary, through_changes
-from pipeline.evaluation.shifts import SHIFTS, shifted
+from pipeline.evaluation.shifts import SHIFTS, WRONG, shifted
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,14 @@ def test_pooling_counts_each_image_once_a_view(validation):
     assert joined.probabilities.tolist() == [0.2, 0.6, 0.9, 0.5, 0.5, 0.5]
     assert joined.patients.tolist() == ["a", "b", "c"] * 2
     assert joined.labels.tolist() == [0, 1, 1] * 2
+
+
+def test_wrong_images_are_turned_or_inverted():
+    image = np.arange(9, dtype=np.uint8).reshape(1, 3, 3, 1)
+    found = {name: change(image)[0, ..., 0].tolist() for name, change in WRONG.items()}
+    assert found["turned by 90 degrees"] == [[2, 5, 8], [1, 4, 7], [0, 3, 6]]
+    assert found["upside down"] == [[8, 7, 6], [5, 4, 3], [2, 1, 0]]
+    assert found["with black and white exchanged"] == [[255, 254, 253], [252, 251, 250], [249, 248, 247]]
 
 
 def test_summary_takes_mean_and_worst_over_the_changes_alone(validation):

@@ -209,6 +209,23 @@ def test_a_test_split_of_the_same_source_is_named_and_warned_of(run):
     assert "expect lower figures in use" in text
 
 
+def test_doubt_that_cannot_be_relied_on_is_warned_of(run):
+    doubt = {"familiarity_threshold": 0.01, "certain_normal_below": 0.01, "certain_pneumonia_from": 0.995}
+    change(run, lambda metrics: metrics.update(doubt=doubt | {"guarantee": "NPV at least 0.95 and PPV at least 0.95"}))
+    change(run, lambda metrics: metrics.update(refused={"upside down": 0.9, "turned by 90 degrees": 0.8}))
+    text = text_of(page(run))
+    assert "too few patients, or too many errors" not in text
+    assert "It holds for patients and machines like those of validation" in text
+    assert "UNSUITABLE are 90.0 % of those upside down, 80.0 % of those turned by 90 degrees" in text
+    assert "Do not rely on UNSUITABLE" not in text
+    none = doubt | {"guarantee": "none: the best that can be shown on 9 validation patients is npv>=0.6,ppv>=0.6"}
+    change(run, lambda metrics: metrics.update(doubt=none, refused={"upside down": 0.9, "turned by 90 degrees": 0.5}))
+    text = text_of(page(run))
+    assert "too few patients, or too many errors, to guarantee anything of certain answers" in text
+    assert "It holds for patients" not in text
+    assert "it refuses 50.0 % of those turned by 90 degrees. Do not rely on UNSUITABLE" in text
+
+
 def test_a_shift_between_validation_and_test_is_warned_of(run):
     def specificity(value, low, high):
         def edit(metrics):
