@@ -22,7 +22,7 @@ from pipeline.evaluation.scoring import Decision, calibrated, decide, score_spli
 from pipeline.evaluation.shifts import SHIFTS
 from pipeline.networks import familiarity
 from pipeline.networks.forward_pass import Answers, OutputsFn
-from pipeline.networks.models import LOGIT, inference_model, scoring_model
+from pipeline.networks.models import LOGIT, inference_model, pretrained, scoring_model
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import save_model
 from pipeline.training import reference_images
@@ -30,6 +30,8 @@ from pneumo_tfds.prepared import framing_of, inspect
 from pneumo_tfds.program.files import write_json
 from pneumo_tfds.program.progress import track
 
+PRETRAINED = "pretrained_weights"
+"""What `metrics.json` says of the weights that training started from."""
 SHOWN = 256  # images scored between two steps of a progress bar
 
 
@@ -79,7 +81,7 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
     for name, split in splits.items():
         if name not in ("train", "validation"):
             tables[name] = calibrated(_uncalibrated(split.examples, score(ask, split), reference), decision)
-    write_scores(folder, config, tables, decision)
+    write_scores(folder, config, tables, decision, {PRETRAINED: pretrained(config.model)})
 
 
 def score(ask: OutputsFn, split: Split) -> Answers:

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from export import Classifier
+from export.inference.content_digest import sealed
 from export.web import server as web
 from image_files import png as made_png
 from pneumo_tfds.program.errors import InputError
@@ -136,8 +137,8 @@ def test_javascript_refuses_models_of_other_projects(exported, tmp_path, damage,
         entries["version"] = "7"
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, entries)
-    data = model.SerializeToString()
-    (tmp_path / "m.onnx").write_bytes(data[:-200] if damage == "truncated" else data)
+    data = sealed(model)
+    (tmp_path / "m.onnx").write_bytes(data[:-300] if damage == "truncated" else data)
     arguments = [NODE, WEB / "predict.mjs", tmp_path / "m.onnx", exported / "golden.npz"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode != 0
@@ -445,7 +446,7 @@ def test_javascript_refuses_limits_out_of_order(four_way, tmp_path, limits):
     entries = {entry.key: entry.value for entry in model.metadata_props} | limits
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, entries)
-    onnx.save(model, tmp_path / "m.onnx")
+    (tmp_path / "m.onnx").write_bytes(sealed(model))
     arguments = [NODE, WEB / "predict.mjs", tmp_path / "m.onnx", four_way / "golden.npz"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode != 0
