@@ -22,7 +22,7 @@ from pipeline.report.reader_warnings import overlap_sentences
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
 from pipeline.stages.illustrate import illustrate, passes
-from pipeline.stages.judge import PRETRAINED, answers_of, score, write_scores
+from pipeline.stages.judge import MADE_FROM, answers_of, score, write_scores
 from pipeline.stages.training_overlap import training_overlap
 from pneumo_tfds.prepared import inspect, is_built
 from pneumo_tfds.program.errors import InputError
@@ -71,7 +71,7 @@ def evaluate_run(run_dir: Path, split: str = "all", *, show_names: bool = False)
         for name in names:
             tables[name] = answers_of(splits[name].examples, score(ask, splits[name]))
         write_scores(
-            run, config, tables, decision, {key: metrics[key] for key in (DECIDED_ON, PRETRAINED) if key in metrics}
+            run, config, tables, decision, {key: metrics[key] for key in (DECIDED_ON, *MADE_FROM) if key in metrics}
         )
         illustrate(run, ask, splits, config.evaluation.evaluation_seed, show_names=show_names)
     return run
