@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined, UndefinedError
+from markupsafe import Markup
 
 from pipeline.report.model_card import facts
 from pipeline.run_folder.folder import RunFolder
@@ -60,9 +61,12 @@ def _evidence(templates: Mapping[str, str], known: Mapping[str, Any]) -> dict[st
             raise UndefinedError("a fact is None")
         return value
 
-    environment = Environment(undefined=StrictUndefined, finalize=required, autoescape=False)  # escaped by the page
+    environment = Environment(undefined=StrictUndefined, finalize=required, autoescape=True)
     try:
-        text, where = (environment.from_string(templates[part]).render(known).strip() for part in ("text", "where"))
+        # As markup, because it is escaped here, and the page must not escape it again.
+        text, where = (
+            Markup(environment.from_string(templates[part]).render(known).strip()) for part in ("text", "where")
+        )
     except (*JSON_SHAPE_ERRORS, UndefinedError):  # such as a count that an earlier version did not write
         return {"state": "people", "text": "", "where": "", "add": ""}
     add = templates.get("add", "")

@@ -9,7 +9,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 
 def render(package: str, template: str, **values: Any) -> str:
-    """Return a page as text. A value that is missing is an error; in a template of HTML all values are escaped.
+    """Return a page as text. All values are escaped, and a value that is missing is an error.
 
     A template that starts with `{% extends "page.html" %}` gets the head and the style sheet of `page.html` beside this
     module, and fills its blocks `title`, `style` and `content`. Functions among `values` can be called as
@@ -20,7 +20,7 @@ def render(package: str, template: str, **values: Any) -> str:
     """
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("pneumo_tfds.program", ".")]),
-        autoescape=template.endswith(".html"),
+        autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

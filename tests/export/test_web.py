@@ -145,6 +145,25 @@ def test_javascript_refuses_models_of_other_projects(exported, tmp_path, damage,
     assert re.search(reason, done.stderr)
 
 
+@needs_runtime
+@pytest.mark.parametrize(("place", "reason"), [(2000, "is damaged"), (-1, "is damaged"), (None, "changed by another")])
+def test_javascript_refuses_a_file_that_is_not_as_it_was_exported(exported, tmp_path, place, reason):
+    import onnx
+
+    data = bytearray((exported / "model.onnx").read_bytes())
+    if place is None:
+        model = onnx.load_from_string(bytes(data))
+        model.metadata_props.add(key="note", value="mine")
+        data = model.SerializeToString()
+    else:
+        data[place] ^= 1
+    (tmp_path / "m.onnx").write_bytes(data)
+    arguments = [NODE, WEB / "predict.mjs", tmp_path / "m.onnx", exported / "golden.npz"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode != 0
+    assert reason in done.stderr
+
+
 def page(cases):
     """What the page's modules answer in Node."""
     arguments = [NODE, HERE / "page_check.mjs"]

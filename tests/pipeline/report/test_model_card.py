@@ -112,6 +112,16 @@ def test_figures_of_another_source_come_into_the_card_of_the_run_without_its_nam
     assert f"120 images of another source: AUROC {figures['auroc']:.3f}" in said
 
 
+def test_names_are_escaped_once_in_the_page_and_not_in_the_text(run):
+    metrics = json.loads(run.metrics.read_text())
+    metrics["dataset"] |= {"layout": "own", "title": "Clinic <b>&co", "manifest_sha256": "ab" * 32}
+    run.metrics.write_text(json.dumps(metrics))
+    text = card(run)
+    assert text.startswith("---\nlicense: ")
+    assert "It was built from Clinic <b>&co." in text
+    assert "It was built from Clinic &lt;b&gt;&amp;co. Manifest" in run.checklist.read_text(encoding="utf-8")
+
+
 def test_an_item_is_answered_only_where_the_run_has_the_evidence(run):
     card(run)
     assert rows(run, "CLAIM 2024")["24"] == ("people", "")  # weights and versions were not recorded
