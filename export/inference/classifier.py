@@ -85,6 +85,7 @@ class Classifier:
     ) -> None:
         self.path = Path(path)
         self.has_digest = self.path.is_file() and content_digest.has_right_digest(self.path)
+        """Whether the file ends with its digest, so that damage would have been noticed; files of old do not."""
         self.session = open_session(self.path, threads=threads, providers=providers)
         try:
             props = dict(self.session.get_modelmeta().custom_metadata_map)

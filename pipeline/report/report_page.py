@@ -5,7 +5,8 @@ The page names no patient, file or folder unless asked to: images are identified
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from jinja2 import UndefinedError
@@ -53,7 +54,7 @@ def write_report(folder: RunFolder, *, show_names: bool = False) -> None:
     external = metrics.get("external") or {}
     other = path.name.startswith("evaluation-") and not show_names  # the name of the folder of other images follows
     later = {name: getattr(folder, name) for name in OF_LATER_STAGES}
-    try:
+    with _complete(folder):
         page = render(
             "pipeline.report",
             "template.html",
@@ -77,10 +78,18 @@ def write_report(folder: RunFolder, *, show_names: bool = False) -> None:
             **_evaluation(folder, metrics, tables, show_names),
         )
         write_text(folder.report, page)
-        run = RunFolder(path.parent) if external else folder
-        if run.metrics.exists():
+    run = RunFolder(folder.path.parent) if external else folder
+    if run.metrics.exists():
+        with _complete(run):
             write_model_card(run)
             write_checklist(run)
+
+
+@contextmanager
+def _complete(folder: RunFolder) -> Iterator[None]:
+    """Say of errors about missing or wrong entries that a JSON file in the folder is not complete."""
+    try:
+        yield
     except InputError:
         raise
     except (*JSON_SHAPE_ERRORS, UndefinedError) as error:
