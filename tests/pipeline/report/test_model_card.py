@@ -11,6 +11,8 @@ from importlib.resources import files
 import pytest
 
 from evaluated_run import evaluated_run
+from pipeline.evaluation.evaluation_lock import write_lock
+from pipeline.evaluation.scoring import Decision
 from pipeline.report.checklist import filled_in
 from pipeline.report.model_card import facts, statements
 from pipeline.report.report_page import write_report
@@ -120,6 +122,15 @@ def test_names_are_escaped_once_in_the_page_and_not_in_the_text(run):
     assert text.startswith("---\nlicense: ")
     assert "It was built from Clinic <b>&co." in text
     assert "It was built from Clinic &lt;b&gt;&amp;co. Manifest" in run.checklist.read_text(encoding="utf-8")
+
+
+def test_a_broken_evaluation_lock_is_among_what_to_distrust(run):
+    run.model.write_bytes(b"weights")
+    write_lock(run, Decision.from_json(json.loads(run.metrics.read_text()), run.metrics))
+    run.metrics.touch()
+    assert "Evaluation lock" not in card(run)
+    run.model.write_bytes(b"other weights")
+    assert "- Evaluation lock: broken." in card(run)
 
 
 def test_an_item_is_answered_only_where_the_run_has_the_evidence(run):
