@@ -21,6 +21,8 @@ class Export(ExportOptions, Command):
     """Folder of a finished run, such as runs/first."""
     dataset: Path | None = None
     """Built dataset to compare on, .../pneumo_tfds/CONFIG/VERSION. Default: the one the run was trained on."""
+    sbom: bool = False
+    """Also write bom.cdx.json, a CycloneDX bill of materials: the files, their origin, and every installed package."""
 
 
 def export(command: Export) -> None:
@@ -30,6 +32,11 @@ def export(command: Export) -> None:
 
     for file, summary in export_run(command.run_folder, command, dataset=command.dataset):
         print(f"{file}: {summary}")
+    if command.sbom:
+        from export.bill_of_materials import write_bill_of_materials
+        from pipeline.run_folder.folder import RunFolder
+
+        print(f"{write_bill_of_materials(RunFolder(command.run_folder))}: the bill of materials")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from export.inference import golden
+from export.inference.content_digest import sealed
 from export.inference.decision import decide
 from export.inference.onnx_metadata import Metadata, of_smaller_file
 from export.run_metadata import run_metadata
@@ -45,16 +48,18 @@ def with_decision(run: RunFolder, metrics: Mapping[str, Any]) -> dict[Path, byte
         except DecodeError as error:
             raise InputError(f"{path} is not a readable ONNX file; export the run again") from error
         props = {entry.key: entry.value for entry in model.metadata_props}
-        side = Metadata.from_props(props, path.name).image_size
-        new = run_metadata(run, metrics, side)
-        if new.familiarity_threshold is not None and "familiarity" not in {
-            output.name for output in model.graph.output
-        }:
+        old = Metadata.from_props(props, path.name)
+        new = replace(run_metadata(run, metrics, old.image_size), made_with=old.made_with)
+        outputs = {output.name for output in model.graph.output}
+        if new.familiarity_threshold is not None and "familiarity" not in outputs:
             remedy = f"export the run first: python -m export {run.path}"
             raise InputError(f"{path} is of an earlier version and has no familiarity; {remedy}")
-        props = new.to_props() if path == run.onnx else of_smaller_file(new.to_props())
+        props = new.to_props()
+        if path != run.onnx:
+            float32 = contents.get(run.onnx)
+            props = of_smaller_file(props, hashlib.sha256(float32).hexdigest() if float32 else old.parent_sha256)
         onnx.helper.set_model_props(model, dict(sorted(props.items())))
-        contents[path] = model.SerializeToString(deterministic=True)
+        contents[path] = sealed(model)
         if path == run.onnx and run.golden.exists():
             arrays = golden.read(run.golden)
             decisions = np.array([decide(new.limits, *row)[0] for row in golden.rows(arrays)])

@@ -16,6 +16,7 @@ from export.export_options import ExportOptions
 from export.graph import convert
 from export.inference import golden
 from export.inference.classifier import Classifier
+from export.inference.content_digest import sealed
 from export.parity import comparison, parity_sample
 from export.run_metadata import SPLIT, run_metadata
 from pipeline.run_folder.folder import RunFolder
@@ -74,7 +75,7 @@ def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Ite
         threads=options.threads,
     )
     with stage("Converting the network to ONNX"):
-        encoded = _encoded(convert.to_onnx(model, metadata.to_props()))
+        encoded = sealed(convert.to_onnx(model, metadata.to_props()))
     unchanged = run.onnx.is_file() and run.onnx.read_bytes() == encoded
     reports = _earlier_reports(run.parity) if unchanged else {}
     yield run.onnx, _write_float32(run, encoded, golden.make(expected, metadata), compare, reports)
@@ -119,7 +120,7 @@ def _write_variant(
         candidate = Path(temporary, file.name)
         for attempt in attempts:
             with stage(f"Making {file.name}"):
-                candidate.write_bytes(_encoded(attempt(run.onnx)))
+                candidate.write_bytes(sealed(attempt(run.onnx)))
             report = compare(candidate, budget=comparison.REDUCED)
             if report.passed:
                 break
@@ -130,10 +131,6 @@ def _write_variant(
             file.unlink(missing_ok=True)
     _add_report(run, reports, file, report)
     return _summary(file, report) if report.passed else f"not kept: {report.differences[0]}"
-
-
-def _encoded(model: onnx.ModelProto) -> bytes:
-    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _summary(file: Path, report: comparison.Report) -> str:

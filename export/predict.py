@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from annotated_types import Ge, Le
 
+from export.inference.signature import SignatureOption
 from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import BAD_INPUT, Command, give_up_output, run
 from pneumo_tfds.program.errors import InputError
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predict(Bounded, Command):
+class Predict(SignatureOption, Bounded, Command):
     """Estimate the probability of pneumonia for each X-ray. For research only; not a medical device."""
 
     model: Annotated[Path, tyro.conf.Positional]
@@ -122,6 +123,7 @@ def predict(command: Predict) -> int:
     from export.inference.outputs import OVERLAY_SIDE, Writers
     from pneumo_tfds.program.progress import track
 
+    command.check_signature(command.model)
     classifier = Classifier(
         command.model, threads=command.threads, threshold=command.threshold, two_way=command.two_way
     )

@@ -129,6 +129,7 @@ def recalibrate(command: Recalibrate) -> None:
             f"note: {command.model} has no familiarity, so no image will be UNSUITABLE by its looks; train anew for it"
         )
     here = decision.apply(found.table, scores)
+    lineage = _lineage(command, found, decision, before["auroc"])
     metadata = replace(
         classifier.metadata,
         version=2,
@@ -136,7 +137,8 @@ def recalibrate(command: Recalibrate) -> None:
         threshold_rule=f"{decision.point.rule} (chosen on {counted(len(table), 'local image')})",
         **asdict(decision.doubt),
         metrics={"local": {name: round(figure[0], 6) for name, figure in after.items() if figure[0] is not None}},
-        recalibrated=(*classifier.metadata.recalibrated, _lineage(command, found, decision, before["auroc"])),
+        recalibrated=(*classifier.metadata.recalibrated, lineage),
+        parent_sha256=lineage["parent_sha256"],
     )
     known = None if decision.levels is None else here.familiarity.tolist()
     reference = reference_of(metadata.limits, here.probabilities.tolist(), known)

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import pneumo_tfds
 from export.inference.answer_reference import reference_of
 from export.inference.onnx_metadata import Metadata, metadata_of_run
 from pipeline.evaluation.predictions import read_csv
 from pipeline.run_folder.folder import RunFolder
+from pneumo_tfds.program.installed import version_of
 
 SPLIT = "validation"
+MAKERS = ("tensorflow", "keras", "tf2onnx", "onnx")
+"""Packages that make the graph."""
 
 
 def run_metadata(run: RunFolder, metrics: Mapping[str, Any], image_size: int) -> Metadata:
@@ -20,7 +24,9 @@ def run_metadata(run: RunFolder, metrics: Mapping[str, Any], image_size: int) ->
     Raises:
         InputError: the metrics have no operating point, or they or the predictions are damaged.
     """
-    metadata = metadata_of_run(metrics, image_size, str(run.path))
+    made_with = ", ".join(f"{name} {version_of(name)}" for name in MAKERS)
+    made_with = f"pneumo {pneumo_tfds.__version__}, {made_with}"
+    metadata = replace(metadata_of_run(metrics, image_size, str(run.path)), made_with=made_with)
     answers = read_csv(run.predictions).get(SPLIT) if run.predictions.is_file() else None
     if answers is None:
         return metadata

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import onnx
 
+from export.inference.content_digest import KEY
 from pneumo_tfds.program.errors import InputError
 
 BATCH = "N"
@@ -30,7 +31,7 @@ def canonical(model: onnx.ModelProto, outputs: Sequence[str], props: Mapping[str
     Args:
         model: a model without control flow; the first dimension of its inputs and outputs is the batch.
         outputs: names of the outputs to keep, in order; nodes that they do not need are dropped.
-        props: content of `metadata_props`.
+        props: content of `metadata_props`; the digest of another file is left out.
 
     Raises:
         GraphError: an output is missing, the graph has a branch or loop, or onnx's checker rejects the result.
@@ -50,7 +51,7 @@ def canonical(model: onnx.ModelProto, outputs: Sequence[str], props: Mapping[str
     domains = {node.domain for node in nodes}
     opsets = sorted((o for o in model.opset_import if o.domain in domains), key=lambda opset: opset.domain)
     finished = onnx.helper.make_model(built, opset_imports=opsets, ir_version=model.ir_version, producer_name="pneumo")
-    onnx.helper.set_model_props(finished, dict(sorted(props.items())))
+    onnx.helper.set_model_props(finished, {key: value for key, value in sorted(props.items()) if key != KEY})
     check(finished)
     return finished
 

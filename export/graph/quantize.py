@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -43,7 +44,7 @@ def to_fp16(source: Path) -> onnx.ModelProto:
     converted = convert_float_to_float16(
         model, keep_io_types=True, disable_shape_infer=False, node_block_list=sorted(head | tail)
     )
-    return canonical(converted, [output.name for output in model.graph.output], _props(model))
+    return canonical(converted, [output.name for output in model.graph.output], _props(model, source))
 
 
 def to_int8(source: Path, images: npt.NDArray[np.uint8], *, float32_convolutions: int = 1) -> onnx.ModelProto:
@@ -79,11 +80,12 @@ def to_int8(source: Path, images: npt.NDArray[np.uint8], *, float32_convolutions
             extra_options={"CalibMovingAverage": True},
         )
         model = onnx.load(quantized)
-    return canonical(model, [output.name for output in original.graph.output], _props(original))
+    return canonical(model, [output.name for output in original.graph.output], _props(original, source))
 
 
-def _props(model: onnx.ModelProto) -> dict[str, str]:
-    return of_smaller_file({entry.key: entry.value for entry in model.metadata_props})
+def _props(model: onnx.ModelProto, source: Path) -> dict[str, str]:
+    props = {entry.key: entry.value for entry in model.metadata_props}
+    return of_smaller_file(props, hashlib.sha256(source.read_bytes()).hexdigest())
 
 
 def _excluded(graph: onnx.GraphProto, float32_convolutions: int) -> list[str]:

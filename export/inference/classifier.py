@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from export.inference import content_digest
 from export.inference.decision import UNCERTAIN, UNSUITABLE, decide
 from export.inference.onnx_metadata import Metadata, ModelFileError
 from pneumo_tfds.decode import decode
@@ -69,7 +70,8 @@ class Classifier:
         providers: onnxruntime execution providers, such as `["CUDAExecutionProvider", "CPUExecutionProvider"]`.
 
     Raises:
-        ModelFileError: the file is missing, damaged, of another project, or newer than this program.
+        ModelFileError: the file is missing, damaged, not as it was exported, of another project, or newer than this
+            program.
         InputError: the threshold is outside [0, 1], or `threads` is below 1.
     """
 
@@ -83,6 +85,8 @@ class Classifier:
         providers: Sequence[str] = ("CPUExecutionProvider",),
     ) -> None:
         self.path = Path(path)
+        self.has_digest = self.path.is_file() and content_digest.has_right_digest(self.path)
+        """Whether the file ends with its digest, so that damage would have been noticed; files of old do not."""
         self.session = open_session(self.path, threads=threads, providers=providers)
         try:
             props = dict(self.session.get_modelmeta().custom_metadata_map)
@@ -90,6 +94,11 @@ class Classifier:
             outputs = {value.name: value.type for value in self.session.get_outputs()}
         except UnicodeDecodeError as error:
             raise ModelFileError(f"{path} has names that are not text ({error}); export or copy it again") from error
+        if content_digest.KEY in props and not self.has_digest:
+            raise ModelFileError(
+                f"{path} was changed by another program after its export, so its {content_digest.KEY} says nothing; "
+                "remove that key if you changed it, or export the run again"
+            )
         self._outputs = [name for name, kind in outputs.items() if name in OUTPUTS and kind == "tensor(float)"]
         self.metadata = Metadata.from_props(props, str(path))
         self.threshold = self.metadata.threshold if threshold is None else threshold

@@ -64,6 +64,12 @@ class Metadata:
     """What holds for certain answers, in words, and what shows it."""
     training_manifest_sha256: str = ""
     """Identity of the images that the model was trained and chosen on; empty if it was not recorded."""
+    pretrained_weights: Mapping[str, Any] | None = None
+    """What training started from: `name`, and `sha256` and `license` as far as known; None if it was not recorded."""
+    parent_sha256: str = ""
+    """SHA-256 of the file that this one was made from; empty for the float32 file of an export, which has none."""
+    made_with: str = ""
+    """Versions of the programs that exported it, such as `pneumo 0.1.0, tensorflow 2.20.0`."""
     recalibrated: tuple[Mapping[str, Any], ...] = ()
     """For each recalibration by `export.recalibrate`, the first one first: of which file, and on what images."""
     reference: Mapping[str, Any] | None = None
@@ -98,7 +104,7 @@ class Metadata:
     def to_props(self) -> dict[str, str]:
         """Return all keys as text; structured values are JSON with sorted keys: equal values give equal bytes."""
         props = {key: str(value) for key in KEYS if (value := getattr(self, key)) not in (None, "", ())}
-        structured = [key for key in ("metrics", "recalibrated", "reference") if key in props]
+        structured = [key for key in STRUCTURED if key in props]
         return {**props, "classes": json.dumps(list(self.classes))} | {
             key: json.dumps(getattr(self, key), sort_keys=True, separators=(",", ":"), allow_nan=False)
             for key in structured
@@ -151,11 +157,14 @@ class Metadata:
 
 
 KEYS = tuple(field.name for field in fields(Metadata))
+STRUCTURED = ("metrics", "pretrained_weights", "recalibrated", "reference")
+"""Keys whose values are JSON objects or lists of them."""
 LIMITS = tuple(field.name for field in fields(Limits))
 WHERE_ABSENT: Mapping[str, str] = {
     "framing": DEFAULT_FRAMING,
-    **dict.fromkeys((*LIMITS, "guarantee", "training_manifest_sha256", "recalibrated", "reference"), ""),
-}  # fmt: skip
+    **dict.fromkeys((*LIMITS, "guarantee", "training_manifest_sha256", "pretrained_weights"), ""),
+    **dict.fromkeys(("parent_sha256", "made_with", "recalibrated", "reference"), ""),
+}
 """Keys that a file may lack, and what that means."""
 
 
@@ -184,6 +193,7 @@ def metadata_of_run(metrics: Mapping[str, Any], image_size: int, run: str) -> Me
             dataset=str(metrics["dataset"]["name"]),
             dataset_version=str(metrics["dataset"]["version"]),
             intended_use=_intended_use(metrics["dataset"]),
+            pretrained_weights=metrics.get("pretrained_weights"),
             metrics={split: _single_figures(figures) for split, figures in metrics["splits"].items()},
         )
         if doubt is None:
@@ -196,14 +206,15 @@ def metadata_of_run(metrics: Mapping[str, Any], image_size: int, run: str) -> Me
         raise InputError(f"{run}/metrics.json is damaged ({error!r:.200}); evaluate the run again") from error
 
 
-def of_smaller_file(props: Mapping[str, str]) -> dict[str, str]:
-    """Return the keys for a float16 or int8 file: a guarantee was shown for the float32 file, and not for this one."""
-    shown = (
-        {"guarantee": f"of the float32 file, not shown for this one: {props['guarantee']}"}
-        if "guarantee" in props
-        else {}
-    )
-    return {**props, **shown}
+def of_smaller_file(props: Mapping[str, str], parent_sha256: str) -> dict[str, str]:
+    """Return the keys for a float16 or int8 file: a guarantee was shown for the float32 file, and not for this one.
+
+    `parent_sha256` is that of the float32 file.
+    """
+    found = {**props, "parent_sha256": parent_sha256}
+    if "guarantee" in props:
+        found["guarantee"] = f"of the float32 file, not shown for this one: {props['guarantee']}"
+    return found
 
 
 def _intended_use(dataset: Mapping[str, Any]) -> str:
@@ -238,7 +249,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "framing": as_framing,
     "threshold": float,
     **dict.fromkeys(LIMITS, lambda text: float(text) if text else None),
-    "reference": lambda text: {**json.loads(text)} if text else None,
+    **dict.fromkeys(("pretrained_weights", "reference"), lambda text: {**json.loads(text)} if text else None),
     "recalibrated": lambda text: tuple({**entry} for entry in json.loads(text)) if text else (),
     "metrics": partial(json.loads, parse_constant=int),  # int refuses NaN and Infinity, which JSON does not have
     "version": int,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from export.graph.canonical import canonical
+from export.inference.content_digest import sealed
 from export.inference.onnx_metadata import ModelFileError
 from pipeline.networks.familiarity_levels import LEVELS, ramps
 
@@ -92,7 +93,7 @@ class CalibratedGraph:
                 node.input[place] = name
                 model._add(name, value)
         # Nodes and weights that nothing needs any more are dropped, and all get the names that an export gives them.
-        return bytes(canonical(model.model, self._outputs, props).SerializeToString(deterministic=True))
+        return sealed(canonical(model.model, self._outputs, props))
 
     def _add(self, name: str, value: Any) -> None:
         self.model.graph.initializer.append(numpy_helper.from_array(np.asarray(value, np.float32), name))

@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 from annotated_types import Ge, Le, Unit
 
+from export.inference.signature import SignatureOption
 from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError, reason_of
@@ -19,7 +20,7 @@ BACKLOG = 2048  # connections waiting to be accepted; uvicorn's default
 
 
 @dataclass(frozen=True, kw_only=True)
-class Serve(Bounded, Command):
+class Serve(SignatureOption, Bounded, Command):
     """Predict X-rays over HTTP: POST an image to /v1/predict. An example to start from; it has no authentication."""
 
     model: Annotated[Path, tyro.conf.Positional]
@@ -55,6 +56,7 @@ def serve(command: Serve) -> None:
     from export.inference.classifier import Classifier
     from export.serve.batching import BatchLimits
 
+    command.check_signature(command.model)
     classifier = Classifier(
         command.model, threads=command.threads, threshold=command.threshold, two_way=command.two_way
     )

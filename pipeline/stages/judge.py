@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+import pneumo_tfds
 from pipeline.config import BuiltDataset, EvaluationConfig, RunConfig
 from pipeline.config.guarantee import candidates
 from pipeline.data.split import Examples, Split
@@ -22,15 +24,21 @@ from pipeline.evaluation.scoring import Decision, calibrated, decide, score_spli
 from pipeline.evaluation.shifts import SHIFTS, WRONG
 from pipeline.networks import familiarity
 from pipeline.networks.forward_pass import Answers, OutputsFn
-from pipeline.networks.models import LOGIT, inference_model, scoring_model
+from pipeline.networks.models import LOGIT, inference_model, pretrained, scoring_model
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import save_model
 from pipeline.training import reference_images
 from pneumo_tfds.prepared import framing_of, inspect
 from pneumo_tfds.program.files import write_json
+from pneumo_tfds.program.installed import version_of
 from pneumo_tfds.program.progress import track
 
-REFUSED = "refused"  # in metrics.json: the fraction of wrong images that is UNSUITABLE, by what is wrong with them
+MAKERS = ("tensorflow", "keras", "numpy", "scikit-learn")
+"""Packages whose versions are recorded."""
+MADE_FROM = ("pretrained_weights", "software")
+"""Keys of `made_from` in `metrics.json`."""
+REFUSED = "refused"
+"""Key of the fraction of wrong images that is UNSUITABLE, by what is wrong with them, in `metrics.json`."""
 SHOWN = 256  # images scored between two steps of a progress bar
 
 
@@ -80,7 +88,7 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
     for name, split in splits.items():
         if name not in ("train", "validation"):
             tables[name] = calibrated(_uncalibrated(split.examples, score(ask, split), reference), decision)
-    beside = {}
+    beside = made_from(config)
     if reference and refused_below is not None:
         some = validation.examples.images[:: -(-validation.count // SHOWN)]
         wrong = {name: reference.familiarity(reference.distances(ask(change(some)))) for name, change in WRONG.items()}
@@ -175,6 +183,13 @@ def write_scores(
     figures = score_splits(tables, decision, config.evaluation.evaluation_seed, config.evaluation.resamples)
     write_csv(folder.predictions, tables)
     write_json(folder.metrics, {"dataset": describe(config.data.built), **(beside or {}), **figures})
+
+
+def made_from(config: RunConfig) -> dict[str, Any]:
+    """Return what `metrics.json` records of the origin of the weights: what they started from, and versions."""
+    versions = {name: version_of(name) for name in MAKERS}
+    software = {"pneumo": pneumo_tfds.__version__, "python": platform.python_version(), **versions}
+    return {"pretrained_weights": pretrained(config.model), "software": software}
 
 
 def describe(dataset: BuiltDataset) -> dict[str, Any]:

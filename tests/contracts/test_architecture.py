@@ -25,6 +25,7 @@ COMMANDS = [
     "export.predict",
     "export.drift",
     "export.recalibrate",
+    "export.verify",
     "export.web",
     "export.serve",
     "benchmarks",

@@ -17,6 +17,7 @@ import pytest
 from export import Classifier
 from export.graph import convert
 from export.inference.classifier import ModelFileError
+from export.inference.content_digest import sealed
 from export.predict import Predict, predict
 from image_files import dicom, png
 from pneumo_tfds.decode import decode, resize
@@ -281,7 +282,7 @@ def without_key(data):
     kept = [entry for entry in model.metadata_props if entry.key != "threshold"]
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
-    return model.SerializeToString()
+    return sealed(model)
 
 
 def of_another_project(data):
@@ -293,7 +294,7 @@ def of_another_project(data):
 def of_a_newer_version(data):
     model = onnx.load_from_string(data)
     next(entry for entry in model.metadata_props if entry.key == "version").value = "7"
-    return model.SerializeToString()
+    return sealed(model)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from export import Classifier
+from export.inference.content_digest import sealed
 from export.web import server as web
 from image_files import png as made_png
 from pneumo_tfds.program.errors import InputError
@@ -136,12 +137,31 @@ def test_javascript_refuses_models_of_other_projects(exported, tmp_path, damage,
         entries["version"] = "7"
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, entries)
-    data = model.SerializeToString()
-    (tmp_path / "m.onnx").write_bytes(data[:-200] if damage == "truncated" else data)
+    data = sealed(model)
+    (tmp_path / "m.onnx").write_bytes(data[:-300] if damage == "truncated" else data)
     arguments = [NODE, WEB / "predict.mjs", tmp_path / "m.onnx", exported / "golden.npz"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode != 0
     assert re.search(reason, done.stderr)
+
+
+@needs_runtime
+@pytest.mark.parametrize(("place", "reason"), [(2000, "is damaged"), (-1, "is damaged"), (None, "changed by another")])
+def test_javascript_refuses_a_file_that_is_not_as_it_was_exported(exported, tmp_path, place, reason):
+    import onnx
+
+    data = bytearray((exported / "model.onnx").read_bytes())
+    if place is None:
+        model = onnx.load_from_string(bytes(data))
+        model.metadata_props.add(key="note", value="mine")
+        data = model.SerializeToString()
+    else:
+        data[place] ^= 1
+    (tmp_path / "m.onnx").write_bytes(data)
+    arguments = [NODE, WEB / "predict.mjs", tmp_path / "m.onnx", exported / "golden.npz"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode != 0
+    assert reason in done.stderr
 
 
 def page(cases):
@@ -445,7 +465,7 @@ def test_javascript_refuses_limits_out_of_order(four_way, tmp_path, limits):
     entries = {entry.key: entry.value for entry in model.metadata_props} | limits
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, entries)
-    onnx.save(model, tmp_path / "m.onnx")
+    (tmp_path / "m.onnx").write_bytes(sealed(model))
     arguments = [NODE, WEB / "predict.mjs", tmp_path / "m.onnx", four_way / "golden.npz"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode != 0

@@ -24,6 +24,7 @@ from pneumo_tfds.program.errors import InputError
 
 SIDE = 4
 SEED = 3
+ORIGIN = {"pretrained_weights": {"name": "made"}, "software": {"pneumo": "0.0.1"}}
 
 
 def examples(name, count):
@@ -72,7 +73,7 @@ def world(tmp_path, monkeypatch):
     decision = decide(judge.predictions_of(part, told(part)), "sensitivity>=0.9")
     point = {"operating_point": asdict(decision.operating_point), "temperature": decision.temperature, "bias": 0.25}
     calibration = {"fitted_on": "validation", **decision.calibration}
-    made.run.metrics.write_text(json.dumps({**point, "calibration": calibration, "splits": {}}))
+    made.run.metrics.write_text(json.dumps({**point, **ORIGIN, "calibration": calibration, "splits": {}}))
     made.point = point
     old = [np.array([name]) for name in ("old.jpeg", "old", "virus")]
     names = ("train", "validation", "test")
@@ -101,6 +102,7 @@ def test_the_runs_own_splits_are_scored_again_by_the_runs_own_choice(world, caps
     assert found["operating_point"] == world.point["operating_point"]
     assert (found["temperature"], found["bias"]) == (world.point["temperature"], 0.25)
     assert found["dataset"] == {"name": str(world.dataset)}
+    assert {name: found[name] for name in ORIGIN} == ORIGIN  # of training, and not of today
     assert found["bootstrap"]["seed"] == SEED
     assert found["bootstrap"]["resamples"] == 100
     assert {name: split["n"] for name, split in found["splits"].items()} == {"train": 1, "validation": 40, "test": 30}

@@ -364,6 +364,8 @@ def test_a_threshold_that_was_chosen_on_the_very_images_is_warned_of(run, tmp_pa
     first = score(run, source)
     assert "chosen on these very images" not in text_of(first)
     metrics = figures_of(run)
-    metrics["decided_on"] = {"manifest_sha256": figures_of(first)["dataset"]["manifest_sha256"]}
+    manifest = figures_of(first)["dataset"]["manifest_sha256"]
+    overlap = {"unknown": "", "images": {}, "copies": {}, "patients": {}}
+    metrics["decided_on"] = {"images": 8, "overlap": overlap, "manifest_sha256": manifest}
     run.metrics.write_text(json.dumps(metrics))
     assert "The threshold was chosen on these very images" in text_of(score(run, source))

@@ -2,11 +2,12 @@
 // `ort`, so that the page and Node can use the same module.
 
 import { decide } from "./decision.mjs";
-import { readMetadata } from "./metadata.mjs";
+import { checkDigest, readMetadata } from "./metadata.mjs";
 
 export class Classifier {
   /** @param ort onnxruntime-web; @param model the .onnx file as Uint8Array. */
   static async create(ort, model) {
+    await checkDigest(model);
     const metadata = readMetadata(model);
     const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"], logSeverityLevel: 3 });
     if (metadata.limits.familiarity !== null && !session.outputNames.includes("familiarity")) throw new Error("The model lacks the output familiarity; export its run again.");

@@ -6,6 +6,7 @@ import { FRAMINGS } from "./framing.mjs";
 const PROPS_FIELD = 14;
 const VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5;
 const NEWEST_VERSION = 2, LARGEST_SIDE = 2048;
+const TAIL = "\x72\x52\x0a\x0econtent_sha256\x12\x40";  // what precedes the 64 hex digits at the end of a file
 const NEEDED = ["classes", "image_size", "threshold", "threshold_rule", "dataset", "intended_use", "version"];
 
 /** Fields of one protobuf message, as [number, payload]; the payload of a number is null. */
@@ -35,8 +36,8 @@ function* fields(bytes) {
   }
 }
 
-/** Read the metadata of an ONNX file (Uint8Array). Throws an Error with one sentence if it is not from this project. */
-export function readMetadata(model) {
+/** Read all metadata entries of an ONNX file (Uint8Array) as an object of texts. */
+function readProps(model) {
   const props = {}, text = new TextDecoder();
   for (const [number, payload] of fields(model)) {
     if (number !== PROPS_FIELD || payload === null) continue;
@@ -44,6 +45,12 @@ export function readMetadata(model) {
     for (const [part, value] of fields(payload)) if (value !== null) entry[part] = text.decode(value);
     props[entry[1]] = entry[2] ?? "";
   }
+  return props;
+}
+
+/** Read the metadata of an ONNX file (Uint8Array). Throws an Error with one sentence if it is not from this project. */
+export function readMetadata(model) {
+  const props = readProps(model);
   if ("version" in props && !/^\d{1,9}$/.test(props.version)) throw new Error("The model has a version that is not a number; export its run again.");
   if (Number(props.version) > NEWEST_VERSION) throw new Error(`The model has version ${props.version}, which is newer than this page.`);
   const missing = NEEDED.filter((key) => !(key in props));
@@ -70,6 +77,23 @@ export function readMetadata(model) {
 
 /** Read a number as the exporter writes it; NaN for anything else, such as a blank. */
 const number = (text) => text.trim() === "" ? NaN : Number(text);
+
+/**
+ * Compare the digest at the end of an exported file with its content (docs/reference/onnx-file.md, "The digest"). Throws
+ * an Error with one sentence if they differ. Files that were made before there was one pass, and so does every file in a
+ * page of another machine without HTTPS, where browsers have no SHA-256.
+ */
+export async function checkDigest(model) {
+  const text = new TextDecoder("latin1"), tail = text.decode(model.subarray(-TAIL.length - 64));
+  if (!tail.startsWith(TAIL)) {
+    if ("content_sha256" in readProps(model)) throw new Error("The model was changed by another program after its export; export its run again.");
+    return;
+  }
+  if (!globalThis.crypto?.subtle) return;
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", model.subarray(0, -tail.length)));
+  const found = Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (found !== tail.slice(-64)) throw new Error("The model is damaged: its content is not what its digest says; copy it again.");
+}
 
 /** Read the limits of the answers, as decision.mjs needs them; of a file with two answers both are the threshold. */
 function readLimits(props, threshold) {

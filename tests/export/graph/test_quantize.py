@@ -1,5 +1,6 @@
 """Smaller variants: what stays in float32, what they must keep, and that they are removed if they do not."""
 
+import hashlib
 import json
 import logging
 import shutil
@@ -12,6 +13,7 @@ import pytest
 from export import Classifier, export_run
 from export.export_options import ExportOptions
 from export.graph import quantize
+from export.inference.content_digest import KEY
 from export.inference.golden import edge_images
 from export.inference.onnx_metadata import KEYS, WHERE_ABSENT
 from export.parity import comparison
@@ -45,7 +47,9 @@ def test_both_variants_pass_and_keep_the_contract(run, sample_images, pictures):
         answers = classifier.predict(images)
         np.testing.assert_allclose([a.probability for a in answers], [w.probability for w in wanted], atol=0.02)
         assert answers[0].heatmap.dtype == np.float32
-        assert {entry.key: entry.value for entry in onnx.load(run / name).metadata_props} == props
+        own = {entry.key: entry.value for entry in onnx.load(run / name).metadata_props}
+        assert own.pop("parent_sha256") == hashlib.sha256((run / "model.onnx").read_bytes()).hexdigest()
+        assert own | {KEY: props[KEY]} == props
 
 
 def test_reduced_files_know_the_familiarity_from_sums_in_float32(four_way, pictures):

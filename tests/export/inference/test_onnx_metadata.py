@@ -27,6 +27,9 @@ FOUR_WAY = replace(
     familiarity_threshold=0.011,
     guarantee="NPV at least 0.95",
     training_manifest_sha256="ab" * 32,
+    pretrained_weights={"name": "made", "license": "Apache-2.0", "sha256": "12" * 32},
+    parent_sha256="ef" * 32,
+    made_with="pneumo 0.1.0",
     recalibrated=({"parent_sha256": "cd" * 32, "source": "here", "images": 300},),
     reference={"answers": {"NORMAL": 2}, "probability": {"edges": [0.5], "counts": [1, 1]}},
 )

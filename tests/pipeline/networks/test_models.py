@@ -1,5 +1,6 @@
 """Networks: inputs and outputs, the meaning of the heat map, and what a saved file must not contain."""
 
+import hashlib
 import json
 import zipfile
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import ModelConfig
-from pipeline.networks.models import build, committee, float32_copy, inference_model
+from pipeline.networks.models import build, committee, float32_copy, inference_model, pretrained
 from pipeline.run_folder.model_file import load_model, save_model
 from pneumo_tfds.program.errors import InputError
 
@@ -130,6 +131,21 @@ def test_weights_that_are_no_file_are_refused():
 
 
 @pytest.mark.slow
+def test_what_a_network_starts_from_is_told_with_hash_and_licence_but_without_a_path(tmp_path):
+    assert pretrained(ModelConfig(model="compact")) == {"name": "none: random weights"}
+    installed = pretrained(ModelConfig(model="efficientnet_lite0"))
+    assert installed["license"] == "Apache-2.0"
+    assert installed["sha256"].startswith("57934424")  # as the package's file is called
+    own = tmp_path / "SECRET.pth"
+    own.write_bytes(b"weights")
+    found = pretrained(ModelConfig(model="efficientnet_lite0", pretrained_weights=str(own)))
+    assert found == {
+        "name": "a file of the user",
+        "license": "unknown",
+        "sha256": hashlib.sha256(b"weights").hexdigest(),
+    }
+
+
 def test_weights_of_another_network_are_refused(tmp_path, compact):
     path = tmp_path / "other.weights.h5"
     compact.save_weights(path)

@@ -9,45 +9,19 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from evaluated_run import evaluated_run, split
 from pipeline.evaluation.evaluation_lock import write_lock
 from pipeline.evaluation.predictions import Predictions, write_csv
-from pipeline.evaluation.scoring import Decision, calibrated, decide, score_splits
+from pipeline.evaluation.scoring import Decision, decide, score_splits
 from pipeline.report import plots
 from pipeline.report.report_page import write_report
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 
 
-def split(n, seed, prefix):
-    generator = np.random.default_rng(seed)
-    labels = (np.arange(n) % 3 > 0).astype(int)
-    kinds = np.where(labels == 0, "normal", np.where(np.arange(n) % 2, "bacteria", "virus"))
-    scores = 1 / (1 + np.exp(-generator.normal(3 * labels - 1.5, 1.5)))
-    names = np.array([f"{prefix}/SECRETFILE{i}.jpeg" for i in range(n)])
-    return Predictions(names, np.array([f"SECRETPATIENT{prefix}{i // 2}" for i in range(n)]), kinds, labels, scores)
-
-
 @pytest.fixture
 def run(tmp_path):
-    folder = RunFolder(tmp_path / "run <b>one")
-    raw = {"validation": split(90, 0, "v"), "test": split(120, 1, "t")}
-    decision = decide(raw["validation"], "sensitivity>=0.9")
-    tables = {name: calibrated(table, decision) for name, table in raw.items()}
-    write_csv(folder.predictions, tables)
-    dataset = {
-        "name": "pneumo_tfds/gray_224",
-        "version": "1.0.0",
-        "test_origin": "official",
-        "worst": "t/SECRETFILE3.jpeg",
-        "skipped": [{"name": "SECRETFILE9.jpeg", "why": "corrupt"}],
-        "unreadable": {"t/SECRETFILE8.JPG": "cut short"},
-        "note": "left out SECRETFILE7.png, which is empty",
-        "rule": "by patient",
-    }
-    metrics = {"dataset": dataset, **score_splits(tables, decision, seed=0, resamples=50)}
-    folder.metrics.write_text(json.dumps(metrics))
-    folder.config.write_text(json.dumps({"data": {"source": "/home/somebody/xrays"}, "fit": {"epochs": 3}}))
-    return folder
+    return evaluated_run(tmp_path / "run <b>one")
 
 
 def page(folder, **options):

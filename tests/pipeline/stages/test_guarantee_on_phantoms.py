@@ -33,8 +33,8 @@ def phantoms(count, seed):
 
 
 def nearer(images):
-    """The central 60 % of each side, as from a place that frames its X-rays in another way."""
-    edge = round(0.2 * SIZE)
+    """The central half of each side, as from a place that frames its X-rays in another way."""
+    edge = SIZE // 4
     return np.stack([cv2.resize(image[edge:-edge, edge:-edge], (SIZE, SIZE)) for image in images])[..., None]
 
 
@@ -72,7 +72,6 @@ def test_guarantee_holds_in_19_of_20_repeats_on_resampled_patients_and_breaks_un
         low, high, _ = limits([table.take(seen) for table in tables], 0.5, candidates(wish), 0.5, wish)
         held += all(holds(table.take(~seen), low, high) for table in tables[:1])
         held_elsewhere += holds(elsewhere.take(~seen), low, high)
-        print(low, high)
-    print(held, held_elsewhere)
+    print(f"held {held}, elsewhere {held_elsewhere}")
     assert held >= 19
     assert held_elsewhere <= 2

@@ -1,0 +1,108 @@
+"""`python -m export.verify MODEL.onnx`: check a model file's digest, and print what it was made from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from export.inference.signature import SUFFIX, SignatureOption
+from pneumo_tfds.program.command import Command, run
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import counted
+
+if TYPE_CHECKING:
+    from export.inference.classifier import Classifier
+
+UNKNOWN = "not recorded"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verify(SignatureOption, Command):
+    """Check that a model file is as it was exported, and print what it was made from. The exit code is 2 if it is not.
+
+    Of files that it was made from, those that lie beside it, or are given with --parent, are checked too.
+    """
+
+    model: Annotated[Path, tyro.conf.Positional]
+    """The .onnx file."""
+    parent: tuple[Path, ...] = ()
+    """Files that it must have been made from, such as the float32 file of an int8 one, if they lie elsewhere."""
+
+
+def verify(command: Verify) -> None:
+    """Print a block of lines for the file, and for every file it was made from as far as they are here.
+
+    Raises:
+        InputError: a file is damaged, its signature is not the one required, or it was not made from a `parent`.
+    """
+    from export.inference.classifier import Classifier
+
+    command.check_signature(command.model)
+    candidates = {sha256_of(path): path for path in (*command.model.parent.glob("*.onnx"), *command.parent)}
+    unused, place = set(command.parent), command.model
+    seen: set[str] = set()
+    while True:
+        classifier, digest = Classifier(place, threads=1), sha256_of(place)
+        signed = f"right, by {command.require_signature}" if command.require_signature and not seen else None
+        print(f"{place}\n" + "\n".join(f"  {name:<14}{text}" for name, text in lines(classifier, digest, signed)))
+        seen.add(digest)
+        parent = classifier.metadata.parent_sha256
+        unused.discard(place)
+        if not parent or parent in seen:
+            break
+        if parent not in candidates:
+            print("the file that it was made from is not here; give it with --parent")
+            break
+        place = candidates[parent]
+    if unused:
+        wrong = ", ".join(map(str, sorted(unused)))
+        raise InputError(f"{command.model} was not made from {wrong}; its parents are named above by their SHA-256")
+
+
+def lines(classifier: Classifier, digest: str, signed: str | None = None) -> Iterator[tuple[str, str]]:
+    """Yield what an opened file says of its origin, as pairs of a name and a text."""
+    found, path = classifier.metadata, classifier.path
+    yield "file", f"SHA-256 {digest}, {path.stat().st_size / 1e6:.2f} MB"
+    if classifier.has_digest:
+        yield "content", "as exported: weights, graph and metadata are those of its digest"
+    else:
+        yield "content", "not checked: it has no digest, as files of earlier versions; export its run again for one"
+    there = path.with_name(path.name + SUFFIX).is_file()
+    yield "signature", signed or ("not checked; give --require-signature KEY" if there else "none")
+    yield "made from", f"the file with SHA-256 {found.parent_sha256}" if found.parent_sha256 else "a run, in float32"
+    yield "made with", found.made_with or UNKNOWN
+    weights = found.pretrained_weights or {}
+    known = (weights.get("name", UNKNOWN), weights.get("license"), _hash(weights.get("sha256")))
+    yield "started from", ", ".join(str(part) for part in known if part)
+    manifest = _hash(found.training_manifest_sha256) or f"manifest {UNKNOWN}"
+    yield "trained on", f"{found.dataset} {found.dataset_version}, {manifest}"
+    yield "threshold", f"{found.threshold:g}, by {found.threshold_rule}"
+    if found.four_way:
+        low, high = found.certain_normal_below, found.certain_pneumonia_from
+        yield "limits", f"NORMAL below {low:g}, PNEUMONIA from {high:g}; guarantee: {found.guarantee or UNKNOWN}"
+    for entry in found.recalibrated:
+        images, source = counted(int(entry.get("images", 0)), "image"), entry.get("source", UNKNOWN)
+        yield "recalibrated", f"on {images} of {source}, {_hash(entry.get('images_sha256'))}"
+    yield "for", found.intended_use
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hex; raises InputError if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read; give an .onnx file") from error
+
+
+def _hash(digest: object) -> str:
+    return f"SHA-256 {digest}" if digest else ""
+
+
+if __name__ == "__main__":
+    run(Verify, verify, prog="python -m export.verify")
