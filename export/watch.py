@@ -18,8 +18,9 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 
 if TYPE_CHECKING:
+    from export.watching.dicomweb_archive import Archive
     from export.watching.watch_journal import WatchJournal
-    from export.watching.watched_places import Source, Target
+    from export.watching.watched_places import FolderSource, FolderTarget
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,7 @@ def watch(command: Watch) -> int:
     return BAD_INPUT if command.once and (problem or waiting) else 0
 
 
-def _places(command: Watch) -> tuple[Source, Target]:
+def _places(command: Watch) -> tuple[FolderSource | Archive, FolderTarget | Archive]:
     """Return source and target; a folder that is the source has its full path in the journal.
 
     Raises:
@@ -109,7 +110,7 @@ def _places(command: Watch) -> tuple[Source, Target]:
     return source, archives.get(out) or FolderTarget(Path(out))
 
 
-def _dead_letters(journal: WatchJournal, source: Source, retry: bool) -> int:
+def _dead_letters(journal: WatchJournal, source: FolderSource | Archive, retry: bool) -> int:
     from export.watching.watch_journal import DEAD
 
     if retry:

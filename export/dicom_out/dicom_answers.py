@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from export.dicom_out.dicom_identity import Remember, check_against_others
 from export.dicom_out.secondary_capture import secondary_capture
 from export.dicom_out.structured_report import Model, structured_report
 from export.inference.classifier import Classifier, Prediction
@@ -36,13 +35,12 @@ class DicomAnswers:
 
     Args:
         classifier: the model.
-        remember: keeps what `check_against_others` compares; by default for the life of this object.
 
     Raises:
         InputError: the model, or the flags it was opened with, cannot say UNSUITABLE.
     """
 
-    def __init__(self, classifier: Classifier, remember: Remember | None = None) -> None:
+    def __init__(self, classifier: Classifier) -> None:
         if classifier.two_way:
             raise InputError(
                 f"{classifier.path} decides NORMAL or PNEUMONIA whatever the image is, so nothing of it is written as "
@@ -56,26 +54,17 @@ class DicomAnswers:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         self.model = Model(classifier.path.name, digest, metadata.intended_use, classifier.rule, __version__)
         self._framing = metadata.framing
-        self._remember = remember or dict[str, str]().setdefault
 
-    def files(
-        self, header: Dataset, data: bytes, name: str, answer: Prediction, picture: npt.NDArray[np.uint8] | None
-    ) -> list[AnswerFile]:
+    def files(self, header: Dataset, answer: Prediction, picture: npt.NDArray[np.uint8] | None) -> list[AnswerFile]:
         """Return the report and, unless the image is UNSUITABLE or the model has no heat map, the Secondary Capture.
 
         Names and UIDs follow from the image's SOPInstanceUID and the digest of the model.
 
         Args:
             header: of the image, from `read_identity`.
-            data: of the image, the file.
-            name: of the image, for messages.
             answer: of the model.
             picture: uint8 `[height, width]` of the image; None for no Secondary Capture.
-
-        Raises:
-            DecodeError: the image contradicts another, see `check_against_others`.
         """
-        check_against_others(header, data, name, self._remember)
         made = {"Structured Report": structured_report(header, answer, self.model)}
         if picture is not None and answer.heatmap is not None and answer.decision != UNSUITABLE:
             made["Secondary Capture"] = secondary_capture(header, answer, picture, self.model, self._framing)

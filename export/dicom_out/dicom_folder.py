@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.dicom_out.dicom_answers import DicomAnswers
-from export.dicom_out.dicom_identity import read_identity
+from export.dicom_out.dicom_identity import check_against_others, read_identity
 from export.dicom_out.secondary_capture import SIDE
 from export.inference.classifier import Classifier, Prediction
 from pneumo_tfds.decode import DecodeError
@@ -30,7 +30,7 @@ class DicomFolder:
 
     def __init__(self, folder: Path, classifier: Classifier) -> None:
         self._folder, self._answers = folder, DicomAnswers(classifier)
-        self._counts, self._refused = Counter[str](), list[str]()
+        self._counts, self._refused, self._told = Counter[str](), list[str](), dict[str, str]()
 
     def write(self, data: bytes, name: str, answer: Prediction, picture: npt.NDArray[np.uint8] | None) -> None:
         """Write the answer to one image; an image that cannot be answered in its study is kept for `report`.
@@ -39,11 +39,12 @@ class DicomFolder:
             InputError: the folder cannot be written.
         """
         try:
-            files = self._answers.files(read_identity(data, name), data, name, answer, picture)
+            header = read_identity(data, name)
+            check_against_others(header, data, name, self._told.setdefault)
         except DecodeError as error:
             self._refused.append(str(error))
             return
-        for file in files:
+        for file in self._answers.files(header, answer, picture):
             write_bytes(self._folder / file.name, file.content)
             self._counts[file.kind] += 1
 

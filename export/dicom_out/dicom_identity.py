@@ -69,7 +69,7 @@ def check_against_others(header: Dataset, data: bytes, name: str, remember: Reme
     Raises:
         DecodeError: an image of the same study was of another patient, or another image had the same SOPInstanceUID.
     """
-    patient = f"{value_of(header, 'IssuerOfPatientID', '')}/{header.PatientID.strip()}"
+    patient = f"{value_of(header, 'IssuerOfPatientID', '')}/{str(header.PatientID).strip()}"
     digest = hashlib.sha256(patient.encode()).hexdigest()  # a journal of studies is no place for identifiers
     if remember(header.StudyInstanceUID, digest) != digest:
         raise DecodeError(f"{name}: is of another patient than other images of its study; correct that in the archive")

@@ -144,11 +144,10 @@ class WatchJournal:
             if state == SENT:
                 run("DELETE FROM file WHERE key = ?", (key,))
 
-    def later(self, key: str, reason: str, seconds: float) -> None:
+    def later(self, key: str, seconds: float) -> None:
         """Note that an image failed and is to be tried again after some seconds."""
         with self._transaction() as run:
-            due = time.time() + seconds
-            run("UPDATE image SET tries = tries + 1, reason = ?, due = ? WHERE key = ?", (reason, due, key))
+            run("UPDATE image SET tries = tries + 1, due = ? WHERE key = ?", (time.time() + seconds, key))
 
     def hurry(self) -> None:
         """Make every image due that waits for another try."""
@@ -161,7 +160,7 @@ class WatchJournal:
             run("DELETE FROM told")
             has_files = "EXISTS (SELECT 1 FROM file WHERE file.key = image.key)"
             return run(
-                f"UPDATE image SET due = 0, tries = 0, state = CASE WHEN {has_files} THEN ? ELSE ? END WHERE state = ?",
+                f"UPDATE image SET reason = '', state = CASE WHEN {has_files} THEN ? ELSE ? END WHERE state = ?",
                 (ANSWERED, SEEN, DEAD),
             ).rowcount
 

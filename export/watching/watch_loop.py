@@ -6,18 +6,22 @@ import random
 import sys
 import threading
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from export.dicom_out.dicom_answers import DicomAnswers
-from export.dicom_out.dicom_identity import read_identity
+from export.dicom_out.dicom_identity import check_against_others, read_identity
 from export.dicom_out.secondary_capture import SIDE
 from export.inference.classifier import Classifier
 from export.watching.watch_journal import ANSWERED, DEAD, LEFT, SEEN, SENT, Entry, WatchJournal
-from export.watching.watched_places import LastingError, PassingError, Source, Target
+from export.watching.watched_places import FolderSource, FolderTarget, LastingError, PassingError
 from pneumo_tfds.decode import DecodeError, decode_whole
 from pneumo_tfds.decode.dicom_file import value_of
 from pneumo_tfds.decode.header_words import is_radiography
 from pneumo_tfds.decode.headers import format_of
 from pneumo_tfds.program.errors import plain
+
+if TYPE_CHECKING:
+    from export.watching.dicomweb_archive import Archive
 
 LONGEST_PAUSE = 600.0
 """Seconds between two tries of what keeps failing."""
@@ -37,10 +41,15 @@ class Watcher:
     """
 
     def __init__(
-        self, classifier: Classifier, journal: WatchJournal, source: Source, target: Target, stop: threading.Event
+        self,
+        classifier: Classifier,
+        journal: WatchJournal,
+        source: FolderSource | Archive,
+        target: FolderTarget | Archive,
+        stop: threading.Event,
     ) -> None:
         self._classifier, self._journal, self._source, self._target = classifier, journal, source, target
-        self._answers = DicomAnswers(classifier, journal.remember)
+        self._answers = DicomAnswers(classifier)
         self._stop = stop
         self.ended = Counter[str]()
         """Images by the state that they came to."""
@@ -83,7 +92,7 @@ class Watcher:
         except PassingError as error:
             pause = backing_off(entry.tries + 1)
             _say(f"{name}: {error}; trying again in {pause:.0f} s")
-            self._journal.later(entry.key, plain(str(error)), pause)
+            self._journal.later(entry.key, pause)
             return
         except (DecodeError, LastingError) as error:
             entry = entry._replace(state=DEAD, reason=str(error).removeprefix(f"{name}: "))
@@ -106,11 +115,11 @@ class Watcher:
         modality = str(value_of(header, "Modality", ""))
         if modality and not is_radiography(modality):  # a report and a capture of ours are SR and OT
             return entry._replace(state=LEFT, reason=f"modality {modality}")
+        check_against_others(header, data, name, self._journal.remember)
         if self._journal.is_answered(header.SOPInstanceUID):
             return entry._replace(state=LEFT, reason="a copy of an image that was answered")
         answer = self._classifier.predict_bytes(data, name)
-        picture = decode_whole(data, SIDE, name)
-        files = self._answers.files(header, data, name, answer, picture)
+        files = self._answers.files(header, answer, decode_whole(data, SIDE, name))
         self._journal.answered(entry.key, header.SOPInstanceUID, answer.decision, files)
         return entry._replace(state=ANSWERED, reason=answer.decision)
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from export.dicom_out.dicom_answers import AnswerFile
-from pneumo_tfds.decode import DecodeError
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.files import write_bytes
 from pneumo_tfds.program.limits import MAX_FILE_BYTES
@@ -28,39 +26,6 @@ class LastingError(InputError):
     """Raised when a place refuses one image or answer for good: it becomes a dead letter."""
 
 
-class Source(Protocol):
-    """Where images come from."""
-
-    whole: str
-    """What the place is called."""
-
-    def found(self) -> Iterable[str]:
-        """Return the key of every image that is there and complete, as JSON text; raises PassingError."""
-
-    def name(self, key: str) -> str:
-        """Return what an image is called in messages."""
-
-    def read(self, key: str) -> bytes:
-        """Return the DICOM file of an image.
-
-        Raises:
-            PassingError: it cannot be read now.
-            DecodeError: it never will.
-        """
-
-
-class Target(Protocol):
-    """Where answers go to."""
-
-    def put(self, files: Sequence[AnswerFile]) -> None:
-        """Store the files of one answer; to store them again changes nothing.
-
-        Raises:
-            PassingError: they cannot be stored now.
-            LastingError: they never will be.
-        """
-
-
 class FolderSource:
     """A folder, its sub-folders included. A file is one image as long as its name, size and time stay the same.
 
@@ -74,7 +39,13 @@ class FolderSource:
         self._before: set[str] | None = None
 
     def found(self) -> list[str]:
-        """Return the files that have not changed since the last look, so that none is read while it is written."""
+        """Return a key, as JSON text, for each file that has not changed since the last look.
+
+        So none is read while it is written.
+
+        Raises:
+            PassingError: the folder cannot be listed now.
+        """
         if self._before is None:
             self._before = self._look()
             time.sleep(self._settle)
@@ -93,18 +64,23 @@ class FolderSource:
         }
 
     def name(self, key: str) -> str:
-        """Return its path."""
+        """Return what an image is called in messages: its path."""
         return str(self._folder / json.loads(key)[0])
 
     def read(self, key: str) -> bytes:
-        """Return its bytes; raises DecodeError if it is gone, or larger than an image may be."""
+        """Return the bytes of an image.
+
+        Raises:
+            PassingError: it cannot be read now.
+            LastingError: it is gone, or larger than an image may be.
+        """
         path, size = self.name(key), json.loads(key)[1]
         if size > MAX_FILE_BYTES:
-            raise DecodeError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB, the limit for one image")
+            raise LastingError(f"larger than {MAX_FILE_BYTES >> 20} MiB, the limit for one image")
         try:
             return Path(path).read_bytes()
         except FileNotFoundError as error:
-            raise DecodeError(f"{path}: was removed before it was read; put it there again") from error
+            raise LastingError("was removed before it was read; put it there again") from error
         except OSError as error:
             raise PassingError(f"{path}: {reason_of(error)}") from error
 
@@ -116,7 +92,11 @@ class FolderTarget:
         self._folder = folder
 
     def put(self, files: Sequence[AnswerFile]) -> None:
-        """Write the files, and wait until the disk has them and their names."""
+        """Write the files of an answer, and wait until the disk has them and their names.
+
+        Raises:
+            PassingError: the folder cannot be written now.
+        """
         try:
             for file in files:
                 write_bytes(self._folder / file.name, file.content)
