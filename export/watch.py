@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,9 +65,7 @@ def watch(command: Watch) -> int:
     journal = WatchJournal(command.journal, model, source.whole)
     if command.dead_letters or command.retry:
         return _dead_letters(journal, source, command.retry)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
-    with journal.locked():
+    with journal.locked(), _ended_by_sigterm() as stop:
         journal.hurry()
         watcher = Watcher(classifier, journal, source, target, stop)
         print(f"watching {command.source} with {command.model}, journal {command.journal}", file=sys.stderr, flush=True)
@@ -81,8 +81,18 @@ def watch(command: Watch) -> int:
         waiting, dead = journal.count(SEEN) + journal.count(ANSWERED), journal.count(DEAD)
         ended = ", ".join(f"{count} {state}" for state, count in sorted(watcher.ended.items())) or "nothing new"
         print(f"{problem}{ended}; {waiting} to be tried again, {counted(dead, 'dead letter')}", file=sys.stderr)
-        journal.close()
     return BAD_INPUT if command.once and (problem or waiting) else 0
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[threading.Event]:
+    """Yield an event that SIGTERM sets, in place of ending the process."""
+    stop = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _places(command: Watch) -> tuple[FolderSource | Archive, FolderTarget | Archive]:

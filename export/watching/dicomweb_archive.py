@@ -77,9 +77,10 @@ class Archive:
         response = self._ask("GET", path, headers={"Accept": f"{_DICOM}; transfer-syntax=*"}, accepted=(200, GONE))
         if response.status_code == GONE:
             raise LastingError(f"is not in {self.whole} any more")
-        if response.headers.get("Content-Type", "").startswith("application/dicom"):
+        kind = response.headers.get("Content-Type", "")
+        if kind.partition(";")[0].strip().lower() == "application/dicom":  # in one part, as some servers do
             return response.content
-        boundary = re.search(r'boundary="?([^";]+)', response.headers.get("Content-Type", ""))
+        boundary = re.search(r'boundary="?([^";]+)', kind)
         parts = response.content.split(f"--{boundary[1]}".encode()) if boundary else []
         if len(parts) != 3:
             raise PassingError(f"{self.whole}: answers something else than one DICOM file")

@@ -170,10 +170,6 @@ class WatchJournal:
             run("INSERT OR IGNORE INTO told VALUES (?, ?)", (uid, digest))
             return str(run("SELECT digest FROM told WHERE uid = ?", (uid,)).fetchone()[0])
 
-    def close(self) -> None:
-        """Close the file."""
-        self._database.close()
-
     def _move(self, key: str, state: str, reason: str) -> None:
         statement = "UPDATE image SET state = ?, reason = ?, tries = 0, due = 0 WHERE key = ?"
         self._database.execute(statement, (state, reason, key))

@@ -125,8 +125,13 @@ def test_patient_and_study_are_the_images_and_nothing_else_of_its_header(run):
 
 @pytest.mark.parametrize(
     ("charset", "name"),
-    [("ISO_IR 192", "山田^太郎"), (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"), ("ISO_IR 144", "Иванов^Пётр"), (None, "Doe^J")],
-)  # fmt: skip
+    [
+        ("ISO_IR 192", "山田^太郎"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"),
+        ("ISO_IR 144", "Ivanov^Пётр"),
+        (None, "Doe^J"),
+    ],
+)
 def test_character_set_is_kept(run, charset, name):
     _, _, found = run({"a": radiograph(1, SpecificCharacterSet=charset, PatientName=name, StudyDescription="x",
         ReferringPhysicianName="")})  # fmt: skip
@@ -193,7 +198,7 @@ def test_what_cannot_say_unsuitable_is_never_written(run, tmp_path, flags):
 
 def test_folder_that_cannot_be_written_is_one_line(run, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot write .*file/out/.*; choose another folder"):
+    with pytest.raises(InputError, match=r"cannot write .*file/out/.*; choose another folder"):
         run({"a": radiograph(1)}, tmp_path / "file" / "out")
 
 
