@@ -79,12 +79,12 @@ class Archive:
             raise LastingError(f"is not in {self.whole} any more")
         kind = response.headers.get("Content-Type", "")
         if kind.partition(";")[0].strip().lower() == "application/dicom":  # in one part, as some servers do
-            return response.content
+            return bytes(response.content)
         boundary = re.search(r'boundary="?([^";]+)', kind)
         parts = response.content.split(f"--{boundary[1]}".encode()) if boundary else []
         if len(parts) != 3:
             raise PassingError(f"{self.whole}: answers something else than one DICOM file")
-        return parts[1].partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
+        return bytes(parts[1].partition(b"\r\n\r\n")[2].removesuffix(b"\r\n"))
 
     def put(self, files: Sequence[AnswerFile]) -> None:
         """Store the files of an answer. That the archive has them already is a good answer."""

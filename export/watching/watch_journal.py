@@ -62,9 +62,11 @@ class WatchJournal:
     def __init__(self, path: Path, model: str, source: str) -> None:
         self._path = path
         with self._explained():
+            path.touch(0o600)  # answers that are not sent yet name their patients
             self._database = sqlite3.connect(path, timeout=30, isolation_level=None)
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = FULL")
+            self._database.execute("PRAGMA secure_delete = ON")
         with self._transaction() as run:
             (version,) = run("PRAGMA user_version").fetchone()
             if version == 0:

@@ -27,9 +27,13 @@ COMMANDS = [
     "export.recalibrate",
     "export.web",
     "export.serve",
+    "export.watch",
     "benchmarks",
 ]
-HEAVY = ("tensorflow", "tensorflow_datasets", "keras", "keras_tuner", "onnxruntime", "matplotlib", "sklearn", "scipy")
+HEAVY = (
+    "tensorflow", "tensorflow_datasets", "keras", "keras_tuner", "onnxruntime", "matplotlib", "sklearn", "scipy",
+    "highdicom", "pydicom", "requests",
+)  # fmt: skip
 
 
 def module_name(path):
