@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,14 +83,13 @@ class WatchJournal:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the journal for one watcher; raises InputError if there is another."""
-        with self._path.with_name(f"{self._path.name}.lock").open("a") as file:
+        """Hold the journal for one watcher, and close it afterwards; raises InputError if there is another."""
+        with self._path.with_name(f"{self._path.name}.lock").open("a") as file, closing(self._database):
             try:
                 lock(file.fileno(), self._path.parent)
             except BlockingIOError as error:
-                raise InputError(
-                    f"{self._path} is used by another watcher; end that, or give another --journal"
-                ) from error
+                message = f"{self._path} is used by another watcher; end that, or give another --journal"
+                raise InputError(message) from error
             yield
 
     def add(self, keys: Iterable[str]) -> None:

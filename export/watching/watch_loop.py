@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 LONGEST_PAUSE = 600.0
 """Seconds between two tries of what keeps failing."""
+MOST_FAILURES = 3
+"""Images in a row that fail before the others are left for the next look, as the place is then likely to be down."""
 MOST_WAITING = 20
 """Answers kept in the journal until they can be sent; no image is answered while there are more."""
 
@@ -73,15 +75,17 @@ class Watcher:
         self._journal.add(self._source.found())
 
     def work(self) -> None:
-        """Send what is answered and answer what is seen, as far as their turn has come."""
-        while not self._stop.is_set():
+        """Send what is answered and answer what is seen, as far as their turn has come and the places work."""
+        failures = 0
+        while not self._stop.is_set() and failures < MOST_FAILURES:
             room = self._journal.count(ANSWERED) <= MOST_WAITING
             entry = self._journal.due(ANSWERED) or (self._journal.due(SEEN) if room else None)
             if entry is None:
                 return
-            self._try(entry)
+            failures = 0 if self._try(entry) else failures + 1
 
-    def _try(self, entry: Entry) -> None:
+    def _try(self, entry: Entry) -> bool:
+        """Do what is to be done about an image; return whether it is done with, and not to be tried again."""
         name = self._source.name(entry.key)
         try:
             if entry.state == SEEN:
@@ -93,12 +97,13 @@ class Watcher:
             pause = backing_off(entry.tries + 1)
             _say(f"{name}: {error}; trying again in {pause:.0f} s")
             self._journal.later(entry.key, pause)
-            return
+            return False
         except (DecodeError, LastingError) as error:
             entry = entry._replace(state=DEAD, reason=str(error).removeprefix(f"{name}: "))
         self._journal.end(entry.key, entry.state, plain(entry.reason))
         self.ended[entry.state] += 1
         _say(f"{name}: {entry.state}: {entry.reason}")
+        return True
 
     def _answer(self, entry: Entry) -> Entry:
         """Read and answer an image; return what became of it.

@@ -96,7 +96,8 @@ def survive(archive, begin, log, count, kills, orthancs_too):
         archive.send(image(number))
 
 
-def test_a_dozen_images_and_three_kills(archive, begin, watch, tmp_path):
+def test_a_dozen_images_and_three_kills(archive, begin, watch, tmp_path, monkeypatch):
+    monkeypatch.setattr("export.watching.dicomweb_archive.PAGE", 5)  # of the watchers in this process
     survive(archive, begin, tmp_path / "log", 12, 3, {1})
     waited_for(lambda: watch(archive.url)[0] == 0)
     check_answers(archive, 12, tmp_path)

@@ -159,13 +159,22 @@ def test_target_that_cannot_be_written_is_said_and_nothing_is_lost(watch, places
     assert "sent: UNCERTAIN" in said
 
 
+def test_place_that_is_down_is_not_asked_for_every_image(watch, places):
+    source, out = places
+    for number in range(6):
+        (source / str(number)).write_bytes(radiograph(number))
+    out.touch()
+    assert watch(source, out)[1].count("trying again in") == 3
+
+
 def test_answers_that_wait_are_limited(watch, places, monkeypatch):
     monkeypatch.setattr("export.watching.watch_loop.MOST_WAITING", 2)
     source, out = places
     for number in range(6):
         (source / str(number)).write_bytes(radiograph(number))
     out.touch()
-    assert "6 to be tried again" in watch(source, out)[1]
+    for _ in range(2):
+        assert "6 to be tried again" in watch(source, out)[1]
     with sqlite3.connect(source.parent / "journal") as journal:
         counts = dict(journal.execute("SELECT state, count(*) FROM image GROUP BY state"))
     assert counts == {"answered": 3, "seen": 3}
@@ -186,6 +195,20 @@ def test_journal_on_a_full_disk_is_said_and_nothing_is_lost(watch, places, size)
     assert "\n" not in said
     assert watch(source, out)[0] == 0
     assert answered(out) == {"1.2.3.1.1.1": 1}
+
+
+def test_journal_is_its_owners_and_names_no_patient_after_its_answers_are_sent(watch, places, tmp_path):
+    source, out = places
+    (source / "a").write_bytes(radiograph(1))
+    out.touch()
+    watch(source, out)
+    kept = [path for path in tmp_path.iterdir() if path.name.startswith("journal")]
+    assert {path.stat().st_mode & 0o077 for path in kept if path.suffix != ".lock"} == {0}
+    assert any(b"Huber^Eva" in path.read_bytes() for path in kept)
+    out.unlink()
+    watch(source, out)
+    kept = [path for path in tmp_path.iterdir() if path.name.startswith("journal")]
+    assert not any(b"Huber^Eva" in path.read_bytes() for path in kept)
 
 
 def test_journal_belongs_to_one_model_and_one_source(watch, places, tmp_path):
