@@ -6,7 +6,7 @@ import hashlib
 import io
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pneumo_tfds.decode.dicom_file import inflated, standing_for, value_of
@@ -25,10 +25,11 @@ COPIED = (
 and readers, device and institution, and private elements, as an answer is found without them."""
 
 _NEEDED = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
-_OF_THE_IMAGE = (
-    *_NEEDED, "InstanceNumber", "Modality", "PatientOrientation", "BurnedInAnnotation", "LossyImageCompression",
-    "LossyImageCompressionRatio", "LossyImageCompressionMethod",
+OF_THE_PICTURE = (
+    "PatientOrientation", "BurnedInAnnotation", "LossyImageCompression", "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
 )  # fmt: skip
+"""Copied to a picture of the image too, as what was burnt into the image or lost in it is so in the picture."""
 _UID = re.compile(r"\d+(\.\d+)*")
 _LONGEST_UID = 64
 Remember = Callable[[str, str], str]
@@ -49,7 +50,8 @@ def read_identity(data: bytes, name: str) -> Dataset:
         from pydicom import Dataset, dcmread
 
         content = io.BytesIO(inflated(data, name))
-        header = dcmread(content, force=True, stop_before_pixels=True, specific_tags=[*COPIED, *_OF_THE_IMAGE])
+        wanted = [*COPIED, *_NEEDED, *OF_THE_PICTURE, "InstanceNumber", "Modality"]
+        header = dcmread(content, force=True, stop_before_pixels=True, specific_tags=wanted)
         values = {keyword: str(value_of(header, keyword, "")).strip(" \0") for keyword in _NEEDED}
         int(value_of(header, "InstanceNumber", 0))
         Dataset(header).save_as(io.BytesIO(), implicit_vr=False, little_endian=True)  # what cannot be copied fails here
@@ -83,9 +85,9 @@ def derived_uid(*parts: str) -> str:
     return f"2.25.{uuid.uuid5(_NAMESPACE, '/'.join(parts)).int}"
 
 
-def give_identity(answer: Any, header: Dataset) -> None:
-    """Copy the elements named in `COPIED` from an image's header to its answer, and no other."""
-    for keyword in COPIED:
+def give_identity(answer: Any, header: Dataset, others: Sequence[str] = ()) -> None:
+    """Copy the elements named in `COPIED`, and `others`, from an image's header to its answer."""
+    for keyword in (*COPIED, *others):
         if keyword in header:
             answer[keyword] = header[keyword]
         elif keyword in answer and keyword == "SpecificCharacterSet":

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from export.dicom_out.dicom_identity import give_identity
+from export.dicom_out.dicom_identity import OF_THE_PICTURE, give_identity
 from export.dicom_out.structured_report import CAPTURES, WARNING, Model, ascii_text, attributes
 from export.inference.outputs import overlay
 from pneumo_tfds.program.framing_names import Framing
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SIDE = 1024
 """Pixels of the longer side of the picture. It is to be looked at beside the image, not in place of it."""
+LEAST_WIDTH = 512
+"""Pixels, below which the warning could not be read."""
 _FONT, _LARGEST, _MARGIN, _GAP = cv2.FONT_HERSHEY_SIMPLEX, 1.0, 12, 10
 _YELLOW, _WHITE = (255, 220, 0), (255, 255, 255)
 
@@ -37,6 +39,7 @@ def secondary_capture(
         framing: of the model.
     """
     from highdicom.sc import SCImage
+    from highdicom.sr import CodedConcept
     from pydicom.dataset import Dataset as NewDataset
     from pydicom.sr.codedict import codes
 
@@ -45,9 +48,11 @@ def secondary_capture(
     coloured = overlay(picture, answer.heatmap, SIDE, framing)[..., ::-1]
     familiarity = "" if answer.familiarity is None else f", familiarity {answer.familiarity:.4f}"
     said = [WARNING, f"{answer.decision}: probability of pneumonia {answer.probability:.2f}{familiarity}", model.label]
+    sides = max(0, LEAST_WIDTH - coloured.shape[1])
+    coloured = np.pad(coloured, ((0, 0), (sides // 2, sides - sides // 2), (0, 0)))
     pixels = np.concatenate([_band([ascii_text(line) for line in said], coloured.shape[1]), coloured])
     capture = SCImage(
-        pixel_array=np.ascontiguousarray(pixels),
+        pixel_array=pixels,
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",
@@ -55,26 +60,16 @@ def secondary_capture(
         study_instance_uid=header.StudyInstanceUID,
         **attributes(header, model, "SC", CAPTURES),
     )
-    capture.PatientOrientation = header.get("PatientOrientation")
+    capture.PatientOrientation = None  # unless the image tells it
     capture.BodyPartExamined = "CHEST"  # what is not is UNSUITABLE; it has no laterality, which would be asked for else
     capture.ConversionType = "WSD"  # made on a workstation
-    for keyword in (
-        "BurnedInAnnotation",
-        "LossyImageCompression",
-        "LossyImageCompressionRatio",
-        "LossyImageCompressionMethod",
-    ):  # fmt: skip  (what was burnt into the image, or lost in it, is so in the capture too)
-        if keyword in header:
-            capture[keyword] = header[keyword]
     capture.DerivationDescription = f"Heat map over the image at a lower resolution. {WARNING}"
-    source, purpose = NewDataset(), NewDataset()
-    source.ReferencedSOPClassUID = header.SOPClassUID
-    source.ReferencedSOPInstanceUID = header.SOPInstanceUID
-    code = codes.DCM.SourceImageForImageProcessingOperation
-    purpose.CodeValue, purpose.CodingSchemeDesignator, purpose.CodeMeaning = code.value, "DCM", code.meaning
-    source.PurposeOfReferenceCodeSequence = [purpose]
+    source = NewDataset()
+    source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
+    purpose = codes.DCM.SourceImageForImageProcessingOperation
+    source.PurposeOfReferenceCodeSequence = [CodedConcept.from_code(purpose)]
     capture.SourceImageSequence = [source]
-    give_identity(capture, header)
+    give_identity(capture, header, OF_THE_PICTURE)
     return capture
 
 

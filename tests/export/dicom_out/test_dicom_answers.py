@@ -104,6 +104,18 @@ def test_capture_has_the_heat_map_under_a_warning(run):
     assert capture.SourceImageSequence[0].ReferencedSOPInstanceUID == "1.2.3.1.1.1"
 
 
+def test_warning_can_be_read_above_a_narrow_picture(model):
+    classifier, data = Classifier(model), radiograph(1)
+    files = DicomAnswers(classifier).files(
+        read_identity(data, "x"), classifier.predict_bytes(data), np.full((1024, 40), 90, np.uint8)
+    )
+    pixels = pydicom.dcmread(io.BytesIO(files[1].content)).pixel_array
+    assert pixels.shape[1] == 512
+    assert (pixels[:-1024] == (255, 220, 0)).all(axis=2).sum() > 500
+    assert (pixels[-1024:, 236:276] > 0).any(axis=2).all()
+    assert (pixels[-1024:, :236] == 0).all()
+
+
 def test_patient_and_study_are_the_images_and_nothing_else_of_its_header(run):
     source = pydicom.dcmread(io.BytesIO(radiograph(1, IssuerOfPatientID="Ward 7", **PRIVATE)))
     private = source.private_block(0x0011, "MAKER", create=True)
