@@ -53,7 +53,7 @@ def read_identity(data: bytes, name: str) -> Dataset:
         wanted = [*COPIED, *_NEEDED, *OF_THE_PICTURE, "InstanceNumber", "Modality"]
         header = dcmread(content, force=True, stop_before_pixels=True, specific_tags=wanted)
         values = {keyword: str(value_of(header, keyword, "")).strip(" \0") for keyword in _NEEDED}
-        int(value_of(header, "InstanceNumber", 0))
+        header.InstanceNumber = max(1, int(value_of(header, "InstanceNumber", 1)))
         Dataset(header).save_as(io.BytesIO(), implicit_vr=False, little_endian=True)  # what cannot be copied fails here
     for keyword, value in values.items():
         if not value:
@@ -71,8 +71,8 @@ def check_against_others(header: Dataset, data: bytes, name: str, remember: Reme
     Raises:
         DecodeError: an image of the same study was of another patient, or another image had the same SOPInstanceUID.
     """
-    patient = f"{value_of(header, 'IssuerOfPatientID', '')}/{str(header.PatientID).strip()}"
-    digest = hashlib.sha256(patient.encode()).hexdigest()  # a journal of studies is no place for identifiers
+    patient = str(header.PatientID).strip().encode(errors="replace")
+    digest = hashlib.sha256(patient).hexdigest()  # a journal of studies is no place for identifiers
     if remember(header.StudyInstanceUID, digest) != digest:
         raise DecodeError(f"{name}: is of another patient than other images of its study; correct that in the archive")
     digest = hashlib.sha256(data).hexdigest()

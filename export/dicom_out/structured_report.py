@@ -55,7 +55,7 @@ def attributes(header: Dataset, model: Model, kind: str, number: int) -> dict[st
         "series_instance_uid": derived_uid(header.SeriesInstanceUID, model.sha256, kind),
         "series_number": number,
         "sop_instance_uid": derived_uid(header.SOPInstanceUID, model.sha256, kind),
-        "instance_number": int(header.get("InstanceNumber") or 1),
+        "instance_number": int(header.InstanceNumber),
         "manufacturer": MAKER,
         "manufacturer_model_name": ascii_text(model.name)[:64],
         "device_serial_number": model.sha256,
@@ -80,6 +80,7 @@ def structured_report(header: Dataset, answer: Prediction, model: Model) -> Data
     from highdicom.coding_schemes import CodingSchemeIdentificationItem
     from pydicom.dataset import Dataset as NewDataset
     from pydicom.sr.codedict import codes
+    from pydicom.uid import ComputedRadiographyImageStorage
 
     def own(value: str, meaning: str) -> sr.CodedConcept:
         return sr.CodedConcept(value, SCHEME, meaning)
@@ -128,8 +129,9 @@ def structured_report(header: Dataset, answer: Prediction, model: Model) -> Data
         sr.TextContentItem(codes.DCM.Comment, ascii_text(text), sr.RelationshipTypeValues.CONTAINS) for text in said
     )
     image = NewDataset()
-    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID"):
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
         setattr(image, keyword, header[keyword].value)
+    image.SOPClassUID = ComputedRadiographyImageStorage  # replaced below: highdicom takes those alone that it knows
     for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
         setattr(image, keyword, "")
     image.StudyDate = image.StudyTime = None
@@ -142,5 +144,7 @@ def structured_report(header: Dataset, answer: Prediction, model: Model) -> Data
         ],
         **attributes(header, model, "SR", REPORTS),
     )
+    series = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+    series.ReferencedSOPSequence[0].ReferencedSOPClassUID = header.SOPClassUID
     give_identity(report, header)
     return report

@@ -189,6 +189,20 @@ def test_image_that_contradicts_is_refused(run, tags, reason):
     }
 
 
+def test_image_of_a_class_that_no_standard_knows_is_answered(run):
+    _, _, found = run({"a": radiograph(1, SOPClassUID="1.3.6.1.4.1.999.1")})
+    (report,), (capture,) = by_kind(found)
+    series = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+    assert series.ReferencedSOPSequence[0].ReferencedSOPClassUID == "1.3.6.1.4.1.999.1"
+    assert capture.SourceImageSequence[0].ReferencedSOPClassUID == "1.3.6.1.4.1.999.1"
+
+
+@pytest.mark.parametrize(("number", "given"), [(None, 1), (0, 1), (-3, 1), ([7, 8], 7), (7, 7)])
+def test_number_of_the_image_is_kept_where_it_is_one(run, number, given):
+    _, _, found = run({"a": radiograph(1, InstanceNumber=number)})
+    assert {each.InstanceNumber for each in found.values()} == {given}
+
+
 def test_two_images_of_one_study_are_both_answered_and_a_jpeg_is_said(run, jpegs):
     picture = next(jpegs.rglob("*.jpeg")).read_bytes()
     code, error, found = run({"a": radiograph(1), "b": radiograph(2, study=1), "c.jpeg": picture})
