@@ -23,7 +23,7 @@ _TABLES = """
 CREATE TABLE about (model TEXT NOT NULL, source TEXT NOT NULL);
 CREATE TABLE image (
     key TEXT PRIMARY KEY, state TEXT NOT NULL, instance TEXT, reason TEXT NOT NULL DEFAULT '',
-    tries INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL DEFAULT 0
+    tries INTEGER NOT NULL DEFAULT 0, begun INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL DEFAULT 0
 );
 CREATE INDEX by_state ON image (state, due);
 CREATE INDEX by_instance ON image (instance);
@@ -32,6 +32,7 @@ CREATE TABLE told (uid TEXT PRIMARY KEY, digest TEXT NOT NULL);
 """
 
 
+_ENTRY = "key, state, tries, begun, reason"
 Run = Callable[..., sqlite3.Cursor]
 
 
@@ -42,6 +43,8 @@ class Entry(NamedTuple):
     state: str
     tries: int
     """How often it has failed since it came into this state."""
+    begun: int
+    """How often work on it has begun without coming to any end, because the process died."""
     reason: str
 
 
@@ -103,7 +106,7 @@ class WatchJournal:
         """Return the image in a state whose turn it is, None if there is none now."""
         with self._transaction() as run:
             row = run(
-                "SELECT key, state, tries, reason FROM image WHERE state = ? AND due <= ? ORDER BY due, rowid LIMIT 1",
+                f"SELECT {_ENTRY} FROM image WHERE state = ? AND due <= ? ORDER BY due, rowid LIMIT 1",
                 (state, time.time()),
             ).fetchone()
         return Entry(*row) if row else None
@@ -116,7 +119,7 @@ class WatchJournal:
     def entries(self, state: str) -> list[Entry]:
         """Return all images in a state."""
         with self._transaction() as run:
-            rows = run("SELECT key, state, tries, reason FROM image WHERE state = ? ORDER BY rowid", (state,))
+            rows = run(f"SELECT {_ENTRY} FROM image WHERE state = ? ORDER BY rowid", (state,))
             return [Entry(*row) for row in rows]
 
     def is_answered(self, instance: str) -> bool:
@@ -145,10 +148,15 @@ class WatchJournal:
             if state == SENT:
                 run("DELETE FROM file WHERE key = ?", (key,))
 
+    def begin(self, key: str) -> None:
+        """Note that work on an image begins, which may end the process."""
+        with self._transaction() as run:
+            run("UPDATE image SET begun = begun + 1 WHERE key = ?", (key,))
+
     def later(self, key: str, seconds: float) -> None:
         """Note that an image failed and is to be tried again after some seconds."""
         with self._transaction() as run:
-            run("UPDATE image SET tries = tries + 1, due = ? WHERE key = ?", (time.time() + seconds, key))
+            run("UPDATE image SET tries = tries + 1, begun = 0, due = ? WHERE key = ?", (time.time() + seconds, key))
 
     def hurry(self) -> None:
         """Make every image due that waits for another try."""
@@ -172,7 +180,7 @@ class WatchJournal:
             return str(run("SELECT digest FROM told WHERE uid = ?", (uid,)).fetchone()[0])
 
     def _move(self, key: str, state: str, reason: str) -> None:
-        statement = "UPDATE image SET state = ?, reason = ?, tries = 0, due = 0 WHERE key = ?"
+        statement = "UPDATE image SET state = ?, reason = ?, tries = 0, begun = 0, due = 0 WHERE key = ?"
         self._database.execute(statement, (state, reason, key))
 
     @contextmanager

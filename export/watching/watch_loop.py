@@ -27,6 +27,8 @@ LONGEST_PAUSE = 600.0
 """Seconds between two tries of what keeps failing."""
 MOST_FAILURES = 3
 """Images in a row that fail before the others are left for the next look, as the place is then likely to be down."""
+MOST_DEATHS = 3
+"""Times that the process may die while it works on an image before the image is held to be the cause."""
 MOST_WAITING = 20
 """Answers kept in the journal until they can be sent; no image is answered while there are more."""
 
@@ -89,6 +91,9 @@ class Watcher:
         name = self._source.name(entry.key)
         try:
             if entry.state == SEEN:
+                if entry.begun >= MOST_DEATHS:
+                    raise LastingError(f"the program died {entry.begun} times of it; send it to the makers of pneumo")
+                self._journal.begin(entry.key)
                 entry = self._answer(entry)
             if entry.state == ANSWERED:
                 self._target.put(self._journal.files(entry.key))

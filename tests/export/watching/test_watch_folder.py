@@ -273,6 +273,32 @@ def test_killed_watcher_goes_on_where_it_was(watch, begin, places):
     assert [path.name for path in out.iterdir() if "partial" in path.name] == []
 
 
+def test_image_that_ends_the_program_each_time_does_not_stop_the_others(watch, places, monkeypatch):
+    from export.dicom_out.dicom_answers import DicomAnswers
+
+    source, out = places
+    for number in (1, 2):
+        (source / str(number)).write_bytes(radiograph(number))
+    files = DicomAnswers.files
+
+    def dying(self, header, *rest):
+        if header.PatientID == "P1":
+            raise SystemExit(1)
+        return files(self, header, *rest)
+
+    monkeypatch.setattr(DicomAnswers, "files", dying)
+    for _ in range(3):
+        with pytest.raises(SystemExit):
+            watch(source, out)
+    code, said = watch(source, out)
+    assert (code, answered(out)) == (0, {"1.2.3.2.1.2": 1})
+    assert "1: dead: the program died 3 times of it" in said
+    monkeypatch.undo()
+    watch(source, out, retry=True)
+    assert watch(source, out)[0] == 0
+    assert len(answered(out)) == 2
+
+
 def test_waiting_grows_up_to_a_limit_and_differs():
     from export.watching.watch_loop import LONGEST_PAUSE, backing_off
 
