@@ -41,6 +41,8 @@ class Predict(SignatureOption, Bounded, Command):
     """Write the table as CSV to this file; - writes to standard output instead of the table."""
     heatmap: Path | None = None
     """Write each image with its heat map as a PNG into this folder."""
+    dicom_out: Path | None = None
+    """Write a Structured Report and a Secondary Capture for each DICOM image into this folder (dicom-out extra)."""
     threshold: Annotated[float, Ge(0), Le(1)] | None = None
     """Decide PNEUMONIA from this probability on, and NORMAL below it: implies --two-way. Default: the model's own."""
     two_way: bool = False
@@ -61,6 +63,8 @@ class Row:
     prediction: Prediction | None = None
     picture: np.ndarray | None = None
     """The whole picture to draw the heat map over, uint8 `[height, width]`; None unless it was asked for."""
+    data: bytes = b""
+    """The image file; empty unless it was asked for."""
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -85,11 +89,13 @@ def predict_images(
     batch_size: int,
     threads: int | None = None,
     picture_side: int | None = None,
+    keep_data: bool = False,
 ) -> Iterator[Row]:
     """Predict images in order, and decode the next ones while the model works.
 
     An image that cannot be read or decoded becomes a row with `error`; the others are still predicted. With
-    `picture_side`, each row also has the whole picture, with a longer side of so many pixels.
+    `picture_side`, each row also has the whole picture, with a longer side of so many pixels; with `keep_data`, its
+    file.
     """
     import numpy as np
 
@@ -103,7 +109,7 @@ def predict_images(
             pixels = classifier.decode(data, image.name, doubts)
             picture = None if picture_side is None else decode_whole(data, picture_side, image.name)
             reasons = classifier.reasons(data, pixels, image.name, doubts)
-            return Row(image.name, picture=picture), pixels, reasons
+            return Row(image.name, picture=picture, data=data if keep_data else b""), pixels, reasons
         except InputError as error:
             return Row(image.name, error=str(error))
 
@@ -134,6 +140,11 @@ def predict(command: Predict) -> int:
     if command.heatmap is not None and not classifier.has_heatmap:
         reason = "its network has no class activation map"
         raise InputError(f"{command.model} has no heat map ({reason}); leave --heatmap out")
+    dicom = None
+    if command.dicom_out is not None:
+        from export.dicom_out.dicom_folder import DicomFolder
+
+        dicom = DicomFolder(command.dicom_out, classifier)
     left_out = Counter[str]()
     images = find_images(command.images, left_out)
     rows = predict_images(
@@ -141,7 +152,8 @@ def predict(command: Predict) -> int:
         images,
         batch_size=command.batch_size,
         threads=command.threads,
-        picture_side=None if command.heatmap is None else OVERLAY_SIDE,
+        picture_side=dicom.picture_side if dicom else None if command.heatmap is None else OVERLAY_SIDE,
+        keep_data=dicom is not None,
     )
     failed: list[Row] = []
     counts, undrawn = Counter[str](), 0
@@ -153,7 +165,9 @@ def predict(command: Predict) -> int:
                     failed.append(row)
                     continue
                 counts[row.prediction.decision] += 1
-                if row.picture is None:
+                if dicom is not None:
+                    dicom.write(row.data, row.file, row.prediction, row.picture)
+                if command.heatmap is None or row.picture is None:
                     continue
                 if row.prediction.heatmap is None:  # of an UNSUITABLE image, where it means nothing
                     undrawn += 1
@@ -180,7 +194,7 @@ def predict(command: Predict) -> int:
         print(f"not drawn: {counted(undrawn, 'heat map')} of UNSUITABLE images", file=sys.stderr)
     for why, count in left_out.items():
         print(f"left out: {counted(count, 'file')} ({why})", file=sys.stderr)
-    return 0
+    return 0 if dicom is None else dicom.report()
 
 
 def _by_reason(failed: Sequence[Row]) -> list[str]:

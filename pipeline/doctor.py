@@ -26,6 +26,7 @@ PACKAGES = (
 OPTIONAL = {
     "train": ("building datasets, training, search and export", [name for name in EXTRAS if EXTRAS[name] == "train"]),
     "dicom": ("reading DICOM files", ["pydicom", "gdcm"]),
+    "dicom-out": ("answers as DICOM", [name for name in EXTRAS if EXTRAS[name] == "dicom-out"]),
     "serve": ("the HTTP service", [name for name in EXTRAS if EXTRAS[name] == "serve"]),
     "tensorboard": ("logs of a search", ["tensorboard"]),
     "beam": ("building on a cluster", ["apache_beam", "mlcroissant"]),

@@ -32,6 +32,7 @@ EXTRAS = {
         "train",
     ),
     **dict.fromkeys(("fastapi", "prometheus_client", "uvicorn"), "serve"),
+    **dict.fromkeys(("highdicom", "requests"), "dicom-out"),
     "apache_beam": "beam",
 }  # fmt: skip
 """Modules that a plain installation lacks, and the extra that brings them."""

@@ -38,7 +38,7 @@ _DOCUMENTS = (".docx", ".pptx", ".odt", ".odp", ".npz", ".keras")
 
 _SYSTEM_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "$RECYCLE.BIN", "#recycle", "@eaDir", "lost+found"})
-_UNFINISHED = (
+UNFINISHED = (
     ".bak", ".crdownload", ".download", ".filepart", ".old", ".part", ".partial", ".swp", ".temp", ".tmp", "~",
 )  # fmt: skip
 """Ends of the names of downloads that were broken off, and of copies that editors leave."""
@@ -148,7 +148,7 @@ def reason_to_leave_out(file: File, reader: NamedReader) -> str:
         return "hidden"
     if not is_printable(file.name):
         return "control characters or no Unicode in its name"
-    if base.lower().endswith(_UNFINISHED):
+    if base.lower().endswith(UNFINISHED):
         return "a broken download or a backup copy, by its name"
     if base.upper() == "DICOMDIR":
         return "a list of DICOM files"

@@ -54,9 +54,11 @@ MAY_USE = {
     ),
     "export.serve": "pneumo_tfds.program pneumo_tfds.decode inference",
     "export.web": "pneumo_tfds.program inference",
+    "export.dicom_out": "pneumo_tfds pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources inference",
+    "export.watching": "pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources inference dicom_out",
     "export": (
         "pneumo_tfds pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pipeline.config pipeline.run_folder "
-        "pipeline.evaluation graph inference parity recalibration"
+        "pipeline.evaluation graph inference parity recalibration dicom_out watching"
     ),
     # The measurements.
     "benchmarks.measuring": "pneumo_tfds.program",

@@ -28,9 +28,13 @@ COMMANDS = [
     "export.verify",
     "export.web",
     "export.serve",
+    "export.watch",
     "benchmarks",
 ]
-HEAVY = ("tensorflow", "tensorflow_datasets", "keras", "keras_tuner", "onnxruntime", "matplotlib", "sklearn", "scipy")
+HEAVY = (
+    "tensorflow", "tensorflow_datasets", "keras", "keras_tuner", "onnxruntime", "matplotlib", "sklearn", "scipy",
+    "highdicom", "pydicom", "requests",
+)  # fmt: skip
 
 
 def module_name(path):

@@ -48,5 +48,5 @@ def test_every_command_is_tried():
     assert commands >= {
         "pneumo_tfds", "pipeline.train", "pipeline.evaluate", "pipeline.compare", "pipeline.ladder", "pipeline.doctor",
         "tuning", "benchmarks", "export", "export.check", "export.predict", "export.recalibrate", "export.drift",
-        "export.serve", "export.web",
+        "export.serve", "export.web", "export.watch",
     }  # fmt: skip

@@ -32,6 +32,7 @@ ELSEWHERE = {
     "export/carry_decision.py": "memory",
     "export/export_run.py": "candidates, in a temporary folder",
     "export/recalibration/labelled_images.py": "a temporary folder",
+    "export/watching/watch_journal.py": "a lock; the journal is SQLite's",
     "export/inference/outputs.py": "a file that `replacing` holds open",
     "tuning/local_workers.py": "the logs of workers, line after line",
     "benchmarks/inference_speed.py": "a temporary folder",

@@ -75,6 +75,12 @@ def _with_reference(answers: str) -> Callable[[Any], object]:
     return make
 
 
+def _four_way(place: Any) -> None:
+    """A model that can say UNSUITABLE, and a folder to watch."""
+    place.onnx(certain_normal_below="0.1", certain_pneumonia_from="0.9")
+    place.folders("in")
+
+
 def _config(change: Callable[[dict[str, Any]], object]) -> Callable[[Any], object]:
     return _taking("run", then=lambda place: place.edit("run/config.json", change))
 
@@ -199,6 +205,7 @@ RESUME = "pipeline.train --run-dir run --resume"
 TUNE = f"tuning --run-dir out --model compact --dataset {D} --image-size 32"
 EXPORT = "export run --parity-images 8"
 ASK = "export.predict model.onnx"
+WATCH = "export.watch model.onnx --out out"
 DRIFT = "export.drift --model model.onnx"
 RECALIBRATE = "export.recalibrate model.onnx --source xrays --out new.onnx"
 
@@ -546,6 +553,8 @@ CASES = (
         _taking("model.onnx")),
     Bad("ask-heatmap", f"{ASK} x.jpeg --heatmap maps", "heat maps of a model without", "has no heat map",
         _taking("model.onnx")),
+    Bad("ask-dicom-out", f"{ASK} x.dcm --dicom-out out", "DICOM answers of a model that knows two answers only",
+        "decides NORMAL or PNEUMONIA whatever the image is", _taking("model.onnx")),
     Bad("ask-same-output", f"{ASK} xrays --json out --csv out", "one file for two outputs",
         "--json and --csv both name",
         _taking("model.onnx", "xrays")),
@@ -553,6 +562,14 @@ CASES = (
         "both ask for standard output", _taking("model.onnx", "xrays")),
     Bad("ask-csv-below-a-file", f"{ASK} xrays --csv model.onnx/out.csv", "a table below a file", "cannot write",
         _taking("model.onnx", "xrays")),
+    Bad("watch-two-answers", f"{WATCH} --source in", "a model that knows two answers only",
+        "decides NORMAL or PNEUMONIA whatever the image is", _taking("model.onnx")),
+    Bad("watch-source", f"{WATCH} --source none", "a folder that is not there", "none is not a folder", _four_way),
+    Bad("watch-no-target", "export.watch model.onnx --source in", "a folder without a place for answers",
+        "say with --out where the answers go to", _four_way),
+    Bad("watch-journal", f"{WATCH} --source in --journal model.onnx", "a journal that is none",
+        "is damaged or not a journal", _four_way),
+    Bad("watch-every", f"{WATCH} --source in --every 0", "no time between two looks", "--every is 0.0"),
     Bad("golden-missing", f"{ASK} --golden none.npz", "a golden file that is not there", "cannot read none.npz",
         _taking("model.onnx")),
     Bad("golden-cut", f"{ASK} --golden golden.npz", "a golden file that was cut off", "golden.npz is damaged",

@@ -17,14 +17,17 @@ LIMITS = {
 }  # fmt: skip
 
 
-def write_model(path: Path, *, familiar: bool = True, **props) -> Path:
-    """Write it: the logit is (mean - 128) / 20, the distance |mean - 128|. Without `familiar` it is of version 1."""
+def write_model(path: Path, *, familiar: bool = True, heatmap: bool = False, **props) -> Path:
+    """Write it: the logit is (mean - 128) / 20, the distance |mean - 128|. Without `familiar` it is of version 1.
+
+    With `heatmap` it has that of the same logit, as large as the picture.
+    """
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", SIDE, SIDE, 1])
     outputs = ["probability", "familiarity"][: 1 + familiar]
     slopes, offsets = ramps(levels_of(np.linspace(0, 60, 500)))
     weights = {"grey": GREY, "step": 1 / STEP, "scale": 1.0, "offset": 0.0, "one": 1.0}
     weights |= {"slopes": slopes, "offsets": offsets}
-    axes = {"hw": [1, 2], "all": [1]}
+    axes = {"hw": [1, 2], "all": [1], "channel": [3]}
     tensors = [numpy_helper.from_array(np.asarray(value, np.float32), name) for name, value in weights.items()]
     tensors += [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in axes.items()]
     steps = [
@@ -36,12 +39,16 @@ def write_model(path: Path, *, familiar: bool = True, **props) -> Path:
             "Abs brighter distance", "MatMul distance slopes ranks", "Add ranks offsets ramps", "Relu ramps above",
             "Min above one between", "ReduceMean between all share", "Sub one share familiarity",
         ]  # fmt: skip
+    if heatmap:
+        steps += ["ReduceMean float channel plane", "Sub plane grey bright", "Mul bright step heatmap"]
     extra = {"Cast": {"to": TensorProto.FLOAT}, "float": {"keepdims": 0}, "between": {"keepdims": 1}}
     nodes = [
         helper.make_node(kind, names[:-1], names[-1:], **extra.get(kind, {}), **extra.get(names[0], {}))
         for kind, *names in map(str.split, steps)
     ]
     infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 1]) for name in outputs]
+    if heatmap:
+        infos.append(helper.make_tensor_value_info("heatmap", TensorProto.FLOAT, ["N", SIDE, SIDE]))
     used = {name for node in nodes for name in node.input}
     graph = helper.make_graph(nodes, "brightness", [image], infos, [one for one in tensors if one.name in used])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)

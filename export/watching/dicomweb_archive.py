@@ -1,0 +1,122 @@
+"""A DICOMweb archive as source and target: QIDO-RS finds images, WADO-RS fetches them, STOW-RS stores answers.
+
+Written with `requests` alone: dicomweb-client 0.61 parses what it fetches, which fails for files without preamble.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import requests
+
+from export.dicom_out.dicom_answers import AnswerFile
+from export.watching.watched_places import LastingError, PassingError
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
+
+MODALITIES = ("CR", "DX")
+PAGE = 500
+"""Images asked for at once."""
+TIMEOUT = (10, 60)
+"""Seconds to connect, and between two packets of an answer."""
+GONE, CONFLICT = 404, 409
+REFUSED = frozenset({400, 406, 410, 413, 415, 422})
+"""HTTP statuses about what was sent, and not about the server, the way to it, or rights to it."""
+DUPLICATE, OUT_OF_RESOURCES = 0x0111, 0xA700
+"""Reasons of a failed store: it is there already; the server has no room (PS3.18, table I.2-2)."""
+
+_UIDS = ("0020000D", "0020000E", "00080018")  # of study, series and instance
+_FAILED, _REASON = "00081198", "00081197"
+_DICOM = 'multipart/related; type="application/dicom"'
+
+
+class Archive:
+    """A DICOMweb server. `requests` takes its password from `~/.netrc` and its certificate by `REQUESTS_CA_BUNDLE`.
+
+    Args:
+        url: root of the three services.
+        days: how far back studies are looked at by their date, today included.
+    """
+
+    def __init__(self, url: str, days: int) -> None:
+        self.whole, self._days = url.rstrip("/"), days
+        self._session = requests.Session()
+
+    def found(self) -> list[str]:
+        """Return the radiographs in studies of the last days. Reports and captures are of other modalities."""
+        since = (date.today() - timedelta(days=self._days - 1)).strftime("%Y%m%d")
+        return [
+            key for modality in MODALITIES for key in self._search({"Modality": modality, "StudyDate": f"{since}-"})
+        ]
+
+    def _search(self, filters: dict[str, str]) -> dict[str, None]:
+        found: dict[str, None] = {}
+        while True:
+            asked, before = filters | {"limit": str(PAGE), "offset": str(len(found))}, len(found)
+            response = self._ask("GET", "instances", params=asked, headers={"Accept": "application/dicom+json"})
+            try:
+                rows = response.json() if response.content else []
+                found |= dict.fromkeys(json.dumps([row[tag]["Value"][0] for tag in _UIDS]) for row in rows)
+            except JSON_SHAPE_ERRORS as error:
+                raise PassingError(f"{self.whole}: answers a search with what is no list of images") from error
+            if len(rows) < PAGE or len(found) == before:  # the last page, or a server that knows no pages
+                return found
+
+    def name(self, key: str) -> str:
+        """Return the SOPInstanceUID."""
+        return str(json.loads(key)[2])
+
+    def read(self, key: str) -> bytes:
+        """Fetch an image as the archive has it, in whatever transfer syntax."""
+        study, series, instance = json.loads(key)
+        path = f"studies/{study}/series/{series}/instances/{instance}"
+        response = self._ask("GET", path, headers={"Accept": f"{_DICOM}; transfer-syntax=*"}, accepted=(200, GONE))
+        if response.status_code == GONE:
+            raise LastingError(f"is not in {self.whole} any more")
+        kind = response.headers.get("Content-Type", "")
+        if kind.partition(";")[0].strip().lower() == "application/dicom":  # in one part, as some servers do
+            return bytes(response.content)
+        boundary = re.search(r'boundary="?([^";]+)', kind)
+        parts = response.content.split(f"--{boundary[1]}".encode()) if boundary else []
+        if len(parts) != 3:
+            raise PassingError(f"{self.whole}: answers something else than one DICOM file")
+        return bytes(parts[1].partition(b"\r\n\r\n")[2].removesuffix(b"\r\n"))
+
+    def put(self, files: Sequence[AnswerFile]) -> None:
+        """Store the files of an answer. That the archive has them already is a good answer."""
+        boundary = secrets.token_hex(16)
+        part = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+        body = b"".join(part + file.content + b"\r\n" for file in files) + f"--{boundary}--\r\n".encode()
+        headers = {"Content-Type": f"{_DICOM}; boundary={boundary}", "Accept": "application/dicom+json"}
+        response = self._ask("POST", "studies", data=body, headers=headers, accepted=(200, 202, CONFLICT))
+        try:
+            failed = response.json().get(_FAILED, {}).get("Value", [])
+            reasons = {row[_REASON]["Value"][0] for row in failed}
+        except JSON_SHAPE_ERRORS:  # in XML, or nothing; then the status alone says it
+            reasons = set()
+        if reasons - {DUPLICATE} or (response.status_code == CONFLICT and not reasons):
+            said = ", ".join(f"reason {reason:04X}" for reason in sorted(reasons)) or f"status {CONFLICT}"
+            passing = all(reason & 0xFF00 == OUT_OF_RESOURCES for reason in reasons - {DUPLICATE}) and reasons
+            raise (PassingError if passing else LastingError)(f"{self.whole}: did not store the answer, {said}")
+
+    def _ask(
+        self, method: str, path: str, *, accepted: tuple[int, ...] = (200, 204), **arguments: Any
+    ) -> requests.Response:
+        """Return the server's answer to a request if its status is accepted.
+
+        Raises:
+            PassingError: the server or the way to it fails.
+            LastingError: the server refuses what was asked for or sent.
+        """
+        try:
+            response = self._session.request(method, f"{self.whole}/{path}", timeout=TIMEOUT, **arguments)
+        except requests.RequestException as error:
+            raise PassingError(f"{self.whole}: does not answer ({type(error).__name__})") from error
+        if response.status_code in accepted:
+            return response
+        refused = response.status_code in REFUSED
+        raise (LastingError if refused else PassingError)(f"{self.whole}: answers {response.status_code} to {method}")

@@ -1,0 +1,308 @@
+"""Following a folder: each image once, whatever happens to the files, the target, the journal or the process."""
+
+import os
+import resource
+import signal
+import sqlite3
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from brightness_model import write_model
+from radiographs import radiograph
+
+pydicom = pytest.importorskip("pydicom", reason="needs the dicom-out extra")
+pytest.importorskip("highdicom", reason="needs the dicom-out extra")
+
+PATIENCE_SECONDS = 60
+
+
+@pytest.fixture
+def places(tmp_path):
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in", tmp_path / "out"
+
+
+def answered(out):
+    """The SOPInstanceUIDs that have reports, with how many captures each."""
+    names = [path.name for path in out.iterdir()] if out.exists() else []
+    reports = sorted(name.rsplit(".", 3)[0] for name in names if name.endswith(".SR.dcm"))
+    return {uid: sum(name.startswith(uid) and name.endswith(".SC.dcm") for name in names) for uid in reports}
+
+
+def waited_for(condition):
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+@contextmanager
+def files_up_to(size):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_images_are_known_by_content_and_answered_once(watch, places):
+    source, out = places
+    (source / "deep" / "er").mkdir(parents=True)
+    (source / "image.weird").write_bytes(radiograph(1))
+    (source / "deep" / "er" / "IM00001").write_bytes(radiograph(2, "UNSUITABLE"))
+    (source / "copy.dcm").write_bytes(radiograph(1))
+    (source / "notes.dcm").write_text("not an image")
+    for name in (".hidden", "half.part", "half.tmp"):
+        (source / name).write_bytes(radiograph(3))
+    code, said = watch(source, out)
+    assert (code, answered(out)) == (0, {"1.2.3.1.1.1": 1, "1.2.3.2.1.2": 0})
+    assert "notes.dcm: left: not a DICOM file" in said
+    assert "left: a copy of an image that was answered" in said
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert watch(source, out)[1].endswith("nothing new; 0 to be tried again, 0 dead letters\n")
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+
+
+def test_answers_in_the_folder_that_is_watched_are_not_answered(watch, places):
+    source, _ = places
+    (source / "a").write_bytes(radiograph(1))
+    for _ in range(3):
+        assert watch(source, source / "answers")[0] == 0
+    assert len(list((source / "answers").iterdir())) == 2
+    assert "nothing new" in watch(source, source / "answers")[1]
+
+
+def test_other_modalities_are_left_alone(watch, places):
+    source, out = places
+    (source / "a").write_bytes(radiograph(1, Modality="CT"))
+    code, said = watch(source, out)
+    assert (code, answered(out)) == (0, {})
+    assert "a: left: modality CT" in said
+
+
+def test_file_that_grows_is_not_read_before_it_is_whole(places):
+    from export.watching.watched_places import FolderSource
+
+    source, _ = places
+    whole = radiograph(1)
+    (source / "a").write_bytes(whole[:100])
+    place = FolderSource(source, 0)
+    assert len(place.found()) == 1, "two looks in the first call"
+    for end in (200, 300, len(whole)):
+        (source / "a").write_bytes(whole[:end])
+        assert place.found() == []
+    (key,) = place.found()
+    assert place.read(key) == whole
+
+
+def test_new_image_under_an_old_name_is_a_new_image(watch, places):
+    source, out = places
+    for number in (1, 2):
+        (source / "IM00001").write_bytes(radiograph(number))
+        os.utime(source / "IM00001", (number, number))
+        assert watch(source, out)[0] == 0
+    assert list(answered(out)) == ["1.2.3.1.1.1", "1.2.3.2.1.2"]
+
+
+def test_names_that_are_no_unicode_are_read(watch, places):
+    source, out = places
+    with open(os.fsencode(source) + b"/\xff\xfe.dcm", "wb") as file:
+        file.write(radiograph(1))
+    assert watch(source, out)[0] == 0
+    assert answered(out) == {"1.2.3.1.1.1": 1}
+
+
+def test_what_cannot_be_answered_is_a_dead_letter_that_can_be_tried_again(watch, places):
+    source, out = places
+    (source / "nobody").write_bytes(radiograph(1, PatientID=""))
+    (source / "other").write_bytes(radiograph(2, study=3, PatientID="P9"))
+    (source / "right").write_bytes(radiograph(3))
+    (source / "torn").write_bytes(radiograph(4)[:-500])
+    code, said = watch(source, out)
+    assert (code, len(answered(out))) == (0, 1)
+    assert said.endswith("3 dead letters\n")
+    code, listed = watch(source, out, dead_letters=True)
+    assert code == 0
+    assert [line.partition(": ")[0].rpartition("/")[2] for line in listed.splitlines()] == ["nobody", "right", "torn"]
+    assert "has no PatientID" in listed
+    assert "is of another patient than other images of its study" in listed
+    (source / "other").unlink()
+    assert "3 dead letters taken up again" in watch(source, out, retry=True)[1]
+    assert watch(source, out)[1].endswith("2 dead, 1 sent; 0 to be tried again, 2 dead letters\n")
+
+
+def test_image_that_is_removed_before_it_is_read_is_named(watch, places, monkeypatch):
+    from export.watching.watched_places import FolderSource
+
+    source, out = places
+    (source / "a").write_bytes(radiograph(1))
+    read = FolderSource.read
+    monkeypatch.setattr(FolderSource, "read", lambda self, key: (source / "a").unlink() or read(self, key))
+    assert "a: dead: was removed before it was read" in watch(source, out)[1]
+
+
+def test_target_that_cannot_be_written_is_said_and_nothing_is_lost(watch, places):
+    source, out = places
+    for number in range(3):
+        (source / str(number)).write_bytes(radiograph(number))
+    out.write_text("a file where the folder should be")
+    code, said = watch(source, out)
+    assert code == 2
+    assert f"cannot write {out}/" in said
+    assert "3 to be tried again, 0 dead letters" in said
+    out.unlink()
+    code, said = watch(source, out)
+    assert (code, len(answered(out))) == (0, 3)
+    assert "sent: UNCERTAIN" in said
+
+
+def test_place_that_is_down_is_not_asked_for_every_image(watch, places):
+    source, out = places
+    for number in range(6):
+        (source / str(number)).write_bytes(radiograph(number))
+    out.touch()
+    assert watch(source, out)[1].count("trying again in") == 3
+
+
+def test_answers_that_wait_are_limited(watch, places, monkeypatch):
+    monkeypatch.setattr("export.watching.watch_loop.MOST_WAITING", 2)
+    source, out = places
+    for number in range(6):
+        (source / str(number)).write_bytes(radiograph(number))
+    out.touch()
+    for _ in range(2):
+        assert "6 to be tried again" in watch(source, out)[1]
+    with sqlite3.connect(source.parent / "journal") as journal:
+        counts = dict(journal.execute("SELECT state, count(*) FROM image GROUP BY state"))
+    assert counts == {"answered": 3, "seen": 3}
+    out.unlink()
+    assert watch(source, out)[0] == 0
+    assert len(answered(out)) == 6
+
+
+@pytest.mark.parametrize("size", [0, 8_000, 100_000, 1_000_000])
+def test_journal_on_a_full_disk_is_said_and_nothing_is_lost(watch, places, size):
+    source, out = places
+    (source / "a").write_bytes(radiograph(1))
+    with files_up_to(size):
+        code, said = watch(source, out)
+    assert code == 2
+    assert f"cannot use the journal {source.parent / 'journal'}: " in said
+    assert "make room or check the disk, and start again: nothing is lost" in said
+    assert "\n" not in said
+    assert watch(source, out)[0] == 0
+    assert answered(out) == {"1.2.3.1.1.1": 1}
+
+
+def test_journal_is_its_owners_and_names_no_patient_after_its_answers_are_sent(watch, places, tmp_path):
+    source, out = places
+    (source / "a").write_bytes(radiograph(1))
+    out.touch()
+    watch(source, out)
+    kept = [path for path in tmp_path.iterdir() if path.name.startswith("journal")]
+    assert {path.stat().st_mode & 0o077 for path in kept if path.suffix != ".lock"} == {0}
+    assert any(b"Huber^Eva" in path.read_bytes() for path in kept)
+    out.unlink()
+    watch(source, out)
+    kept = [path for path in tmp_path.iterdir() if path.name.startswith("journal")]
+    assert not any(b"Huber^Eva" in path.read_bytes() for path in kept)
+
+
+def test_journal_belongs_to_one_model_and_one_source(watch, places, tmp_path):
+    source, out = places
+    watch(source, out)
+    other = write_model(tmp_path / "other.onnx", certain_normal_below="0.2")
+    assert watch(source, out, model=other)[1].startswith(f"{tmp_path / 'journal'} is the journal of another model (")
+    out.mkdir()
+    assert f"is the journal of another source ({source})" in watch(out, source)[1]
+
+
+@pytest.mark.parametrize("content", [b"hello, I am no journal" * 50, None])
+def test_damaged_journal_is_one_line(watch, places, tmp_path, content):
+    if content is None:
+        watch(*places)
+        with sqlite3.connect(tmp_path / "journal") as journal:
+            journal.execute("PRAGMA user_version = 99")
+    else:
+        (tmp_path / "journal").write_bytes(content)
+    code, said = watch(*places)
+    assert code == 2
+    assert "give another --journal" in said
+
+
+def test_model_of_two_answers_and_places_that_are_none_are_refused(watch, places, tmp_path):
+    source, out = places
+    old = write_model(tmp_path / "old.onnx", familiar=False)
+    assert "decides NORMAL or PNEUMONIA whatever the image is" in watch(source, out, model=old)[1]
+    assert "is not a folder" in watch(source / "none", out)[1]
+    assert "say with --out where the answers go to" in watch(source)[1]
+
+
+def test_second_watcher_is_refused_and_sigterm_ends_the_first_after_its_image(watch, begin, places, tmp_path):
+    source, out = places
+    process = begin(source, out=out)
+    (source / "a").write_bytes(radiograph(1))
+    waited_for(lambda: answered(out))
+    code, said = watch(source, out)
+    assert (code, said) == (
+        2,
+        f"{tmp_path / 'journal'} is used by another watcher; end that, or give another --journal",
+    )
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_SECONDS) == 0
+    assert "1 sent; 0 to be tried again, 0 dead letters" in (tmp_path / "log").read_text()
+    assert watch(source, out)[0] == 0
+
+
+def test_killed_watcher_goes_on_where_it_was(watch, begin, places):
+    source, out = places
+    for number in range(30):
+        (source / str(number)).write_bytes(radiograph(number))
+    for kill in range(1, 4):
+        process = begin(source, out=out)
+        waited_for(lambda kill=kill: len(answered(out)) >= 7 * kill)
+        process.kill()
+        process.wait()
+    assert len(answered(out)) < 30, "killed in the middle"
+    assert watch(source, out)[0] == 0
+    assert sorted(answered(out)) == sorted(f"1.2.3.{number}.1.{number}" for number in range(30))
+    assert set(answered(out).values()) == {1}
+    assert [path.name for path in out.iterdir() if "partial" in path.name] == []
+
+
+def test_image_that_ends_the_program_each_time_does_not_stop_the_others(watch, places, monkeypatch):
+    from export.dicom_out.dicom_answers import DicomAnswers
+
+    source, out = places
+    for number in (1, 2):
+        (source / str(number)).write_bytes(radiograph(number))
+    files = DicomAnswers.files
+
+    def dying(self, header, *rest):
+        if header.PatientID == "P1":
+            raise SystemExit(1)
+        return files(self, header, *rest)
+
+    monkeypatch.setattr(DicomAnswers, "files", dying)
+    for _ in range(3):
+        with pytest.raises(SystemExit):
+            watch(source, out)
+    code, said = watch(source, out)
+    assert (code, answered(out)) == (0, {"1.2.3.2.1.2": 1})
+    assert "1: dead: the program died 3 times of it" in said
+    monkeypatch.undo()
+    watch(source, out, retry=True)
+    assert watch(source, out)[0] == 0
+    assert len(answered(out)) == 2
+
+
+def test_waiting_grows_up_to_a_limit_and_differs():
+    from export.watching.watch_loop import LONGEST_PAUSE, backing_off
+
+    drawn = [[backing_off(tries) for _ in range(50)] for tries in (1, 4, 40)]
+    assert [max(row) for row in drawn] == sorted(max(row) for row in drawn)
+    assert 1 <= min(drawn[0]) < max(drawn[0]) <= 2
+    assert LONGEST_PAUSE / 2 <= min(drawn[2]) < max(drawn[2]) <= LONGEST_PAUSE

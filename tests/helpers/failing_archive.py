@@ -1,0 +1,67 @@
+"""A DICOMweb server that fails as told, on the loopback address."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from radiographs import radiograph
+
+
+class Failing(BaseHTTPRequestHandler):
+    """A DICOMweb server of one image, that answers a method with the statuses in `plan` before it works."""
+
+    plan: dict[str, list[tuple[int, object]]]
+    stored: list[bytes]
+    WHOLE = False
+
+    def do_GET(self):
+        kind = "WADO" if "studies" in self.path else "QIDO"
+        if self._planned(kind):
+            return
+        if kind == "WADO":
+            if self.WHOLE:
+                self._give(200, radiograph(1), "application/dicom")
+                return
+            body = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + radiograph(1) + b"\r\n--b--"
+            self._give(200, body, 'multipart/related; type="application/dicom"; boundary=b')
+            return
+        uids = {"0020000D": "1.2.3.1", "0020000E": "1.2.3.1.1", "00080018": "1.2.3.1.1.1"}
+        rows = [{tag: {"vr": "UI", "Value": [uid]} for tag, uid in uids.items()}] * 500  # it knows no pages
+        self._give(200, json.dumps(rows if "Modality=CR" in self.path else []).encode())
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if not self._planned("STOW"):
+            self.stored.append(body)
+            self._give(200, b"{}")
+
+    def _planned(self, kind):
+        if not self.plan.get(kind):
+            return False
+        status, body = self.plan[kind].pop(0)
+        self._give(status, json.dumps(body).encode())
+        return True
+
+    def _give(self, status, body, kind="application/dicom+json"):
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *words):
+        """Say nothing."""
+
+
+@contextmanager
+def failing(**plan):
+    handler = type("Planned", (Failing,), {"plan": plan, "stored": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/dicom-web", handler.stored
+        finally:
+            server.shutdown()
