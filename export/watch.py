@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from annotated_types import Ge, Gt, Le
 
+from export.inference.signature import SignatureOption
 from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import BAD_INPUT, Command, run
 from pneumo_tfds.program.errors import InputError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watch(Bounded, Command):
+class Watch(SignatureOption, Bounded, Command):
     """Follow a folder or a DICOMweb archive and answer its new chest X-rays with DICOM objects. For research only."""
 
     model: Annotated[Path, tyro.conf.Positional]
@@ -59,6 +60,7 @@ def watch(command: Watch) -> int:
     from export.watching.watch_loop import Watcher
     from export.watching.watched_places import PassingError
 
+    command.check_signature(command.model)
     classifier = Classifier(command.model, threads=command.threads)
     model = DicomAnswers(classifier).model.sha256
     source, target = _places(command)

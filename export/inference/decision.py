@@ -50,8 +50,8 @@ def decide(
     """
     needed = limits.familiarity_threshold
     if needed is not None and familiarity is not None and familiarity < needed:
-        shown = f"familiarity {familiarity:.4f}; {needed:.4g} is the least"
-        unfit = (f"it does not look like the X-rays that the model learned from ({shown})", *unfit)
+        shown = f"its familiarity is {familiarity:.4f}, and {needed:.4g} the least"
+        unfit = (f"it does not look like the X-rays that the model learned from: {shown}", *unfit)
     if unfit:
         return UNSUITABLE, tuple(unfit)
     low, high = limits.certain_normal_below, limits.certain_pneumonia_from

@@ -48,7 +48,7 @@ def require_signature(path: Path, key: Path) -> None:
         from cryptography.exceptions import InvalidSignature
         from model_signing import verifying
     except ModuleNotFoundError as error:
-        raise InputError(f"--require-signature needs {error.name}; run: pip install 'pneumo[sign]'") from error
+        raise InputError(f"--require-signature needs {error.name}; run: pip install '.[sign]'") from error
     try:
         checker = verifying.Config().use_elliptic_key_verifier(public_key=key)
     except (*JSON_SHAPE_ERRORS, OSError) as error:

@@ -433,9 +433,9 @@ def test_four_answers_with_their_reasons_in_every_output(four_way, mixed, tmp_pa
         if name == "noise.png":
             assert given == "UNSUITABLE"
             assert row["reasons"][0].startswith(
-                "it does not look like the X-rays that the model learned from (familiarity 0.0"
+                "it does not look like the X-rays that the model learned from: its familiarity is 0.0"
             )
-            assert row["reasons"][0].endswith("; 0.04 is the least)")
+            assert row["reasons"][0].endswith(", and 0.04 the least")
         elif name == "tinted.png":
             assert given == "UNSUITABLE"
             assert "in colour: 100 % of the picture" in row["reasons"]

@@ -13,7 +13,7 @@ const short = (value) => String(Number(value.toPrecision(4)));
 export function decide({ low, high, familiarity: needed }, probability, familiarity = null, unfit = []) {
   const reasons = [...unfit];
   if (needed !== null && familiarity !== null && familiarity < needed)
-    reasons.unshift(`it does not look like the X-rays that the model learned from (familiarity ${familiarity.toFixed(4)}; ${short(needed)} is the least)`);
+    reasons.unshift(`it does not look like the X-rays that the model learned from: its familiarity is ${familiarity.toFixed(4)}, and ${short(needed)} the least`);
   if (reasons.length) return { decision: UNSUITABLE, reasons };
   if (low <= probability && probability < high)
     return { decision: UNCERTAIN, reasons: [`between the limits ${short(low)} and ${short(high)} for a certain answer`] };
