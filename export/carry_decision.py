@@ -45,8 +45,8 @@ def with_decision(run: RunFolder, metrics: Mapping[str, Any]) -> dict[Path, byte
         except DecodeError as error:
             raise InputError(f"{path} is not a readable ONNX file; export the run again") from error
         props = {entry.key: entry.value for entry in model.metadata_props}
-        side = Metadata.from_props(props, path.name).image_size
-        new = run_metadata(run, metrics, side)
+        old = Metadata.from_props(props, path.name)
+        new = run_metadata(run, metrics, old.image_size, (old.reference or {}).get("brightness"))
         props = new.to_props() if path == run.onnx else of_smaller_file(new.to_props())
         onnx.helper.set_model_props(model, dict(sorted(props.items())))
         contents[path] = model.SerializeToString(deterministic=True)

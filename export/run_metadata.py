@@ -14,8 +14,16 @@ from pipeline.run_folder.folder import RunFolder
 SPLIT = "validation"
 
 
-def run_metadata(run: RunFolder, metrics: Mapping[str, Any], image_size: int) -> Metadata:
+def run_metadata(
+    run: RunFolder, metrics: Mapping[str, Any], image_size: int, brightness: Mapping[str, Any] | None = None
+) -> Metadata:
     """Return the metadata of a run with the content of its `metrics.json`, and how validation was answered, if known.
+
+    Args:
+        run: its folder.
+        metrics: the content of its `metrics.json`.
+        image_size: side of the input in pixels.
+        brightness: distribution of the brightness of validation images (`export.inference.answer_reference`), if known.
 
     Raises:
         InputError: the metrics have no operating point, or they or the predictions are damaged.
@@ -25,4 +33,5 @@ def run_metadata(run: RunFolder, metrics: Mapping[str, Any], image_size: int) ->
     if answers is None:
         return metadata
     known = None if metadata.limits.familiarity_threshold is None else answers.familiarity.tolist()
-    return replace(metadata, reference=reference_of(metadata.limits, answers.probabilities.tolist(), known))
+    reference = reference_of(metadata.limits, answers.probabilities.tolist(), known, brightness)
+    return replace(metadata, reference=reference)
