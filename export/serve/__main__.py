@@ -60,7 +60,7 @@ def serve(command: Serve) -> None:
         import python_multipart  # noqa: F401 (of forms)
         import uvicorn
 
-        from export.serve.models import models_by_name
+        from export.serve.served_models import models_by_name
         from export.serve.service import Limits, create_app
     except ModuleNotFoundError as error:
         raise InputError(f"the service needs {error.name}; run: pip install 'pneumo[serve]'") from error

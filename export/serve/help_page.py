@@ -7,7 +7,7 @@ from string import Template
 
 from fastapi import FastAPI
 
-from export.serve.models import Models
+from export.serve.served_models import Models
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 PAGE = Template("""<!doctype html>

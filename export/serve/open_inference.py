@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from export.inference.classifier import Classifier, Prediction
 from export.serve.batching import OverloadedError
-from export.serve.models import VERSION, Loaded, Models
+from export.serve.served_models import VERSION, Loaded, Models
 from export.serve.uploads import MOST_IMAGES, check_kind, from_base64, read_body
 from pneumo_tfds.decode import DecodeError
 from pneumo_tfds.decode.reasons import Reasons

@@ -23,9 +23,9 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from export.inference.classifier import Classifier, Prediction
 from export.serve.batching import BatchLimits, OverloadedError
 from export.serve.help_page import POLICY, help_page
-from export.serve.models import Loaded, Models
 from export.serve.open_inference import named, not_ready, open_inference_routes
 from export.serve.prometheus_metrics import Metrics
+from export.serve.served_models import Loaded, Models
 from export.serve.traffic import Traffic, key_of_problem
 from export.serve.uploads import FORM, HOW, JSON, MOST_IMAGES, check_kind, damage, media_type, read_uploads
 from pneumo_tfds.decode import DecodeError

@@ -16,7 +16,7 @@ from typing import Any
 from export.inference.classifier import Classifier
 from export.inference.onnx_metadata import LIMITS
 from export.serve.batching import BatchLimits
-from export.serve.models import VERSION
+from export.serve.served_models import VERSION
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing, write_text
 

@@ -43,7 +43,7 @@ def counts(client):
 
 
 def test_files_have_names_and_the_first_one_is_the_default(tmp_path):
-    from export.serve.models import models_by_name
+    from export.serve.served_models import models_by_name
 
     assert models_by_name(["a/first.onnx", "b=b/model.onnx"]) == {
         "first": Path("a/first.onnx"),
