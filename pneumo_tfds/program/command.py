@@ -31,7 +31,7 @@ EXTRAS = {
         ),
         "train",
     ),
-    **dict.fromkeys(("fastapi", "prometheus_client", "uvicorn"), "serve"),
+    **dict.fromkeys(("fastapi", "prometheus_client", "python_multipart", "uvicorn"), "serve"),
     "apache_beam": "beam",
 }  # fmt: skip
 """Modules that a plain installation lacks, and the extra that brings them."""
