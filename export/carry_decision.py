@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from export.inference import golden
 from export.inference.decision import decide
 from export.inference.onnx_metadata import Metadata, of_smaller_file
-from export.run_metadata import run_metadata
+from export.run_metadata import run_metadata, with_brightness
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 
@@ -46,7 +46,7 @@ def with_decision(run: RunFolder, metrics: Mapping[str, Any]) -> dict[Path, byte
             raise InputError(f"{path} is not a readable ONNX file; export the run again") from error
         props = {entry.key: entry.value for entry in model.metadata_props}
         old = Metadata.from_props(props, path.name)
-        new = run_metadata(run, metrics, old.image_size, (old.reference or {}).get("brightness"))
+        new = with_brightness(run_metadata(run, metrics, old.image_size), (old.reference or {}).get("brightness"))
         props = new.to_props() if path == run.onnx else of_smaller_file(new.to_props())
         onnx.helper.set_model_props(model, dict(sorted(props.items())))
         contents[path] = model.SerializeToString(deterministic=True)

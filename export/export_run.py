@@ -18,7 +18,7 @@ from export.inference import golden
 from export.inference.answer_reference import brightness_of, distribution
 from export.inference.classifier import Classifier
 from export.parity import comparison, parity_sample
-from export.run_metadata import SPLIT, run_metadata
+from export.run_metadata import SPLIT, run_metadata, with_brightness
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing, write_json
@@ -61,9 +61,10 @@ def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Ite
         model = convert.load_keras(run.model)
     side = convert.image_side(model)
     metrics, config = run.read_json(run.metrics), run.read_json(run.config)
+    metadata = run_metadata(run, metrics, side)
     dataset = parity_sample.dataset_folder(run.path, config, dataset)
     sample = parity_sample.take(dataset, SPLIT, side, options.parity_images)
-    metadata = run_metadata(run, metrics, side, distribution(brightness_of(sample.images)))
+    metadata = with_brightness(metadata, distribution(brightness_of(sample.images)))
     expected = convert.reference(model)
     compare = partial(
         comparison.compare,

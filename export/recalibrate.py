@@ -136,9 +136,9 @@ def recalibrate(command: Recalibrate) -> None:
         recalibrated=(*classifier.metadata.recalibrated, _lineage(command, found, decision, before["auroc"])),
     )
     known = None if decision.levels is None else here.familiarity.tolist()
+    reference = reference_of(metadata.limits, here.probabilities.tolist(), known)
     brightness = distribution(brightness_of(found.pixels))
-    reference = reference_of(metadata.limits, here.probabilities.tolist(), known, brightness)
-    metadata = replace(metadata, reference=reference)
+    metadata = replace(metadata, reference={**reference, "brightness": brightness})
     props = graph.props | metadata.to_props()
     data = graph.with_values(decision.temperature, decision.bias, decision.levels, props)
     _write(command, data, found, here)

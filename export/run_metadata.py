@@ -14,16 +14,8 @@ from pipeline.run_folder.folder import RunFolder
 SPLIT = "validation"
 
 
-def run_metadata(
-    run: RunFolder, metrics: Mapping[str, Any], image_size: int, brightness: Mapping[str, Any] | None = None
-) -> Metadata:
+def run_metadata(run: RunFolder, metrics: Mapping[str, Any], image_size: int) -> Metadata:
     """Return the metadata of a run with the content of its `metrics.json`, and how validation was answered, if known.
-
-    Args:
-        run: its folder.
-        metrics: the content of its `metrics.json`.
-        image_size: side of the input in pixels.
-        brightness: distribution of the brightness of validation images (`export.inference.answer_reference`), if known.
 
     Raises:
         InputError: the metrics have no operating point, or they or the predictions are damaged.
@@ -33,5 +25,11 @@ def run_metadata(
     if answers is None:
         return metadata
     known = None if metadata.limits.familiarity_threshold is None else answers.familiarity.tolist()
-    reference = reference_of(metadata.limits, answers.probabilities.tolist(), known, brightness)
-    return replace(metadata, reference=reference)
+    return replace(metadata, reference=reference_of(metadata.limits, answers.probabilities.tolist(), known))
+
+
+def with_brightness(metadata: Metadata, brightness: Mapping[str, Any] | None) -> Metadata:
+    """Add the distribution of the images' brightness to the reference, if both are there."""
+    if metadata.reference is None or brightness is None:
+        return metadata
+    return replace(metadata, reference={**metadata.reference, "brightness": brightness})

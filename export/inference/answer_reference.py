@@ -47,10 +47,7 @@ class Comparison:
 
 
 def reference_of(
-    limits: Limits,
-    probabilities: Sequence[float],
-    familiarities: Sequence[float] | None,
-    brightness: Mapping[str, Any] | None = None,
+    limits: Limits, probabilities: Sequence[float], familiarities: Sequence[float] | None
 ) -> dict[str, Any]:
     """Return the reference for the answers to validation images, for JSON.
 
@@ -58,13 +55,11 @@ def reference_of(
         limits: of the model.
         probabilities: `[n]`, n at least 1.
         familiarities: `[n]`; None if the model has none.
-        brightness: the `distribution` of the images' `brightness_of`; None if it is not known.
     """
     rows = zip(probabilities, familiarities or repeat(None), strict=False)
     known = {"probability": probabilities} | ({"familiarity": familiarities} if familiarities else {})
     found: dict[str, Any] = {"answers": dict(sorted(Counter(decide(limits, *row)[0] for row in rows).items()))}
-    found |= {name: distribution(values) for name, values in known.items()}
-    return found if brightness is None else {**found, "brightness": brightness}
+    return found | {name: distribution(values) for name, values in known.items()}
 
 
 def distribution(values: Sequence[float]) -> dict[str, Any]:

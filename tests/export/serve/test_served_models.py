@@ -170,8 +170,7 @@ def test_the_alarm_rises_while_answers_differ_from_the_reference_and_falls_with_
         plain.metadata.limits,
         [one.probability for one in answers],
         [one.familiarity for one in answers],
-        distribution(brightness_of(usual)),
-    )
+    ) | {"brightness": distribution(brightness_of(usual))}
     path = write_model(tmp_path / "model.onnx", reference=json.dumps(reference))
 
     def ask(client, pixels):
