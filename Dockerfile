@@ -15,7 +15,7 @@ RUN python -m venv --without-pip /venv \
     && pip --python /venv/bin/python install --no-cache-dir --no-compile --constraint constraints.txt ".[serve,dicom]" \
     && find /venv -type d \( -name tests -o -path "*/onnxruntime/transformers" \) -prune -exec rm -r {} + \
     && find /venv -path "*/_gdcm/lib*" \( -name "*.so" -o -name "*.so.*.*.*" \) -delete \
-    && /venv/bin/python -P -c "import export.serve.service, gdcm, pydicom, uvicorn, uvloop"
+    && /venv/bin/python -P -c "import export.serve.service, gdcm, pydicom, uvicorn"
 
 FROM python:3.11-slim
 COPY --from=build /venv /venv

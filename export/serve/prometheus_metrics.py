@@ -87,21 +87,18 @@ class ModelMetrics:
         self._reference = reference
         self._values = {name: deque[float](maxlen=WINDOW) for name in QUANTITIES}
         self._decisions = deque[str](maxlen=WINDOW)
+        one_answer = {name: [0.5] for name in QUANTITIES}
+        try:
+            known = compare(reference, one_answer, {UNSUITABLE: 1} if self._refuses else {}) if reference else {}
+        except ValueError as error:
+            raise ModelFileError(f"{path} has {error}; export the run again") from error
         for answer in answers:
             metrics.decisions.labels(model, answer)
-        for name in (*QUANTITIES, REFUSALS):  # of the file that had the name before
-            metrics.index.remove(model, name)
-            metrics.alarm.remove(model, name)
-        if reference is not None:
-            try:
-                known = compare(
-                    reference, {name: [0.5] for name in QUANTITIES}, {UNSUITABLE: 1} if self._refuses else {}
-                )
-            except ValueError as error:
-                raise ModelFileError(f"{path} has {error}; export the run again") from error
-            for name in known:
-                metrics.index.labels(model, name).set(0)
-                metrics.alarm.labels(model, name).set(0)
+        for name in (*QUANTITIES, REFUSALS):
+            for gauge in (metrics.index, metrics.alarm):
+                gauge.remove(model, name)  # of the file that had the name before
+                if name in known:
+                    gauge.labels(model, name).set(0)
 
     def record(self, found: Prediction, brightness: float) -> None:
         """Count an answer. Without familiarity in the model there is none in the metrics."""

@@ -136,6 +136,9 @@ class Models:
         decoders: images decoded at once.
         metrics: of the service.
         reopen: opens a file again; needed for `exchange` alone.
+
+    Raises:
+        ModelFileError: a file has a damaged reference.
     """
 
     def __init__(
@@ -148,8 +151,11 @@ class Models:
     ) -> None:
         self._classifiers, self._limits, self._decoders, self._metrics = classifiers, limits, decoders, metrics
         self._reopen, self._loaded = reopen, dict[str, Loaded]()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._one_exchange = asyncio.Lock()
         self._tasks = set[asyncio.Task[None]]()
+        for name, classifier in classifiers.items():
+            self._metrics_of(name, classifier)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -163,6 +169,7 @@ class Models:
             finally:
                 for loaded in self._loaded.values():
                     await loaded.__aexit__()
+                self._loop = None
                 for task in self._tasks:
                     task.cancel()
 
@@ -177,7 +184,8 @@ class Models:
 
     def exchange_soon(self) -> None:
         """Start `exchange`; may be called from any thread, and by the handler of a signal."""
-        self._loop.call_soon_threadsafe(self._start, self.exchange)
+        if self._loop is not None:  # it is running
+            self._loop.call_soon_threadsafe(self._start, self.exchange)
 
     async def exchange(self) -> None:
         """Read the file of each model again. Requests that were begun are answered by the old one.
@@ -188,12 +196,12 @@ class Models:
             for name, old in tuple(self._loaded.items()):
                 path = old.classifier.path
                 try:
-                    new = await asyncio.to_thread(self._open_checked, path)
+                    new = await self._load(name, await asyncio.to_thread(self._open_checked, path))
                 except InputError as error:
                     self._metrics.exchanges.labels(name, "refused").inc()
                     log.error("model %s goes on with the old file: %s", name, error)
                     continue
-                self._loaded[name] = await self._load(name, new)
+                self._loaded[name] = new
                 self._metrics.exchanges.labels(name, "done").inc()
                 log.warning("model %s was exchanged for %s", name, path)
                 self._start(partial(self._end, old))
@@ -206,11 +214,14 @@ class Models:
         return found
 
     async def _load(self, name: str, classifier: Classifier) -> Loaded:
-        metrics = self._metrics.of_model(name, classifier.answers, classifier.metadata.reference, str(classifier.path))
+        metrics = self._metrics_of(name, classifier)
         return await Loaded(classifier, self._limits, self._decoding, metrics).__aenter__()
 
+    def _metrics_of(self, name: str, classifier: Classifier) -> ModelMetrics:
+        return self._metrics.of_model(name, classifier.answers, classifier.metadata.reference, str(classifier.path))
+
     def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        task = self._loop.create_task(work())
+        task = asyncio.create_task(work())
         self._tasks.add(task)  # the loop alone would let it be collected
         task.add_done_callback(self._tasks.discard)
 

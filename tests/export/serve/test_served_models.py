@@ -194,9 +194,16 @@ def test_the_alarm_rises_while_answers_differ_from_the_reference_and_falls_with_
         assert alarms(client) == [0, 0, 0, 0], "the new file has not answered yet"
 
 
-def test_a_damaged_reference_is_refused_before_anything_is_served(tmp_path):
-    from export.inference.onnx_metadata import ModelFileError
-    from export.serve.prometheus_metrics import Metrics
+def test_a_damaged_reference_is_refused_before_anything_is_served_and_in_an_exchange(tmp_path, caplog):
+    from export.serve.service import create_app
+    from http_service import served
 
-    with pytest.raises(ModelFileError, match=r"m.onnx has a damaged reference; export the run again"):
-        Metrics().of_model("m", ["NORMAL"], {"answers": 3}, "m.onnx")
+    damaged = write_model(tmp_path / "damaged.onnx", reference='{"answers": 3}')
+    with pytest.raises(InputError, match=r"damaged\.onnx has a damaged reference; export the run again"):
+        create_app({"m": Classifier(damaged)})
+    with served(Classifier(write_model(tmp_path / "m.onnx"), threads=1)) as client:
+        shutil.copy(damaged, tmp_path / "m.onnx")
+        exchange(client)
+        assert client.get("/readyz").status_code == 200
+        assert counts(client)['pneumo_model_exchanges_total{model="model",result="refused"}'] == 1
+    assert "has a damaged reference" in caplog.text
