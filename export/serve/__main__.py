@@ -56,16 +56,13 @@ class Serve(Bounded, Command):
 
 def serve(command: Serve) -> None:
     """Serve until interrupted."""
-    try:
-        import python_multipart  # noqa: F401 (of forms)
-        import uvicorn
+    import python_multipart  # noqa: F401 (missing, it is said now and not at the first form)
+    import uvicorn
 
-        from export.serve.served_models import models_by_name
-        from export.serve.service import Limits, create_app
-    except ModuleNotFoundError as error:
-        raise InputError(f"the service needs {error.name}; run: pip install 'pneumo[serve]'") from error
     from export.inference.classifier import Classifier
     from export.serve.batching import BatchLimits
+    from export.serve.served_models import models_by_name
+    from export.serve.service import Limits, create_app
 
     open_model = partial(Classifier, threads=command.threads, threshold=command.threshold, two_way=command.two_way)
     classifiers = {name: open_model(path) for name, path in models_by_name(command.models).items()}
