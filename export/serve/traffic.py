@@ -10,12 +10,15 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from export.serve.prometheus_metrics import Metrics
 
 log = logging.getLogger(__name__)
 
+CLIENT_LEFT = 499
+"""Status in metrics and log of a request whose client left before its end, as in nginx."""
 SAFE_ID = re.compile(r"[\x21-\x7e]{1,128}")
 HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 
@@ -56,6 +59,8 @@ class Traffic:
                 busy = f"{self._most} requests are being answered already; try again later"
                 app = _problem(scope, 503, busy, {"Retry-After": "1", "Connection": "close"})
             await app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            status = CLIENT_LEFT
         except Exception:  # the client learns the id under which the log has the traceback
             log.exception("id=%s", request_id)
             if status:
