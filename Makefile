@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 PACKAGES := pneumo_tfds pipeline tuning export benchmarks
 
-.PHONY: help setup train test test-all mutants lint format web bench docs constraints clean
+.PHONY: help setup train test test-all soak mutants lint format web bench docs constraints clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,9 @@ test: $(READY)  ## Lint, type-check, and run the tests with coverage
 
 test-all: $(READY)  ## The same with the long tests (kills, fuzzing)
 	$(MAKE) test ARGS="--long $(ARGS)"
+
+soak: $(READY)  ## The HTTP service under 100,000 requests: no error, and memory that stays as it was
+	$(BIN)/pytest tests/export/serve/test_soak.py --long -s $(ARGS)
 
 mutants: $(READY)  ## Mutation testing of splits, evaluation and parity: at least 80 % must be noticed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[mutants]"

@@ -30,6 +30,10 @@ FILES, QUICK_FILES = 4096, 1024
 LARGE_FILES, QUICK_LARGE_FILES = 256, 128
 """Number of phantoms of about 1,400 x 1,000 pixels; a run reads some of them more than once."""
 QUALITY = 95
+HEAVY_FILES, QUICK_HEAVY_FILES = 64, 16
+"""Number of JPEGs of about 1 MB."""
+HEAVY_SCALE, HEAVY_NOISE, HEAVY_QUALITY = 2, 4, 90
+"""Of phantoms that are enlarged to the size of a detector, with noise of so many grey levels: 0.9 to 1.1 MB."""
 
 Item = TypeVar("Item")
 
@@ -103,6 +107,19 @@ def large(quick: bool) -> JpegFolder:
     return JpegFolder("phantoms, 1,400 x 1,000 JPEGs", folder)
 
 
+@lru_cache(maxsize=2)
+def heavy(quick: bool) -> JpegFolder:
+    """Return files of about 1 MB and 2,700 x 1,800 pixels, as detectors make them."""
+    folder = _temporary()
+    random = np.random.default_rng(0)
+    for path in spread(large(quick).paths, QUICK_HEAVY_FILES if quick else HEAVY_FILES):
+        drawn = cv2.imread(path, cv2.IMREAD_GRAYSCALE)
+        grey = cv2.resize(drawn, None, fx=HEAVY_SCALE, fy=HEAVY_SCALE, interpolation=cv2.INTER_CUBIC)
+        noisy = np.clip(grey + random.normal(0, HEAVY_NOISE, grey.shape), 0, 255).astype(np.uint8)
+        _write(folder / "train" / Path(path).parent.name / Path(path).name, _jpeg(noisy, HEAVY_QUALITY))
+    return JpegFolder("phantoms, 2,700 x 1,800 JPEGs of 1 MB", folder)
+
+
 @lru_cache(maxsize=4)
 def dataset(found: JpegFolder, image_size: int) -> Path:
     """Return the folder of the dataset built from them; it is built once."""
@@ -123,8 +140,8 @@ def tars(found: JpegFolder, workers: int) -> list[str]:
     return sorted(str(path) for path in folder.iterdir())
 
 
-def _jpeg(grey: npt.NDArray[np.uint8]) -> bytes:
-    return cv2.imencode(".jpeg", grey, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
+def _jpeg(grey: npt.NDArray[np.uint8], quality: int = QUALITY) -> bytes:
+    return cv2.imencode(".jpeg", grey, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def _write(place: Path, data: bytes) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -44,7 +45,8 @@ Started = Callable[[], tuple[psutil.Process, int]]
 
 def measure_stage(options: BenchmarkOptions) -> list[Record]:
     """Measure one table for each kind of file and number of clients."""
-    found = [image_folders.large(options.quick), image_folders.small(options.source, options.quick)]
+    quick = options.quick
+    found = [image_folders.heavy(quick), image_folders.large(quick), image_folders.small(options.source, quick)]
     records: list[Record] = []
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         in_new_process(make_onnx, Path(name))
@@ -52,7 +54,7 @@ def measure_stage(options: BenchmarkOptions) -> list[Record]:
         started = cache(lambda: stack.enter_context(running(classifier.path, options.workers)))
         for folder in found:
             files = [Path(path).read_bytes() for path in image_folders.spread(folder.paths, IMAGES)]
-            for clients in QUICK_CLIENTS if options.quick else CLIENTS:
+            for clients in QUICK_CLIENTS if quick else CLIENTS:
                 words = "1 client" if clients == 1 else f"{clients} clients"
                 case = Case("serve", folder.name, IMAGE_SIZE, 1, options.workers, words, SERVICE)
                 contenders = _contenders(classifier, files, clients, options.workers, started)
@@ -77,15 +79,23 @@ def _contenders(
             classifier.predict_batch(decoded[:batch])
             yield batch
 
+    processor = list[float]()
+
     def both() -> Work:
+        start = time.process_time()
         for done in decoding(batch):
             classifier.predict_batch(decoded[:batch])
+            processor.append((time.process_time() - start) / done)
             yield done
+            start = time.process_time()
+
+    def cost() -> Mapping[str, float]:
+        return {"CPU ms": 1000 * statistics.fmean(processor)}
 
     return [
         Contender("limit: decoding alone", lambda: decoding(len(files))),
         Contender("limit: the model alone", model),
-        Contender("limit: one after the other, without HTTP", both),
+        Contender("limit: one after the other, without HTTP", both, details=cost),
         _service(files, [found.probability for found in classifier.predict(decoded)], clients, started),
     ]
 
@@ -118,7 +128,7 @@ def _service(files: Sequence[bytes], expected: Sequence[float], clients: int, st
             processor.append(sum(process.cpu_times()[:2]) - before)
 
     def details() -> Mapping[str, float]:
-        return {**percentiles(latencies), "service's CPU ms": 1000 * sum(processor) / len(latencies)}
+        return {**percentiles(latencies), "CPU ms": 1000 * sum(processor) / len(latencies)}
 
     return Contender(SERVICE, run, ("fastapi", "uvicorn", "prometheus_client"), "serve", details=details)
 

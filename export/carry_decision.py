@@ -18,7 +18,7 @@ from export.inference import golden
 from export.inference.content_digest import sealed
 from export.inference.decision import decide
 from export.inference.onnx_metadata import Metadata, of_smaller_file
-from export.run_metadata import run_metadata
+from export.run_metadata import run_metadata, with_brightness
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 
@@ -50,6 +50,7 @@ def with_decision(run: RunFolder, metrics: Mapping[str, Any]) -> dict[Path, byte
         props = {entry.key: entry.value for entry in model.metadata_props}
         old = Metadata.from_props(props, path.name)
         new = replace(run_metadata(run, metrics, old.image_size), made_with=old.made_with)
+        new = with_brightness(new, (old.reference or {}).get("brightness"))
         outputs = {output.name for output in model.graph.output}
         if new.familiarity_threshold is not None and "familiarity" not in outputs:
             remedy = f"export the run first: python -m export {run.path}"

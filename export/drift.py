@@ -27,11 +27,10 @@ FEWEST = 20
 """Answers below which nothing is said: with 20, an index of 1.4 is reached by chance, and with 10 one of 2.8."""
 ROUNDING = 1e-6
 """Of the values in the lines; nearer to a limit, an answer cannot be checked by them."""
-LARGE = 0.25
-"""A population stability index from which a shift is called large by convention."""
 MEANINGS = {
     "familiarity": "the images look otherwise than the reference images",
     "probability": "the model finds pneumonia more or less often, or is less sure: other images, or other patients",
+    "refusals": "more or fewer images are UNSUITABLE: other images, or other headers",
 }
 
 
@@ -52,7 +51,7 @@ class Drift(Command):
 
 def drift(command: Drift) -> int:
     """Print the comparison and return the exit code."""
-    from export.inference.answer_reference import QUANTITIES, answer_counts, binned, check, stability
+    from export.inference.answer_reference import QUANTITIES, answer_counts, compare
     from export.inference.classifier import Classifier
     from export.inference.onnx_metadata import ModelFileError
 
@@ -62,35 +61,31 @@ def drift(command: Drift) -> int:
     reference = metadata.reference
     if reference is None:
         raise InputError(f"{command.model} has no reference to compare with; export the run again")
-    try:
-        check(reference)
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{command.model} has a damaged reference; export the run again") from error
     rows, unread = _read(command, metadata)
-    usual = answer_counts(reference)
-    bins = {name: reference[name] for name in QUANTITIES if name in reference}
-    seen = {name: binned([row[name] for row in rows], one["edges"]) for name, one in bins.items()}
-    found = {name: stability(one["counts"], seen[name]) for name, one in bins.items()}
     if len(rows) < FEWEST:
         raise InputError(
             f"{command.answers} has {counted(len(rows), 'answer')}, too few to tell drift from chance; "
             f"give {FEWEST} or more"
         )
     given = Counter(row["decision"] for row in rows)
+    values = {name: [row[name] for row in rows] for name in QUANTITIES if rows[0].get(name) is not None}
+    try:
+        found, usual = compare(reference, values, given), answer_counts(reference)
+    except ValueError as error:
+        raise ModelFileError(f"{command.model} has a damaged reference; export the run again") from error
     unreadable = f"; {counted(unread, 'image')} could not be read" if unread else ""
     print(f"{counted(len(rows), 'answer')}, beside {usual.total():,} to reference images{unreadable}")
     for name in ("NORMAL", "PNEUMONIA", "UNCERTAIN", "UNSUITABLE"):
         print(f"{name:<12}{given[name] / len(rows):>7.1%}  (reference {usual[name] / usual.total():.1%})")
-    alarms = []
-    for name, (index, chance) in found.items():
-        alarm = index > max(LARGE, chance)
-        alarms += [name] * alarm
-        verdict = "drifted" if alarm else "as on the reference" if index <= chance else "a small difference"
-        print(f"{name:<12}population stability index {index:.3f}, by chance up to {chance:.3f}: {verdict}")
+    alarms = [name for name, one in found.items() if one.drifted]
+    for name, one in found.items():
+        small = "as on the reference" if one.index <= one.chance else "a small difference"
+        verdict = "drifted" if one.drifted else small
+        print(f"{name:<12}population stability index {one.index:.3f}, by chance up to {one.chance:.3f}: {verdict}")
     for name in alarms:
         print(f"Alarm: {MEANINGS[name]}. Look at them, and score labelled ones.")
     if command.plot is not None:
-        _draw(command.plot, {name: (one["counts"], seen[name]) for name, one in bins.items()})
+        _draw(command.plot, {name: (one.expected, one.seen) for name, one in found.items() if name in values})
     return ALARM if alarms else 0
 
 

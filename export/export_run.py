@@ -15,10 +15,11 @@ import onnx
 from export.export_options import ExportOptions
 from export.graph import convert
 from export.inference import golden
+from export.inference.answer_reference import brightness_of, distribution
 from export.inference.classifier import Classifier
 from export.inference.content_digest import sealed
 from export.parity import comparison, parity_sample
-from export.run_metadata import SPLIT, run_metadata
+from export.run_metadata import SPLIT, run_metadata, with_brightness
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing, write_json
@@ -64,6 +65,7 @@ def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Ite
     metadata = run_metadata(run, metrics, side)
     dataset = parity_sample.dataset_folder(run.path, config, dataset)
     sample = parity_sample.take(dataset, SPLIT, side, options.parity_images)
+    metadata = with_brightness(metadata, distribution(brightness_of(sample.images)))
     expected = convert.reference(model)
     compare = partial(
         comparison.compare,

@@ -83,7 +83,7 @@ def recalibrate(command: Recalibrate) -> None:
     except ModuleNotFoundError as error:
         missing = str(error.name).partition(".")[0]
         raise InputError(f"recalibration needs {missing}; run: pip install '.[recalibrate]'") from error
-    from export.inference.answer_reference import reference_of
+    from export.inference.answer_reference import brightness_of, distribution, reference_of
     from export.inference.classifier import Classifier
     from pneumo_tfds.sources.inspection import short_form
     from pneumo_tfds.sources.opening import open_source
@@ -142,7 +142,8 @@ def recalibrate(command: Recalibrate) -> None:
     )
     known = None if decision.levels is None else here.familiarity.tolist()
     reference = reference_of(metadata.limits, here.probabilities.tolist(), known)
-    metadata = replace(metadata, reference=reference)
+    brightness = distribution(brightness_of(found.pixels))
+    metadata = replace(metadata, reference={**reference, "brightness": brightness})
     props = graph.props | metadata.to_props()
     data = graph.with_values(decision.temperature, decision.bias, decision.levels, props)
     _write(command, data, found, here)

@@ -32,3 +32,10 @@ def run_metadata(run: RunFolder, metrics: Mapping[str, Any], image_size: int) ->
         return metadata
     known = None if metadata.limits.familiarity_threshold is None else answers.familiarity.tolist()
     return replace(metadata, reference=reference_of(metadata.limits, answers.probabilities.tolist(), known))
+
+
+def with_brightness(metadata: Metadata, brightness: Mapping[str, Any] | None) -> Metadata:
+    """Add the distribution of the images' brightness to the reference, if both are there."""
+    if metadata.reference is None or brightness is None:
+        return metadata
+    return replace(metadata, reference={**metadata.reference, "brightness": brightness})

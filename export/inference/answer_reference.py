@@ -1,25 +1,49 @@
 """How a model's answers to validation images are distributed, and how far other answers are from that.
 
-A part of the file's metadata: for the probability, and the familiarity if the model has one, the inner deciles of the
-validation images and the number of images between them; and how many got which answer.
+A part of the file's metadata: for the probability, the familiarity if the model has one, and the brightness of the
+images if it is known, the inner deciles of the validation images and the number of images between them; and how many
+got which answer.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from export.inference.decision import Limits, decide
+from export.inference.decision import UNSUITABLE, Limits, decide
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
 
 BINS = 10
 BEYOND_CHANCE = 3.0902
 """Of a standard normal distribution, 0.1 % is larger."""
-QUANTITIES = ("familiarity", "probability")
+LARGE = 0.25
+"""A population stability index from which a shift is called large by convention."""
+QUANTITIES = ("familiarity", "probability", "brightness")
+REFUSALS = "refusals"
+"""The share of UNSUITABLE answers, which is compared beside the quantities."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The counts of the reference and of other answers, in the same bins."""
+
+    expected: NDArray[np.int64]
+    seen: NDArray[np.int64]
+    index: float
+    """Population stability index."""
+    chance: float
+    """What the index exceeds by chance once in 1,000 times."""
+
+    @property
+    def drifted(self) -> bool:
+        """Whether the answers differ by more than chance and by much."""
+        return self.index > max(LARGE, self.chance)
 
 
 def reference_of(
@@ -35,10 +59,50 @@ def reference_of(
     rows = zip(probabilities, familiarities or repeat(None), strict=False)
     known = {"probability": probabilities} | ({"familiarity": familiarities} if familiarities else {})
     found: dict[str, Any] = {"answers": dict(sorted(Counter(decide(limits, *row)[0] for row in rows).items()))}
-    for name, values in known.items():
-        inner = np.unique([float(f"{edge:.6g}") for edge in np.quantile(values, np.arange(1, BINS) / BINS)])
-        found[name] = {"edges": inner.tolist(), "counts": binned(values, inner).tolist()}
-    return found
+    return found | {name: distribution(values) for name, values in known.items()}
+
+
+def distribution(values: Sequence[float]) -> dict[str, Any]:
+    """Return the inner deciles of `values`, at least one, and how many lie between them."""
+    inner = np.unique([float(f"{edge:.6g}") for edge in np.quantile(values, np.arange(1, BINS) / BINS)])
+    return {"edges": inner.tolist(), "counts": binned(values, inner).tolist()}
+
+
+def brightness_of(images: ArrayLike) -> list[float]:
+    """Return the mean grey level of each image of a uint8 batch `[n, ...]`, 0 (black) to 1."""
+    return [round(float(image.mean()) / 255, 6) for image in np.asarray(images)]
+
+
+def compare(
+    reference: Mapping[str, Any], values: Mapping[str, Sequence[float]], decisions: Mapping[str, int]
+) -> dict[str, Comparison]:
+    """Compare answers with the reference in a file.
+
+    Args:
+        reference: as `reference_of` made it.
+        values: of each quantity that is known of the answers, one value for each; the others are not compared.
+        decisions: the number of answers by decision; without any, refusals are not compared.
+
+    Raises:
+        ValueError: the reference is damaged.
+    """
+    try:
+        check(reference)
+        usual = answer_counts(reference)
+        bins = {
+            name: (reference[name]["counts"], binned(values[name], reference[name]["edges"]))
+            for name in QUANTITIES
+            if name in reference and name in values
+        }
+        if answered := sum(decisions.values()):
+            refused, unsuitable = usual[UNSUITABLE], decisions.get(UNSUITABLE, 0)
+            bins[REFUSALS] = ([usual.total() - refused, refused], np.array([answered - unsuitable, unsuitable]))
+        return {
+            name: Comparison(np.asarray(expected), seen, *stability(expected, seen))
+            for name, (expected, seen) in bins.items()
+        }
+    except JSON_SHAPE_ERRORS as error:
+        raise ValueError("a damaged reference") from error
 
 
 def binned(values: ArrayLike, edges: ArrayLike) -> NDArray[np.int64]:

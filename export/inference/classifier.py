@@ -123,6 +123,11 @@ class Classifier:
         return "heatmap" in self._outputs
 
     @property
+    def has_familiarity(self) -> bool:
+        """Whether the model says how much an image looks like the training images."""
+        return "familiarity" in self._outputs
+
+    @property
     def answers(self) -> tuple[str, ...]:
         """The decisions that are possible, PNEUMONIA first."""
         return (*self.metadata.classes[::-1], *(() if self.two_way else (UNCERTAIN, UNSUITABLE)))

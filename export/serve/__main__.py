@@ -1,7 +1,9 @@
-"""`python -m export.serve MODEL.onnx`: the model as an HTTP service (extra `serve`)."""
+"""`python -m export.serve MODEL.onnx...`: models as an HTTP service (extra `serve`)."""
 
 from __future__ import annotations
 
+import logging
+import signal
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,6 @@ from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError, reason_of
 
-MAX_CONNECTIONS = 512
 BACKLOG = 2048  # connections waiting to be accepted; uvicorn's default
 
 
@@ -23,8 +24,8 @@ BACKLOG = 2048  # connections waiting to be accepted; uvicorn's default
 class Serve(SignatureOption, Bounded, Command):
     """Predict X-rays over HTTP: POST an image to /v1/predict. An example to start from; it has no authentication."""
 
-    model: Annotated[Path, tyro.conf.Positional]
-    """The .onnx file of a run."""
+    models: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """The .onnx files of runs, each as FILE or NAME=FILE. The first one answers requests that name none."""
     host: str = "127.0.0.1"
     """Address to listen on. An address that other machines can reach needs a proxy with TLS and authentication."""
     port: Annotated[int, Ge(1), Le(65535)] = 8000
@@ -36,39 +37,66 @@ class Serve(SignatureOption, Bounded, Command):
     batch_wait: Annotated[float, Ge(0), Le(1000), Unit("ms")] = 4.0
     """Milliseconds to wait for further images that can share a call of the model."""
     queue: Annotated[int, Ge(1), Le(100_000)] = 256
-    """Largest number of waiting images; requests beyond it are answered with status 503."""
+    """Largest number of images that wait for one model; requests beyond it are answered with status 503."""
+    max_requests: Annotated[int, Ge(1), Le(100_000)] = 512
+    """Most requests at once; further ones are answered with status 503. Idle connections do not count."""
+    stop_seconds: Annotated[int, Ge(0), Le(3600), Unit("s")] = 30
+    """Seconds that SIGTERM leaves to the requests that were begun."""
+    access_log: bool = False
+    """Write a line for each request, with its X-Request-ID and without names of files, to standard error."""
     threads: Count | None = None
     """Threads of the model. Default: one per core."""
     threshold: Annotated[float, Ge(0), Le(1)] | None = None
     """Decide PNEUMONIA from this probability on, and NORMAL below it: implies --two-way. Default: the model's own."""
     two_way: bool = False
     """Decide NORMAL or PNEUMONIA by the threshold alone, never UNCERTAIN or UNSUITABLE."""
+    triton_repository: Path | None = None
+    """Serve nothing, but write a folder that NVIDIA's Triton Inference Server can serve."""
 
 
 def serve(command: Serve) -> None:
     """Serve until interrupted."""
-    try:
-        import uvicorn
+    import python_multipart  # noqa: F401 (missing, it is said now and not at the first form)
+    import uvicorn
 
-        from export.serve.service import Limits, create_app
-    except ModuleNotFoundError as error:
-        raise InputError(f"the service needs {error.name}; run: pip install '.[serve]'") from error
     from export.inference.classifier import Classifier
     from export.serve.batching import BatchLimits
+    from export.serve.served_models import models_by_name
+    from export.serve.service import Limits, create_app
 
-    command.check_signature(command.model)
-    classifier = Classifier(
-        command.model, threads=command.threads, threshold=command.threshold, two_way=command.two_way
-    )
+    def open_model(path: Path) -> Classifier:
+        command.check_signature(path)
+        return Classifier(path, threads=command.threads, threshold=command.threshold, two_way=command.two_way)
+
+    classifiers = {name: open_model(path) for name, path in models_by_name(command.models).items()}
     batch = BatchLimits(largest=command.batch_size, wait=command.batch_wait / 1000, queue=command.queue)
-    app = create_app(classifier, Limits(body_bytes=int(command.max_megabytes * 1e6), batch=batch))
+    if command.triton_repository is not None:
+        from export.serve.triton_repository import write_repository
+
+        for folder in write_repository(command.triton_repository, classifiers, batch):
+            print(folder)
+        return
+    limits = Limits(body_bytes=int(command.max_megabytes * 1e6), requests=command.max_requests, batch=batch)
+    app = create_app(classifiers, limits, open_model)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    if command.access_log:
+        logging.getLogger("export.serve").setLevel(logging.INFO)
     with listening(command.host, command.port) as listener:
         host = f"[{command.host}]" if ":" in command.host else command.host
-        print(f"Serving {command.model} at http://{host}:{command.port} (Ctrl+C stops the server)")
+        served = ", ".join(command.models)
+        print(f"Serving {served} at http://{host}:{command.port} (Ctrl+C stops the server)")
         print(f"Try it: curl --data-binary @IMAGE http://{host}:{command.port}/v1/predict", flush=True)
         settings = uvicorn.Config(
-            app, log_level="warning", access_log=False, limit_concurrency=MAX_CONNECTIONS, server_header=False
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=command.stop_seconds,
         )
+        # uvicorn sends the signal that stopped it again at its end, to the handler of before: that is a good end.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if hasattr(signal, "SIGHUP"):  # not on Windows
+            signal.signal(signal.SIGHUP, lambda *_: app.state.models.exchange_soon())
         uvicorn.Server(settings).run(sockets=[listener])
 
 

@@ -1,38 +1,37 @@
-"""An HTTP service around a `Classifier`: one image as the body of a POST, one JSON answer. An example to start from.
+"""The HTTP service around one or more `Classifier`s: images in, JSON out. An example to start from.
 
 It stores no image, logs no name, and refuses early: by the declared length, then by the number of bytes that arrive,
-then by the file's header, before a pixel is decoded.
+then by the file's header, before a pixel is decoded. `/v1` is ours, `/v2` the Open Inference Protocol.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
-import numpy as np
 from fastapi import FastAPI, HTTPException, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException as AnyHTTPException
 
 from export.inference.classifier import Classifier, Prediction
-from export.serve.batching import Batcher, BatchLimits, OverloadedError
+from export.serve.batching import BatchLimits, OverloadedError
+from export.serve.help_page import POLICY, help_page
+from export.serve.http_schema import BODY, PROBLEMS, Answer, Answers, NamedAnswer, Options, Unanswered, Which
+from export.serve.open_inference import named, not_ready, open_inference_routes
 from export.serve.prometheus_metrics import Metrics
+from export.serve.served_models import Loaded, Models
+from export.serve.traffic import Traffic, key_of_problem
+from export.serve.uploads import HOW, check_kind, damage, media_type, read_uploads
 from pneumo_tfds.decode import DecodeError
-from pneumo_tfds.decode.headers import HEAD_BYTES, format_of
-from pneumo_tfds.decode.other_files import no_image
-from pneumo_tfds.decode.reasons import Reasons
 from pneumo_tfds.program.cores_and_memory import available_cores
-
-CLOSE = {"Connection": "close"}
-DRAIN_SECONDS = 1.0  # longest pause of a refused upload that is still read
-IMAGE_TYPES = ("image/jpeg", "image/png", "application/dicom")
+from pneumo_tfds.program.errors import plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,185 +42,176 @@ class Limits:
     """Largest upload."""
     body_seconds: float = 30.0
     """Longest time for an upload to arrive."""
+    requests: int = 512
+    """Most requests at once; connections that ask nothing do not count."""
     decoders: int = field(default_factory=available_cores)
     """Images decoded at once; one of the largest allowed size takes 1.3 GB for a moment."""
     batch: BatchLimits = field(default_factory=BatchLimits)
     """Limits of batching."""
 
 
-class Answer(BaseModel):
-    """The answer for one image."""
+def create_app(
+    classifiers: Mapping[str, Classifier],
+    limits: Limits | None = None,
+    reopen: Callable[[Path], Classifier] = Classifier,
+) -> FastAPI:
+    """Create the service as an ASGI app, with its OpenAPI description at /openapi.json.
 
-    probability: float = Field(description="P(PNEUMONIA), 0 to 1")
-    decision: str = Field(description="NORMAL, PNEUMONIA, UNCERTAIN or UNSUITABLE; with --two-way one of the first two")
-    threshold: float
-    familiarity: float | None = Field(description="How much the image looks like the training images, 0 to 1")
-    reasons: list[str] = Field(description="Why it is UNCERTAIN or UNSUITABLE, and what else is unusual")
-    intended_use: str
-    heatmap: list[list[float]] | None = Field(None, description="[h][w], logit units; only if asked for")
-
-
-class Problem(BaseModel):
-    """The reason why there is no answer."""
-
-    detail: str
-
-
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": text}
-    for status, text in {
-        400: "The body is empty",
-        408: "The body did not arrive in time",
-        413: "The body is too large",
-        415: "Not a JPEG, PNG or DICOM file",
-        422: "The image is damaged, too small or too large",
-        503: "Too many images are waiting; try again after Retry-After seconds",
-    }.items()
-}
-
-
-def create_app(classifier: Classifier, limits: Limits | None = None) -> FastAPI:
-    """Create the service as an ASGI app, with its OpenAPI description at /openapi.json."""
-    service = _Service(classifier, limits or Limits())
+    Args:
+        classifiers: the models by name, the default first.
+        limits: on what is accepted.
+        reopen: opens a model's file again, when `app.state.models.exchange_soon` is called.
+    """
+    limits, metrics = limits or Limits(), Metrics()
+    models = Models(classifiers, limits.batch, limits.decoders, metrics, reopen)
+    service = _Service(models, limits, metrics)
+    uses = "; ".join(dict.fromkeys(one.metadata.intended_use for one in classifiers.values()))
     app = FastAPI(
         title="Pneumonia on chest X-rays",
-        description=f"For {classifier.metadata.intended_use}. Not a medical device.",
+        description=f"For {uses}. Not a medical device.",
         version="1",
         lifespan=service.lifespan,
         docs_url=None,  # FastAPI's pages load scripts from another host
         redoc_url=None,
         redirect_slashes=False,  # the address of the redirect would be made of the client's Host header
     )
-    content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in IMAGE_TYPES}
+    app.state.models = models
     app.add_api_route(
         "/v1/predict",
         service.predict,
         methods=["POST"],
-        response_model=Answer,
+        response_model=Answer | Answers,
         responses=PROBLEMS,
-        summary="Predict one image, whose bytes are the body",
-        openapi_extra={"requestBody": {"content": content, "required": True}},
+        summary="Predict images: the bytes of one, a form with files, or JSON with base64",
+        openapi_extra={"requestBody": {"content": BODY, "required": True}},
     )
-    app.add_api_route("/v1/model", service.model, methods=["GET"], summary="The model's metadata")
-    app.add_api_route("/healthz", service.health, methods=["GET"], summary="Whether the process is alive")
-    app.add_api_route("/readyz", service.ready, methods=["GET"], summary="Whether the model answers")
-    app.add_api_route("/metrics", service.metrics, methods=["GET"], summary="Metrics for Prometheus")
-    app.middleware("http")(service.measured)
+    for path, answer, summary in (
+        ("/v1/models", service.names, "The names of the models, the default first"),
+        ("/v1/model", service.model, "A model's metadata"),
+        ("/healthz", service.health, "Whether the process is alive"),
+        ("/readyz", service.ready, "Whether all models answer"),
+        ("/metrics", service.metrics, "Metrics for Prometheus"),
+    ):
+        app.add_api_route(path, answer, methods=["GET"], summary=summary)
+    app.add_api_route("/docs", service.docs, methods=["GET"], include_in_schema=False)
+    app.add_api_route("/", _to_docs, methods=["GET"], include_in_schema=False)
+    app.include_router(open_inference_routes(models, limits.body_bytes, limits.body_seconds))
+    app.add_exception_handler(AnyHTTPException, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_parameter)
+    app.add_exception_handler(OverloadedError, _refuse_for_now)
+    app.add_middleware(Traffic, metrics=metrics, most=limits.requests)
     return app
 
 
 class _Service:
-    def __init__(self, classifier: Classifier, limits: Limits) -> None:
-        self.classifier, self.limits, self.recorded = classifier, limits, Metrics(classifier.answers)
+    def __init__(self, models: Models, limits: Limits, metrics: Metrics) -> None:
+        self.models, self.limits, self.recorded = models, limits, metrics
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            self.decoding = stack.enter_context(ThreadPoolExecutor(self.limits.decoders, "decode"))
-            answering = stack.enter_context(ThreadPoolExecutor(1, "answer"))
-            batcher = Batcher(self._predict, self.limits.batch, answering, self.recorded.batches.observe)
-            self.batcher = await stack.enter_async_context(batcher)
+        async with self.models.running():
             yield
 
-    def _predict(self, images: Sequence[tuple[np.ndarray, Reasons]]) -> list[Prediction]:
-        pixels, reasons = zip(*images, strict=True)
-        return self.classifier.predict(np.stack(pixels), reasons)
+    async def predict(self, request: Request, options: Annotated[Options, Query()]) -> Response:
+        named(self.models, options.model)
+        uploads = await read_uploads(request, self.limits.body_bytes, self.limits.body_seconds)
+        kind = media_type(request)
+        with named(self.models, options.model).used() as loaded:
 
-    def _decode(self, data: bytes) -> tuple[np.ndarray, Reasons]:
-        doubts: list[str] = []
-        pixels = self.classifier.decode(data, "the image", doubts)
-        return pixels, self.classifier.reasons(data, pixels, "the image", doubts)
+            async def answer(data: bytes) -> dict[str, Any] | HTTPException:
+                try:
+                    check_kind(data)
+                    return _fields(loaded.classifier, await loaded.answer_file(data), options)
+                except DecodeError as error:
+                    return damage(error, data, kind)
+                except HTTPException as error:
+                    return error
 
-    async def predict(
-        self, request: Request, heatmap: bool = Query(False, description="Include the heat map, if the model has one")
-    ) -> Answer:
-        data = await self._body(request)
-        if format_of(data) is None:
-            kind = no_image(data[:HEAD_BYTES])
-            what = f", {kind}" if kind else "; send the bytes of the file: curl --data-binary @FILE"
-            raise HTTPException(415, f"the body is not a JPEG, PNG or DICOM file{what}")
-        loop = asyncio.get_running_loop()
-        try:
-            found = await self.batcher.submit(await loop.run_in_executor(self.decoding, self._decode, data))
-        except DecodeError as error:
-            raise HTTPException(422, str(error)) from error
-        except OverloadedError as error:
-            raise HTTPException(503, str(error), {"Retry-After": "1"}) from error
-        self.recorded.decisions.labels(found.decision).inc()
-        self.recorded.values["probability"].observe(found.probability)
-        if found.familiarity is not None:
-            self.recorded.values["familiarity"].observe(found.familiarity)
-        return Answer(
-            probability=found.probability,
-            decision=found.decision,
-            threshold=found.threshold,
-            familiarity=found.familiarity,
-            reasons=list(found.reasons),
-            intended_use=self.classifier.metadata.intended_use,
-            heatmap=found.heatmap.tolist() if heatmap and found.heatmap is not None else None,
-        )
+            found = await asyncio.gather(*(answer(upload.data) for upload in uploads.images))
+        first = found[0]
+        if isinstance(first, HTTPException) and all(isinstance(one, HTTPException) for one in found):
+            raise first
+        if not uploads.several:
+            return _json(Answer(**first))
+        rows = zip((upload.name for upload in uploads.images), found, strict=True)
+        answers = [
+            NamedAnswer(file=name, **one) if isinstance(one, dict) else Unanswered(file=name, error=str(one.detail))
+            for name, one in rows
+        ]
+        return _json(Answers(answers=answers))
 
-    async def _body(self, request: Request) -> bytes:
-        """Read the body; refuse it as soon as its declared length or the bytes read so far are over the limit."""
-        most = self.limits.body_bytes
-        declared = request.headers.get("content-length", "")
-        fits = not declared.isdecimal() or (len(declared) < 19 and int(declared) <= most)
-        parts, size, stream = [], 0, request.stream()
-        try:
-            async with asyncio.timeout(self.limits.body_seconds):
-                while fits and (part := await anext(stream, None)) is not None:
-                    size += len(part)
-                    fits = size <= most
-                    parts.append(part)
-        except TimeoutError as error:
-            raise HTTPException(408, f"the body took over {self.limits.body_seconds:g} s", CLOSE) from error
-        if not fits:
-            if "expect" not in request.headers:
-                await drain(stream, self.limits.body_seconds)
-            raise HTTPException(413, f"the body is over {most / 1e6:.0f} MB", CLOSE)
-        if not size:
-            raise HTTPException(400, "the body is empty; send the bytes of one image")
-        return b"".join(parts)
+    async def names(self) -> dict[str, tuple[str, ...]]:
+        return {"models": self.models.names}
 
-    async def model(self) -> dict[str, Any]:
-        return asdict(replace(self.classifier.metadata, threshold=self.classifier.threshold))
+    async def model(self, which: Annotated[Which, Query()]) -> dict[str, Any]:
+        classifier = named(self.models, which.model).classifier
+        return asdict(replace(classifier.metadata, threshold=classifier.threshold))
 
     async def health(self) -> dict[str, str]:
         return {"status": "alive"}
 
     async def ready(self) -> JSONResponse:
-        """Predict a black image, which shows that the model answers and that the queue has room."""
-        side = self.classifier.image_size
-        try:
-            async with asyncio.timeout(5):
-                await self.batcher.submit((np.zeros((side, side, 1), np.uint8), Reasons()))
-        except (TimeoutError, OverloadedError) as error:
-            return JSONResponse({"status": "busy", "reason": str(error) or "no answer in 5 s"}, 503)
+        """Predict a black image, which shows that each model answers and that its queue has room."""
+        for name in self.models.names:
+            if why := await not_ready(self.models[name]):
+                return JSONResponse({"status": "busy", "reason": f"{name}: {why}"}, 503)
         return JSONResponse({"status": "ready"})
 
     async def metrics(self) -> Response:
-        self.recorded.waiting.set(self.batcher.waiting)
+        for name in self.models.names:
+            loaded: Loaded = self.models[name]
+            loaded.metrics.refresh(loaded.waiting)
         return Response(self.recorded.render(), media_type=CONTENT_TYPE_LATEST)
 
-    async def measured(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        start = time.perf_counter()
-        response = await call_next(request)
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Cache-Control"] = "no-store"
-        if request.scope["path"] == "/v1/predict":  # not request.url, which contains the client's Host header
-            self.recorded.answers.labels(response.status_code).inc()
-            self.recorded.seconds.observe(time.perf_counter() - start)
-        return response
+    async def docs(self, request: Request) -> HTMLResponse:
+        return HTMLResponse(help_page(request.app, self.models), headers={"Content-Security-Policy": POLICY})
 
 
-async def drain(stream: AsyncIterator[bytes], seconds: float) -> None:
-    """Read and drop the rest of a refused upload: a client that is cut off while it sends may not see the answer.
+def _fields(classifier: Classifier, found: Prediction, options: Options) -> dict[str, Any]:
+    threshold, decision = found.threshold, found.decision
+    if options.two_way or options.threshold is not None:
+        threshold = threshold if options.threshold is None else options.threshold
+        decision = classifier.metadata.classes[found.probability >= threshold]
+    fields = {
+        "probability": found.probability,
+        "decision": decision,
+        "threshold": threshold,
+        "familiarity": found.familiarity,
+        "reasons": list(found.reasons),
+        "intended_use": classifier.metadata.intended_use,
+    }
+    if options.heatmap:
+        fields["heatmap"] = None if found.heatmap is None else found.heatmap.tolist()
+    return fields
 
-    Stops at a pause of `DRAIN_SECONDS`, and after `seconds` in any case, the time that an accepted upload may take.
-    """
-    now = asyncio.get_running_loop().time
-    last = now() + seconds
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_SECONDS) as end:
-            async for _ in stream:
-                end.reschedule(min(last, now() + DRAIN_SECONDS))
+
+def _json(answer: BaseModel) -> Response:
+    return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
+
+
+async def _to_docs() -> RedirectResponse:
+    return RedirectResponse("docs")  # relative, for a proxy that serves this under a path of its own
+
+
+async def _refuse(request: Request, error: Any) -> JSONResponse:
+    """Answer an HTTPException; where the address or the method is wrong, say how to ask."""
+    known = {
+        404: "no such address; GET /docs says which there are",
+        405: f"this address has other methods; to predict, POST to /v1/predict: {HOW}",
+    }
+    ours = isinstance(error, HTTPException)
+    detail = error.detail if ours else known.get(error.status_code, error.detail)
+    return JSONResponse({key_of_problem(request.scope): detail}, error.status_code, error.headers)
+
+
+async def _refuse_for_now(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({key_of_problem(request.scope): str(error)}, 503, {"Retry-After": "1"})
+
+
+async def _refuse_parameter(request: Request, error: Any) -> JSONResponse:
+    first = error.errors()[0]
+    name = plain(str(first["loc"][-1]))
+    known = ", ".join(Options.model_fields)
+    unknown = first["type"] == "extra_forbidden"
+    detail = f"unknown parameter {name:.40}; known are {known}" if unknown else f"{name:.40}: {first['msg']:.200}"
+    return JSONResponse({key_of_problem(request.scope): plain(detail)}, 422)

@@ -28,7 +28,7 @@ def main() -> None:
     logging.disable()
     warnings.simplefilter("ignore")
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
-    with tempfile.TemporaryFile() as printed:
+    with file_in_memory() as printed:
         os.dup2(printed.fileno(), 2)
         while line := requests.readline():
             description = json.loads(line)
@@ -39,6 +39,13 @@ def main() -> None:
             printed.seek(0)
             printed.truncate()
             _answer(answers, values, lines)
+
+
+def file_in_memory() -> BinaryIO:
+    """Return a file that needs no folder where the system has such: a container may have none that can be written."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("printed"), "w+b")
+    return tempfile.TemporaryFile()  # type: ignore[return-value]
 
 
 def _decoded(frame: bytes, description: dict[str, Any]) -> npt.NDArray[Any] | None:

@@ -31,7 +31,7 @@ EXTRAS = {
         ),
         "train",
     ),
-    **dict.fromkeys(("fastapi", "prometheus_client", "uvicorn"), "serve"),
+    **dict.fromkeys(("fastapi", "prometheus_client", "python_multipart", "uvicorn"), "serve"),
     **dict.fromkeys(("highdicom", "requests"), "dicom-out"),
     "apache_beam": "beam",
 }  # fmt: skip

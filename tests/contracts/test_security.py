@@ -116,7 +116,7 @@ def test_nothing_listens_to_other_machines_by_default():
     from export.web.server import HOST
     from tuning.search.kerastuner_roles import ADDRESS, environment
 
-    assert Serve(model=Path("m.onnx")).host == HOST == environment("chief", 1)[ADDRESS] == "127.0.0.1"
+    assert Serve(models=("m.onnx",)).host == HOST == environment("chief", 1)[ADDRESS] == "127.0.0.1"
 
 
 def test_every_dependency_is_pinned():

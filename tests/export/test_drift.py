@@ -90,6 +90,12 @@ def test_an_export_carries_the_reference_of_validation(exported, tmp_path, sampl
     assert reference["answers"] == {"NORMAL": 20, "PNEUMONIA": 10}
     assert sum(reference["probability"]["counts"]) == 30
     assert "familiarity" not in reference
+    assert sum(reference["brightness"]["counts"]) == 40, "of the images of the comparison"
+
+
+def test_more_refusals_raise_an_alarm(model, capsys):
+    assert drift(written(model, *answers(400, seed=5), decision="UNSUITABLE")) == ALARM
+    assert "Alarm: more or fewer images are UNSUITABLE" in capsys.readouterr().out
 
 
 def test_a_picture_is_drawn(model):

@@ -62,6 +62,8 @@ def test_the_new_file_answers_by_the_new_values(local):
     assert np.ptp(outputs["familiarity"] - before["familiarity"]) > 0.1
     metadata = new.metadata
     assert metadata.version == 2
+    images = {name: sum(metadata.reference[name]["counts"]) for name in ("probability", "familiarity", "brightness")}
+    assert len(set(images.values())) == 1, "all are of the local images"
     assert 0 < metadata.certain_normal_below <= metadata.threshold <= metadata.certain_pneumonia_from < 1
     assert "on 100 local patients" in metadata.guarantee
     assert metadata.threshold_rule == "youden (chosen on 200 local images)"

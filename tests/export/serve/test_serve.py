@@ -25,32 +25,7 @@ fastapi = pytest.importorskip("fastapi", reason="needs the serve extra")
 pytest.importorskip("prometheus_client", reason="needs the serve extra")
 httpx = pytest.importorskip("httpx", reason="needs httpx")
 
-
-@contextlib.contextmanager
-def served(classifier):
-    """The app on a free port of this machine, with small limits; gives a client."""
-    import uvicorn
-
-    from export.serve.service import Limits, create_app
-
-    app = create_app(classifier, Limits(body_bytes=2_000_000, body_seconds=1.0))
-    listener = listening("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    with httpx.Client(base_url="http://{}:{}".format(*listener.getsockname()), timeout=20) as client:
-        yield client
-    server.should_exit = True
-    thread.join()
-
-
-@pytest.fixture(scope="module")
-def service(exported):
-    """A client of the tiny model's app."""
-    with served(Classifier(exported / "model.onnx", threads=1)) as client:
-        yield client
+from http_service import served, started  # noqa: E402
 
 
 def test_answer_equals_the_classifiers(service, exported, jpegs):
@@ -61,7 +36,7 @@ def test_answer_equals_the_classifiers(service, exported, jpegs):
         expected = classifier.predict_file(file)
         assert answer.json()["probability"] == pytest.approx(expected.probability, abs=1e-6)
         assert answer.json()["decision"] == expected.decision
-        assert answer.json()["heatmap"] is None
+        assert "heatmap" not in answer.json(), "only where asked for"
         assert answer.headers["cache-control"] == "no-store"
 
 
@@ -95,11 +70,12 @@ def test_the_service_gives_four_answers_and_counts_them(four_way, pictures):
     assert decisions[-2:] == ["UNSUITABLE", "UNSUITABLE"]
     assert answers[-1]["reasons"][-1].startswith("in colour: ")
     for decision in ("NORMAL", "PNEUMONIA", "UNCERTAIN", "UNSUITABLE"):
-        assert f'pneumo_decisions_total{{decision="{decision}"}} {decisions.count(decision)}.0' in counted
+        assert f'pneumo_decisions_total{{decision="{decision}",model="model"}} {decisions.count(decision)}.0' in counted
     for name in ("probability", "familiarity"):
         low = sum(answer[name] <= 0.5 for answer in answers)
-        assert f'pneumo_{name}_bucket{{le="0.5"}} {low}.0' in counted
-        assert f"pneumo_{name}_count {len(answers)}.0" in counted
+        assert f'pneumo_{name}_bucket{{le="0.5",model="model"}} {low}.0' in counted
+        assert f'pneumo_{name}_count{{model="model"}} {len(answers)}.0' in counted
+    assert f'pneumo_brightness_count{{model="model"}} {len(answers)}.0' in counted
     with served(Classifier(four_way / "model.onnx", threads=1, two_way=True)) as client:
         answer = client.post("/v1/predict", content=bodies[-2]).json()
         assert answer["decision"] in ("NORMAL", "PNEUMONIA")
@@ -148,7 +124,7 @@ class SkippingLoop(asyncio.SelectorEventLoop):
 @pytest.mark.parametrize(("pause", "read"), [(800, 20), (1200, 0)])
 def test_the_rest_of_a_refused_upload_is_read_for_a_limited_time(pause, read, monkeypatch):
     """A client that was cut off in the middle of a long upload did not see the reason."""
-    from export.serve import service
+    from export.serve import uploads
 
     loop, seen = SkippingLoop(), []
 
@@ -160,9 +136,9 @@ def test_the_rest_of_a_refused_upload_is_read_for_a_limited_time(pause, read, mo
             seen.append(pause)
             yield b"."
 
-    monkeypatch.setattr(service, "DRAIN_SECONDS", 1000)
+    monkeypatch.setattr(uploads, "DRAIN_SECONDS", 1000)
     with contextlib.closing(loop):
-        loop.run_until_complete(service.drain(upload(), seconds=16_500))
+        loop.run_until_complete(uploads.drain(upload(), seconds=16_500))
     assert len(seen) == read
 
 
@@ -199,15 +175,9 @@ def test_four_clients_at_once_share_batches(service, jpegs):
 
 
 @pytest.mark.long
-def test_half_a_minute_of_four_clients_beside_bad_uploads(exported, jpegs, tmp_path):
+def test_half_a_minute_of_four_clients_beside_bad_uploads(exported, jpegs):
     """The command itself, with its own limits: no error for the clients, a clear refusal for everything else."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    words = [sys.executable, "-m", "export.serve", exported / "model.onnx", "--port", port, "--threads", "1"]
-    process = subprocess.Popen([*map(str, words)], cwd=Path(__file__).parents[3], stdout=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait_until_ready(url)
+    with started(exported / "model.onnx", "--threads", "1") as (process, url):
         bodies = [file.read_bytes() for file in sorted(jpegs.rglob("*.jpeg"))]
         classifier = Classifier(exported / "model.onnx", threads=1)
         wanted = [classifier.predict_bytes(body).probability for body in bodies]
@@ -244,19 +214,6 @@ def test_half_a_minute_of_four_clients_beside_bad_uploads(exported, jpegs, tmp_p
         assert f'pneumo_answers_total{{status="200"}} {sum(counts)}' in figures
         assert f'pneumo_answers_total{{status="413"}} {rounds}' in figures
         assert process.poll() is None
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _wait_until_ready(url):
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/readyz", timeout=10).status_code == 200:
-                return
-        time.sleep(0.1)
-    pytest.fail("the service did not start within a minute")
 
 
 def test_health_model_metrics_and_description(service):
@@ -265,10 +222,18 @@ def test_health_model_metrics_and_description(service):
     assert service.get("/v1/model").json()["image_size"] == 48
     figures = service.get("/metrics").text
     assert 'pneumo_answers_total{status="200"}' in figures
-    assert "pneumo_batch_images_count" in figures
+    assert 'pneumo_batch_images_count{model="model"}' in figures
     document = service.get("/openapi.json").json()
     assert set(document["paths"]["/v1/predict"]["post"]["responses"]) >= {"200", "413", "415", "422", "503"}
-    assert {service.get(path).status_code for path in ("/docs", "/redoc")} == {404}, "pages that load from elsewhere"
+
+
+def test_the_page_about_the_service_loads_nothing(service):
+    page = service.get("/", follow_redirects=True)
+    assert (page.url.path, page.status_code) == ("/docs", 200)
+    assert "POST /v1/predict" in page.text
+    assert not [word for word in ("<script", "http:", "https:", "//") if word in page.text]
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
+    assert service.get("/redoc").status_code == 404, "a page that loads from elsewhere"
 
 
 def batcher(answer, **limits):
@@ -324,31 +289,6 @@ def test_an_error_of_the_model_reaches_its_requests_and_the_next_batch_is_answer
             return await shared.submit(5)
 
     assert asyncio.run(main()) == 5
-
-
-def test_metrics_have_their_names_and_belong_to_one_app():
-    from export.serve.prometheus_metrics import Metrics
-
-    metrics = Metrics(["PNEUMONIA", "NORMAL", "UNCERTAIN", "UNSUITABLE"])
-    metrics.answers.labels(503).inc()
-    metrics.decisions.labels("NORMAL").inc()
-    metrics.waiting.set(3)
-    for size in (1, 2, 99):
-        metrics.batches.observe(size)
-    metrics.seconds.observe(0.02)
-    lines = metrics.render().decode().splitlines()
-    for line in (
-        'pneumo_answers_total{status="503"} 1.0',
-        'pneumo_decisions_total{decision="NORMAL"} 1.0',
-        'pneumo_decisions_total{decision="UNSUITABLE"} 0.0',
-        "pneumo_waiting_images 3.0",
-        'pneumo_batch_images_bucket{le="2.0"} 2.0',
-        'pneumo_batch_images_bucket{le="+Inf"} 3.0',
-        'pneumo_answer_seconds_bucket{le="0.025"} 1.0',
-        "pneumo_answer_seconds_count 1.0",
-    ):
-        assert line in lines
-    assert b"503" not in Metrics([]).render()
 
 
 def test_command_refuses_impossible_flags_and_a_missing_model():

@@ -315,3 +315,12 @@ def test_a_jpeg_is_not_turned_by_its_exif_data_and_has_the_size_that_is_declared
         DecodeError, match=r"^a\.dcm: .* declares 192 x 144 pixels and holds a JPEG of 192 x 136; export"
     ):
         decode_full(frames["small"], "a.dcm")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files in memory are of Linux")
+def test_no_folder_is_needed_to_decompress():
+    """In a container that can write nowhere every compressed file was called damaged."""
+    from pneumo_tfds.decode.gdcm_worker import file_in_memory
+
+    with file_in_memory() as file:
+        assert os.readlink(f"/proc/self/fd/{file.fileno()}").startswith("/memfd:")

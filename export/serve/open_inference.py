@@ -1,0 +1,244 @@
+"""The Open Inference Protocol, version 2 (KServe, Triton, Seldon): `/v2`, in JSON and with binary tensors.
+
+A model has two inputs, of which a request gives one: `file`, BYTES `[n, 1]`, encoded images as they are (base64 where
+the tensor is JSON); or `image`, UINT8 `[n, S, S, 1]`, pixels as the model takes them, of which no file is known. The
+outputs are those of the ONNX file (`probability` and, if it has them, `familiarity` and `heatmap`), `decision` and
+`reasons`, BYTES `[n, 1]`; the latter are JSON lists. docs/how-to/predict-and-serve.md has an example.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import struct
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field, ValidationError
+
+from export.inference.classifier import Classifier, Prediction
+from export.serve.batching import OverloadedError
+from export.serve.served_models import VERSION, Loaded, Models
+from export.serve.uploads import MOST_IMAGES, check_kind, from_base64, read_body
+from pneumo_tfds.decode import DecodeError
+from pneumo_tfds.decode.reasons import Reasons
+from pneumo_tfds.program.errors import plain
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+READY_SECONDS = 5.0
+
+
+class Tensor(BaseModel):
+    """An input."""
+
+    name: Literal["file", "image"]
+    shape: list[int]
+    datatype: Literal["BYTES", "UINT8"]
+    parameters: dict[str, Any] = {}
+    data: list[Any] | None = None
+
+
+class Output(BaseModel):
+    """An output that is asked for."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class Inference(BaseModel):
+    """A request."""
+
+    id: str | None = None
+    inputs: list[Tensor] = Field(min_length=1, max_length=1)
+    outputs: list[Output] = []
+    parameters: dict[str, Any] = {}
+
+
+def open_inference_routes(models: Models, most_bytes: int, seconds: float) -> APIRouter:
+    """Return the routes under /v2; the body of a request is limited as in `read_body`."""
+    routes = APIRouter(tags=["Open Inference Protocol"])
+
+    @routes.get("/v2", summary="What the server is")
+    async def server() -> dict[str, Any]:
+        return {"name": "pneumo", "version": VERSION, "extensions": ["binary_tensor_data"]}
+
+    @routes.get("/v2/health/live", summary="Whether the process is alive")
+    async def live() -> dict[str, bool]:
+        return {"live": True}
+
+    @routes.get("/v2/health/ready", summary="Whether all models answer")
+    async def ready() -> JSONResponse:
+        busy = [await not_ready(models[name]) for name in models.names]
+        return JSONResponse({"ready": not any(busy)}, 503 if any(busy) else 200)
+
+    @routes.get("/v2/models/{name}", summary="Inputs and outputs of a model")
+    @routes.get("/v2/models/{name}/versions/{version}", include_in_schema=False)
+    async def model(name: str, version: str = VERSION) -> dict[str, Any]:
+        classifier = named(models, name, version).classifier
+        side = classifier.image_size
+        inputs, outputs = {"file": ("BYTES", [-1, 1]), "image": ("UINT8", [-1, side, side, 1])}, outputs_of(classifier)
+        return {
+            "name": name, "versions": [VERSION], "platform": "onnxruntime_onnx",
+            "inputs": [_described(tensor, *kind) for tensor, kind in inputs.items()],
+            "outputs": [_described(tensor, *kind) for tensor, kind in outputs.items()],
+        }  # fmt: skip
+
+    @routes.get("/v2/models/{name}/ready", summary="Whether a model answers")
+    @routes.get("/v2/models/{name}/versions/{version}/ready", include_in_schema=False)
+    async def model_ready(name: str, version: str = VERSION) -> JSONResponse:
+        busy = await not_ready(named(models, name, version))
+        return JSONResponse({"name": name, "ready": not busy}, 503 if busy else 200)
+
+    @routes.post("/v2/models/{name}/infer", summary="Predict images", openapi_extra=_BODY)
+    @routes.post("/v2/models/{name}/versions/{version}/infer", include_in_schema=False)
+    async def infer(request: Request, name: str, version: str = VERSION) -> Response:
+        with named(models, name, version).used() as loaded:
+            body = await read_body(request, most_bytes, seconds)
+            asked, inputs = await asyncio.to_thread(_read, body, request.headers.get(HEADER_LENGTH), loaded.classifier)
+            unknown = {output.name for output in asked.outputs} - {*outputs_of(loaded.classifier)}
+            if unknown:
+                raise HTTPException(400, f"the model has no output {plain(sorted(unknown)[0]):.40}")
+            if isinstance(inputs, np.ndarray):
+                answers = [loaded.answer_pixels(pixels, Reasons()) for pixels in inputs]
+            else:
+                answers = [_answer_file(loaded, place, data) for place, data in enumerate(inputs, 1)]
+            return _answered(name, asked, await asyncio.gather(*answers))
+
+    return routes
+
+
+_BODY = {"requestBody": {"content": {"application/json": {"schema": Inference.model_json_schema()}}, "required": True}}
+
+
+async def not_ready(loaded: Loaded) -> str:
+    """Return why a model does not answer now, or an empty text: it is asked about a black image."""
+    side = loaded.classifier.image_size
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            await loaded.ask(np.zeros((side, side, 1), np.uint8), Reasons())
+    except (TimeoutError, OverloadedError) as error:
+        return str(error) or f"no answer in {READY_SECONDS:g} s"
+    return ""
+
+
+def named(models: Models, name: str | None, version: str = VERSION) -> Loaded:
+    """Return what is loaded under a name, None for the default; raises HTTPException with status 404."""
+    try:
+        found = models[name]
+    except KeyError as error:
+        raise HTTPException(
+            404, f"no model is named {plain(str(name)):.40}; there is {', '.join(models.names)}"
+        ) from error
+    if version != VERSION:
+        raise HTTPException(404, f"{name} has no version {plain(version):.40}, only {VERSION}")
+    return found
+
+
+def outputs_of(classifier: Classifier) -> dict[str, tuple[str, list[int]]]:
+    """Return datatype and shape of each output by name."""
+    found = {"probability": ("FP32", [-1, 1]), "decision": ("BYTES", [-1, 1]), "reasons": ("BYTES", [-1, 1])}
+    found |= {"familiarity": ("FP32", [-1, 1])} if classifier.has_familiarity else {}
+    return found | ({"heatmap": ("FP32", [-1, -1, -1])} if classifier.has_heatmap else {})
+
+
+def _described(name: str, datatype: str, shape: list[int]) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": shape}
+
+
+async def _answer_file(loaded: Loaded, place: int, data: bytes) -> Prediction:
+    try:
+        check_kind(data)
+        return await loaded.answer_file(data)
+    except DecodeError as error:
+        raise HTTPException(422, f"file {place}: {error}") from error
+
+
+def _read(body: bytes, header_length: str | None, classifier: Classifier) -> tuple[Inference, np.ndarray | list[bytes]]:
+    """Return a request and its input: pixels uint8 `[n, S, S, 1]`, or encoded images; raises HTTPException."""
+    try:
+        length = len(body) if header_length is None else int(header_length)
+        if not 0 <= length <= len(body):
+            raise ValueError(f"{HEADER_LENGTH} is {header_length:.20}, and the body has {len(body)} bytes")
+        asked = Inference.model_validate_json(body[:length])
+        (tensor,) = asked.inputs
+        size = tensor.parameters.get("binary_data_size")
+        binary = None if size is None else body[length:]
+        if binary is not None and size != len(binary):
+            raise ValueError(f"binary_data_size is {size!r:.20}, and {len(binary)} bytes follow the header")
+        return asked, _files(tensor, binary) if tensor.name == "file" else _pixels(
+            tensor, binary, classifier.image_size
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise HTTPException(400, plain(f"{where or 'the body'}: {first['msg']:.200}")) from error
+    except ValueError as error:
+        raise HTTPException(400, plain(f"{error}; see /v2/models/NAME for the inputs")) from error
+
+
+def _pixels(tensor: Tensor, binary: bytes | None, side: int) -> np.ndarray:
+    shape = tensor.shape
+    if tensor.datatype != "UINT8" or shape[1:] != [side, side, 1] or not 1 <= shape[0] <= MOST_IMAGES:
+        wanted = f"UINT8 [n, {side}, {side}, 1] with n from 1 to {MOST_IMAGES}"
+        raise ValueError(f"image is {tensor.datatype} {shape!s:.40}, not {wanted}")
+    values: Any = np.frombuffer(binary, np.uint8) if binary is not None else np.asarray(tensor.data)
+    if values.dtype.kind not in "iu" or values.size != math.prod(shape) or values.min() < 0 or values.max() > 255:
+        raise ValueError(f"image has {values.size} values, not {math.prod(shape)} whole numbers from 0 to 255")
+    return np.asarray(values, np.uint8).reshape(shape)
+
+
+def _files(tensor: Tensor, binary: bytes | None) -> list[bytes]:
+    count = tensor.shape[0] if tensor.shape else 0
+    if tensor.datatype != "BYTES" or tensor.shape[1:] not in ([], [1]) or not 1 <= count <= MOST_IMAGES:
+        wanted = f"BYTES [n, 1] with n from 1 to {MOST_IMAGES}"
+        raise ValueError(f"file is {tensor.datatype} {tensor.shape!s:.40}, not {wanted}")
+    if binary is None:
+        rows = [row[0] if isinstance(row, list) and row else row for row in tensor.data or ()]
+        found = [from_base64(row) for row in rows]
+    else:
+        found, start = [], 0
+        while start + 4 <= len(binary):
+            end = start + 4 + struct.unpack_from("<I", binary, start)[0]
+            found.append(binary[start + 4 : end])
+            start = end
+        if start != len(binary):
+            raise ValueError("the lengths inside of file do not fit its bytes")
+    if len(found) != count:
+        raise ValueError(f"file has {len(found)} elements, not {count}")
+    return found
+
+
+def _answered(name: str, asked: Inference, found: Sequence[Prediction]) -> Response:
+    texts = {
+        "decision": [one.decision.encode() for one in found],
+        "reasons": [json.dumps(one.reasons).encode() for one in found],
+    }
+    numbers = {"probability": np.array([[one.probability] for one in found], np.float32)}
+    if found[0].familiarity is not None:
+        numbers["familiarity"] = np.array([[one.familiarity] for one in found], np.float32)
+    if found[0].heatmap is not None:
+        numbers["heatmap"] = np.array([one.heatmap for one in found], np.float32)
+    whole = bool(asked.parameters.get("binary_data_output"))
+    wanted = {output.name: bool(output.parameters.get("binary_data", whole)) for output in asked.outputs}
+    outputs, parts = [], []
+    for tensor, binary in (wanted or dict.fromkeys((*numbers, *texts), whole)).items():
+        values = numbers.get(tensor)
+        if values is None:
+            one = _described(tensor, "BYTES", [len(found), 1])
+            raw = b"".join(struct.pack("<I", len(text)) + text for text in texts[tensor]) if binary else b""
+            data: list[Any] = [text.decode() for text in texts[tensor]]
+        else:
+            one = _described(tensor, "FP32", [*values.shape])
+            raw, data = values.tobytes(), values.ravel().tolist()
+        parts.append(raw if binary else b"")
+        outputs.append({**one, "parameters": {"binary_data_size": len(raw)}} if binary else {**one, "data": data})
+    answer = {"model_name": name, "model_version": VERSION, "outputs": outputs}
+    header = json.dumps(answer | ({} if asked.id is None else {"id": asked.id})).encode()
+    if not any(parts):
+        return Response(header, media_type="application/json")
+    headers = {HEADER_LENGTH: str(len(header))}
+    return Response(b"".join([header, *parts]), headers=headers, media_type="application/octet-stream")
