@@ -13,6 +13,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from export.inference import golden
+from export.inference.any_size import of_any_size_file
 from export.inference.decision import decide
 from export.inference.onnx_metadata import Metadata, of_smaller_file
 from export.run_metadata import run_metadata
@@ -37,7 +38,7 @@ def with_decision(run: RunFolder, metrics: Mapping[str, Any]) -> dict[Path, byte
         InputError: a file is damaged, or is none of this project.
     """
     contents: dict[Path, bytes] = {}
-    for path in (run.onnx, run.onnx_fp16, run.onnx_int8):
+    for path in (run.onnx, run.onnx_fp16, run.onnx_int8, run.onnx_any_size):
         if not path.exists():
             continue
         try:
@@ -47,7 +48,9 @@ def with_decision(run: RunFolder, metrics: Mapping[str, Any]) -> dict[Path, byte
         props = {entry.key: entry.value for entry in model.metadata_props}
         side = Metadata.from_props(props, path.name).image_size
         new = run_metadata(run, metrics, side)
-        props = new.to_props() if path == run.onnx else of_smaller_file(new.to_props())
+        props = new.to_props()
+        if path != run.onnx:
+            props = (of_any_size_file if path == run.onnx_any_size else of_smaller_file)(props)
         onnx.helper.set_model_props(model, dict(sorted(props.items())))
         contents[path] = model.SerializeToString(deterministic=True)
         if path == run.onnx and run.golden.exists():

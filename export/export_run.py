@@ -16,6 +16,7 @@ from export.export_options import ExportOptions
 from export.graph import convert
 from export.inference import golden
 from export.inference.classifier import Classifier
+from export.inference.onnx_metadata import Metadata
 from export.parity import comparison, parity_sample
 from export.run_metadata import SPLIT, run_metadata
 from pipeline.run_folder.folder import RunFolder
@@ -79,7 +80,7 @@ def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Ite
     reports = _earlier_reports(run.parity) if unchanged else {}
     yield run.onnx, _write_float32(run, encoded, golden.make(expected, metadata), compare, reports)
 
-    for file in (run.onnx_fp16, run.onnx_int8):
+    for file in (run.onnx_fp16, run.onnx_int8, run.onnx_any_size):
         if file.name not in reports:  # made from another model.onnx
             file.unlink(missing_ok=True)
     if options.fp16:
@@ -92,6 +93,9 @@ def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Ite
         images = parity_sample.take(dataset, "train", side, options.calibration_images).images
         attempts = [partial(to_int8, images=images, float32_convolutions=count) for count in FLOAT32_CONVOLUTIONS]
         yield run.onnx_int8, _write_variant(run, run.onnx_int8, attempts, compare, reports)
+
+    if options.any_size:
+        yield run.onnx_any_size, _write_any_size(run, metadata, reports)
 
 
 def _write_float32(
@@ -130,6 +134,25 @@ def _write_variant(
             file.unlink(missing_ok=True)
     _add_report(run, reports, file, report)
     return _summary(file, report) if report.passed else f"not kept: {report.differences[0]}"
+
+
+def _write_any_size(run: RunFolder, metadata: Metadata, reports: dict[str, Any]) -> str:
+    """Write the float32 file with its preprocessing inside if it agrees on the golden files, and return a summary."""
+    from export.graph.any_size import preprocessing, to_any_size
+    from export.parity.any_size import compare_pictures
+
+    with replacing(run.onnx_any_size) as candidate:
+        candidate.write_bytes(_encoded(to_any_size(onnx.load(run.onnx), metadata.image_size, metadata.framing)))
+        pixels = _encoded(preprocessing(metadata.image_size, metadata.framing))
+        report = compare_pictures(candidate, pixels, golden.read(run.golden), metadata)
+        reports[run.onnx_any_size.name] = report
+        write_json(run.parity, {"split": SPLIT, "files": reports})
+        if report["differences"]:
+            raise comparison.ParityError(f"{run.onnx_any_size} was not written: {report['differences'][0]}")
+    return (
+        f"{run.onnx_any_size.stat().st_size / 1e6:.2f} MB; on {report['files']} golden files pixels differ by up to "
+        f"{report['max_levels']} grey levels and a probability by {report['max_abs_probability']:.2g}"
+    )
 
 
 def _encoded(model: onnx.ModelProto) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -25,13 +26,16 @@ if TYPE_CHECKING:
     from export.inference.inputs import Image
     from pneumo_tfds.decode.reasons import Reasons
 
+IDENTITY_DIGITS = 12
+"""Of the SHA-256 of the model file, in a JSON line."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Predict(Bounded, Command):
     """Estimate the probability of pneumonia for each X-ray. For research only; not a medical device."""
 
     model: Annotated[Path, tyro.conf.Positional]
-    """The .onnx file of a run."""
+    """The .onnx file of a run, or the run's folder: its model.onnx."""
     images: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Images (JPEG, PNG, or DICOM with the extra), folders, zips, or - for one image on standard input."""
     json: Path | None = None
@@ -133,6 +137,7 @@ def predict(command: Predict) -> int:
     if command.heatmap is not None and not classifier.has_heatmap:
         reason = "its network has no class activation map"
         raise InputError(f"{command.model} has no heat map ({reason}); leave --heatmap out")
+    identity = hashlib.sha256(classifier.path.read_bytes()).hexdigest()[:IDENTITY_DIGITS]
     left_out = Counter[str]()
     images = find_images(command.images, left_out)
     rows = predict_images(
@@ -147,7 +152,7 @@ def predict(command: Predict) -> int:
     try:
         with Writers(json_path=command.json, csv_path=command.csv, heatmap=command.heatmap) as writers:
             for row in track(rows, "Predicting", len(images)):
-                writers.write(row.to_json())
+                writers.write({**row.to_json(), "model": identity})
                 if row.prediction is None:
                     failed.append(row)
                     continue

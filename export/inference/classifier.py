@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from export.inference.any_size import JPEG
 from export.inference.decision import UNCERTAIN, UNSUITABLE, decide
 from export.inference.onnx_metadata import Metadata, ModelFileError
 from pneumo_tfds.decode import decode
@@ -61,7 +62,7 @@ class Classifier:
     'PNEUMONIA'
 
     Args:
-        path: the ONNX file.
+        path: the ONNX file, or the folder of a run, whose model.onnx is taken.
         threads: threads of onnxruntime; None for one per core.
         threshold: decision threshold in [0, 1]; None for the one in the file. Giving one implies `two_way`.
         two_way: decide NORMAL or PNEUMONIA by the threshold alone, whatever speaks against the image.
@@ -81,7 +82,7 @@ class Classifier:
         two_way: bool = False,
         providers: Sequence[str] = ("CPUExecutionProvider",),
     ) -> None:
-        self.path = Path(path)
+        self.path = Path(path) / "model.onnx" if Path(path).is_dir() else Path(path)
         self.session = open_session(self.path, threads=threads, providers=providers)
         try:
             props = dict(self.session.get_modelmeta().custom_metadata_map)
@@ -89,6 +90,9 @@ class Classifier:
             outputs = {value.name: value.type for value in self.session.get_outputs()}
         except UnicodeDecodeError as error:
             raise ModelFileError(f"{path} has names that are not text ({error}); export or copy it again") from error
+        if JPEG in inputs:
+            usual = self.path.with_name("model.onnx")
+            raise ModelFileError(f"{path} takes pictures of any size, for programs without this decoder; give {usual}")
         self._outputs = [name for name, kind in outputs.items() if name in OUTPUTS and kind == "tensor(float)"]
         self.metadata = Metadata.from_props(props, str(path))
         self.threshold = self.metadata.threshold if threshold is None else threshold
