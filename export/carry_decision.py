@@ -13,9 +13,9 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from export.inference import golden
-from export.inference.any_size import of_any_size_file
 from export.inference.decision import decide
 from export.inference.onnx_metadata import Metadata, of_smaller_file
+from export.inference.picture_input import of_any_size_file
 from export.run_metadata import run_metadata
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
@@ -48,9 +48,9 @@ def with_decision(run: RunFolder, metrics: Mapping[str, Any]) -> dict[Path, byte
         props = {entry.key: entry.value for entry in model.metadata_props}
         side = Metadata.from_props(props, path.name).image_size
         new = run_metadata(run, metrics, side)
-        props = new.to_props()
+        earlier, props = props, new.to_props()
         if path != run.onnx:
-            props = (of_any_size_file if path == run.onnx_any_size else of_smaller_file)(props)
+            props = of_any_size_file(props) if path == run.onnx_any_size else of_smaller_file(props, earlier)
         onnx.helper.set_model_props(model, dict(sorted(props.items())))
         contents[path] = model.SerializeToString(deterministic=True)
         if path == run.onnx and run.golden.exists():

@@ -92,6 +92,10 @@ def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Ite
 
         images = parity_sample.take(dataset, "train", side, options.calibration_images).images
         attempts = [partial(to_int8, images=images, float32_convolutions=count) for count in FLOAT32_CONVOLUTIONS]
+        if "heatmap" in convert.output_names(model):
+            attempts.append(
+                partial(to_int8, images=images, float32_convolutions=FLOAT32_CONVOLUTIONS[-1], heatmap=False)
+            )
         yield run.onnx_int8, _write_variant(run, run.onnx_int8, attempts, compare, reports)
 
     if options.any_size:
@@ -123,9 +127,14 @@ def _write_variant(
         candidate = Path(temporary, file.name)
         for attempt in attempts:
             with stage(f"Making {file.name}"):
-                candidate.write_bytes(_encoded(attempt(run.onnx)))
+                model = attempt(run.onnx)
+            candidate.write_bytes(_encoded(model))
             report = compare(candidate, budget=comparison.REDUCED)
             if report.passed:
+                tolerance = golden.tolerance_of_reduced(Classifier(candidate), golden.read(run.golden))
+                model.metadata_props.add(key="golden_tolerance", value=json.dumps(tolerance, sort_keys=True))
+                model.metadata_props.sort(key=lambda each: each.key)
+                candidate.write_bytes(_encoded(model))
                 break
         if report.passed:
             with replacing(file) as place:
@@ -133,13 +142,16 @@ def _write_variant(
         else:
             file.unlink(missing_ok=True)
     _add_report(run, reports, file, report)
-    return _summary(file, report) if report.passed else f"not kept: {report.differences[0]}"
+    if not report.passed:
+        return f"not kept: {report.differences[0]}"
+    without = "; without heat map, which differed too much" if report.heatmap_left_out else ""
+    return _summary(file, report) + without
 
 
 def _write_any_size(run: RunFolder, metadata: Metadata, reports: dict[str, Any]) -> str:
     """Write the float32 file with its preprocessing inside if it agrees on the golden files, and return a summary."""
     from export.graph.any_size import preprocessing, to_any_size
-    from export.parity.any_size import compare_pictures
+    from export.parity.picture_parity import compare_pictures
 
     with replacing(run.onnx_any_size) as candidate:
         candidate.write_bytes(_encoded(to_any_size(onnx.load(run.onnx), metadata.image_size, metadata.framing)))

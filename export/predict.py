@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 IDENTITY_DIGITS = 12
 """Of the SHA-256 of the model file, in a JSON line."""
+QUANTIZED = b"DequantizeLinear"
+"""An operator of int8 files alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +127,7 @@ def predict(command: Predict) -> int:
     from export.inference.decision import UNSUITABLE
     from export.inference.inputs import find_images
     from export.inference.outputs import OVERLAY_SIDE, Writers
+    from pneumo_tfds.program.processor import instruction_sets
     from pneumo_tfds.program.progress import track
 
     classifier = Classifier(
@@ -137,7 +140,10 @@ def predict(command: Predict) -> int:
     if command.heatmap is not None and not classifier.has_heatmap:
         reason = "its network has no class activation map"
         raise InputError(f"{command.model} has no heat map ({reason}); leave --heatmap out")
-    identity = hashlib.sha256(classifier.path.read_bytes()).hexdigest()[:IDENTITY_DIGITS]
+    content = classifier.path.read_bytes()
+    identity = hashlib.sha256(content).hexdigest()[:IDENTITY_DIGITS]
+    if QUANTIZED in content and (instruction_sets() or {}).get("VNNI") is False:
+        print(f"{classifier.path}: slower than model.onnx here, as this processor has no VNNI", file=sys.stderr)
     left_out = Counter[str]()
     images = find_images(command.images, left_out)
     rows = predict_images(

@@ -17,7 +17,7 @@ from onnx import TensorProto, compose, helper, numpy_helper
 
 from export.graph.canonical import BATCH, check
 from export.graph.convert import INPUT
-from export.inference.any_size import JPEG, of_any_size_file
+from export.inference.picture_input import JPEG, of_any_size_file
 from pneumo_tfds.program.framing_names import Framing
 
 SQUARE = "square"

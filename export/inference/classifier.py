@@ -12,9 +12,9 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from export.inference.any_size import JPEG
 from export.inference.decision import UNCERTAIN, UNSUITABLE, decide
 from export.inference.onnx_metadata import Metadata, ModelFileError
+from export.inference.picture_input import JPEG
 from pneumo_tfds.decode import decode
 from pneumo_tfds.decode.reasons import Reasons, reasons_to_doubt
 from pneumo_tfds.program.cores_and_memory import available_cores, cores_are_limited

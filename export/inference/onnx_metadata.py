@@ -68,6 +68,8 @@ class Metadata:
     """For each recalibration by `export.recalibrate`, the first one first: of which file, and on what images."""
     reference: Mapping[str, Any] | None = None
     """How its answers to validation images are distributed (`export.inference.answer_reference`), to notice drift."""
+    golden_tolerance: Mapping[str, float] | None = None
+    """Of a float16 or int8 file: by how much its outputs may differ from those of `golden.npz`, which are float32's."""
     version: int = 1
     """Version of this format, not of the model."""
 
@@ -98,7 +100,7 @@ class Metadata:
     def to_props(self) -> dict[str, str]:
         """Return all keys as text; structured values are JSON with sorted keys: equal values give equal bytes."""
         props = {key: str(value) for key in KEYS if (value := getattr(self, key)) not in (None, "", ())}
-        structured = [key for key in ("metrics", "recalibrated", "reference") if key in props]
+        structured = [key for key in ("metrics", "recalibrated", "reference", "golden_tolerance") if key in props]
         return {**props, "classes": json.dumps(list(self.classes))} | {
             key: json.dumps(getattr(self, key), sort_keys=True, separators=(",", ":"), allow_nan=False)
             for key in structured
@@ -132,7 +134,7 @@ class Metadata:
         for key in KEYS:
             try:
                 values[key] = PARSERS.get(key, str)(props[key])
-            except (RecursionError, TypeError, ValueError) as error:
+            except (AttributeError, RecursionError, TypeError, ValueError) as error:
                 raise ModelFileError(
                     f"{name} has unreadable metadata {key}={props[key]!r:.60}; export the run again"
                 ) from error
@@ -155,6 +157,7 @@ LIMITS = tuple(field.name for field in fields(Limits))
 WHERE_ABSENT: Mapping[str, str] = {
     "framing": DEFAULT_FRAMING,
     **dict.fromkeys((*LIMITS, "guarantee", "training_manifest_sha256", "recalibrated", "reference"), ""),
+    "golden_tolerance": "",
 }  # fmt: skip
 """Keys that a file may lack, and what that means."""
 
@@ -196,10 +199,14 @@ def metadata_of_run(metrics: Mapping[str, Any], image_size: int, run: str) -> Me
         raise InputError(f"{run}/metrics.json is damaged ({error!r:.200}); evaluate the run again") from error
 
 
-def of_smaller_file(props: Mapping[str, str]) -> dict[str, str]:
-    """Return the keys for a float16 or int8 file: a guarantee was shown for the float32 file, and not for this one."""
+def of_smaller_file(props: Mapping[str, str], earlier: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the keys for a float16 or int8 file: a guarantee was shown for the float32 file, and not for this one.
+
+    `earlier` are the keys that the file had, if it exists already: its tolerance stays.
+    """
     shown = {"guarantee": f"shown for the float32 file: {props['guarantee']}"} if "guarantee" in props else {}
-    return {**props, **shown}
+    kept = {key: value for key, value in (earlier or {}).items() if key == "golden_tolerance"}
+    return {**props, **shown, **kept}
 
 
 def _intended_use(dataset: Mapping[str, Any]) -> str:
@@ -235,6 +242,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "threshold": float,
     **dict.fromkeys(LIMITS, lambda text: float(text) if text else None),
     "reference": lambda text: {**json.loads(text)} if text else None,
+    "golden_tolerance": lambda text: {key: float(value) for key, value in json.loads(text).items()} if text else None,
     "recalibrated": lambda text: tuple({**entry} for entry in json.loads(text)) if text else (),
     "metrics": partial(json.loads, parse_constant=int),  # int refuses NaN and Infinity, which JSON does not have
     "version": int,

@@ -578,3 +578,20 @@ def test_a_run_folder_stands_for_its_model_and_json_names_it(exported, jpegs, tm
 def test_a_folder_without_a_model_is_refused(tmp_path, jpegs):
     with pytest.raises(ModelFileError, match=r"model\.onnx is not a file"):
         run(tmp_path, jpegs)
+
+
+@pytest.mark.parametrize(
+    ("sets", "told"), [({"VNNI": False, "AVX2": True}, True), ({"VNNI": True}, False), ({}, False), (None, False)]
+)
+def test_int8_without_vnni_is_told_once_where_it_is_known(exported, jpegs, tmp_path, monkeypatch, capsys, sets, told):
+    from export.graph.quantize import to_int8
+    from pneumo_tfds.program import processor
+
+    images = np.stack([decode(path.read_bytes(), 48) for path in sorted(jpegs.rglob("*.jpeg"))])
+    file = tmp_path / "model.int8.onnx"
+    file.write_bytes(to_int8(exported / "model.onnx", images).SerializeToString())
+    monkeypatch.setattr(processor, "instruction_sets", lambda: sets)
+    run(file, jpegs)
+    assert capsys.readouterr().err.count("no VNNI") == told
+    run(exported / "model.onnx", jpegs)
+    assert "VNNI" not in capsys.readouterr().err

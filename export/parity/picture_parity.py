@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from export.inference.any_size import JPEG
 from export.inference.classifier import open_session
-from export.inference.golden import Arrays
+from export.inference.golden import Arrays, pictures
 from export.inference.onnx_metadata import Metadata
+from export.inference.picture_input import JPEG
 from export.parity.comparison import FLOAT32
-from pneumo_tfds.decode.pixels import decode_full
 
 MAX_LEVELS = 2
 """Grey levels by which a pixel may differ from `pneumo_tfds.decode` on the golden files. X-rays that were compressed
@@ -38,12 +37,7 @@ def compare_pictures(file: Path, preprocessing: bytes, examples: Arrays, metadat
 
     same = float(np.abs(answer(examples["images"], False) - examples["probability"]).max())
     levels, gap, count = 0, 0.0, 0
-    for number, name in enumerate(examples["names"]):
-        if f"file_{number}" not in examples:
-            continue
-        data = examples[f"file_{number}"].tobytes()
-        picture = decode_full(data, str(name))[np.newaxis, :, :, np.newaxis]
-        jpeg = data[:2] == b"\xff\xd8"
+    for number, picture, jpeg in pictures(examples):
         square = before.run(None, {"image": picture, JPEG: np.array([jpeg])})[0].astype(np.int16)
         levels = max(levels, int(np.abs(square - examples["images"][number]).max()))
         gap = max(gap, float(np.abs(answer(picture, jpeg) - examples["probability"][number]).max()))
