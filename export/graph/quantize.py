@@ -55,9 +55,9 @@ def to_int8(
     X-rays (`compact`, 128 x 128, 852 validation images) 11 decisions changed with all convolutions in int8, 4 with the
     first in float32 (13 % slower), and 1 with the first four in float32 (stem and first block; 27 % slower).
     With the default network (192 x 192, the same 852) 39 of the four answers changed with the first in float32 and 18
-    with the first four when 128 images set the ranges, 27 and 13 when 512 did. The last convolutions in float32 too, or
-    only convolutions in int8, changed no more than one answer; 7 bits for the weights made it worse (26), and
-    depthwise convolutions in float32 gave 13 but ran slower than the float32 file.
+    with the first four when 128 images set the ranges, 27 and 13 to 16 when 512 did. More convolutions in float32 (7 or
+    10, or the last two too), only convolutions in int8, percentiles and symmetric ranges were within chance of that (12
+    to 18); 7 bits for the weights were worse (26). Depthwise convolutions in float32 gave 9, as slow as float32.
 
     Args:
         source: the float32 file.

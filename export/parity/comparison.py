@@ -56,7 +56,7 @@ class Budget:
 FLOAT32 = Budget()
 REDUCED = Budget(probability=1.0, heatmap=0.25, familiarity=1.0, flips=0.01, answers=0.05, heatmap_optional=True)
 """For float16 and int8: single probabilities may move, the ranking and the decisions may not. Answers may become
-UNCERTAIN or certain where they are near a limit: of 852 X-rays with the default network, 3 in float16, and 27 or 13 in
+UNCERTAIN or certain where they are near a limit: of 852 X-rays with the default network, 1 in float16, and 27 or 16 in
 int8 with the first convolution or the first four in float32. Its heat map differed by 0.01 of the largest value in
 float16, and by 0.34 or 0.15 in int8; 0.25 parts maps that still show the same place from maps that do not."""
 
