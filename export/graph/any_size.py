@@ -8,6 +8,7 @@ weights. They are computed in whole numbers, so that no position is rounded.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ def to_any_size(model: onnx.ModelProto, side: int, framing: Framing) -> onnx.Mod
     Its inputs are `image` uint8 `[N, H, W, C]`, grey (C = 1) or RGB (C = 3), and `jpeg` bool `[1]`, whether that was
     decoded from a JPEG at its full size.
     """
-    inner = compose.add_prefix(model, "", rename_inputs=False)
+    inner = copy.deepcopy(model)
     for node in inner.graph.node:
         node.input[:] = [SQUARE if name == INPUT else name for name in node.input]
     inner.graph.input[0].name = SQUARE
@@ -73,6 +74,7 @@ def to_any_size(model: onnx.ModelProto, side: int, framing: Framing) -> onnx.Mod
     )
     props = {entry.key: entry.value for entry in model.metadata_props}
     helper.set_model_props(merged, dict(sorted(of_any_size_file(props).items())))
+    del merged.opset_import[1:]  # the same one, named by both parts
     check(merged)
     return merged
 
