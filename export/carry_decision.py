@@ -18,6 +18,7 @@ from export.inference import golden
 from export.inference.content_digest import sealed
 from export.inference.decision import decide
 from export.inference.onnx_metadata import Metadata, of_smaller_file
+from export.inference.picture_input import of_any_size_file
 from export.run_metadata import run_metadata, with_brightness
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
@@ -40,7 +41,7 @@ def with_decision(run: RunFolder, metrics: Mapping[str, Any]) -> dict[Path, byte
         InputError: a file is damaged, or is none of this project.
     """
     contents: dict[Path, bytes] = {}
-    for path in (run.onnx, run.onnx_fp16, run.onnx_int8):
+    for path in (run.onnx, run.onnx_fp16, run.onnx_int8, run.onnx_any_size):
         if not path.exists():
             continue
         try:
@@ -55,10 +56,12 @@ def with_decision(run: RunFolder, metrics: Mapping[str, Any]) -> dict[Path, byte
         if new.familiarity_threshold is not None and "familiarity" not in outputs:
             remedy = f"export the run first: python -m export {run.path}"
             raise InputError(f"{path} is of an earlier version and has no familiarity; {remedy}")
-        props = new.to_props()
+        earlier, props = props, new.to_props()
         if path != run.onnx:
             float32 = contents.get(run.onnx)
-            props = of_smaller_file(props, hashlib.sha256(float32).hexdigest() if float32 else old.parent_sha256)
+            parent = hashlib.sha256(float32).hexdigest() if float32 else old.parent_sha256
+            any_size = path == run.onnx_any_size
+            props = of_any_size_file(props, parent) if any_size else of_smaller_file(props, parent, earlier)
         onnx.helper.set_model_props(model, dict(sorted(props.items())))
         contents[path] = sealed(model)
         if path == run.onnx and run.golden.exists():

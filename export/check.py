@@ -48,17 +48,17 @@ class Check(Bounded, Command):
 
 def check(command: Check) -> int:
     """Compare, print a line for each file and for each difference, and return the exit code."""
+    from pipeline.run_folder.folder import RunFolder
     from pneumo_tfds.program.files import write_json
 
     folder = command.run_folder
-    files = sorted(folder.glob("model*.onnx"))
+    files = sorted({*folder.glob("model*.onnx")} - {RunFolder(folder).onnx_any_size})  # its pictures are not squares
     if not files:
         raise InputError(f"{folder} holds no model.onnx; make one with python -m export {folder}")
     quiet_tensorflow()
     from export.graph import convert
     from export.inference.onnx_metadata import metadata_of_run
     from export.parity import comparison, parity_sample
-    from pipeline.run_folder.folder import RunFolder
     from pneumo_tfds.prepared import prepare
 
     paths = RunFolder(folder)

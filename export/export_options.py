@@ -18,9 +18,11 @@ class ExportOptions(Bounded):
     """Also write model.int8.onnx: a quarter of the size; faster only on CPUs with int8 dot products."""
     fp16: bool = False
     """Also write model.fp16.onnx: half the size, for GPUs."""
+    any_size: bool = False
+    """Also write model.any_size.onnx: takes pictures of any size, for programs without this project's decoder."""
     parity_images: Annotated[int, Ge(0)] = 256
     """Validation images on which the ONNX files are compared with Keras; 0 takes all of them."""
-    calibration_images: Annotated[int, Ge(1)] = 128
+    calibration_images: Annotated[int, Ge(1)] = 512
     """Training images that set the value ranges of the int8 file."""
     threads: Count | None = None
     """Threads of onnxruntime during the comparison. Default: one per core."""

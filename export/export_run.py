@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from export.inference import golden
 from export.inference.answer_reference import brightness_of, distribution
 from export.inference.classifier import Classifier
 from export.inference.content_digest import sealed
+from export.inference.onnx_metadata import Metadata
 from export.parity import comparison, parity_sample
 from export.run_metadata import SPLIT, run_metadata, with_brightness
 from pipeline.run_folder.folder import RunFolder
@@ -82,7 +84,7 @@ def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Ite
     reports = _earlier_reports(run.parity) if unchanged else {}
     yield run.onnx, _write_float32(run, encoded, golden.make(expected, metadata), compare, reports)
 
-    for file in (run.onnx_fp16, run.onnx_int8):
+    for file in (run.onnx_fp16, run.onnx_int8, run.onnx_any_size):
         if file.name not in reports:  # made from another model.onnx
             file.unlink(missing_ok=True)
     if options.fp16:
@@ -94,7 +96,14 @@ def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Ite
 
         images = parity_sample.take(dataset, "train", side, options.calibration_images).images
         attempts = [partial(to_int8, images=images, float32_convolutions=count) for count in FLOAT32_CONVOLUTIONS]
+        if "heatmap" in convert.output_names(model):
+            attempts.append(
+                partial(to_int8, images=images, float32_convolutions=FLOAT32_CONVOLUTIONS[-1], heatmap=False)
+            )
         yield run.onnx_int8, _write_variant(run, run.onnx_int8, attempts, compare, reports)
+
+    if options.any_size:
+        yield run.onnx_any_size, _write_any_size(run, metadata, reports)
 
 
 def _write_float32(
@@ -122,9 +131,14 @@ def _write_variant(
         candidate = Path(temporary, file.name)
         for attempt in attempts:
             with stage(f"Making {file.name}"):
-                candidate.write_bytes(sealed(attempt(run.onnx)))
+                model = attempt(run.onnx)
+            candidate.write_bytes(sealed(model))
             report = compare(candidate, budget=comparison.REDUCED)
             if report.passed:
+                tolerance = golden.tolerance_of_reduced(Classifier(candidate), golden.read(run.golden))
+                model.metadata_props.add(key="golden_tolerance", value=json.dumps(tolerance, sort_keys=True))
+                model.metadata_props.sort(key=lambda each: each.key)
+                candidate.write_bytes(sealed(model))
                 break
         if report.passed:
             with replacing(file) as place:
@@ -132,7 +146,32 @@ def _write_variant(
         else:
             file.unlink(missing_ok=True)
     _add_report(run, reports, file, report)
-    return _summary(file, report) if report.passed else f"not kept: {report.differences[0]}"
+    if not report.passed:
+        return f"not kept: {report.differences[0]}"
+    without = "; without heat map, which differed too much" if report.heatmap_left_out else ""
+    return _summary(file, report) + without
+
+
+def _write_any_size(run: RunFolder, metadata: Metadata, reports: dict[str, Any]) -> str:
+    """Write the float32 file with its preprocessing inside if it agrees on the golden files, and return a summary."""
+    from export.graph.any_size import preprocessing, to_any_size
+    from export.parity.picture_parity import compare_pictures
+
+    with replacing(run.onnx_any_size) as candidate:
+        float32 = run.onnx.read_bytes()
+        parent = hashlib.sha256(float32).hexdigest()
+        model = to_any_size(onnx.load_from_string(float32), metadata.image_size, metadata.framing, parent)
+        candidate.write_bytes(sealed(model))
+        pixels = bytes(preprocessing(metadata.image_size, metadata.framing).SerializeToString())
+        report = compare_pictures(candidate, pixels, golden.read(run.golden), metadata)
+        reports[run.onnx_any_size.name] = report
+        write_json(run.parity, {"split": SPLIT, "files": reports})
+        if report["differences"]:
+            raise comparison.ParityError(f"{run.onnx_any_size} was not written: {report['differences'][0]}")
+    return (
+        f"{run.onnx_any_size.stat().st_size / 1e6:.2f} MB; on {report['files']} golden files pixels differ by up to "
+        f"{report['max_levels']} grey levels and a probability by {report['max_abs_probability']:.2g}"
+    )
 
 
 def _summary(file: Path, report: comparison.Report) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -26,13 +27,18 @@ if TYPE_CHECKING:
     from export.inference.inputs import Image
     from pneumo_tfds.decode.reasons import Reasons
 
+IDENTITY_DIGITS = 12
+"""Of the SHA-256 of the model file, in a JSON line."""
+QUANTIZED = b"DequantizeLinear"
+"""An operator of int8 files alone."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Predict(SignatureOption, Bounded, Command):
     """Estimate the probability of pneumonia for each X-ray. For research only; not a medical device."""
 
     model: Annotated[Path, tyro.conf.Positional]
-    """The .onnx file of a run."""
+    """The .onnx file of a run, or the run's folder: its model.onnx."""
     images: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Images (JPEG, PNG, or DICOM with the extra), folders, zips, or - for one image on standard input."""
     json: Path | None = None
@@ -127,6 +133,7 @@ def predict(command: Predict) -> int:
     from export.inference.classifier import Classifier
     from export.inference.inputs import find_images
     from export.inference.outputs import OVERLAY_SIDE, Writers
+    from pneumo_tfds.program.processor import instruction_sets
     from pneumo_tfds.program.progress import track
 
     command.check_signature(command.model)
@@ -140,6 +147,10 @@ def predict(command: Predict) -> int:
     if command.heatmap is not None and not classifier.has_heatmap:
         reason = "its network has no class activation map"
         raise InputError(f"{command.model} has no heat map ({reason}); leave --heatmap out")
+    content = classifier.path.read_bytes()
+    identity = hashlib.sha256(content).hexdigest()[:IDENTITY_DIGITS]
+    if QUANTIZED in content and (instruction_sets() or {}).get("VNNI") is False:
+        print(f"{classifier.path}: slower than model.onnx here, as this processor has no VNNI", file=sys.stderr)
     dicom = None
     if command.dicom_out is not None:
         from export.dicom_out.dicom_folder import DicomFolder
@@ -160,7 +171,7 @@ def predict(command: Predict) -> int:
     try:
         with Writers(json_path=command.json, csv_path=command.csv, heatmap=command.heatmap) as writers:
             for row in track(rows, "Predicting", len(images)):
-                writers.write(row.to_json())
+                writers.write({**row.to_json(), "model": identity})
                 if row.prediction is None:
                     failed.append(row)
                     continue

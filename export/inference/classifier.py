@@ -15,6 +15,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from export.inference import content_digest
 from export.inference.decision import UNCERTAIN, UNSUITABLE, decide
 from export.inference.onnx_metadata import Metadata, ModelFileError
+from export.inference.picture_input import JPEG
 from pneumo_tfds.decode import decode
 from pneumo_tfds.decode.reasons import Reasons, reasons_to_doubt
 from pneumo_tfds.program.cores_and_memory import available_cores, cores_are_limited
@@ -63,7 +64,7 @@ class Classifier:
     'PNEUMONIA'
 
     Args:
-        path: the ONNX file.
+        path: the ONNX file, or the folder of a run, whose model.onnx is taken.
         threads: threads of onnxruntime; None for one per core.
         threshold: decision threshold in [0, 1]; None for the one in the file. Giving one implies `two_way`.
         two_way: decide NORMAL or PNEUMONIA by the threshold alone, whatever speaks against the image.
@@ -84,7 +85,7 @@ class Classifier:
         two_way: bool = False,
         providers: Sequence[str] = ("CPUExecutionProvider",),
     ) -> None:
-        self.path = Path(path)
+        self.path = Path(path) / "model.onnx" if Path(path).is_dir() else Path(path)
         self.has_digest = self.path.is_file() and content_digest.has_right_digest(self.path)
         """Whether the file ends with its digest, so that damage would have been noticed; files of old do not."""
         self.session = open_session(self.path, threads=threads, providers=providers)
@@ -94,6 +95,9 @@ class Classifier:
             outputs = {value.name: value.type for value in self.session.get_outputs()}
         except UnicodeDecodeError as error:
             raise ModelFileError(f"{path} has names that are not text ({error}); export or copy it again") from error
+        if JPEG in inputs:
+            usual = self.path.with_name("model.onnx")
+            raise ModelFileError(f"{path} takes pictures of any size, for programs without this decoder; give {usual}")
         if content_digest.KEY in props and not self.has_digest:
             raise ModelFileError(
                 f"{path} was changed by another program after its export, so its {content_digest.KEY} says nothing; "

@@ -29,12 +29,24 @@ class Limits:
         if self.familiarity_threshold is not None and not 0.0 <= self.familiarity_threshold <= 1.0:
             raise ValueError(f"the familiarity threshold {self.familiarity_threshold}, not one in 0 to 1")
 
-    def near(self, probability: float, familiarity: float | None, tolerance: float) -> bool:
-        """Whether values are so close to a limit that a difference of `tolerance` may change the answer."""
-        pairs = [(probability, self.certain_normal_below), (probability, self.certain_pneumonia_from)]
-        if familiarity is not None and self.familiarity_threshold is not None:
-            pairs.append((familiarity, self.familiarity_threshold))
-        return any(abs(value - limit) <= tolerance for value, limit in pairs)
+    def near(
+        self,
+        probability: float,
+        familiarity: float | None,
+        tolerance: float,
+        familiarity_tolerance: float | None = None,
+    ) -> bool:
+        """Whether values are so close to a limit that a difference of `tolerance` may change the answer.
+
+        The tolerance of the familiarity is the same if None.
+        """
+        limits = (self.certain_normal_below, self.certain_pneumonia_from)
+        if any(abs(probability - limit) <= tolerance for limit in limits):
+            return True
+        if familiarity is None or self.familiarity_threshold is None:
+            return False
+        allowed = tolerance if familiarity_tolerance is None else familiarity_tolerance
+        return abs(familiarity - self.familiarity_threshold) <= allowed
 
 
 def decide(

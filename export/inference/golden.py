@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from export.inference.classifier import Classifier
 from export.inference.decision import decide
 from export.inference.onnx_metadata import Metadata
 from pneumo_tfds.decode import decode
+from pneumo_tfds.decode.headers import format_of
+from pneumo_tfds.decode.pixels import decode_full
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing
 from pneumo_tfds.program.npz import read_arrays
@@ -95,6 +97,14 @@ def rows(outputs: Arrays) -> list[tuple[float, float | None]]:
     return list(zip(probability, familiarity, strict=True))
 
 
+def pictures(arrays: Arrays) -> Iterator[tuple[int, npt.NDArray[np.uint8], bool]]:
+    """Return of each golden file its number, its picture uint8 `[1, H, W, 1]` at full size, and if it is a JPEG."""
+    for number, name in enumerate(arrays["names"]):
+        if f"file_{number}" in arrays:
+            data = arrays[f"file_{number}"].tobytes()
+            yield number, decode_full(data, str(name))[np.newaxis, :, :, np.newaxis], format_of(data) == "JPEG"
+
+
 def write(path: Path, arrays: Arrays) -> None:
     """Write the arrays as a compressed .npz file, atomically."""
     with replacing(path) as temporary:
@@ -132,11 +142,35 @@ def _fit_together(arrays: Arrays) -> bool:
     )
 
 
+def tolerances(arrays: Arrays, tolerance: float = TOLERANCE) -> dict[str, float]:
+    """Return by how much each output of a float32 file may differ, from the tolerance of a probability."""
+    allowed = {"probability": tolerance, "familiarity": FAMILIARITY_TOLERANCE}
+    if "heatmap" in arrays:
+        allowed["heatmap"] = 10 * tolerance * max(1.0, float(np.abs(arrays["heatmap"]).max()))
+    return allowed
+
+
+def tolerance_of_reduced(classifier: Classifier, arrays: Arrays) -> dict[str, float]:
+    """Return the metadata `golden_tolerance` of a float16 or int8 file that was found good enough.
+
+    It is twice what each output differs by here, because such files differ between processors too: one with int8 dot
+    products adds exactly, one without may saturate.
+    """
+    outputs = classifier.predict_batch(arrays["images"])
+    return {
+        name: max(least, 2 * float(np.abs(outputs[name].astype(np.float64) - arrays[name]).max()))
+        for name, least in tolerances(arrays).items()
+        if name in outputs and name in arrays
+    }
+
+
 def self_test(classifier: Classifier, arrays: Arrays, tolerance: float = TOLERANCE) -> list[str]:
     """Decode and predict the golden files, and return every difference from the stored arrays, as text.
 
-    A difference in pixels means another decoder or resize; one in probabilities, another runtime or model file.
+    A difference in pixels means another decoder or resize; one in probabilities, another runtime or model file. A file
+    whose metadata has a `golden_tolerance` may differ by that; `tolerance` is for the probabilities of others.
     """
+    allowed = {**tolerances(arrays, tolerance), **(classifier.metadata.golden_tolerance or {})}
     found = []
     images = arrays["images"]
     for number, name in enumerate(arrays["names"]):
@@ -149,24 +183,24 @@ def self_test(classifier: Classifier, arrays: Arrays, tolerance: float = TOLERAN
             if levels:
                 found.append(f"{name}: decoded pixels differ by up to {levels} grey levels")
     outputs = classifier.predict_batch(images)
-    for output, allowed in (("probability", tolerance), ("familiarity", FAMILIARITY_TOLERANCE)):
+    for output in ("probability", "familiarity"):
         if output in arrays and output in outputs:
             gaps = np.abs(outputs[output].astype(np.float64) - arrays[output])[:, 0]
             for name, gap in zip(arrays["names"], gaps, strict=True):
-                if not gap <= allowed:
-                    found.append(f"{name}: the {output} differs by {gap:.3g}; {allowed:g} is allowed")
+                if not gap <= allowed[output]:
+                    found.append(f"{name}: the {output} differs by {gap:.3g}; {allowed[output]:g} is allowed")
     limits = classifier.metadata.limits
+    near = max(allowed["probability"], FAMILIARITY_TOLERANCE), allowed["familiarity"]
     for name, decision, row, golden in zip(
         arrays["names"], arrays.get("decision", ()), rows(outputs), rows(arrays), strict="decision" in arrays
     ):
         answer = decide(limits, *row)[0]
-        if answer != decision and not limits.near(*golden, tolerance=FAMILIARITY_TOLERANCE):
+        if answer != decision and not limits.near(*golden, *near):
             found.append(f"{name}: the answer is {answer}, not {decision}")
     if "heatmap" in arrays and "heatmap" in outputs:
         if arrays["heatmap"].shape != outputs["heatmap"].shape:
             return [*found, "heat maps have another shape"]
-        allowed = 10 * tolerance * max(1.0, float(np.abs(arrays["heatmap"]).max()))
         gap = float(np.abs(outputs["heatmap"].astype(np.float64) - arrays["heatmap"]).max())
-        if not gap <= allowed:
-            found.append(f"heat maps differ by {gap:.3g}; {allowed:.3g} is allowed")
+        if not gap <= allowed["heatmap"]:
+            found.append(f"heat maps differ by {gap:.3g}; {allowed['heatmap']:.3g} is allowed")
     return found

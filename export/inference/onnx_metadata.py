@@ -74,6 +74,8 @@ class Metadata:
     """For each recalibration by `export.recalibrate`, the first one first: of which file, and on what images."""
     reference: Mapping[str, Any] | None = None
     """How its answers to validation images are distributed (`export.inference.answer_reference`), to notice drift."""
+    golden_tolerance: Mapping[str, float] | None = None
+    """Of a float16 or int8 file: by how much its outputs may differ from those of `golden.npz`, which are float32's."""
     version: int = 1
     """Version of this format, not of the model."""
 
@@ -138,7 +140,7 @@ class Metadata:
         for key in KEYS:
             try:
                 values[key] = PARSERS.get(key, str)(props[key])
-            except (RecursionError, TypeError, ValueError) as error:
+            except (AttributeError, RecursionError, TypeError, ValueError) as error:
                 raise ModelFileError(
                     f"{name} has unreadable metadata {key}={props[key]!r:.60}; export the run again"
                 ) from error
@@ -157,13 +159,13 @@ class Metadata:
 
 
 KEYS = tuple(field.name for field in fields(Metadata))
-STRUCTURED = ("metrics", "pretrained_weights", "recalibrated", "reference")
+STRUCTURED = ("metrics", "pretrained_weights", "recalibrated", "reference", "golden_tolerance")
 """Keys whose values are JSON objects or lists of them."""
 LIMITS = tuple(field.name for field in fields(Limits))
 WHERE_ABSENT: Mapping[str, str] = {
     "framing": DEFAULT_FRAMING,
     **dict.fromkeys((*LIMITS, "guarantee", "training_manifest_sha256", "pretrained_weights"), ""),
-    **dict.fromkeys(("parent_sha256", "made_with", "recalibrated", "reference"), ""),
+    **dict.fromkeys(("parent_sha256", "made_with", "recalibrated", "reference", "golden_tolerance"), ""),
 }
 """Keys that a file may lack, and what that means."""
 
@@ -206,15 +208,18 @@ def metadata_of_run(metrics: Mapping[str, Any], image_size: int, run: str) -> Me
         raise InputError(f"{run}/metrics.json is damaged ({error!r:.200}); evaluate the run again") from error
 
 
-def of_smaller_file(props: Mapping[str, str], parent_sha256: str) -> dict[str, str]:
+def of_smaller_file(
+    props: Mapping[str, str], parent_sha256: str, earlier: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Return the keys for a float16 or int8 file: a guarantee was shown for the float32 file, and not for this one.
 
-    `parent_sha256` is that of the float32 file.
+    `parent_sha256` is that of the float32 file. `earlier` are the keys that the file had, if it exists already: its
+    tolerance stays.
     """
     found = {**props, "parent_sha256": parent_sha256}
     if "guarantee" in props:
         found["guarantee"] = f"of the float32 file, not shown for this one: {props['guarantee']}"
-    return found
+    return found | {key: value for key, value in (earlier or {}).items() if key == "golden_tolerance"}
 
 
 def _intended_use(dataset: Mapping[str, Any]) -> str:
@@ -250,6 +255,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "threshold": float,
     **dict.fromkeys(LIMITS, lambda text: float(text) if text else None),
     **dict.fromkeys(("pretrained_weights", "reference"), lambda text: {**json.loads(text)} if text else None),
+    "golden_tolerance": lambda text: {key: float(value) for key, value in json.loads(text).items()} if text else None,
     "recalibrated": lambda text: tuple({**entry} for entry in json.loads(text)) if text else (),
     "metrics": partial(json.loads, parse_constant=int),  # int refuses NaN and Infinity, which JSON does not have
     "version": int,

@@ -48,7 +48,11 @@ class Writers(ExitStack):
     def __enter__(self) -> Writers:
         self._json = self._open(self._json_path)
         table = self._open(self._csv_path)
-        self._csv = None if table is None else csv.DictWriter(table, COLUMNS, lineterminator="\n", restval="")
+        self._csv = (
+            None
+            if table is None
+            else csv.DictWriter(table, COLUMNS, lineterminator="\n", restval="", extrasaction="ignore")
+        )
         if self._csv is not None:
             self._csv.writeheader()
         return self

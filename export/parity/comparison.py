@@ -49,12 +49,16 @@ class Budget:
     """Largest absolute difference of AUROC on the real images. Not smaller, because on a small split AUROC moves when
     two equal scores come to differ by 1e-7."""
 
+    heatmap_optional: bool = False
+    """Whether the file may lack the heat map."""
+
 
 FLOAT32 = Budget()
-REDUCED = Budget(probability=1.0, heatmap=1.0, familiarity=1.0, flips=0.01, answers=0.05)
+REDUCED = Budget(probability=1.0, heatmap=0.25, familiarity=1.0, flips=0.01, answers=0.05, heatmap_optional=True)
 """For float16 and int8: single probabilities may move, the ranking and the decisions may not. Answers may become
-UNCERTAIN or certain where they are near a limit: of 852 X-rays with the default network, 3 in float16, and 71 or 26 in
-int8 with the first convolution or the first four in float32; by the probability alone it would be 36 or 21."""
+UNCERTAIN or certain where they are near a limit: of 852 X-rays with the default network, 1 in float16, and 27 or 16 in
+int8 with the first convolution or the first four in float32. Its heat map differed by 0.01 of the largest value in
+float16, and by 0.34 or 0.15 in int8; 0.25 parts maps that still show the same place from maps that do not."""
 
 
 @dataclass
@@ -71,6 +75,7 @@ class Report:
     max_abs_familiarity: float | None = None
     decision_flips: int | None = None
     answer_flips: int | None = None
+    heatmap_left_out: bool = False
     auroc_keras: float | None = None
     auroc_file: float | None = None
     differences: list[str] = field(default_factory=list)
@@ -126,6 +131,8 @@ def compare(
     with stage("Keras's answers to compare with"):
         truth = _in_batches(expected, everything, LARGE_BATCH)
     session = open_session(file, threads=threads)
+    if budget.heatmap_optional and "heatmap" not in [output.name for output in session.get_outputs()]:
+        report.heatmap_left_out = truth.pop("heatmap", None) is not None
     _compare_signature(session, truth, side, report.differences)
     if report.differences:
         return report

@@ -36,6 +36,7 @@ class RunFolder:
         self.onnx = path / "model.onnx"
         self.onnx_fp16 = path / "model.fp16.onnx"
         self.onnx_int8 = path / "model.int8.onnx"
+        self.onnx_any_size = path / "model.any_size.onnx"
         self.parity = path / "parity.json"
         self.golden = path / "golden.npz"
         self.bill_of_materials = path / "bom.cdx.json"

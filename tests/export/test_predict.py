@@ -1,6 +1,7 @@
 """Prediction without TensorFlow: same answers as Keras, every kind of input, and bad input as one line."""
 
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -426,7 +427,15 @@ def test_four_answers_with_their_reasons_in_every_output(four_way, mixed, tmp_pa
     assert run(four_way / "model.onnx", mixed, json=tmp_path / "out.jsonl", csv=tmp_path / "out.csv") == 0
     said = capsys.readouterr().err
     found = {Path(row["file"]).name: row for row in rows(tmp_path / "out.jsonl")}
-    assert list(found["noise.png"]) == ["file", "probability", "decision", "threshold", "familiarity", "reasons"]
+    assert list(found["noise.png"]) == [
+        "file",
+        "probability",
+        "decision",
+        "threshold",
+        "familiarity",
+        "reasons",
+        "model",
+    ]
     assert {row["decision"] for row in found.values()} == {"NORMAL", "PNEUMONIA", "UNCERTAIN", "UNSUITABLE"}
     for name, row in found.items():
         p, given = row["probability"], row["decision"]
@@ -561,3 +570,31 @@ def test_images_are_known_by_content_and_others_are_counted(exported, jpegs, tmp
     said = capsys.readouterr().err
     assert "1 file (not an image)" in said
     assert "BMP images, which are not read" in said
+
+
+def test_a_run_folder_stands_for_its_model_and_json_names_it(exported, jpegs, tmp_path):
+    assert run(exported, jpegs, json=tmp_path / "out.jsonl") == 0
+    digest = hashlib.sha256((exported / "model.onnx").read_bytes()).hexdigest()
+    assert {row["model"] for row in rows(tmp_path / "out.jsonl")} == {digest[:12]}
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path, jpegs):
+    with pytest.raises(ModelFileError, match=r"model\.onnx is not a file"):
+        run(tmp_path, jpegs)
+
+
+@pytest.mark.parametrize(
+    ("sets", "told"), [({"VNNI": False, "AVX2": True}, True), ({"VNNI": True}, False), ({}, False), (None, False)]
+)
+def test_int8_without_vnni_is_told_once_where_it_is_known(exported, jpegs, tmp_path, monkeypatch, capsys, sets, told):
+    from export.graph.quantize import to_int8
+    from pneumo_tfds.program import processor
+
+    images = np.stack([decode(path.read_bytes(), 48) for path in sorted(jpegs.rglob("*.jpeg"))])
+    file = tmp_path / "model.int8.onnx"
+    file.write_bytes(to_int8(exported / "model.onnx", images).SerializeToString())
+    monkeypatch.setattr(processor, "instruction_sets", lambda: sets)
+    run(file, jpegs)
+    assert capsys.readouterr().err.count("no VNNI") == told
+    run(exported / "model.onnx", jpegs)
+    assert "VNNI" not in capsys.readouterr().err

@@ -107,7 +107,7 @@ def test_node_example_agrees_with_keras(exported):
     assert "agrees with Keras" in done.stdout
     with np.load(exported / "golden.npz") as golden:
         expected = golden["probability"][:, 0]
-    found = [float(line.split()[0]) for line in done.stdout.splitlines()[:-1]]
+    found = [float(line.split()[0]) for line in done.stdout.splitlines()[: len(expected)]]
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
@@ -512,3 +512,58 @@ def test_lock_file_is_pinned_and_names_no_host():
     assert "resolved" not in (WEB / "package-lock.json").read_text()
     wanted = json.loads((WEB / "package.json").read_text())["dependencies"]["onnxruntime-web"]
     assert lock["packages"]["node_modules/onnxruntime-web"]["version"] == wanted
+
+
+needs_sharp = pytest.mark.skipif(
+    not (NODE and (WEB / "node_modules" / "sharp").is_dir()), reason="needs node, and npm ci --prefix export/web"
+)
+
+
+def in_node(*words):
+    command = [str(word) for word in (NODE, WEB / "predict.mjs", *words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+@needs_sharp
+def test_node_answers_images_as_python_does(four_way, xrays):
+    done = in_node(four_way / "model.onnx", *sorted(xrays.iterdir()))
+    assert done.returncode == 0, done.stderr
+    assert "not-an-image.jpeg: This is not a JPEG or PNG file" in done.stderr
+    classifier, lines = Classifier(four_way), done.stdout.splitlines()
+    assert len(lines) == 6
+    for line, path in zip(lines, sorted(xrays.glob("?-*")), strict=True):
+        probability, decision, name = line.split()[:3]
+        expected = classifier.predict_file(path)
+        assert name == str(path)
+        assert decision == expected.decision
+        assert float(probability) == pytest.approx(expected.probability, abs=0.01)
+
+
+@needs_runtime
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "usage: node predict.mjs"),
+        (["model.onnx"], "usage: node predict.mjs"),
+        (["model.onnx", "--fast", "x.jpeg"], "usage: node predict.mjs"),
+        (["nothing.onnx", "x.jpeg"], "nothing.onnx cannot be read (ENOENT)"),
+        (["model.onnx", "nothing.npz"], "nothing.npz cannot be read (ENOENT)"),
+        (["model.onnx", "nothing.jpeg"], "nothing.jpeg cannot be read (ENOENT)"),
+        (["model.onnx", "model.npz"], "model.npz: golden.npz is not a zip file"),
+        (["model.npz", "x.jpeg"], "model.npz: "),
+    ],
+)
+def test_node_says_what_is_wrong_in_one_line(exported, tmp_path, words, said):
+    shutil.copy(exported / "model.onnx", tmp_path)
+    (tmp_path / "model.npz").write_text("no model and no arrays")
+    done = in_node(*(tmp_path / word if "." in word and word != "x.jpeg" else word for word in words))
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "    at " not in done.stderr
+
+
+@needs_runtime
+def test_node_shows_its_usage_when_asked():
+    done = in_node("--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage:")

@@ -10,6 +10,7 @@ export class Classifier {
     await checkDigest(model);
     const metadata = readMetadata(model);
     const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"], logSeverityLevel: 3 });
+    if (session.inputNames.includes("jpeg")) throw new Error("The model takes pictures of any size; give the file model.onnx beside it.");
     if (metadata.limits.familiarity !== null && !session.outputNames.includes("familiarity")) throw new Error("The model lacks the output familiarity; export its run again.");
     return new Classifier(ort, session, metadata);
   }

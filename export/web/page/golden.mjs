@@ -21,13 +21,14 @@ export async function goldenCheck(classifier, arrays, decode) {
   const files = { count: 0, worst: 0 };
   let levels = 0, refused = 0;
   const worse = (found, i, part) => { part.worst = Math.max(part.worst, Math.abs(found.probability - expected[i])); };
+  const tolerance = { probability: TENSOR_BOUND, familiarity: FAMILIARITY_BOUND, ...classifier.metadata.goldenTolerance };
   const { limits } = classifier.metadata, shares = arrays.familiarity?.data;
   let decisions = 0, unfamiliar = 0;
   (await classifier.predict(images.data)).forEach((found, i) => {
     worse(found, i, tensors);
     if (shares) unfamiliar = Math.max(unfamiliar, Math.abs(found.familiarity - shares[i]));
     const other = arrays.decision && decide(limits, found.probability, found.familiarity).decision !== arrays.decision.data[i];
-    if (other && !near(limits, expected[i], shares ? shares[i] : null, FAMILIARITY_BOUND)) decisions++;
+    if (other && !near(limits, expected[i], shares ? shares[i] : null, Math.max(tolerance.probability, tolerance.familiarity))) decisions++;
   });
   for (let i = 0; decode && i < names.data.length; i++) {
     const encoded = arrays[`file_${i}`];
@@ -45,7 +46,7 @@ export async function goldenCheck(classifier, arrays, decode) {
     worse((await classifier.predict(pixels))[0], i, files);
     files.count++;
   }
-  tensors.passed = tensors.worst <= TENSOR_BOUND && unfamiliar <= FAMILIARITY_BOUND && decisions === 0;
+  tensors.passed = tensors.worst <= tolerance.probability && unfamiliar <= tolerance.familiarity && decisions === 0;
   files.passed = files.worst <= FILE_BOUND || levels <= LEVEL_BOUND;
   return { tensors, files, decisions, refused, levels };
 }

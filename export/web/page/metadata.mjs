@@ -65,6 +65,7 @@ export function readMetadata(model) {
     limits,
     fourWay: Boolean(props.certain_normal_below),
     guarantee: props.guarantee ?? "",
+    goldenTolerance: JSON.parse(props.golden_tolerance ?? "{}"),  // of float16 and int8 files
     classes: JSON.parse(props.classes),
     imageSize,
     threshold,

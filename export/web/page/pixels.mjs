@@ -34,7 +34,12 @@ export async function readPicture(file) {
   context.fillRect(0, 0, width, height);
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
-  const { data } = context.getImageData(0, 0, width, height), grey = toGrey(data);
+  return pictureOf(context.getImageData(0, 0, width, height).data, width, height, format);
+}
+
+/** Return the picture of decoded RGBA bytes, on black; throws an Error with one sentence if that is no picture of an X-ray. */
+export function pictureOf(data, width, height, format) {
+  const grey = toGrey(data);
   if (grey.every((level) => level === grey[0])) throw new Error("The image is empty: all pixels are the same.");
   if (format === "JPEG" && endsInFiller(grey, width))
     throw new Error("The bottom of the JPEG is one even grey, as if data were missing; copy it again. If it is whole, python -m export.predict reads it.");

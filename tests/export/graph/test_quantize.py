@@ -1,5 +1,6 @@
 """Smaller variants: what stays in float32, what they must keep, and that they are removed if they do not."""
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -13,6 +14,7 @@ import pytest
 from export import Classifier, export_run
 from export.export_options import ExportOptions
 from export.graph import quantize
+from export.inference import golden
 from export.inference.content_digest import KEY
 from export.inference.golden import edge_images
 from export.inference.onnx_metadata import KEYS, WHERE_ABSENT
@@ -49,6 +51,7 @@ def test_both_variants_pass_and_keep_the_contract(run, sample_images, pictures):
         assert answers[0].heatmap.dtype == np.float32
         own = {entry.key: entry.value for entry in onnx.load(run / name).metadata_props}
         assert own.pop("parent_sha256") == hashlib.sha256((run / "model.onnx").read_bytes()).hexdigest()
+        assert set(json.loads(own.pop("golden_tolerance"))) == {"probability", "heatmap"}
         assert own | {KEY: props[KEY]} == props
 
 
@@ -122,7 +125,7 @@ def test_quantizing_leaves_the_root_loggers_level_alone(exported, pictures):
 
 def test_a_variant_over_budget_is_not_kept_and_the_command_goes_on(run, sample_images, monkeypatch):
     (run / INT8).write_bytes(b"an earlier export")
-    monkeypatch.setattr(comparison, "REDUCED", comparison.Budget(probability=0.0, heatmap=1.0))
+    monkeypatch.setattr(comparison, "REDUCED", dataclasses.replace(comparison.REDUCED, probability=0.0))
     found = dict(export_run.export_run(run, ExportOptions(int8=True, threads=1)))
     assert found[run / INT8].startswith("not kept: probability differs")
     assert not (run / INT8).exists()
@@ -160,3 +163,25 @@ def test_variants_of_another_model_are_removed(run, sample_images):
     list(export_run.export_run(run, ExportOptions(threads=1)))
     assert not (run / INT8).exists()
     assert set(json.loads((run / "parity.json").read_text())["files"]) == {"model.onnx"}
+
+
+def test_golden_examples_are_judged_by_the_tolerance_in_the_file(run, sample_images):
+    list(export_run.export_run(run, ExportOptions(int8=True, threads=1)))
+    arrays = golden.read(run / "golden.npz")
+    classifier = Classifier(run / INT8)
+    tolerance = classifier.metadata.golden_tolerance
+    assert tolerance["probability"] > golden.TOLERANCE  # so that the check of float32 would refuse the file
+    assert golden.self_test(classifier, arrays) == []
+    shifted = {**arrays, "probability": arrays["probability"] + np.float32(2 * tolerance["probability"])}
+    assert any("probability differs" in line for line in golden.self_test(classifier, shifted))
+
+
+def test_a_heat_map_over_its_budget_is_left_out_and_that_is_said(run, sample_images, monkeypatch):
+    strict = dataclasses.replace(comparison.REDUCED, heatmap=0.0)
+    monkeypatch.setattr(comparison, "REDUCED", strict)
+    found = dict(export_run.export_run(run, ExportOptions(int8=True, threads=1)))
+    assert found[run / INT8].endswith("without heat map, which differed too much")
+    classifier = Classifier(run / INT8)
+    assert not classifier.has_heatmap
+    assert golden.self_test(classifier, golden.read(run / "golden.npz")) == []
+    assert json.loads((run / "parity.json").read_text())["files"][INT8]["heatmap_left_out"]

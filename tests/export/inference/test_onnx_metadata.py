@@ -32,6 +32,7 @@ FOUR_WAY = replace(
     made_with="pneumo 0.1.0",
     recalibrated=({"parent_sha256": "cd" * 32, "source": "here", "images": 300},),
     reference={"answers": {"NORMAL": 2}, "probability": {"edges": [0.5], "counts": [1, 1]}},
+    golden_tolerance={"probability": 0.02, "familiarity": 0.01},
 )
 
 

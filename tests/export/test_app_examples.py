@@ -1,0 +1,177 @@
+"""The page for app developers: its code and its example programs give the answers of the golden file."""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from export import Classifier
+from export.graph.any_size import to_any_size
+from export.inference import golden
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "docs" / "examples"
+PACKAGES = ROOT / "export" / "web" / "node_modules"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+LARGEST = 0.01
+"""Difference of a probability from Keras's for the file of any size, on the golden files."""
+
+
+def code(title):
+    """Return the names that a block of the page defines, found by the comment in its first line."""
+    page = (ROOT / "docs" / "how-to" / "onnx-in-an-app.md").read_text(encoding="utf-8")
+    [block] = re.findall(rf"```python\n# {title}\n(.*?)```", page, re.DOTALL)
+    names = {}
+    exec(block, names)
+    return names
+
+
+@pytest.fixture(scope="module")
+def files(four_way, tmp_path_factory):
+    """The golden files of a run as files, the model of any size beside them, and what Keras answers."""
+    folder = tmp_path_factory.mktemp("examples")
+    arrays = golden.read(four_way / "golden.npz")
+    for number in range(7):
+        (folder / str(arrays["names"][number])).write_bytes(arrays[f"file_{number}"].tobytes())
+    metadata = Classifier(four_way).metadata
+    model = to_any_size(onnx.load(four_way / "model.onnx"), metadata.image_size, metadata.framing)
+    onnx.save(model, folder / "model.any_size.onnx")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(four_way):
+    """Name of a golden file to its pixels and Keras's probability; without the one of 16 bits."""
+    arrays = golden.read(four_way / "golden.npz")
+    rows = zip(arrays["names"][:7].tolist(), arrays["images"], arrays["probability"][:, 0].tolist(), strict=False)
+    return {name: (image, probability) for name, image, probability in rows if "16-bit" not in name}
+
+
+def printed(*command, **options):
+    """Run a program, and return what it prints for each image."""
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, check=False, timeout=120, **options
+    )
+    assert done.returncode == 0, done.stderr
+    return {Path(name).name: float(value) for value, name in map(str.split, done.stdout.splitlines())}
+
+
+def check(found, expected, largest=LARGEST):
+    assert set(found) == set(expected)
+    for name, (_, probability) in expected.items():
+        assert found[name] == pytest.approx(probability, abs=largest), name
+
+
+@pytest.mark.parametrize(("title", "levels"), [("OpenCV", 0), ("Pillow", 1)])
+def test_the_preprocessing_of_the_page_is_exact(title, levels, files, expected, four_way):
+    classifier, pixels = Classifier(four_way), code(title)["pixels"]
+    for name, (image, _) in expected.items():
+        found = pixels(str(files / name), classifier.image_size)
+        assert found.dtype == np.uint8
+        assert np.abs(found[0].astype(int) - image).max() <= levels, name
+
+
+def test_the_answer_of_the_page_is_that_of_the_classifier(files, expected, four_way):
+    outputs_of, answer_of, classifier = (
+        code("any size")["outputs_of"],
+        code("answer")["answer_of"],
+        Classifier(four_way),
+    )
+    metadata = classifier.session.get_modelmeta().custom_metadata_map
+    arrays = golden.read(four_way / "golden.npz")
+    for number, decision in enumerate(arrays["decision"]):
+        assert answer_of(metadata, classifier.predict_batch(arrays["images"][number : number + 1])) == decision
+    assert set(arrays["decision"]) > {"UNSUITABLE"}
+    for name, (_, probability) in expected.items():
+        found = outputs_of(str(files / "model.any_size.onnx"), str(files / name))
+        assert float(found["probability"][0, 0]) == pytest.approx(probability, abs=LARGEST)
+
+
+def test_python_with_onnxruntime(files, expected):
+    found = printed(
+        sys.executable, EXAMPLES / "predict.py", files / "model.any_size.onnx", *(files / x for x in expected)
+    )
+    check(found, expected)
+
+
+def test_sixteen_bits_are_refused_by_the_example(files):
+    command = [sys.executable, EXAMPLES / "predict.py", files / "model.any_size.onnx", files / "wide-16-bit.png"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "has 16 bits" in done.stderr
+
+
+def test_opencv_alone(files, expected, four_way):
+    side = Classifier(four_way).image_size
+    program = EXAMPLES / "predict_opencv.py"
+    check(
+        printed(sys.executable, program, four_way / "model.onnx", side, *(files / x for x in expected)), expected, 1e-4
+    )
+
+
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="needs openvino (pip install openvino)")
+def test_python_with_openvino(files, expected):
+    program = EXAMPLES / "predict_openvino.py"
+    check(printed(sys.executable, program, files / "model.any_size.onnx", *(files / x for x in expected)), expected)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
+def test_cpp_with_openvino(files, expected, tmp_path):
+    from PIL import Image
+
+    openvino = pytest.importorskip("openvino", reason="needs openvino (pip install openvino)")
+    place = Path(openvino.__file__).parent
+    library = next((place / "libs").glob("libopenvino.so*"))
+    link = [f"-L{library.parent}", f"-l:{library.name}", f"-Wl,-rpath,{library.parent}"]
+    program = tmp_path / "predict"
+    subprocess.run(
+        ["g++", "-std=c++17", EXAMPLES / "predict.cpp", f"-I{place / 'include'}", *link, "-o", program], check=True
+    )
+    found = {}
+    for name in expected:
+        picture, kind = Image.open(files / name), "jpeg" if name.endswith("jpeg") else "png"
+        picture.convert("L").save(tmp_path / "picture.pgm")
+        command = [program, files / "model.any_size.onnx", tmp_path / "picture.pgm", kind]
+        found[name] = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    check(found, expected)
+
+
+@pytest.mark.skipif(
+    not (shutil.which("node") and (PACKAGES / "sharp").is_dir()), reason="needs node, and npm ci --prefix export/web"
+)
+def test_node(files, expected, tmp_path):
+    shutil.copy(EXAMPLES / "predict.mjs", tmp_path)
+    (tmp_path / "node_modules").symlink_to(PACKAGES)
+    images = [files / name for name in (*expected, "wide-16-bit.png")]
+    found = printed("node", tmp_path / "predict.mjs", files / "model.any_size.onnx", *images)
+    del found["wide-16-bit.png"]
+    check(found, expected)
+
+
+@pytest.mark.skipif(
+    not (CHROMIUM and (PACKAGES / "playwright-core").is_dir()), reason="needs chromium, and npm ci --prefix export/web"
+)
+def test_browser(files, expected, tmp_path, monkeypatch):
+    shutil.copy(EXAMPLES / "predict.html", tmp_path / "index.html")
+    shutil.copy(files / "model.any_size.onnx", tmp_path)
+    (tmp_path / "ort").symlink_to(PACKAGES / "onnxruntime-web" / "dist")
+
+    monkeypatch.setitem(SimpleHTTPRequestHandler.extensions_map, ".mjs", "text/javascript")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        address = f"http://127.0.0.1:{server.server_port}/"
+        script = Path(__file__).parent / "example_check.mjs"
+        check(printed("node", script, address, CHROMIUM, *(files / name for name in expected)), expected)
+    finally:
+        server.shutdown()
+        server.server_close()
