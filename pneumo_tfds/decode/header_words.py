@@ -73,8 +73,10 @@ _FRONTAL_WORDS = re.compile("(POSTERO ?ANTERIOR|ANTERO ?POSTERIOR)")
 _POSITIONS = ("SUPINE", "ERECT", "UPRIGHT", "STANDING", "SITTING", "SEMIERECT", "BED", "BEDSIDE", "PORTABLE")
 _SIDEWAYS = ("LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO")
 """Lateral, decubitus and oblique views (PS3.3 C.8.1.1 and C.8.7.1)."""
-_SIDEWAYS_WORDS = ("LAT", "DECUB", "OBL", "SEIT", "PROFIL", "PERFIL", "SAGITTAL")
-"""How words for such views start, also in German, French and Spanish."""
+_SIDEWAYS_WORDS = re.compile(
+    "[LR]?LAT(?!E(R|ST|X)?$)|DECUB|OBL(?!ON|IV)|SEIT(?!EN?$)|PROFIL|PERFIL|SAGITTAL|SCHRA|ZIJDEL|BOCZN"
+)
+"""How words for such views start, also in German, French, Spanish, Dutch and Polish; `later` and `Seite` are none."""
 
 _SIDEWAYS_CODES = frozenset({
     "R-102CD", "R-10236", "R-10232", "R-10224", "R-10228", "R-40783", "R-40782", "R-10226", "R-10230", "R-102C1",
@@ -142,7 +144,7 @@ def coded_view(code: str, meaning: str) -> str:
 
 def is_sideways(text: str) -> bool:
     """Return whether a text names a lateral, decubitus or oblique view, perhaps beside a frontal one."""
-    return any(word in _SIDEWAYS or word.startswith(_SIDEWAYS_WORDS) for word in _words(text))
+    return any(word in _SIDEWAYS or _SIDEWAYS_WORDS.match(word) for word in _words(text))
 
 
 def is_frontal(text: str) -> bool:

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources import words
 from pneumo_tfds.sources.identifiers import normal_identifier
+from pneumo_tfds.sources.image_kinds import role_in, role_of_name
 from pneumo_tfds.sources.listing import File, Labelled
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 
 Folders = tuple[str, ...]
-
-SHOWN = 8
-"""Folders that a message lists."""
 
 PATIENT, VISIT = "{patient}", "{visit}"
 """What stands in the survey for the folders of patients and of their visits."""
@@ -61,10 +59,10 @@ def read_class_folders(
     levels = _levels(one.below for one in found)
     placed, unclear = [], Counter[str]()
     for one in found:
-        if any(map(words.is_lateral, one.below)):
+        if any(role_in(name) == "view" for name in one.below):
             notes.leave_out("lateral or oblique views, by their folder", one.file.name)
             continue
-        if words.is_lateral_file(one.file.name.rpartition("/")[2]):
+        if role_of_name(one.file.stem) == "view":
             notes.leave_out("lateral or oblique views, by the name of the file", one.file.name)
             continue
         patient, shown, not_understood = _read(one.below, levels)
@@ -81,7 +79,7 @@ def read_class_folders(
         )
     if unclear:
         notes.ask(
-            f"folders inside a class are not understood: {listed(unclear, SHOWN)}; --yes takes their images like the "
+            f"folders inside a class are not understood: {listed(unclear)}; --yes takes their images like the "
             "others of the class; if they are splits, name them train, val and test; if they are patients, give a CSV "
             "of path,label,patient; if they are no X-rays, take them out"
         )
@@ -114,7 +112,7 @@ def _begins(outer: str, inner: str) -> bool:
 
 
 def _is_known(name: str) -> bool:
-    known = (words.split_of, words.subtype_of, words.is_mask, words.is_lateral, words.is_filler, words.is_visit)
+    known = (words.split_of, words.subtype_of, words.is_mask, words.is_filler, words.is_visit)
     return any(knows(name) for knows in known)
 
 

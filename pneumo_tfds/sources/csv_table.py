@@ -16,7 +16,7 @@ from pneumo_tfds.sources.inventory import SUBTYPES
 from pneumo_tfds.sources.listing import FileIndex, Find, Labelled, is_printable
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, choose_columns, has_split, tell_columns
-from pneumo_tfds.sources.table_fitness import unfit_row, warn_of_views
+from pneumo_tfds.sources.image_kinds import unfit_row, warn_of_views
 from pneumo_tfds.sources.table_folders import ask_about_folders, take_folder_splits
 from pneumo_tfds.sources.table_labels import meaning_of, with_label
 from pneumo_tfds.sources.table_paths import find_all

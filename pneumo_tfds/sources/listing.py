@@ -62,6 +62,11 @@ class File:
         """The folders that the file lies in, outermost first."""
         return tuple(self.name.split("/")[:-1])
 
+    @property
+    def stem(self) -> str:
+        """The name without folders and what follows its first dot."""
+        return self.name.rpartition("/")[2].partition(".")[0]
+
 
 @dataclass(frozen=True)
 class Labelled:

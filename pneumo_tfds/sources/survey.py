@@ -15,8 +15,11 @@ ROWS = 30
 EXAMPLES = 12
 """Names that are kept of each group that was left out."""
 
+SHOWN = 8
+"""Names that a message lists."""
 
-def listed(counts: Counter[str], most: int, noun: str = "image") -> str:
+
+def listed(counts: Counter[str], most: int = SHOWN, noun: str = "image") -> str:
     """Return names with how many images each has, the largest first: `COVID (3,616 images), other (1 image)`."""
     shown = ", ".join(f"{name} ({counted(count, noun)})" for name, count in counts.most_common(most))
     return f"{shown} and {len(counts) - most} more" if len(counts) > most else shown

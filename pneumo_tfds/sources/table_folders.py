@@ -39,7 +39,7 @@ def take_folder_splits(images: Sequence[Labelled], notes: SurveyNotes) -> list[L
         like = Counter(folder for folder in parts if may_be_split(folder) or split_words_in(folder))
         if apart := Counter({folder: count for folder, count in like.items() if count < len(images)}):
             notes.ask(
-                f"the table has no column split, but folders in its paths may be splits: {listed(apart, SHOWN)}; --yes "
+                f"the table has no column split, but folders in its paths may be splits: {listed(apart)}; --yes "
                 "divides the images anew; else add a column split"
             )
         ask_about_split_words_in_files(images, notes)

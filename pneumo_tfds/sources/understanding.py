@@ -32,7 +32,7 @@ from pneumo_tfds.sources.listing import (
     images_among,
     walk,
 )
-from pneumo_tfds.sources.nested_copies import without_nested_copies
+from pneumo_tfds.sources.nested_copies import nested_copies
 from pneumo_tfds.sources.reading import FolderReader, ReadError
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
@@ -67,7 +67,8 @@ def understand_files(
         _check_options(description, files, images, options, notes)
         if description.tables:
             if any(table.anywhere for table in description.tables):
-                images = without_nested_copies(images, same, notes)
+                copies = nested_copies(((file, ()) for file in images), same, notes)
+                images = [file for file in images if file not in copies]
             uncertain = options.uncertain or description.uncertain
             indices = FileIndex(files), FileIndex(images)
             labelled = KnownTables(description, classes, uncertain, *indices, reader, notes).read_all()

@@ -48,16 +48,6 @@ _MASKS = set_of(
     "saliency seg segs"
 )
 
-_OTHER_MODALITIES = set_of(
-    "ct cta echographie ecografia hrct irm mammogram mammographie mammography mri mrt sonographie sonography "
-    "tomography ultraschall ultrasound"
-)
-
-_LATERAL = set_of(
-    "lateral lat latero lateralis laterale llat rlat ll rl decubitus decub oblique obliqua oblicua oblq schraeg schräg "
-    "seitlich seitl profil perfil profilo sagittal zijdelings boczne"
-)
-
 _VIEWS = set_of("ap frontal pa")
 
 _GROUPS = set_of(
@@ -68,6 +58,9 @@ _GROUPS = set_of(
     "train training test testing transfer unit upload v val valid validation version ward week weeks woche year zimmer"
 )
 """Words whose numbers count something other than patients."""
+
+_SITES = set_of("center centre clinic clinica clinique hospital hopital institution klinik klinikum krankenhaus site")
+"""Words for a place whose patients have numbers of their own."""
 
 _VISITS = set_of(
     "esame estudio estudios etude exam examen examenes examination examinations exams exm followup serie series "
@@ -156,6 +149,12 @@ def words_of(name: str) -> tuple[str, ...]:
     return tuple(word.lower() for word in _WORD.findall(composed(name)))
 
 
+def whole_words(name: str) -> list[str]:
+    """Return the words of a name without those inside a longer code, such as `a9lat7b`, where letters are chance."""
+    parts = (part for part in re.split(r"[\W_]+", name) if len(re.findall("[0-9]+|[^0-9]+", part)) <= 3)
+    return [word for part in parts for word in words_of(part) if not word.isdecimal()]
+
+
 @functools.lru_cache(maxsize=1 << 16)
 def plain_name(name: str) -> str:
     """Return a name for comparison: `Viral_Pneumonia`, `viral-pneumonia` and `VIRAL PNEUMONIA` are alike.
@@ -194,23 +193,6 @@ def is_mask(name: str) -> bool:
 
 
 @functools.lru_cache(maxsize=1 << 16)
-def is_other_modality(name: str) -> bool:
-    """Return whether a folder is named like images of another kind than X-rays, such as `Chest CT`."""
-    return not _OTHER_MODALITIES.isdisjoint(words_of(name))
-
-
-@functools.lru_cache(maxsize=1 << 16)
-def is_lateral(name: str) -> bool:
-    """Return whether a folder's name says that the view is not frontal."""
-    return not _LATERAL.isdisjoint(words_of(name))
-
-
-def is_lateral_file(name: str) -> bool:
-    """Return whether a file's name says that the view is not frontal; two letters may be initials there."""
-    return any(len(word) > len("RL") and word in _LATERAL for word in words_of(name))
-
-
-@functools.lru_cache(maxsize=1 << 16)
 def is_filler(name: str) -> bool:
     """Return whether a folder's name says nothing about its images, such as `X-rays` or `images_001`."""
     words = [word for word in words_of(name) if not word.isdecimal()]
@@ -244,6 +226,13 @@ def without_size(name: str) -> str:
 def is_date(name: str) -> bool:
     """Return whether a name is a year, a month or a day, such as `2019`, `2019-03`, `20190312` or `12.03.2019`."""
     return bool(_DATE.fullmatch(name))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def is_site(name: str) -> bool:
+    """Return whether a name is that of a hospital or the like, such as `site 3`, and holds no word for a split."""
+    found = set(words_of(name))
+    return not _SITES.isdisjoint(found) and not (may_be_split(name) or _GROUPS & (found - _SITES))
 
 
 @functools.lru_cache(maxsize=1 << 16)
