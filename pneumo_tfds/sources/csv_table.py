@@ -10,13 +10,13 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import Row, read_rows
-from pneumo_tfds.sources.described_table import OWN_DESCRIPTION
+from pneumo_tfds.sources.description import OWN_DESCRIPTION
 from pneumo_tfds.sources.identifiers import normal_identifier
+from pneumo_tfds.sources.image_kinds import unfit_row, warn_of_views
 from pneumo_tfds.sources.inventory import SUBTYPES
 from pneumo_tfds.sources.listing import FileIndex, Find, Labelled, is_printable
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, choose_columns, has_split, tell_columns
-from pneumo_tfds.sources.image_kinds import unfit_row, warn_of_views
 from pneumo_tfds.sources.table_folders import ask_about_folders, take_folder_splits
 from pneumo_tfds.sources.table_labels import meaning_of, with_label
 from pneumo_tfds.sources.table_paths import find_all

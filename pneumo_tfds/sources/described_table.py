@@ -11,16 +11,13 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import Row, read_rows
-from pneumo_tfds.sources.description import TableDescription, Uncertain
+from pneumo_tfds.sources.description import OWN_DESCRIPTION, TableDescription, Uncertain
 from pneumo_tfds.sources.identifiers import normal_identifier
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import Find, Labelled, differs_in_case
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.unread_columns import ask_about_unread
 from pneumo_tfds.sources.words import mark_of, split_of
-
-OWN_DESCRIPTION = "docs/how-to/bring-your-own-xrays.md"
-"""Where it is said how somebody describes data of their own."""
 
 OWN_IMAGE = f"a description of your own can name another suffix or folder in image, see {OWN_DESCRIPTION}"
 

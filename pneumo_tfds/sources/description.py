@@ -18,6 +18,9 @@ from pneumo_tfds.sources.words import composed, plain_name
 
 Uncertain = Literal["left_out", "positive", "negative"]
 
+OWN_DESCRIPTION = "docs/how-to/bring-your-own-xrays.md"
+"""Where it is said how somebody describes data of their own."""
+
 NAMES_SHARE = 0.9
 """Share of the image files whose names must follow a description's pattern, if it is recognised by names."""
 
@@ -102,7 +105,7 @@ def read_description(path: Path) -> Description:
     except ValueError as error:
         place = re.search(r"\(at (line [0-9]+, column [0-9]+)\)", str(error))
         where = f" in {place[1]}" if place else ""
-        raise InputError(f"{path}: is no TOML{where}; docs/how-to/bring-your-own-xrays.md has an example") from error
+        raise InputError(f"{path}: is no TOML{where}; {OWN_DESCRIPTION} has an example") from error
     tables = values.pop("tables", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise InputError(f"{path}: tables must be written as [[tables]]")

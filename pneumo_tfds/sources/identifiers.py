@@ -82,6 +82,12 @@ _IN_GROUPS = re.compile(
 """One number in groups of digits, as states write theirs: `19500312-1234`, `12.345.679-k`, `078-05-1120`."""
 _WORD_AND_NUMBER = re.compile(r"[^\W\d_]+[\s_.\-]*[0-9]+")
 
+_SITE_AND_PERSON = re.compile(
+    f"[0-9]{_BETWEEN}[0-9]{{2,}}|[0-9]{{2}}{_BETWEEN}[0-9]{{3,}}|[0-9]{{3}}{_BETWEEN}[0-9]{{4,}}|"
+    f"(19|20)[0-9]{{2}}{_BETWEEN}[0-9]{{3,}}"
+)
+"""The number of a site or a year before that of a person, which has more digits, as in `01-001` and `2015/001`."""
+
 SHORT = 7
 """Letters and digits below which signs tell identifiers apart: `1-11` and `11-1` are two people."""
 
@@ -170,7 +176,7 @@ def compact(identifier: str) -> str:
 def without_examination(identifier: str) -> tuple[str, bool]:
     """Return what is left of an identifier without an examination, date, view or the like, by `compact`.
 
-    `mrn100_20190301`, `mrn100_pa` and `mrn-0100` give `mrn100`; `100-1` gives `100`.
+    `mrn100_20190301`, `mrn100_pa` and `mrn-0100` give `mrn100`; `100-1` gives `100`, and `01-001` stays whole.
     What is left has a digit, or stood before a day.
 
     Returns:
@@ -188,13 +194,15 @@ def without_examination(identifier: str) -> tuple[str, bool]:
     numbered = (end for end in range(first, len(rest)) if _ENDS.fullmatch(rest, end))
     end = next(itertools.chain(named, numbered), len(rest))
     sure = end == len(rest) or _SURE_ENDS.fullmatch(rest, end) is not None
+    if not sure and _SITE_AND_PERSON.fullmatch(rest):
+        return compact(identifier), True
     return compact(normal_identifier(rest[:end]) or identifier), sure
 
 
 def hashed_person(name: str, born: str) -> str:
-    """Return a patient, as `hashed` does, for the name and the day of birth in a header; empty without one of them."""
+    """Return a patient, as `hashed` does, for the name and the day of birth in a header; empty without a name."""
     plain = normal_identifier(name.partition("=")[0])  # the name in ideographs may follow (PS3.5, 6.2.1.1)
-    return f"{HEADER_PATIENT}{short_hash(f'{compact(plain)} {born}')}" if plain and born.isdecimal() else ""
+    return f"{HEADER_PATIENT}{short_hash(f'{compact(plain)} {born}')}" if plain else ""
 
 
 def hashed(identifier: str) -> str:

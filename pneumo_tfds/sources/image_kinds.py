@@ -80,7 +80,7 @@ def kinds_of_image(cells: Sequence[str]) -> dict[str, Counter[str]]:
 
 
 def marked_unfit(name: str) -> int | None:
-    """Return the mark by which a column of 0 and 1 says that an image is no frontal chest radiograph; None if none does.
+    """Return the mark by which a column of 0 and 1 says that an image is no frontal chest radiograph; None without one.
 
     It is 1 for names such as `lateral` and `is_hand`, and 0 for `frontal` and `chest`.
     """

@@ -64,7 +64,7 @@ def _warn_of_files_not_read(placed: Sequence[Labelled], classes: ClassWords, not
 
 
 def _ask_about_places(found: Sequence[InClass], notes: SurveyNotes) -> None:
-    """Tell of years and hospitals that hold the classes each; ask about other places: they may be splits or patients."""
+    """Tell of years and hospitals that hold the classes each; ask about other places: they may be splits, patients."""
     places: Counter[str] = Counter()
     sites = True
     for one in found:
@@ -147,7 +147,7 @@ def _ask_about_other_kinds(found: Sequence[InClass], notes: SurveyNotes) -> None
 
 
 def _ask_about_versions(found: Sequence[InClass], notes: SurveyNotes) -> None:
-    """Ask about images of one name in folders that differ by `raw`, `png`, a size or a mark of copies, ` (1)`, alone."""
+    """Ask about images of one name in folders that differ by `raw`, `png`, a size or a mark of copies alone."""
     names = {name for one in found for name in (*one.above, *one.below)}
 
     def plain(name: str) -> str:

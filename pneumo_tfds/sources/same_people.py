@@ -6,16 +6,20 @@ The rule is the cautious one: two people taken for one cost nothing, one taken f
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from pneumo_tfds.decode.dicom_header import HeaderFacts
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources.identifiers import HEADER_PATIENT, compared
+from pneumo_tfds.sources.identifiers import HEADER_PATIENT, compared, is_unknown
+from pneumo_tfds.sources.inventory import Image
+from pneumo_tfds.sources.listing import Labelled
 from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.words import is_site
 
-MOST_OF_ONE = 10
-"""Identifiers of one beginning, in the median, above which it is surely a site or a year, as in `1-001` to `1-050`."""
+MOST_OF_ONE = 3
+"""Identifiers of one beginning, in the median, above which it is a site or a year if it is one of even fewer."""
 
 FEW = 0.1
 """Share of identifiers that may be joined by chance, as those of random letters are, so that it is only warned of."""
@@ -26,7 +30,8 @@ def same_people(
 ) -> dict[str, str]:
     """Return each identifier with the one that stands for its patient; warn or ask about those `used` that are joined.
 
-    It is asked where both readings are possible: `100-1` may be patient and examination, or site and patient.
+    It is asked where both readings are possible: `100-1` may be patient and examination, or site and patient. People
+    outnumber their examinations, so a few beginnings of many identifiers each are sites or years.
 
     Args:
         identifiers: all that a place tells, as `compared` reads them.
@@ -47,7 +52,8 @@ def same_people(
         groups[left].append(whole)
     shared = {left: len(wholes) for left, wholes in groups.items() if len(wholes) > 1}
     asked = shared.keys() & {left for left, sure in read.values() if not sure}
-    if only_sure or len(groups) == 1 or (asked and statistics.median(shared[left] for left in asked) > MOST_OF_ONE):
+    of_one = statistics.median(shared[left] for left in asked) if asked else 0
+    if only_sure or len(groups) == 1 or of_one > max(MOST_OF_ONE, len(asked)):
         shared, asked = {left: count for left, count in shared.items() if left not in asked}, set()
     if sum(shared[left] for left in asked) <= FEW * len(read):
         asked = set()
@@ -63,8 +69,9 @@ def same_people(
             text = f"{counted(len(joined), 'patient')} by the {rule} may have several identifiers{shown}"
             if joined <= asked:
                 notes.ask(
-                    f"{text}, which begin alike; --yes takes those for one patient; if they are different people, let "
-                    "no sign divide their identifiers, such as 1001 for 100-1, or tell them by numbers alone",
+                    f"{text}, which begin alike; --yes takes those for one patient, which leaks nothing if they are "
+                    "several; if they are different people, such as those of a site, let no sign divide site and "
+                    "number, such as 1001 for 100-1",
                     about_patients=True,
                 )
             else:
@@ -74,6 +81,34 @@ def same_people(
                     about_patients=True,
                 )
     return {one: _shown(min(members)) for members in people.values() for one in members}
+
+
+def apart_by_site(images: Sequence[Image], files: Mapping[str, Labelled], notes: SurveyNotes) -> list[Image]:
+    """Return the images, with the site before the patient where numbers in names begin again at each site.
+
+    They do if most patients of one site have a number that another has too. Where few have, those may be people who
+    were at both, and nothing is changed; a header's identifiers are no such numbers.
+    """
+    site_of = {name: "/".join(filter(is_site, one.file.folders)) for name, one in files.items()}
+    sites: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        if site_of.get(image.name) and not is_unknown(image.patient) and not image.patient.startswith(HEADER_PATIENT):
+            sites[image.patient].add(site_of[image.name])
+    shared = [patient for patient, found in sites.items() if len(found) > 1]
+    sizes = sorted(Counter(site for found in sites.values() for site in found).values())
+    if not shared or len(shared) <= sizes[-2] / 2:
+        return list(images)
+    notes.warn(
+        f"{counted(len(shared), 'patient')}, such as {min(shared)}, have the same number at several sites; they are "
+        "taken for different people; if one person has one number at all sites, give a CSV of path,label,patient",
+        about_patients=True,
+    )
+    return [
+        replace(image, patient=f"{site_of[image.name]}/{image.patient}")
+        if image.patient in sites and site_of.get(image.name)
+        else image
+        for image in images
+    ]
 
 
 def _shown(identifier: str) -> str:

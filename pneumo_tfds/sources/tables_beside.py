@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.csv_text import decode_text, read_rows
-from pneumo_tfds.sources.described_table import OWN_DESCRIPTION
+from pneumo_tfds.sources.description import OWN_DESCRIPTION
 from pneumo_tfds.sources.listing import WORKBOOK_SUFFIXES, File, NamedReader, is_hidden
 from pneumo_tfds.sources.survey import SurveyNotes
 

@@ -19,12 +19,12 @@ from pneumo_tfds.sources import words
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import Row
 from pneumo_tfds.sources.identifiers import normal_identifier
+from pneumo_tfds.sources.image_kinds import MOSTLY, kinds_of_image
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import Labelled
 from pneumo_tfds.sources.patient_doubts import MANY_IMAGES, MANY_OF_ONE
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, usual_names
-from pneumo_tfds.sources.image_kinds import MOSTLY, kinds_of_image, marked_unfit
 from pneumo_tfds.sources.table_labels import class_told, meaning_of
 from pneumo_tfds.sources.words import mark_of, set_of, split_of, words_of
 

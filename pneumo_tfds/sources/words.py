@@ -67,11 +67,12 @@ _VISITS = set_of(
     "session studies study studio untersuchung view visit étude"
 )
 EXAMINATION = (
-    r"(?:acq|after|ap|baseline|before|bl|control|copia|copie|copy|cr|ct|dr|dx|erect|exam|frontal|fu|follow[- ]?up|fup|"
-    r"image|img|kopie|lat|lateral|ll|mr|pa|post|pre|rl|rx|scan|series|ses|sess|session|study|supine|t|tp|v|view|vis|"
-    r"visit|xr)[-_ ]?[0-9]{0,3}"
+    r"(?:(?:acq|after|baseline|before|control|copia|copie|copy|erect|exam|frontal|follow[- ]?up|image|img|kopie|"
+    r"lateral|post|scan|series|ses|sess|session|study|supine|view|vis|visit)[-_ ]?[0-9]{0,3}|"
+    r"(?:ap|bl|cr|ct|dr|dx|fu|fup|lat|ll|mr|pa|pre|rl|rx|t|tp|v|xr)[-_ ]?[0-9]{0,2})"
 )
-"""Expression for what stands beside a patient's identifier, or in their folder, for one of several examinations."""
+"""Expression for what stands beside a patient's identifier, or in their folder, for one of several examinations;
+three digits behind `t` or the like, as in `T001`, count people."""
 
 _YEAR, _MONTH, _DAY = "(19|20)[0-9]{2}", "(0[1-9]|1[0-2])", "(0[1-9]|[12][0-9]|3[01])"
 DAY = _YEAR + _MONTH + _DAY
