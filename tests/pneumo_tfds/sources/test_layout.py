@@ -300,7 +300,7 @@ def test_lateral_views_are_left_out_by_the_names_of_files(tmp_path):
     [
         ("{}/{}_{}.png", ["PA", "L"], r"end with views that are not frontal: l \(8 images\)"),
         ("{}/{}-{}.png", ["F", "L"], "end with views"),
-        ("{}/pt{}{}.png", ["", "_LL"], r"end with views that are not frontal: ll \(8 images\)"),
+        ("{}/pt{}{}.png", ["", "_LL"], r"with a word at the end: pt0_LL \(8 such files\)"),
         ("{}/{}{}.png", ["", "_annotated"], r"0_annotated \(8 such files\)"),
         ("{}/{}_{}.png", ["chest", "hand"], "the names of 8 files, such as NORMAL/0_hand.png, .* another body part"),
         ("{}/{}_{}.png", ["xray", "ct"], "another modality"),

@@ -511,9 +511,7 @@ def test_equal_names_are_different_people_where_identifiers_are_of_several_image
 
 @pytest.mark.parametrize(("sites", "apart"), [(["hospital A", "hospital B"], True), (["2019", "2020"], False)])
 def test_numbers_that_begin_again_at_each_hospital_are_different_people(tmp_path, sites, apart):
-    names = files("{}/NORMAL/patient{}_{}.png", sites, range(6), [1]) + files(
-        "{}/PNEUMONIA/p{}/{}.png", sites, range(9, 16), [1]
-    )
+    names = files("{}/NORMAL/p{}/1.png", sites, range(6)) + files("{}/PNEUMONIA/p{}/1.png", sites, range(9, 16))
     source = understood(tmp_path / "again", names)
     assert list(map(len, patients(source))) == ([1] * 26 if apart else [2] * 13)
     assert not source.survey.questions
