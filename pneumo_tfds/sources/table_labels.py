@@ -7,12 +7,9 @@ from collections.abc import Sequence
 
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.inventory import LABELS
-from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.table_columns import roles_of
-from pneumo_tfds.sources.words import composed, mark_of, set_of, words_of
+from pneumo_tfds.sources.words import BLANK, composed, mark_of, set_of, words_of
 
-_BINARY = {"0": LABELS[0], "1": LABELS[1]}
-_WHOLE = re.compile(r"([0-9]+)(\.0*)?")
 _NEGATED = set_of("kein keine keinen negative neg no non not ohne pas sans sem senza sin without")
 _PNEUMONIA = re.compile("p?neumon[ií][ae]|polmonit|lungenentz")
 _ICD_PNEUMONIA = re.compile(r"J1[2-8](\.[0-9]+)?", re.IGNORECASE)
@@ -24,39 +21,24 @@ _HEALTHY = set_of("gesund healthy normal normale normali sain saine sana sano un
 
 
 def meaning_of(cell: str, classes: ClassWords) -> str:
-    """Return the label that a cell means; empty if it means neither class."""
-    label = classes.label_of(cell)
-    number = _WHOLE.fullmatch(cell)
-    if not label and number:
-        label = classes.label_of(number[1])
-        if not label and not any(_WHOLE.fullmatch(name) for name in (*classes.negative, *classes.positive)):
-            label = _BINARY.get(number[1], "")
-    return label
+    """Return the label that a cell means; empty if it means neither class.
+
+    Where no name of a class is a mark itself, 1, true, yes and the like mean PNEUMONIA, and 0, false and no NORMAL.
+    """
+    label = classes.label_of(cell) or classes.label_of(re.sub(r"^([0-9]+)(\.0*)$", r"\1", cell))
+    if label or any(map(_is_mark, (*classes.negative, *classes.positive))):
+        return label
+    return LABELS[mark_of(cell) or 0] if _is_mark(cell) else ""
+
+
+def _is_mark(cell: str) -> bool:
+    return cell.casefold() not in BLANK | {"", "x", "+"} and mark_of(cell) in (0, 1)
 
 
 def class_columns(columns: Sequence[str], classes: ClassWords) -> list[str]:
     """Return the columns named like both classes, such as NORMAL and PNEUMONIA; none if there is a label."""
     named = {} if roles_of(columns)["label"] else {column: classes.label_of(column) for column in columns}
     return [column for column, label in named.items() if label] if set(LABELS) <= set(named.values()) else []
-
-
-def with_label(
-    columns: list[str], rows: list[tuple[int, dict[str, str]]], classes: ClassWords, notes: SurveyNotes
-) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Return a table that has 0 and 1 in a column for each class with a column `label` in place of them.
-
-    The label of a row is the name of the column that is marked; two names or `neither`, which are no label, if not one
-    is.
-    """
-    named = class_columns(columns, classes)
-    if not named:
-        return columns, rows
-    made = []
-    for line, row in rows:
-        label = " and ".join(column for column in named if mark_of(row[column]) == 1) or "neither"
-        made.append((line, {**{column: cell for column, cell in row.items() if column not in named}, "label": label}))
-    notes.tell(f"the label is which of the columns {' and '.join(named)} has 1")
-    return [*(column for column in columns if column not in named), "label"], made
 
 
 def class_told(text: str, classes: ClassWords) -> str:

@@ -16,12 +16,12 @@ def find_all(paths: Iterable[str], find: Find, everywhere: Callable[[], FileInde
     A path that `find` does not know is looked for at the end of the paths of all files below the table. That function
     raises InputError if several end so, or none; it names one that is alike.
     """
-    found = {path: find(path) for path in paths if path}
+    found = {path: find(path) if path else None for path in paths}
     missing = [path for path, file in found.items() if file is None]
     if not missing:
         return found.get
     index = everywhere()
-    endings = {path: index.ending(path) for path in missing}
+    endings = {path: index.ending(path) if path else [] for path in missing}
     if all(len(files) == 1 for files in endings.values()):
         notes.tell(
             f"{counted(len(missing), 'path')} of the table lead to no file, but each is there once below its folder, "
@@ -38,6 +38,8 @@ def find_all(paths: Iterable[str], find: Find, everywhere: Callable[[], FileInde
         if path in endings and not files and (like := index.alike(path)):
             what = "letter case" if differs_in_case(path, like) else "folder, suffix or letter case"
             raise InputError(f"there is no file {path!r}, but {like.name}; correct the {what} in the table")
-        return files[0] if files else found.get(path)
+        if not files and not found.get(path):
+            raise InputError(f"there is no file {path!r}; correct the path, which is relative to the table")
+        return files[0] if files else found[path]
 
     return look

@@ -36,8 +36,7 @@ from pneumo_tfds.sources.nested_copies import nested_copies
 from pneumo_tfds.sources.reading import FolderReader, ReadError
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
-from pneumo_tfds.sources.table_columns import lists_images, lists_people
-from pneumo_tfds.sources.table_labels import class_columns
+from pneumo_tfds.sources.tables_beside import Head
 from pneumo_tfds.sources.words import composed
 
 COMPARED_BYTES = 4096
@@ -76,19 +75,12 @@ def understand_files(
             column = patient_column(description)
             return finish(source, reader, Found(labelled, description, classes, column, True), options, notes)
         labelled = read_folders(images, classes, same, notes)
-        tables = [file for file, columns in heads if lists_images(columns) or class_columns(columns, classes)]
+        use = tables_beside.pass_as_source(path, kind)
         if not labelled:
-            tell = tables_beside.tell(tables, path, kind) if tables else ""
-            raise InputError(explain_no_classes(images, classes, tell, tables_beside.tell_others(files, heads)))
-        for table in tables:
-            notes.warn(f"{tables_beside.tell([table], path, kind)}; it is not read now")
-        for table, columns in heads:
-            if lists_people(columns):
-                notes.warn(
-                    f"{table.name} tells patients or splits of images (its columns are {', '.join(columns[:8])}) and "
-                    "is not read, as it has no labels; to use it, pass a CSV of path,label,patient,split as --source",
-                    about_patients=True,
-                )
+            raise InputError(
+                explain_no_classes(images, classes, *tables_beside.explain_tables(files, heads, classes, use))
+            )
+        tables_beside.warn_of_tables(heads, FileIndex(images), classes, use, notes)
         return finish(source, reader, Found(labelled, description, classes), options, notes)
     except InputError as error:
         raise type(error)(f"{path}: {error}") from error
@@ -137,7 +129,11 @@ def _below(folder: Path) -> FileIndex:
 
 
 def _description(
-    path: Path, files: Sequence[File], images: Sequence[File], heads: tables_beside.Heads, options: SourceOptions
+    path: Path,
+    files: Sequence[File],
+    images: Sequence[File],
+    heads: Sequence[Head],
+    options: SourceOptions,
 ) -> Description:
     if options.layout:
         return choose_description(options.layout)
@@ -148,10 +144,10 @@ def _description(
     return found[0] if found else FOLDERS
 
 
-def _recognise_tables(heads: tables_beside.Heads) -> list[Description]:
+def _recognise_tables(heads: Sequence[Head]) -> list[Description]:
     """Return the known data sets that only the columns of a table tell."""
     alone = [one for one in known_descriptions().values() if not one.recognised_by()]
-    named = [(file.name.rpartition("/")[2], columns) for file, columns in heads]
+    named = [(head.file.name.rpartition("/")[2], head.columns) for head in heads]
     return [one for one in alone if any(_fitting(one, name, columns) for name, columns in named)]
 
 
