@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pneumo_tfds.sources import words
-from pneumo_tfds.sources.classes import ClassWords
+from pneumo_tfds.sources.classes import ClassWords, class_told, meaning_of
 from pneumo_tfds.sources.identifiers import normal_identifier
 from pneumo_tfds.sources.image_kinds import MOSTLY, marked_unfit
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.patient_doubts import MANY_IMAGES, MANY_OF_ONE
 from pneumo_tfds.sources.table_columns import usual_names
-from pneumo_tfds.sources.table_labels import class_told, meaning_of
 from pneumo_tfds.sources.words import mark_of, set_of, split_of, words_of
 
 _SPLIT = re.compile("(folds?|partition|splits?|subset)$")

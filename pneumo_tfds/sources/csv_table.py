@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import posixpath
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources.classes import ClassWords
-from pneumo_tfds.sources.csv_text import read_rows
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.classes import ClassWords, class_told
+from pneumo_tfds.sources.column_kinds import FEW_VALUES, Column, is_split, may_be_patient, split_remedy
+from pneumo_tfds.sources.csv_text import Row, read_rows
 from pneumo_tfds.sources.described_table import Rules, read_described
 from pneumo_tfds.sources.description import TableDescription
-from pneumo_tfds.sources.image_kinds import warn_of_views
+from pneumo_tfds.sources.image_kinds import MOSTLY, warn_of_views
+from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.layout_questions import ask_about_names
-from pneumo_tfds.sources.listing import FileIndex, Find, Labelled
+from pneumo_tfds.sources.listing import IMAGE_SUFFIXES, FileIndex, Find, Labelled
 from pneumo_tfds.sources.survey import SurveyNotes
-from pneumo_tfds.sources.table_columns import has_split, tell_columns
-from pneumo_tfds.sources.table_folders import ask_about_folders, take_folder_splits
-from pneumo_tfds.sources.table_header import choose_columns
-from pneumo_tfds.sources.table_labels import class_columns
-from pneumo_tfds.sources.table_paths import find_all
+from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, class_columns, has_split, roles_of, tell_columns
+from pneumo_tfds.sources.table_paths import ask_about_folders, find_all, take_folder_splits
 from pneumo_tfds.sources.unread_columns import ask_about_unread
+from pneumo_tfds.sources.words import mark_of
+
+LOOKED_AT = 1000
+"""Rows by which a column is judged."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def read_table(
             twice, or a file does not exist. The message names all kinds of what is wrong, with the first line of each.
     """
     columns, rows = read_rows(text, where)
-    chosen = choose_columns(columns, rows, where, classes)
+    chosen = _choose_columns(columns, rows, where, classes)
     tell_columns(columns, chosen, notes)
     described = TableDescription(
         where,
@@ -65,7 +69,7 @@ def read_table(
     if marks := class_columns(columns, classes):
         notes.tell(f"the label is which of the columns {' and '.join(marks)} has 1")
         chosen |= {"label": " and ".join(marks), **{f"named {column}": column for column in marks}}
-    _ask_about_empty(read.images, chosen, notes)
+    _ask_about_training_alone(read.images, chosen, notes)
     if "view" in chosen:
         warn_of_views(chosen["view"], [row[chosen["view"]] for _, row in rows], notes)
     ask_about_unread(read.used, chosen, classes, notes)
@@ -77,13 +81,7 @@ def read_table(
     return Table(tuple(images), chosen.get("patient", ""), has_split(chosen))
 
 
-def _ask_about_empty(images: list[Labelled], chosen: dict[str, str], notes: SurveyNotes) -> None:
-    without = [one for one in images if not one.split]
-    if has_split(chosen) and without and len(without) < len(images):
-        notes.ask(
-            f"{counted(len(without), 'row')} have no split, though others have one, the first for "
-            f"{without[0].file.name}; --yes takes them for training"
-        )
+def _ask_about_training_alone(images: list[Labelled], chosen: dict[str, str], notes: SurveyNotes) -> None:
     held_out = sum(one.split == "test" for one in images)
     if "is_train" in chosen and not {"is_val", "is_test"} & chosen.keys() and held_out:
         notes.ask(
@@ -91,3 +89,83 @@ def _ask_about_empty(images: list[Labelled], chosen: dict[str, str], notes: Surv
             f"{held_out:,} are for; --yes takes them for the test split; else write train, val and test into a column "
             "split"
         )
+
+
+def _choose_columns(
+    columns: Sequence[str], rows: Sequence[tuple[int, Row]], where: str, classes: ClassWords
+) -> dict[str, str]:
+    """Return role to column.
+
+    Raises:
+        InputError: a role that is needed has no column, or a role has two. The message says which columns to rename, by
+            what their cells hold.
+    """
+    roles = roles_of(columns)
+    judged = {name: Column(name, [row[name] for _, row in rows[:LOOKED_AT]]) for name in columns if name}
+    for role in SPLIT_FLAGS:  # `train` may hold other things than 0 and 1
+        flags = [name for name in roles[role] if name != "train" or None not in map(mark_of, judged[name].cells)]
+        roles[role] = flags
+    problems = [
+        f"the columns {' and '.join(found)} could both be the {role}; rename one of them to {role}"
+        for role, found in roles.items()
+        if len(found) > 1
+    ]
+    missing = [role for role in ("path", "label") if not roles[role]]
+    if roles["path"] and class_columns(columns, classes):
+        missing = []
+    if missing:
+        found = ", ".join(filter(None, columns[:20])) or "nothing"
+        problems.insert(0, f"needs a first line with the columns path,label[,patient][,split]; found {found}")
+        if columns and not columns[-1]:
+            problems.append("if line 1 is a title and no header, remove it")
+        rest = [column for name, column in judged.items() if not any(name in named for named in roles.values())]
+        problems += _renames(missing, roles, rest, classes)
+    if problems:
+        raise InputError(f"{where}: {'; '.join(problems)}")
+    chosen = {role: found[0] for role, found in roles.items() if found}
+    return {role: column for role, column in chosen.items() if role not in SPLIT_FLAGS or "split" not in chosen}
+
+
+def _renames(
+    missing: Sequence[str], roles: Mapping[str, Sequence[str]], rest: Sequence[Column], classes: ClassWords
+) -> list[str]:
+    """Return what to rename, by what the cells of columns that are nothing by their names hold."""
+    told = []
+    paths = [column for column in rest if _holds_images(column)] if "path" in missing else []
+    if paths:
+        told.append(f"rename {' or '.join(map(str, paths))} to path")
+    elif "path" in missing:
+        told.append(
+            "no column holds names of image files; join the table with one that has them, by a column that is in both, "
+            "such as an accession number, and name the files in a column path"
+        )
+    rest = [column for column in rest if column not in paths]
+    labels = [column for column in rest if _means_classes(column, classes)] if "label" in missing else []
+    if labels:
+        told.append(f"rename {' or '.join(map(str, labels))} to label{_flags(labels[0], classes)}")
+    elif "label" in missing:
+        told.append("rename the column that holds the label to label")
+    rest = [column for column in rest if column not in labels]
+    splits = [] if any(roles[role] for role in ("split", *SPLIT_FLAGS)) else [*filter(is_split, rest)][:1]
+    people = [] if roles["patient"] else [column for column in rest if column not in splits and may_be_patient(column)]
+    told += [f"{column} may be the split: {split_remedy(column)}" for column in splits]
+    return [*told, *(f"{column} may tell who is on an image: rename it to patient if so" for column in people[:1])]
+
+
+def _holds_images(column: Column) -> bool:
+    images = sum(posixpath.splitext(cell)[1].lower() in IMAGE_SUFFIXES for cell in column.cells)
+    return images > 0 and images >= MOSTLY * column.counts.total()
+
+
+def _means_classes(column: Column, classes: ClassWords) -> bool:
+    """Return whether a column of a few values has one that names a class."""
+    return len(column.counts) <= FEW_VALUES and any(class_told(cell, classes) for cell in column.counts)
+
+
+def _flags(column: Column, classes: ClassWords) -> str:
+    """Return the flags that name the classes of a column, where its words alone do not."""
+    told = {label: [cell for cell in column.counts if class_told(cell, classes) == label] for label in LABELS}
+    if all(any(map(classes.label_of, cells)) for cells in told.values()):
+        return ""
+    named = (" ".join(map(repr, cells)) or "NAME" for cells in told.values())
+    return " and pass --negative {} --positive {}".format(*named)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources.classes import ClassWords
+from pneumo_tfds.sources.classes import ClassWords, class_told, meaning_of
 from pneumo_tfds.sources.column_kinds import Column, split_remedy
 from pneumo_tfds.sources.csv_text import Row
 from pneumo_tfds.sources.description import TableDescription, Uncertain
@@ -21,7 +21,6 @@ from pneumo_tfds.sources.inventory import LABELS, SUBTYPES
 from pneumo_tfds.sources.listing import File, Find, Labelled, is_printable
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS
-from pneumo_tfds.sources.table_labels import class_told, meaning_of
 from pneumo_tfds.sources.words import mark_of, split_of
 
 Rows = Sequence[tuple[int, Row]]

@@ -26,8 +26,7 @@ from pneumo_tfds.sources.identifiers import (
 from pneumo_tfds.sources.inventory import Image, Source
 from pneumo_tfds.sources.listing import Labelled, NamedReader
 from pneumo_tfds.sources.patient_doubts import Told, warn_of_both_classes, warn_of_unknown
-from pneumo_tfds.sources.patients import decide
-from pneumo_tfds.sources.same_people import apart_by_site, with_other_identifiers
+from pneumo_tfds.sources.patients import apart_by_site, decide, with_other_identifiers
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
 

@@ -84,19 +84,7 @@ class KnownTables:
         return [first]
 
     def _checked(self, labelled: list[Labelled]) -> list[Labelled]:
-        """Ask about images without a split beside others with one; warn of findings that no row marks."""
-        without = [one for one in labelled if not one.split]
-        if without and len(without) < len(labelled):
-            lists = [pattern for table in self.description.tables for pattern in table.lists.values()]
-            columns = [table.split for table in self.description.tables if table.split]
-            where = (
-                f"none of the lists {', '.join(lists)} names" if lists else f"the column {' or '.join(columns)} says"
-            )
-            self.notes.ask(
-                f"{counted(len(without), 'image')} of {len(labelled):,} have no split, though others have one: {where} "
-                f"{'them' if lists else 'nothing of them'}, the first {without[0].file.name}; --yes takes them for "
-                "training; else correct that"
-            )
+        """Warn of findings that no row marks, and return the images."""
         unmarked = [
             name for name, count in self.marked.items() if not count and self.classes.label_of(name) == LABELS[1]
         ]

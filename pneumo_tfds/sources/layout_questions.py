@@ -43,8 +43,7 @@ def _tell_of_spellings(found: Sequence[InClass], notes: SurveyNotes) -> None:
 
 
 def ask_about_images(placed: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> None:
-    """Ask about images that are in no split, or in one by the name of their file alone; warn of those not read."""
-    _ask_about_missing_splits(placed, notes)
+    """Ask about what the names of files say and no folder does; warn of files that are not read."""
     ask_about_split_words_in_files(placed, notes)
     ask_about_names(placed, notes)
     _warn_of_files_not_read(placed, classes, notes)
@@ -212,16 +211,5 @@ def ask_about_split_words_in_files(placed: Sequence[Labelled], notes: SurveyNote
         notes.ask(
             f"names of files hold words for splits, which are not read there: {shown}; --yes divides "
             "the images anew; else put them into folders train, val and test, or pass a CSV with a column split",
-            about_patients=True,
-        )
-
-
-def _ask_about_missing_splits(placed: Sequence[Labelled], notes: SurveyNotes) -> None:
-    without = [place for place in placed if not place.split]
-    if without and len(without) < len(placed):
-        folders = ", ".join(sorted({place.where for place in without})[:SHOWN])
-        notes.ask(
-            f"{counted(len(without), 'image')} in {folders} are in no split, though others are in train, val or test; "
-            "--yes takes them for training; else move them into one of these folders",
             about_patients=True,
         )

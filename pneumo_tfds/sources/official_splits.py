@@ -40,11 +40,17 @@ def settle(
         notes: questions are added here.
 
     Raises:
-        InputError: a table gives images of one patient to two splits, or one study whose patient is unknown is in the
-            test split and outside it.
+        InputError: a table gives images of one patient to two splits.
     """
     images = list(images)
-    _refuse_divided_studies(images)
+    without = [image.name for image in images if not image.official_split]
+    if len(without) not in (0, len(images)):
+        notes.ask(
+            f"{counted(len(without), 'image')} of {len(images):,}, the first {without[0]}, are in no split, though "
+            "others are in train, val or test; --yes takes them for training; else give them one, by a folder, a "
+            "column or a list",
+            about_patients=True,
+        )
     tested = [image for image in images if image.official_split == "test"]
     rest = [image for image in images if image.official_split != "test"]
     if both := _shared(tested, rest):
@@ -82,31 +88,16 @@ def settle(
             about_patients=True,
         )
         return images, "redrawn"
-    # Of images without a split beside others with one the user was asked.
     return [replace(image, official_split=image.official_split or "train") for image in images], "given"
 
 
 def _such_as(both: set[str], some: Iterable[Image], others: Iterable[Image]) -> str:
     """Return an example of patients; by two images where only a hash of the identifier is known."""
     patient = min(both)
-    if not patient.startswith(HEADER_PATIENT):
+    if not patient.startswith((HEADER_PATIENT, STUDY)):
         return f"such as {patient}"
     first, second = (next(image.name for image in side if image.patient == patient) for side in (some, others))
     return f"such as that of {first} and {second}"
-
-
-def _refuse_divided_studies(images: Sequence[Image]) -> None:
-    """Raise InputError if images of one study, whose patient is unknown, are in the test split and outside it."""
-    first: dict[tuple[str, bool], Image] = {}
-    for image in images:
-        if image.patient.startswith(STUDY):
-            tested = image.official_split == "test"
-            first.setdefault((image.patient, tested), image)
-            if other := first.get((image.patient, not tested)):
-                raise InputError(
-                    f"{other.name} and {image.name} are of one study, but only one of them is in the test split; move "
-                    "all images of an examination to one side"
-                )
 
 
 def _shared(some: Iterable[Image], others: Iterable[Image]) -> set[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pneumo_tfds.sources.classes import ClassWords
+from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.words import words_of
 
@@ -59,3 +61,9 @@ def tell_columns(columns: Sequence[str], chosen: Mapping[str, str], notes: Surve
 def has_split(chosen: Mapping[str, str]) -> bool:
     """Return whether a column tells the split."""
     return not chosen.keys().isdisjoint({"split", *SPLIT_FLAGS})
+
+
+def class_columns(columns: Sequence[str], classes: ClassWords) -> list[str]:
+    """Return the columns named like both classes, such as NORMAL and PNEUMONIA; none if there is a label."""
+    named = {} if roles_of(columns)["label"] else {column: classes.label_of(column) for column in columns}
+    return [column for column, label in named.items() if label] if set(LABELS) <= set(named.values()) else []

@@ -15,8 +15,7 @@ from pneumo_tfds.sources.description import OWN_DESCRIPTION
 from pneumo_tfds.sources.image_kinds import MOSTLY
 from pneumo_tfds.sources.listing import WORKBOOK_SUFFIXES, File, FileIndex, NamedReader, is_hidden
 from pneumo_tfds.sources.survey import SHOWN, SurveyNotes
-from pneumo_tfds.sources.table_columns import lists_images, roles_of
-from pneumo_tfds.sources.table_labels import class_columns
+from pneumo_tfds.sources.table_columns import class_columns, lists_images, roles_of
 
 TABLE_SUFFIXES = (".csv", ".tsv")
 

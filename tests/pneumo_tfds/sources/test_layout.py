@@ -162,7 +162,7 @@ def test_two_splits_in_one_path_are_refused(tmp_path):
         ([*PLAIN, *files("PNEUMONIA/NORMAL/{}.png", FOUR)], "inside a class .* PNEUMONIA/NORMAL"),
         (
             [*PLAIN, *files("train/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR)],
-            "8 images in NORMAL, PNEUMONIA are in no split",
+            "8 images of 16, the first NORMAL/0.png, are in no split",
         ),
     ],
 )

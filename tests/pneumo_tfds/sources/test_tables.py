@@ -108,7 +108,7 @@ def test_splits_that_are_not_understood_stop_the_build(tmp_path):
     with pytest.raises(InputError, match=r"no column is named split, but kfold \(0, 1, 2, \.\.\.\) may be one"):
         open_source(understood(tmp_path, others, "t.csv").where)
     some = table("path,label,split", lambda name, i: f"{name}.png,{i % 2},{'test' if i < 4 else ''}")
-    with pytest.raises(InputError, match=r"6 rows have no split, though others have one, the first for e\.png"):
+    with pytest.raises(InputError, match=r"6 images of 10, the first e\.png, are in no split, though others are"):
         open_source(understood(tmp_path, some, "t.csv").where)
 
 
@@ -282,8 +282,8 @@ def test_folders_above_all_absolute_paths_tell_no_split(tmp_path):
 def test_folders_that_tell_some_or_two_splits_of_a_table(tmp_path):
     some = understood(tmp_path / "some", with_folders(["test", "more", "train"]), "t.csv")
     assert some.survey.questions == [
-        "4 images of the table, the first more/1.png, are in no folder of a split, though others are; --yes takes them "
-        "for training; or add a column split"
+        "4 images of 12, the first more/1.png, are in no split, though others are in train, val or test; --yes takes "
+        "them for training; else give them one, by a folder, a column or a list"
     ]
     with pytest.raises(InputError, match=r"train/val/0\.png: its folders name two splits, train and val; add a column"):
         understood(tmp_path / "two", with_folders(["train/val"]), "t.csv")
