@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.sources import words
+from pneumo_tfds.sources import numbering, words
 from pneumo_tfds.sources.identifiers import normal_identifier
 from pneumo_tfds.sources.image_kinds import role_in, role_of_name
 from pneumo_tfds.sources.listing import File, Labelled
@@ -112,16 +112,16 @@ def _begins(outer: str, inner: str) -> bool:
 
 
 def _is_known(name: str) -> bool:
-    known = (words.split_of, words.subtype_of, words.is_mask, words.is_filler, words.is_visit)
+    known = (words.split_of, words.subtype_of, words.is_mask, words.is_filler, numbering.is_visit)
     return any(knows(name) for knows in known)
 
 
 def _patients_among(names: set[str]) -> set[str]:
     """Return the folders of one level that are patients."""
-    unknown = {name for name in names if name and not _is_known(name)} | words.birth_numbers(names)
+    unknown = {name for name in names if name and not _is_known(name)} | numbering.birth_numbers(names)
     numbered = {name for name in unknown if any(c.isdecimal() for c in name)}
-    groups = (words.are_counted(numbered), unknown - numbered)
-    return {name for group in groups if words.are_identifiers(group) for name in group}
+    groups = (numbering.are_counted(numbered), unknown - numbered)
+    return {name for group in groups if numbering.are_identifiers(group) for name in group}
 
 
 def _read(folders: Folders, levels: dict[int, _Level]) -> tuple[str, list[str], list[str]]:
@@ -136,11 +136,11 @@ def _read(folders: Folders, levels: dict[int, _Level]) -> tuple[str, list[str], 
     for depth, name in enumerate(folders):
         if depth == inside:
             shown.append(PATIENT)
-        elif words.is_visit(name) or (depth > inside and not _is_known(name) and _is_examination(name)):
+        elif numbering.is_visit(name) or (depth > inside and not _is_known(name) and _is_examination(name)):
             shown.append(VISIT)
         else:
             shown.append(name)
-            is_above = bool(patient) and (words.is_date(name) or _begins(name, patient))
+            is_above = bool(patient) and (numbering.is_date(name) or _begins(name, patient))
             if not (_is_known(name) or is_above or (levels[depth].is_one and not words.may_be_split(name))):
                 not_understood.append(name)
     return patient, shown, not_understood
@@ -148,7 +148,7 @@ def _read(folders: Folders, levels: dict[int, _Level]) -> tuple[str, list[str], 
 
 def _is_examination(name: str) -> bool:
     """Return whether a folder inside that of a patient is named like one of their examinations or series."""
-    return any(map(str.isdecimal, name)) or re.fullmatch(words.EXAMINATION, name, re.IGNORECASE) is not None
+    return any(map(str.isdecimal, name)) or re.fullmatch(numbering.EXAMINATION, name, re.IGNORECASE) is not None
 
 
 def _only_split(one: InClass, splits: Callable[[InClass], Iterator[str]]) -> str:

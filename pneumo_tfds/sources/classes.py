@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inventory import LABELS
-from pneumo_tfds.sources.words import BLANK, composed, mark_of, plain_name, set_of, words_of
+from pneumo_tfds.sources.words import BLANK, composed, mark_of, plain_name, set_of, words_for, words_of
 
-_NEGATED = set_of("kein keine keinen negative neg no non not ohne pas sans sem senza sin without")
+_NEGATED = words_for("negated")
 _PNEUMONIA = re.compile("p?neumon[ií][ae]|polmonit|lungenentz")
 _ICD_PNEUMONIA = re.compile(r"J1[2-8](\.[0-9]+)?", re.IGNORECASE)
 _ICD_HEALTHY = re.compile(r"Z0[0-4](\.[0-9]+)?", re.IGNORECASE)

@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from pneumo_tfds.sources import words
+from pneumo_tfds.sources import numbering, words
 from pneumo_tfds.sources.classes import ClassWords, class_told, meaning_of
 from pneumo_tfds.sources.identifiers import normal_identifier
 from pneumo_tfds.sources.image_kinds import MOSTLY, marked_unfit
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.patient_doubts import MANY_IMAGES, MANY_OF_ONE
 from pneumo_tfds.sources.table_columns import usual_names
-from pneumo_tfds.sources.words import mark_of, set_of, split_of, words_of
+from pneumo_tfds.sources.words import mark_of, set_of, split_of, words_for, words_of
 
 _SPLIT = re.compile("(folds?|partition|splits?|subset)$")
 _FOLD = set_of("crossval crossvalidation cv k xval")
@@ -39,26 +39,15 @@ _USE = re.compile(
 )
 """How words start, in names of columns, for whether an image is to be used; those of the first may be in cells too."""
 
-_OPINION = set_of(
-    "annotation annotator consensus diagnosis dx expert finding findings gt label labels observer opinion pathology "
-    "radiologist rater reader target truth y"
-)
+_OPINION = words_for("opinion")
 _FLAG = set_of("flag has is label present")
 _PAST = set_of("anamnese anamnesis history past previous prior")
 """Words, in names of columns, for a diagnosis, beside that of a class, and for one of another time."""
 
 _HOSPITAL_NUMBER = set_of("hospitalno hospitalnr hospitalnumber")
-_PERSON = _HOSPITAL_NUMBER | set_of("mrn pat patient paciente paziente person pid proband sujet subject")
-_IDENTIFIER = _PERSON | set_of(
-    "accession akte anon anonymised anonymized case code fall hash id ids key kode name no nr number pseudonym record "
-    "study uid uuid"
-)
-_ORDINARY = set_of(
-    "age alter batch birth center centre city clinic columns country date datum department device edad eta gender "
-    "geschlecht height hospital idade institution insurance manufacturer model payer pixels plz postal postcode rad "
-    "radiologist reader room rows scanner sector sex sexe sexo sesso site size spacing station time vendor ward weight "
-    "width window year zip"
-)
+_PERSON = _HOSPITAL_NUMBER | words_for("person")
+_IDENTIFIER = _PERSON | words_for("identifier")
+_ORDINARY = words_for("ordinary")
 """Words, in names of columns, for identifiers, and for what people and images have and share."""
 _CODE = re.compile(r"[^\W\d_]+([-_ ]?[0-9]+)+|(?=.*[0-9])[0-9a-f-]{8,}")
 """Letters and numbers, such as `p-07`, or a hash."""
@@ -210,7 +199,7 @@ def may_be_patient(column: Column) -> bool:
     if column.is_ordinary:
         return False
     values = set(column.identifiers)
-    if words.are_dates(values - {""}):
+    if numbering.are_dates(values - {""}):
         return False
     if len(values) == len(column.cells):  # a number of its own for each row tells no patient
         return bool(column.words & _PERSON)
@@ -231,11 +220,11 @@ def repeats_like_patients(column: Column) -> bool:
     shared = sum(count for count in counts.values() if count > 1)
     if len(counts) < 3 or shared < REPEATED * len(cells):
         return False
-    if statistics.median(counts.values()) > MANY_OF_ONE or words.are_dates(counts):
+    if statistics.median(counts.values()) > MANY_OF_ONE or numbering.are_dates(counts):
         return False
     numbers = sorted(int(cell) for cell in counts if cell.isdecimal())
     if len(numbers) < len(counts):
-        codes = [cell for cell in counts if _CODE.fullmatch(cell) and not words.is_of_group(cell)]
+        codes = [cell for cell in counts if _CODE.fullmatch(cell) and not numbering.is_of_group(cell)]
         return len(codes) >= MOSTLY * len(counts)
     neighbours = sum(one == other for one, other in itertools.pairwise(cells))
     together = numbers[-1] - numbers[0] < 1.5 * len(numbers) and neighbours >= (len(cells) - len(counts)) / 2

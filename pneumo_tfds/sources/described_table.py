@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,38 +10,24 @@ from typing import TypeVar
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources.classes import ClassWords, class_told, meaning_of
-from pneumo_tfds.sources.column_kinds import Column, split_remedy
+from pneumo_tfds.sources.classes import class_told
 from pneumo_tfds.sources.csv_text import Row
-from pneumo_tfds.sources.description import TableDescription, Uncertain
 from pneumo_tfds.sources.identifiers import normal_identifier
-from pneumo_tfds.sources.image_kinds import unfit_row
-from pneumo_tfds.sources.inventory import LABELS, SUBTYPES
+from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import File, Find, Labelled, is_printable
 from pneumo_tfds.sources.survey import SurveyNotes, listed
-from pneumo_tfds.sources.table_columns import SPLIT_FLAGS
-from pneumo_tfds.sources.words import mark_of, split_of
-
-Rows = Sequence[tuple[int, Row]]
-"""Line number and cells of each row."""
-
-_COLUMN = re.compile(r"\{(.*?)\}")
+from pneumo_tfds.sources.table_cells import (
+    Rows,
+    Rules,
+    fill,
+    finding_columns,
+    label_of_row,
+    split_of_row,
+    subtype_of_row,
+    unfit_of_row,
+)
 
 Value = TypeVar("Value")
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How the rows of a table become images with labels."""
-
-    table: TableDescription
-    classes: ClassWords
-    uncertain: Uncertain = "left_out"
-    roles: Mapping[str, str] | None = None
-    """Role to column of a user's own table, in which 0 and 1 tell a class too and no image is listed twice; None for a
-    table that is described."""
-    marked: Counter[str] = field(default_factory=Counter)
-    """Where every finding has a column: how many images each marks, of all tables that were read."""
 
 
 @dataclass
@@ -101,31 +86,31 @@ def read_described(
             told at once, with the first line of each kind.
     """
     table, own = rules.table, rules.roles is not None
-    findings = _check_columns(rules, columns, where)
+    findings = finding_columns(rules, columns, where)
     read, problems = Read(), _Problems()
     first: dict[str, Labelled] = {}
     left_out: dict[str, str] = {}
     neither: list[tuple[int, Row]] = []
     disagreeing: set[str] = set()
     for line, row in rows:
-        path = _fill(table.image, row)
+        path = fill(table.image, row)
         file = problems.attempt("file", line, partial(_find, path, find, first if own else {}))
         if file is None:
             read.missing.append(path)
             if not own:
                 continue
-        told = problems.attempt("label", line, partial(_label, row, rules, findings))
-        split = problems.attempt("split", line, partial(_split, row, rules, rows))
-        subtype = problems.attempt("subtype", line, partial(_subtype, row, rules))
+        told = problems.attempt("label", line, partial(label_of_row, row, rules, findings))
+        split = problems.attempt("split", line, partial(split_of_row, row, rules, rows))
+        subtype = problems.attempt("subtype", line, partial(subtype_of_row, row, rules))
         if own and told and not told[0] and table.label:
             neither.append((line, row))
         if file is None or told is None or split is None or subtype is None:
             continue
         label, what = told
-        if reason := _unfit(row, rules) or ("" if label else what):
+        if reason := unfit_of_row(row, rules) or ("" if label else what):
             left_out[file.name] = reason
             continue
-        patient = normal_identifier(_fill(table.patient, row))
+        patient = normal_identifier(fill(table.patient, row))
         place = f"{table.label or 'label'} = {what}" if own else f"{where.rpartition('/')[2]}: {what}"
         one = Labelled(file, label, split, patient, subtype, place)
         read.used.append((row, one))
@@ -178,113 +163,3 @@ def _judge_neither(
         )
         for line, row in neither
     ]
-
-
-def _fill(template: str, row: Row) -> str:
-    return _COLUMN.sub(lambda match: row.get(match[1], ""), template)
-
-
-def columns_of(template: str) -> list[str]:
-    """Return the columns that a text such as `{ImageDir}/{ImageID}` names."""
-    return _COLUMN.findall(template)
-
-
-def _split(row: Row, rules: Rules, rows: Rows) -> str:
-    column, roles = rules.table.split, rules.roles or {}
-    cell = column.removeprefix("=") if column.startswith("=") else row.get(column, "")
-    split = split_of(cell)
-    if cell and not split:
-        held = Column(column, [other.get(column, "") for _, other in rows])
-        raise InputError(
-            f"unknown split {cell!r} in the column {column}, which holds {listed(held.counts, noun='row')}; "
-            f"{split_remedy(held)}, or remove the column"
-        )
-    flags = {role: mark_of(row[roles[role]]) for role in SPLIT_FLAGS if role in roles}
-    if unknown := [roles[role] for role, flag in flags.items() if flag not in (0, 1)]:
-        raise InputError(f"unknown value {row[unknown[0]]!r} in the column {unknown[0]}; use 0 or 1")
-    named = [role for role, flag in flags.items() if flag]
-    if len(named) > 1:
-        raise InputError(f"the columns {' and '.join(roles[role] for role in named)} name two splits; keep one")
-    if flags and not named:
-        return "test" if [*flags] == ["is_train"] else "" if "is_train" in flags else "train"
-    return SPLIT_FLAGS[named[0]] if named else split
-
-
-def _subtype(row: Row, rules: Rules) -> str:
-    subtype = row.get((rules.roles or {}).get("subtype", ""), "").lower()
-    if subtype and subtype not in SUBTYPES:
-        raise InputError(f"unknown subtype {subtype!r}; use one of {', '.join(SUBTYPES)}")
-    return subtype
-
-
-def _unfit(row: Row, rules: Rules) -> str:
-    """Return why a row is left out by columns that tell its fitness; empty if none speaks against it."""
-    for column, values in rules.table.keep.items():
-        if row.get(column, "").casefold() not in [value.casefold() for value in values]:
-            return f"{column} is {row.get(column) or 'empty'}"
-    return unfit_row({role: row[column] for role, column in (rules.roles or {}).items() if column in row})
-
-
-def fits(table: TableDescription, columns: Sequence[str]) -> bool:
-    """Return whether a table has the columns of a description."""
-    return all(name in columns for name in needed(table))
-
-
-def needed(table: TableDescription) -> list[str]:
-    """Return the columns that a description names."""
-    split = [table.split] if table.split and not table.split.startswith("=") else []
-    label = [table.label] if table.label else []
-    return [*columns_of(table.image), *columns_of(table.patient), *table.keep, *split, *label]
-
-
-def _check_columns(rules: Rules, columns: Sequence[str], where: str) -> dict[str, str]:
-    """Return the columns of findings with the label that each means; none if the table has a column of labels."""
-    found = ", ".join(columns[:20])
-    if missing := [name for name in needed(rules.table) if name not in columns]:
-        raise InputError(f"{where}: has no column {missing[0]!r}; found {found}")
-    if rules.table.label:
-        return {}
-    findings = {column: label for column in columns if (label := rules.classes.label_of(column))}
-    for label, names in zip(LABELS, (rules.classes.negative, rules.classes.positive), strict=True):
-        if label not in findings.values():
-            raise InputError(f"{where}: has no column {' or '.join(names)}; found {found}")
-    rules.marked.update(dict.fromkeys(findings, 0))
-    return findings
-
-
-def _marks(row: Row, findings: Mapping[str, str]) -> dict[str, int]:
-    """Return what a row says of each finding: 1 present, 0 absent, -1 uncertain."""
-    marks = {}
-    for name in findings:
-        mark = mark_of(row.get(name, ""))
-        if mark is None:
-            raise InputError(
-                f"unknown value {row[name]!r:.60} in the column {name}; use 1 where it is present, 0 or nothing where "
-                "not, and -1 where uncertain"
-            )
-        marks[name] = mark
-    return marks
-
-
-def _label(row: Row, rules: Rules, findings: Mapping[str, str]) -> tuple[str, str]:
-    """Return the label of a row and what says so; or no label, and why the row is left out."""
-    table, classes = rules.table, rules.classes
-    if table.label:
-        cell = row.get(table.label, "")
-        meaning = classes.label_of if rules.roles is None else partial(meaning_of, classes=classes)
-        parts = cell.split(table.separator) if table.separator else [cell]
-        named = {part.strip(" []'\"") for part in parts}
-        found = {label: name for name in sorted(named) if (label := meaning(name))}
-        reason = f"{table.label} names neither class" if table.separator else f"{table.label} is {cell or 'empty'}"
-    else:
-        marks = _marks(row, findings)
-        rules.marked.update(name for name, mark in marks.items() if mark == 1)
-        found = {findings[name]: name for name, mark in marks.items() if mark == 1}
-        unsure = [name for name, mark in marks.items() if mark == -1]
-        if not found and unsure:
-            word = {"positive": LABELS[1], "negative": LABELS[0]}.get(rules.uncertain, "")
-            return word, f"{unsure[0]} is uncertain (-1); see --uncertain" if not word else f"{unsure[0]} is uncertain"
-        reason = "no finding of either class is marked"
-    if len(found) > 1:
-        return "", "findings of both classes"
-    return found.popitem() if found else ("", reason)

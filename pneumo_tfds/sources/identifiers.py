@@ -14,7 +14,7 @@ import re
 import unicodedata
 from collections.abc import Collection
 
-from pneumo_tfds.sources import words
+from pneumo_tfds.sources import numbering, words
 
 UNKNOWN_PATIENT = "file:"
 """Prefix of the patient of a file of which nothing tells one: the file is a patient of its own."""
@@ -30,7 +30,7 @@ HEADER_PATIENT = "dicom:"
 
 _NAMES = (
     (r"person(?P<number>[0-9]{1,18})_(?P<subtype>bacteria|virus)_[0-9]+", "person{number}"),
-    (rf"(?P<series>NORMAL2-IM|IM)-(?!{words.DAY}(?![0-9]))(?P<number>[0-9]{{1,18}})-[0-9]+", "{series}-{number}"),
+    (rf"(?P<series>NORMAL2-IM|IM)-(?!{numbering.DAY}(?![0-9]))(?P<number>[0-9]{{1,18}})-[0-9]+", "{series}-{number}"),
     (r"(?P<subtype>BACTERIA|VIRUS|NORMAL)-(?P<number>[0-9]{1,18})-[0-9]+", "patient{number}"),  # Mendeley's names
     (r"(?P<number>000[0-9]{5})_[0-9]{3}(?![0-9])", "patient{number}"),  # NIH ChestX-ray14; a date is no patient
     (
@@ -41,11 +41,7 @@ _NAMES = (
 )
 _PATTERNS = tuple((re.compile(rf"(?<![A-Za-z0-9]){pattern}", re.IGNORECASE), made) for pattern, made in _NAMES)
 
-_PLACEHOLDERS = words.set_of(
-    "anon anonim anonym anonymised anonymized anonymous case control deidentified dummy healthy id na nan nil no noid "
-    "missing noname none normal notavailable notknown null patient patientid pneumonia removed sick tbd test "
-    "unavailable unknown unspecified xxx aucun desconocido fehlt inconnu ka nessuno ninguno ohne unbek unbekannt"
-)
+_PLACEHOLDERS = words.words_for("placeholders")
 """Texts that stand in headers and tables in place of an identifier, in lower case and without punctuation."""
 
 _NEGATIVE = {"-1", "-9", "-99", "-999"}
@@ -63,8 +59,8 @@ _SHORTENED = re.compile(r"[0-9][.,][0-9]+e\+?[0-9]{2,}", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
 
 _BETWEEN = r"[\s_.\-/]+"
-_DAY_END = rf"(?:{_BETWEEN}{words.WHOLE_DAY})"
-_SURE_END = rf"(?:{_DAY_END}|{_BETWEEN}(?:(?:19|20)[0-9]{{2}}|{words.EXAMINATION})|{_BETWEEN}?\([0-9]+\))"
+_DAY_END = rf"(?:{_BETWEEN}{numbering.WHOLE_DAY})"
+_SURE_END = rf"(?:{_DAY_END}|{_BETWEEN}(?:(?:19|20)[0-9]{{2}}|{numbering.EXAMINATION})|{_BETWEEN}?\([0-9]+\))"
 _POSSIBLE_END = rf"(?:{_BETWEEN}[^\W_]+|(?<=[0-9])(?!(?<=[0-9]{{7}})k)[a-z](?![^\W_]))"
 _DAY_ENDS, _SURE_ENDS, _ENDS = map(
     re.compile, (f"{_DAY_END}{_SURE_END}*", f"{_SURE_END}+", f"(?:{_SURE_END}|{_POSSIBLE_END})+")
@@ -72,11 +68,11 @@ _DAY_ENDS, _SURE_ENDS, _ENDS = map(
 """What may stand behind an identifier of a patient to tell their examinations apart; a day, even behind a mere name."""
 
 _BEFORE = re.compile(
-    rf"(?:{words.WHOLE_DAY}|{words.EXAMINATION}){_BETWEEN}"
-    rf"(?=(?:(?!{_DAY_END}$).)*?(?:[^\W\d_].*[0-9]|[0-9]{{4}}))(?!{words.WHOLE_DAY}$)"
+    rf"(?:{numbering.WHOLE_DAY}|{numbering.EXAMINATION}){_BETWEEN}"
+    rf"(?=(?:(?!{_DAY_END}$).)*?(?:[^\W\d_].*[0-9]|[0-9]{{4}}))(?!{numbering.WHOLE_DAY}$)"
 )
 _IN_GROUPS = re.compile(
-    rf"({words.BIRTH_NUMBER}|[0-9]{{1,3}}(\.[0-9]{{3}})+(-[0-9k]{{1,2}})?|[0-9]{{3}}-[0-9]{{2}}-[0-9]{{4}}|"
+    rf"({numbering.BIRTH_NUMBER}|[0-9]{{1,3}}(\.[0-9]{{3}})+(-[0-9k]{{1,2}})?|[0-9]{{3}}-[0-9]{{2}}-[0-9]{{4}}|"
     r"[0-9]{3} [0-9]{3} [0-9]{4})(?![^\W_])"
 )
 """One number in groups of digits, as states write theirs: `19500312-1234`, `12.345.679-k`, `078-05-1120`."""

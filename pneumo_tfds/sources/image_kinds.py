@@ -12,19 +12,13 @@ from pneumo_tfds.decode.fitness import remarks, unfit
 from pneumo_tfds.decode.header_words import is_chest, is_frontal, is_known_view, is_sideways, other_part
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.survey import SurveyNotes
-from pneumo_tfds.sources.words import BLANK, FILLERS, decomposed, set_of, whole_words, words_of
+from pneumo_tfds.sources.words import BLANK, FILLERS, decomposed, set_of, whole_words, words_for, words_of
 
 _SIDE_VIEWS = set_of("l r")
 """Views of the side as tables write them, beside those of DICOM headers."""
-_FILM = set_of(
-    "cr cxr dr dx film radiografia radiograph radiographie radiographs radiography ray rays rg roentgen rontgen rx xr "
-    "xray xrays"
-)
+_FILM = words_for("film")
 """Words for radiography in a column of modalities."""
-_OTHER_MODALITIES = set_of(
-    "ct cta echographie ecografia hrct irm mammogram mammographie mammography mri mrt sonographie sonography "
-    "tomography ultraschall ultrasound"
-)
+_OTHER_MODALITIES = words_for("other_modalities")
 _OTHER_CODES = set_of("mg mr nm pt rm tac tc us")
 """Modalities that mean something else beside other things: `US` is a country, and `MR` a man."""
 

@@ -10,7 +10,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import decode_text, read_rows
-from pneumo_tfds.sources.described_table import Rules, columns_of, needed, read_described
+from pneumo_tfds.sources.described_table import read_described
 from pneumo_tfds.sources.description import (
     OWN_DESCRIPTION,
     Description,
@@ -18,10 +18,12 @@ from pneumo_tfds.sources.description import (
     Uncertain,
     known_descriptions,
 )
+from pneumo_tfds.sources.file_index import FileIndex, differs_in_case
 from pneumo_tfds.sources.inventory import LABELS
-from pneumo_tfds.sources.listing import File, FileIndex, Labelled, NamedReader, differs_in_case
+from pneumo_tfds.sources.listing import File, Labelled, NamedReader
 from pneumo_tfds.sources.split_lists import take_listed_splits
 from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.table_cells import Rules, columns_of, needed
 from pneumo_tfds.sources.unread_columns import ask_about_unread
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pneumo_tfds.decode.other_files import OTHER_IMAGES
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources import words
+from pneumo_tfds.sources import numbering, words
 from pneumo_tfds.sources.class_folders import Folders, InClass
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.image_kinds import kinds_of_image, role_in, role_of_name
@@ -69,12 +69,12 @@ def _ask_about_places(found: Sequence[InClass], notes: SurveyNotes) -> None:
     for one in found:
         names = [name for name in one.place if not words.is_filler(name)]
         places["/".join(names) or "outside of them"] += 1
-        sites = sites and bool(names) and all(words.is_date(name) or words.is_site(name) for name in names)
+        sites = sites and bool(names) and all(numbering.is_date(name) or numbering.is_site(name) for name in names)
     if len(places) < 2:
         return
     if sites:
         notes.tell(f"the classes lie in {len(places)} years or sites, which are read as one source: {listed(places)}")
-    elif words.are_identifiers(places) and len(words.are_counted(places)) == len(places):
+    elif numbering.are_identifiers(places) and len(numbering.are_counted(places)) == len(places):
         notes.ask(
             f"the classes lie in {len(places)} places, which may be patients: {listed(places)}; --yes takes them "
             "together and none of them for a patient; if they are, put each patient's folder inside the folders of the "

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources import words
+from pneumo_tfds.sources import numbering, words
 from pneumo_tfds.sources.identifiers import (
     in_brackets,
     is_shortened,
@@ -83,7 +83,9 @@ def believed(
             notes.ask(question, about_patients=True)
         told = {name: patient for name, patient in told.items() if patient not in doubted}
         counts = Counter(told.values())
-    elif counts and (words.are_dates(counts) or all(words.is_visit(one) or words.is_of_group(one) for one in counts)):
+    elif counts and (
+        numbering.are_dates(counts) or all(numbering.is_visit(one) or numbering.is_of_group(one) for one in counts)
+    ):
         notes.ask(
             f"the {place.rule} holds dates, or numbers of examinations, weeks or the like{in_brackets(min(counts))}; "
             "--yes does not take them for patients; name the column of the patients patient",
@@ -137,7 +139,7 @@ def _doubted(place: Told, told: Mapping[str, str], images: Sequence[Image]) -> t
         why = f"most have more than {MANY_OF_ONE} images"
     elif shared > len(counts) / 2:
         why = "most occur in both classes"
-    elif of_folders and len(counts) < words.MANY_NAMES and _only_in_one_class(told, images):
+    elif of_folders and len(counts) < numbering.MANY_NAMES and _only_in_one_class(told, images):
         why = "only one class has them"
     else:
         return set(), ""

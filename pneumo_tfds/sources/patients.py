@@ -16,9 +16,9 @@ from pneumo_tfds.sources import patient_doubts
 from pneumo_tfds.sources.identifiers import HEADER_PATIENT, compared, identify, in_brackets, is_unknown, own
 from pneumo_tfds.sources.inventory import Image
 from pneumo_tfds.sources.listing import Labelled
+from pneumo_tfds.sources.numbering import is_site
 from pneumo_tfds.sources.patient_doubts import Told
 from pneumo_tfds.sources.survey import SurveyNotes
-from pneumo_tfds.sources.words import is_site
 
 MOST_OF_ONE = 3
 """Identifiers of one beginning, in the median, above which it is a site or a year if it is one of even fewer."""

@@ -10,8 +10,9 @@ from dataclasses import replace
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords
+from pneumo_tfds.sources.file_index import FileIndex, differs_in_case
 from pneumo_tfds.sources.layout_questions import ask_about_split_words_in_files
-from pneumo_tfds.sources.listing import File, FileIndex, Find, Labelled, differs_in_case
+from pneumo_tfds.sources.listing import File, Find, Labelled
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.words import may_be_split, split_of, split_words_in
 

@@ -12,8 +12,9 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import decode_text, read_rows
 from pneumo_tfds.sources.description import OWN_DESCRIPTION
+from pneumo_tfds.sources.file_index import FileIndex
 from pneumo_tfds.sources.image_kinds import MOSTLY
-from pneumo_tfds.sources.listing import WORKBOOK_SUFFIXES, File, FileIndex, NamedReader, is_hidden
+from pneumo_tfds.sources.listing import WORKBOOK_SUFFIXES, File, NamedReader, is_hidden
 from pneumo_tfds.sources.survey import SHOWN, SurveyNotes
 from pneumo_tfds.sources.table_columns import class_columns, lists_images, roles_of
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.sources import csv_table, described_table, tables_beside
+from pneumo_tfds.sources import csv_table, tables_beside
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import decode_text, read_rows
 from pneumo_tfds.sources.description import (
@@ -20,22 +20,17 @@ from pneumo_tfds.sources.description import (
     known_descriptions,
     recognise,
 )
+from pneumo_tfds.sources.file_index import FileIndex, file_on_disk
 from pneumo_tfds.sources.finishing import Found, finish
 from pneumo_tfds.sources.inventory import Source
 from pneumo_tfds.sources.known_tables import KnownTables, note_unlisted, patient_column
 from pneumo_tfds.sources.layout import explain_no_classes, read_folders
-from pneumo_tfds.sources.listing import (
-    File,
-    FileIndex,
-    NamedReader,
-    file_on_disk,
-    images_among,
-    walk,
-)
+from pneumo_tfds.sources.listing import File, NamedReader, images_among, walk
 from pneumo_tfds.sources.nested_copies import nested_copies
 from pneumo_tfds.sources.reading import FolderReader, ReadError
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.table_cells import fits
 from pneumo_tfds.sources.tables_beside import Head
 from pneumo_tfds.sources.words import composed
 
@@ -153,7 +148,7 @@ def _recognise_tables(heads: Sequence[Head]) -> list[Description]:
 
 def _fitting(description: Description, name: str, columns: Sequence[str]) -> TableDescription | None:
     tables = (table for table in description.tables if fnmatch.fnmatch(composed(name), table.file))
-    return next((table for table in tables if described_table.fits(table, columns)), None)
+    return next((table for table in tables if fits(table, columns)), None)
 
 
 def _described(path: Path, text: str, options: SourceOptions) -> tuple[Description, TableDescription] | None:
