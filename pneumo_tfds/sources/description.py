@@ -24,6 +24,9 @@ OWN_DESCRIPTION = "docs/how-to/bring-your-own-xrays.md"
 NAMES_SHARE = 0.9
 """Share of the image files whose names must follow a description's pattern, if it is recognised by names."""
 
+COLUMN = re.compile(r"\{(.*?)\}")
+"""A column in a text."""
+
 Made = TypeVar("Made")
 
 
@@ -52,6 +55,17 @@ class TableDescription:
     """Split to the name of a text file that lists its images, one a line."""
 
 
+def columns_of(template: str) -> list[str]:
+    """Return the columns that a text such as `{ImageDir}/{ImageID}` names."""
+    return COLUMN.findall(template)
+
+
+def columns_of_table(table: TableDescription) -> set[str]:
+    """Return the columns that a description names."""
+    single = {table.label, "" if table.split.startswith("=") else table.split} - {""}
+    return {*columns_of(table.image), *columns_of(table.patient), *table.keep, *single}
+
+
 @dataclass(frozen=True)
 class Description:
     """A known data set."""
@@ -60,12 +74,9 @@ class Description:
     """As `--layout` names it."""
     title: str
     homepage: str = ""
-    recognised_by_files: tuple[str, ...] = ()
-    """Names of files, with `*`, that are all there if a source is this data set."""
-    recognised_by_folders: tuple[str, ...] = ()
-    """Names of folders, or ends of their paths, that are all there."""
     recognised_by_names: str = ""
-    """Regular expression that nearly all images in folders of the classes match, as `FOLDER/name.jpeg`."""
+    """Regular expression that nearly all images in folders of the classes match, as `FOLDER/name.jpeg`; a data set with
+    tables is recognised by their names and columns."""
     negative: tuple[str, ...] = ("NORMAL",)
     """Labels, in folders or cells, that mean NORMAL."""
     positive: tuple[str, ...] = ("PNEUMONIA",)
@@ -83,9 +94,10 @@ class Description:
     tables: tuple[TableDescription, ...] = ()
     """The tables; empty if folders hold the classes."""
 
-    def recognised_by(self) -> bool:
-        """Return whether names of files or folders tell the data set; otherwise the columns of its tables do."""
-        return bool(self.recognised_by_files or self.recognised_by_folders or self.recognised_by_names)
+    def table_of(self, name: str, columns: Sequence[str]) -> TableDescription | None:
+        """Return the description of a table by its file name and columns; None if there is none."""
+        named = (table for table in self.tables if fnmatch.fnmatch(composed(name), table.file))
+        return next((table for table in named if columns_of_table(table) <= set(columns)), None)
 
 
 FOLDERS = Description("folders", "folders named like the classes")
@@ -198,21 +210,14 @@ def choose_description(layout: str) -> Description:
     raise InputError(f"--layout {layout}: no such layout; use {', '.join(known)} or a .toml file")
 
 
-def recognise(files: Sequence[File], images: Sequence[File]) -> list[Description]:
-    """Return the known data sets that the files of a source look like."""
-    names = {file.name.rpartition("/")[2] for file in files}
-    folders = {f"/{file.name.rpartition('/')[0]}" for file in images}
-    return [one for one in known_descriptions().values() if _is_like(one, names, folders, images)]
-
-
-def _is_like(description: Description, names: set[str], folders: set[str], images: Sequence[File]) -> bool:
-    if not description.recognised_by():
-        return False
-    return (
-        all(fnmatch.filter(names, pattern) for pattern in description.recognised_by_files)
-        and all(any(folder.endswith(f"/{end}") for folder in folders) for end in description.recognised_by_folders)
-        and (not description.recognised_by_names or _has_names(description, images))
-    )
+def recognise(images: Sequence[File], tables: Sequence[tuple[str, Sequence[str]]]) -> list[Description]:
+    """Return the known data sets that the images, or the tables with their names and columns, look like."""
+    return [
+        one
+        for one in known_descriptions().values()
+        if any(one.table_of(name, columns) for name, columns in tables)
+        or (one.recognised_by_names and _has_names(one, images))
+    ]
 
 
 def _has_names(description: Description, images: Iterable[File]) -> bool:

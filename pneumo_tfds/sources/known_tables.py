@@ -16,6 +16,8 @@ from pneumo_tfds.sources.description import (
     Description,
     TableDescription,
     Uncertain,
+    columns_of,
+    columns_of_table,
     known_descriptions,
 )
 from pneumo_tfds.sources.file_index import FileIndex, differs_in_case
@@ -23,7 +25,7 @@ from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import File, Labelled, NamedReader
 from pneumo_tfds.sources.split_lists import take_listed_splits
 from pneumo_tfds.sources.survey import SurveyNotes
-from pneumo_tfds.sources.table_cells import Rules, columns_of, needed
+from pneumo_tfds.sources.table_cells import Rules
 from pneumo_tfds.sources.unread_columns import ask_about_unread
 
 
@@ -122,7 +124,7 @@ class KnownTables:
             self._warn_of_missing(name, read.missing, len(rows))
         own = known_descriptions().get(self.description.name) != self.description
         if own and table.label:
-            named = {f"named {column}": column for column in needed(table)}
+            named = {f"named {column}": column for column in columns_of_table(table)}
             roles = {"label": table.label, "patient": next(iter(columns_of(table.patient)), ""), "split": table.split}
             chosen = named | {role: column for role, column in roles.items() if column}
             ask_about_unread(read.used, chosen, self.classes, self.notes)

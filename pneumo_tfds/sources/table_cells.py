@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.classes import ClassWords, meaning_of
 from pneumo_tfds.sources.column_kinds import Column, split_remedy
 from pneumo_tfds.sources.csv_text import Row
-from pneumo_tfds.sources.description import TableDescription, Uncertain
+from pneumo_tfds.sources.description import COLUMN, TableDescription, Uncertain, columns_of_table
 from pneumo_tfds.sources.image_kinds import unfit_row
 from pneumo_tfds.sources.inventory import LABELS, SUBTYPES
 from pneumo_tfds.sources.survey import listed
@@ -21,8 +20,6 @@ from pneumo_tfds.sources.words import mark_of, split_of
 
 Rows = Sequence[tuple[int, Row]]
 """Line number and cells of each row."""
-
-_COLUMN = re.compile(r"\{(.*?)\}")
 
 
 @dataclass(frozen=True)
@@ -41,12 +38,7 @@ class Rules:
 
 def fill(template: str, row: Row) -> str:
     """Return a text with the cells of a row in place of the columns in braces."""
-    return _COLUMN.sub(lambda match: row.get(match[1], ""), template)
-
-
-def columns_of(template: str) -> list[str]:
-    """Return the columns that a text such as `{ImageDir}/{ImageID}` names."""
-    return _COLUMN.findall(template)
+    return COLUMN.sub(lambda match: row.get(match[1], ""), template)
 
 
 def split_of_row(row: Row, rules: Rules, rows: Rows) -> str:
@@ -87,23 +79,11 @@ def unfit_of_row(row: Row, rules: Rules) -> str:
     return unfit_row({role: row[column] for role, column in (rules.roles or {}).items() if column in row})
 
 
-def fits(table: TableDescription, columns: Sequence[str]) -> bool:
-    """Return whether a table has the columns of a description."""
-    return all(name in columns for name in needed(table))
-
-
-def needed(table: TableDescription) -> list[str]:
-    """Return the columns that a description names."""
-    split = [table.split] if table.split and not table.split.startswith("=") else []
-    label = [table.label] if table.label else []
-    return [*columns_of(table.image), *columns_of(table.patient), *table.keep, *split, *label]
-
-
 def finding_columns(rules: Rules, columns: Sequence[str], where: str) -> dict[str, str]:
     """Return the columns of findings with the label that each means; none if the table has a column of labels."""
     found = ", ".join(columns[:20])
-    if missing := [name for name in needed(rules.table) if name not in columns]:
-        raise InputError(f"{where}: has no column {missing[0]!r}; found {found}")
+    if missing := columns_of_table(rules.table).difference(columns):
+        raise InputError(f"{where}: has no column {' and '.join(map(repr, sorted(missing)))}; found {found}")
     if rules.table.label:
         return {}
     findings = {column: label for column in columns if (label := rules.classes.label_of(column))}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -30,9 +29,6 @@ from pneumo_tfds.sources.nested_copies import nested_copies
 from pneumo_tfds.sources.reading import FolderReader, ReadError
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
-from pneumo_tfds.sources.table_cells import fits
-from pneumo_tfds.sources.tables_beside import Head
-from pneumo_tfds.sources.words import composed
 
 COMPARED_BYTES = 4096
 """First bytes by which two files of one name and size are compared."""
@@ -54,11 +50,12 @@ def understand_files(
         found = ", ".join(f"{len(names)} {reason}" for reason, names in notes.left_out.items()) or "it is empty"
         raise InputError(f"{path}: no images found ({found}); expected JPEG, PNG or DICOM files")
     heads = tables_beside.read_heads(files, reader, notes)
-    description = _description(path, files, images, heads, options)
+    like = recognise(images, [(head.file.name.rpartition("/")[2], head.columns) for head in heads])
+    description = _recognised(path, like, options)
     classes = _classes(description, options)
     source, same = Source(str(path), kind, (), reader), partial(_same, reader)
     try:
-        _check_options(description, files, images, options, notes)
+        _check_options(description, like, options, notes)
         if description.tables:
             if any(table.anywhere for table in description.tables):
                 copies = nested_copies(((file, ()) for file in images), same, notes)
@@ -101,7 +98,7 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
         found = Found(labelled, description, classes, patient_column(description), True)
     else:
         classes = _classes(TABLE, options)
-        _check_options(TABLE, (), (), options, notes)
+        _check_options(TABLE, (), options, notes)
         find, everywhere = file_on_disk(path.parent), partial(_below, path.parent)
         own = csv_table.read_table(text, str(path), find, everywhere, classes, notes)
         found = Found(list(own.images), TABLE, classes, f"column {own.patient}", own.has_split)
@@ -123,32 +120,14 @@ def _below(folder: Path) -> FileIndex:
     return FileIndex(())
 
 
-def _description(
-    path: Path,
-    files: Sequence[File],
-    images: Sequence[File],
-    heads: Sequence[Head],
-    options: SourceOptions,
-) -> Description:
+def _recognised(path: Path, found: Sequence[Description], options: SourceOptions) -> Description:
+    """Return the description that the user names, or that one of the data sets that a folder looks like."""
     if options.layout:
         return choose_description(options.layout)
-    found = recognise(files, images) or _recognise_tables(heads)
     if len(found) > 1:
         names = " or ".join(description.name for description in found)
         raise InputError(f"{path}: looks like several known data sets; say which with --layout {names}")
     return found[0] if found else FOLDERS
-
-
-def _recognise_tables(heads: Sequence[Head]) -> list[Description]:
-    """Return the known data sets that only the columns of a table tell."""
-    alone = [one for one in known_descriptions().values() if not one.recognised_by()]
-    named = [(head.file.name.rpartition("/")[2], head.columns) for head in heads]
-    return [one for one in alone if any(_fitting(one, name, columns) for name, columns in named)]
-
-
-def _fitting(description: Description, name: str, columns: Sequence[str]) -> TableDescription | None:
-    tables = (table for table in description.tables if fnmatch.fnmatch(composed(name), table.file))
-    return next((table for table in tables if fits(table, columns)), None)
 
 
 def _described(path: Path, text: str, options: SourceOptions) -> tuple[Description, TableDescription] | None:
@@ -157,7 +136,7 @@ def _described(path: Path, text: str, options: SourceOptions) -> tuple[Descripti
     columns, _ = read_rows(text[: tables_beside.HEADING_BYTES].partition("\n")[0], str(path))
     chosen = [choose_description(options.layout)] if options.layout else list(known_descriptions().values())
     for description in chosen:
-        if table := _fitting(description, name, columns):
+        if table := description.table_of(name, columns):
             return description, table
     if options.layout and chosen[0] != FOLDERS:
         raise InputError(f"{name}: is no table of the layout {options.layout}; pass the folder, or leave --layout out")
@@ -176,11 +155,7 @@ def _same(reader: NamedReader, one: File, other: File) -> bool:
 
 
 def _check_options(
-    description: Description,
-    files: Sequence[File],
-    images: Sequence[File],
-    options: SourceOptions,
-    notes: SurveyNotes,
+    description: Description, like: Sequence[Description], options: SourceOptions, notes: SurveyNotes
 ) -> None:
     """Ask about a layout that nothing in a folder is like.
 
@@ -193,7 +168,7 @@ def _check_options(
             "some as uncertain; leave it out"
         )
     known = description in known_descriptions().values() and not description.tables
-    if options.layout and known and description not in recognise(files, images):
+    if options.layout and known and description not in like:
         notes.ask(
             f"nothing in it is named as {description.title} is; --yes reads it by that layout; else leave --layout out"
         )
