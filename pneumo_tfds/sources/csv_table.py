@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.classes import ClassWords, class_told
 from pneumo_tfds.sources.column_kinds import FEW_VALUES, Column, is_split, may_be_patient, split_remedy
 from pneumo_tfds.sources.csv_text import Row, read_rows
 from pneumo_tfds.sources.described_table import read_described
-from pneumo_tfds.sources.description import TableDescription
+from pneumo_tfds.sources.description import TABLE, Found, TableDescription
 from pneumo_tfds.sources.file_index import FileIndex
 from pneumo_tfds.sources.image_kinds import MOSTLY, warn_of_views
 from pneumo_tfds.sources.inventory import LABELS
@@ -28,20 +27,9 @@ LOOKED_AT = 1000
 """Rows by which a column is judged."""
 
 
-@dataclass(frozen=True)
-class Table:
-    """The images that a table lists."""
-
-    images: tuple[Labelled, ...]
-    patient: str = ""
-    """The column of the patient; empty if there is none."""
-    has_split: bool = False
-    """Whether a column tells the split; otherwise folders may."""
-
-
 def read_table(
     text: str, where: str, find: Find, everywhere: Callable[[], FileIndex], classes: ClassWords, notes: SurveyNotes
-) -> Table:
+) -> Found:
     """Read a table whose columns have usual names.
 
     Args:
@@ -80,7 +68,7 @@ def read_table(
     ask_about_names(images, notes)
     if not has_split(chosen):
         images = take_folder_splits(images, notes)
-    return Table(tuple(images), chosen.get("patient", ""), has_split(chosen))
+    return Found(images, TABLE, classes, f"column {chosen.get('patient', '')}", has_split(chosen))
 
 
 def _ask_about_training_alone(images: list[Labelled], chosen: dict[str, str], notes: SurveyNotes) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pneumo_tfds.program.errors import InputError, reason_of
-from pneumo_tfds.sources.listing import File
+from pneumo_tfds.sources.classes import ClassWords
+from pneumo_tfds.sources.listing import File, Labelled
 from pneumo_tfds.sources.words import composed, plain_name
 
 Uncertain = Literal["left_out", "positive", "negative"]
@@ -102,6 +103,28 @@ class Description:
 
 FOLDERS = Description("folders", "folders named like the classes")
 """What a source is read by that is no known data set; `--layout folders` does not look for one."""
+
+
+TABLE = Description("table", "a table of images")
+"""What a table is read by that is of no known data set."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What folders or tables say of the images of a source."""
+
+    labelled: Sequence[Labelled]
+    description: Description
+    classes: ClassWords
+    column: str = ""
+    """The column of a table that tells the patients, in words; empty for folders."""
+    has_splits: bool = False
+    """The splits are those of a table and not of folders."""
+
+    @property
+    def in_table(self) -> bool:
+        """Whether a table lists the images."""
+        return bool(self.column) or bool(self.description.tables)
 
 
 def read_description(path: Path) -> Description:

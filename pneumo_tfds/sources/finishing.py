@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from pneumo_tfds.decode.dicom_header import HeaderFacts
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources import official_splits
 from pneumo_tfds.sources.class_folders import patient_folders
-from pneumo_tfds.sources.classes import ClassWords
-from pneumo_tfds.sources.description import Description
+from pneumo_tfds.sources.description import Found
 from pneumo_tfds.sources.header_facts import leave_out_unfit, read_headers
 from pneumo_tfds.sources.identifiers import (
     STUDY,
@@ -29,24 +28,6 @@ from pneumo_tfds.sources.patient_doubts import Told, warn_of_both_classes, warn_
 from pneumo_tfds.sources.patients import apart_by_site, decide, with_other_identifiers
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
-
-
-@dataclass(frozen=True)
-class Found:
-    """What folders or tables say of the images of a source."""
-
-    labelled: Sequence[Labelled]
-    description: Description
-    classes: ClassWords
-    column: str = ""
-    """The column of a table that tells the patients, in words; empty for folders."""
-    has_splits: bool = False
-    """The splits are those of a table and not of folders."""
-
-    @property
-    def in_table(self) -> bool:
-        """Whether a table lists the images."""
-        return bool(self.column) or bool(self.description.tables)
 
 
 def finish(source: Source, reader: NamedReader, found: Found, options: SourceOptions, notes: SurveyNotes) -> Source:
@@ -113,10 +94,9 @@ def _image(one: Labelled) -> Image:
 def _warn_of_studies(unknown_of: set[str], notes: SurveyNotes) -> None:
     """Warn of folders named like studies, by their identifiers, as these tell no patients."""
     if studies := unknown_of - {""}:
-        notes.warn(
+        notes.warn_about_patients(
             f"{counted(len(studies), 'folder')} have the identifier of a study, which is one examination and not a "
-            "patient; images of one study are kept together, those of one patient perhaps not",
-            about_patients=True,
+            "patient; images of one study are kept together, those of one patient perhaps not"
         )
 
 

@@ -28,7 +28,8 @@ def ask_about_folders(found: Sequence[InClass], notes: SurveyNotes) -> None:
     _ask_about_versions(found, notes)
     _ask_about_other_kinds(found, notes)
     _ask_about_places(found, notes)
-    _ask_about_split_words_in_labels(found, notes)
+    if names := sorted({one.label_folder for one in found if words.split_words_in(one.label_folder)}):
+        _ask_about_split_words("classes", names, notes)
     _tell_of_spellings(found, notes)
 
 
@@ -84,17 +85,6 @@ def _ask_about_places(found: Sequence[InClass], notes: SurveyNotes) -> None:
         notes.ask(
             f"the classes lie in {len(places)} places whose names are not understood: {listed(places)}; --yes takes "
             "them together; if they are splits, name them train, val and test; else pass one of them as --source"
-        )
-
-
-def _ask_about_split_words_in_labels(found: Sequence[InClass], notes: SurveyNotes) -> None:
-    names = sorted({one.label_folder for one in found if words.split_words_in(one.label_folder)})
-    if names:
-        notes.ask(
-            f"the names of classes hold words for splits, which are not read there: {', '.join(names[:SHOWN])}; --yes "
-            "takes them as classes alone; else put them into folders train, val and test, or pass a CSV with a column "
-            "split",
-            about_patients=True,
         )
 
 
@@ -171,12 +161,12 @@ def _ask_about_versions(found: Sequence[InClass], notes: SurveyNotes) -> None:
 
 def ask_about_names(images: Sequence[Labelled], notes: SurveyNotes) -> None:
     """Ask about names of files by which images are not of the chest, not frontal, or made of others beside them."""
-    kinds = Counter(role_of_name(one.file.stem) for one in images)
+    roles = [(role_of_name(one.file.stem), one.file.name) for one in images]
     for role in ("modality", "body_part", "view"):
-        if 0 < kinds[role] < len(images):
-            first = next(one.file.name for one in images if role_of_name(one.file.stem) == role)
+        named = [name for found, name in roles if found == role]
+        if 0 < len(named) < len(images):
             notes.ask(
-                f"the names of {counted(kinds[role], 'file')}, such as {first}, are those of images of another "
+                f"the names of {counted(len(named), 'file')}, such as {named[0]}, are those of images of another "
                 f"{role.replace('_', ' ')}; --yes takes them for frontal chest X-rays; else take them out"
             )
     ends = [next(iter(words.whole_words(one.file.stem)[-1:]), "") for one in images]
@@ -207,9 +197,11 @@ def ask_about_split_words_in_files(placed: Sequence[Labelled], notes: SurveyNote
         if not place.split:
             found[place.label].add(" ".join(sorted(words.split_words_in(place.file.name.rpartition("/")[2]))))
     if all(len(names) > 1 for names in found.values()):
-        shown = ", ".join(sorted(set.union(*found.values()) - {""}))
-        notes.ask(
-            f"names of files hold words for splits, which are not read there: {shown}; --yes divides "
-            "the images anew; else put them into folders train, val and test, or pass a CSV with a column split",
-            about_patients=True,
-        )
+        _ask_about_split_words("files", sorted(set.union(*found.values()) - {""}), notes)
+
+
+def _ask_about_split_words(what: str, names: Sequence[str], notes: SurveyNotes) -> None:
+    notes.ask_about_patients(
+        f"names of {what} hold words for splits, which are not read there: {', '.join(names[:SHOWN])}; --yes divides "
+        "the images anew; else put them into folders train, val and test, or pass a CSV with a column split"
+    )

@@ -45,11 +45,10 @@ def settle(
     images = list(images)
     without = [image.name for image in images if not image.official_split]
     if len(without) not in (0, len(images)):
-        notes.ask(
+        notes.ask_about_patients(
             f"{counted(len(without), 'image')} of {len(images):,}, the first {without[0]}, are in no split, though "
             "others are in train, val or test; --yes takes them for training; else give them one, by a folder, a "
-            "column or a list",
-            about_patients=True,
+            "column or a list"
         )
     tested = [image for image in images if image.official_split == "test"]
     rest = [image for image in images if image.official_split != "test"]
@@ -59,13 +58,12 @@ def settle(
         if description.test_patients == "apart" and not _was_divided_anew(tested, rest):
             images = _apart(images)
         else:
-            notes.ask(
+            notes.ask_about_patients(
                 f"{counted(len(both), 'patient')} of the test split, {_such_as(both, tested, rest)}, have images "
                 "outside it: the same patient ID, study or the like stands on both sides; if it is one person, this "
                 "leaks; --yes divides all images anew by patient, a test split too; else move all images of a patient "
                 "to one side, or, if the numbers of the test split are other people's, say "
-                f'test_patients = "apart" in a description ({OWN_DESCRIPTION})',
-                about_patients=True,
+                f'test_patients = "apart" in a description ({OWN_DESCRIPTION})'
             )
             if options.yes:
                 return [replace(image, official_split="") for image in images], "redrawn"
@@ -82,10 +80,9 @@ def settle(
         if description.validation == "redrawn":
             return images, "redrawn"
         drawn = "train and validation anew by patient" if tested else "all images anew by patient, a test split too"
-        notes.ask(
+        notes.ask_about_patients(
             f"{counted(len(both), 'patient')} of the validation split, {_such_as(both, validating, training)}, have "
-            f"images in train too; --yes divides {drawn}; else move all images of a patient to one side",
-            about_patients=True,
+            f"images in train too; --yes divides {drawn}; else move all images of a patient to one side"
         )
         return images, "redrawn"
     return [replace(image, official_split=image.official_split or "train") for image in images], "given"

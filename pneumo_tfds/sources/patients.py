@@ -156,17 +156,15 @@ def _same_people(
             shown = "" if examples[0].startswith(HEADER_PATIENT) else f", such as {' and '.join(map(repr, examples))}"
             text = f"{counted(len(joined), 'patient')} by the {rule} may have several identifiers{shown}"
             if joined <= asked:
-                notes.ask(
+                notes.ask_about_patients(
                     f"{text}, which begin alike; --yes takes those for one patient, which leaks nothing if they are "
                     "several; if they are different people, such as those of a site, let no sign divide site and "
-                    "number, such as 1001 for 100-1",
-                    about_patients=True,
+                    "number, such as 1001 for 100-1"
                 )
             else:
-                notes.warn(
+                notes.warn_about_patients(
                     f"{text}, which differ by an examination, a date, a view or spelling; they are taken for one "
-                    "patient, which does no harm if they are several",
-                    about_patients=True,
+                    "patient, which does no harm if they are several"
                 )
     return {one: _shown(min(members)) for members in people.values() for one in members}
 
@@ -186,10 +184,9 @@ def apart_by_site(images: Sequence[Image], files: Mapping[str, Labelled], notes:
     sizes = sorted(Counter(site for found in sites.values() for site in found).values())
     if not shared or len(shared) <= sizes[-2] / 2:
         return list(images)
-    notes.warn(
+    notes.warn_about_patients(
         f"{counted(len(shared), 'patient')}, such as {min(shared)}, have the same number at several sites; they are "
-        "taken for different people; if one person has one number at all sites, give a CSV of path,label,patient",
-        about_patients=True,
+        "taken for different people; if one person has one number at all sites, give a CSV of path,label,patient"
     )
     return [
         replace(image, patient=f"{site_of[image.name]}/{image.patient}")

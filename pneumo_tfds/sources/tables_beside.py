@@ -76,10 +76,9 @@ def warn_of_tables(
         if head.lists_labels(classes):
             notes.warn(f"{head.file.name} lists images with labels; to use it, {use(head.file)}; it is not read now")
         elif (roles["path"] and (roles["patient"] or roles["split"])) or head.names_images(images):
-            notes.warn(
+            notes.warn_about_patients(
                 f"{head} tells something of the images and is not read; if it has labels, patients or splits, name its "
-                "columns path, label, patient and split, and pass it as --source",
-                about_patients=True,
+                "columns path, label, patient and split, and pass it as --source"
             )
 
 

@@ -13,14 +13,16 @@ from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import decode_text, read_rows
 from pneumo_tfds.sources.description import (
     FOLDERS,
+    TABLE,
     Description,
+    Found,
     TableDescription,
     choose_description,
     known_descriptions,
     recognise,
 )
 from pneumo_tfds.sources.file_index import FileIndex, file_on_disk
-from pneumo_tfds.sources.finishing import Found, finish
+from pneumo_tfds.sources.finishing import finish
 from pneumo_tfds.sources.inventory import Source
 from pneumo_tfds.sources.known_tables import KnownTables, note_unlisted, patient_column
 from pneumo_tfds.sources.layout import explain_no_classes, read_folders
@@ -32,8 +34,6 @@ from pneumo_tfds.sources.survey import SurveyNotes
 
 COMPARED_BYTES = 4096
 """First bytes by which two files of one name and size are compared."""
-
-TABLE = Description("table", "a table of images")
 
 
 def understand_files(
@@ -100,8 +100,7 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
         classes = _classes(TABLE, options)
         _check_options(TABLE, (), options, notes)
         find, everywhere = file_on_disk(path.parent), partial(_below, path.parent)
-        own = csv_table.read_table(text, str(path), find, everywhere, classes, notes)
-        found = Found(list(own.images), TABLE, classes, f"column {own.patient}", own.has_split)
+        found = csv_table.read_table(text, str(path), find, everywhere, classes, notes)
     if not found.labelled and notes.left_out:
         reasons = ", ".join(f"{len(names):,} {reason}" for reason, names in notes.left_out.items())
         raise InputError(f"{path}: all images of its rows are left out ({reasons}); correct the columns that say so")

@@ -41,17 +41,16 @@ def ask_about_unread(
         notes: the questions are added here.
     """
     classes = replace(classes, met=set())  # what is not read does not show that a flag was spelled well
-    of_patients = {"patient"} & chosen.keys()
     for name in [name for name in used[0][0] if name not in chosen.values()] if used else []:
         column = Column(name, [row[name] for row, _ in used])
         if is_split(column):
             text = _split_question(column, used, chosen)
         else:
             text = "" if len(column.counts) > VARIED else _question(column, used, chosen, classes)
-        if not text and (text := _patient_question(column, used, chosen)):
-            of_patients.add(name)
         if text:
-            notes.ask(text, about_patients=name in of_patients)
+            notes.ask(text)
+        elif text := _patient_question(column, used, chosen):
+            notes.ask_about_patients(text)
 
 
 def _split_question(column: Column, used: Sequence[tuple[Row, Labelled]], chosen: Mapping[str, str]) -> str:

@@ -90,10 +90,11 @@ def words_of(name: str) -> tuple[str, ...]:
     return tuple(word.lower() for word in _WORD.findall(composed(name)))
 
 
-def whole_words(name: str) -> list[str]:
+@functools.lru_cache(maxsize=1 << 17)
+def whole_words(name: str) -> tuple[str, ...]:
     """Return the words of a name without those inside a longer code, such as `a9lat7b`, where letters are chance."""
     parts = (part for part in re.split(r"[\W_]+", name) if len(re.findall("[0-9]+|[^0-9]+", part)) <= 3)
-    return [word for part in parts for word in words_of(part) if not word.isdecimal()]
+    return tuple(word for part in parts for word in words_of(part) if not word.isdecimal())
 
 
 @functools.lru_cache(maxsize=1 << 16)
