@@ -103,7 +103,7 @@ class Column:
 def is_split(column: Column) -> bool:
     """Return whether a column holds splits, or folds or marks of one under a name that says so."""
     counts = column.counts
-    if any(map(_SPLIT.search, column.words)) or split_of(column.name.lower().removeprefix("is_")):
+    if any(map(_SPLIT.search, column.words)):
         return True
     if len(counts) <= FEW_VALUES:
         plain = {cell.casefold() for cell in counts}

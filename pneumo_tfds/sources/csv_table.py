@@ -21,7 +21,7 @@ from pneumo_tfds.sources.table_cells import Rules
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, class_columns, has_split, roles_of, tell_columns
 from pneumo_tfds.sources.table_paths import ask_about_folders, find_all, take_folder_splits
 from pneumo_tfds.sources.unread_columns import ask_about_unread
-from pneumo_tfds.sources.words import mark_of
+from pneumo_tfds.sources.words import mark_of, split_of
 
 LOOKED_AT = 1000
 """Rows by which a column is judged."""
@@ -92,9 +92,10 @@ def _choose_columns(
     """
     roles = roles_of(columns)
     judged = {name: Column(name, [row[name] for _, row in rows[:LOOKED_AT]]) for name in columns if name}
-    for role in SPLIT_FLAGS:  # `train` may hold other things than 0 and 1
-        flags = [name for name in roles[role] if name != "train" or None not in map(mark_of, judged[name].cells)]
-        roles[role] = flags
+    for role in SPLIT_FLAGS:  # `test` may be one of the blood, and is believed beside `train` alone
+        plain = {name for name in roles[role] if split_of(name)}
+        no_flags = {name for name in plain if None in map(mark_of, judged[name].cells)}
+        roles[role] = [name for name in roles[role] if name not in (no_flags if roles["is_train"] else plain)]
     problems = [
         f"the columns {' and '.join(found)} could both be the {role}; rename one of them to {role}"
         for role, found in roles.items()

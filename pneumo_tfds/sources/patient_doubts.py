@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources import numbering, words
 from pneumo_tfds.sources.identifiers import (
+    compared,
     in_brackets,
     is_shortened,
     is_stand_in,
@@ -82,9 +83,7 @@ def believed(
             notes.ask_about_patients(question)
         told = {name: patient for name, patient in told.items() if patient not in doubted}
         counts = Counter(told.values())
-    elif counts and (
-        numbering.are_dates(counts) or all(numbering.is_visit(one) or numbering.is_of_group(one) for one in counts)
-    ):
+    elif counts and (numbering.are_dates(counts) or all(numbering.is_no_patient(compared(one)[1]) for one in counts)):
         notes.ask_about_patients(
             f"the {place.rule} holds dates, or numbers of examinations, weeks or the like{in_brackets(min(counts))}; "
             "--yes does not take them for patients; name the column of the patients patient"
@@ -237,7 +236,7 @@ def _alike(names: Sequence[str]) -> list[str]:
     names = names[:LOOKED_AT]
     for name in names:
         stem = normal_identifier(name.rpartition(".")[0])
-        left, _ = without_examination(stem)
+        left = without_examination(stem)[1]
         if re.sub(r"[\W_]|(?<![0-9])0+", "", stem).startswith(left):
             groups[left].append(name)
     several = [group for group in groups.values() if 1 < len(set(group)) <= MANY_OF_ONE]

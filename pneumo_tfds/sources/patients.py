@@ -129,25 +129,23 @@ def _same_people(
         only_sure: join nobody where it has to be asked, as a better place tells the patients.
     """
     spelled: dict[str, list[str]] = defaultdict(list)
-    read: dict[str, tuple[str, bool]] = {}
+    left: dict[str, tuple[str, str]] = {}
     for identifier in sorted(set(identifiers) - {""}):
-        whole, left, sure = compared(identifier)
+        whole, surely, perhaps = compared(identifier)
         spelled[whole].append(identifier)
-        if whole not in read or left != whole:  # 1234567-8 can be shortened, 12345678 cannot
-            read[whole] = left, sure
-    groups: dict[str, list[str]] = defaultdict(list)
-    for whole, (left, _) in read.items():
-        groups[left].append(whole)
-    shared = {left: len(wholes) for left, wholes in groups.items() if len(wholes) > 1}
-    asked = shared.keys() & {left for left, sure in read.values() if not sure}
-    of_one = statistics.median(shared[left] for left in asked) if asked else 0
-    if only_sure or len(groups) == 1 or of_one > max(MOST_OF_ONE, len(asked)):
-        shared, asked = {left: count for left, count in shared.items() if left not in asked}, set()
-    if sum(shared[left] for left in asked) <= FEW * len(read):
-        asked = set()
+        if whole not in left or perhaps != whole:  # 1234567-8 can be shortened, 12345678 cannot
+            left[whole] = surely, perhaps
+    groups: dict[str, set[str]] = defaultdict(set)
+    for surely, perhaps in left.values():
+        groups[perhaps].add(surely)
+    alike = {perhaps: len(found) for perhaps, found in groups.items() if len(found) > 1}
+    of_one = statistics.median(alike.values()) if alike else 0
+    if only_sure or len(groups) == 1 or of_one > max(MOST_OF_ONE, len(alike)):
+        alike = {}
+    asked = alike.keys() if sum(alike.values()) > FEW * len(left) else set()
     people: dict[str, list[str]] = defaultdict(list)
-    for whole, (left, _) in read.items():
-        people[left if left in shared else whole] += spelled[whole]
+    for whole, (surely, perhaps) in left.items():
+        people[perhaps if perhaps in alike else surely] += spelled[whole]
     seen = set(used)
     several = {one for one, members in people.items() if len(members) > 1 and not seen.isdisjoint(members)}
     for joined in (several & asked, several - asked):

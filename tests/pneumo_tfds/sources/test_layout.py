@@ -291,7 +291,7 @@ def test_ordinary_neighbours_of_splits_are_not_asked_about(tmp_path, names):
 
 def test_lateral_views_are_left_out_by_the_names_of_files(tmp_path):
     lateral = ["NORMAL/1_lateral.png", "PNEUMONIA/view2_LAT.png", "NORMAL/p3-Lateral-1.png", "NORMAL/p4_seitlich.png"]
-    source = understood(tmp_path, [*PLAIN, *lateral, "NORMAL/RL_7.png", "NORMAL/bilateral.png"])
+    source = understood(tmp_path, [*PLAIN, *lateral, "NORMAL/RL_7.png", "NORMAL/bilateral.png", "NORMAL/Latimer.png"])
     assert source.ignored == {"lateral or oblique views, by the name of the file": 4}
 
 

@@ -339,6 +339,15 @@ def test_columns_of_0_and_1_tell_one_split(tmp_path, column, cells, counts):
     assert not source.survey.questions
 
 
+def test_columns_named_like_splits_tell_them_together(tmp_path):
+    rows = table(
+        "path,label,train,val,test", lambda name, i: f"{name}.png,{i % 2},{int(i < 6)},{int(i in (6, 7))},{int(i > 7)}"
+    )
+    source = understood(tmp_path, rows, "t.csv")
+    assert splits(source) == {"train": 6, "val": 2, "test": 2}
+    assert not source.survey.questions
+
+
 def test_columns_of_0_and_1_that_leave_the_split_open(tmp_path):
     rows = table("path,label,is_train", lambda name, i: f"{name}.png,{i % 2},{i // 5}")
     with pytest.raises(InputError, match="for training and not what the other 5 are for; --yes takes them for"):

@@ -250,6 +250,7 @@ ORDINARY = {
     "scale": number(1, 5),
     "fever": lambda i: 1 - label(i),
     "pcr_test": ["0", "1"],
+    "test": ["neg", "pos"],
     "pneumonia_type": ["0", "1"],
     "age_class": ["0", "1"],
     "residence": ["VA", "NY"],
