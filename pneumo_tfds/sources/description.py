@@ -173,8 +173,8 @@ def _make(kind: type[Made], values: dict[str, Any], path: Path) -> Made:
         raise InputError(f"{path}: the key {missing[0]} is missing; add it")
     made = {name: _frozen(value) for name, value in values.items()}
     for name, value in made.items():
-        if not _is(value, hints[name]):
-            raise InputError(f"{path}: {name} is {values[name]!r}; it must be {_in_words(hints[name])}")
+        if wanted := _wanted(value, hints[name]):
+            raise InputError(f"{path}: {name} is {values[name]!r}; it must be {wanted}")
     return kind(**made)
 
 
@@ -185,30 +185,21 @@ def _frozen(value: Any) -> Any:
     return {key: _frozen(inner) for key, inner in value.items()} if isinstance(value, dict) else value
 
 
-def _is(value: Any, hint: Any) -> bool:
-    """Return whether a value has the type of a field."""
+def _wanted(value: Any, hint: Any) -> str:
+    """Return what a value must look like in TOML to have the type of a field; empty if it has it."""
     kind, inner = get_origin(hint), get_args(hint)
     if kind is Literal:
-        return isinstance(value, str) and value in inner
-    if kind is tuple:
-        return isinstance(value, tuple) and all(_is(one, inner[0]) for one in value)
-    if kind is dict:
+        fits, example = value in inner, " or ".join(f'"{choice}"' for choice in inner)
+    elif kind is tuple:
+        fits = isinstance(value, tuple) and not any(_wanted(one, inner[0]) for one in value)
+        example = '["text", "text"]'
+    elif kind is dict:
         pairs = value.items() if isinstance(value, dict) else [(None, None)]
-        return all(_is(key, inner[0]) and _is(one, inner[1]) for key, one in pairs)
-    return isinstance(value, hint)
-
-
-def _in_words(hint: Any) -> str:
-    """Return what a value of a type looks like in TOML."""
-    kind, inner = get_origin(hint), get_args(hint)
-    if kind is Literal:
-        return " or ".join(f'"{choice}"' for choice in inner)
-    if kind is tuple:
-        return '["text", "text"]'
-    if kind is dict:
-        key = "column" if get_origin(inner[0]) is None else "split"
-        return f"{{ {key} = {_in_words(inner[1])} }}"
-    return "true or false" if hint is bool else '"text"'
+        fits = not any(_wanted(key, inner[0]) or _wanted(one, inner[1]) for key, one in pairs)
+        example = f"{{ {'column' if inner[0] is str else 'split'} = {_wanted(None, inner[1])} }}"
+    else:
+        fits, example = isinstance(value, hint), "true or false" if hint is bool else '"text"'
+    return "" if fits else example
 
 
 @functools.cache
