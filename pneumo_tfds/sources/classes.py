@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pneumo_tfds.program.errors import InputError
@@ -75,3 +76,10 @@ def class_told(text: str, classes: ClassWords) -> str:
         return LABELS[0] if not _NEGATED.isdisjoint(found) else LABELS[1]
     whole = composed(text).casefold()
     return LABELS[0] if whole in _HEALTHY or _ICD_HEALTHY.fullmatch(text) else ""
+
+
+def flags_for(cells: Iterable[str], classes: ClassWords) -> str:
+    """Return the flags that name the classes of cells, with NAME where no cell seems to mean one."""
+    told = [(class_told(cell, classes), cell) for cell in cells]
+    named = [" ".join(repr(cell) for label, cell in told if label == one) or "NAME" for one in LABELS]
+    return f"--negative {named[0]} --positive {named[1]}"

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Callable, Mapping, Sequence
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.sources.classes import ClassWords, class_told
+from pneumo_tfds.sources.classes import ClassWords, class_told, flags_for
 from pneumo_tfds.sources.column_kinds import FEW_VALUES, Column, is_split, may_be_patient, split_remedy
 from pneumo_tfds.sources.csv_text import Row, read_rows
 from pneumo_tfds.sources.described_table import read_described
@@ -155,8 +155,5 @@ def _means_classes(column: Column, classes: ClassWords) -> bool:
 
 def _flags(column: Column, classes: ClassWords) -> str:
     """Return the flags that name the classes of a column, where its words alone do not."""
-    told = {label: [cell for cell in column.counts if class_told(cell, classes) == label] for label in LABELS}
-    if all(any(map(classes.label_of, cells)) for cells in told.values()):
-        return ""
-    named = (" ".join(map(repr, cells)) or "NAME" for cells in told.values())
-    return " and pass --negative {} --positive {}".format(*named)
+    plain = {classes.label_of(cell) for cell in column.counts} >= set(LABELS)
+    return "" if plain else f" and pass {flags_for(column.counts, classes)}"

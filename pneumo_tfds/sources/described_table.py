@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources.classes import class_told
+from pneumo_tfds.sources.classes import flags_for
 from pneumo_tfds.sources.csv_text import Row
 from pneumo_tfds.sources.identifiers import normal_identifier
 from pneumo_tfds.sources.inventory import LABELS
@@ -88,14 +88,17 @@ def read_described(
     table, own = rules.table, rules.roles is not None
     findings = finding_columns(rules, columns, where)
     read, problems = Read(), _Problems()
+    seen: set[str] = set()
     first: dict[str, Labelled] = {}
     left_out: dict[str, str] = {}
     neither: list[tuple[int, Row]] = []
     disagreeing: set[str] = set()
     for line, row in rows:
-        path = fill(table.image, row)
-        file = problems.attempt("file", line, partial(_find, path, find, first if own else {}))
-        if file is None:
+        path, patient = fill(table.image, row), fill(table.patient, row)
+        file = problems.attempt("file", line, partial(_find, path, patient, find, seen if own else ()))
+        if file is not None:
+            seen.add(file.name)
+        else:
             read.missing.append(path)
             if not own:
                 continue
@@ -110,12 +113,11 @@ def read_described(
         if reason := unfit_of_row(row, rules) or ("" if label else what):
             left_out[file.name] = reason
             continue
-        patient = normal_identifier(fill(table.patient, row))
         place = f"{table.label or 'label'} = {what}" if own else f"{where.rpartition('/')[2]}: {what}"
-        one = Labelled(file, label, split, patient, subtype, place)
+        one = Labelled(file, label, split, normal_identifier(patient), subtype, place)
         read.used.append((row, one))
         known = first.setdefault(file.name, one)
-        if (known.label, known.split, known.patient) != (label, split, patient):
+        if (known.label, known.split, known.patient) != (label, split, one.patient):
             disagreeing.add(file.name)
     if neither:
         _judge_neither(neither, read, rules, rows, problems, notes)
@@ -128,11 +130,11 @@ def read_described(
     return read
 
 
-def _find(path: str, find: Find, listed_before: Mapping[str, Labelled]) -> File | None:
-    if not is_printable(path):
-        raise InputError(f"has control characters in {path!r}; remove them")
+def _find(path: str, patient: str, find: Find, seen: Collection[str]) -> File | None:
+    if not is_printable(path + patient):
+        raise InputError(f"has control characters in {path!r} or the patient; remove them")
     file = find(path)
-    if file and file.name in listed_before:
+    if file and file.name in seen:
         raise InputError(f"{file.name} is listed twice; keep one line")
     return file
 
@@ -143,11 +145,6 @@ def _judge_neither(
     """Refuse or warn of rows of a user's own table that name neither class: refuse where one class has no row."""
     column = rules.table.label
     cells = Counter(row[column] or "empty" for _, row in neither)
-    words = {label: [cell for cell in cells if class_told(cell, rules.classes) == label] for label in LABELS}
-    flags = " ".join(
-        f"--{kind} {' '.join(repr(word) for word in words[label]) or 'NAME'}"
-        for kind, label in zip(("negative", "positive"), LABELS, strict=True)
-    )
     if {one.label for _, one in read.used} == set(LABELS):
         notes.warn(
             f"left out, because the column {column} is neither {rules.classes.in_words('nor')}: "
@@ -159,7 +156,7 @@ def _judge_neither(
         (
             line,
             f"unknown label {row[column]!r}; the column {column} holds {held}; use NORMAL and PNEUMONIA, or name "
-            f"those of each class with {flags}; rows of others are left out then",
+            f"those of each class with {flags_for(cells, rules.classes)}; rows of others are left out then",
         )
         for line, row in neither
     ]

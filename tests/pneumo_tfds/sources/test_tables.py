@@ -149,6 +149,12 @@ def test_rows_of_neither_class_are_left_out_and_warned_of_where_both_classes_are
     assert any("COPD (2 rows), empty (2 rows); to use them, name them with" in text for text in source.survey.warnings)
 
 
+def test_an_image_is_listed_once_though_one_of_its_rows_is_left_out(tmp_path):
+    rows = table("path,label", lambda name, i: f"{name if i else 'b'}.png,{['COPD', 'NORMAL', 'PNEUMONIA'][i % 3]}")
+    with pytest.raises(InputError, match=r"line 3: b\.png is listed twice"):
+        understood(tmp_path, rows, "t.csv")
+
+
 def test_all_that_is_wrong_in_the_rows_is_told_at_once(tmp_path):
     rows = table("path,label,subtype,split", lambda name, i: (
         f"{name if i else 'x'}.png,{i % 2 * 3},{'fungus' * (i == 4)},{['T', 'E'][i % 2]}"))  # fmt: skip
