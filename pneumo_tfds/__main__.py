@@ -117,6 +117,7 @@ def inspect(config: InspectConfig) -> int:
     """Print what is understood of the source, and return 1 if something needs a decision."""
     from pneumo_tfds.sources.inspection import describe, report
     from pneumo_tfds.sources.opening import require_both_classes, understand
+    from pneumo_tfds.splits.assignment import assign
 
     source = understand(config.source, config)
     print("\n".join(describe(source)))
@@ -124,6 +125,8 @@ def inspect(config: InspectConfig) -> int:
         write_json(config.json, report(source))
     try:
         require_both_classes(source)
+        if {image.official_split for image in source.images} != {"test"}:  # on which a model can be scored
+            assign(source.images, validation=source.validation)
     except InputError as error:
         print(f"no dataset can be built: {error}")
         return UNDECIDED

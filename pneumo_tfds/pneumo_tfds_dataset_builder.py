@@ -21,9 +21,9 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, FRAMINGS, Framing, config_suffix
 from pneumo_tfds.program.locks import exclusive
 from pneumo_tfds.program.progress import track
+from pneumo_tfds.published import MANUAL_NAMES, fetch, in_manual_folder
 from pneumo_tfds.sources.inventory import LABELS, Source, manifest
 from pneumo_tfds.sources.opening import open_source
-from pneumo_tfds.sources.published import MANUAL_NAMES, fetch, in_manual_folder
 from pneumo_tfds.splits.near_duplicates import SIDE
 from pneumo_tfds.splits.options import SplitOptions
 from pneumo_tfds.splits.shard_plan import make_plan

@@ -8,10 +8,10 @@ from pathlib import Path
 from pipeline.config import RunConfig
 from pneumo_tfds.prepared import default_data_dir, inspect, is_built, prepare
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.published import in_manual_folder
 from pneumo_tfds.sources.inspection import short_form
 from pneumo_tfds.sources.inventory import Source
 from pneumo_tfds.sources.opening import open_source, require_decisions, understand
-from pneumo_tfds.sources.published import in_manual_folder
 from pneumo_tfds.sources.source_options import SourceOptions
 
 

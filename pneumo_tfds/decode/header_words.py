@@ -73,8 +73,11 @@ _FRONTAL_WORDS = re.compile("(POSTERO ?ANTERIOR|ANTERO ?POSTERIOR)")
 _POSITIONS = ("SUPINE", "ERECT", "UPRIGHT", "STANDING", "SITTING", "SEMIERECT", "BED", "BEDSIDE", "PORTABLE")
 _SIDEWAYS = ("LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO")
 """Lateral, decubitus and oblique views (PS3.3 C.8.1.1 and C.8.7.1)."""
-_SIDEWAYS_WORDS = ("LAT", "DECUB", "OBL", "SEIT", "PROFIL", "PERFIL", "SAGITTAL")
-"""How words for such views start, also in German, French and Spanish."""
+_SIDEWAYS_WORDS = re.compile(
+    "[LR]?LAT(ER[A-Z]{2,})?|DECUB[A-Z]*|OBL(I[CKQ][A-Z]*|Q)?|SEIT(L|LICH[A-Z]*|ENAUFN[A-Z]*)|PROFIL[EO]?|PERFIL|"
+    "SAGITTA[A-Z]*|SCHRAE?G[A-Z]*|ZIJDEL[A-Z]*|BOCZN[A-Z]*"
+)
+"""Words for such views, also in German, French, Spanish, Italian, Dutch and Polish, and not people called Latimer."""
 
 _SIDEWAYS_CODES = frozenset({
     "R-102CD", "R-10236", "R-10232", "R-10224", "R-10228", "R-40783", "R-40782", "R-10226", "R-10230", "R-102C1",
@@ -142,7 +145,7 @@ def coded_view(code: str, meaning: str) -> str:
 
 def is_sideways(text: str) -> bool:
     """Return whether a text names a lateral, decubitus or oblique view, perhaps beside a frontal one."""
-    return any(word in _SIDEWAYS or word.startswith(_SIDEWAYS_WORDS) for word in _words(text))
+    return any(word in _SIDEWAYS or _SIDEWAYS_WORDS.fullmatch(word) for word in _words(text))
 
 
 def is_frontal(text: str) -> bool:

@@ -9,15 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.sources import words
+from pneumo_tfds.sources import numbering, words
 from pneumo_tfds.sources.identifiers import normal_identifier
+from pneumo_tfds.sources.image_kinds import role_in, role_of_name
 from pneumo_tfds.sources.listing import File, Labelled
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 
 Folders = tuple[str, ...]
-
-SHOWN = 8
-"""Folders that a message lists."""
 
 PATIENT, VISIT = "{patient}", "{visit}"
 """What stands in the survey for the folders of patients and of their visits."""
@@ -61,10 +59,10 @@ def read_class_folders(
     levels = _levels(one.below for one in found)
     placed, unclear = [], Counter[str]()
     for one in found:
-        if any(map(words.is_lateral, one.below)):
+        if any(role_in(name) == "view" for name in one.below):
             notes.leave_out("lateral or oblique views, by their folder", one.file.name)
             continue
-        if words.is_lateral_file(one.file.name.rpartition("/")[2]):
+        if role_of_name(one.file.stem) == "view":
             notes.leave_out("lateral or oblique views, by the name of the file", one.file.name)
             continue
         patient, shown, not_understood = _read(one.below, levels)
@@ -81,7 +79,7 @@ def read_class_folders(
         )
     if unclear:
         notes.ask(
-            f"folders inside a class are not understood: {listed(unclear, SHOWN)}; --yes takes their images like the "
+            f"folders inside a class are not understood: {listed(unclear)}; --yes takes their images like the "
             "others of the class; if they are splits, name them train, val and test; if they are patients, give a CSV "
             "of path,label,patient; if they are no X-rays, take them out"
         )
@@ -114,16 +112,16 @@ def _begins(outer: str, inner: str) -> bool:
 
 
 def _is_known(name: str) -> bool:
-    known = (words.split_of, words.subtype_of, words.is_mask, words.is_lateral, words.is_filler, words.is_visit)
+    known = (words.split_of, words.subtype_of, words.is_mask, words.is_filler, numbering.is_visit)
     return any(knows(name) for knows in known)
 
 
 def _patients_among(names: set[str]) -> set[str]:
     """Return the folders of one level that are patients."""
-    unknown = {name for name in names if name and not _is_known(name)} | words.birth_numbers(names)
+    unknown = {name for name in names if name and not _is_known(name)} | numbering.birth_numbers(names)
     numbered = {name for name in unknown if any(c.isdecimal() for c in name)}
-    groups = (words.are_counted(numbered), unknown - numbered)
-    return {name for group in groups if words.are_identifiers(group) for name in group}
+    groups = (numbering.are_counted(numbered), unknown - numbered)
+    return {name for group in groups if numbering.are_identifiers(group) for name in group}
 
 
 def _read(folders: Folders, levels: dict[int, _Level]) -> tuple[str, list[str], list[str]]:
@@ -138,11 +136,11 @@ def _read(folders: Folders, levels: dict[int, _Level]) -> tuple[str, list[str], 
     for depth, name in enumerate(folders):
         if depth == inside:
             shown.append(PATIENT)
-        elif words.is_visit(name) or (depth > inside and not _is_known(name) and _is_examination(name)):
+        elif numbering.is_visit(name) or (depth > inside and not _is_known(name) and _is_examination(name)):
             shown.append(VISIT)
         else:
             shown.append(name)
-            is_above = bool(patient) and (words.is_date(name) or _begins(name, patient))
+            is_above = bool(patient) and (numbering.is_date(name) or _begins(name, patient))
             if not (_is_known(name) or is_above or (levels[depth].is_one and not words.may_be_split(name))):
                 not_understood.append(name)
     return patient, shown, not_understood
@@ -150,7 +148,7 @@ def _read(folders: Folders, levels: dict[int, _Level]) -> tuple[str, list[str], 
 
 def _is_examination(name: str) -> bool:
     """Return whether a folder inside that of a patient is named like one of their examinations or series."""
-    return any(map(str.isdecimal, name)) or re.fullmatch(words.EXAMINATION, name, re.IGNORECASE) is not None
+    return any(map(str.isdecimal, name)) or re.fullmatch(numbering.EXAMINATION, name, re.IGNORECASE) is not None
 
 
 def _only_split(one: InClass, splits: Callable[[InClass], Iterator[str]]) -> str:

@@ -1,12 +1,23 @@
-"""Names of the two classes, in folders and in the label column of a table."""
+"""Names of the two classes in folders and tables, and what other cells and texts mean."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.sources import words
 from pneumo_tfds.sources.inventory import LABELS
+from pneumo_tfds.sources.words import BLANK, composed, mark_of, plain_name, set_of, words_for, words_of
+
+_NEGATED = words_for("negated")
+_PNEUMONIA = re.compile("p?neumon[ií][ae]|polmonit|lungenentz")
+_ICD_PNEUMONIA = re.compile(r"J1[2-8](\.[0-9]+)?", re.IGNORECASE)
+_ICD_HEALTHY = re.compile(r"Z0[0-4](\.[0-9]+)?", re.IGNORECASE)
+"""Codes of ICD-10 for pneumonia, and for examinations without a diagnosis."""
+_HEALTHY = set_of("gesund healthy normal normale normali sain saine sana sano unauffällig unremarkable") | {
+    "no finding", "no findings", "ohne befund", "o.b.", "sin hallazgos",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -19,23 +30,56 @@ class ClassWords:
     """The names that were asked for and have a meaning, as `plain_name` gives them."""
 
     def __post_init__(self) -> None:
-        both = {words.plain_name(name) for name in self.negative} & {words.plain_name(name) for name in self.positive}
+        both = {plain_name(name) for name in self.negative} & {plain_name(name) for name in self.positive}
         if both:
             raise InputError(f"{min(both)!r} is given to --positive and to --negative; give it to one")
 
     def label_of(self, name: str) -> str:
         """Return `NORMAL` or `PNEUMONIA` if the name means one of them; else empty."""
-        plain = words.plain_name(name)
+        plain = plain_name(name)
         for label, names in zip(LABELS, (self.negative, self.positive), strict=True):
-            if plain in map(words.plain_name, names):
+            if plain in map(plain_name, names):
                 self.met.add(plain)
                 return label
         return ""
 
     def not_met(self, names: tuple[str, ...]) -> list[str]:
         """Return those of `names` that nothing was called so far."""
-        return [name for name in names if words.plain_name(name) not in self.met]
+        return [name for name in names if plain_name(name) not in self.met]
 
     def in_words(self, between: str = "and") -> str:
         """Return the two groups of names for a message."""
         return f"{' or '.join(self.negative)} {between} {' or '.join(self.positive)}"
+
+
+def meaning_of(cell: str, classes: ClassWords) -> str:
+    """Return the label that a cell means; empty if it means neither class.
+
+    Where no name of a class is a mark itself, 1, true, yes and the like mean PNEUMONIA, and 0, false and no NORMAL.
+    """
+    label = classes.label_of(cell) or classes.label_of(re.sub(r"^([0-9]+)(\.0*)$", r"\1", cell))
+    if label or any(map(_is_mark, (*classes.negative, *classes.positive))):
+        return label
+    return LABELS[mark_of(cell) or 0] if _is_mark(cell) else ""
+
+
+def _is_mark(cell: str) -> bool:
+    return cell.casefold() not in BLANK | {"", "x", "+"} and mark_of(cell) in (0, 1)
+
+
+def class_told(text: str, classes: ClassWords) -> str:
+    """Return the label that a diagnosis in words or a code of ICD-10 seems to mean; empty if neither."""
+    if label := classes.label_of(text):
+        return label
+    found = words_of(text)
+    if any(_PNEUMONIA.search(word) for word in (*found, *text.casefold().split())) or _ICD_PNEUMONIA.fullmatch(text):
+        return LABELS[0] if not _NEGATED.isdisjoint(found) else LABELS[1]
+    whole = composed(text).casefold()
+    return LABELS[0] if whole in _HEALTHY or _ICD_HEALTHY.fullmatch(text) else ""
+
+
+def flags_for(cells: Iterable[str], classes: ClassWords) -> str:
+    """Return the flags that name the classes of cells, with NAME where no cell seems to mean one."""
+    told = [(class_told(cell, classes), cell) for cell in cells]
+    named = [" ".join(repr(cell) for label, cell in told if label == one) or "NAME" for one in LABELS]
+    return f"--negative {named[0]} --positive {named[1]}"

@@ -1,46 +1,35 @@
-"""Read tables of images: a CSV that lists path and label, and perhaps patient, split and more."""
+"""Read tables of a user's own: a CSV that lists path and label, and perhaps patient, split and more."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import posixpath
+from collections.abc import Callable, Mapping, Sequence
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources.classes import ClassWords
+from pneumo_tfds.sources.classes import ClassWords, class_told, flags_for
+from pneumo_tfds.sources.column_kinds import FEW_VALUES, Column, is_split, may_be_patient, split_remedy
 from pneumo_tfds.sources.csv_text import Row, read_rows
-from pneumo_tfds.sources.described_table import OWN_DESCRIPTION
-from pneumo_tfds.sources.identifiers import normal_identifier
-from pneumo_tfds.sources.inventory import SUBTYPES
-from pneumo_tfds.sources.listing import FileIndex, Find, Labelled, is_printable
-from pneumo_tfds.sources.survey import SurveyNotes, listed
-from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, choose_columns, has_split, tell_columns
-from pneumo_tfds.sources.table_fitness import unfit_row, warn_of_views
-from pneumo_tfds.sources.table_folders import ask_about_folders, take_folder_splits
-from pneumo_tfds.sources.table_labels import meaning_of, with_label
-from pneumo_tfds.sources.table_paths import find_all
+from pneumo_tfds.sources.described_table import read_described
+from pneumo_tfds.sources.description import TABLE, Found, TableDescription
+from pneumo_tfds.sources.file_index import FileIndex
+from pneumo_tfds.sources.image_kinds import MOSTLY, warn_of_views
+from pneumo_tfds.sources.inventory import LABELS
+from pneumo_tfds.sources.layout_questions import ask_about_names
+from pneumo_tfds.sources.listing import IMAGE_SUFFIXES, Find, Labelled
+from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.table_cells import Rules
+from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, class_columns, has_split, roles_of, tell_columns
+from pneumo_tfds.sources.table_paths import ask_about_folders, find_all, take_folder_splits
 from pneumo_tfds.sources.unread_columns import ask_about_unread
 from pneumo_tfds.sources.words import mark_of, split_of
 
-SHOWN = 8
-"""Labels that a message lists."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """The images that a table lists."""
-
-    images: tuple[Labelled, ...]
-    patient: str = ""
-    """The column of the patient; empty if there is none."""
-    has_split: bool = False
-    """Whether a column tells the split; otherwise folders may."""
+LOOKED_AT = 1000
+"""Rows by which a column is judged."""
 
 
 def read_table(
     text: str, where: str, find: Find, everywhere: Callable[[], FileIndex], classes: ClassWords, notes: SurveyNotes
-) -> Table:
+) -> Found:
     """Read a table whose columns have usual names.
 
     Args:
@@ -53,102 +42,118 @@ def read_table(
 
     Raises:
         InputError: a column is missing or could be two things, a label, subtype or split is unknown, a path is listed
-            twice, or a file does not exist. The message names the line.
+            twice, or a file does not exist. The message names all kinds of what is wrong, with the first line of each.
     """
     columns, rows = read_rows(text, where)
-    columns, rows = with_label(columns, rows, classes, notes)
-    chosen = choose_columns(columns, where)
+    chosen = _choose_columns(columns, rows, where, classes)
     tell_columns(columns, chosen, notes)
-    find = find_all([row[chosen["path"]] for _, row in rows], find, everywhere, notes)
-    found: dict[str, Labelled] = {}
-    used = []
-    for line, row in rows:
-        try:
-            if one := _read_row(row, chosen, find, classes, notes):
-                if one.file.name in found:
-                    raise InputError(f"{one.file.name} is listed twice; keep one line")
-                found[one.file.name] = one
-                used.append((row, one))
-        except UnknownLabelError as error:
-            labels = Counter(row[chosen["label"]] or "empty" for _, row in rows)
-            raise InputError(
-                f"{where}, line {line}: {error}; the column {chosen['label']} holds {listed(labels, SHOWN, 'row')}; "
-                "remove the rows of neither class, or describe the table for --layout, which leaves them out "
-                f"({OWN_DESCRIPTION})"
-            ) from error
-        except InputError as error:
-            raise InputError(f"{where}, line {line}: {error}") from error
-    _ask_about_empty(found, chosen, where, notes)
+    described = TableDescription(
+        where,
+        f"{{{chosen['path']}}}",
+        chosen.get("label", ""),
+        patient=f"{{{chosen['patient']}}}" if "patient" in chosen else "",
+        split=chosen.get("split", ""),
+    )
+    look = find_all([row[chosen["path"]] for _, row in rows], find, everywhere, notes)
+    read = read_described(columns, rows, where, Rules(described, classes, roles=chosen), look, notes)
+    if marks := class_columns(columns, classes):
+        notes.tell(f"the label is which of the columns {' and '.join(marks)} has 1")
+        chosen |= {"label": " and ".join(marks), **{f"named {column}": column for column in marks}}
+    _ask_about_training_alone(read.images, chosen, notes)
     if "view" in chosen:
         warn_of_views(chosen["view"], [row[chosen["view"]] for _, row in rows], notes)
-    ask_about_unread(used, chosen, classes, notes)
-    images = sorted(found.values(), key=lambda one: one.file.name)
+    ask_about_unread(read.used, chosen, classes, notes)
+    images = sorted(read.images, key=lambda one: one.file.name)
     ask_about_folders(images, classes, notes)
+    ask_about_names(images, notes)
     if not has_split(chosen):
         images = take_folder_splits(images, notes)
-    return Table(tuple(images), chosen.get("patient", ""), has_split(chosen))
+    return Found(images, TABLE, classes, f"column {chosen.get('patient', '')}", has_split(chosen))
 
 
-class UnknownLabelError(InputError):
-    """A label means neither class."""
-
-
-def _read_row(row: Row, chosen: dict[str, str], find: Find, classes: ClassWords, notes: SurveyNotes) -> Labelled | None:
-    cells = {role: row.get(column, "") for role, column in chosen.items()}
-    name = cells["path"]
-    if not is_printable(name + cells.get("patient", "")):
-        raise InputError(f"has control characters in {name!r} or the patient; remove them")
-    label = _label_of(cells["label"], classes)
-    split = _split_of_row(cells, chosen)
-    subtype = cells.get("subtype", "").lower()
-    if subtype and subtype not in SUBTYPES:
-        raise InputError(f"unknown subtype {subtype!r}; use one of {', '.join(SUBTYPES)}")
-    file = find(name) if name else None
-    if file is None:
-        raise InputError(f"there is no file {name!r}; correct the path, which is relative to the table")
-    if reason := unfit_row(cells):
-        notes.leave_out(reason, file.name)
-        return None
-    return Labelled(
-        file,
-        label,
-        split,
-        normal_identifier(cells.get("patient", "")),
-        subtype,
-        f"{chosen['label']} = {cells['label']}",
-    )
-
-
-def _split_of_row(cells: Row, chosen: Mapping[str, str]) -> str:
-    cell = cells.get("split", "")
-    if cell and not split_of(cell):
-        raise InputError(
-            f"unknown split {cell!r} in the column {chosen['split']}; use train, val, test or nothing, or rename the "
-            "column"
-        )
-    flags = {role: mark_of(cells[role]) for role in SPLIT_FLAGS if role in cells}
-    if unknown := [role for role, flag in flags.items() if flag not in (0, 1)]:
-        raise InputError(f"unknown value {cells[unknown[0]]!r} in the column {chosen[unknown[0]]}; use 0 or 1")
-    named = [role for role, flag in flags.items() if flag]
-    if len(named) > 1:
-        raise InputError(f"the columns {' and '.join(chosen[role] for role in named)} name two splits; keep one")
-    if named:
-        return SPLIT_FLAGS[named[0]]
-    return "train" if flags and "is_train" not in flags else split_of(cell)
-
-
-def _label_of(cell: str, classes: ClassWords) -> str:
-    if label := meaning_of(cell, classes):
-        return label
-    raise UnknownLabelError(
-        f"unknown label {cell!r}; use NORMAL or PNEUMONIA, or name it with --positive or --negative"
-    )
-
-
-def _ask_about_empty(listed: Mapping[str, Labelled], chosen: dict[str, str], where: str, notes: SurveyNotes) -> None:
-    without = [one for one in listed.values() if not one.split]
-    if has_split(chosen) and without and len(without) < len(listed):
+def _ask_about_training_alone(images: list[Labelled], chosen: dict[str, str], notes: SurveyNotes) -> None:
+    held_out = sum(one.split == "test" for one in images)
+    if "is_train" in chosen and not {"is_val", "is_test"} & chosen.keys() and held_out:
         notes.ask(
-            f"{where}: {counted(len(without), 'row')} have no split, though others have one, the first for "
-            f"{without[0].file.name}; --yes takes them for training"
+            f"the column {chosen['is_train']} says which images are for training and not what the other "
+            f"{held_out:,} are for; --yes takes them for the test split; else write train, val and test into a column "
+            "split"
         )
+
+
+def _choose_columns(
+    columns: Sequence[str], rows: Sequence[tuple[int, Row]], where: str, classes: ClassWords
+) -> dict[str, str]:
+    """Return role to column.
+
+    Raises:
+        InputError: a role that is needed has no column, or a role has two. The message says which columns to rename, by
+            what their cells hold.
+    """
+    roles = roles_of(columns)
+    judged = {name: Column(name, [row[name] for _, row in rows[:LOOKED_AT]]) for name in columns if name}
+    for role in SPLIT_FLAGS:  # `test` may be one of the blood, and is believed beside `train` alone
+        plain = {name for name in roles[role] if split_of(name)}
+        no_flags = {name for name in plain if None in map(mark_of, judged[name].cells)}
+        roles[role] = [name for name in roles[role] if name not in (no_flags if roles["is_train"] else plain)]
+    problems = [
+        f"the columns {' and '.join(found)} could both be the {role}; rename one of them to {role}"
+        for role, found in roles.items()
+        if len(found) > 1
+    ]
+    missing = [role for role in ("path", "label") if not roles[role]]
+    if roles["path"] and class_columns(columns, classes):
+        missing = []
+    if missing:
+        found = ", ".join(filter(None, columns[:20])) or "nothing"
+        problems.insert(0, f"needs a first line with the columns path,label[,patient][,split]; found {found}")
+        if columns and not columns[-1]:
+            problems.append("if line 1 is a title and no header, remove it")
+        rest = [column for name, column in judged.items() if not any(name in named for named in roles.values())]
+        problems += _renames(missing, roles, rest, classes)
+    if problems:
+        raise InputError(f"{where}: {'; '.join(problems)}")
+    chosen = {role: found[0] for role, found in roles.items() if found}
+    return {role: column for role, column in chosen.items() if role not in SPLIT_FLAGS or "split" not in chosen}
+
+
+def _renames(
+    missing: Sequence[str], roles: Mapping[str, Sequence[str]], rest: Sequence[Column], classes: ClassWords
+) -> list[str]:
+    """Return what to rename, by what the cells of columns that are nothing by their names hold."""
+    told = []
+    paths = [column for column in rest if _holds_images(column)] if "path" in missing else []
+    if paths:
+        told.append(f"rename {' or '.join(map(str, paths))} to path")
+    elif "path" in missing:
+        told.append(
+            "no column holds names of image files; join the table with one that has them, by a column that is in both, "
+            "such as an accession number, and name the files in a column path"
+        )
+    rest = [column for column in rest if column not in paths]
+    labels = [column for column in rest if _means_classes(column, classes)] if "label" in missing else []
+    if labels:
+        told.append(f"rename {' or '.join(map(str, labels))} to label{_flags(labels[0], classes)}")
+    elif "label" in missing:
+        told.append("rename the column that holds the label to label")
+    rest = [column for column in rest if column not in labels]
+    splits = [] if any(roles[role] for role in ("split", *SPLIT_FLAGS)) else [*filter(is_split, rest)][:1]
+    people = [] if roles["patient"] else [column for column in rest if column not in splits and may_be_patient(column)]
+    told += [f"{column} may be the split: {split_remedy(column)}" for column in splits]
+    return [*told, *(f"{column} may tell who is on an image: rename it to patient if so" for column in people[:1])]
+
+
+def _holds_images(column: Column) -> bool:
+    images = sum(posixpath.splitext(cell)[1].lower() in IMAGE_SUFFIXES for cell in column.cells)
+    return images > 0 and images >= MOSTLY * column.counts.total()
+
+
+def _means_classes(column: Column, classes: ClassWords) -> bool:
+    """Return whether a column of a few values has one that names a class."""
+    return len(column.counts) <= FEW_VALUES and any(class_told(cell, classes) for cell in column.counts)
+
+
+def _flags(column: Column, classes: ClassWords) -> str:
+    """Return the flags that name the classes of a column, where its words alone do not."""
+    plain = {classes.label_of(cell) for cell in column.counts} >= set(LABELS)
+    return "" if plain else f" and pass {flags_for(column.counts, classes)}"

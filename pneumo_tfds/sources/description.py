@@ -13,13 +13,20 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pneumo_tfds.program.errors import InputError, reason_of
-from pneumo_tfds.sources.listing import File
+from pneumo_tfds.sources.classes import ClassWords
+from pneumo_tfds.sources.listing import File, Labelled
 from pneumo_tfds.sources.words import composed, plain_name
 
 Uncertain = Literal["left_out", "positive", "negative"]
 
+OWN_DESCRIPTION = "docs/how-to/bring-your-own-xrays.md"
+"""Where it is said how somebody describes data of their own."""
+
 NAMES_SHARE = 0.9
 """Share of the image files whose names must follow a description's pattern, if it is recognised by names."""
+
+COLUMN = re.compile(r"\{(.*?)\}")
+"""A column in a text."""
 
 Made = TypeVar("Made")
 
@@ -49,6 +56,17 @@ class TableDescription:
     """Split to the name of a text file that lists its images, one a line."""
 
 
+def columns_of(template: str) -> list[str]:
+    """Return the columns that a text such as `{ImageDir}/{ImageID}` names."""
+    return COLUMN.findall(template)
+
+
+def columns_of_table(table: TableDescription) -> set[str]:
+    """Return the columns that a description names."""
+    single = {table.label, "" if table.split.startswith("=") else table.split} - {""}
+    return {*columns_of(table.image), *columns_of(table.patient), *table.keep, *single}
+
+
 @dataclass(frozen=True)
 class Description:
     """A known data set."""
@@ -57,12 +75,9 @@ class Description:
     """As `--layout` names it."""
     title: str
     homepage: str = ""
-    recognised_by_files: tuple[str, ...] = ()
-    """Names of files, with `*`, that are all there if a source is this data set."""
-    recognised_by_folders: tuple[str, ...] = ()
-    """Names of folders, or ends of their paths, that are all there."""
     recognised_by_names: str = ""
-    """Regular expression that nearly all images in folders of the classes match, as `FOLDER/name.jpeg`."""
+    """Regular expression that nearly all images in folders of the classes match, as `FOLDER/name.jpeg`; a data set with
+    tables is recognised by their names and columns."""
     negative: tuple[str, ...] = ("NORMAL",)
     """Labels, in folders or cells, that mean NORMAL."""
     positive: tuple[str, ...] = ("PNEUMONIA",)
@@ -80,13 +95,36 @@ class Description:
     tables: tuple[TableDescription, ...] = ()
     """The tables; empty if folders hold the classes."""
 
-    def recognised_by(self) -> bool:
-        """Return whether names of files or folders tell the data set; otherwise the columns of its tables do."""
-        return bool(self.recognised_by_files or self.recognised_by_folders or self.recognised_by_names)
+    def table_of(self, name: str, columns: Sequence[str]) -> TableDescription | None:
+        """Return the description of a table by its file name and columns; None if there is none."""
+        named = (table for table in self.tables if fnmatch.fnmatch(composed(name), table.file))
+        return next((table for table in named if columns_of_table(table) <= set(columns)), None)
 
 
 FOLDERS = Description("folders", "folders named like the classes")
 """What a source is read by that is no known data set; `--layout folders` does not look for one."""
+
+
+TABLE = Description("table", "a table of images")
+"""What a table is read by that is of no known data set."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What folders or tables say of the images of a source."""
+
+    labelled: Sequence[Labelled]
+    description: Description
+    classes: ClassWords
+    column: str = ""
+    """The column of a table that tells the patients, in words; empty for folders."""
+    has_splits: bool = False
+    """The splits are those of a table and not of folders."""
+
+    @property
+    def in_table(self) -> bool:
+        """Whether a table lists the images."""
+        return bool(self.column) or bool(self.description.tables)
 
 
 def read_description(path: Path) -> Description:
@@ -102,7 +140,7 @@ def read_description(path: Path) -> Description:
     except ValueError as error:
         place = re.search(r"\(at (line [0-9]+, column [0-9]+)\)", str(error))
         where = f" in {place[1]}" if place else ""
-        raise InputError(f"{path}: is no TOML{where}; docs/how-to/bring-your-own-xrays.md has an example") from error
+        raise InputError(f"{path}: is no TOML{where}; {OWN_DESCRIPTION} has an example") from error
     tables = values.pop("tables", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise InputError(f"{path}: tables must be written as [[tables]]")
@@ -135,8 +173,8 @@ def _make(kind: type[Made], values: dict[str, Any], path: Path) -> Made:
         raise InputError(f"{path}: the key {missing[0]} is missing; add it")
     made = {name: _frozen(value) for name, value in values.items()}
     for name, value in made.items():
-        if not _is(value, hints[name]):
-            raise InputError(f"{path}: {name} is {values[name]!r}; it must be {_in_words(hints[name])}")
+        if wanted := _wanted(value, hints[name]):
+            raise InputError(f"{path}: {name} is {values[name]!r}; it must be {wanted}")
     return kind(**made)
 
 
@@ -147,30 +185,21 @@ def _frozen(value: Any) -> Any:
     return {key: _frozen(inner) for key, inner in value.items()} if isinstance(value, dict) else value
 
 
-def _is(value: Any, hint: Any) -> bool:
-    """Return whether a value has the type of a field."""
+def _wanted(value: Any, hint: Any) -> str:
+    """Return what a value must look like in TOML to have the type of a field; empty if it has it."""
     kind, inner = get_origin(hint), get_args(hint)
     if kind is Literal:
-        return isinstance(value, str) and value in inner
-    if kind is tuple:
-        return isinstance(value, tuple) and all(_is(one, inner[0]) for one in value)
-    if kind is dict:
+        fits, example = value in inner, " or ".join(f'"{choice}"' for choice in inner)
+    elif kind is tuple:
+        fits = isinstance(value, tuple) and not any(_wanted(one, inner[0]) for one in value)
+        example = '["text", "text"]'
+    elif kind is dict:
         pairs = value.items() if isinstance(value, dict) else [(None, None)]
-        return all(_is(key, inner[0]) and _is(one, inner[1]) for key, one in pairs)
-    return isinstance(value, hint)
-
-
-def _in_words(hint: Any) -> str:
-    """Return what a value of a type looks like in TOML."""
-    kind, inner = get_origin(hint), get_args(hint)
-    if kind is Literal:
-        return " or ".join(f'"{choice}"' for choice in inner)
-    if kind is tuple:
-        return '["text", "text"]'
-    if kind is dict:
-        key = "column" if get_origin(inner[0]) is None else "split"
-        return f"{{ {key} = {_in_words(inner[1])} }}"
-    return "true or false" if hint is bool else '"text"'
+        fits = not any(_wanted(key, inner[0]) or _wanted(one, inner[1]) for key, one in pairs)
+        example = f"{{ {'column' if inner[0] is str else 'split'} = {_wanted(None, inner[1])} }}"
+    else:
+        fits, example = isinstance(value, hint), "true or false" if hint is bool else '"text"'
+    return "" if fits else example
 
 
 @functools.cache
@@ -195,21 +224,14 @@ def choose_description(layout: str) -> Description:
     raise InputError(f"--layout {layout}: no such layout; use {', '.join(known)} or a .toml file")
 
 
-def recognise(files: Sequence[File], images: Sequence[File]) -> list[Description]:
-    """Return the known data sets that the files of a source look like."""
-    names = {file.name.rpartition("/")[2] for file in files}
-    folders = {f"/{file.name.rpartition('/')[0]}" for file in images}
-    return [one for one in known_descriptions().values() if _is_like(one, names, folders, images)]
-
-
-def _is_like(description: Description, names: set[str], folders: set[str], images: Sequence[File]) -> bool:
-    if not description.recognised_by():
-        return False
-    return (
-        all(fnmatch.filter(names, pattern) for pattern in description.recognised_by_files)
-        and all(any(folder.endswith(f"/{end}") for folder in folders) for end in description.recognised_by_folders)
-        and (not description.recognised_by_names or _has_names(description, images))
-    )
+def recognise(images: Sequence[File], tables: Sequence[tuple[str, Sequence[str]]]) -> list[Description]:
+    """Return the known data sets that the images, or the tables with their names and columns, look like."""
+    return [
+        one
+        for one in known_descriptions().values()
+        if any(one.table_of(name, columns) for name, columns in tables)
+        or (one.recognised_by_names and _has_names(one, images))
+    ]
 
 
 def _has_names(description: Description, images: Iterable[File]) -> bool:

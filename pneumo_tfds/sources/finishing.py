@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from pneumo_tfds.decode.dicom_header import HeaderFacts
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources import official_splits
 from pneumo_tfds.sources.class_folders import patient_folders
-from pneumo_tfds.sources.classes import ClassWords
-from pneumo_tfds.sources.description import Description
+from pneumo_tfds.sources.description import Found
 from pneumo_tfds.sources.header_facts import leave_out_unfit, read_headers
 from pneumo_tfds.sources.identifiers import (
     STUDY,
-    compared,
     hashed,
     identify,
     is_unknown,
@@ -27,28 +25,9 @@ from pneumo_tfds.sources.identifiers import (
 from pneumo_tfds.sources.inventory import Image, Source
 from pneumo_tfds.sources.listing import Labelled, NamedReader
 from pneumo_tfds.sources.patient_doubts import Told, warn_of_both_classes, warn_of_unknown
-from pneumo_tfds.sources.patients import decide
-from pneumo_tfds.sources.same_people import with_other_identifiers
+from pneumo_tfds.sources.patients import apart_by_site, decide, with_other_identifiers
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
-
-
-@dataclass(frozen=True)
-class Found:
-    """What folders or tables say of the images of a source."""
-
-    labelled: Sequence[Labelled]
-    description: Description
-    classes: ClassWords
-    column: str = ""
-    """The column of a table that tells the patients, in words; empty for folders."""
-    has_splits: bool = False
-    """The splits are those of a table and not of folders."""
-
-    @property
-    def in_table(self) -> bool:
-        """Whether a table lists the images."""
-        return bool(self.column) or bool(self.description.tables)
 
 
 def finish(source: Source, reader: NamedReader, found: Found, options: SourceOptions, notes: SurveyNotes) -> Source:
@@ -68,14 +47,14 @@ def finish(source: Source, reader: NamedReader, found: Found, options: SourceOpt
     of_folders = {name: uid for name, one in folders.items() if (uid := study_uid(one.patient))}
     told = _told(found, {name: "" if name in of_folders else one.patient for name, one in kept.items()}, facts)
     images, rules = decide([_image(one) for _, one in sorted(kept.items())], told, notes)
+    images = apart_by_site(images, {} if found.in_table else kept, notes)
     warn_of_both_classes(images, notes, from_table=found.in_table)
     warn_of_unknown(images, notes)
     _warn_of_studies({of_folders.get(image.name, "") for image in images if is_unknown(image.patient)}, notes)
     images = _with_studies(images, of_folders | {name: one.study for name, one in facts.items() if one.study})
 
     own_splits = found.in_table and found.has_splits
-    named = {image.name: _first_told(image, told) for image in images}
-    images, validation = official_splits.settle(images, named, own_splits, found.description, options, notes)
+    images, validation = official_splits.settle(images, own_splits, found.description, options, notes)
     for text in found.description.notes:
         notes.tell(text)
     for text in found.description.warnings:
@@ -90,9 +69,12 @@ def _told(found: Found, listed: Mapping[str, str], facts: Mapping[str, HeaderFac
     by_row = Told(found.column or "folder", listed, by_name=not found.in_table)
     headers = [
         Told("DICOM header", {name: one.patient for name, one in facts.items()}),
-        Told("name and day of birth in the DICOM header", {name: one.name for name, one in facts.items()}),
+        Told("name and day of birth in the DICOM header", {name: one.name for name, one in facts.items() if one.born}),
     ]
+    numbered = len({one.patient for one in facts.values()}) == len(facts)  # images and not patients
+    names = {name: one.name for name, one in facts.items() if numbered and not one.born}
     joins = [
+        Told("name in the DICOM header", names, only_joins=True),
         Told("OtherPatientIDs", with_other_identifiers(facts), only_joins=True),
         Told("StudyInstanceUID", {name: hashed(one.study) for name, one in facts.items()}, only_joins=True),
     ]
@@ -100,12 +82,6 @@ def _told(found: Found, listed: Mapping[str, str], facts: Mapping[str, HeaderFac
         return [*headers, by_row, *joins]
     folders = patient_folders(one.file for one in found.labelled)
     return [by_row, *headers, Told("folder", folders, certain=False, by_name=True), *joins]
-
-
-def _first_told(image: Image, told: Sequence[Told]) -> str:
-    """Return the identifier that the best place tells of an image; its patient where only its name tells one."""
-    identifiers = (place.patients.get(image.name, "") for place in told if not place.only_joins)
-    return next((compared(identifier)[0] for identifier in identifiers if identifier), image.patient)
 
 
 def _image(one: Labelled) -> Image:
@@ -118,10 +94,9 @@ def _image(one: Labelled) -> Image:
 def _warn_of_studies(unknown_of: set[str], notes: SurveyNotes) -> None:
     """Warn of folders named like studies, by their identifiers, as these tell no patients."""
     if studies := unknown_of - {""}:
-        notes.warn(
+        notes.warn_about_patients(
             f"{counted(len(studies), 'folder')} have the identifier of a study, which is one examination and not a "
-            "patient; images of one study are kept together, those of one patient perhaps not",
-            about_patients=True,
+            "patient; images of one study are kept together, those of one patient perhaps not"
         )
 
 

@@ -130,8 +130,9 @@ def _read(file: File, reader: NamedReader) -> HeaderFacts:
     else:
         facts = read_facts(reader.read_name(file.name), file.name)
     patient, *others = [hashed(normal_identifier(told)) for told in (facts.patient, *facts.others)]
-    person = hashed_person(facts.name, facts.born)
-    return replace(facts, patient=patient, others=tuple(filter(None, others)), name=person, born="")
+    born = facts.born if facts.born.isdecimal() else ""
+    person = hashed_person(facts.name, born)
+    return replace(facts, patient=patient, others=tuple(filter(None, others)), name=person, born="told" if born else "")
 
 
 def leave_out_unfit(facts: Mapping[str, HeaderFacts], labels: Mapping[str, str], notes: SurveyNotes) -> set[str]:
@@ -183,7 +184,7 @@ def _tell_ages(facts: Sequence[HeaderFacts], notes: SurveyNotes) -> None:
 
 
 def _place(where: Path) -> Path:
-    return cache_folder() / f"dicom-headers-2-{hashlib.sha256(os.fsencode(where.resolve())).hexdigest()[:16]}.json"
+    return cache_folder() / f"dicom-headers-3-{hashlib.sha256(os.fsencode(where.resolve())).hexdigest()[:16]}.json"
 
 
 def _read_kept(where: Path) -> dict[File, HeaderFacts]:

@@ -14,7 +14,7 @@ import re
 import unicodedata
 from collections.abc import Collection
 
-from pneumo_tfds.sources import words
+from pneumo_tfds.sources import numbering, words
 
 UNKNOWN_PATIENT = "file:"
 """Prefix of the patient of a file of which nothing tells one: the file is a patient of its own."""
@@ -30,7 +30,7 @@ HEADER_PATIENT = "dicom:"
 
 _NAMES = (
     (r"person(?P<number>[0-9]{1,18})_(?P<subtype>bacteria|virus)_[0-9]+", "person{number}"),
-    (rf"(?P<series>NORMAL2-IM|IM)-(?!{words.DAY}(?![0-9]))(?P<number>[0-9]{{1,18}})-[0-9]+", "{series}-{number}"),
+    (rf"(?P<series>NORMAL2-IM|IM)-(?!{numbering.DAY}(?![0-9]))(?P<number>[0-9]{{1,18}})-[0-9]+", "{series}-{number}"),
     (r"(?P<subtype>BACTERIA|VIRUS|NORMAL)-(?P<number>[0-9]{1,18})-[0-9]+", "patient{number}"),  # Mendeley's names
     (r"(?P<number>000[0-9]{5})_[0-9]{3}(?![0-9])", "patient{number}"),  # NIH ChestX-ray14; a date is no patient
     (
@@ -41,11 +41,7 @@ _NAMES = (
 )
 _PATTERNS = tuple((re.compile(rf"(?<![A-Za-z0-9]){pattern}", re.IGNORECASE), made) for pattern, made in _NAMES)
 
-_PLACEHOLDERS = words.set_of(
-    "anon anonim anonym anonymised anonymized anonymous case control deidentified dummy healthy id na nan nil no noid "
-    "missing noname none normal notavailable notknown null patient patientid pneumonia removed sick tbd test "
-    "unavailable unknown unspecified xxx aucun desconocido fehlt inconnu ka nessuno ninguno ohne unbek unbekannt"
-)
+_PLACEHOLDERS = words.words_for("placeholders")
 """Texts that stand in headers and tables in place of an identifier, in lower case and without punctuation."""
 
 _NEGATIVE = {"-1", "-9", "-99", "-999"}
@@ -63,8 +59,8 @@ _SHORTENED = re.compile(r"[0-9][.,][0-9]+e\+?[0-9]{2,}", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
 
 _BETWEEN = r"[\s_.\-/]+"
-_DAY_END = rf"(?:{_BETWEEN}{words.WHOLE_DAY})"
-_SURE_END = rf"(?:{_DAY_END}|{_BETWEEN}(?:(?:19|20)[0-9]{{2}}|{words.EXAMINATION})|{_BETWEEN}?\([0-9]+\))"
+_DAY_END = rf"(?:{_BETWEEN}{numbering.WHOLE_DAY})"
+_SURE_END = rf"(?:{_DAY_END}|{_BETWEEN}(?:(?:19|20)[0-9]{{2}}|{numbering.EXAMINATION})|{_BETWEEN}?\([0-9]+\))"
 _POSSIBLE_END = rf"(?:{_BETWEEN}[^\W_]+|(?<=[0-9])(?!(?<=[0-9]{{7}})k)[a-z](?![^\W_]))"
 _DAY_ENDS, _SURE_ENDS, _ENDS = map(
     re.compile, (f"{_DAY_END}{_SURE_END}*", f"{_SURE_END}+", f"(?:{_SURE_END}|{_POSSIBLE_END})+")
@@ -72,14 +68,18 @@ _DAY_ENDS, _SURE_ENDS, _ENDS = map(
 """What may stand behind an identifier of a patient to tell their examinations apart; a day, even behind a mere name."""
 
 _BEFORE = re.compile(
-    rf"(?:{words.WHOLE_DAY}|{words.EXAMINATION}){_BETWEEN}"
-    rf"(?=(?:(?!{_DAY_END}$).)*?(?:[^\W\d_].*[0-9]|[0-9]{{4}}))(?!{words.WHOLE_DAY}$)"
+    rf"(?:{numbering.WHOLE_DAY}|{numbering.EXAMINATION}){_BETWEEN}"
+    rf"(?=(?:(?!{_DAY_END}$).)*?(?:[^\W\d_].*[0-9]|[0-9]{{4}}))(?!{numbering.WHOLE_DAY}$)"
 )
+_PERSON_BEHIND = rf"{_BETWEEN}(?!{numbering.WHOLE_DAY}|(?:19|20)[0-9]{{2}}(?![0-9]))[0-9]"
 _IN_GROUPS = re.compile(
-    rf"({words.BIRTH_NUMBER}|[0-9]{{1,3}}(\.[0-9]{{3}})+(-[0-9k]{{1,2}})?|[0-9]{{3}}-[0-9]{{2}}-[0-9]{{4}}|"
-    r"[0-9]{3} [0-9]{3} [0-9]{4})(?![^\W_])"
+    rf"({numbering.BIRTH_NUMBER}|[0-9]{{1,3}}(\.[0-9]{{3}})+(-[0-9k]{{1,2}})?|[0-9]{{3}}-[0-9]{{2}}-[0-9]{{4}}|"
+    r"[0-9]{3} [0-9]{3} [0-9]{4}|"
+    f"([0-9]{_PERSON_BEHIND}{{2,}}|[0-9]{{2}}{_PERSON_BEHIND}{{3,}}|[0-9]{{3}}{_PERSON_BEHIND}{{4,}}|"
+    rf"(19|20)[0-9]{{2}}{_PERSON_BEHIND}{{3,}}))(?![^\W_])"
 )
-"""One number in groups of digits, as states write theirs: `19500312-1234`, `12.345.679-k`, `078-05-1120`."""
+"""One number in groups of digits, as states write theirs: `19500312-1234`, `12.345.679-k`, `078-05-1120`; or that of a
+site or a year and that of a person, which has more digits: `01-001`, `2015/001`."""
 _WORD_AND_NUMBER = re.compile(r"[^\W\d_]+[\s_.\-]*[0-9]+")
 
 SHORT = 7
@@ -167,54 +167,56 @@ def compact(identifier: str) -> str:
     return re.sub("(?<![0-9])0+(?=[0-9])", "", joined)
 
 
-def without_examination(identifier: str) -> tuple[str, bool]:
+def without_examination(identifier: str) -> tuple[str, str]:
     """Return what is left of an identifier without an examination, date, view or the like, by `compact`.
 
-    `mrn100_20190301`, `mrn100_pa` and `mrn-0100` give `mrn100`; `100-1` gives `100`.
+    `mrn100_20190301`, `mrn100_pa` and `mrn-0100` give `mrn100`; `01-001` stays whole, a site and a number.
     What is left has a digit, or stood before a day.
 
     Returns:
-        What is left, and whether it is surely one patient's: in `100-1` and `p7a` it may be a site or a family.
+        What is surely left, and what may be left: of `100-1` all, as 100 may be a site or a family, and `100`.
     """
     if identifier.isdecimal() or len(identifier) > LONGEST or _UUID.fullmatch(identifier) or study_uid(identifier):
-        return compact(identifier), True
+        return compact(identifier), compact(identifier)
     grouped = None if words.PATIENT_NUMBER.search(identifier) else _IN_GROUPS.match(identifier)
     before = None if grouped else _BEFORE.match(identifier)
     rest = identifier[before.end() :] if before else identifier
     whole = [grouped.end()] if grouped else [match.end() for match in words.PATIENT_NUMBER.finditer(rest)]
     digit = re.search("[0-9]", rest)
     first = whole[-1] if whole else digit.end() if digit else len(rest)
-    named = (end for end in range(1, first) if not whole and _DAY_ENDS.fullmatch(rest, end))
-    numbered = (end for end in range(first, len(rest)) if _ENDS.fullmatch(rest, end))
-    end = next(itertools.chain(named, numbered), len(rest))
-    sure = end == len(rest) or _SURE_ENDS.fullmatch(rest, end) is not None
-    return compact(normal_identifier(rest[:end]) or identifier), sure
+    named = [end for end in range(1, first) if not whole and _DAY_ENDS.fullmatch(rest, end)]
+
+    def left(ends: re.Pattern[str]) -> str:
+        numbered = (end for end in range(first, len(rest)) if ends.fullmatch(rest, end))
+        return compact(normal_identifier(rest[: next(itertools.chain(named, numbered), len(rest))]) or identifier)
+
+    return left(_SURE_ENDS), left(_ENDS)
 
 
 def hashed_person(name: str, born: str) -> str:
-    """Return a patient, as `hashed` does, for the name and the day of birth in a header; empty without one of them."""
+    """Return a patient, as `hashed` does, for the name and the day of birth in a header; empty without a name."""
     plain = normal_identifier(name.partition("=")[0])  # the name in ideographs may follow (PS3.5, 6.2.1.1)
-    return f"{HEADER_PATIENT}{short_hash(f'{compact(plain)} {born}')}" if plain and born.isdecimal() else ""
+    return f"{HEADER_PATIENT}{short_hash(f'{compact(plain)} {born}')}" if plain else ""
 
 
 def hashed(identifier: str) -> str:
     """Return a patient for an identifier of a header, if there is one; real ones must not get into a dataset.
 
-    Where `without_examination` shortens it, what is left follows as a second hash, so that `compared` can tell it.
+    What `without_examination` leaves of it follows as two more hashes, so that `compared` can tell.
     """
     if not identifier:
         return ""
-    whole, left, sure = compared(identifier)
-    patient = f"{HEADER_PATIENT}{short_hash(whole)}"
-    return patient if left == whole else f"{patient} {HEADER_PATIENT}{short_hash(left)} {'sure' if sure else ''}"
+    hashes = [f"{HEADER_PATIENT}{short_hash(text)}" for text in compared(identifier)]
+    return " ".join(hashes if len(set(hashes)) > 1 else hashes[:1])
 
 
-def compared(patient: str) -> tuple[str, str, bool]:
+def compared(patient: str) -> tuple[str, str, str]:
     """Return a patient, by `hashed` or as others tell it, by `compact`, and what `without_examination` gives of it."""
     if not patient.startswith(HEADER_PATIENT):
         return compact(patient), *without_examination(patient)
-    whole, left, sure = patient.split(" ") if " " in patient else (patient, patient, "sure")
-    return whole, left, bool(sure)
+    whole, *left = patient.split(" ")
+    surely, perhaps = left or (whole, whole)
+    return whole, surely, perhaps
 
 
 def short_hash(identifier: str) -> str:
@@ -234,7 +236,7 @@ def is_shortened(identifier: str) -> bool:
 
 def is_stand_in(patient: str) -> bool:
     """Return whether an identifier may have been typed because one was demanded, such as `12345`."""
-    left = compared(patient)[1]
+    left = compared(patient)[2]
     return left in _STAND_INS or left in {f"{HEADER_PATIENT}{short_hash(text)}" for text in _STAND_INS}
 
 

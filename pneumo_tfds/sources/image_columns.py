@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from itertools import product
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pneumo_tfds.decode.dicom_file import import_pydicom, read_dataset, standing_for, value_of
 from pneumo_tfds.decode.headers import HEAD_BYTES, format_of
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.csv_text import Row, decode_text, read_rows
-from pneumo_tfds.sources.listing import walk
+from pneumo_tfds.sources.file_index import FileIndex
+from pneumo_tfds.sources.listing import File, walk
 from pneumo_tfds.sources.reading import FolderReader
 from pneumo_tfds.sources.table_columns import usual_names
 from pneumo_tfds.sources.tables_beside import TABLE_SUFFIXES
@@ -67,20 +67,13 @@ def _rows_of(names: Sequence[str], columns: Sequence[str], rows: Sequence[Row]) 
 
     Of columns that name equally many, that with a usual name is taken.
     """
-    endings = [_endings(name) for name in names]
-    shared = Counter(ending for ones in endings for ending in ones)
-    best: list[Row] = []
+    index = FileIndex(File(name, 0) for name in names)
+    best: dict[str, Row] = {}
     for column in [*usual_names("path", columns), *filter(None, columns)]:
-        index = {row[column].replace("\\", "/").removeprefix("./"): row for row in rows}
-        mine = [next((index[key] for key in ones if shared[key] == 1 and key in index), {}) for ones in endings]
-        best = max(best, mine, key=lambda found: sum(map(bool, found)))
-    return best
-
-
-def _endings(name: str) -> list[str]:
-    """Return how a table may name an image: by its path, the end of it, or its name without suffix."""
-    parts = name.split("/")
-    return [*("/".join(parts[start:]) for start in range(len(parts))), PurePosixPath(name).stem]
+        cells = ((row[column].replace("\\", "/"), row) for row in rows)
+        named = ((index.ending(cell) or (index.of_stem(cell) if "/" not in cell else []), row) for cell, row in cells)
+        best = max(best, {found[0].name: row for found, row in named if len(found) == 1}, key=len)
+    return [best.get(name, {}) for name in names]
 
 
 def _in_headers(folder: Path, names: Sequence[str], wanted: Sequence[str]) -> dict[str, list[str]]:

@@ -8,14 +8,25 @@ from dataclasses import dataclass, field, replace
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources import described_table
 from pneumo_tfds.sources.classes import ClassWords
-from pneumo_tfds.sources.csv_text import decode_text
-from pneumo_tfds.sources.description import Description, TableDescription, Uncertain, known_descriptions
+from pneumo_tfds.sources.csv_text import decode_text, read_rows
+from pneumo_tfds.sources.described_table import read_described
+from pneumo_tfds.sources.description import (
+    OWN_DESCRIPTION,
+    Description,
+    TableDescription,
+    Uncertain,
+    columns_of,
+    columns_of_table,
+    known_descriptions,
+)
+from pneumo_tfds.sources.file_index import FileIndex, differs_in_case
 from pneumo_tfds.sources.inventory import LABELS
-from pneumo_tfds.sources.listing import File, FileIndex, Labelled, NamedReader
+from pneumo_tfds.sources.listing import File, Labelled, NamedReader
 from pneumo_tfds.sources.split_lists import take_listed_splits
 from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.table_cells import Rules
+from pneumo_tfds.sources.unread_columns import ask_about_unread
 
 
 @dataclass(frozen=True)
@@ -77,19 +88,7 @@ class KnownTables:
         return [first]
 
     def _checked(self, labelled: list[Labelled]) -> list[Labelled]:
-        """Ask about images without a split beside others with one; warn of findings that no row marks."""
-        without = [one for one in labelled if not one.split]
-        if without and len(without) < len(labelled):
-            lists = [pattern for table in self.description.tables for pattern in table.lists.values()]
-            columns = [table.split for table in self.description.tables if table.split]
-            where = (
-                f"none of the lists {', '.join(lists)} names" if lists else f"the column {' or '.join(columns)} says"
-            )
-            self.notes.ask(
-                f"{counted(len(without), 'image')} of {len(labelled):,} have no split, though others have one: {where} "
-                f"{'them' if lists else 'nothing of them'}, the first {without[0].file.name}; --yes takes them for "
-                "training; else correct that"
-            )
+        """Warn of findings that no row marks, and return the images."""
         unmarked = [
             name for name, count in self.marked.items() if not count and self.classes.label_of(name) == LABELS[1]
         ]
@@ -118,10 +117,30 @@ class KnownTables:
 
     def _read(self, name: str, table: TableDescription) -> list[Labelled]:
         find = self.images.anywhere if table.anywhere else self.images.below(name.rpartition("/")[0])
+        rules = Rules(table, self.classes, self.uncertain, marked=self.marked)
+        columns, rows = read_rows(self._text(name), name)
+        read = read_described(columns, rows, name, rules, find, self.notes)
+        if read.missing:
+            self._warn_of_missing(name, read.missing, len(rows))
         own = known_descriptions().get(self.description.name) != self.description
-        rules = described_table.Rules(table, self.classes, self.uncertain, own, self.marked)
-        rows = described_table.read_described(self._text(name), name, rules, find, self.images.alike, self.notes)
-        return self._with_split_lists(rows, table)
+        if own and table.label:
+            named = {f"named {column}": column for column in columns_of_table(table)}
+            roles = {"label": table.label, "patient": next(iter(columns_of(table.patient)), ""), "split": table.split}
+            chosen = named | {role: column for role, column in roles.items() if column}
+            ask_about_unread(read.used, chosen, self.classes, self.notes)
+        return self._with_split_lists(read.images, table)
+
+    def _warn_of_missing(self, name: str, missing: Sequence[str], rows: int) -> None:
+        like = next(filter(None, map(self.images.alike, missing)), None)
+        own = f"a description of your own can name another suffix or folder in image, see {OWN_DESCRIPTION}"
+        hint = f"; {like.name} is like one of them: {own}" if like else ""
+        if like and any(differs_in_case(path, like) for path in missing):
+            hint = f"; {like.name} is one of them but for letter case; correct it in the table"
+        others = "; the others are used" if len(missing) < rows else ""
+        self.notes.warn(
+            f"{name}: {len(missing):,} of {counted(rows, 'row')} name images that are not there, the first "
+            f"{missing[0]}{others}{hint}"
+        )
 
     def _text(self, name: str) -> str:
         text = decode_text(self.reader.read_name(name), name)
@@ -153,5 +172,5 @@ def note_unlisted(images: Sequence[File], labelled: Sequence[Labelled], notes: S
 
 def patient_column(description: Description) -> str:
     """Return where the tables tell the patient, in words."""
-    columns = {name for table in description.tables for name in described_table.columns_of(table.patient)}
+    columns = {name for table in description.tables for name in columns_of(table.patient)}
     return f"column {' and '.join(sorted(columns))}"

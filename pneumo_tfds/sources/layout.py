@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import takewhile
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.sources import layout_questions, nested_copies, words
-from pneumo_tfds.sources.class_folders import SHOWN, Folders, InClass, read_class_folders
+from pneumo_tfds.sources import layout_questions, words
+from pneumo_tfds.sources.class_folders import Folders, InClass, read_class_folders
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import File, Labelled
-from pneumo_tfds.sources.survey import SurveyNotes, listed
-
-Same = Callable[[File, File], bool]
+from pneumo_tfds.sources.nested_copies import Same, nested_copies
+from pneumo_tfds.sources.survey import SHOWN, SurveyNotes, listed
 
 
 def read_folders(files: Sequence[File], classes: ClassWords, same: Same, notes: SurveyNotes) -> list[Labelled]:
@@ -40,7 +39,10 @@ def read_folders(files: Sequence[File], classes: ClassWords, same: Same, notes: 
     sets = _label_sets(files, classes)
     found = _below_labels(files, sets, classes, notes)
     layout_questions.ask_about_splits_left_out(files, found, notes)
-    found = _without_copies(_without_masks(found, notes), same, notes)
+    found = _without_masks(found, notes)
+    splits = _splits_above(found)
+    copies = nested_copies(((one.file, (one.label, *splits(one))) for one in found), same, notes)
+    found = [one for one in found if one.file not in copies]
     placed = read_class_folders(found, _splits_above(found), notes)
     layout_questions.ask_about_folders(found, notes)
     layout_questions.ask_about_images(placed, classes, notes)
@@ -95,10 +97,12 @@ def _below_labels(files: Iterable[File], sets: set[Folders], classes: ClassWords
         depth = next((depth for depth in depths if classes.label_of("".join(folders[depth : depth + 1]))), None)
         if depth is not None:
             label = classes.label_of(folders[depth])
-            found.append(InClass(file, label, folders[:depth], folders[depth], folders[depth + 1 :]))
+            same = words.plain_name(folders[depth])  # `NORMAL/NORMAL` is one folder unpacked into another
+            below = tuple(name for name in folders[depth + 1 :] if words.plain_name(name) != same)
+            found.append(InClass(file, label, folders[:depth], folders[depth], below))
         elif not depths:
             elsewhere[_why_in_no_set(folders, classes)].append(file.name)
-            if not any(map(words.is_mask, (*folders, _stem(file.name)))):
+            if not any(map(words.is_mask, (*folders, file.stem))):
                 unlabelled["/".join(folders) or "no folder"] += 1
         elif depths[0] == len(folders):
             elsewhere["beside the folders of the classes, in none of them"].append(file.name)
@@ -106,11 +110,11 @@ def _below_labels(files: Iterable[File], sets: set[Folders], classes: ClassWords
             depth = depths[0]
             folder = "/".join(folders[: depth + 1])
             elsewhere[f"in the folder {folder}, which is no class"].append(file.name)
-            if not any(map(words.is_mask, (*folders[depth:], _stem(file.name)))):
+            if not any(map(words.is_mask, (*folders[depth:], file.stem))):
                 neighbours[folder] += 1
     if found and unlabelled:
         notes.warn(
-            f"left out, because no folder tells their class: {listed(unlabelled, SHOWN)}; to use them, name their "
+            f"left out, because no folder tells their class: {listed(unlabelled)}; to use them, name their "
             "folders of classes with --positive NAME... and --negative NAME..."
         )
     ordered = sorted(elsewhere.items(), key=lambda item: -len(item[1]))
@@ -118,7 +122,7 @@ def _below_labels(files: Iterable[File], sets: set[Folders], classes: ClassWords
         notes.leave_out(reason if place < SHOWN else "in other folders that are no class", names)
     if found and neighbours:
         notes.warn(
-            f"left out, because they are neither {classes.in_words('nor')}: {listed(neighbours, SHOWN)}; to use them, "
+            f"left out, because they are neither {classes.in_words('nor')}: {listed(neighbours)}; to use them, "
             "name such folders with --positive NAME... or --negative NAME..."
         )
     return found
@@ -137,7 +141,7 @@ def explain_no_classes(files: Sequence[File], classes: ClassWords, table: str, o
     `table` is how to pass a table that lists images, `others` what can be done with other tables that may; empty if
     there are none.
     """
-    files = [file for file in files if not any(map(words.is_mask, (*file.folders, _stem(file.name))))] or files
+    files = [file for file in files if not any(map(words.is_mask, (*file.folders, file.stem)))] or files
     beside = f"no folders {classes.in_words()} side by side"
     if table:
         return f"{beside}, but {table}"
@@ -149,17 +153,17 @@ def explain_no_classes(files: Sequence[File], classes: ClassWords, table: str, o
             alone["/".join(folders[: depth + 1])] += 1
     if {classes.label_of(folder.rpartition("/")[2]) for folder in alone} == set(LABELS):
         return (
-            f"{beside}, but apart: {listed(alone, SHOWN)}; put these folders side by side, those of patients inside "
+            f"{beside}, but apart: {listed(alone)}; put these folders side by side, those of patients inside "
             "them, or pass a CSV of path,label,patient"
         )
     telling = _telling_folders(files)
     if all(map(words.split_of, telling)):
         return (
-            f"{beside}; the images are in {listed(telling, SHOWN)}, which are splits and no classes; {others}put those "
+            f"{beside}; the images are in {listed(telling)}, which are splits and no classes; {others}put those "
             "of each class into a folder of its name, or pass a CSV of path,label,patient"
         )
     return (
-        f"{beside}; the images are in {listed(telling, SHOWN)}; {others}name the classes with "
+        f"{beside}; the images are in {listed(telling)}; {others}name the classes with "
         "--positive NAME... --negative NAME..., or pass a CSV of path,label,patient"
     )
 
@@ -190,8 +194,8 @@ def _without_masks(found: list[InClass], notes: SurveyNotes) -> list[InClass]:
     shared = set.intersection(*({*one.above, *one.below} for one in found)) if found else set[str]()
     masks: set[str] = set()
     for parts in ([(*one.above, *one.below) for one in found], [one.below for one in found]):
-        named = (({*folders} - shared, one.file.name) for folders, one in zip(parts, found, strict=True))
-        masks = {name for folders, name in named if any(map(words.is_mask, (*folders, _stem(name))))}
+        named = (({*folders} - shared, one.file) for folders, one in zip(parts, found, strict=True))
+        masks = {file.name for folders, file in named if any(map(words.is_mask, (*folders, file.stem)))}
         if 0 < len(masks) < len(found):
             notes.leave_out("masks or the like, by the name of folder or file", sorted(masks))
             return [one for one in found if one.file.name not in masks]
@@ -200,29 +204,6 @@ def _without_masks(found: list[InClass], notes: SurveyNotes) -> list[InClass]:
     if masks or any(map(words.is_mask, shared)):
         layout_questions.ask_about_masks(found, notes)
     return found
-
-
-def _stem(name: str) -> str:
-    return name.rpartition("/")[2].partition(".")[0]
-
-
-def _without_copies(found: Iterable[InClass], same: Same, notes: SurveyNotes) -> list[InClass]:
-    """Leave out the same file nested deeper: Kaggle's zip holds everything twice."""
-    kept: dict[tuple[object, ...], list[InClass]] = defaultdict(list)
-    for one in sorted(found, key=lambda one: (one.file.name.count("/"), one.file.name)):  # a nested copy comes second
-        name = one.file.name.rpartition("/")[2]
-        splits = tuple(words.split_of(part) for part in one.above if words.split_of(part))
-        alike = kept[splits, one.label, one.below, name, one.file.size, one.file.checksum]
-        above = one.place
-        if any(_is_below(above, other.place) and same(other.file, one.file) for other in alike):
-            notes.leave_out(nested_copies.REASON, one.file.name)
-        else:
-            alike.append(one)
-    return [one for alike in kept.values() for one in alike]
-
-
-def _is_below(inner: Folders, outer: Folders) -> bool:
-    return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
 def _splits_above(found: Sequence[InClass]) -> Callable[[InClass], Iterator[str]]:

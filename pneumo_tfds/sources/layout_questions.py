@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from pneumo_tfds.decode.other_files import OTHER_IMAGES
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources import words
-from pneumo_tfds.sources.class_folders import SHOWN, Folders, InClass
+from pneumo_tfds.sources import numbering, words
+from pneumo_tfds.sources.class_folders import Folders, InClass
 from pneumo_tfds.sources.classes import ClassWords
+from pneumo_tfds.sources.image_kinds import kinds_of_image, role_in, role_of_name
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import File, Labelled
-from pneumo_tfds.sources.survey import SurveyNotes, listed
+from pneumo_tfds.sources.survey import SHOWN, SurveyNotes, listed
 
 MUCH = 0.1
 """Share of a class whose loss is warned of."""
 
+LEAST = 3
+"""Files whose names add one word to those of others from which on this is asked about; fewer are chance."""
+
 
 def ask_about_folders(found: Sequence[InClass], notes: SurveyNotes) -> None:
-    """Ask about folders above and of the classes that may be copies, splits, hospitals or patients."""
-    if not _ask_about_copied_folders(found, notes):
-        _ask_about_versions(found, notes)
-    _ask_about_other_modalities(found, notes)
+    """Ask about folders above and of the classes that may be copies, splits, other images or patients."""
+    _ask_about_versions(found, notes)
+    _ask_about_other_kinds(found, notes)
     _ask_about_places(found, notes)
-    _ask_about_split_words_in_labels(found, notes)
+    if names := sorted({one.label_folder for one in found if words.split_words_in(one.label_folder)}):
+        _ask_about_split_words("classes", names, notes)
     _tell_of_spellings(found, notes)
 
 
@@ -35,13 +40,13 @@ def _tell_of_spellings(found: Sequence[InClass], notes: SurveyNotes) -> None:
         spellings[one.above, words.plain_name(one.label_folder)]["/".join((*one.above, one.label_folder))] += 1
     for names in spellings.values():
         if len(names) > 1:
-            notes.tell(f"{listed(names, SHOWN)} are taken for one folder, as only the spelling differs")
+            notes.tell(f"{listed(names)} are taken for one folder, as only the spelling differs")
 
 
 def ask_about_images(placed: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> None:
-    """Ask about images that are in no split, or in one by the name of their file alone; warn of those not read."""
-    _ask_about_missing_splits(placed, notes)
+    """Ask about what the names of files say and no folder does; warn of files that are not read."""
     ask_about_split_words_in_files(placed, notes)
+    ask_about_names(placed, notes)
     _warn_of_files_not_read(placed, classes, notes)
 
 
@@ -59,50 +64,50 @@ def _warn_of_files_not_read(placed: Sequence[Labelled], classes: ClassWords, not
 
 
 def _ask_about_places(found: Sequence[InClass], notes: SurveyNotes) -> None:
-    """Ask if the classes lie in several folders whose names are not understood: they may be splits or hospitals."""
+    """Tell of years and hospitals that hold the classes each; ask about other places: they may be splits, patients."""
     places: Counter[str] = Counter()
+    sites = True
     for one in found:
         names = [name for name in one.place if not words.is_filler(name)]
         places["/".join(names) or "outside of them"] += 1
-    if len(places) > 1 and words.are_identifiers(places) and len(words.are_counted(places)) == len(places):
+        sites = sites and bool(names) and all(numbering.is_date(name) or numbering.is_site(name) for name in names)
+    if len(places) < 2:
+        return
+    if sites:
+        notes.tell(f"the classes lie in {len(places)} years or sites, which are read as one source: {listed(places)}")
+    elif numbering.are_identifiers(places) and len(numbering.are_counted(places)) == len(places):
         notes.ask(
-            f"the classes lie in {len(places)} places, which may be patients: {listed(places, SHOWN)}; --yes takes "
-            "them together, without patients; if they are, put each patient's folder inside the folders of the "
+            f"the classes lie in {len(places)} places, which may be patients: {listed(places)}; --yes takes them "
+            "together and none of them for a patient; if they are, put each patient's folder inside the folders of the "
             "classes, or pass a CSV of path,label,patient"
         )
-    elif len(places) > 1:
+    else:
         notes.ask(
-            f"the classes lie in {len(places)} places whose names are not understood: {listed(places, SHOWN)}; --yes "
-            "takes them together; if they are splits, name them train, val and test; else pass one of them as --source"
-        )
-
-
-def _ask_about_split_words_in_labels(found: Sequence[InClass], notes: SurveyNotes) -> None:
-    names = sorted({one.label_folder for one in found if words.split_words_in(one.label_folder)})
-    if names:
-        notes.ask(
-            f"the names of classes hold words for splits, which are not read there: {', '.join(names[:SHOWN])}; --yes "
-            "takes them as classes alone; else put them into folders train, val and test, or pass a CSV with a column "
-            "split",
-            about_patients=True,
+            f"the classes lie in {len(places)} places whose names are not understood: {listed(places)}; --yes takes "
+            "them together; if they are splits, name them train, val and test; else pass one of them as --source"
         )
 
 
 def ask_about_splits_left_out(files: Sequence[File], found: Sequence[InClass], notes: SurveyNotes) -> None:
-    """Ask about folders of splits of which no image is used, beside others of which some are."""
+    """Ask about splits of which no image is used, and about splits without one class that have folders of no class."""
     used = {folders[:depth] for one in found for folders in [one.file.folders] for depth in range(len(folders) + 1)}
+    labels: dict[Folders, set[str]] = defaultdict(set)
+    for one in found:
+        labels[one.above].add(one.label)
     unused: Counter[str] = Counter()
     for file in files:
         folders = file.folders
-        depth = next((depth for depth, name in enumerate(folders) if words.split_of(name)), None)
+        depth = next((depth for depth in range(len(folders)) if folders[: depth + 1] not in used), None)
         if depth is None or any(map(words.is_mask, folders)):
             continue
-        if folders[:depth] in used and folders[: depth + 1] not in used:
+        half = len(labels.get(folders[:depth], LABELS)) < len(LABELS) == len(set().union(*labels.values()))
+        if folders[:depth] in used and (words.split_of(folders[depth]) or half):
             unused["/".join(folders)] += 1
     if unused:
         notes.ask(
-            f"all images of a split are left out: {listed(unused, SHOWN)}; --yes goes on without them; name the "
-            "folders of the classes in it as in the others, or with --positive NAME... and --negative NAME..."
+            f"all images of a split, or of one class in it, are left out: {listed(unused)}; --yes goes on without "
+            "them; name the folders of the classes in it as in the others, or with --positive NAME... and --negative "
+            "NAME..."
         )
 
 
@@ -112,60 +117,77 @@ def ask_about_masks(found: Sequence[InClass], notes: SurveyNotes) -> None:
     if named:
         folders = Counter("/".join(file.folders) for file in named)
         notes.ask(
-            f"the images are named like masks, heat maps or the like: {listed(folders, SHOWN)}; --yes takes them for "
+            f"the images are named like masks, heat maps or the like: {listed(folders)}; --yes takes them for "
             "X-rays; else pass the folder of the X-rays as --source"
         )
 
 
-def _ask_about_other_modalities(found: Sequence[InClass], notes: SurveyNotes) -> None:
-    named = (one.file.folders for one in found if any(map(words.is_other_modality, one.file.folders)))
-    if folders := Counter(map("/".join, named)):
+def _ask_about_other_kinds(found: Sequence[InClass], notes: SurveyNotes) -> None:
+    """Ask about folders of other modalities than radiography, and of other body parts unless all images lie in them."""
+    folders = Counter(one.file.folders for one in found)
+    shared = set.intersection(*map(set, folders)) if folders else set()
+    kinds = {name: role_in(name) for names in folders for name in names}
+    unfit = {name for name, kind in kinds.items() if kind == "modality" or (kind == "body_part" and name not in shared)}
+    if named := Counter({"/".join(names): count for names, count in folders.items() if not unfit.isdisjoint(names)}):
         notes.ask(
-            f"folders are named like images of another kind than X-rays: {listed(folders, SHOWN)}; --yes takes them "
-            "for X-rays; else take them out"
+            f"folders are named like images of another kind than chest X-rays: {listed(named)}; --yes takes them for "
+            "chest X-rays; else take them out"
         )
 
 
 def _ask_about_versions(found: Sequence[InClass], notes: SurveyNotes) -> None:
-    """Ask about images of one name in folders such as `raw` and `images`, `png` and `jpg`, or `split1` and `split2`."""
-    alike: dict[tuple[object, ...], Counter[Folders]] = defaultdict(Counter)
-    for one in found:
-        folders = [name for name in (*one.above, *one.below) if not words.split_of(name)]
-        rest = tuple(name for name in folders if not words.is_version(name))
-        stem = one.file.name.rpartition("/")[2].rpartition(".")[0]
-        alike[one.label, rest, stem][tuple(name for name in folders if words.is_version(name))] += 1
-    several = [versions for versions in alike.values() if len(versions) > 1]
-    if sum(map(Counter.total, several)) > MUCH * len(found):
-        counts = Counter("/".join(names) or "outside of them" for versions in several for names in versions.elements())
-        notes.ask(
-            f"files of the same names are in several folders: {listed(counts, SHOWN)}; --yes takes all of them; if "
-            "they are versions of the same images, pass one of these folders as --source or take the others out"
-        )
-
-
-def _ask_about_copied_folders(found: Sequence[InClass], notes: SurveyNotes) -> bool:
-    """Ask about folders whose names differ by ` (1)`, ` - Copy` or a size alone: they may hold the same images.
-
-    Returns:
-        Whether there are such folders.
-    """
-    counts = Counter(one.file.folders for one in found)
-    names = {name for folders in counts for name in folders}
+    """Ask about images of one name in folders that differ by `raw`, `png`, a size or a mark of copies alone."""
+    names = {name for one in found for name in (*one.above, *one.below)}
 
     def plain(name: str) -> str:
         original = words.without_copy(name)  # `p (1)` and `p (2)` without `p` were numbered, not copied
-        return words.without_size(original if original in names else name)
+        name = words.without_size(original if original in names else name)
+        return "" if words.split_of(name) or words.is_version(name) else name
 
-    alike: dict[Folders, Counter[str]] = defaultdict(Counter)
-    for folders, count in counts.items():
-        alike[tuple(map(plain, folders))]["/".join(folders)] += count
-    copied = Counter({name: count for names in alike.values() if len(names) > 1 for name, count in names.items()})
-    if copied:
+    alike: dict[tuple[object, ...], Counter[str]] = defaultdict(Counter)
+    for one in found:
+        folders = [name for name in (*one.above, *one.below) if not words.split_of(name)]
+        version = "/".join(name for name in folders if plain(name) != name) or "outside of them"
+        stem = one.file.name.rpartition("/")[2].rpartition(".")[0]
+        alike[one.label, tuple(filter(None, map(plain, folders))), stem][version] += 1
+    several = [versions for versions in alike.values() if len(versions) > 1]
+    if sum(map(Counter.total, several)) > MUCH * len(found):
         notes.ask(
-            f"folders differ only by a mark of copies or a size: {listed(copied, SHOWN)}; --yes takes all of them; if "
-            "they hold the same images, keep one of each"
+            f"files of the same names are in several folders: {listed(sum(several, Counter()))}; --yes takes all of "
+            "them; if they are versions of the same images, pass one of these folders as --source or take the others "
+            "out"
         )
-    return bool(copied)
+
+
+def ask_about_names(images: Sequence[Labelled], notes: SurveyNotes) -> None:
+    """Ask about names of files by which images are not of the chest, not frontal, or made of others beside them."""
+    roles = [(role_of_name(one.file.stem), one.file.name) for one in images]
+    for role in ("modality", "body_part", "view"):
+        named = [name for found, name in roles if found == role]
+        if 0 < len(named) < len(images):
+            notes.ask(
+                f"the names of {counted(len(named), 'file')}, such as {named[0]}, are those of images of another "
+                f"{role.replace('_', ' ')}; --yes takes them for frontal chest X-rays; else take them out"
+            )
+    ends = [next(iter(words.whole_words(one.file.stem)[-1:]), "") for one in images]
+    if views := kinds_of_image(ends).get("view"):
+        notes.ask(
+            f"the names of files end with views that are not frontal: {listed(views)}; --yes takes them for frontal; "
+            "else take them out"
+        )
+    paths = {one.file.name.rpartition(".")[0] for one in images}
+    added: dict[str, list[str]] = defaultdict(list)
+    for path in sorted(paths):
+        end = re.search(r"[\W_]+([^\W\d_]{2,}|[lr])$", path, re.IGNORECASE)
+        if end and path[: end.start()] in paths and words.without_copy(path) == path and role_in(end[1]) != "fit":
+            added[end[1].lower()].append(path.rpartition("/")[2])
+    added = {word: found for word, found in added.items() if len(found) >= LEAST}
+    if added and not views:
+        shown = ", ".join(f"{found[0]} ({counted(len(found), 'such file')})" for found in added.values())
+        notes.ask(
+            f"names of files are those of others with a word at the end: {shown}; --yes takes them all; if these are "
+            "other views, or annotated or changed copies, take them out"
+        )
 
 
 def ask_about_split_words_in_files(placed: Sequence[Labelled], notes: SurveyNotes) -> None:
@@ -175,20 +197,11 @@ def ask_about_split_words_in_files(placed: Sequence[Labelled], notes: SurveyNote
         if not place.split:
             found[place.label].add(" ".join(sorted(words.split_words_in(place.file.name.rpartition("/")[2]))))
     if all(len(names) > 1 for names in found.values()):
-        shown = ", ".join(sorted(set.union(*found.values()) - {""}))
-        notes.ask(
-            f"names of files hold words for splits, which are not read there: {shown}; --yes divides "
-            "the images anew; else put them into folders train, val and test, or pass a CSV with a column split",
-            about_patients=True,
-        )
+        _ask_about_split_words("files", sorted(set.union(*found.values()) - {""}), notes)
 
 
-def _ask_about_missing_splits(placed: Sequence[Labelled], notes: SurveyNotes) -> None:
-    without = [place for place in placed if not place.split]
-    if without and len(without) < len(placed):
-        folders = ", ".join(sorted({place.where for place in without})[:SHOWN])
-        notes.ask(
-            f"{counted(len(without), 'image')} in {folders} are in no split, though others are in train, val or test; "
-            "--yes takes them for training; else move them into one of these folders",
-            about_patients=True,
-        )
+def _ask_about_split_words(what: str, names: Sequence[str], notes: SurveyNotes) -> None:
+    notes.ask_about_patients(
+        f"names of {what} hold words for splits, which are not read there: {', '.join(names[:SHOWN])}; --yes divides "
+        "the images anew; else put them into folders train, val and test, or pass a CSV with a column split"
+    )

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import os
 import posixpath
-import stat
 import unicodedata
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from pneumo_tfds.decode.headers import HEAD_BYTES, format_of
 from pneumo_tfds.decode.other_files import ARCHIVES, other_kind
-from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inventory import Reader
 from pneumo_tfds.sources.reading import read_patiently
 from pneumo_tfds.sources.survey import SurveyNotes
-from pneumo_tfds.sources.words import composed, decomposed
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
 IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".jpe", ".jfif", ".png", *DICOM_SUFFIXES})
@@ -61,6 +55,11 @@ class File:
     def folders(self) -> tuple[str, ...]:
         """The folders that the file lies in, outermost first."""
         return tuple(self.name.split("/")[:-1])
+
+    @property
+    def stem(self) -> str:
+        """The name without folders and what follows its first dot."""
+        return self.name.rpartition("/")[2].partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -173,95 +172,3 @@ def is_hidden(file: File) -> bool:
 def is_printable(name: str) -> bool:
     """Return whether a name can be written to records and tables: Unicode without line breaks or control characters."""
     return name.isprintable() or not {"Cc", "Cs", "Zl", "Zp"} & set(map(unicodedata.category, name))
-
-
-class FileIndex:
-    """Finds files of a source by the paths that a table gives."""
-
-    def __init__(self, files: Iterable[File]) -> None:
-        self._by_name = {composed(file.name): file for file in files}
-        self._by_base_name: dict[str, list[File]] = defaultdict(list)
-        for name, file in self._by_name.items():
-            self._by_base_name[name.rpartition("/")[2]].append(file)
-
-    def named(self, pattern: str) -> list[File]:
-        """Return the files with a base name that matches, in which `*` stands for any text, the outermost first."""
-        names = fnmatch.filter(self._by_base_name, composed(pattern))
-        return sorted((file for name in names for file in self._by_base_name[name]), key=_depth)
-
-    def below(self, folder: str) -> Find:
-        """Return a function that finds a file by a path relative to `folder`, or to a folder above it in the path.
-
-        Tables of downloads often begin their paths with a folder that is not there, such as `CheXpert-v1.0/train/...`.
-        """
-
-        def find(path: str) -> File | None:
-            parts = [part for part in composed(path).replace("\\", "/").split("/") if part not in ("", ".")]
-            tails = ("/".join(filter(None, (composed(folder), *parts[first:]))) for first in range(len(parts)))
-            return next((self._by_name[tail] for tail in tails if tail in self._by_name), None)
-
-        return find
-
-    def anywhere(self, path: str) -> File | None:
-        """Return the file of a base name in any folder.
-
-        Raises:
-            InputError: several files have it.
-        """
-        found = self._by_base_name.get(composed(path).replace("\\", "/").rpartition("/")[2], [])
-        if len(found) > 1:
-            raise InputError(
-                f"{found[0].name} and {found[1].name} have one name, by which the table means one; keep one"
-            )
-        return found[0] if found else None
-
-    def ending(self, path: str) -> list[File]:
-        """Return the files whose path ends like `path`, in any folder."""
-        path = composed(path).replace("\\", "/").removeprefix("./")
-        same = self._by_base_name.get(path.rpartition("/")[2], [])
-        return [file for file in same if f"/{composed(file.name)}".endswith(f"/{path}")]
-
-    def of_stem(self, path: str) -> list[File]:
-        """Return the files with the base name of `path` but for suffix and letter case, in any folder."""
-        return self._by_stem.get(_stem(composed(path)), [])
-
-    def alike(self, path: str) -> File | None:
-        """Return the first file of `of_stem`."""
-        return next(iter(self.of_stem(path)), None)
-
-    @functools.cached_property
-    def _by_stem(self) -> dict[str, list[File]]:
-        found: dict[str, list[File]] = defaultdict(list)
-        for name, files in self._by_base_name.items():
-            found[_stem(name)] += files
-        return found
-
-
-def _stem(path: str) -> str:
-    base = path.replace("\\", "/").rpartition("/")[2]
-    stem, suffix = posixpath.splitext(base)
-    return (stem if suffix.lower() in IMAGE_SUFFIXES else base).casefold()
-
-
-def differs_in_case(path: str, like: File) -> bool:
-    """Return whether a path would lead to a file if letter case did not count."""
-    path = composed(path).replace("\\", "/").removeprefix("./").casefold()
-    return f"/{composed(like.name).casefold()}".endswith(f"/{path}")
-
-
-def _depth(file: File) -> tuple[int, str]:
-    return file.name.count("/"), file.name
-
-
-def file_on_disk(folder: Path) -> Find:
-    """Return a function that finds a file by its path, absolute or relative to `folder`, with `/` or `\\`."""
-
-    def find(name: str) -> File | None:
-        for path in (name, slashed := name.replace("\\", "/"), composed(slashed), decomposed(slashed)):
-            with suppress(OSError, ValueError):  # a text that is no path
-                status = os.stat(os.path.join(folder, path))
-                if stat.S_ISREG(status.st_mode):
-                    return File(Path(path).as_posix(), status.st_size, modified=status.st_mtime)
-        return None
-
-    return find

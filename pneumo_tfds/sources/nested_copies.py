@@ -1,31 +1,32 @@
-"""Leave out the second copy of images that a download holds deeper in its folders, where a table names images."""
+"""Find the second copy of images that a download holds deeper in its folders: Kaggle's zip has everything twice."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from pneumo_tfds.sources.listing import File
 from pneumo_tfds.sources.survey import SurveyNotes
 
-REASON = "second nested copy"
+Same = Callable[[File, File], bool]
+"""Returns whether two files of one name and size are equal."""
 
 
-def without_nested_copies(images: Sequence[File], same: Callable[[File, File], bool], notes: SurveyNotes) -> list[File]:
-    """Return the images without those that lie a second time in further folders: `a/1.png` in `a/a/1.png`.
+def nested_copies(files: Iterable[tuple[File, Hashable]], same: Same, notes: SurveyNotes) -> set[File]:
+    """Return the files that lie a second time in further folders, `a/1.png` in `a/a/1.png`, and note them as left out.
 
-    `same` returns whether two files of one name and size are equal.
+    Each file comes with what else must be equal in its copies.
     """
-    alike: dict[tuple[str, int, int], list[File]] = defaultdict(list)
-    for file in images:
-        alike[file.name.rpartition("/")[2], file.size, file.checksum].append(file)
+    alike: dict[Hashable, list[File]] = defaultdict(list)
+    for file, kind in files:
+        alike[kind, file.name.rpartition("/")[2], file.size, file.checksum].append(file)
     copies: set[File] = set()
-    for files in alike.values():
-        first, *others = sorted(files, key=lambda file: (len(file.folders), file.name))
+    for group in alike.values():
+        first, *others = sorted(group, key=lambda file: (len(file.folders), file.name))
         copies.update(other for other in others if _is_inside(other.folders, first.folders) and same(first, other))
     if copies:
-        notes.leave_out(REASON, sorted(file.name for file in copies))
-    return [file for file in images if file not in copies]
+        notes.leave_out("second nested copy", sorted(file.name for file in copies))
+    return copies
 
 
 def _is_inside(inner: Sequence[str], outer: Sequence[str]) -> bool:

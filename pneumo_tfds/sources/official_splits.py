@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources.description import Description
+from pneumo_tfds.sources.description import OWN_DESCRIPTION, Description
 from pneumo_tfds.sources.identifiers import HEADER_PATIENT, STUDY, TEST_PATIENT, is_unknown
 from pneumo_tfds.sources.inventory import Image, Validation
 from pneumo_tfds.sources.source_options import SourceOptions
@@ -16,7 +16,6 @@ from pneumo_tfds.sources.survey import SurveyNotes
 FEW = 0.05
 """Share of the test patients that may have images outside it by chance, where the test set is said to be of others."""
 
-
 PUBLISHED_VALIDATION, SUBSTANTIAL = 16, 0.02
 """Images of the published archive's validation folder, which is divided anew, and the share of all images up to which
 that is done with larger ones."""
@@ -24,7 +23,6 @@ that is done with larger ones."""
 
 def settle(
     images: Sequence[Image],
-    told: Mapping[str, str],
     from_table: bool,
     description: Description,
     options: SourceOptions,
@@ -36,34 +34,39 @@ def settle(
 
     Args:
         images: with patients and splits, as they were found.
-        told: image name to the identifier that was told of it; images of one patient may have several.
         from_table: the splits are those of a table, which is obeyed or refused.
         description: what is known of the data set.
         options: what the user says.
         notes: questions are added here.
 
     Raises:
-        InputError: a table gives images of one patient to two splits, or one study whose patient is unknown is in the
-            test split and outside it.
+        InputError: a table gives images of one patient to two splits.
     """
     images = list(images)
-    _refuse_divided_studies(images)
+    without = [image.name for image in images if not image.official_split]
+    if len(without) not in (0, len(images)):
+        notes.ask_about_patients(
+            f"{counted(len(without), 'image')} of {len(images):,}, the first {without[0]}, are in no split, though "
+            "others are in train, val or test; --yes takes them for training; else give them one, by a folder, a "
+            "column or a list"
+        )
     tested = [image for image in images if image.official_split == "test"]
     rest = [image for image in images if image.official_split != "test"]
     if both := _shared(tested, rest):
         if from_table:
             raise _two_sides(both, "test")
-        if same := {patient for patient in both if _is_surely_one(patient, tested, rest, told)}:
-            notes.ask(
-                f"{counted(len(same), 'patient')} of the test split, {_such_as(same, tested, rest)}, have images "
-                "outside it, by one study or by identifiers that differ by a date or the like; --yes divides all "
-                "images anew by patient, a test split too; else move all images of a patient to one side",
-                about_patients=True,
+        if description.test_patients == "apart" and not _was_divided_anew(tested, rest):
+            images = _apart(images)
+        else:
+            notes.ask_about_patients(
+                f"{counted(len(both), 'patient')} of the test split, {_such_as(both, tested, rest)}, have images "
+                "outside it: the same patient ID, study or the like stands on both sides; if it is one person, this "
+                "leaks; --yes divides all images anew by patient, a test split too; else move all images of a patient "
+                "to one side, or, if the numbers of the test split are other people's, say "
+                f'test_patients = "apart" in a description ({OWN_DESCRIPTION})'
             )
             if options.yes:
                 return [replace(image, official_split="") for image in images], "redrawn"
-        elif _are_others(tested, rest, description, both, options, notes):
-            images = _apart(images)
     elif description.test_patients == "apart":
         images = _apart(images)
     validating = [image for image in images if image.official_split == "val"]
@@ -77,43 +80,21 @@ def settle(
         if description.validation == "redrawn":
             return images, "redrawn"
         drawn = "train and validation anew by patient" if tested else "all images anew by patient, a test split too"
-        notes.ask(
+        notes.ask_about_patients(
             f"{counted(len(both), 'patient')} of the validation split, {_such_as(both, validating, training)}, have "
-            f"images in train too; --yes divides {drawn}; else move all images of a patient to one side",
-            about_patients=True,
+            f"images in train too; --yes divides {drawn}; else move all images of a patient to one side"
         )
         return images, "redrawn"
-    # Of images without a split beside others with one the user was asked.
     return [replace(image, official_split=image.official_split or "train") for image in images], "given"
-
-
-def _is_surely_one(patient: str, some: Iterable[Image], others: Iterable[Image], told: Mapping[str, str]) -> bool:
-    """Return whether no number that may begin again, but something else tells that images are of one patient."""
-    sides = ({told[image.name] for image in side if image.patient == patient} for side in (some, others))
-    return set.isdisjoint(*sides)
 
 
 def _such_as(both: set[str], some: Iterable[Image], others: Iterable[Image]) -> str:
     """Return an example of patients; by two images where only a hash of the identifier is known."""
     patient = min(both)
-    if not patient.startswith(HEADER_PATIENT):
+    if not patient.startswith((HEADER_PATIENT, STUDY)):
         return f"such as {patient}"
     first, second = (next(image.name for image in side if image.patient == patient) for side in (some, others))
     return f"such as that of {first} and {second}"
-
-
-def _refuse_divided_studies(images: Sequence[Image]) -> None:
-    """Raise InputError if images of one study, whose patient is unknown, are in the test split and outside it."""
-    first: dict[tuple[str, bool], Image] = {}
-    for image in images:
-        if image.patient.startswith(STUDY):
-            tested = image.official_split == "test"
-            first.setdefault((image.patient, tested), image)
-            if other := first.get((image.patient, not tested)):
-                raise InputError(
-                    f"{other.name} and {image.name} are of one study, but only one of them is in the test split; move "
-                    "all images of an examination to one side"
-                )
 
 
 def _shared(some: Iterable[Image], others: Iterable[Image]) -> set[str]:
@@ -127,26 +108,6 @@ def _two_sides(both: set[str], split: str) -> InputError:
         f"{counted(len(both), 'patient')} of the split {split} have images in another split too: {names}; give all "
         "images of a patient the same split"
     )
-
-
-def _are_others(
-    tested: Sequence[Image],
-    rest: Sequence[Image],
-    description: Description,
-    both: set[str],
-    options: SourceOptions,
-    notes: SurveyNotes,
-) -> bool:
-    """Return whether the patients of the test split are other people, though some have the same identifiers."""
-    if description.test_patients == "apart" and not _was_divided_anew(tested, rest):
-        return True
-    notes.ask(
-        f"{counted(len(both), 'patient')} of the test split, {_such_as(both, tested, rest)}, have images outside it; "
-        "--yes takes them for other people whose numbers begin again; if they are the same people, move all images of "
-        "a patient to one side",
-        about_patients=True,
-    )
-    return options.yes
 
 
 def _was_divided_anew(tested: Sequence[Image], rest: Sequence[Image]) -> bool:

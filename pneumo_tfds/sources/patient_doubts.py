@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources import words
+from pneumo_tfds.sources import numbering, words
 from pneumo_tfds.sources.identifiers import (
+    compared,
     in_brackets,
     is_shortened,
     is_stand_in,
@@ -68,11 +69,10 @@ def believed(
     told = {name: patient for name in asked if (patient := place.patients.get(name, ""))}
     counts = Counter(told.values())
     if shortened := [identifier for identifier in counts if is_shortened(identifier)]:
-        notes.warn(
+        notes.warn_about_patients(
             f"{counted(len(shortened), 'identifier')} by the {place.rule}{in_brackets(min(shortened))} are numbers "
             "that a spreadsheet has rounded; several people may share one and are kept together, which does no harm; "
-            "save the column as text to tell them apart",
-            about_patients=True,
+            "save the column as text to tell them apart"
         )
     known = other is not None and other.keys() >= told.keys()
     if known and len(told) > MANY_IMAGES * len(counts):
@@ -80,33 +80,32 @@ def believed(
     if place.by_name:
         doubted, question = _doubted(place, told, images)
         if question and place.certain and not known:
-            notes.ask(question, about_patients=True)
+            notes.ask_about_patients(question)
         told = {name: patient for name, patient in told.items() if patient not in doubted}
         counts = Counter(told.values())
-    elif counts and (words.are_dates(counts) or all(words.is_visit(one) or words.is_of_group(one) for one in counts)):
-        notes.ask(
+    elif counts and (numbering.are_dates(counts) or all(numbering.is_no_patient(compared(one)[1]) for one in counts)):
+        notes.ask_about_patients(
             f"the {place.rule} holds dates, or numbers of examinations, weeks or the like{in_brackets(min(counts))}; "
-            "--yes does not take them for patients; name the column of the patients patient",
-            about_patients=True,
+            "--yes does not take them for patients; name the column of the patients patient"
         )
         return {}
     news = _news(told, other or {})
     for patient, count in counts.most_common(1):
         if patient in news and count >= MOST * len(images) and (len(images) >= ENOUGH or count == len(images) > 1):
-            note, who = (notes.warn, "it is not believed") if known else (notes.ask, "--yes does not believe it")
+            note, who = notes.ask_about_patients, "--yes does not believe it"
+            if known:
+                note, who = notes.warn_about_patients, "it is not believed"
             note(
                 f"{count:,} of {counted(len(images), 'image')} are of one patient by the {place.rule}"
-                f"{in_brackets(patient)}, which can hardly be; {who} there; correct it if it is wrong",
-                about_patients=True,
+                f"{in_brackets(patient)}, which can hardly be; {who} there; correct it if it is wrong"
             )
             return {name: other for name, other in told.items() if counts[other] < MOST * len(images)}
     _ask_about_much_of_one(place, told, Counter({one: counts[one] for one in news}), images, notes)
     if len(told) > MANY_IMAGES * len(counts):
-        notes.ask(
+        notes.ask_about_patients(
             f"the {place.rule} tells only {counted(len(counts), 'patient')} for {counted(len(told), 'image')}"
             f"{in_brackets(min(counts))}; --yes believes it; if these are groups of patients, say who is on each "
-            "image in a CSV of path,label,patient",
-            about_patients=True,
+            "image in a CSV of path,label,patient"
         )
     return told
 
@@ -137,7 +136,7 @@ def _doubted(place: Told, told: Mapping[str, str], images: Sequence[Image]) -> t
         why = f"most have more than {MANY_OF_ONE} images"
     elif shared > len(counts) / 2:
         why = "most occur in both classes"
-    elif of_folders and len(counts) < words.MANY_NAMES and _only_in_one_class(told, images):
+    elif of_folders and len(counts) < numbering.MANY_NAMES and _only_in_one_class(told, images):
         why = "only one class has them"
     else:
         return set(), ""
@@ -161,11 +160,10 @@ def _ask_about_much_of_one(
         both = len(labels[patient]) > 1
         share = MUCH_OF_BOTH if both else MUCH
         if is_stand_in(patient) or (count > MANY_OF_ONE and count >= share * len(images)):
-            notes.ask(
+            notes.ask_about_patients(
                 f"{count:,} of {counted(len(images), 'image')}{', of both classes,' if both else ''} are of one "
                 f"patient by the {place.rule}{in_brackets(patient)}, far more than of others; --yes believes it and "
-                "keeps them together; if it stands for several people, empty it there",
-                about_patients=True,
+                "keeps them together; if it stands for several people, empty it there"
             )
 
 
@@ -192,10 +190,9 @@ def ask_about_single_images(
     )
     several = [patient for patient, count in named.items() if count > 1]
     if several and ENOUGH <= named.total() <= MANY_IMAGES * len(named):
-        notes.ask(
+        notes.ask_about_patients(
             f"every image has a patient of its own, though file names give several images to {len(several):,} of them, "
-            f"such as {min(several)}; --yes believes it; if the images and not the patients were numbered, correct it",
-            about_patients=True,
+            f"such as {min(several)}; --yes believes it; if the images and not the patients were numbered, correct it"
         )
 
 
@@ -212,10 +209,9 @@ def warn_of_both_classes(images: Sequence[Image], notes: SurveyNotes, *, from_ta
     if from_table:
         notes.tell(f"{who}; all images of a patient are kept on one side")
     else:
-        notes.warn(
+        notes.warn_about_patients(
             f"{who}; if their numbers begin again in each class they are different people, whom a split keeps "
-            "together, which does no harm",
-            about_patients=True,
+            "together, which does no harm"
         )
 
 
@@ -227,11 +223,10 @@ def warn_of_unknown(images: Sequence[Image], notes: SurveyNotes) -> None:
     rest = "so the split is by image" if len(unknown) == len(images) else "and for them the split is by image"
     alike = _alike(unknown)
     shown = f" (names begin alike, such as {alike[0]} and {alike[1]})" if alike else ""
-    notes.warn(
+    notes.warn_about_patients(
         f"{len(unknown):,} of {counted(len(images), 'image')} tell no patient in table, folder, name or header, "
         f"{rest}: images of one person may end in training and in validation{shown}; a CSV with a patient column "
-        "prevents that",
-        about_patients=True,
+        "prevents that"
     )
 
 
@@ -241,7 +236,7 @@ def _alike(names: Sequence[str]) -> list[str]:
     names = names[:LOOKED_AT]
     for name in names:
         stem = normal_identifier(name.rpartition(".")[0])
-        left, _ = without_examination(stem)
+        left = without_examination(stem)[1]
         if re.sub(r"[\W_]|(?<![0-9])0+", "", stem).startswith(left):
             groups[left].append(name)
     several = [group for group in groups.values() if 1 < len(set(group)) <= MANY_OF_ONE]

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources.listing import FileIndex, Labelled
+from pneumo_tfds.sources.file_index import FileIndex
+from pneumo_tfds.sources.listing import Labelled
 from pneumo_tfds.sources.survey import SurveyNotes
 
 

@@ -15,8 +15,11 @@ ROWS = 30
 EXAMPLES = 12
 """Names that are kept of each group that was left out."""
 
+SHOWN = 8
+"""Names that a message lists."""
 
-def listed(counts: Counter[str], most: int, noun: str = "image") -> str:
+
+def listed(counts: Counter[str], most: int = SHOWN, noun: str = "image") -> str:
     """Return names with how many images each has, the largest first: `COVID (3,616 images), other (1 image)`."""
     shown = ", ".join(f"{name} ({counted(count, noun)})" for name, count in counts.most_common(most))
     return f"{shown} and {len(counts) - most} more" if len(counts) > most else shown
@@ -135,13 +138,21 @@ class SurveyNotes:
         """Note something that is to be known and not doubtful."""
         self.notes.append(text)
 
-    def warn(self, text: str, *, about_patients: bool = False) -> None:
+    def warn(self, text: str) -> None:
         """Note a doubt that does not stop a build."""
-        self.remarks.append(Remark(text, about_patients=about_patients))
+        self.remarks.append(Remark(text))
 
-    def ask(self, text: str, *, about_patients: bool = False) -> None:
+    def ask(self, text: str) -> None:
         """Note a doubt that a person must decide."""
-        self.remarks.append(Remark(text, question=True, about_patients=about_patients))
+        self.remarks.append(Remark(text, question=True))
+
+    def warn_about_patients(self, text: str) -> None:
+        """Note a doubt that matters where images are divided."""
+        self.remarks.append(Remark(text, about_patients=True))
+
+    def ask_about_patients(self, text: str) -> None:
+        """Note a doubt that a person must decide where images are divided."""
+        self.remarks.append(Remark(text, question=True, about_patients=True))
 
     def survey(self, layout: str, title: str, parts: Counter[tuple[str, str, str, str]]) -> Survey:
         """Return the survey; `parts` counts images by where, label, split and patient rule."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.classes import ClassWords
+from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.words import words_of
 
@@ -15,9 +16,9 @@ ROLES = {
     "person_id participant participant_id pid mrn",
     "split": "split set subset partition fold phase data_split",
     "subtype": "subtype",
-    "is_train": "is_train in_train is_training",
-    "is_val": "is_val in_val is_validation",
-    "is_test": "is_test in_test is_testing",
+    "is_train": "is_train in_train is_training train training",
+    "is_val": "is_val in_val is_validation val valid validation",
+    "is_test": "is_test in_test is_testing test testing",
     "view": "view view_position projection",
     "modality": "modality",
     "body_part": "body_part body_part_examined",
@@ -44,41 +45,10 @@ def usual_names(role: str, columns: Sequence[str]) -> list[str]:
     return [column for column in columns if "".join(words_of(column)) in known]
 
 
-def lists_people(columns: Sequence[str]) -> bool:
-    """Return whether a table with these columns tells patients or splits of images, but no labels."""
-    roles = roles_of(columns)
-    return bool(roles["path"] and not roles["label"] and (roles["patient"] or roles["split"]))
-
-
 def lists_images(columns: Sequence[str]) -> bool:
     """Return whether a table with these columns lists images with labels."""
     roles = roles_of(columns)
     return bool(roles["path"] and roles["label"])
-
-
-def choose_columns(columns: Sequence[str], where: str) -> dict[str, str]:
-    """Return role to column.
-
-    Raises:
-        InputError: a role that is needed has no column, or a role has two.
-    """
-    roles = roles_of(columns)
-    for role in ("path", "label"):
-        remedy = f"rename the column that holds the {role}"
-        if columns and not columns[-1]:
-            remedy = f"if line 1 is a title and no header, remove it; else {remedy}"
-        if not roles[role]:
-            raise InputError(
-                f"{where}: needs a first line with the columns path,label[,patient][,split]; found "
-                f"{', '.join(filter(None, columns[:20])) or 'nothing'}; {remedy}"
-            )
-    for role, found in roles.items():
-        if len(found) > 1:
-            raise InputError(
-                f"{where}: the columns {' and '.join(found)} could both be the {role}; rename one of them to {role}"
-            )
-    chosen = {role: found[0] for role, found in roles.items() if found}
-    return {role: column for role, column in chosen.items() if role not in SPLIT_FLAGS or "split" not in chosen}
 
 
 def tell_columns(columns: Sequence[str], chosen: Mapping[str, str], notes: SurveyNotes) -> None:
@@ -91,3 +61,9 @@ def tell_columns(columns: Sequence[str], chosen: Mapping[str, str], notes: Surve
 def has_split(chosen: Mapping[str, str]) -> bool:
     """Return whether a column tells the split."""
     return not chosen.keys().isdisjoint({"split", *SPLIT_FLAGS})
+
+
+def class_columns(columns: Sequence[str], classes: ClassWords) -> list[str]:
+    """Return the columns named like both classes, such as NORMAL and PNEUMONIA; none if there is a label."""
+    named = {} if roles_of(columns)["label"] else {column: classes.label_of(column) for column in columns}
+    return [column for column, label in named.items() if label] if set(LABELS) <= set(named.values()) else []

@@ -1,13 +1,20 @@
-"""Find the files of the paths in a table: beside it, or each once in the folders below it."""
+"""Find the files of the paths in a table, and read what the folders in these paths say of split and label."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources.listing import File, FileIndex, Find, differs_in_case
-from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.classes import ClassWords
+from pneumo_tfds.sources.file_index import FileIndex, differs_in_case
+from pneumo_tfds.sources.layout_questions import ask_about_split_words_in_files
+from pneumo_tfds.sources.listing import File, Find, Labelled
+from pneumo_tfds.sources.survey import SurveyNotes, listed
+from pneumo_tfds.sources.words import may_be_split, split_of, split_words_in
 
 
 def find_all(paths: Iterable[str], find: Find, everywhere: Callable[[], FileIndex], notes: SurveyNotes) -> Find:
@@ -16,12 +23,12 @@ def find_all(paths: Iterable[str], find: Find, everywhere: Callable[[], FileInde
     A path that `find` does not know is looked for at the end of the paths of all files below the table. That function
     raises InputError if several end so, or none; it names one that is alike.
     """
-    found = {path: find(path) for path in paths if path}
+    found = {path: find(path) if path else None for path in paths}
     missing = [path for path, file in found.items() if file is None]
     if not missing:
         return found.get
     index = everywhere()
-    endings = {path: index.ending(path) for path in missing}
+    endings = {path: index.ending(path) if path else [] for path in missing}
     if all(len(files) == 1 for files in endings.values()):
         notes.tell(
             f"{counted(len(missing), 'path')} of the table lead to no file, but each is there once below its folder, "
@@ -38,6 +45,68 @@ def find_all(paths: Iterable[str], find: Find, everywhere: Callable[[], FileInde
         if path in endings and not files and (like := index.alike(path)):
             what = "letter case" if differs_in_case(path, like) else "folder, suffix or letter case"
             raise InputError(f"there is no file {path!r}, but {like.name}; correct the {what} in the table")
-        return files[0] if files else found.get(path)
+        if not files and not found.get(path):
+            raise InputError(f"there is no file {path!r}; correct the path, which is relative to the table")
+        return files[0] if files else found[path]
 
     return look
+
+
+def take_folder_splits(images: Sequence[Labelled], notes: SurveyNotes) -> list[Labelled]:
+    """Return the images of a table without a column for the split, with the splits that their folders name.
+
+    Raises:
+        InputError: the folders of a file name two splits.
+    """
+    taken = []
+    for one, folders in zip(images, _folders(images), strict=True):
+        named = sorted({split for folder in folders if (split := split_of(folder))})
+        if len(named) > 1:
+            raise InputError(
+                f"{one.file.name}: its folders name two splits, {' and '.join(named)}; add a column split to the table"
+            )
+        taken.append(replace(one, split=named[0] if named else ""))
+    without = [one.file.name for one in taken if not one.split]
+    if len(without) == len(taken):
+        parts = [folder for folders in _folders(images) for folder in set(folders)]
+        like = Counter(folder for folder in parts if may_be_split(folder) or split_words_in(folder))
+        if apart := Counter({folder: count for folder, count in like.items() if count < len(images)}):
+            notes.ask(
+                f"the table has no column split, but folders in its paths may be splits: {listed(apart)}; --yes "
+                "divides the images anew; else add a column split"
+            )
+        ask_about_split_words_in_files(images, notes)
+        return list(images)
+    counts = Counter(one.split for one in taken if one.split)
+    notes.tell(f"the table has no column split; folders in its paths tell it: {listed(counts, len(counts))}")
+    return taken
+
+
+def ask_about_folders(images: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> None:
+    """Ask if images lie in folders of the other class or of another split than the columns say.
+
+    A folder of `train` may include validation.
+    """
+    unmarked = replace(classes, met=set())  # what a folder is called does not show that a flag was spelled well
+    contradicted: dict[str, list[Labelled]] = {"label": [], "split": []}
+    for one, folders in zip(images, _folders(images), strict=True):
+        labels = (unmarked.label_of(folder) for folder in reversed(folders) if not folder.isdecimal())
+        if next(filter(None, labels), one.label) != one.label:
+            contradicted["label"].append(one)
+        splits = {split for folder in folders if (split := split_of(folder))}
+        if one.split and splits and one.split not in splits and (one.split, splits) != ("val", {"train"}):
+            contradicted["split"].append(one)
+    for role, found in contradicted.items():
+        if found:
+            notes.ask(
+                f"{len(found):,} of {counted(len(images), 'image')} lie in a folder of another {role} than the table "
+                f"says, the first {found[0].file.name}, which it calls {getattr(found[0], role)}; --yes believes the "
+                "table; if the folders are right, correct the table, or pass the folder as --source"
+            )
+
+
+def _folders(images: Sequence[Labelled]) -> list[list[str]]:
+    """Return the folders of each file; of absolute paths those below the folder that all of them share."""
+    absolute = [os.path.dirname(one.file.name) for one in images if os.path.isabs(one.file.name)]
+    shared = len(os.path.commonpath(absolute).split("/")) if absolute else 0
+    return [one.file.name.split("/")[shared if os.path.isabs(one.file.name) else 0 : -1] for one in images]

@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import decode_text, read_rows
-from pneumo_tfds.sources.described_table import OWN_DESCRIPTION
+from pneumo_tfds.sources.description import OWN_DESCRIPTION
+from pneumo_tfds.sources.file_index import FileIndex
+from pneumo_tfds.sources.image_kinds import MOSTLY
 from pneumo_tfds.sources.listing import WORKBOOK_SUFFIXES, File, NamedReader, is_hidden
-from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.survey import SHOWN, SurveyNotes
+from pneumo_tfds.sources.table_columns import class_columns, lists_images, roles_of
 
 TABLE_SUFFIXES = (".csv", ".tsv")
-
-SHOWN = 8
-"""Tables that a message lists."""
 
 MAX_TABLES, HEADING_BYTES = 20, 4096
 """How many tables inside a folder are looked at, and how much of each."""
 
-Heads = list[tuple[File, list[str]]]
-"""Tables in a folder, each with its columns."""
+
+@dataclass(frozen=True)
+class Head:
+    """The first rows of a table."""
+
+    file: File
+    columns: Sequence[str]
+    cells: Sequence[Sequence[str]]
+    """Of each column."""
+
+    def lists_labels(self, classes: ClassWords) -> bool:
+        """Return whether its columns are called so that it can be read as a source."""
+        return lists_images(self.columns) or bool(class_columns(self.columns, classes))
+
+    def names_images(self, images: FileIndex) -> bool:
+        """Return whether nearly all cells of a column name images, by their file name with or without suffix."""
+        known = ([bool(images.of_stem(cell)) for cell in cells if cell] for cells in self.cells)
+        return any(found and sum(found) >= MOSTLY * len(found) for found in known)
+
+    def __str__(self) -> str:
+        more = ", ..." if len(self.columns) > SHOWN else ""
+        return f"{self.file.name} (its columns are {', '.join(self.columns[:SHOWN])}{more})"
 
 
-def read_heads(files: Sequence[File], reader: NamedReader, notes: SurveyNotes) -> Heads:
-    """Return the tables in a folder with their columns, those nearest to the top if there are many."""
+def read_heads(files: Sequence[File], reader: NamedReader, notes: SurveyNotes) -> list[Head]:
+    """Return the tables in a folder, those nearest to the top if there are many."""
     tables = [file for file in files if file.name.lower().endswith(TABLE_SUFFIXES) and not is_hidden(file)]
     tables.sort(key=lambda file: (len(file.folders), file.name))
     if len(tables) > MAX_TABLES:
@@ -36,34 +59,68 @@ def read_heads(files: Sequence[File], reader: NamedReader, notes: SurveyNotes) -
     heads = []
     for file in tables[:MAX_TABLES]:
         with suppress(InputError):  # a file of another kind, which is no part of the source
-            first = decode_text(reader.read_name(file.name, HEADING_BYTES), file.name, errors="replace")
-            heads.append((file, read_rows(first.partition("\n")[0], file.name)[0]))
+            text = decode_text(reader.read_name(file.name, HEADING_BYTES), file.name, errors="replace")
+            columns, rows = read_rows(text.partition("\n")[0], file.name)
+            with suppress(InputError):  # a row or quotes that end behind the first bytes
+                rows = read_rows(text.rpartition("\n")[0], file.name)[1]
+            heads.append(Head(file, columns, [[row[name] for _, row in rows] for name in filter(None, columns)]))
     return heads
 
 
-def tell_others(files: Sequence[File], heads: Heads) -> str:
-    """Return what can be done with tables whose columns are not understood, spreadsheets and compressed tables."""
-    names = [file.name for file in files]
-    books = [name for name in names if name.lower().endswith(WORKBOOK_SUFFIXES)]
-    packed = [name for name in names if name.lower().endswith(tuple(f"{suffix}.gz" for suffix in TABLE_SUFFIXES))]
-    told = [f"{name} is compressed: unpack it (gunzip) and start again" for name in packed[:1]]
-    told += [
-        f"{file.name} is a table (its columns are {', '.join(columns[:8])}): if it lists the images, name its columns "
-        f"path, label and patient and pass it as --source, or describe it for --layout ({OWN_DESCRIPTION})"
-        for file, columns in heads[:1]
-    ]
-    told += [f"{name} is a spreadsheet: if it lists the images, save it as CSV and pass that" for name in books[:1]]
-    return "; ".join(told) and f"{'; '.join(told)}; else "
+def warn_of_tables(
+    heads: Sequence[Head], images: FileIndex, classes: ClassWords, use: Callable[[File], str], notes: SurveyNotes
+) -> None:
+    """Warn of tables that lie in folders of classes and say something of the images, as they are not read."""
+    for head in heads:
+        roles = roles_of(head.columns)
+        if head.lists_labels(classes):
+            notes.warn(f"{head.file.name} lists images with labels; to use it, {use(head.file)}; it is not read now")
+        elif (roles["path"] and (roles["patient"] or roles["split"])) or head.names_images(images):
+            notes.warn_about_patients(
+                f"{head} tells something of the images and is not read; if it has labels, patients or splits, name its "
+                "columns path, label, patient and split, and pass it as --source"
+            )
 
 
-def tell(tables: Sequence[File], path: Path, kind: str) -> str:
-    """Return how tables that list images, one or more, can be used."""
+def pass_as_source(path: Path, kind: str) -> Callable[[File], str]:
+    """Return a function that tells how a table in a source is passed."""
+    if kind == "zip":
+        return lambda file: "unpack the zip and pass this table as --source"
+    return lambda file: f"pass --source {path / file.name}"
+
+
+def explain_tables(
+    files: Sequence[File], heads: Sequence[Head], classes: ClassWords, use: Callable[[File], str]
+) -> tuple[str, str]:
+    """Return how tables that list images can be used, and what can be done with others; empty where there are none."""
+    tables = [head.file for head in heads if head.lists_labels(classes)]
     if len(tables) > 1:
         names = ", ".join(table.name for table in tables[:SHOWN]) + (" and others" if len(tables) > SHOWN else "")
         return (
             f"{names} list images with labels; to use them, join them in one CSV with a column split and pass that as "
             "--source, or pass one of them alone"
+        ), ""
+    if tables:
+        return f"{tables[0].name} lists images with labels; to use it, {use(tables[0])}", ""
+    all_names = [file.name for file in files]
+    books = [name for name in all_names if name.lower().endswith(WORKBOOK_SUFFIXES)]
+    packed = [name for name in all_names if name.lower().endswith(tuple(f"{suffix}.gz" for suffix in TABLE_SUFFIXES))]
+    told = [f"{name} is compressed: unpack it (gunzip) and start again" for name in packed[:1]]
+    shared = [
+        (one, other, column)
+        for one, other in combinations(heads, 2)
+        for column in one.columns
+        if column and column in other.columns
+    ]
+    for one, other, column in shared[:1]:
+        told.append(
+            f"{one} and {other} both have the column {column}: join them by it to one CSV of path,label,patient and "
+            "pass that as --source"
         )
-    table = tables[0]
-    use = "unpack the zip and pass this table as --source" if kind == "zip" else f"pass --source {path / table.name}"
-    return f"{table.name} lists images with labels; to use it, {use}"
+    told += [
+        f"{head} is a table: if it lists the images, name its columns path, label and patient and pass it as --source, "
+        f"or describe it for --layout ({OWN_DESCRIPTION})"
+        for head in heads[: 0 if shared else 1]
+    ]
+    told += [f"{name} is a spreadsheet: if it lists the images, save it as CSV and pass that" for name in books[:1]]
+    return "", "; ".join(told) and f"{'; '.join(told)}; else "

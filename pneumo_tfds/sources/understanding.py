@@ -2,48 +2,38 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.sources import csv_table, described_table, tables_beside
+from pneumo_tfds.sources import csv_table, tables_beside
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import decode_text, read_rows
 from pneumo_tfds.sources.description import (
     FOLDERS,
+    TABLE,
     Description,
+    Found,
     TableDescription,
     choose_description,
     known_descriptions,
     recognise,
 )
-from pneumo_tfds.sources.finishing import Found, finish
+from pneumo_tfds.sources.file_index import FileIndex, file_on_disk
+from pneumo_tfds.sources.finishing import finish
 from pneumo_tfds.sources.inventory import Source
 from pneumo_tfds.sources.known_tables import KnownTables, note_unlisted, patient_column
 from pneumo_tfds.sources.layout import explain_no_classes, read_folders
-from pneumo_tfds.sources.listing import (
-    File,
-    FileIndex,
-    NamedReader,
-    file_on_disk,
-    images_among,
-    walk,
-)
-from pneumo_tfds.sources.nested_copies import without_nested_copies
+from pneumo_tfds.sources.listing import File, NamedReader, images_among, walk
+from pneumo_tfds.sources.nested_copies import nested_copies
 from pneumo_tfds.sources.reading import FolderReader, ReadError
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
-from pneumo_tfds.sources.table_columns import lists_images, lists_people
-from pneumo_tfds.sources.table_labels import class_columns
-from pneumo_tfds.sources.words import composed
 
 COMPARED_BYTES = 4096
 """First bytes by which two files of one name and size are compared."""
-
-TABLE = Description("table", "a table of images")
 
 
 def understand_files(
@@ -60,14 +50,16 @@ def understand_files(
         found = ", ".join(f"{len(names)} {reason}" for reason, names in notes.left_out.items()) or "it is empty"
         raise InputError(f"{path}: no images found ({found}); expected JPEG, PNG or DICOM files")
     heads = tables_beside.read_heads(files, reader, notes)
-    description = _description(path, files, images, heads, options)
+    like = recognise(images, [(head.file.name.rpartition("/")[2], head.columns) for head in heads])
+    description = _recognised(path, like, options)
     classes = _classes(description, options)
     source, same = Source(str(path), kind, (), reader), partial(_same, reader)
     try:
-        _check_options(description, files, images, options, notes)
+        _check_options(description, like, options, notes)
         if description.tables:
             if any(table.anywhere for table in description.tables):
-                images = without_nested_copies(images, same, notes)
+                copies = nested_copies(((file, ()) for file in images), same, notes)
+                images = [file for file in images if file not in copies]
             uncertain = options.uncertain or description.uncertain
             indices = FileIndex(files), FileIndex(images)
             labelled = KnownTables(description, classes, uncertain, *indices, reader, notes).read_all()
@@ -75,19 +67,12 @@ def understand_files(
             column = patient_column(description)
             return finish(source, reader, Found(labelled, description, classes, column, True), options, notes)
         labelled = read_folders(images, classes, same, notes)
-        tables = [file for file, columns in heads if lists_images(columns) or class_columns(columns, classes)]
+        use = tables_beside.pass_as_source(path, kind)
         if not labelled:
-            tell = tables_beside.tell(tables, path, kind) if tables else ""
-            raise InputError(explain_no_classes(images, classes, tell, tables_beside.tell_others(files, heads)))
-        for table in tables:
-            notes.warn(f"{tables_beside.tell([table], path, kind)}; it is not read now")
-        for table, columns in heads:
-            if lists_people(columns):
-                notes.warn(
-                    f"{table.name} tells patients or splits of images (its columns are {', '.join(columns[:8])}) and "
-                    "is not read, as it has no labels; to use it, pass a CSV of path,label,patient,split as --source",
-                    about_patients=True,
-                )
+            raise InputError(
+                explain_no_classes(images, classes, *tables_beside.explain_tables(files, heads, classes, use))
+            )
+        tables_beside.warn_of_tables(heads, FileIndex(images), classes, use, notes)
         return finish(source, reader, Found(labelled, description, classes), options, notes)
     except InputError as error:
         raise type(error)(f"{path}: {error}") from error
@@ -113,10 +98,9 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
         found = Found(labelled, description, classes, patient_column(description), True)
     else:
         classes = _classes(TABLE, options)
-        _check_options(TABLE, (), (), options, notes)
+        _check_options(TABLE, (), options, notes)
         find, everywhere = file_on_disk(path.parent), partial(_below, path.parent)
-        own = csv_table.read_table(text, str(path), find, everywhere, classes, notes)
-        found = Found(list(own.images), TABLE, classes, f"column {own.patient}", own.has_split)
+        found = csv_table.read_table(text, str(path), find, everywhere, classes, notes)
     if not found.labelled and notes.left_out:
         reasons = ", ".join(f"{len(names):,} {reason}" for reason, names in notes.left_out.items())
         raise InputError(f"{path}: all images of its rows are left out ({reasons}); correct the columns that say so")
@@ -135,28 +119,14 @@ def _below(folder: Path) -> FileIndex:
     return FileIndex(())
 
 
-def _description(
-    path: Path, files: Sequence[File], images: Sequence[File], heads: tables_beside.Heads, options: SourceOptions
-) -> Description:
+def _recognised(path: Path, found: Sequence[Description], options: SourceOptions) -> Description:
+    """Return the description that the user names, or that one of the data sets that a folder looks like."""
     if options.layout:
         return choose_description(options.layout)
-    found = recognise(files, images) or _recognise_tables(heads)
     if len(found) > 1:
         names = " or ".join(description.name for description in found)
         raise InputError(f"{path}: looks like several known data sets; say which with --layout {names}")
     return found[0] if found else FOLDERS
-
-
-def _recognise_tables(heads: tables_beside.Heads) -> list[Description]:
-    """Return the known data sets that only the columns of a table tell."""
-    alone = [one for one in known_descriptions().values() if not one.recognised_by()]
-    named = [(file.name.rpartition("/")[2], columns) for file, columns in heads]
-    return [one for one in alone if any(_fitting(one, name, columns) for name, columns in named)]
-
-
-def _fitting(description: Description, name: str, columns: Sequence[str]) -> TableDescription | None:
-    tables = (table for table in description.tables if fnmatch.fnmatch(composed(name), table.file))
-    return next((table for table in tables if described_table.fits(table, columns)), None)
 
 
 def _described(path: Path, text: str, options: SourceOptions) -> tuple[Description, TableDescription] | None:
@@ -165,7 +135,7 @@ def _described(path: Path, text: str, options: SourceOptions) -> tuple[Descripti
     columns, _ = read_rows(text[: tables_beside.HEADING_BYTES].partition("\n")[0], str(path))
     chosen = [choose_description(options.layout)] if options.layout else list(known_descriptions().values())
     for description in chosen:
-        if table := _fitting(description, name, columns):
+        if table := description.table_of(name, columns):
             return description, table
     if options.layout and chosen[0] != FOLDERS:
         raise InputError(f"{name}: is no table of the layout {options.layout}; pass the folder, or leave --layout out")
@@ -184,11 +154,7 @@ def _same(reader: NamedReader, one: File, other: File) -> bool:
 
 
 def _check_options(
-    description: Description,
-    files: Sequence[File],
-    images: Sequence[File],
-    options: SourceOptions,
-    notes: SurveyNotes,
+    description: Description, like: Sequence[Description], options: SourceOptions, notes: SurveyNotes
 ) -> None:
     """Ask about a layout that nothing in a folder is like.
 
@@ -201,7 +167,7 @@ def _check_options(
             "some as uncertain; leave it out"
         )
     known = description in known_descriptions().values() and not description.tables
-    if options.layout and known and description not in recognise(files, images):
+    if options.layout and known and description not in like:
         notes.ask(
             f"nothing in it is named as {description.title} is; --yes reads it by that layout; else leave --layout out"
         )

@@ -39,7 +39,7 @@ NETWORK = {
     "uvicorn",
 }
 MAY_USE_THE_NETWORK = {
-    "pneumo_tfds/sources/published.py": "fetches the archive with --download",
+    "pneumo_tfds/published.py": "fetches the archive with --download",
     "pipeline/data/batches.py": "asks the service that --data-service names",
     "tuning/search/kerastuner_roles.py": "chief and workers of one search",
     "export/serve/__main__.py": "the service",

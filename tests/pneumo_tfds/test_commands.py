@@ -60,6 +60,15 @@ def test_inspect_leaves_with_1_where_a_class_is_missing(xrays, tmp_path):
     assert "no PNEUMONIA images" in out
 
 
+def test_inspect_tells_what_a_build_would_refuse(xrays):
+    """A test split of one class can be scored by nobody, and a source with a test split alone can be scored."""
+    for path in (xrays / "test/NORMAL").iterdir():
+        path.unlink()
+    out = run("inspect", "--source", xrays, code=1).stdout
+    assert "no dataset can be built: the test split would have no NORMAL image" in out
+    run("inspect", "--source", xrays / "train")
+
+
 def test_strict_stops_at_a_warning(xrays):
     (xrays / "train/healthy").mkdir()
     (xrays / "train/NORMAL/IM-0001-0001.jpeg").rename(xrays / "train/healthy/1.jpeg")

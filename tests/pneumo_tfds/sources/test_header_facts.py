@@ -141,11 +141,12 @@ def test_headers_that_cannot_be_read_without_pydicom_are_asked_about(tmp_path, m
     assert "pip install '.[dicom]'" in question
 
 
-def test_a_study_on_two_sides_of_the_test_split_is_refused(tmp_path):
+def test_a_study_on_two_sides_of_the_test_split_is_asked_about(tmp_path):
     content = {f"{split}/{label}/{n}.dcm": header("", StudyInstanceUID=f"1.2.{len(label)}{n}")
                for split in ("train", "test") for label in ("NORMAL", "PNEUMONIA") for n in range(3)}  # fmt: skip
-    with pytest.raises(InputError, match=r"test/NORMAL/0\.dcm and train/NORMAL/0\.dcm are of one study"):
-        understood(tmp_path, content)
+    (question,) = understood(tmp_path, content).survey.questions
+    assert question.startswith("6 patients of the test split, such as that of test/")
+    assert ".dcm, have images outside it: the same patient ID, study or the like stands on both sides" in question
 
 
 def test_a_class_that_loses_much_by_the_body_part_is_warned_of(tmp_path):

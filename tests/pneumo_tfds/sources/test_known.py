@@ -371,7 +371,10 @@ def test_a_description_that_does_not_fit_names_the_column(tmp_path):
         understood(tmp_path / "s", {}, "reads.csv", layout=str(tmp_path / "own.toml"))
     row = "2010,A1,clear,pa,K,1,exam"
     content["reads.csv"] = csv_of("year,accession,reading,view,clinic,number,part", row)
-    with pytest.raises(InputError, match=r"reads\.csv, line 2: unknown split 'exam'; use train, val or test"):
+    with pytest.raises(
+        InputError,
+        match=r"reads\.csv, line 2: unknown split 'exam' in the column part, which holds",
+    ):
         understood(tmp_path / "s", content, layout=str(tmp_path / "own.toml"))
 
 

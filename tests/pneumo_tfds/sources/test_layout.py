@@ -151,7 +151,8 @@ def test_two_splits_in_one_path_are_refused(tmp_path):
     [
         (files("{}/{}/{}.png", ["entrenamiento", "prueba"], ["NORMAL", "PNEUMONIA"], FOUR), "2 places .* prueba"),
         (files("{}/{}/{}.png", ["fold1", "fold2", "fold3"], ["NORMAL", "PNEUMONIA"], FOUR), "3 places .* fold1"),
-        (files("{}/{}/{}.png", ["hospital A", "hospital B"], ["NORMAL", "PNEUMONIA"], FOUR), "2 places .* hospital A"),
+        (files("{}/{}/{}.png", ["hospital A", "B"], ["NORMAL", "PNEUMONIA"], FOUR), "2 places .* hospital A"),
+        (files("{}/{}/{}.png", ["2019", "external"], ["NORMAL", "PNEUMONIA"], FOUR), "2 places .* external"),
         (files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], ["fold1", "fold2"], FOUR), "inside a class .* NORMAL/fold1"),
         (files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], ["2018", "2019"], FOUR), "inside a class .* NORMAL/2018"),
         (files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], ["holdout", "rest"], FOUR), "inside a class .* NORMAL/holdout"),
@@ -161,7 +162,7 @@ def test_two_splits_in_one_path_are_refused(tmp_path):
         ([*PLAIN, *files("PNEUMONIA/NORMAL/{}.png", FOUR)], "inside a class .* PNEUMONIA/NORMAL"),
         (
             [*PLAIN, *files("train/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR)],
-            "8 images in NORMAL, PNEUMONIA are in no split",
+            "8 images of 16, the first NORMAL/0.png, are in no split",
         ),
     ],
 )
@@ -255,16 +256,18 @@ SPLIT = files("{}/{}/{}.png", ["train", "test"], ["NORMAL", "PNEUMONIA"], FOUR)
     ("names", "says"),
     [
         ([*files("train/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR), *files("test/{}/{}.png", ["well", "ill"], FOUR)],
-         r"all images of a split are left out: test/ill \(4 images\)"),
+         r"all images of a split, or of one class in it, are left out: test/ill \(4 images\)"),
+        ([*files("train/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR), *files("test/{}/1.png", ["PNEUMONIA", "well"])],
+         r"or of one class in it, are left out: test/well \(1 image\)"),
         ([*files("d/train/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR), *files("d/val/{}.png", FOUR)],
-         r"all images of a split are left out: d/val \(4 images\)"),
+         r"all images of a split, or of one class in it, are left out: d/val \(4 images\)"),
         (files("{}/{}_{}.png", ["NORMAL", "PNEUMONIA"], ["train", "val"], FOUR),
          "names of files hold words for splits, which are not read there: train, val"),
         ([*SPLIT, *files("test - Copy/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR)],
-         "folders differ only by a mark of copies or a size: "),
+         "files of the same names are in several folders: .*test - Copy"),
         (files("{}/{}/{}.png", ["256x256", "images 512 x 512"], ["NORMAL", "PNEUMONIA"], FOUR)
-         + files("images/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR), "folders differ only by .* images/NORMAL"),
-        (files("{}/{}px/{}.png", ["NORMAL", "PNEUMONIA"], [256, 512], FOUR), "folders differ only by .*NORMAL/256px"),
+         + files("images/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR), "in several folders: .*images 512 x 512"),
+        (files("{}/{}px/{}.png", ["NORMAL", "PNEUMONIA"], [256, 512], FOUR), "in several folders: 256px"),
         (files("Q{}/{}/{}.png", range(6), ["NORMAL", "PNEUMONIA"], [1]), "6 places, which may be patients: Q0"),
     ],
 )  # fmt: skip
@@ -288,8 +291,43 @@ def test_ordinary_neighbours_of_splits_are_not_asked_about(tmp_path, names):
 
 def test_lateral_views_are_left_out_by_the_names_of_files(tmp_path):
     lateral = ["NORMAL/1_lateral.png", "PNEUMONIA/view2_LAT.png", "NORMAL/p3-Lateral-1.png", "NORMAL/p4_seitlich.png"]
-    source = understood(tmp_path, [*PLAIN, *lateral, "NORMAL/RL_7.png", "NORMAL/bilateral.png"])
+    source = understood(tmp_path, [*PLAIN, *lateral, "NORMAL/RL_7.png", "NORMAL/bilateral.png", "NORMAL/Latimer.png"])
     assert source.ignored == {"lateral or oblique views, by the name of the file": 4}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "ends", "says"),
+    [
+        ("{}/{}_{}.png", ["PA", "L"], r"end with views that are not frontal: l \(8 images\)"),
+        ("{}/{}-{}.png", ["F", "L"], "end with views"),
+        ("{}/pt{}{}.png", ["", "_LL"], r"with a word at the end: pt0_LL \(8 such files\)"),
+        ("{}/{}{}.png", ["", "_annotated"], r"0_annotated \(8 such files\)"),
+        ("{}/{}_{}.png", ["chest", "hand"], "the names of 8 files, such as NORMAL/0_hand.png, .* another body part"),
+        ("{}/{}_{}.png", ["xray", "ct"], "another modality"),
+        ("{}/{}_{}.png", ["PA", "AP"], ""),
+        ("{}/{}_{}.png", ["a", "b"], ""),
+        ("{}/{}_{}.png", ["L", "R"], ""),  # of a cut picture, or anything
+        ("{}/hand_labelled_{}_{}.png", ["1", "2"], ""),
+        ("{}/{}{}.png", ["x9lat7qq2", "k8hand3jj1"], ""),  # chance in a code
+    ],
+)
+def test_views_parts_and_copies_in_the_names_of_files_are_asked_about(tmp_path, pattern, ends, says):
+    questions = understood(tmp_path, files(pattern, ["NORMAL", "PNEUMONIA"], FOUR, ends)).survey.questions
+    assert [bool(re.search(says, text)) for text in questions] == [True] * bool(says)
+
+
+@pytest.mark.parametrize("places", [["2019", "2020"], ["hospital_A", "hospital_B"], ["site 1/2020", "site 2/2021"]])
+def test_years_and_sites_that_hold_the_classes_are_one_source(tmp_path, places):
+    source = understood(tmp_path, files("{}/{}/{}.png", places, ["NORMAL", "PNEUMONIA"], FOUR))
+    assert labels(source) == {"NORMAL": 8, "PNEUMONIA": 8}
+    assert not source.survey.questions
+    assert source.survey.notes[0].startswith("the classes lie in 2 years or sites, which are read as one source: ")
+
+
+def test_a_folder_of_a_class_in_one_of_the_same_name(tmp_path):
+    source = understood(tmp_path, files("NORMAL/NORMAL/{}.png", FOUR) + files("PNEUMONIA/Pneumonia/{}.png", FOUR))
+    assert labels(source) == EVEN
+    assert not source.survey.questions
 
 
 def test_much_of_a_class_in_files_that_are_not_read_is_warned_of(tmp_path):
@@ -328,7 +366,7 @@ def test_where_no_classes_are_found_tables_and_spreadsheets_are_named(tmp_path):
         understood(tmp_path, content)
     text = str(caught.value)
     assert (
-        "the images are in a (4 images), b (4 images); Befunde.csv is a table (its columns are Nr, Datei, Befund)"
+        "the images are in a (4 images), b (4 images); Befunde.csv (its columns are Nr, Datei, Befund) is a table"
         in text
     )
     assert "Befunde.xlsx is a spreadsheet: if it lists the images, save it as CSV" in text
@@ -355,7 +393,7 @@ def test_several_roots_with_a_mask_word_are_told_apart_by_the_folders_in_them(tm
 def test_images_that_are_all_named_like_no_xrays_are_asked_about(tmp_path, folder, pattern):
     source = understood(tmp_path, files(pattern.format(folder=folder), ["NORMAL", "PNEUMONIA"], FOUR))
     assert labels(source) == EVEN
-    assert any("takes them for X-rays" in text for text in source.survey.questions)
+    assert any(re.search("takes them for (chest )?X-rays", text) for text in source.survey.questions)
 
 
 @pytest.mark.parametrize(
@@ -426,7 +464,7 @@ def test_all_tables_that_list_images_are_named(tmp_path):
 
 def test_folders_that_are_splits_are_not_offered_as_classes(tmp_path):
     names = files("{}/{}_{}.png", ["train", "test"], ["normal", "pneumonia"], FOUR)
-    with pytest.raises(InputError, match=r"splits and no classes; t\.csv is a table .*; else put those of each class"):
+    with pytest.raises(InputError, match=r"splits and no classes; t\.csv .* is a table.*; else put those"):
         understood(tmp_path, {**dict.fromkeys(names), "t.csv": "X_ray_image_name,Label\n"})
 
 

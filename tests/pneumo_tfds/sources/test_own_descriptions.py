@@ -68,12 +68,16 @@ def test_lists_name_images_by_path_or_name_or_stem(tmp_path, shape):
 @pytest.mark.parametrize(
     ("train", "test", "asks"),
     [
-        (NAMES[:7], None, ["the official split is not there: test.txt", "3 images of 10 have no split"]),
+        (NAMES[:7], None, ["the official split is not there: test.txt", "3 images of 10, the first "]),
         (None, NAMES[7:], ["the official split is not there: train.txt"]),
         (None, None, ["the official split is not there: train.txt and test.txt; --yes divides the images anew"]),
         (NAMES[:7], ["a", "b"], ["test.txt names no image that is here (the first name in it is 'a')", "3 images"]),
         (NAMES[:7], [], ["test.txt names no image that is here (it is empty)", "3 images"]),
-        (NAMES[:5], NAMES[7:], ["2 images of 10 have no split, though others have one: none of the lists train.txt"]),
+        (
+            NAMES[:5],
+            NAMES[7:],
+            ["2 images of 10, the first x/s5.png, are in no split, though others are"],
+        ),
     ],
 )
 def test_lists_that_are_missing_or_name_too_little_are_asked_about(tmp_path, train, test, asks):
@@ -89,7 +93,7 @@ def test_a_list_of_test_images_alone_leaves_the_others_for_training_if_all_its_n
     assert (splits(source), source.survey.questions) == ({"train": 7, "test": 3}, [])
     assert "7 images in no list are for training" in source.survey.notes
     asked = own(tmp_path, *listed(None, [*NAMES[8:], "s77"], toml)).survey.questions
-    assert asked[0].startswith("8 images of 10 have no split")
+    assert asked[0].startswith("8 images of 10, the first ")
 
 
 def test_lists_that_contradict_each_other_are_refused(tmp_path):
@@ -109,7 +113,7 @@ def test_cells_without_a_split_beside_others_are_asked_about(tmp_path):
     rows = [f"{name},p{n},{n % 2},{1 - n % 2},0,{'test' if n > 7 else ''}" for n, name in enumerate(NAMES)]
     content = reads() | {"x/reads.csv": csv_of("id,patient,clear,opacity,effusion,set", *rows)}
     (question,) = own(tmp_path, content, FINDINGS + 'split = "set"\n').survey.questions
-    assert question.startswith("8 images of 10 have no split, though others have one: the column set says nothing")
+    assert question.startswith("8 images of 10, the first x/s0.png, are in no split, though others are")
 
 
 @pytest.mark.parametrize(

@@ -99,13 +99,16 @@ def test_splits_are_obeyed(tmp_path, words, column):
 
 def test_splits_that_are_not_understood_stop_the_build(tmp_path):
     folds = table("path,label,fold", lambda name, i: f"{name}.png,{i % 2},{i // 2}")
-    with pytest.raises(InputError, match=r"t\.csv, line 2: unknown split '0' in the column fold; use train, val, test"):
+    with pytest.raises(
+        InputError,
+        match=r"line 2: unknown split '0' in the column fold, .*; write train, val and test in place of",
+    ):
         understood(tmp_path, folds, "t.csv")
     others = table("path,label,kfold", lambda name, i: f"{name}.png,{i % 2},{i // 2}")
     with pytest.raises(InputError, match=r"no column is named split, but kfold \(0, 1, 2, \.\.\.\) may be one"):
         open_source(understood(tmp_path, others, "t.csv").where)
     some = table("path,label,split", lambda name, i: f"{name}.png,{i % 2},{'test' if i < 4 else ''}")
-    with pytest.raises(InputError, match=r"6 rows have no split, though others have one, the first for e\.png"):
+    with pytest.raises(InputError, match=r"6 images of 10, the first e\.png, are in no split, though others are"):
         open_source(understood(tmp_path, some, "t.csv").where)
 
 
@@ -130,6 +133,58 @@ def test_a_patient_in_two_splits_of_a_table_is_refused_by_name(tmp_path, other):
 def test_unknown_labels_are_shown_with_what_the_column_holds(tmp_path, cells, says):
     with pytest.raises(InputError, match=says):
         understood(tmp_path, table("path,label", lambda name, i: f"{name}.png,{cells[i % 2]}"), "t.csv")
+
+
+@pytest.mark.parametrize("cells", ["False True", "no YES", "f t", "0 1"])
+def test_labels_of_no_and_yes_are_understood_as_0_and_1(tmp_path, cells):
+    rows = table("path,label", lambda name, i: f"{name}.png,{cells.split()[i % 2]}")
+    assert [image.label for image in understood(tmp_path, rows, "t.csv").images] == ["NORMAL", "PNEUMONIA"] * 5
+
+
+def test_rows_of_neither_class_are_left_out_and_warned_of_where_both_classes_are_there(tmp_path):
+    rows = table("path,label", lambda name, i: f"{name}.png,{['NORMAL', 'PNEUMONIA', 'COPD', ''][i % 4]}")
+    source = understood(tmp_path, rows, "t.csv")
+    assert labels(source) == {"NORMAL": 3, "PNEUMONIA": 3}
+    assert source.ignored == {"label is COPD": 2, "label is empty": 2}
+    assert any("COPD (2 rows), empty (2 rows); to use them, name them with" in text for text in source.survey.warnings)
+
+
+def test_an_image_is_listed_once_though_one_of_its_rows_is_left_out(tmp_path):
+    rows = table("path,label", lambda name, i: f"{name if i else 'b'}.png,{['COPD', 'NORMAL', 'PNEUMONIA'][i % 3]}")
+    with pytest.raises(InputError, match=r"line 3: b\.png is listed twice"):
+        understood(tmp_path, rows, "t.csv")
+
+
+def test_all_that_is_wrong_in_the_rows_is_told_at_once(tmp_path):
+    rows = table("path,label,subtype,split", lambda name, i: (
+        f"{name if i else 'x'}.png,{i % 2 * 3},{'fungus' * (i == 4)},{['T', 'E'][i % 2]}"))  # fmt: skip
+    with pytest.raises(InputError) as caught:
+        understood(tmp_path, rows, "t.csv")
+    text = str(caught.value)
+    assert "line 2: there is no file 'x.png'" in text
+    assert "line 2: unknown split 'T' in the column split, which holds T (5 rows), E (5 rows); write train, val" in text
+    assert "line 3: unknown label '3'" in text
+    assert "line 6: unknown subtype 'fungus'" in text
+
+
+def test_columns_with_foreign_names_are_recognised_by_their_cells(tmp_path):
+    rows = table("Bild,Befund,Patientennummer,Satz", lambda name, i: (
+        f"{name}.png,{['gesund', 'Pneumonie', 'COPD'][i % 3]},{i // 2},{['training', 'test'][i % 2]}"))  # fmt: skip
+    with pytest.raises(InputError) as caught:
+        understood(tmp_path, rows, "t.csv")
+    for says in (
+        "found Bild, Befund, Patientennummer, Satz; rename Bild (a.png, b.png, c.png, ...) to path; ",
+        "rename Befund (gesund, Pneumonie, COPD) to label and pass --negative 'gesund' --positive 'Pneumonie'",
+        "Satz (training, test) may be the split: write train, val and test in its cells, and name it split",
+        "Patientennummer (0, 1, 2, ...) may tell who is on an image: rename it to patient",
+    ):
+        assert says in str(caught.value)
+
+
+def test_a_table_without_names_of_images_has_to_be_joined(tmp_path):
+    rows = table("AccessionNumber,Diagnosis,MRN", lambda name, i: f"A{100 + i},{i % 2},{i // 2}")
+    with pytest.raises(InputError, match="no column holds names of image files; join the table with one that has them"):
+        understood(tmp_path, rows, "t.csv")
 
 
 def test_labels_are_mapped_by_flags(tmp_path):
@@ -233,8 +288,8 @@ def test_folders_above_all_absolute_paths_tell_no_split(tmp_path):
 def test_folders_that_tell_some_or_two_splits_of_a_table(tmp_path):
     some = understood(tmp_path / "some", with_folders(["test", "more", "train"]), "t.csv")
     assert some.survey.questions == [
-        "4 images of the table, the first more/1.png, are in no folder of a split, though others are; --yes takes them "
-        "for training; or add a column split"
+        "4 images of 12, the first more/1.png, are in no split, though others are in train, val or test; --yes takes "
+        "them for training; else give them one, by a folder, a column or a list"
     ]
     with pytest.raises(InputError, match=r"train/val/0\.png: its folders name two splits, train and val; add a column"):
         understood(tmp_path / "two", with_folders(["train/val"]), "t.csv")
@@ -280,6 +335,7 @@ def test_two_labels_that_contradict_each_other_are_asked_about(tmp_path, column,
         ("Is Test", "False True", {"train": 5, "test": 5}),
         ("is_val", "no yes", {"train": 5, "val": 5}),
         ("is_train", "1.0 1.0", {"train": 10}),
+        ("train", "1 1", {"train": 10}),
     ],
 )
 def test_columns_of_0_and_1_tell_one_split(tmp_path, column, cells, counts):
@@ -289,9 +345,18 @@ def test_columns_of_0_and_1_tell_one_split(tmp_path, column, cells, counts):
     assert not source.survey.questions
 
 
+def test_columns_named_like_splits_tell_them_together(tmp_path):
+    rows = table(
+        "path,label,train,val,test", lambda name, i: f"{name}.png,{i % 2},{int(i < 6)},{int(i in (6, 7))},{int(i > 7)}"
+    )
+    source = understood(tmp_path, rows, "t.csv")
+    assert splits(source) == {"train": 6, "val": 2, "test": 2}
+    assert not source.survey.questions
+
+
 def test_columns_of_0_and_1_that_leave_the_split_open(tmp_path):
     rows = table("path,label,is_train", lambda name, i: f"{name}.png,{i % 2},{i // 5}")
-    with pytest.raises(InputError, match="5 rows have no split"):
+    with pytest.raises(InputError, match="for training and not what the other 5 are for; --yes takes them for"):
         open_source(understood(tmp_path, rows, "t.csv").where)
     rows = table("path,label,is_train,is_test", lambda name, i: f"{name}.png,{i % 2},{i % 2},{i // 5}")
     with pytest.raises(InputError, match="line 7: the columns is_train and is_test name two splits; keep one"):
@@ -302,21 +367,25 @@ def test_columns_of_0_and_1_that_leave_the_split_open(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("column", "cells"),
+    ("column", "cells", "remedy"),
     [
-        ("test", ["0", "1"]),
-        ("is_valid", ["False", "True"]),
-        ("use", ["development", "hold-out"]),
-        ("origin", ["derivation", "external"]),
-        ("usage", ["PublicTest", "PrivateTest"]),
-        ("remark", [f"{word}_{n}" for n in range(6) for word in ("TrainA", "TestB")]),
+        ("test", ["0", "1"], "if it marks the images of one split, rename it to is_test"),
+        ("is_valid", ["False", "True"], "rename it to is_val"),
+        ("use", ["development", "hold-out"], "write train, val and test in its cells, and name it split"),
+        ("origin", ["derivation", "external"], "in its cells"),
+        ("usage", ["PublicTest", "PrivateTest"], "in its cells"),
+        (
+            "kfold",
+            ["0", "1", "2"],
+            "in place of its numbers, such as test for 0, and name it split",
+        ),
+        ("remark", [f"{word}_{n}" for n in range(6) for word in ("TrainA", "TestB")], "in its cells"),
     ],
 )
-def test_a_column_that_may_be_the_split_is_asked_about(tmp_path, column, cells):
+def test_a_column_that_may_be_the_split_is_asked_about(tmp_path, column, cells, remedy):
     rows = table(f"path,label,{column}", lambda name, i: f"{name}.png,{i % 2},{cells[i % len(cells)]}")
     assert any(
-        text.startswith(f"no column is named split, but {column} (")
-        and "or, if it holds 1 for the images of one" in text
+        text.startswith(f"no column is named split, but {column} (") and remedy in text
         for text in understood(tmp_path, rows, "t.csv").survey.questions
     )
 
@@ -393,10 +462,22 @@ def test_a_path_that_leads_nowhere_is_explained(tmp_path, path, says):
 def test_a_table_without_labels_in_a_folder_of_classes_is_pointed_out(tmp_path):
     names = files("{}/{}.png", ["NORMAL", "PNEUMONIA"], range(2))
     content = {**dict.fromkeys(names), "about.csv": csv_of("filename,patient_id,age", "NORMAL/0.png,7,3")}
-    says = "about.csv tells patients or splits of images (its columns are filename, patient_id, age) and is not read"
+    says = "about.csv (its columns are filename, patient_id, age) tells something of the images and is not read"
     assert any(text.startswith(says) for text in understood(tmp_path / "a", content).survey.warnings)
-    content["about.csv"] = csv_of("filename,age,age", "NORMAL/0.png,3,3")
-    assert not any("about.csv" in text for text in understood(tmp_path / "b", content).survey.warnings)
+    content["about.csv"] = csv_of("Datei;Befund", *(f"{n}.png;unauffällig" for n in range(2)))
+    assert any(text.startswith("about.csv (its columns are Datei, Befund) tells something of the images")
+               for text in understood(tmp_path / "foreign", content).survey.warnings)  # fmt: skip
+    for other in (csv_of("filename,age,age", "NORMAL/0.png,3,3"), csv_of("x,y", "10,20", "30,1")):
+        content["about.csv"] = other
+        assert not any("about.csv" in text for text in understood(tmp_path / "b", content).survey.warnings)
+
+
+def test_tables_that_have_to_be_joined_are_named(tmp_path):
+    content = {f"{n}.png": None for n in range(4)}
+    content |= {"reports.csv": csv_of("AccessionNumber,Diagnosis", *(f"A{n},{n % 2}" for n in range(4))),
+                "files.csv": csv_of("file,AccessionNumber", *(f"{n}.png,A{n}" for n in range(4)))}  # fmt: skip
+    with pytest.raises(InputError, match=r"files\.csv .* and reports\.csv .* both have the column AccessionNumber"):
+        understood(tmp_path, content)
 
 
 def test_views_that_are_not_known_are_used_with_a_warning(tmp_path):
@@ -437,8 +518,7 @@ def test_columns_of_0_and_1_named_like_the_classes_are_the_label(tmp_path):
     assert "the label is which of the columns NORMAL and Pneumonia has 1" in source.survey.notes
     assert not source.survey.questions
     both = table("file,NORMAL,PNEUMONIA", lambda name, i: f"{name}.png,{int(i < 4)},{int(i > 2)}")
-    with pytest.raises(InputError, match=r"line 5: unknown label 'NORMAL and PNEUMONIA'"):
-        understood(tmp_path, both, "t.csv")
+    assert understood(tmp_path, both, "t.csv").ignored == {"findings of both classes": 1}
 
 
 @pytest.mark.parametrize(

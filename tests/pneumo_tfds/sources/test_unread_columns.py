@@ -154,6 +154,24 @@ def test_other_images(name, cells, says):
 
 
 @pytest.mark.parametrize(
+    ("name", "unfit"),
+    [("is_lateral", 1), ("lateral", 1), ("frontal", 0), ("Frontal View", 0), ("hand", 1), ("ct", 1), ("chest", 0)],
+)
+@pytest.mark.parametrize("cells", ["01", ["no", "yes"]])
+def test_marks_of_other_images(name, unfit, cells):
+    says = "the column {} (.*marks images of 7 of 60 rows that are no frontal chest X-rays"
+    assert asked({name: lambda i: cells[unfit if i < 7 else 1 - unfit]}, says)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["consent", "Einwilligung", "is_duplicate", "evaluable", "exclusion", "approved", "opt_out", "blurred", "gradable"],
+)
+def test_marks_by_which_images_may_not_be_used(name):
+    assert asked({name: ["0", "1"]}, "the column {} (.*may say which images are not to be used")
+
+
+@pytest.mark.parametrize(
     ("name", "cells"),
     [
         ("paziente", lambda i: i // 4),
@@ -232,6 +250,7 @@ ORDINARY = {
     "scale": number(1, 5),
     "fever": lambda i: 1 - label(i),
     "pcr_test": ["0", "1"],
+    "test": ["neg", "pos"],
     "pneumonia_type": ["0", "1"],
     "age_class": ["0", "1"],
     "residence": ["VA", "NY"],
@@ -247,6 +266,10 @@ ORDINARY = {
     "kv": lambda i: f"{60 + MIXED[i] % 20}kV",
     "zip": lambda i: 10_000 + i // 4,
     "ecg": ["normal", "abnormal"],
+    "chest_pain": ["0", "1"],
+    "PA": ["0", "1"],
+    "rib_fracture": ["0", "1"],
+    "diabetes": ["no", "yes"],
 }
 
 

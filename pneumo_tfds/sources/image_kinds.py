@@ -1,7 +1,8 @@
-"""What the cells of a table say of view, body part and kind of image, in the words that DICOM headers have for them."""
+"""What cells, folders and names of files say of view, body part and kind of image, in the words of DICOM headers."""
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,17 +12,15 @@ from pneumo_tfds.decode.fitness import remarks, unfit
 from pneumo_tfds.decode.header_words import is_chest, is_frontal, is_known_view, is_sideways, other_part
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.survey import SurveyNotes
-from pneumo_tfds.sources.words import BLANK, FILLERS, decomposed, is_other_modality, set_of, words_of
+from pneumo_tfds.sources.words import BLANK, FILLERS, decomposed, set_of, whole_words, words_for, words_of
 
 _SIDE_VIEWS = set_of("l r")
 """Views of the side as tables write them, beside those of DICOM headers."""
-_FILM = set_of(
-    "cr cxr dr dx film radiografia radiograph radiographie radiographs radiography ray rays rg roentgen rontgen rx xr "
-    "xray xrays"
-)
+_FILM = words_for("film")
 """Words for radiography in a column of modalities."""
+_OTHER_MODALITIES = words_for("other_modalities")
 _OTHER_CODES = set_of("mg mr nm pt rm tac tc us")
-"""Modalities that mean something else in a column of other things: `US` is a country, and `MR` a man."""
+"""Modalities that mean something else beside other things: `US` is a country, and `MR` a man."""
 
 MOSTLY = 0.8
 """Share of the cells of a column that must be understood if it is to tell view, body part or kind of image."""
@@ -51,17 +50,19 @@ def kinds_of_image(cells: Sequence[str]) -> dict[str, Counter[str]]:
     """Return role to the values of a column that name other images than frontal chest radiographs.
 
     It is empty unless nearly all cells name views, body parts or modalities, and nothing else or at least the chest or
-    a frontal view in some rows. A word for a body part
-    or modality in a few rows, such as `scoliosis`, is a finding; it counts where others name the chest or radiographs.
+    a frontal view in some rows. A word for a body part or modality in a few rows, such as `scoliosis`, is a finding; it
+    counts where others name the chest or radiographs.
     """
     counts = Counter(cell for cell in cells if cell.casefold() not in BLANK | {""})
     told = {cell: _told(_plain(cell)) for cell in counts}
+    if {cell.casefold() for cell in counts} == {"f", "l"}:  # frontal and lateral
+        told |= {cell: "fit" for cell in counts if cell.casefold() == "f"}
     fit = "fit" in told.values()
     if fit:
         told |= {cell: "modality" for cell in counts if cell.casefold() in _OTHER_CODES}
         told |= {cell: "view" for cell in counts if cell.casefold() in _SIDE_VIEWS}
     if sum(counts[cell] for cell, role in told.items() if role) < MOSTLY * counts.total():
-        told = {cell: _role(_plain(cell)) for cell in counts}  # other words stand beside, as in `W Chest Lat.`
+        told = {cell: role_in(cell) for cell in counts}  # other words stand beside, as in `W Chest Lat.`
         fit = "fit" in told.values()
         if not fit or sum(counts[cell] for cell, role in told.items() if role) < MOSTLY * counts.total():
             return {}
@@ -70,6 +71,37 @@ def kinds_of_image(cells: Sequence[str]) -> dict[str, Counter[str]]:
         if role == "view" or (role in ("modality", "body_part") and (fit or counts.total() == len(cells))):
             kinds[role][cell] = counts[cell]
     return dict(kinds)
+
+
+def marked_unfit(name: str) -> int | None:
+    """Return the mark by which a column of 0 and 1 says that an image is no frontal chest radiograph; None without one.
+
+    It is 1 for names such as `lateral` and `is_hand`, and 0 for `frontal` and `chest`.
+    """
+    role = _told(_plain(name))
+    silent = not role or role == "other" or words_of(name)[-1:] in [("ap",), ("pa",)]
+    return None if silent else int(role != "fit")
+
+
+def role_of_name(name: str) -> str:
+    """Return the role by which the name of a file is that of another image: `view`, `modality`, `body_part` or empty.
+
+    Two letters may be initials there, and letters in a longer code are chance.
+    """
+    return role_in(" ".join(word for word in whole_words(name) if len(word) > len("RL") or word in _OTHER_MODALITIES))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def role_in(text: str) -> str:
+    """Return the role by which a text is unfit, `fit` for the chest or a frontal view, or empty."""
+    text = " ".join(words_of(_plain(text)))
+    if _is_other_modality(text):
+        return "modality"
+    if other_part(text):
+        return "body_part"
+    if is_sideways(text) and not is_frontal(text):
+        return "view"
+    return "fit" if is_chest(text) or is_frontal(text) else ""
 
 
 def _plain(cell: str) -> str:
@@ -86,19 +118,12 @@ def _told(text: str) -> str:
     silent = FILLERS | _FILM | {*words_of(part)}
     if not all(word in silent or word.isdecimal() or _is_known(word) for word in found):
         return ""
-    return _role(text) or ("other" if _FILM.isdisjoint(found) else "fit")
+    return role_in(text) or ("other" if _FILM.isdisjoint(found) else "fit")
 
 
-def _role(text: str) -> str:
-    """Return the role by which a text is unfit, `fit` for the chest or a frontal view, or empty."""
-    if is_other_modality(text):
-        return "modality"
-    if other_part(text):
-        return "body_part"
-    if is_sideways(text) and not is_frontal(text):
-        return "view"
-    return "fit" if is_chest(text) or is_frontal(text) else ""
+def _is_other_modality(text: str) -> bool:
+    return not _OTHER_MODALITIES.isdisjoint(words_of(text))
 
 
 def _is_known(word: str) -> bool:
-    return is_other_modality(word) or is_chest(word) or bool(other_part(word)) or is_known_view(word)
+    return _is_other_modality(word) or is_chest(word) or bool(other_part(word)) or is_known_view(word)

@@ -10,10 +10,10 @@ import zipfile
 import pytest
 
 from made_sources import write
+from pneumo_tfds import published
 from pneumo_tfds.pneumo_tfds_dataset_builder import Builder
 from pneumo_tfds.prepared import BuildOptions, build
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.sources import published
 
 
 @pytest.fixture
