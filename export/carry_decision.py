@@ -73,6 +73,6 @@ def with_decision(run: RunFolder, metrics: Mapping[str, Any]) -> dict[Path, byte
     if contents and run.parity.exists():
         parity = run.read_json(run.parity)
         for report in parity.get("files", {}).values():
-            report.update(dict.fromkeys(COUNTED_AT_THE_LIMITS))
+            report.update({count: None for count in COUNTED_AT_THE_LIMITS if count in report})
         contents[run.parity] = (json.dumps(parity, indent=2, allow_nan=False) + "\n").encode()
     return contents

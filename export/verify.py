@@ -16,7 +16,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 
 if TYPE_CHECKING:
-    from export.inference.classifier import Classifier
+    from export.inference.onnx_metadata import Metadata
 
 UNKNOWN = "not recorded"
 
@@ -40,18 +40,17 @@ def verify(command: Verify) -> None:
     Raises:
         InputError: a file is damaged, its signature is not the one required, or it was not made from a `parent`.
     """
-    from export.inference.classifier import Classifier
-
     command.check_signature(command.model)
     candidates = {sha256_of(path): path for path in (*command.model.parent.glob("*.onnx"), *command.parent)}
     unused, place = set(command.parent), command.model
     seen: set[str] = set()
     while True:
-        classifier, digest = Classifier(place, threads=1), sha256_of(place)
+        (metadata, has_digest), digest = opened(place), sha256_of(place)
         signed = f"right, by {command.require_signature}" if command.require_signature and not seen else None
-        print(f"{place}\n" + "\n".join(f"  {name:<14}{text}" for name, text in lines(classifier, digest, signed)))
+        told = lines(place, metadata, has_digest, digest, signed)
+        print(f"{place}\n" + "\n".join(f"  {name:<14}{text}" for name, text in told))
         seen.add(digest)
-        parent = classifier.metadata.parent_sha256
+        parent = metadata.parent_sha256
         unused.discard(place)
         if not parent or parent in seen:
             break
@@ -64,11 +63,28 @@ def verify(command: Verify) -> None:
         raise InputError(f"{command.model} was not made from {wrong}; its parents are named above by their SHA-256")
 
 
-def lines(classifier: Classifier, digest: str, signed: str | None = None) -> Iterator[tuple[str, str]]:
+def opened(path: Path) -> tuple[Metadata, bool]:
+    """Return the metadata of a file of this project, of any kind, and whether it ends with its digest.
+
+    Raises:
+        ModelFileError: the file is missing or damaged, or of another project.
+    """
+    from export.inference import content_digest
+    from export.inference.classifier import open_session
+    from export.inference.onnx_metadata import Metadata
+
+    has_digest = path.is_file() and content_digest.has_right_digest(path)
+    props = dict(open_session(path, threads=1).get_modelmeta().custom_metadata_map)
+    content_digest.check_place(props, path, is_last=has_digest)
+    return Metadata.from_props(props, str(path)), has_digest
+
+
+def lines(
+    path: Path, found: Metadata, has_digest: bool, digest: str, signed: str | None = None
+) -> Iterator[tuple[str, str]]:
     """Yield what an opened file says of its origin, as pairs of a name and a text."""
-    found, path = classifier.metadata, classifier.path
     yield "file", f"SHA-256 {digest}, {path.stat().st_size / 1e6:.2f} MB"
-    if classifier.has_digest:
+    if has_digest:
         yield "content", "as exported: weights, graph and metadata are those of its digest"
     else:
         yield "content", "not checked: it has no digest, as files of earlier versions; export its run again for one"

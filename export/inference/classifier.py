@@ -98,11 +98,7 @@ class Classifier:
         if JPEG in inputs:
             usual = self.path.with_name("model.onnx")
             raise ModelFileError(f"{path} takes pictures of any size, for programs without this decoder; give {usual}")
-        if content_digest.KEY in props and not self.has_digest:
-            raise ModelFileError(
-                f"{path} was changed by another program after its export, so its {content_digest.KEY} says nothing; "
-                "remove that key if you changed it, or export the run again"
-            )
+        content_digest.check_place(props, self.path, is_last=self.has_digest)
         self._outputs = [name for name, kind in outputs.items() if name in OUTPUTS and kind == "tensor(float)"]
         self.metadata = Metadata.from_props(props, str(path))
         self.threshold = self.metadata.threshold if threshold is None else threshold

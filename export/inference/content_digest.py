@@ -9,6 +9,7 @@ on purpose can compute the digest again; only a signature (`export.inference.sig
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,15 @@ def sealed(model: Any) -> bytes:
     model.metadata_props.extend(kept)
     content = bytes(model.SerializeToString(deterministic=True))
     return content + _HEAD + hashlib.sha256(content).hexdigest().encode()
+
+
+def check_place(props: Mapping[str, str], path: Path, *, is_last: bool) -> None:
+    """Raise ModelFileError for metadata with a digest that is not at the end of the file: another program wrote it."""
+    if KEY in props and not is_last:
+        raise ModelFileError(
+            f"{path} was changed by another program after its export, so its {KEY} says nothing; "
+            "remove that key if you changed it, or export the run again"
+        )
 
 
 def has_right_digest(path: Path) -> bool:

@@ -13,6 +13,7 @@ from export.export_options import ExportOptions
 from export.export_run import export_run
 from export.inference import golden
 from export.inference.classifier import Classifier
+from export.verify import opened
 from pipeline.evaluation.predictions import Predictions, write_csv
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
@@ -36,7 +37,7 @@ def run(tmp_path, write_run, tiny_model, sample_images):
     kinds = np.where(probabilities > 0.5, "virus", "normal")
     answers = Predictions(names, names, kinds, (probabilities > 0.5).astype(int), probabilities)
     write_csv(run.predictions, {"validation": answers})
-    list(export_run(run.path, ExportOptions(fp16=True, parity_images=8)))
+    list(export_run(run.path, ExportOptions(fp16=True, any_size=True, parity_images=8)))
     return run
 
 
@@ -54,7 +55,7 @@ def test_the_file_is_that_of_a_new_export_byte_for_byte(run, decided, sample_ima
     contents = with_decision(run, decided)
     assert run.onnx.read_bytes() == before
     run.metrics.write_text(json.dumps(decided))
-    list(export_run(run.path, ExportOptions(fp16=True, parity_images=8)))
+    list(export_run(run.path, ExportOptions(fp16=True, any_size=True, parity_images=8)))
     assert contents[run.onnx] == run.onnx.read_bytes()
     assert contents[run.onnx_fp16] == run.onnx_fp16.read_bytes()
 
@@ -65,7 +66,8 @@ def test_graphs_stay_and_the_metadata_says_the_decision(run, decided):
             old, new = onnx.load(path), onnx.load_from_string(content)
             assert old.graph == new.graph
             path.write_bytes(content)
-            metadata = Classifier(path).metadata
+            metadata, has_digest = opened(path)
+            assert has_digest
             assert metadata.threshold == 0.25
             assert metadata.threshold_rule == "sensitivity>=0.99 (chosen on other images)"
             assert (metadata.certain_normal_below, metadata.certain_pneumonia_from) == (0.0, 1.0)
@@ -86,6 +88,8 @@ def test_golden_examples_get_the_new_answers_and_test_themselves(run, decided):
 
 def test_counts_of_changed_decisions_are_dropped(run, decided):
     parity = json.loads(with_decision(run, decided)[run.parity])
+    entry = parity["files"].pop("model.any_size.onnx")
+    assert entry == json.loads(run.parity.read_text())["files"]["model.any_size.onnx"], "it has no such count"
     assert set(parity["files"]) == {"model.onnx", "model.fp16.onnx"}
     for name, report in parity["files"].items():
         old = json.loads(run.parity.read_text())["files"][name]

@@ -228,10 +228,14 @@ def test_the_files_of_later_stages_appear_once_they_are_there(run):
     assert "exported files" not in page(run)
     found = {"passed": True, "images": 70, "max_abs_probability": 3e-7, "decision_flips": 0}
     found |= {"auroc_keras": 0.99, "auroc_file": None}
-    run.parity.write_text(json.dumps({"split": "validation", "files": {"model.onnx": found}}))
+    any_size = {"passed": True, "files": 7, "max_levels": 2, "max_abs_probability": 5e-3, "differences": []}
+    files = {"model.onnx": found, "model.any_size.onnx": any_size}
+    run.parity.write_text(json.dumps({"split": "validation", "files": files}))
     run.history.write_text(HISTORY)
     text = text_of(page(run))
     assert "model.onnx yes 70 3.0e-07 0 0.9900 –" in text
+    assert "model.any_size.onnx takes pictures of any size. On 7 example files its pixels differ" in text
+    assert "`model.any_size.onnx` takes pictures of any size. On 7 example" in (run.path / "model_card.md").read_text()
     assert "3 epochs in 3.0 minutes, 120 images a second. The best validation AUROC was 0.9000, at epoch 2." in text
 
 
