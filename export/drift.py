@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from export.inference.file_identity import identity_of
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.wording import counted
@@ -104,7 +105,7 @@ def _read(command: Drift, metadata: Metadata) -> tuple[list[Mapping[str, Any]], 
     rows, shares = list[Mapping[str, Any]](), ["probability", "threshold"]
     if metadata.familiarity_threshold is not None:
         shares.append("familiarity")
-    unread = 0
+    unread, identity = 0, identity_of(command.model.read_bytes())
     for number, line in enumerate(lines, start=1):
         where = f"{command.answers}, line {number}"
         if not line.strip():
@@ -116,6 +117,10 @@ def _read(command: Drift, metadata: Metadata) -> tuple[list[Mapping[str, Any]], 
         if isinstance(row, dict) and "error" in row:
             unread += 1
             continue
+        if isinstance(row, dict) and row.get("model", identity) != identity:
+            raise InputError(
+                f"{where}: by the model {row['model']!r:.20}, and {command.model} is {identity}; give that one"
+            )
         for name in shares:
             value = row.get(name) if isinstance(row, dict) else None
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from annotated_types import Ge, Le
 
+from export.inference.file_identity import identity_of
 from export.inference.signature import SignatureOption
 from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import BAD_INPUT, Command, give_up_output, run
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from export.inference.inputs import Image
     from pneumo_tfds.decode.reasons import Reasons
 
-IDENTITY_DIGITS = 12
-"""Of the SHA-256 of the model file, in a JSON line."""
+FORCED = "made with --force"
+"""In the guarantee of a file that was recalibrated on images that it may not tell apart."""
 QUANTIZED = b"DequantizeLinear"
 """An operator of int8 files alone."""
 
@@ -148,7 +148,7 @@ def predict(command: Predict) -> int:
         reason = "its network has no class activation map"
         raise InputError(f"{command.model} has no heat map ({reason}); leave --heatmap out")
     content = classifier.path.read_bytes()
-    identity = hashlib.sha256(content).hexdigest()[:IDENTITY_DIGITS]
+    identity = identity_of(content)
     if QUANTIZED in content and (instruction_sets() or {}).get("VNNI") is False:
         print(f"{classifier.path}: slower than model.onnx here, as this processor has no VNNI", file=sys.stderr)
     dicom = None
@@ -201,6 +201,8 @@ def predict(command: Predict) -> int:
         f"For {classifier.metadata.intended_use}.",
         file=sys.stderr,
     )
+    if FORCED in classifier.metadata.guarantee:
+        print(f"guarantee: {classifier.metadata.guarantee}", file=sys.stderr)
     if undrawn:
         print(f"not drawn: {counted(undrawn, 'heat map')} of UNSUITABLE images", file=sys.stderr)
     for why, count in left_out.items():

@@ -57,8 +57,8 @@ class Recalibrate(SourceOptions, Bounded, Command):
     """How the threshold is chosen: youden, or for example sensitivity>=0.95. Default: the rule that the file has."""
     guarantee: str = "auto"
     """What certain answers must guarantee, such as npv>=0.95,ppv>=0.95. auto asks for 0.95, or for 0.9 or 0.8 where
-    there are too few patients for that; with still fewer it guarantees nothing, and more answers are UNCERTAIN. none:
-    no answer is UNCERTAIN."""
+    there are too few patients for that; with still fewer it guarantees nothing, and says so. none: no answer is
+    UNCERTAIN."""
     prevalence: Annotated[float, Gt(0), Lt(1), Unit("(a fraction)")] = 0.5
     """Fraction of patients with pneumonia for which the guarantee is stated."""
     force: bool = False

@@ -3,7 +3,8 @@
 `golden.npz` is published with the model file, so it holds drawn images only, no patient's. Arrays (n examples):
 
 - `names` text [n]; `file_<i>` uint8 [bytes]: the encoded file of example i (JPEG or PNG), as a consumer would get it.
-  The edge cases at the end (black, white, noise and others) are tensors only and have no file.
+  The edge cases at the end (black, white, noise and others), and a drawn X-ray that is UNCERTAIN, if one was found, are
+  tensors only and have no file.
 - `images` uint8 [n, S, S, 1]: each file as `pneumo_tfds.decode.decode` returns it, with the model's framing.
 - `probability` float32 [n, 1], and if the model has them `heatmap` float32 [n, h, w] and `familiarity` float32 [n, 1]:
   Keras's outputs in float32.
@@ -14,6 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +24,14 @@ import numpy as np
 import numpy.typing as npt
 
 from export.inference.classifier import Classifier
-from export.inference.decision import decide
+from export.inference.decision import UNCERTAIN, decide
 from export.inference.onnx_metadata import Metadata
 from pneumo_tfds.decode import decode
 from pneumo_tfds.decode.headers import format_of
 from pneumo_tfds.decode.pixels import decode_full
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing
+from pneumo_tfds.program.framing_names import Framing
 from pneumo_tfds.program.npz import read_arrays
 
 GOLDEN_SEED = 2018
@@ -36,6 +39,10 @@ TOLERANCE = 1e-4
 """Largest difference of a probability on another machine and runtime; the same runtime stays within 1e-5."""
 FAMILIARITY_TOLERANCE = 1e-3
 """The same of a familiarity: one of its steps."""
+DRAWN, DRAWN_AT_ONCE = 96, 8
+"""X-rays that are drawn at most in search of one that is UNCERTAIN; of the default network one in 20 is."""
+FAR_FROM_A_LIMIT = 0.002
+"""Of that one: twice the tolerance of a familiarity, so that other runtimes give the same answer."""
 EDGES = ("edge-black", "edge-white", "edge-grey", "edge-noise", "edge-ramp", "edge-checkerboard")
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -83,11 +90,38 @@ def make(answer: Callable[[npt.NDArray[np.uint8]], Arrays], metadata: Metadata) 
     """Make the arrays of `golden.npz`; `answer` returns Keras's outputs by name for uint8 images [n, S, S, 1]."""
     files = encoded_examples()
     decoded = [decode(data, metadata.image_size, name, metadata.framing) for name, data in files.items()]
-    images = np.concatenate([np.stack(decoded), edge_images(metadata.image_size)])
+    uncertain = _uncertain(answer, metadata)
+    images = np.concatenate([np.stack(decoded), edge_images(metadata.image_size), *uncertain])
     encoded = {f"file_{number}": np.frombuffer(data, np.uint8) for number, data in enumerate(files.values())}
     outputs = dict(answer(images))
     decisions = np.array([decide(metadata.limits, *row)[0] for row in rows(outputs)])
-    return {"names": np.array([*files, *EDGES]), "images": images, **outputs, "decision": decisions, **encoded}
+    names = np.array([*files, *EDGES, *["drawn-uncertain"] * len(uncertain)])
+    return {"names": names, "images": images, **outputs, "decision": decisions, **encoded}
+
+
+def _uncertain(answer: Callable[[npt.NDArray[np.uint8]], Arrays], metadata: Metadata) -> list[npt.NDArray[np.uint8]]:
+    """Draw X-rays until one is UNCERTAIN, and return it, uint8 [1, S, S, 1]; an empty list if none of them is."""
+    limits = metadata.limits
+    if limits.certain_normal_below == limits.certain_pneumonia_from:
+        return []
+    for start in range(0, DRAWN, DRAWN_AT_ONCE):
+        images = np.stack(
+            [_drawn(number, metadata.image_size, metadata.framing) for number in range(start, start + DRAWN_AT_ONCE)]
+        )
+        for image, row in zip(images, rows(answer(images)), strict=True):
+            if decide(limits, *row)[0] == UNCERTAIN and not limits.near(*row, FAR_FROM_A_LIMIT):
+                return [image[np.newaxis]]
+    return []
+
+
+@cache
+def _drawn(number: int, side: int, framing: Framing) -> npt.NDArray[np.uint8]:
+    """Draw an X-ray and return it as `decode` does, uint8 [S, S, 1]."""
+    from pneumo_tfds.phantoms.drawing import render
+
+    kind = ("normal", "bacteria", "virus")[number % 3]
+    drawn = render(GOLDEN_SEED, str(number), f"{number}.png", kind)
+    return decode(cv2.imencode(".png", drawn)[1].tobytes(), side, f"{number}.png", framing)
 
 
 def rows(outputs: Arrays) -> list[tuple[float, float | None]]:

@@ -217,7 +217,7 @@ def of_smaller_file(
     tolerance stays.
     """
     found = {**props, "parent_sha256": parent_sha256}
-    if "guarantee" in props:
+    if not props.get("guarantee", "none").startswith("none"):
         found["guarantee"] = f"of the float32 file, not shown for this one: {props['guarantee']}"
     return found | {key: value for key, value in (earlier or {}).items() if key == "golden_tolerance"}
 

@@ -244,8 +244,8 @@ class EvaluationConfig(Bounded):
     guarantee: str = "auto"
     """What certain answers must guarantee, such as npv>=0.95,ppv>=0.95: the least fractions of certain NORMAL and of
     certain PNEUMONIA answers that are right. Other answers are UNCERTAIN. auto asks for 0.95, or for 0.9 or 0.8 where
-    validation has too few patients for that; with still fewer it guarantees nothing, and more answers are UNCERTAIN.
-    none: no answer is UNCERTAIN."""
+    validation has too few patients for that; with still fewer it guarantees nothing, and says so. none: decide by the
+    threshold alone, so no answer is UNCERTAIN."""
     prevalence: Annotated[float, Gt(0), Lt(1), Unit("(a fraction)")] = 0.5
     """Fraction of patients with pneumonia for which the guarantee is stated. Predictive values depend on it."""
     test_time_flip: bool = False

@@ -28,6 +28,8 @@ CONFIDENCE = 0.95
 """Of each of the two guarantees."""
 ERRORS_SHARE = 0.8
 """Part of the remaining 5 % that is spent on the bound of the errors; the rest is for that of the right answers."""
+NO_BETTER_THAN_GUESSING = 0.5
+"""A predictive value at which an answer says nothing."""
 LIMITS = tuple(round(float(value), 5) for value in expit(np.arange(-9, 9.01, 0.05)))
 """Probabilities that can be a limit, fixed beforehand and ascending."""
 UNSUITABLE, UNCERTAIN = "UNSUITABLE", "UNCERTAIN"
@@ -90,8 +92,8 @@ def limits(
     Angelopoulos et al. 2021, "Learn then Test". That theorem stops at the first failure, while here the strictest
     limits may fail, because hardly anybody gets an answer there. docs/explanation/doubt.md says what that costs.)
 
-    Where `auto` finds no guarantee that can be shown, the limits are where the bounds are highest, so that little
-    evidence leaves many answers UNCERTAIN, and not few.
+    Where `auto` finds no guarantee that can be shown, each limit is where its bound is highest; and nothing is answered
+    NORMAL, or PNEUMONIA, where that bound is not above one half.
 
     Args:
         views: the images, calibrated, as they are and through each change, if any; row i is the same image.
@@ -121,8 +123,14 @@ def limits(
             return low, high, f"{of_answers} where {100 * prevalence:g} % have pneumonia, {confidence}, {shown_on}"
     low, high, best = sides.best()
     if rule != "auto":
-        raise InputError(f"--guarantee {rule} cannot be shown {shown_on}: the best is {best}; ask for less")
+        raise InputError(f"--guarantee {rule} cannot be shown {shown_on}: the best is {best}; {_remedy(best)}")
     return low, high, f"none: the best that can be shown {shown_on} is {best}, at these limits"
+
+
+def _remedy(best: Guarantee) -> str:
+    """Return what to do if no more than `best` can be shown."""
+    can_be_asked_for = min(best.npv, best.ppv) > NO_BETTER_THAN_GUESSING
+    return "ask for less" if can_be_asked_for else "decide on more patients, or ask for none"
 
 
 def named(table: Predictions, kind: str) -> str:
@@ -176,7 +184,9 @@ class _Sides:
         low, npv = _largest(self.npv, self.cuts, self.cuts <= self.threshold)
         high, ppv = _largest(self.ppv[::-1], self.cuts[::-1], (self.cuts >= self.threshold)[::-1])
         shown = Guarantee(np.floor(1000 * npv) / 1000, np.floor(1000 * ppv) / 1000)
-        return min(low, self.threshold), max(high, self.threshold), shown
+        low = min(low, self.threshold) if npv > NO_BETTER_THAN_GUESSING else 0.0
+        high = max(high, self.threshold) if ppv > NO_BETTER_THAN_GUESSING else 1.0
+        return low, high, shown
 
     def _predictive_values(
         self, answered: Sequence[Floats], share: float, counts: Sequence[int] | None = None

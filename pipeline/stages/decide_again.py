@@ -80,6 +80,8 @@ def decide_again(
     with run.locked(), run.locked("export"):
         ask = OutputsFn(load_model(run.model), expected=len(images) * len(SHIFTS) * under_shift + passes(splits))
         decision, decided_on = None, dict[str, Any]()
+        if on is None and DECIDED_ON in metrics:
+            print("note: threshold and limits were decided on other images; now on validation again, without --on")
         if on is not None:
             other, decided_on = _other_images(run, ask, metrics, on.expanduser().resolve(), options or SourceOptions())
             _check_ranking(other, settings)

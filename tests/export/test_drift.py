@@ -12,6 +12,7 @@ from export.export_run import export_run
 from export.inference.answer_reference import reference_of, stability
 from export.inference.classifier import Classifier
 from export.inference.decision import Limits, decide
+from export.inference.file_identity import identity_of
 from export.inference.onnx_metadata import ModelFileError
 from pneumo_tfds.program.errors import InputError
 
@@ -31,7 +32,7 @@ def model(tmp_path):
     return write_model(tmp_path / "model.onnx", threshold="0.37", reference=reference)
 
 
-def written(model, probabilities, familiarities, **changes):
+def written(model, /, probabilities, familiarities, **changes):
     limits = Classifier(model).metadata.limits
     rows = [
         {"file": f"{n}.png", "probability": p, "decision": decide(limits, p, f)[0], "threshold": 0.37, "familiarity": f}
@@ -55,7 +56,8 @@ def test_images_that_look_otherwise_raise_an_alarm(model, capsys):
     printed = capsys.readouterr().out
     assert printed.startswith("400 answers, beside 800 to reference images\nNORMAL        ")
     assert "Alarm: the images look otherwise than the reference images." in printed
-    assert printed.count("Alarm") == 1, "the probabilities are as they were"
+    assert printed.count("Alarm") == 2, "the probabilities are as they were, and more is refused"
+    assert "probability" not in "".join(line for line in printed.splitlines() if "drifted" in line)
 
 
 def test_more_pneumonia_raises_an_alarm(model, capsys):
@@ -143,9 +145,18 @@ def test_bad_input(model, tmp_path):
     written(model, [0.5], [0.5])
     with pytest.raises(InputError, match=r"older.onnx has no reference to compare with; export the run again"):
         drift(Drift(answers=file, model=older))
-    good = written(model, [0.5], [0.5], threshold=0.5).answers
+    good = written(model, [0.5] * 40, [0.5] * 40, threshold=0.5).answers
     with pytest.raises(InputError, match="has a damaged reference"):
         drift(Drift(answers=good, model=damaged))
+
+
+def test_answers_say_which_file_gave_them(model):
+    mine = identity_of(model.read_bytes())
+    assert drift(written(model, *answers(40, seed=9), model=mine)) == 0
+    with pytest.raises(
+        InputError, match=rf"line 1: by the model '0123456789ab', and .*model\.onnx is {mine}; give that"
+    ):
+        drift(written(model, *answers(40, seed=9), model="0123456789ab"))
 
 
 def test_answers_of_two_ways_are_refused(model):

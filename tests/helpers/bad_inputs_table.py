@@ -497,7 +497,7 @@ CASES = (
     Bad("drift-no-answers", f"{DRIFT} none.jsonl", "answers that are not there", "none.jsonl cannot be read",
         _with_reference('')),
     Bad("drift-csv", f"{DRIFT} a.jsonl", "a CSV of answers", "line 1: not JSON", _with_reference("file,probability")),
-    Bad("drift-other-model", f"{DRIFT} a.jsonl", "answers of another model", "line 1: the threshold 0.7",
+    Bad("drift-other-model", f"{DRIFT} a.jsonl", "answers of another model", "at threshold 0.7, but model.onnx answers",
         _with_reference('{"probability": 0.5, "decision": "NORMAL", "threshold": 0.7}')),
     Bad("drift-nothing", f"{DRIFT} a.jsonl", "a file without answers", "has no answer", _with_reference("")),
     Bad("drift-older", f"{DRIFT} a.jsonl", "a model without a reference", "has no reference to compare with",

@@ -7,7 +7,8 @@ const PROPS_FIELD = 14;
 const VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5;
 const NEWEST_VERSION = 2, LARGEST_SIDE = 2048;
 const TAIL = "\x72\x52\x0a\x0econtent_sha256\x12\x40";  // what precedes the 64 hex digits at the end of a file
-const NEEDED = ["classes", "image_size", "threshold", "threshold_rule", "dataset", "intended_use", "version"];
+const NEEDED = ["classes", "image_size", "threshold", "threshold_rule", "dataset", "intended_use", "metrics", "version"];
+const CLASSES = '["NORMAL", "PNEUMONIA"]';
 
 /** Fields of one protobuf message, as [number, payload]; the payload of a number is null. */
 function* fields(bytes) {
@@ -58,6 +59,7 @@ export function readMetadata(model) {
   const framing = props.framing ?? "squeeze";  // files without the key were made before there was a choice
   if (!FRAMINGS.includes(framing)) throw new Error(`The model has the framing ${framing}, which this page does not know.`);
   const threshold = number(props.threshold), limits = readLimits(props, threshold), imageSize = number(props.image_size);
+  if (props.classes !== CLASSES) throw new Error(`The model has the classes ${props.classes}, not ${CLASSES}; export its run again.`);
   if (!(0 <= threshold && threshold <= 1)) throw new Error("The model has a threshold that is not one in 0 to 1; export its run again.");
   if (!(Number.isInteger(imageSize) && 1 <= imageSize && imageSize <= LARGEST_SIDE)) throw new Error("The model has an image size that is none; export its run again.");
   return {
@@ -77,7 +79,7 @@ export function readMetadata(model) {
 }
 
 /** Read a number as the exporter writes it; NaN for anything else, such as a blank. */
-const number = (text) => text.trim() === "" ? NaN : Number(text);
+const number = (text) => /^\d+(\.\d+)?(e[+-]?\d+)?$/.test(text) ? Number(text) : NaN;
 
 /**
  * Compare the digest at the end of an exported file with its content (docs/reference/onnx-file.md, "The digest"). Throws
