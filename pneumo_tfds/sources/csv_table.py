@@ -19,7 +19,7 @@ from pneumo_tfds.sources.listing import IMAGE_SUFFIXES, Find, Labelled
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.table_cells import Rules
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, class_columns, has_split, roles_of, tell_columns
-from pneumo_tfds.sources.table_paths import ask_about_folders, find_all, take_folder_splits
+from pneumo_tfds.sources.table_paths import ask_about_folders, find_all, take_folder_splits, without_other_images
 from pneumo_tfds.sources.unread_columns import ask_about_unread
 from pneumo_tfds.sources.words import mark_of, split_of
 
@@ -63,11 +63,11 @@ def read_table(
     if "view" in chosen:
         warn_of_views(chosen["view"], [row[chosen["view"]] for _, row in rows], notes)
     ask_about_unread(read.used, chosen, classes, notes)
-    images = sorted(read.images, key=lambda one: one.file.name)
+    images = without_other_images(sorted(read.images, key=lambda one: one.file.name), notes)
     ask_about_folders(images, classes, notes)
     ask_about_names(images, notes)
     if not has_split(chosen):
-        images = take_folder_splits(images, notes)
+        images = take_folder_splits(images, classes, notes)
     return Found(images, TABLE, classes, f"column {chosen.get('patient', '')}", has_split(chosen))
 
 

@@ -588,8 +588,8 @@ def test_folders_in_the_paths_of_a_table_that_may_be_splits_are_asked_about(tmp_
     assert source.survey.questions[0].startswith(
         "the table has no column split, but folders in its paths may be splits"
     )
-    below = rows.replace("development", "external/a").replace("holdout", "external/b")
-    moved = [f"external/{['a', 'b'][i % 3 == 0]}/{i}.png" for i in range(10)]
+    below = rows.replace("development", "external/site a").replace("holdout", "external/site b")
+    moved = [f"external/site {'ab'[i % 3 == 0]}/{i}.png" for i in range(10)]
     assert not understood(tmp_path, {**dict.fromkeys(moved), "t.csv": below}, "t.csv").survey.questions
 
 
@@ -597,3 +597,51 @@ def test_split_words_in_the_names_of_files_of_a_table_are_asked_about(tmp_path):
     names = [f"{i}_{['train', 'test'][i // 2 % 2]}" for i in range(10)]
     rows = table("path,label,patient", lambda name, i: f"{name}.png,{i % 2},p{i}", names)
     assert understood(tmp_path, rows, "t.csv").survey.questions[0].startswith("names of files hold words for splits")
+
+
+@pytest.mark.parametrize(
+    "folder", ["masks", "heatmaps", "gradcam", "segmentation", "lateral", "lateral_view", "a/lateral/b", "LL"]
+)
+def test_rows_in_folders_of_masks_and_views_are_left_out_and_asked_about(tmp_path, folder):
+    source = understood(tmp_path, with_folders(["images", "xrays", folder]), "t.csv")
+    (question,) = source.survey.questions
+    assert "named like masks, heat maps or views of the side: " + folder in question
+    assert len(source.images) == 8
+    assert [group.files for group in source.survey.left_out] == [4]
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [["images", "CT"], ["images", "knee"], ["x", "CT_scans"], ["ultrasound"], ["masks"], ["lateral"], ["p/masks"]],
+)
+def test_rows_in_folders_of_other_kinds_are_asked_about(tmp_path, folders):
+    source = understood(tmp_path, with_folders(folders, label=lambda i: i // 2 % 2), "t.csv")
+    assert "named like images of another kind than frontal chest X-rays: " in source.survey.questions[0]
+    assert len(source.images) == 12
+
+
+@pytest.mark.parametrize("folders", [["fit", "score"], ["images", "annotated"]])
+def test_folders_of_a_table_that_are_not_understood_are_asked_about(tmp_path, folders):
+    content = with_folders(folders, label=lambda i: i // 2 % 2, column="patient", cell=lambda i: f"p{i}")
+    (question,) = understood(tmp_path / "a", content, "t.csv").survey.questions
+    assert f"not understood: {folders[-1]} (6" in question or f"{folders[0]} (6 images), {folders[1]} (6" in question
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ["images_001", "images_002"],
+        ["2019", "2020"],
+        ["site A", "site B"],
+        ["p1/2019-03-01", "p2/2019-04-02", "p3/2019-05-03", "p4/2019-05-03"],
+        ["x/gesund", "x/krank"],
+        ["chest/frontal", "chest/pa"],
+        ["NORMAL", "PNEUMONIA"],
+        ["knee"],
+    ],
+)
+def test_ordinary_folders_of_a_table_are_not_asked_about(tmp_path, folders):
+    content = with_folders(folders, column="patient", cell=lambda i: f"p{i}")
+    if len(folders) == 2 and "x/" not in folders[0] and "NORMAL" not in folders:
+        content = with_folders(folders, lambda i: i // 2 % 2, "patient", lambda i: f"p{i}")
+    assert not understood(tmp_path, content, "t.csv").survey.questions
