@@ -163,16 +163,20 @@ def marks_unfit(column: Column) -> int:
     return sum(mark is not None and mark_of(cell) == mark for cell in column.cells)
 
 
+def class_of_flag(column: Column, classes: ClassWords) -> str:
+    """Return the class that 1 means in a column with such a name, as in `is_normal` and `pneumonia`; else empty."""
+    parts = words_of(column.name) if column.name.isascii() else re.findall(r"[^\W_]+", column.name.casefold())
+    name = " ".join(word for word in parts if word not in _FLAG)
+    told = class_told(name, classes) if len(name.removeprefix("no ").split()) == 1 else ""
+    return classes.label_of(column.name) or told
+
+
 def contradicting(column: Column, labels: Sequence[str], classes: ClassWords) -> int:
     """Return how many rows a column gives another class than the label column; 0 if it does not tell classes.
 
     It does if nearly all cells mean one, if a few different ones name pneumonia, or if it is named so.
     """
-    parts = words_of(column.name) if column.name.isascii() else re.findall(r"[^\W_]+", column.name.casefold())
-    counts, name = column.counts, " ".join(word for word in parts if word not in _FLAG)
-    flag = classes.label_of(column.name) or (
-        class_told(name, classes) if len(name.removeprefix("no ").split()) == 1 else ""
-    )
+    counts, flag = column.counts, class_of_flag(column, classes)
     named = bool(flag or usual_names("label", [column.name]))
     opinion = named or bool(column.words & _OPINION)
 

@@ -98,7 +98,8 @@ def _ask_about_unknown_folders(images: Sequence[Labelled], classes: ClassWords, 
         for folder in folders:
             labels[folder].add(one.label)
     unmarked = replace(classes, met=set())
-    apart = {name for name, found in labels.items() if len(found) > 1 and not class_told(name, unmarked)}
+    known = {name for name in labels if class_told(name, unmarked) or role_in(name)}
+    apart = {name for name, found in labels.items() if len(found) > 1} - known
     found = not_understood([tuple(filter(apart.__contains__, folders)) for folders in paths])
     unknown = Counter({name: count for name, count in found.items() if count < len(images)})
     if 0 < len(unknown) <= MOST_PARTS:

@@ -645,3 +645,25 @@ def test_ordinary_folders_of_a_table_are_not_asked_about(tmp_path, folders):
     if len(folders) == 2 and "x/" not in folders[0] and "NORMAL" not in folders:
         content = with_folders(folders, lambda i: i // 2 % 2, "patient", lambda i: f"p{i}")
     assert not understood(tmp_path, content, "t.csv").survey.questions
+
+
+@pytest.mark.parametrize("name", ["normal", "is_normal", "healthy", "No Finding", "gesund", "label_normal", "normal?"])
+@pytest.mark.parametrize("marks", ["10", ["ja", "nein"]])
+def test_a_column_that_marks_the_negative_class_is_not_taken_for_the_positive_one(tmp_path, name, marks):
+    content = table(f"path,{name},patient", lambda stem, i: f"{stem}.png,{marks[i % 5 > 0]},{i}")
+    with pytest.raises(InputError, match="marks the negative class") as refused:
+        understood(tmp_path, content, "t.csv")
+    assert f"rename it to label and pass --negative '{marks[0]}' --positive '{marks[1]}'" in str(refused.value)
+    obeyed = {**content, "t.csv": content["t.csv"].replace(name, "label", 1)}
+    source = understood(tmp_path, obeyed, "t.csv", negative=(marks[0],), positive=(marks[1],))
+    assert labels(source) == {"NORMAL": 2, "PNEUMONIA": 8}
+
+
+def test_columns_that_mark_classes_are_named_with_the_flags_that_read_them(tmp_path):
+    content = table("path,No Finding,Pneumonia", lambda name, i: f"{name}.png,{i % 2},{1 - i % 2}")
+    with pytest.raises(InputError, match="pass --negative 'No Finding' --positive 'Pneumonia'"):
+        understood(tmp_path, content, "t.csv")
+    source = understood(tmp_path, content, "t.csv", negative=("No Finding",), positive=("Pneumonia",))
+    assert labels(source) == EVEN
+    with pytest.raises(InputError, match="marks PNEUMONIA: if the others are NORMAL, rename it to label"):
+        understood(tmp_path, table("path,has_pneumonia", lambda name, i: f"{name}.png,{i % 2}"), "t.csv")
