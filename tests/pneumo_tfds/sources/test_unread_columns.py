@@ -155,7 +155,16 @@ def test_other_images(name, cells, says):
 
 @pytest.mark.parametrize(
     ("name", "unfit"),
-    [("is_lateral", 1), ("lateral", 1), ("frontal", 0), ("Frontal View", 0), ("hand", 1), ("ct", 1), ("chest", 0)],
+    [
+        ("is_lateral", 1),
+        ("lateral", 1),
+        ("frontal", 0),
+        ("Frontal View", 0),
+        ("hand", 1),
+        ("ct", 1),
+        ("chest", 0),
+        ("thorax", 0),
+    ],
 )
 @pytest.mark.parametrize("cells", ["01", ["no", "yes"]])
 def test_marks_of_other_images(name, unfit, cells):
@@ -269,6 +278,11 @@ ORDINARY = {
     "chest_pain": ["0", "1"],
     "PA": ["0", "1"],
     "rib_fracture": ["0", "1"],
+    "pneumothorax": ["0", "0", "1"],
+    "hydrothorax": ["no", "yes"],
+    "thoracotomy": ["0", "1"],
+    "chestdrain": ["0", "1"],
+    "scoliosis": ["0", "1"],
     "diabetes": ["no", "yes"],
 }
 
