@@ -14,7 +14,7 @@ from pneumo_tfds.sources.description import TABLE, Found, TableDescription
 from pneumo_tfds.sources.file_index import FileIndex
 from pneumo_tfds.sources.image_kinds import MOSTLY, warn_of_views
 from pneumo_tfds.sources.inventory import LABELS
-from pneumo_tfds.sources.layout_questions import ask_about_names
+from pneumo_tfds.sources.layout_questions import ask_about_classes_in_names, ask_about_names
 from pneumo_tfds.sources.listing import IMAGE_SUFFIXES, Find, Labelled
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.table_cells import Rules
@@ -66,6 +66,7 @@ def read_table(
     images = without_other_images(sorted(read.images, key=lambda one: one.file.name), notes)
     ask_about_folders(images, classes, notes)
     ask_about_names(images, notes)
+    ask_about_classes_in_names(images, classes, notes)
     if not has_split(chosen):
         images = take_folder_splits(images, classes, notes)
     return Found(images, TABLE, classes, f"column {chosen.get('patient', '')}", has_split(chosen))

@@ -667,3 +667,42 @@ def test_columns_that_mark_classes_are_named_with_the_flags_that_read_them(tmp_p
     assert labels(source) == EVEN
     with pytest.raises(InputError, match="marks PNEUMONIA: if the others are NORMAL, rename it to label"):
         understood(tmp_path, table("path,has_pneumonia", lambda name, i: f"{name}.png,{i % 2}"), "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("normal", "pneumonia", "first"),
+    [
+        ("IM-{:02}", "person{:02}_virus_1", "person01_virus_1"),
+        ("NORMAL2-IM-{}", "p-{}", "NORMAL2-IM-0"),
+        ("normal_{}", "x_{}", "normal_0"),
+        ("a{}", "COVID-{}", "COVID-1"),
+        ("sick{}", "pneumonia{}", "pneumonia1"),
+    ],
+)
+@pytest.mark.parametrize("in_folders", [False, True])
+def test_names_of_files_that_contradict_the_label_are_asked_about(tmp_path, normal, pneumonia, first, in_folders):
+    def source(root, flipped):
+        names = [(normal, pneumonia)[i % 2].format(i) + ".png" for i in range(12)]
+        said = [i % 2 != (i in flipped) for i in range(12)]
+        if in_folders:
+            content = [f"{['NORMAL', 'PNEUMONIA'][said[i]]}/{name}" for i, name in enumerate(names)]
+            return understood(tmp_path / root, content)
+        rows = [f"{name},{int(said[i])},q{i}" for i, name in enumerate(names)]
+        return understood(
+            tmp_path / root, {"t.csv": csv_of("path,label,patient", *rows), **dict.fromkeys(names)}, "t.csv"
+        )
+
+    assert not [text for text in source("right", ()).survey.questions if "another class" in text]
+    for root, flipped in (("some", (0, 1)), ("all", range(12))):
+        (text,) = [text for text in source(root, flipped).survey.questions if "another class" in text]
+        assert f"{first}.png, which is" in text
+        assert text.startswith(f"the names of {len(flipped) // 2} of 12 files say another class")
+
+
+@pytest.mark.parametrize(
+    "pattern", ["pneumonia_study_{}", "non-COVID_{}", "normalized_{}", "no_virus_{}", "sana_{}", "n_{}"]
+)
+def test_words_in_names_of_files_that_tell_no_class(tmp_path, pattern):
+    names = [f"{pattern.format(i)}.png" for i in range(12)]
+    rows = csv_of("path,label,patient", *(f"{name},{i % 2},p{i}" for i, name in enumerate(names)))
+    assert not understood(tmp_path, {"t.csv": rows, **dict.fromkeys(names)}, "t.csv").survey.questions
