@@ -111,11 +111,13 @@ def is_split(column: Column) -> bool:
         of_origin = len(plain) > 1 and plain <= _ORIGINS and not column.words & _ORDINARY
         if len(named | plain & _SHORT_SPLITS) > 1 or (named and named == plain != {"valid"}) or of_origin:
             return True
+        if len(plain) > 1 and any(map(words.is_named_split, plain)):
+            return True
         if None not in map(mark_of, counts) and len(counts) < counts.total() and _names_split(column.name):
             return True
     if column.words & _FOLD and counted_alike(Counter(filter(None, column.identifiers)), least=3):
         return True
-    found = {cell: words.split_words_in(cell) for cell in counts}
+    found = {cell: words.split_words_in(cell) | words.telling_splits_in(cell) for cell in counts}
     rows = sum(count for cell, count in counts.items() if found[cell])
     return len(frozenset().union(*found.values())) > 1 and rows > counts.total() / 2
 

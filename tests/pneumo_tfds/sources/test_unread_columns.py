@@ -86,6 +86,21 @@ def asked(columns, says, **options):
         ("where", ["Training", "PublicTest", "PrivateTest"]),
         ("role", ["dev", "eval"]),
         ("origin", ["chest_train_01", "chest_test_02"]),
+        ("bucket", ["trainval", "test"]),
+        ("usage", ["train", "rest"]),
+        ("purpose", ["other", "test"]),
+        ("role", ["dev", "blind"]),
+        ("phase2", ["development", "lock-box"]),
+        ("what", ["A", "lock box"]),
+        ("Gruppe", ["Trainingsgruppe", "Testgruppe"]),
+        ("Datensatz", ["Trainingsdatensatz", "Testdatensatz"]),
+        ("Menge", ["Lernmenge", "Testmenge"]),
+        ("Zuordnung", ["Lernstichprobe", "Teststichprobe"]),
+        ("Verwendung", ["Training", "Testung"]),
+        ("base", ["base d'apprentissage", "base de test"]),
+        ("insieme", ["addestramento", "collaudo"]),
+        ("gruppo", ["allenamento", "test"]),
+        ("xval", ["0", "1"]),
     ],
 )
 def test_splits(name, cells):
@@ -284,6 +299,10 @@ ORDINARY = {
     "chestdrain": ["0", "1"],
     "scoliosis": ["0", "1"],
     "diabetes": ["no", "yes"],
+    "line": ["internal jugular", "left subclavian"],
+    "assay": ["PCR test", "antigen test"],
+    "encounter": ["evaluation", "follow-up"],
+    "swab": ["test positive", "test negative", "no test"],
 }
 
 
