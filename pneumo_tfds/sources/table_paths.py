@@ -91,15 +91,21 @@ def take_folder_splits(images: Sequence[Labelled], classes: ClassWords, notes: S
 
 
 def _ask_about_unknown_folders(images: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> None:
-    """Ask about a few folders that hold both classes each and whose names are not understood."""
+    """Ask about a few folders whose names are not understood, and none of which holds most of one class alone."""
     paths = _folders(images)
-    labels: dict[str, set[str]] = defaultdict(set)
+    labels: dict[str, Counter[str]] = defaultdict(Counter)
     for one, folders in zip(images, paths, strict=True):
-        for folder in folders:
-            labels[folder].add(one.label)
+        for folder in set(folders):
+            labels[folder][one.label] += 1
+    of_class = Counter(one.label for one in images)
     unmarked = replace(classes, met=set())
     known = {name for name in labels if class_told(name, unmarked) or role_in(name)}
-    apart = {name for name, found in labels.items() if len(found) > 1} - known
+    known |= {
+        name
+        for name, counts in labels.items()
+        if len(counts) == 1 and 2 * counts.total() > sum(of_class[label] for label in counts)
+    }
+    apart = labels.keys() - known
     found = not_understood([tuple(filter(apart.__contains__, folders)) for folders in paths])
     unknown = Counter({name: count for name, count in found.items() if count < len(images)})
     if 0 < len(unknown) <= MOST_PARTS:

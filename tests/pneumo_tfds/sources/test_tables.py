@@ -627,6 +627,12 @@ def test_folders_of_a_table_that_are_not_understood_are_asked_about(tmp_path, fo
     assert f"not understood: {folders[-1]} (6" in question or f"{folders[0]} (6 images), {folders[1]} (6" in question
 
 
+def test_a_folder_of_part_of_one_class_is_asked_about(tmp_path):
+    content = with_folders(["annotated", "cxr", "cxr", "cxr"], column="patient", cell=lambda i: f"p{i}")
+    (question,) = understood(tmp_path, content, "t.csv").survey.questions
+    assert "not understood: annotated (3 images)" in question
+
+
 @pytest.mark.parametrize(
     "folders",
     [
