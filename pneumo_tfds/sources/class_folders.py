@@ -94,6 +94,13 @@ def patient_folders(files: Iterable[File]) -> dict[str, str]:
     return {name: patient for name, patient in told.items() if patient}
 
 
+def not_understood(paths: Sequence[Folders]) -> Counter[str]:
+    """Return the folders of paths in a table whose names say nothing known, with how many images lie in each."""
+    levels = _levels(paths)
+    found = Counter(name for folders in paths for name in _read(folders, levels)[2])
+    return Counter({name: n for name, n in found.items() if not (numbering.is_date(name) or numbering.is_site(name))})
+
+
 def _levels(paths: Iterable[Folders]) -> dict[int, _Level]:
     names: dict[int, set[str]] = defaultdict(set)
     for path, depth in itertools.product(different := set(paths), range(max(map(len, different), default=0))):

@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inventory import LABELS
-from pneumo_tfds.sources.words import BLANK, composed, mark_of, plain_name, set_of, words_for, words_of
+from pneumo_tfds.sources.words import (
+    BLANK,
+    composed,
+    mark_of,
+    plain_name,
+    set_of,
+    subtype_of,
+    whole_words,
+    words_for,
+    words_of,
+)
 
 _NEGATED = words_for("negated")
 _PNEUMONIA = re.compile("p?neumon[ií][ae]|polmonit|lungenentz")
@@ -18,6 +28,9 @@ _ICD_HEALTHY = re.compile(r"Z0[0-4](\.[0-9]+)?", re.IGNORECASE)
 _HEALTHY = set_of("gesund healthy normal normale normali sain saine sana sano unauffällig unremarkable") | {
     "no finding", "no findings", "ohne befund", "o.b.", "sin hallazgos",
 }  # fmt: skip
+
+LEAST_LETTERS = 5
+"""Letters from which on a word in the name of a file is taken for a class; `N`, `Sana` and the like are names too."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,20 @@ def class_told(text: str, classes: ClassWords) -> str:
         return LABELS[0] if not _NEGATED.isdisjoint(found) else LABELS[1]
     whole = composed(text).casefold()
     return LABELS[0] if whole in _HEALTHY or _ICD_HEALTHY.fullmatch(text) else ""
+
+
+def class_in_name(name: str, classes: ClassWords) -> str:
+    """Return the label that words in a file's name mean, as in `person1_virus_6` and `NORMAL2-IM-0001`; else empty.
+
+    Short words may be initials, a negation may belong to any word, and names of both classes tell none.
+    """
+    found = whole_words(name)
+    if not _NEGATED.isdisjoint(found):
+        return ""
+    words = [word for word in found if len(word) >= LEAST_LETTERS]
+    labels = {class_told(word, classes) or (LABELS[1] if subtype_of(word) or word == "covid" else "") for word in words}
+    labels.discard("")
+    return labels.pop() if len(labels) == 1 else ""
 
 
 def flags_for(cells: Iterable[str], classes: ClassWords) -> str:

@@ -111,11 +111,13 @@ def is_split(column: Column) -> bool:
         of_origin = len(plain) > 1 and plain <= _ORIGINS and not column.words & _ORDINARY
         if len(named | plain & _SHORT_SPLITS) > 1 or (named and named == plain != {"valid"}) or of_origin:
             return True
+        if len(plain) > 1 and any(map(words.is_named_split, plain)):
+            return True
         if None not in map(mark_of, counts) and len(counts) < counts.total() and _names_split(column.name):
             return True
     if column.words & _FOLD and counted_alike(Counter(filter(None, column.identifiers)), least=3):
         return True
-    found = {cell: words.split_words_in(cell) for cell in counts}
+    found = {cell: words.split_words_in(cell) | words.telling_splits_in(cell) for cell in counts}
     rows = sum(count for cell, count in counts.items() if found[cell])
     return len(frozenset().union(*found.values())) > 1 and rows > counts.total() / 2
 
@@ -163,16 +165,20 @@ def marks_unfit(column: Column) -> int:
     return sum(mark is not None and mark_of(cell) == mark for cell in column.cells)
 
 
+def class_of_flag(column: Column, classes: ClassWords) -> str:
+    """Return the class that 1 means in a column with such a name, as in `is_normal` and `pneumonia`; else empty."""
+    parts = words_of(column.name) if column.name.isascii() else re.findall(r"[^\W_]+", column.name.casefold())
+    name = " ".join(word for word in parts if word not in _FLAG)
+    told = class_told(name, classes) if len(name.removeprefix("no ").split()) == 1 else ""
+    return classes.label_of(column.name) or told
+
+
 def contradicting(column: Column, labels: Sequence[str], classes: ClassWords) -> int:
     """Return how many rows a column gives another class than the label column; 0 if it does not tell classes.
 
     It does if nearly all cells mean one, if a few different ones name pneumonia, or if it is named so.
     """
-    parts = words_of(column.name) if column.name.isascii() else re.findall(r"[^\W_]+", column.name.casefold())
-    counts, name = column.counts, " ".join(word for word in parts if word not in _FLAG)
-    flag = classes.label_of(column.name) or (
-        class_told(name, classes) if len(name.removeprefix("no ").split()) == 1 else ""
-    )
+    counts, flag = column.counts, class_of_flag(column, classes)
     named = bool(flag or usual_names("label", [column.name]))
     opinion = named or bool(column.words & _OPINION)
 

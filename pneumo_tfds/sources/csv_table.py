@@ -7,19 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.classes import ClassWords, class_told, flags_for
-from pneumo_tfds.sources.column_kinds import FEW_VALUES, Column, is_split, may_be_patient, split_remedy
+from pneumo_tfds.sources.column_kinds import FEW_VALUES, Column, class_of_flag, is_split, may_be_patient, split_remedy
 from pneumo_tfds.sources.csv_text import Row, read_rows
 from pneumo_tfds.sources.described_table import read_described
 from pneumo_tfds.sources.description import TABLE, Found, TableDescription
 from pneumo_tfds.sources.file_index import FileIndex
 from pneumo_tfds.sources.image_kinds import MOSTLY, warn_of_views
 from pneumo_tfds.sources.inventory import LABELS
-from pneumo_tfds.sources.layout_questions import ask_about_names
+from pneumo_tfds.sources.layout_questions import ask_about_classes_in_names, ask_about_names
 from pneumo_tfds.sources.listing import IMAGE_SUFFIXES, Find, Labelled
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.table_cells import Rules
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, class_columns, has_split, roles_of, tell_columns
-from pneumo_tfds.sources.table_paths import ask_about_folders, find_all, take_folder_splits
+from pneumo_tfds.sources.table_paths import ask_about_folders, find_all, take_folder_splits, without_other_images
 from pneumo_tfds.sources.unread_columns import ask_about_unread
 from pneumo_tfds.sources.words import mark_of, split_of
 
@@ -63,11 +63,12 @@ def read_table(
     if "view" in chosen:
         warn_of_views(chosen["view"], [row[chosen["view"]] for _, row in rows], notes)
     ask_about_unread(read.used, chosen, classes, notes)
-    images = sorted(read.images, key=lambda one: one.file.name)
+    images = without_other_images(sorted(read.images, key=lambda one: one.file.name), notes)
     ask_about_folders(images, classes, notes)
     ask_about_names(images, notes)
+    ask_about_classes_in_names(images, classes, notes)
     if not has_split(chosen):
-        images = take_folder_splits(images, notes)
+        images = take_folder_splits(images, classes, notes)
     return Found(images, TABLE, classes, f"column {chosen.get('patient', '')}", has_split(chosen))
 
 
@@ -135,12 +136,28 @@ def _renames(
     if labels:
         told.append(f"rename {' or '.join(map(str, labels))} to label{_flags(labels[0], classes)}")
     elif "label" in missing:
-        told.append("rename the column that holds the label to label")
+        told.append(_label_of_flags(rest, classes))
     rest = [column for column in rest if column not in labels]
     splits = [] if any(roles[role] for role in ("split", *SPLIT_FLAGS)) else [*filter(is_split, rest)][:1]
     people = [] if roles["patient"] else [column for column in rest if column not in splits and may_be_patient(column)]
     told += [f"{column} may be the split: {split_remedy(column)}" for column in splits]
     return [*told, *(f"{column} may tell who is on an image: rename it to patient if so" for column in people[:1])]
+
+
+def _label_of_flags(rest: Sequence[Column], classes: ClassWords) -> str:
+    """Return how columns of 0 and 1 that are named for a class become the label: 1 may mean the negative one."""
+    marks = [column for column in reversed(rest) if column.counts and None not in map(mark_of, column.counts)]
+    first = {class_of_flag(column, classes): column for column in marks}
+    if set(LABELS) <= set(first):
+        negative, positive = (first[label].name for label in LABELS)
+        return f"if {negative} and {positive} mark the classes, pass --negative {negative!r} --positive {positive!r}"
+    if column := first.get(LABELS[0]):
+        cells = {mark_of(cell): cell for cell in column.counts}
+        flags = f"--negative {cells.get(1, '1')!r} --positive {cells.get(0, '0')!r}"
+        return f"{column} marks the negative class: if the others show pneumonia, rename it to label and pass {flags}"
+    if column := first.get(LABELS[1]):
+        return f"{column} marks {LABELS[1]}: if the others are {LABELS[0]}, rename it to label"
+    return f"rename the column that holds the label to label, in which 1 means {LABELS[1]}"
 
 
 def _holds_images(column: Column) -> bool:

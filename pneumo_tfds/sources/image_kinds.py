@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,9 @@ _FILM = words_for("film")
 _OTHER_MODALITIES = words_for("other_modalities")
 _OTHER_CODES = set_of("mg mr nm pt rm tac tc us")
 """Modalities that mean something else beside other things: `US` is a country, and `MR` a man."""
+
+_FINDING = re.compile("s[ck]olios")
+"""Words for findings that name a part of the body."""
 
 MOSTLY = 0.8
 """Share of the cells of a column that must be understood if it is to tell view, body part or kind of image."""
@@ -76,10 +80,14 @@ def kinds_of_image(cells: Sequence[str]) -> dict[str, Counter[str]]:
 def marked_unfit(name: str) -> int | None:
     """Return the mark by which a column of 0 and 1 says that an image is no frontal chest radiograph; None without one.
 
-    It is 1 for names such as `lateral` and `is_hand`, and 0 for `frontal` and `chest`.
+    It is 1 for names such as `lateral` and `is_hand`, and 0 for `frontal` and `chest`. Words that hold one for the
+    chest or the spine, such as `pneumothorax` and `scoliosis`, are findings.
     """
-    role = _told(_plain(name))
-    silent = not role or role == "other" or words_of(name)[-1:] in [("ap",), ("pa",)]
+    role, found = _told(_plain(name)), words_of(name)
+    finding = any(_FINDING.match(word) for word in found) or (
+        role == "fit" and not all(word in FILLERS | _FILM or is_known_view(word) for word in found)
+    )
+    silent = not role or role == "other" or finding or found[-1:] in [("ap",), ("pa",)]
     return None if silent else int(role != "fit")
 
 

@@ -44,6 +44,11 @@ def read_folders(files: Sequence[File], classes: ClassWords, same: Same, notes: 
     copies = nested_copies(((one.file, (one.label, *splits(one))) for one in found), same, notes)
     found = [one for one in found if one.file not in copies]
     placed = read_class_folders(found, _splits_above(found), notes)
+    if found and not placed:
+        raise InputError(
+            f"all {len(found):,} images in folders of the classes are left out as lateral or oblique views, by names "
+            "of folders or files; rename them if they are frontal"
+        )
     layout_questions.ask_about_folders(found, notes)
     layout_questions.ask_about_images(placed, classes, notes)
     return sorted(placed, key=lambda place: place.file.name)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pneumo_tfds.decode.other_files import OTHER_IMAGES
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources import numbering, words
 from pneumo_tfds.sources.class_folders import Folders, InClass
-from pneumo_tfds.sources.classes import ClassWords
+from pneumo_tfds.sources.classes import ClassWords, class_in_name
 from pneumo_tfds.sources.image_kinds import kinds_of_image, role_in, role_of_name
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import File, Labelled
@@ -47,6 +48,7 @@ def ask_about_images(placed: Sequence[Labelled], classes: ClassWords, notes: Sur
     """Ask about what the names of files say and no folder does; warn of files that are not read."""
     ask_about_split_words_in_files(placed, notes)
     ask_about_names(placed, notes)
+    ask_about_classes_in_names(placed, classes, notes)
     _warn_of_files_not_read(placed, classes, notes)
 
 
@@ -187,6 +189,23 @@ def ask_about_names(images: Sequence[Labelled], notes: SurveyNotes) -> None:
         notes.ask(
             f"names of files are those of others with a word at the end: {shown}; --yes takes them all; if these are "
             "other views, or annotated or changed copies, take them out"
+        )
+
+
+def ask_about_classes_in_names(images: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> None:
+    """Ask about names of files that mean another class than folders or the table say.
+
+    If all names mean the same class, the word is that of a project and tells nothing.
+    """
+    unmarked = replace(classes, met=set())
+    told = [(class_in_name(one.file.stem, unmarked), one) for one in images]
+    other = [(name, one) for name, one in told if name not in ("", one.label)]
+    if other and len({name for name, _ in told}) > 1:
+        name, first = other[0]
+        notes.ask(
+            f"the names of {len(other):,} of {counted(len(images), 'file')} say another class than the folder or table "
+            f"does, the first {first.file.name}, which is {name} by its name and {first.label} by the other; --yes "
+            "does not believe the names; if they are right, move the files or correct the table"
         )
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources.classes import ClassWords
+from pneumo_tfds.sources.class_folders import not_understood
+from pneumo_tfds.sources.classes import ClassWords, class_told
 from pneumo_tfds.sources.file_index import FileIndex, differs_in_case
+from pneumo_tfds.sources.image_kinds import role_in
 from pneumo_tfds.sources.layout_questions import ask_about_split_words_in_files
 from pneumo_tfds.sources.listing import File, Find, Labelled
 from pneumo_tfds.sources.survey import SurveyNotes, listed
-from pneumo_tfds.sources.words import may_be_split, split_of, split_words_in
+from pneumo_tfds.sources.words import is_mask, may_be_split, split_of, split_words_in
+
+MOST_PARTS = 4
+"""Most folders of no known meaning that may be the parts of a split; more are sites, days or people."""
 
 
 def find_all(paths: Iterable[str], find: Find, everywhere: Callable[[], FileIndex], notes: SurveyNotes) -> Find:
@@ -52,7 +58,7 @@ def find_all(paths: Iterable[str], find: Find, everywhere: Callable[[], FileInde
     return look
 
 
-def take_folder_splits(images: Sequence[Labelled], notes: SurveyNotes) -> list[Labelled]:
+def take_folder_splits(images: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> list[Labelled]:
     """Return the images of a table without a column for the split, with the splits that their folders name.
 
     Raises:
@@ -75,11 +81,75 @@ def take_folder_splits(images: Sequence[Labelled], notes: SurveyNotes) -> list[L
                 f"the table has no column split, but folders in its paths may be splits: {listed(apart)}; --yes "
                 "divides the images anew; else add a column split"
             )
+        else:
+            _ask_about_unknown_folders(images, classes, notes)
         ask_about_split_words_in_files(images, notes)
         return list(images)
     counts = Counter(one.split for one in taken if one.split)
     notes.tell(f"the table has no column split; folders in its paths tell it: {listed(counts, len(counts))}")
     return taken
+
+
+def _ask_about_unknown_folders(images: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> None:
+    """Ask about a few folders whose names are not understood, and none of which holds most of one class alone."""
+    paths = _folders(images)
+    labels: dict[str, Counter[str]] = defaultdict(Counter)
+    for one, folders in zip(images, paths, strict=True):
+        for folder in set(folders):
+            labels[folder][one.label] += 1
+    of_class = Counter(one.label for one in images)
+    unmarked = replace(classes, met=set())
+    known = {name for name in labels if class_told(name, unmarked) or role_in(name)}
+    known |= {
+        name
+        for name, counts in labels.items()
+        if len(counts) == 1 and 2 * counts.total() > sum(of_class[label] for label in counts)
+    }
+    apart = labels.keys() - known
+    found = not_understood([tuple(filter(apart.__contains__, folders)) for folders in paths])
+    unknown = Counter({name: count for name, count in found.items() if count < len(images)})
+    if 0 < len(unknown) <= MOST_PARTS:
+        notes.ask_about_patients(
+            f"the table has no column split, and folders in its paths are not understood: {listed(unknown)}; --yes "
+            "takes them together; if they are splits, add a column split; if they are no frontal chest X-rays, remove "
+            "their rows"
+        )
+
+
+def without_other_images(images: Sequence[Labelled], notes: SurveyNotes) -> list[Labelled]:
+    """Return the images of a table but for those in folders of masks or views of the side, as in a source of folders.
+
+    As the table lists them, this is asked, and so are folders of other modalities and body parts, which are kept. A
+    folder that all images lie in tells none apart.
+    """
+    paths = _folders(images)
+    shared = set.intersection(*map(set, paths)) if paths else set()
+    kinds = {name: "mask" if is_mask(name) else role_in(name) for name in set(chain.from_iterable(paths))}
+    left, kept = Counter[str](), Counter[str]()
+    fit = []
+    for one, folders in zip(images, paths, strict=True):
+        found = {kinds[name] for name in folders if name not in shared or kinds[name] != "body_part"}
+        if not {"mask", "view"}.isdisjoint(kinds[name] for name in folders if name not in shared):
+            left["/".join(folders)] += 1
+            continue
+        fit.append(one)
+        if not {"mask", "view", "modality", "body_part"}.isdisjoint(found):
+            kept["/".join(folders)] += 1
+    if left and not fit:
+        left, kept, fit = Counter(), left + kept, list(images)
+    if left:
+        left_out = {one.file.name for one in images} - {one.file.name for one in fit}
+        notes.leave_out("masks, or lateral or oblique views, by their folder", sorted(left_out))
+        notes.ask(
+            f"folders in the paths of the table are named like masks, heat maps or views of the side: {listed(left)}; "
+            "--yes leaves their images out; if they are frontal X-rays, rename the folders"
+        )
+    if kept:
+        notes.ask(
+            f"folders in the paths of the table are named like images of another kind than frontal chest X-rays: "
+            f"{listed(kept)}; --yes takes them for frontal chest X-rays; else remove their rows"
+        )
+    return fit
 
 
 def ask_about_folders(images: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> None:

@@ -91,7 +91,7 @@ def _question(
     if unfit := marks_unfit(column):
         return (
             f"the column {column} is not read and marks images of {unfit:,} of {rows} that are no frontal chest "
-            "X-rays; --yes uses them; else remove these rows and then the column"
+            "X-rays; --yes uses them; if it is so, remove these rows and then the column"
         )
     if kinds := kinds_of_image(column.cells):
         rename = len(kinds) == 1 and not kinds.keys() & chosen.keys()

@@ -29,6 +29,13 @@ SPLIT_WORDS = {
 """Words for a split, in names of folders and in tables, and the split that they mean."""
 
 _MAYBE_SPLITS = words_for("maybe_splits")
+_COMPOUNDS = re.compile(
+    "(train|dev|val|test){2,}|(training|lern|test|prüf|validierung)s?(bilder|daten|gruppe|kohorte|kollektiv|menge|satz|"
+    "set|stichprobe|teil|ung)[a-zä]*"
+)
+"""Words made of two, one of them for a split: `trainval`, and German ones such as `Lernstichprobe`."""
+_OTHER_USES = set_of("eval evaluation external hold internal valid validate")
+"""Words that may mean a split and as often something else, such as the jugular vein or a cell that was checked."""
 
 YES = set_of("1 true t yes y ja oui si sí sim x") | {"+"}
 NO = set_of("0 false f no n nein non não") | {""}
@@ -125,7 +132,23 @@ def split_words_in(name: str) -> frozenset[str]:
 def may_be_split(name: str) -> bool:
     """Return whether a name holds a word that may mean a split, such as `holdout` or `held_out`."""
     words = words_of(name)
-    return not _MAYBE_SPLITS.isdisjoint((*words, "".join(words)))
+    joined = "".join(words)
+    return not _MAYBE_SPLITS.isdisjoint((*words, joined)) or any(map(_COMPOUNDS.fullmatch, (*words, joined)))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def telling_splits_in(name: str) -> frozenset[str]:
+    """Return the words that a cell holds and that hardly mean anything but a split."""
+    return frozenset(
+        word for word in words_of(name) if (word in SPLIT_WORDS or may_be_split(word)) and word not in _OTHER_USES
+    )
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def is_named_split(name: str) -> bool:
+    """Return whether a cell is such a word and nothing else, perhaps in several parts, such as `lock-box`."""
+    words = [word for word in words_of(name) if word not in FILLERS and not word.isdecimal()]
+    return bool(words) and (set(words) <= telling_splits_in(name) or bool(telling_splits_in("".join(words))))
 
 
 @functools.lru_cache(maxsize=1 << 16)

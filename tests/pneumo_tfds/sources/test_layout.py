@@ -473,3 +473,9 @@ def test_options_without_effect_are_not_passed_over(tmp_path):
         understood(tmp_path, PLAIN, uncertain="positive")
     (question,) = understood(tmp_path, [], layout="kermany").survey.questions
     assert question.startswith("nothing in it is named as Paediatric chest X-rays of Kermany")
+
+
+def test_classes_of_which_all_images_are_left_out_say_why(tmp_path):
+    names = [*files("NORMAL/{}_lateral.png", range(4)), *files("PNEUMONIA/{}_lateral.png", range(4))]
+    with pytest.raises(InputError, match="all 8 images in folders of the classes are left out as lateral or oblique"):
+        understood(tmp_path, names)

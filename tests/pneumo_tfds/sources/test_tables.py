@@ -588,8 +588,8 @@ def test_folders_in_the_paths_of_a_table_that_may_be_splits_are_asked_about(tmp_
     assert source.survey.questions[0].startswith(
         "the table has no column split, but folders in its paths may be splits"
     )
-    below = rows.replace("development", "external/a").replace("holdout", "external/b")
-    moved = [f"external/{['a', 'b'][i % 3 == 0]}/{i}.png" for i in range(10)]
+    below = rows.replace("development", "external/site a").replace("holdout", "external/site b")
+    moved = [f"external/site {'ab'[i % 3 == 0]}/{i}.png" for i in range(10)]
     assert not understood(tmp_path, {**dict.fromkeys(moved), "t.csv": below}, "t.csv").survey.questions
 
 
@@ -597,3 +597,118 @@ def test_split_words_in_the_names_of_files_of_a_table_are_asked_about(tmp_path):
     names = [f"{i}_{['train', 'test'][i // 2 % 2]}" for i in range(10)]
     rows = table("path,label,patient", lambda name, i: f"{name}.png,{i % 2},p{i}", names)
     assert understood(tmp_path, rows, "t.csv").survey.questions[0].startswith("names of files hold words for splits")
+
+
+@pytest.mark.parametrize(
+    "folder", ["masks", "heatmaps", "gradcam", "segmentation", "lateral", "lateral_view", "a/lateral/b", "LL"]
+)
+def test_rows_in_folders_of_masks_and_views_are_left_out_and_asked_about(tmp_path, folder):
+    source = understood(tmp_path, with_folders(["images", "xrays", folder]), "t.csv")
+    (question,) = source.survey.questions
+    assert "named like masks, heat maps or views of the side: " + folder in question
+    assert len(source.images) == 8
+    assert [group.files for group in source.survey.left_out] == [4]
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [["images", "CT"], ["images", "knee"], ["x", "CT_scans"], ["ultrasound"], ["masks"], ["lateral"], ["p/masks"]],
+)
+def test_rows_in_folders_of_other_kinds_are_asked_about(tmp_path, folders):
+    source = understood(tmp_path, with_folders(folders, label=lambda i: i // 2 % 2), "t.csv")
+    assert "named like images of another kind than frontal chest X-rays: " in source.survey.questions[0]
+    assert len(source.images) == 12
+
+
+@pytest.mark.parametrize("folders", [["fit", "score"], ["images", "annotated"]])
+def test_folders_of_a_table_that_are_not_understood_are_asked_about(tmp_path, folders):
+    content = with_folders(folders, label=lambda i: i // 2 % 2, column="patient", cell=lambda i: f"p{i}")
+    (question,) = understood(tmp_path / "a", content, "t.csv").survey.questions
+    assert f"not understood: {folders[-1]} (6" in question or f"{folders[0]} (6 images), {folders[1]} (6" in question
+
+
+def test_a_folder_of_part_of_one_class_is_asked_about(tmp_path):
+    content = with_folders(["annotated", "cxr", "cxr", "cxr"], column="patient", cell=lambda i: f"p{i}")
+    (question,) = understood(tmp_path, content, "t.csv").survey.questions
+    assert "not understood: annotated (3 images)" in question
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ["images_001", "images_002"],
+        ["2019", "2020"],
+        ["site A", "site B"],
+        ["p1/2019-03-01", "p2/2019-04-02", "p3/2019-05-03", "p4/2019-05-03"],
+        ["x/gesund", "x/krank"],
+        ["chest/frontal", "chest/pa"],
+        ["NORMAL", "PNEUMONIA"],
+        ["knee"],
+    ],
+)
+def test_ordinary_folders_of_a_table_are_not_asked_about(tmp_path, folders):
+    content = with_folders(folders, column="patient", cell=lambda i: f"p{i}")
+    if len(folders) == 2 and "x/" not in folders[0] and "NORMAL" not in folders:
+        content = with_folders(folders, lambda i: i // 2 % 2, "patient", lambda i: f"p{i}")
+    assert not understood(tmp_path, content, "t.csv").survey.questions
+
+
+@pytest.mark.parametrize("name", ["normal", "is_normal", "healthy", "No Finding", "gesund", "label_normal", "normal?"])
+@pytest.mark.parametrize("marks", ["10", ["ja", "nein"]])
+def test_a_column_that_marks_the_negative_class_is_not_taken_for_the_positive_one(tmp_path, name, marks):
+    content = table(f"path,{name},patient", lambda stem, i: f"{stem}.png,{marks[i % 5 > 0]},{i}")
+    with pytest.raises(InputError, match="marks the negative class") as refused:
+        understood(tmp_path, content, "t.csv")
+    assert f"rename it to label and pass --negative '{marks[0]}' --positive '{marks[1]}'" in str(refused.value)
+    obeyed = {**content, "t.csv": content["t.csv"].replace(name, "label", 1)}
+    source = understood(tmp_path, obeyed, "t.csv", negative=(marks[0],), positive=(marks[1],))
+    assert labels(source) == {"NORMAL": 2, "PNEUMONIA": 8}
+
+
+def test_columns_that_mark_classes_are_named_with_the_flags_that_read_them(tmp_path):
+    content = table("path,No Finding,Pneumonia", lambda name, i: f"{name}.png,{i % 2},{1 - i % 2}")
+    with pytest.raises(InputError, match="pass --negative 'No Finding' --positive 'Pneumonia'"):
+        understood(tmp_path, content, "t.csv")
+    source = understood(tmp_path, content, "t.csv", negative=("No Finding",), positive=("Pneumonia",))
+    assert labels(source) == EVEN
+    with pytest.raises(InputError, match="marks PNEUMONIA: if the others are NORMAL, rename it to label"):
+        understood(tmp_path, table("path,has_pneumonia", lambda name, i: f"{name}.png,{i % 2}"), "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("normal", "pneumonia", "first"),
+    [
+        ("IM-{:02}", "person{:02}_virus_1", "person01_virus_1"),
+        ("NORMAL2-IM-{}", "p-{}", "NORMAL2-IM-0"),
+        ("normal_{}", "x_{}", "normal_0"),
+        ("a{}", "COVID-{}", "COVID-1"),
+        ("sick{}", "pneumonia{}", "pneumonia1"),
+    ],
+)
+@pytest.mark.parametrize("in_folders", [False, True])
+def test_names_of_files_that_contradict_the_label_are_asked_about(tmp_path, normal, pneumonia, first, in_folders):
+    def source(root, flipped):
+        names = [(normal, pneumonia)[i % 2].format(i) + ".png" for i in range(12)]
+        said = [i % 2 != (i in flipped) for i in range(12)]
+        if in_folders:
+            content = [f"{['NORMAL', 'PNEUMONIA'][said[i]]}/{name}" for i, name in enumerate(names)]
+            return understood(tmp_path / root, content)
+        rows = [f"{name},{int(said[i])},q{i}" for i, name in enumerate(names)]
+        return understood(
+            tmp_path / root, {"t.csv": csv_of("path,label,patient", *rows), **dict.fromkeys(names)}, "t.csv"
+        )
+
+    assert not [text for text in source("right", ()).survey.questions if "another class" in text]
+    for root, flipped in (("some", (0, 1)), ("all", range(12))):
+        (text,) = [text for text in source(root, flipped).survey.questions if "another class" in text]
+        assert f"{first}.png, which is" in text
+        assert text.startswith(f"the names of {len(flipped) // 2} of 12 files say another class")
+
+
+@pytest.mark.parametrize(
+    "pattern", ["pneumonia_study_{}", "non-COVID_{}", "normalized_{}", "no_virus_{}", "sana_{}", "n_{}"]
+)
+def test_words_in_names_of_files_that_tell_no_class(tmp_path, pattern):
+    names = [f"{pattern.format(i)}.png" for i in range(12)]
+    rows = csv_of("path,label,patient", *(f"{name},{i % 2},p{i}" for i, name in enumerate(names)))
+    assert not understood(tmp_path, {"t.csv": rows, **dict.fromkeys(names)}, "t.csv").survey.questions

@@ -86,6 +86,21 @@ def asked(columns, says, **options):
         ("where", ["Training", "PublicTest", "PrivateTest"]),
         ("role", ["dev", "eval"]),
         ("origin", ["chest_train_01", "chest_test_02"]),
+        ("bucket", ["trainval", "test"]),
+        ("usage", ["train", "rest"]),
+        ("purpose", ["other", "test"]),
+        ("role", ["dev", "blind"]),
+        ("phase2", ["development", "lock-box"]),
+        ("what", ["A", "lock box"]),
+        ("Gruppe", ["Trainingsgruppe", "Testgruppe"]),
+        ("Datensatz", ["Trainingsdatensatz", "Testdatensatz"]),
+        ("Menge", ["Lernmenge", "Testmenge"]),
+        ("Zuordnung", ["Lernstichprobe", "Teststichprobe"]),
+        ("Verwendung", ["Training", "Testung"]),
+        ("base", ["base d'apprentissage", "base de test"]),
+        ("insieme", ["addestramento", "collaudo"]),
+        ("gruppo", ["allenamento", "test"]),
+        ("xval", ["0", "1"]),
     ],
 )
 def test_splits(name, cells):
@@ -155,7 +170,16 @@ def test_other_images(name, cells, says):
 
 @pytest.mark.parametrize(
     ("name", "unfit"),
-    [("is_lateral", 1), ("lateral", 1), ("frontal", 0), ("Frontal View", 0), ("hand", 1), ("ct", 1), ("chest", 0)],
+    [
+        ("is_lateral", 1),
+        ("lateral", 1),
+        ("frontal", 0),
+        ("Frontal View", 0),
+        ("hand", 1),
+        ("ct", 1),
+        ("chest", 0),
+        ("thorax", 0),
+    ],
 )
 @pytest.mark.parametrize("cells", ["01", ["no", "yes"]])
 def test_marks_of_other_images(name, unfit, cells):
@@ -269,7 +293,16 @@ ORDINARY = {
     "chest_pain": ["0", "1"],
     "PA": ["0", "1"],
     "rib_fracture": ["0", "1"],
+    "pneumothorax": ["0", "0", "1"],
+    "hydrothorax": ["no", "yes"],
+    "thoracotomy": ["0", "1"],
+    "chestdrain": ["0", "1"],
+    "scoliosis": ["0", "1"],
     "diabetes": ["no", "yes"],
+    "line": ["internal jugular", "left subclavian"],
+    "assay": ["PCR test", "antigen test"],
+    "encounter": ["evaluation", "follow-up"],
+    "swab": ["test positive", "test negative", "no test"],
 }
 
 
