@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
 from export import Classifier
 from export.graph.any_size import to_any_size
@@ -54,6 +56,53 @@ def expected(four_way):
     arrays = golden.read(four_way / "golden.npz")
     rows = zip(arrays["names"][:7].tolist(), arrays["images"], arrays["probability"][:, 0].tolist(), strict=False)
     return {name: (image, probability) for name, image, probability in rows if "16-bit" not in name}
+
+
+@pytest.fixture(scope="module")
+def unusual(files, tmp_path_factory):
+    """A picture with a grey ICC profile, as radiographs on the web have, one on its side and a partly transparent one."""
+    folder = tmp_path_factory.mktemp("unusual")
+    rows, columns = np.mgrid[:300, :400]
+    grey = (120 + 60 * np.sin(rows / 31) + 50 * np.cos(columns / 23)).astype(np.uint8)
+    picture, turned = Image.fromarray(grey), Image.Exif()
+    turned[0x0112] = 6  # orientation
+    picture.save(folder / "profile.jpeg", quality=95, icc_profile=grey_profile(1.0))
+    picture.save(folder / "turned.jpeg", quality=95, exif=turned)
+    picture.putalpha(Image.fromarray((columns < 250).astype(np.uint8) * 255))
+    picture.save(folder / "transparent.png")
+    return sorted(folder.iterdir())
+
+
+def grey_profile(gamma):
+    """Return a grey ICC profile (version 2) of one curve; Pillow makes colour profiles alone."""
+    curve = b"curv" + struct.pack(">IIHH", 0, 1, round(gamma * 256), 0)
+    white = b"XYZ " + struct.pack(">I3i", 0, *(round(value * 65536) for value in (0.9642, 1.0, 0.8249)))
+    text = b"desc" + struct.pack(">II5s", 0, 5, b"grey\0") + bytes(78 + 5)
+    text += bytes(-len(text) % 4)
+    tags, position = b"", 128 + 4 + 3 * 12
+    for name, content in ((b"desc", text), (b"wtpt", white), (b"kTRC", curve)):
+        tags += struct.pack(">4sII", name, position, len(content))
+        position += len(content)
+    head = struct.pack(">I4sI4s4s4s12x4s", position, b"lcms", 0x02100000, b"mntr", b"GRAY", b"XYZ ", b"acsp")
+    head += bytes(68 - len(head)) + white[8:] + bytes(48)
+    return head + struct.pack(">I", 3) + tags + text + white + curve
+
+
+def unusual_answers(paths, run):
+    return {path.name: (None, Classifier(run).predict_file(path).probability) for path in paths}
+
+
+def half_a_jpeg(files, folder):
+    data = next(files.glob("*.jpeg")).read_bytes()
+    (folder / "half.jpeg").write_bytes(data[: len(data) // 2])
+    return folder / "half.jpeg"
+
+
+def refused(*command):
+    """Run a program that must refuse, and return the only line that it says."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode not in (0, -6) and not done.stdout
+    return done.stderr
 
 
 def printed(*command, **options):
@@ -126,8 +175,6 @@ def test_python_with_openvino(files, expected):
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
 def test_cpp_with_openvino(files, expected, tmp_path):
-    from PIL import Image
-
     openvino = pytest.importorskip("openvino", reason="needs openvino (pip install openvino)")
     place = Path(openvino.__file__).parent
     library = next((place / "libs").glob("libopenvino.so*"))
@@ -148,13 +195,14 @@ def test_cpp_with_openvino(files, expected, tmp_path):
 @pytest.mark.skipif(
     not (shutil.which("node") and (PACKAGES / "sharp").is_dir()), reason="needs node, and npm ci --prefix export/web"
 )
-def test_node(files, expected, tmp_path):
+def test_node(files, expected, unusual, four_way, tmp_path):
     shutil.copy(EXAMPLES / "predict.mjs", tmp_path)
     (tmp_path / "node_modules").symlink_to(PACKAGES)
-    images = [files / name for name in (*expected, "wide-16-bit.png")]
-    found = printed("node", tmp_path / "predict.mjs", files / "model.any_size.onnx", *images)
-    del found["wide-16-bit.png"]
-    check(found, expected)
+    command = ["node", tmp_path / "predict.mjs", files / "model.any_size.onnx"]
+    check(printed(*command, *(files / name for name in expected)), expected)
+    check(printed(*command, *unusual), unusual_answers(unusual, four_way))
+    assert "has 16 bits" in refused(*command, files / "wide-16-bit.png")
+    assert refused(*command, half_a_jpeg(files, tmp_path))
 
 
 @pytest.mark.skipif(
