@@ -229,7 +229,7 @@ def test_node(files, expected, unusual, four_way, tmp_path):
 @pytest.mark.skipif(
     not (CHROMIUM and (PACKAGES / "playwright-core").is_dir()), reason="needs chromium, and npm ci --prefix export/web"
 )
-def test_browser(files, expected, tmp_path, monkeypatch):
+def test_browser(files, expected, unusual, four_way, tmp_path, monkeypatch):
     shutil.copy(EXAMPLES / "predict.html", tmp_path / "index.html")
     shutil.copy(files / "model.any_size.onnx", tmp_path)
     (tmp_path / "ort").symlink_to(PACKAGES / "onnxruntime-web" / "dist")
@@ -240,7 +240,11 @@ def test_browser(files, expected, tmp_path, monkeypatch):
     try:
         address = f"http://127.0.0.1:{server.server_port}/"
         script = Path(__file__).parent / "example_check.mjs"
-        check(printed("node", script, address, CHROMIUM, *(files / name for name in expected)), expected)
+        found = printed("node", script, address, CHROMIUM, *(files / name for name in expected), *unusual)
+        check(found, expected | unusual_answers(unusual, four_way))
+        command = ["node", script, address, CHROMIUM, files / "wide-16-bit.png"]
+        said = subprocess.run([str(x) for x in command], capture_output=True, text=True, check=True).stdout
+        assert said.startswith("16 bits")
     finally:
         server.shutdown()
         server.server_close()
