@@ -1,17 +1,45 @@
 """Answer X-rays with onnxruntime, Pillow and NumPy alone: python predict.py MODEL.any_size.onnx IMAGE..."""
 
+import json
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
-import onnxruntime
-from PIL import Image
+from PIL import Image, ImageOps
 
-session = onnxruntime.InferenceSession(sys.argv[1])
-for path in sys.argv[2:]:
+
+def grey_of(path: str) -> tuple[np.ndarray, bool]:
+    """Return uint8 [H, W], upright, what is transparent black; and whether it was a JPEG."""
     picture = Image.open(path)
-    if picture.mode.startswith("I"):
-        sys.exit(f"{path} has 16 bits, which Pillow clips to 8; read it with OpenCV")
+    jpeg = picture.format == "JPEG"
+    if picture.format == "PNG" and Path(path).read_bytes()[24] == 16:
+        sys.exit(f"{path} has 16 bits, which Pillow cuts to 8 in another way than training; make it 8 bits first")
     picture.draft("L", picture.size)  # of a JPEG in colour, the luminance alone
-    grey = np.asarray(picture.convert("L"))[np.newaxis, :, :, np.newaxis]
-    probability = session.run(["probability"], {"image": grey, "jpeg": np.array([picture.format == "JPEG"])})[0]
-    print(f"{probability[0, 0]:.6f}", path)
+    picture = ImageOps.exif_transpose(picture)
+    if picture.has_transparency_data:
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture.convert("RGBA"))
+    return np.asarray(picture.convert("L")), jpeg
+
+
+def answer_of(metadata: Mapping[str, str], outputs: Mapping[str, np.ndarray]) -> str:
+    """Return the answer to one image by the limits in the metadata: four answers, or without the limits two."""
+    threshold, probability = metadata["threshold"], outputs["probability"][0, 0]
+    normal, pneumonia = json.loads(metadata["classes"])
+    if "familiarity_threshold" in metadata and outputs["familiarity"][0, 0] < float(metadata["familiarity_threshold"]):
+        return "UNSUITABLE"
+    if probability < float(metadata.get("certain_normal_below", threshold)):
+        return normal
+    return pneumonia if probability >= float(metadata.get("certain_pneumonia_from", threshold)) else "UNCERTAIN"
+
+
+if __name__ == "__main__":
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(sys.argv[1])
+    metadata, names = session.get_modelmeta().custom_metadata_map, [output.name for output in session.get_outputs()]
+    for path in sys.argv[2:]:
+        grey, jpeg = grey_of(path)
+        values = session.run(names, {"image": grey[None, :, :, None], "jpeg": np.array([jpeg])})
+        outputs = dict(zip(names, values, strict=True))
+        print(f"{outputs['probability'][0, 0]:.6f}", answer_of(metadata, outputs), path)

@@ -1,17 +1,16 @@
-"""The same with OpenVINO: python predict_openvino.py MODEL.any_size.onnx IMAGE..."""
+"""The same with OpenVINO, beside predict.py: python predict_openvino.py MODEL.any_size.onnx IMAGE..."""
 
 import sys
 
 import numpy as np
 import openvino
-from PIL import Image
+from predict import answer_of, grey_of
 
-model = openvino.Core().compile_model(sys.argv[1], "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+model = openvino.Core().read_model(sys.argv[1])
+metadata = {key: value.astype(str) for key, value in model.get_rt_info()["framework"].items()}
+compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 for path in sys.argv[2:]:
-    picture = Image.open(path)
-    if picture.mode.startswith("I"):
-        sys.exit(f"{path} has 16 bits, which Pillow clips to 8; read it with OpenCV")
-    picture.draft("L", picture.size)
-    grey = np.asarray(picture.convert("L"))[np.newaxis, :, :, np.newaxis]
-    answer = model({"image": grey, "jpeg": np.array([picture.format == "JPEG"])})
-    print(f"{answer['probability'][0, 0]:.6f}", path)
+    grey, jpeg = grey_of(path)
+    found = compiled({"image": grey[None, :, :, None], "jpeg": np.array([jpeg])})
+    outputs = {output.any_name: value for output, value in found.items()}
+    print(f"{outputs['probability'][0, 0]:.6f}", answer_of(metadata, outputs), path)

@@ -80,6 +80,14 @@ def test_a_file_of_an_earlier_version_is_said_to_have_no_digest(tmp_path, capsys
     assert found["started from"] == found["made with"] == "not recorded"
 
 
+def test_a_file_whose_digest_is_cut_off_is_said_to_have_none(tmp_path, capsys):
+    model = write(tmp_path / "m.onnx")
+    model.write_bytes(model.read_bytes()[:-84])
+    verify(Verify(model=model))
+    (found,) = blocks(capsys).values()
+    assert found["content"].startswith("not checked: it has no digest")
+
+
 @pytest.mark.slow
 def test_an_export_names_the_parents_of_each_file(tmp_path, write_run, tiny_model, sample_images, capsys):
     run = write_run(tmp_path / "run", tiny_model())
