@@ -75,7 +75,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,  # the address of the redirect would be made of the client's Host header
     )
-    app.state.models = models
+    app.state.models, app.state.closing = models, False
     app.add_api_route(
         "/v1/predict",
         service.predict,
