@@ -55,7 +55,7 @@ def test_images_that_look_otherwise_raise_an_alarm(model, capsys):
     printed = capsys.readouterr().out
     assert printed.startswith("400 answers, beside 800 to reference images\nNORMAL        ")
     assert "Alarm: the images look otherwise than the reference images." in printed
-    assert printed.count("Alarm") == 1, "the probabilities are as they were"
+    assert "Alarm: the model finds" not in printed, "the probabilities are as they were"
 
 
 def test_more_pneumonia_raises_an_alarm(model, capsys):
@@ -143,7 +143,7 @@ def test_bad_input(model, tmp_path):
     written(model, [0.5], [0.5])
     with pytest.raises(InputError, match=r"older.onnx has no reference to compare with; export the run again"):
         drift(Drift(answers=file, model=older))
-    good = written(model, [0.5], [0.5], threshold=0.5).answers
+    good = written(model, [0.5] * 20, [0.5] * 20, threshold=0.5).answers
     with pytest.raises(InputError, match="has a damaged reference"):
         drift(Drift(answers=good, model=damaged))
 
