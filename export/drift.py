@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 ALARM = 1
 """Exit code if the answers have drifted."""
-FEWEST = 20
-"""Answers below which nothing is said: with 20, an index of 1.4 is reached by chance, and with 10 one of 2.8."""
 ROUNDING = 1e-6
 """Of the values in the lines; nearer to a limit, an answer cannot be checked by them."""
 MEANINGS = {
@@ -52,7 +50,7 @@ class Drift(Command):
 
 def drift(command: Drift) -> int:
     """Print the comparison and return the exit code."""
-    from export.inference.answer_reference import QUANTITIES, answer_counts, compare
+    from export.inference.answer_reference import FEWEST, QUANTITIES, answer_counts, compare
     from export.inference.classifier import Classifier
     from export.inference.onnx_metadata import ModelFileError
 

@@ -21,7 +21,7 @@ from export.inference.classifier import Classifier
 from export.inference.content_digest import sealed
 from export.inference.onnx_metadata import Metadata
 from export.parity import comparison, parity_sample
-from export.run_metadata import SPLIT, run_metadata, with_brightness
+from export.run_metadata import SPLIT, made_with, run_metadata, with_brightness
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing, write_json
@@ -165,7 +165,7 @@ def _write_any_size(run: RunFolder, metadata: Metadata, reports: dict[str, Any])
         pixels = bytes(preprocessing(metadata.image_size, metadata.framing).SerializeToString())
         report = compare_pictures(candidate, pixels, golden.read(run.golden), metadata)
         reports[run.onnx_any_size.name] = report
-        write_json(run.parity, {"split": SPLIT, "files": reports})
+        write_json(run.parity, {"split": SPLIT, "made_with": made_with(), "files": reports})
         if report["differences"]:
             raise comparison.ParityError(f"{run.onnx_any_size} was not written: {report['differences'][0]}")
     return (
@@ -180,7 +180,7 @@ def _summary(file: Path, report: comparison.Report) -> str:
 
 def _add_report(run: RunFolder, reports: dict[str, Any], file: Path, report: comparison.Report) -> None:
     reports[file.name] = report.to_json()
-    write_json(run.parity, {"split": SPLIT, "files": reports})
+    write_json(run.parity, {"split": SPLIT, "made_with": made_with(), "files": reports})
 
 
 def _earlier_reports(path: Path) -> dict[str, Any]:

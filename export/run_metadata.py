@@ -24,14 +24,18 @@ def run_metadata(run: RunFolder, metrics: Mapping[str, Any], image_size: int) ->
     Raises:
         InputError: the metrics have no operating point, or they or the predictions are damaged.
     """
-    made_with = ", ".join(f"{name} {version_of(name)}" for name in MAKERS)
-    made_with = f"pneumo {pneumo_tfds.__version__}, {made_with}"
-    metadata = replace(metadata_of_run(metrics, image_size, str(run.path)), made_with=made_with)
+    metadata = replace(metadata_of_run(metrics, image_size, str(run.path)), made_with=made_with())
     answers = read_csv(run.predictions).get(SPLIT) if run.predictions.is_file() else None
     if answers is None:
         return metadata
     known = None if metadata.limits.familiarity_threshold is None else answers.familiarity.tolist()
     return replace(metadata, reference=reference_of(metadata.limits, answers.probabilities.tolist(), known))
+
+
+def made_with() -> str:
+    """Return the versions of what makes the graph here and now."""
+    makers = ", ".join(f"{name} {version_of(name)}" for name in MAKERS)
+    return f"pneumo {pneumo_tfds.__version__}, {makers}"
 
 
 def with_brightness(metadata: Metadata, brightness: Mapping[str, Any] | None) -> Metadata:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SIDE = 1024
 """Pixels of the longer side of the picture. It is to be looked at beside the image, not in place of it."""
+NO_OUTLINE = "The colours show what moved the network: the heat map outlines no lesion."
 LEAST_WIDTH = 512
 """Pixels, below which the warning could not be read."""
 _FONT, _LARGEST, _MARGIN, _GAP = cv2.FONT_HERSHEY_SIMPLEX, 1.0, 12, 10
@@ -47,7 +48,8 @@ def secondary_capture(
         raise ValueError("the answer has no heat map")
     coloured = overlay(picture, answer.heatmap, SIDE, framing)[..., ::-1]
     familiarity = "" if answer.familiarity is None else f", familiarity {answer.familiarity:.4f}"
-    said = [WARNING, f"{answer.decision}: probability of pneumonia {answer.probability:.2f}{familiarity}", model.label]
+    answered = f"{answer.decision}: probability of pneumonia {answer.probability:.2f}{familiarity}"
+    said = [WARNING, answered, NO_OUTLINE, model.label]
     sides = max(0, LEAST_WIDTH - coloured.shape[1])
     coloured = np.pad(coloured, ((0, 0), (sides // 2, sides - sides // 2), (0, 0)))
     pixels = np.concatenate([_band([ascii_text(line) for line in said], coloured.shape[1]), coloured])
@@ -63,7 +65,7 @@ def secondary_capture(
     capture.PatientOrientation = None  # unless the image tells it
     capture.BodyPartExamined = "CHEST"  # what is not is UNSUITABLE; it has no laterality, which would be asked for else
     capture.ConversionType = "WSD"  # made on a workstation
-    capture.DerivationDescription = f"Heat map over the image at a lower resolution. {WARNING}"
+    capture.DerivationDescription = f"Heat map over the image at a lower resolution. {NO_OUTLINE} {WARNING}"
     source = NewDataset()
     source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
     purpose = codes.DCM.SourceImageForImageProcessingOperation

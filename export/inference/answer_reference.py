@@ -24,6 +24,8 @@ BEYOND_CHANCE = 3.0902
 """Of a standard normal distribution, 0.1 % is larger."""
 LARGE = 0.25
 """A population stability index from which a shift is called large by convention."""
+FEWEST = 20
+"""Answers below which nothing is said: with 20, an index of 1.4 is reached by chance, and with 10 one of 2.8."""
 QUANTITIES = ("familiarity", "probability", "brightness")
 REFUSALS = "refusals"
 """The share of UNSUITABLE answers, which is compared beside the quantities."""

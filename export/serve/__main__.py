@@ -61,6 +61,7 @@ def serve(command: Serve) -> None:
 
     from export.inference.classifier import Classifier
     from export.serve.batching import BatchLimits
+    from export.serve.closing_server import ClosingServer
     from export.serve.served_models import models_by_name
     from export.serve.service import Limits, create_app
 
@@ -97,7 +98,7 @@ def serve(command: Serve) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if hasattr(signal, "SIGHUP"):  # not on Windows
             signal.signal(signal.SIGHUP, lambda *_: app.state.models.exchange_soon())
-        uvicorn.Server(settings).run(sockets=[listener])
+        ClosingServer(settings).run(sockets=[listener])
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -9,7 +9,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from export.inference.answer_reference import QUANTITIES, REFUSALS, compare
+from export.inference.answer_reference import FEWEST, QUANTITIES, REFUSALS, compare
 from export.inference.classifier import Prediction
 from export.inference.decision import UNSUITABLE
 from export.inference.onnx_metadata import ModelFileError
@@ -56,7 +56,7 @@ class Metrics:
         )
         self.alarm = Gauge(
             "pneumo_drift_alarm",
-            f"1 while the last {WINDOW} answers have drifted from the reference, by the test of export.drift.",
+            f"1 while the last {WINDOW} answers have drifted from the reference by the test of export.drift.",
             ["model", "quantity"],
             registry=registry,
         )
@@ -117,6 +117,7 @@ class ModelMetrics:
             return
         values = {name: tuple(last) for name, last in self._values.items() if last}
         decisions = Counts(self._decisions) if self._refuses else {}
+        enough = len(self._decisions) >= FEWEST
         for name, one in compare(self._reference, values, decisions).items():
             self._metrics.index.labels(self._model, name).set(one.index)
-            self._metrics.alarm.labels(self._model, name).set(one.drifted)
+            self._metrics.alarm.labels(self._model, name).set(one.drifted and enough)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -73,9 +73,10 @@ def create_app(
         lifespan=service.lifespan,
         docs_url=None,  # FastAPI's pages load scripts from another host
         redoc_url=None,
+        dependencies=[Depends(_each_parameter_once)],
         redirect_slashes=False,  # the address of the redirect would be made of the client's Host header
     )
-    app.state.models = models
+    app.state.models, app.state.closing = models, False
     app.add_api_route(
         "/v1/predict",
         service.predict,
@@ -187,6 +188,13 @@ def _fields(classifier: Classifier, found: Prediction, options: Options) -> dict
 
 def _json(answer: BaseModel) -> Response:
     return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
+
+
+async def _each_parameter_once(request: Request) -> None:
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        if names.count(name) > 1:
+            raise HTTPException(422, f"parameter {plain(name):.40} is given {names.count(name)} times; give it once")
 
 
 async def _to_docs() -> RedirectResponse:

@@ -28,7 +28,8 @@ class Traffic:
 
     A connection that asks nothing counts as nothing. A request keeps the `X-Request-ID` that came with it, if that is 1
     to 128 visible ASCII characters, and gets a new one otherwise; its answer has it, and so has its line in the log,
-    which names no file. An exception is logged with its traceback and answered with status 500.
+    which names no file. An exception is logged with its traceback and answered with status 500. While the server closes
+    (`app.state.closing`), answers say `Connection: close`.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, most: int) -> None:
@@ -48,7 +49,8 @@ class Traffic:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message = {**message, "headers": [*message.get("headers", []), *added]}
+                closing = [(b"connection", b"close")] if scope["app"].state.closing else []
+                message = {**message, "headers": [*message.get("headers", []), *added, *closing]}
             await send(message)
 
         self._active += counted

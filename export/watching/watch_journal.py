@@ -173,6 +173,14 @@ class WatchJournal:
                 (ANSWERED, SEEN, DEAD),
             ).rowcount
 
+    def forget(self, keys: Iterable[str]) -> None:
+        """Delete dead letters, with answers that could not be stored and what was told of their images."""
+        rows = [(key,) for key in keys]
+        with self._transaction():
+            told = "DELETE FROM told WHERE uid IN (SELECT instance FROM image WHERE key = ?)"
+            for statement in (told, "DELETE FROM file WHERE key = ?", "DELETE FROM image WHERE key = ?"):
+                self._database.executemany(statement, rows)
+
     def remember(self, uid: str, digest: str) -> str:
         """Return the digest that was first told of a UID (`dicom_identity.Remember`)."""
         with self._transaction() as run:

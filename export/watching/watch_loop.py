@@ -73,8 +73,12 @@ class Watcher:
             self._stop.wait(pause)
 
     def look(self) -> None:
-        """Note what is in the source; raises PassingError."""
-        self._journal.add(self._source.found())
+        """Note what is in the source, and forget dead letters of files that are others by now; raises PassingError."""
+        found = self._source.found()
+        self._journal.add(found)
+        if dead := {entry.key for entry in self._journal.entries(DEAD)}.difference(found):
+            names = {self._source.name(key) for key in found}
+            self._journal.forget(key for key in dead if self._source.name(key) in names)
 
     def work(self) -> None:
         """Send what is answered and answer what is seen, as far as their turn has come and the places work."""
@@ -125,11 +129,13 @@ class Watcher:
         modality = str(value_of(header, "Modality", ""))
         if modality and not is_radiography(modality):  # a report and a capture of ours are SR and OT
             return entry._replace(state=LEFT, reason=f"modality {modality}")
-        check_against_others(header, data, name, self._journal.remember)
         if self._journal.is_answered(header.SOPInstanceUID):
+            check_against_others(header, data, name, self._journal.remember)
             return entry._replace(state=LEFT, reason="a copy of an image that was answered")
         answer = self._classifier.predict_bytes(data, name)
         files = self._answers.files(header, answer, decode_whole(data, SIDE, name))
+        # Only now, as half a file must not claim the SOPInstanceUID of the whole one.
+        check_against_others(header, data, name, self._journal.remember)
         self._journal.answered(entry.key, header.SOPInstanceUID, answer.decision, files)
         return entry._replace(state=ANSWERED, reason=answer.decision)
 

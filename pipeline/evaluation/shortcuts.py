@@ -77,6 +77,10 @@ CHANGES: dict[str, Callable[[Images], Images]] = {
     "only the border": lambda images: images * _border(images.shape[1]),
 }
 """Each change of images uint8 [n, S, S, 1], by the name of its row in the report."""
+EXPOSURE = "exposure and sharpness alone (logistic regression)"
+"""The row of the classifier that knows exposure alone."""
+WITHOUT_LUNGS = ("lung fields blacked out", "only the border", EXPOSURE)
+"""The rows whose figures do not come from the lungs."""
 
 
 def shortcut_audit(
@@ -117,7 +121,7 @@ def shortcut_audit(
         classifier = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
         classifier.fit(exposure_features(train[0]), train[1])
         by_exposure = classifier.predict_proba(exposure_features(images))[:, 1]
-        tables["exposure and sharpness alone (logistic regression)"] = table.with_probabilities(by_exposure), 0.5
+        tables[EXPOSURE] = table.with_probabilities(by_exposure), 0.5
     rows = []
     for name, (changed, cut) in tables.items():
         figures = score_split(changed, cut, seed, resamples)

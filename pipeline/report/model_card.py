@@ -13,15 +13,17 @@ from pipeline.config.config_json import with_current_names
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.scoring import by_interest
 from pipeline.report import report_tables
-from pipeline.report.reader_warnings import warnings
+from pipeline.report.reader_warnings import shortcut_warnings, warnings
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.files import write_text
 from pneumo_tfds.program.html_page import render
 from pneumo_tfds.program.wording import counted
 
+OF_ADULTS = " (of 268 adults of another hospital the default network refused half, and was often wrong about the rest)"
+"""Measured on pictures of NIH ChestX-ray14 (docs/explanation/doubt.md)."""
 HUB_METRICS = {
     "auroc": ("roc_auc", "AUROC"), "sensitivity": ("recall", "Sensitivity"),
-    "specificity": ("specificity", "Specificity"), "precision": ("precision", "Precision (PPV)"),
+    "specificity": ("specificity", "Specificity"), "precision": ("precision", "Precision (PPV)"), "npv": ("npv", "NPV"),
     "accuracy": ("accuracy", "Accuracy"), "f1": ("f1", "F1"), "brier": ("brier_score", "Brier score"),
 }  # fmt: skip
 """Our figures, what model hubs call them, and their names for people."""
@@ -31,22 +33,38 @@ FILES = ("parity", "robustness", "shortcuts", "explanation")
 """Files of the run folder that the card and the checklist use if they exist."""
 
 
-def statements(trained: Mapping[str, Any], *, four_way: bool, groups: bool = False) -> dict[str, str]:
+def refuses(metrics: Mapping[str, Any]) -> bool:
+    """Return whether a model refuses what does not look like its training images."""
+    return (metrics.get("doubt") or {}).get("familiarity_threshold") is not None
+
+
+def statements(
+    trained: Mapping[str, Any], *, refuses: bool, refused: Mapping[str, float] | None = None, groups: bool = False
+) -> dict[str, str]:
     """Return what a reader must know of a model in words, by the name of the statement.
 
     Args:
         trained: what `metrics.json` says of the dataset that the model was trained on.
-        four_way: whether the model refuses images and says when it is uncertain.
+        refuses: of the model, as of the function of this name.
+        refused: fraction of the X-rays made wrong on purpose that is UNSUITABLE, by what is wrong, if it was measured.
         groups: whether figures of groups of patients stand above the words.
     """
     kermany, title = trained.get("layout") == "kermany", trained.get("title")
     title = None if trained.get("layout") in (None, "", "folders", "table") else title
     people = "adults" if kermany else "people unlike those of the training data"
-    refused = (
-        "are mostly, but not always, refused as UNSUITABLE"
-        if four_way
-        else "get a probability too, which is meaningless"
+    others = (
+        f"X-rays with another finding, lateral views, {people}, and images that are no X-rays get a probability too, "
+        "which is meaningless."
     )
+    if refuses:
+        others = (
+            "Pictures that are no chest X-ray are mostly refused as UNSUITABLE. X-rays with another finding, lateral "
+            f"views and {people} are often answered all the same, and then often wrongly"
+        )
+        others += f"{OF_ADULTS}." if kermany else "."
+    if refused:
+        shares = ", ".join(f"{report_tables.percent(share)} of those {name}" for name, share in refused.items())
+        others += f" Of X-rays that were made wrong on purpose it refuses {shares}."
     version = f", version {trained['version']}" if trained.get("version") else ""
     data = f"{trained.get('name') or 'not recorded'}{version}."
     if trained.get("phantom"):
@@ -58,6 +76,8 @@ def statements(trained: Mapping[str, Any], *, four_way: bool, groups: bool = Fal
         )
     elif title:
         data += f" It was built from {title}."
+    else:
+        data += " Who the people on its images are is not recorded; the figures hold for such people alone."
     limits = (
         "those of its training data: the figures hold for such people, machines and labels, and the prevalence may not "
         "be that of a clinic."
@@ -75,8 +95,7 @@ def statements(trained: Mapping[str, Any], *, four_way: bool, groups: bool = Fal
         ),
         "What it answers": (
             f"whether a frontal chest X-ray{' of a child' if kermany else ''} looks more like those labelled PNEUMONIA "
-            f"or those labelled NORMAL. Images with another finding, lateral views, {people}, and images that are not "
-            f"X-rays {refused}."
+            f"or those labelled NORMAL. {others}"
         ),
         "Training data": data,
         "Limits": (
@@ -118,8 +137,8 @@ def facts(folder: RunFolder) -> dict[str, Any]:
         "config": config,
         "files": {path.name: path.name for path in folder.path.iterdir() if path.is_file()},
         "elsewhere": _elsewhere(folder),
-        "warnings": warnings(metrics, split),
-        "statements": statements(dataset, four_way=bool(metrics.get("doubt"))),
+        "warnings": warnings(metrics, split) + shortcut_warnings(known.get("shortcuts", {})),
+        "statements": statements(dataset, refuses=refuses(metrics), refused=metrics.get("refused")),
         "lock": verify(folder),
         "hub_metrics": HUB_METRICS,
         "sentence": lambda text: text[:1].upper() + text[1:],

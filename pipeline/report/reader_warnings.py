@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.evaluation.robustness import UNCHANGED
+from pipeline.evaluation.shortcuts import WITHOUT_LUNGS
 from pipeline.evaluation.subgroups import difference
 from pipeline.report.report_tables import in_brackets, number, percent, signed
 from pneumo_tfds.program.wording import counted
@@ -15,6 +16,9 @@ NAMES = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specifi
 
 EXPECTED = 0.8
 """Least fraction of the X-rays made wrong on purpose that a model should refuse."""
+
+SHORTCUT = 0.7
+"""AUROC without lungs from which a shortcut is named: fair discrimination by convention (Hosmer and Lemeshow, 2000)."""
 
 CHANCE = 0.5
 """AUROC of guessing."""
@@ -76,6 +80,21 @@ def warnings(metrics: Mapping[str, Any], split: str) -> list[str]:
     if 0 < fewest < 50:
         found.append(f"The rarer class has only {counted(fewest, 'image')}: read the intervals, not the figures.")
     return found
+
+
+def shortcut_warnings(shortcuts: Mapping[str, Any]) -> list[str]:
+    """Return what `shortcuts.json` says against relying on the model; nothing where there is no such file."""
+    strong = [
+        f"{number(row['auroc'])} for {row['name']}"
+        for row in shortcuts.get("rows", [])
+        if row["name"] in WITHOUT_LUNGS and row["auroc"] is not None and row["auroc"] >= SHORTCUT
+    ]
+    if not strong:
+        return []
+    return [
+        f"The classes can be told apart without the lungs, on {shortcuts['split']} images with AUROC "
+        f"{', '.join(strong)}. The figures may come from that in part, and it need not hold elsewhere."
+    ]
 
 
 def drops(own: Mapping[str, Any], figures: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

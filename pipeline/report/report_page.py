@@ -20,8 +20,8 @@ from pipeline.evaluation.scoring import CHOSEN_ON, by_interest
 from pipeline.evaluation.shifts import SHIFTS
 from pipeline.report import report_tables
 from pipeline.report.checklist import write_checklist
-from pipeline.report.model_card import statements, write_model_card
-from pipeline.report.reader_warnings import drops, warnings
+from pipeline.report.model_card import refuses, statements, write_model_card
+from pipeline.report.reader_warnings import drops, shortcut_warnings, warnings
 from pipeline.run_folder import history
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
@@ -67,7 +67,8 @@ def write_report(folder: RunFolder, *, show_names: bool = False) -> None:
             own=external.get("own", {}),
             statements=statements(
                 external.get("own", {}).get("dataset") or metrics.get("dataset") or {},
-                four_way=bool(metrics.get("doubt")),
+                refuses=refuses(metrics),
+                refused=metrics.get("refused"),
                 groups=bool(external.get("groups")),
             ),
             number=report_tables.number,
@@ -126,10 +127,11 @@ def _evaluation(
     names = {str(value) for table in tables.values() for value in (*table.filenames, *table.patients)}
     private = None if show_names else names
     configuration = with_current_names(folder.read_json(folder.config) if folder.config.exists() else {})
+    shortcuts = folder.read_json(folder.shortcuts) if folder.shortcuts.exists() else {}
     under_shift = folder.robustness.exists() or configuration.get("evaluation", {}).get("threshold_under_shift", False)
     return {
         "headline": report_tables.headline(metrics, shown[0]),
-        "warnings": warnings(metrics, shown[0]),
+        "warnings": warnings(metrics, shown[0]) + shortcut_warnings(shortcuts),
         "drops": drops(external["own"], metrics["splits"][shown[0]]) if external.get("own") else {},
         "metrics": metrics,
         "dataset": dataset,

@@ -101,6 +101,9 @@ def test_capture_has_the_heat_map_under_a_warning(run):
     coloured = np.ptp(pixels[len(band) :].astype(int), axis=2) > 20
     assert 0.02 < coloured.mean() < 0.9
     assert WARNING in capture.SeriesDescription
+    assert "the heat map outlines no lesion" in capture.DerivationDescription
+    lit = band.max(axis=(1, 2)) > 0
+    assert (np.diff(lit.astype(int)) == 1).sum() == 4, "lines: warning, answer, no lesion, model"
     assert capture.SourceImageSequence[0].ReferencedSOPInstanceUID == "1.2.3.1.1.1"
 
 

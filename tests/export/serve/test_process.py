@@ -1,6 +1,7 @@
 """The command as a process: signals, request ids, idle connections, and what is refused at once."""
 
 import contextlib
+import http.client
 import logging
 import os
 import shutil
@@ -8,7 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -62,6 +65,31 @@ def test_sigterm_answers_what_was_begun_refuses_what_is_new_and_ends_well(export
             begun.sendall(body[100:])
             answer = begun.makefile("rb").read()
         assert answer.startswith(b"HTTP/1.1 200")
+        assert process.wait(20) == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
+def test_clients_that_keep_their_connections_lose_no_request_at_sigterm(exported, body):
+    def ask_until_told_to_close(number):
+        with contextlib.closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)) as client:
+            for _ in range(10_000):
+                client.request("POST", "/v1/predict", body)
+                answer = client.getresponse()
+                assert (answer.status, bool(answer.read())) == (200, True)
+                asked.set()
+                if answer.getheader("connection") == "close":
+                    return True
+        return False
+
+    asked = threading.Event()
+    with (
+        started(exported / "model.onnx", "--threads", "1") as (process, url),
+        ThreadPoolExecutor(8) as clients,
+    ):
+        told = clients.map(ask_until_told_to_close, range(8))
+        assert asked.wait(30)
+        process.send_signal(signal.SIGTERM)
+        assert list(told) == [True] * 8
         assert process.wait(20) == 0
 
 

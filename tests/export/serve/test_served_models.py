@@ -192,6 +192,10 @@ def test_the_alarm_rises_while_answers_differ_from_the_reference_and_falls_with_
         assert alarms(client) == [1, 1, 1, 1], "the last thousand are dark"
         exchange(client)
         assert alarms(client) == [0, 0, 0, 0], "the new file has not answered yet"
+        ask(client, images(19, 40))
+        assert alarms(client) == [0, 0, 0, 0], "too few answers to tell drift from chance"
+        ask(client, images(1, 40))
+        assert alarms(client) == [1, 1, 1, 1]
 
 
 def test_a_damaged_reference_is_refused_before_anything_is_served_and_in_an_exchange(tmp_path, caplog):

@@ -113,6 +113,7 @@ def test_unknown_parameters_of_the_address_are_refused(service, bodies):
         ("threshold=1.5", "threshold: "),
         ("heatmap=perhaps", "heatmap: "),
         ("heatmap=true&x", "unknown parameter x"),
+        ("threshold=0.3&threshold=0.4", "parameter threshold is given 2 times; give it once"),
     ):
         answer = service.post(f"/v1/predict?{query}", content=bodies[0])
         assert (answer.status_code, answer.json()["detail"].startswith(says)) == (422, True)

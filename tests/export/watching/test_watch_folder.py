@@ -134,6 +134,28 @@ def test_what_cannot_be_answered_is_a_dead_letter_that_can_be_tried_again(watch,
     assert watch(source, out)[1].endswith("2 dead, 1 sent; 0 to be tried again, 2 dead letters\n")
 
 
+@pytest.mark.parametrize("name", ["IM1", "IM2"])
+def test_image_whose_copy_stalled_is_answered_once_it_is_whole(watch, places, name):
+    source, out = places
+    (source / "IM1").write_bytes(radiograph(1)[:-500])
+    assert watch(source, out)[1].endswith("1 dead; 0 to be tried again, 1 dead letter\n")
+    (source / name).write_bytes(radiograph(1))
+    left = int(name != "IM1")
+    assert watch(source, out)[1].partition("sent; ")[2] == (
+        f"0 to be tried again, {left} dead letter{'' if left else 's'}\n"
+    )
+    assert answered(out) == {"1.2.3.1.1.1": 1}
+    assert ("IM1: " in watch(source, out, dead_letters=True)[1]) == bool(left), "the file that is no more is not listed"
+
+
+def test_another_image_under_the_uid_of_one_that_was_answered_is_a_dead_letter(watch, places):
+    source, out = places
+    (source / "a").write_bytes(radiograph(1))
+    watch(source, out)
+    (source / "b").write_bytes(radiograph(1, PatientComments="not the same file"))
+    assert "b: dead: another image had its SOPInstanceUID" in watch(source, out)[1]
+
+
 def test_image_that_is_removed_before_it_is_read_is_named(watch, places, monkeypatch):
     from export.watching.watched_places import FolderSource
 

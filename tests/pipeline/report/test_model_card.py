@@ -66,7 +66,7 @@ def test_the_front_matter_is_yaml_that_model_hubs_read(run):
 def test_it_says_the_words_of_the_report_and_the_figures_with_their_intervals(run):
     text = card(run)
     report = html.unescape(run.report.read_text(encoding="utf-8"))
-    for name, words in statements(json.loads(run.metrics.read_text())["dataset"], four_way=False).items():
+    for name, words in statements(json.loads(run.metrics.read_text())["dataset"], refuses=False).items():
         assert f"- **{name}:** {words}" in text
         assert f"<strong>{name}:</strong> {words}" in report
     figures = json.loads(run.metrics.read_text())["splits"]["test"]
@@ -124,6 +124,41 @@ def test_names_are_escaped_once_in_the_page_and_not_in_the_text(run):
     assert "It was built from Clinic &lt;b&gt;&amp;co. Manifest" in run.checklist.read_text(encoding="utf-8")
 
 
+def test_what_is_refused_is_not_claimed_beyond_what_was_measured(run):
+    limits = {"certain_normal_below": 0.1, "certain_pneumonia_from": 0.9, "guarantee": "none"}
+    refused = {"upside down": 0.913}
+    change(run, doubt=limits | {"familiarity_threshold": 0.01}, refused=refused)
+    text = card(run)
+    assert "Pictures that are no chest X-ray are mostly refused as UNSUITABLE. X-rays with another finding" in text
+    assert "views and people unlike those of the training data are often answered all the same" in text
+    assert "made wrong on purpose it refuses 91.3 % of those upside down." in text
+    assert "Who the people on its images are is not recorded" in text
+    change(run, doubt=limits | {"familiarity_threshold": None}, refused={})
+    assert "get a probability too, which is meaningless" in card(run)
+    words = statements({"layout": "kermany"}, refuses=True)
+    assert "children of one to five years from one hospital" in words["Training data"]
+    assert "lateral views and adults are often answered all the same" in words["What it answers"]
+
+
+def test_shortcuts_of_the_run_are_among_what_to_distrust(run):
+    rows = {"the whole image": 0.99, "lung fields blacked out": 0.89, "only the border": 0.69}
+    others = {"interval": None, "sensitivity": 1.0, "specificity": 0.0}
+    rows = [{"name": name, "auroc": auroc, **others} for name, auroc in rows.items()]
+    run.shortcuts.write_text(json.dumps({"split": "validation", "images": 60, "rows": rows}))
+    text = card(run)
+    distrust = text[text.index("## What to distrust") : text.index("## Figures")]
+    assert "without the lungs, on validation images with AUROC 0.890 for lung fields blacked out. The" in distrust
+    assert "AUROC on 60 of 90 validation images with parts removed (picked at random" in text
+    assert "without the lungs, on validation images with AUROC 0.890" in run.report.read_text(encoding="utf-8")
+
+
+def test_predictive_values_stand_beside_the_share_of_pneumonia(run):
+    text = card(run)
+    figures = json.loads(run.metrics.read_text())["splits"]["test"]
+    assert "| Share of PNEUMONIA, on which PPV and NPV depend | 67 % | 67 % |" in text
+    assert f"| NPV | {figures['npv']:.3f} (" in text
+
+
 def test_a_broken_evaluation_lock_is_among_what_to_distrust(run):
     run.model.write_bytes(b"weights")
     write_lock(run, Decision.from_json(json.loads(run.metrics.read_text()), run.metrics))
@@ -137,6 +172,10 @@ def test_an_item_is_answered_only_where_the_run_has_the_evidence(run):
     card(run)
     assert rows(run, "CLAIM 2024")["24"] == ("people", "")  # weights and versions were not recorded
     assert rows(run, "CLAIM 2024")["44"] == ("people", "")
+    assert rows(run, "TRIPOD+AI")["23a"][0] == "partly", "the run has no subgroups"
+    run.parity.write_text(json.dumps({"made_with": "pneumo 0.1.0, keras 3.9"}))
+    assert "Exported with: pneumo 0.1.0, keras 3.9;" in card(run)
+    assert "Exported with pneumo 0.1.0, keras 3.9." in rows(run, "CLAIM 2024")["23"][1]
     change(run, pretrained_weights={"name": "random weights"}, software={"pneumo": "0.1.0", "keras": "3.12"})
     run.config.write_text(json.dumps({"fit": {"seed": 7, "ensemble_size": 2}}))
     card(run)
