@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from pneumo_tfds.decode.header_words import not_human
 from pneumo_tfds.sources import numbering, words
 from pneumo_tfds.sources.classes import ClassWords, class_told, meaning_of
 from pneumo_tfds.sources.identifiers import normal_identifier
@@ -38,6 +39,10 @@ _USE = re.compile(
     "opt(ed)?(in|out)|qc|qualit|readab|skip|usab|use$|used$"
 )
 """How words start, in names of columns, for whether an image is to be used; those of the first may be in cells too."""
+
+_MADE = re.compile("synth(etic|etisch)?|s[iy]nt[eé]tic[ao]|gans?|generated|fake|simulated")
+_SPECIES = set_of("animal breed especie espèce rasse specie species spezies tierart")
+"""Words for pictures that a program made, and names of columns for the species."""
 
 _OPINION = words_for("opinion")
 _FLAG = set_of("flag has is label present")
@@ -171,6 +176,23 @@ def class_of_flag(column: Column, classes: ClassWords) -> str:
     name = " ".join(word for word in parts if word not in _FLAG)
     told = class_told(name, classes) if len(name.removeprefix("no ").split()) == 1 else ""
     return classes.label_of(column.name) or told
+
+
+def not_photographed(column: Column) -> Counter[str]:
+    """Return the cells of a column of few values that tell masks, animals or pictures that a program made."""
+    if len(column.counts) > FEW_VALUES:
+        return Counter()
+    if column.are_marks:
+        made = any(map(_MADE.match, column.words))
+        return Counter({cell: n for cell, n in column.counts.items() if made and mark_of(cell) == 1})
+    animals = bool(column.words & _SPECIES)
+
+    def is_other(cell: str) -> bool:
+        found = words_of(cell)
+        rest = [word for word in found if word not in words.FILLERS and not words.is_mask(word)]
+        return (animals and not_human(cell)) or (bool(found) and all(map(_MADE.fullmatch, rest)))
+
+    return Counter({cell: n for cell, n in column.counts.items() if is_other(cell) and not words.is_filler(cell)})
 
 
 def contradicting(column: Column, labels: Sequence[str], classes: ClassWords) -> int:

@@ -16,6 +16,7 @@ from pneumo_tfds.sources.column_kinds import (
     marks_unfit,
     may_be_patient,
     may_exclude,
+    not_photographed,
     split_remedy,
 )
 from pneumo_tfds.sources.csv_text import Row
@@ -99,6 +100,11 @@ def _question(
         return (
             f"the column {name} is not read and names images that are no frontal chest X-rays: "
             f"{listed(sum(kinds.values(), Counter()), 3, 'row')}; --yes uses them; else {remedy}"
+        )
+    if other := not_photographed(column):
+        return (
+            f"the column {name} is not read and tells masks, animals or made pictures: {listed(other, 3, 'row')}; "
+            "--yes uses them; if it is so, remove these rows"
         )
     if differing := contradicting(column, [one.label for _, one in used], classes):
         return (

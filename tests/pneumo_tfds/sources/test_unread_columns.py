@@ -188,6 +188,22 @@ def test_marks_of_other_images(name, unfit, cells):
 
 
 @pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("image_type", ["xray", "mask"]),
+        ("type", ["original", "lung masks"]),
+        ("species", ["Homo sapiens", "dog"]),
+        ("Tierart", ["Mensch", "Felis catus"]),
+        ("source", ["real", "GAN"]),
+        ("synthetic", ["0", "1"]),
+        ("is_fake", ["no", "yes"]),
+    ],
+)
+def test_masks_animals_and_made_pictures(name, cells):
+    assert asked({name: cells}, "the column {} is not read and tells masks, animals or made pictures")
+
+
+@pytest.mark.parametrize(
     "name",
     ["consent", "Einwilligung", "is_duplicate", "evaluable", "exclusion", "approved", "opt_out", "blurred", "gradable"],
 )
@@ -302,6 +318,9 @@ ORDINARY = {
     "line": ["internal jugular", "left subclavian"],
     "assay": ["PCR test", "antigen test"],
     "encounter": ["evaluation", "follow-up"],
+    "species": ["human"],
+    "support": ["oxygen mask", "none", "nasal cannula"],
+    "kind": ["radiograph", "x-ray", "scan"],
     "swab": ["test positive", "test negative", "no test"],
 }
 
