@@ -43,6 +43,7 @@ MAY_USE_THE_NETWORK = {
     "pipeline/data/batches.py": "asks the service that --data-service names",
     "tuning/search/kerastuner_roles.py": "chief and workers of one search",
     "export/serve/__main__.py": "the service",
+    "export/serve/closing_server.py": "the same, as it ends",
     "export/watching/dicomweb_archive.py": "asks the archive that --source or --out names",
     "export/web/server.py": "the page",
     "benchmarks/serve_speed.py": "asks the service that it starts, on the loopback address",

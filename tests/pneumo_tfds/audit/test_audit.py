@@ -152,7 +152,7 @@ def test_conflicting_labels_are_reported_where_a_build_would_stop(xrays):
 
 def test_table_with_patients_is_not_read_by_numbers(xrays, tmp_path):
     (xrays / "train").rename(xrays / "clinic")  # or the folders would tell the splits
-    (xrays / "test").rename(xrays / "ward")
+    (xrays / "test").rename(xrays / "hospital")
     rows = [f"{path.relative_to(xrays)},{path.parent.name}" for path in sorted(xrays.rglob("*.jpeg"))]
     table = xrays / "table.csv"
     table.write_text("path,label,patient\n" + "".join(f"{row},p{number // 4}\n" for number, row in enumerate(rows)))
