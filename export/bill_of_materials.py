@@ -6,7 +6,6 @@ vulnerabilities read. Equal runs in equal environments give equal bytes: there i
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from importlib.metadata import distributions
@@ -18,7 +17,7 @@ from export.inference.classifier import Classifier
 from export.inference.onnx_metadata import Metadata
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import write_json
+from pneumo_tfds.program.files import sha256_of, write_json
 
 LONGEST_NAME = 80  # characters; some packages have the whole text of a licence where its name belongs
 
@@ -32,7 +31,8 @@ def write_bill_of_materials(run: RunFolder) -> Path:
     if not run.onnx.is_file():
         raise InputError(f"{run.onnx} is not there; export the run first: python -m export {run.path}")
     metadata = Classifier(run.onnx, threads=1).metadata
-    files = [_exported(path) for path in (run.onnx, run.onnx_fp16, run.onnx_int8) if path.is_file()]
+    every = (run.onnx, run.onnx_fp16, run.onnx_int8, run.onnx_any_size)
+    files = [_exported(path) for path in every if path.is_file()]
     made_of = [*_origin(metadata), *_packages()]
     write_json(
         run.bill_of_materials,
@@ -49,7 +49,7 @@ def write_bill_of_materials(run: RunFolder) -> Path:
             "components": [*files[1:], *made_of],
             "dependencies": [
                 {"ref": run.onnx.name, "dependsOn": [part["bom-ref"] for part in made_of]},
-                *({"ref": smaller["bom-ref"], "dependsOn": [run.onnx.name]} for smaller in files[1:]),
+                *({"ref": other["bom-ref"], "dependsOn": [run.onnx.name]} for other in files[1:]),
             ],
         },
     )
@@ -57,8 +57,8 @@ def write_bill_of_materials(run: RunFolder) -> Path:
 
 
 def _exported(path: Path) -> dict[str, Any]:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"type": "machine-learning-model", "bom-ref": path.name, "name": path.name, "hashes": _hashes(digest)}
+    hashes = _hashes(sha256_of(path))
+    return {"type": "machine-learning-model", "bom-ref": path.name, "name": path.name, "hashes": hashes}
 
 
 def _origin(metadata: Metadata) -> Iterator[dict[str, Any]]:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from export.inference.inputs import Image
     from pneumo_tfds.decode.reasons import Reasons
 
-FORCED = "made with --force"
-"""In the guarantee of a file that was recalibrated on images that it may not tell apart."""
 QUANTIZED = b"DequantizeLinear"
 """An operator of int8 files alone."""
 
@@ -132,6 +130,7 @@ def predict(command: Predict) -> int:
     """Predict every image and return the exit code: 0 if at least one could be read, else 2."""
     from export.inference.classifier import Classifier
     from export.inference.inputs import find_images
+    from export.inference.onnx_metadata import FORCED
     from export.inference.outputs import OVERLAY_SIDE, Writers
     from pneumo_tfds.program.processor import instruction_sets
     from pneumo_tfds.program.progress import track

@@ -187,8 +187,10 @@ def _require_ranking(auroc: Figure, command: Recalibrate) -> str:
             f"{command.model} may not tell NORMAL from PNEUMONIA on {command.source} at all ({shown}), and no "
             "threshold can repair that; train on such X-rays, or write the file all the same with --force"
         )
+    from export.inference.onnx_metadata import FORCED
+
     print(f"note: {shown}: these images may not be told apart at all; the file is written because of --force")
-    return f"; made with --force although the images may not be told apart at all ({shown})"
+    return f"; {FORCED} although the images may not be told apart at all ({shown})"
 
 
 def _rows(before: Mapping[str, Figure], after: Mapping[str, Figure]) -> list[str]:
@@ -211,12 +213,11 @@ def _balanced(figures: Mapping[str, Figure]) -> float:
 
 def _lineage(command: Recalibrate, found: LabelledImages, decision: LocalDecision, auroc: Figure) -> Mapping[str, Any]:
     """Return what the new file says of its origin; no file and no patient is named."""
-    import hashlib
-
+    from pneumo_tfds.program.files import sha256_of
     from pneumo_tfds.sources.identifiers import is_unknown
 
     return {
-        "parent_sha256": hashlib.sha256(command.model.read_bytes()).hexdigest(),
+        "parent_sha256": sha256_of(command.model),
         "source": "".join(filter(str.isprintable, command.source.resolve().name)),
         "images": len(found.table),
         "patients": len({patient for patient in found.table.patients.tolist() if not is_unknown(patient)}),

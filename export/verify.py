@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import tyro
 from export.inference.signature import SUFFIX, SignatureOption
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import sha256_of
 from pneumo_tfds.program.wording import counted
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ def verify(command: Verify) -> None:
         InputError: a file is damaged, its signature is not the one required, or it was not made from a `parent`.
     """
     command.check_signature(command.model)
-    candidates = {sha256_of(path): path for path in (*command.model.parent.glob("*.onnx"), *command.parent)}
+    candidates = {_sha256(path): path for path in (*command.model.parent.glob("*.onnx"), *command.parent)}
     unused, place = set(command.parent), command.model
     seen: set[str] = set()
     while True:
-        (metadata, has_digest), digest = opened(place), sha256_of(place)
+        (metadata, has_digest), digest = opened(place), _sha256(place)
         signed = f"right, by {command.require_signature}" if command.require_signature and not seen else None
         told = lines(place, metadata, has_digest, digest, signed)
         print(f"{place}\n" + "\n".join(f"  {name:<14}{text}" for name, text in told))
@@ -107,11 +107,9 @@ def lines(
     yield "for", found.intended_use
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hex; raises InputError if it cannot be read."""
+def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read; give an .onnx file") from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +15,7 @@ from export.inference.decision import UNSUITABLE
 from pneumo_tfds import __version__
 from pneumo_tfds.decode.dicom_file import import_pydicom
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import sha256_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -50,8 +50,7 @@ class DicomAnswers:
         import highdicom  # noqa: F401 (missing, it is said before anything is done)
 
         metadata = classifier.metadata
-        with classifier.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256_of(classifier.path)
         self.model = Model(classifier.path.name, digest, metadata.intended_use, classifier.rule, __version__)
         self._framing = metadata.framing
 

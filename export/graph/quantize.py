@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +16,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from export.graph.canonical import canonical
 from export.graph.convert import INPUT
 from export.inference.onnx_metadata import of_smaller_file
+from pneumo_tfds.program.files import sha256_of
 from pneumo_tfds.program.quiet import errors_only
 
 CALIBRATION_BATCH = 16
@@ -93,7 +93,7 @@ def to_int8(
 
 def _props(model: onnx.ModelProto, source: Path) -> dict[str, str]:
     props = {entry.key: entry.value for entry in model.metadata_props}
-    return of_smaller_file(props, hashlib.sha256(source.read_bytes()).hexdigest())
+    return of_smaller_file(props, sha256_of(source))
 
 
 def _excluded(graph: onnx.GraphProto, float32_convolutions: int) -> list[str]:

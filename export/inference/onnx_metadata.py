@@ -21,6 +21,7 @@ of a key. A file gets the lowest version whose readers understand it: 2 if its f
 answers, else 1."""
 
 LARGEST_SIDE = 2048
+FORCED = "made with --force"  # in the guarantee of a file that was recalibrated on images it may not tell apart
 """Pixels. A limit, because memory is allocated for whatever size a file of unknown origin names."""
 
 RESIZE = "pneumo_tfds.decode: grey, scaled decode, area average to a square"

@@ -6,7 +6,6 @@ honest people, not a proof against others: anyone who can write to the run folde
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 from pipeline.evaluation.scoring import Decision
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError, reason_of
-from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, write_json
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, sha256_of, write_json
 from pneumo_tfds.program.wording import counted
 
 MADE_FROM = ("train", "validation")
@@ -116,8 +115,7 @@ def _final_state(folder: RunFolder, decision: Decision) -> dict[str, Any]:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {reason_of(error)}; the evaluation lock needs it") from error
 

@@ -7,7 +7,6 @@ the logits of one or more of them. The *inference model* wraps it for use: uint8
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,6 +19,7 @@ from keras import layers, ops
 from pipeline.config import ModelConfig
 from pipeline.networks import depthwise_bfloat16, efficientnet_lite, familiarity, inception_v3
 from pipeline.networks.fused_batch_norm import FusedNormalization
+from pneumo_tfds.program.files import sha256_of
 
 FEATURES, POOL, LOGIT, HEATMAP = "features", "pool", "logit", "heatmap"
 FLAT = 2.55  # grey levels (1 % of full white), squared and added to the variance, so that a flat image stays flat
@@ -86,8 +86,7 @@ def pretrained(config: ModelConfig) -> dict[str, str]:
         path, known = efficientnet_lite.imagenet_weights(), efficientnet_lite.IMAGENET_ORIGIN
     else:
         path, known = Path(config.start), {"name": "a file of the user", "license": "unknown"}
-    with path.open("rb") as file:
-        return {**known, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    return {**known, "sha256": sha256_of(path)}
 
 
 def committee(networks: Sequence[keras.Model], *, flips: bool = False) -> keras.Model:

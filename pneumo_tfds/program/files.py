@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import hashlib
 import io
 import json
 import os
@@ -103,6 +104,12 @@ def write_csv_rows(path: str | os.PathLike[str], rows: Iterable[Iterable[Any]]) 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Replace the content of `path` by `value` as indented JSON. NaN is refused, as JSON has none; use None."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file, 64 hex digits; raises OSError if it cannot be read."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def cache_folder() -> Path:

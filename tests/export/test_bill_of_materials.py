@@ -44,6 +44,13 @@ def test_it_names_files_weights_images_and_packages_with_hashes_and_licences(run
     assert run.bill_of_materials.read_text() == write_bill_of_materials(run).read_text()
 
 
+def test_it_names_the_file_for_pictures_of_any_size_too(run):
+    shutil.copy(run.onnx, run.onnx_any_size)
+    bill = json.loads(write_bill_of_materials(run).read_text())
+    assert "model.any_size.onnx" in {part["bom-ref"] for part in bill["components"]}
+    assert {"ref": "model.any_size.onnx", "dependsOn": ["model.onnx"]} in bill["dependencies"]
+
+
 def test_a_validator_of_cyclonedx_accepts_it(run):
     pytest.importorskip("cyclonedx", reason="needs cyclonedx-python-lib")
     pytest.importorskip("jsonschema", reason="needs cyclonedx-python-lib[json-validation]")
