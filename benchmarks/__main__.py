@@ -9,6 +9,7 @@ from benchmarks.measuring.harness import Record
 from pneumo_tfds.program.command import run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json, write_text
+from pneumo_tfds.program.installed import how_to_install
 from pneumo_tfds.program.quiet import quiet_tensorflow
 
 
@@ -40,7 +41,7 @@ def _measure(stage: Stage, options: BenchmarkOptions) -> list[Record]:
         quiet_tensorflow()
         measured: list[Record] = importlib.import_module(MODULES[stage]).measure_stage(options)
     except ModuleNotFoundError as error:
-        raise InputError(f"the stage {stage} needs {error.name}: pip install '.[train]'") from error
+        raise InputError(f"the stage {stage} needs {error.name}; {how_to_install('train')}") from error
     return measured
 
 

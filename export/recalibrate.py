@@ -17,6 +17,7 @@ from annotated_types import Ge, Gt, Le, Lt, Unit
 from pneumo_tfds.program.bounds import Bounded, Count, Seed
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.installed import how_to_install
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.source_options import SourceOptions
 
@@ -82,7 +83,7 @@ def recalibrate(command: Recalibrate) -> None:
         from export.recalibration.graph_values import CalibratedGraph
     except ModuleNotFoundError as error:
         missing = str(error.name).partition(".")[0]
-        raise InputError(f"recalibration needs {missing}; run: pip install '.[recalibrate]'") from error
+        raise InputError(f"recalibration needs {missing}; {how_to_install('recalibrate')}") from error
     from export.inference.answer_reference import brightness_of, distribution, reference_of
     from export.inference.classifier import Classifier
     from pneumo_tfds.sources.inspection import short_form

@@ -16,7 +16,7 @@ import pneumo_tfds
 from pneumo_tfds.program import cores_and_memory, libraries, processor
 from pneumo_tfds.program.command import EXTRAS, Command, run
 from pneumo_tfds.program.errors import InputError, reason_of
-from pneumo_tfds.program.installed import is_installed, version_of
+from pneumo_tfds.program.installed import how_to_install, is_installed, version_of
 
 PACKAGES = (
     "tensorflow", "keras", "keras-tuner", "tensorflow-datasets", "numpy", "onnxruntime", "opencv-python-headless",
@@ -117,8 +117,9 @@ def _extras() -> Facts:
     found = {}
     for extra, (purpose, modules) in OPTIONAL.items():
         missing = [name for name in modules if not is_installed(name)]
-        brings = f"install it in the clone with: pip install '.[{extra}]'"
-        found[extra] = f"MISSING {', '.join(missing)}, for {purpose}; {brings}" if missing else f"there, for {purpose}"
+        found[extra] = f"there, for {purpose}"
+        if missing:
+            found[extra] = f"MISSING {', '.join(missing)}, for {purpose}; {how_to_install(extra)}"
     return found
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from pneumo_tfds.phantoms.phantom_source import DEFAULT_COUNT, phantom_source
 from pneumo_tfds.program.errors import InputError, reason_and_remedy
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing, as_framing, config_suffix
+from pneumo_tfds.program.installed import how_to_install
 from pneumo_tfds.program.locks import exclusive
 from pneumo_tfds.program.quiet import errors_only, quiet_tensorflow
 from pneumo_tfds.sources.inventory import Source
@@ -179,7 +180,7 @@ def _run_builder(
         try:
             from apache_beam.options.pipeline_options import PipelineOptions
         except ModuleNotFoundError as error:
-            raise InputError("--beam-runner needs Apache Beam; install it with: pip install '.[beam]'") from error
+            raise InputError(f"--beam-runner needs Apache Beam; {how_to_install('beam')}") from error
         flags = [flag if flag.startswith("-") else f"--{flag}" for flag in options.beam_options]
         download_config = download_config.replace(beam_runner=options.beam_runner, beam_options=PipelineOptions(flags))
     with errors_only("absl"):

@@ -16,6 +16,7 @@ from pipeline.data.dataset import with_dataset
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
+from pneumo_tfds.program.installed import how_to_install
 from pneumo_tfds.program.quiet import errors_only
 from tuning.results import confirm, leaderboard, tensorboard_log
 from tuning.results.search_page import write_page
@@ -154,6 +155,6 @@ def _finish(plan: Plan, data: SearchData, folder: SearchFolder, console: Console
     winner = plan.winner(confirmed[0].values if confirmed else ranked[0].values)
     write_json(folder.best, to_dict(winner))  # last: when it exists, everything else does
     if not tensorboard_log.AVAILABLE:
-        line("No logs for TensorBoard, because it is not installed: pip install '.[tensorboard]'")
+        line(f"No logs for TensorBoard, because it is not installed; {how_to_install('tensorboard')}")
     line(f"The search as a page: {folder.page}")
     line(f"The winner's settings: {folder.best}; train it: python -m pipeline.train --config {folder.best}")

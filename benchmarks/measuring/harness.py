@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.installed import is_installed
+from pneumo_tfds.program.installed import how_to_install, is_installed
 from pneumo_tfds.program.progress import track
 
 Work = Generator[int, None, None]
@@ -50,7 +50,7 @@ class Contender:
     def missing(self) -> str:
         """Return what must be installed first; empty if nothing."""
         absent = [name for name in self.needs if not is_installed(name)]
-        return f"not installed ({', '.join(absent)}): pip install '.[{self.extra}]'" if absent else ""
+        return f"not installed ({', '.join(absent)}); {how_to_install(self.extra)}" if absent else ""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
+from pneumo_tfds.program.installed import how_to_install
 
 SUFFIX = ".sig"
 MEANINGS = {"Key mismatch": "another key signed it", "Signature mismatch": "it was changed after it was signed"}
@@ -48,7 +49,7 @@ def require_signature(path: Path, key: Path) -> None:
         from cryptography.exceptions import InvalidSignature
         from model_signing import verifying
     except ModuleNotFoundError as error:
-        raise InputError(f"--require-signature needs {error.name}; run: pip install '.[sign]'") from error
+        raise InputError(f"--require-signature needs {error.name}; {how_to_install('sign')}") from error
     try:
         checker = verifying.Config().use_elliptic_key_verifier(public_key=key)
     except (*JSON_SHAPE_ERRORS, OSError) as error:

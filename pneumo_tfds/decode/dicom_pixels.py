@@ -9,10 +9,11 @@ import numpy.typing as npt
 
 from pneumo_tfds.decode.dicom_bits import shifted
 from pneumo_tfds.decode.dicom_damage import check_jpeg_2000, check_rle
-from pneumo_tfds.decode.dicom_file import INSTALL, number_of, standing_for, value_of
+from pneumo_tfds.decode.dicom_file import number_of, standing_for, value_of
 from pneumo_tfds.decode.gdcm_process import decompress
 from pneumo_tfds.decode.headers import DecodeError, check_size, read_header
 from pneumo_tfds.decode.jpeg import decode_jpeg
+from pneumo_tfds.program.installed import how_to_install
 from pneumo_tfds.program.limits import MAX_DEEP_PIXELS
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _transfer_syntax(dataset: Dataset, name: str) -> str:
             f"{name}: the transfer syntax {syntax.name} is not read; export the image uncompressed or as JPEG Lossless"
         ) from error
     if not ("gdcm" in decoder.available_plugins if syntax in _BY_GDCM else decoder.is_available):
-        raise DecodeError(f"{name}: {syntax.name} needs a decoder that is not installed; {INSTALL}")
+        raise DecodeError(f"{name}: {syntax.name} needs a decoder that is not installed; {how_to_install('dicom')}")
     return str(syntax)
 
 

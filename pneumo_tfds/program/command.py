@@ -18,7 +18,9 @@ from typing import Annotated, Any, NoReturn, TypeVar, Union
 import tyro
 
 from pneumo_tfds.program.errors import InputError, plain
+from pneumo_tfds.program.installed import how_to_install
 from pneumo_tfds.program.machine_errors import explain_machine_error, machine_error_types
+from pneumo_tfds.program.shadowing import shadowing
 
 DONE, BAD_INPUT, INTERRUPTED, OUTPUT_CLOSED = 0, 2, 130, 141
 """Exit codes. The last is what a shell reports when the reader of the output ends first, as in `| head`."""
@@ -39,6 +41,9 @@ EXTRAS = {
 
 Config = TypeVar("Config")
 
+called_as = ""
+"""How the command `pneumo` calls what runs in this process, such as `pneumo train`; empty under `python -m`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
@@ -56,9 +61,10 @@ def run(
     Args:
         config_type: a frozen dataclass, or a union of them; its docstring and field docs become `--help`.
         action: the work. Returns an exit code, or None for 0. An `InputError` becomes one line and exit code 2.
-        prog: how the command is called, for usage lines, such as `python -m pneumo_tfds`.
+        prog: how Python is asked for the command, for usage lines, such as `python -m pneumo_tfds`.
         default: an instance whose values are the defaults, for example one read from a file.
     """
+    prog = called_as or prog
     debug = "--debug" in sys.argv[1:]
     config = None
     try:
@@ -84,7 +90,7 @@ def _explain(error: BaseException, config: Any) -> tuple[str | None, int]:
         return "interrupted", INTERRUPTED
     if isinstance(error, ModuleNotFoundError):
         extra = EXTRAS.get(str(error.name).partition(".")[0])
-        return extra and f"this needs {error.name}; install it in the clone with: pip install '.[{extra}]'", BAD_INPUT
+        return f"this needs {error.name}; {how_to_install(extra)}" if extra else (shadowing() or None), BAD_INPUT
     return str(error) if isinstance(error, InputError) else explain_machine_error(error, config), BAD_INPUT
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 
 
 def is_installed(module: str) -> bool:
@@ -20,3 +21,22 @@ def version_of(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
+
+
+@functools.cache
+def record() -> str:
+    """Return the list of files that pip installed for this project; empty if it is used without an installation."""
+    try:
+        return distribution("pneumo").read_text("RECORD") or ""  # metadata in a clone has no such list
+    except PackageNotFoundError:
+        return ""
+
+
+def how_to_install(extra: str) -> str:
+    """Return the words that say how to install an extra of this project.
+
+    The name alone asks pip for what an installed pneumo lacks. Where none is installed, it would ask the package index
+    for a stranger's package of that name, so a clone is named instead.
+    """
+    where, name = ("", "pneumo") if record() else (" in the clone", ".")
+    return f"install it{where} with: pip install '{name}[{extra}]'"

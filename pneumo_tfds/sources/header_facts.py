@@ -16,12 +16,13 @@ from dataclasses import astuple, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pneumo_tfds.decode.dicom_file import INSTALL, import_pydicom
+from pneumo_tfds.decode.dicom_file import import_pydicom
 from pneumo_tfds.decode.dicom_header import HeaderFacts, read_facts
 from pneumo_tfds.decode.fitness import ADULT, kinds_of_remarks, unfit
 from pneumo_tfds.decode.headers import HEAD_BYTES, DecodeError, format_of
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, cache_folder, read_json, write_text
+from pneumo_tfds.program.installed import how_to_install
 from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.program.progress import track
 from pneumo_tfds.program.wording import counted
@@ -97,7 +98,8 @@ def _can_be_read(dicom: Sequence[File], notes: SurveyNotes) -> bool:
     except DecodeError:
         text = (
             f"headers of {counted(len(dicom), 'DICOM file')}, such as {dicom[0].name}, cannot be read, because pydicom "
-            f"is not installed; {INSTALL}; --yes goes on without, and leaves these files out as unreadable"
+            f"is not installed; {how_to_install('dicom')}; --yes goes on without, and leaves these files out as "
+            "unreadable"
         )
         notes.remarks.insert(0, Remark(text, question=True))  # before doubts that the headers may settle
         return False

@@ -11,6 +11,7 @@ from benchmarks.inference_speed import Runtime
 from benchmarks.measuring import harness
 from benchmarks.measuring.harness import CannotRunError, Case, Pace, measure
 from export.inference.classifier import Classifier
+from pneumo_tfds.program.installed import how_to_install
 
 HALF = np.full((3, 1), 0.5, np.float32)
 BATCH = np.zeros((3, 2, 2, 1), np.uint8)
@@ -49,7 +50,7 @@ def test_runtimes_that_are_not_installed_say_what_to_install(tmp_path, monkeypat
     monkeypatch.setattr(harness, "is_installed", lambda module: False)
     for name in ("peer: LiteRT", "peer: OpenVINO float32", "peer: OpenVINO bfloat16", "peer: OpenVINO int8"):
         contender = inference_speed.contender(name, tmp_path, 1, BATCH, HALF)
-        assert contender.missing().endswith("pip install '.[peers]'")
+        assert contender.missing().endswith(how_to_install("peers"))
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.image_folders import JpegFolder
 from benchmarks.measuring import harness
 from benchmarks.measuring.harness import CannotRunError, Case, Pace, measure
+from pneumo_tfds.program.installed import how_to_install
 
 CASE = Case("serve", "made up", 8, 1, 1)
 
@@ -69,7 +70,7 @@ def test_another_answer_than_expected_is_told_and_not_measured(service, monkeypa
 
 def test_without_the_extra_a_line_says_what_to_install(monkeypatch):
     monkeypatch.setattr(harness, "is_installed", lambda module: False)
-    assert serve_speed._service([], [], 1, lambda: None).missing().endswith("pip install '.[serve]'")
+    assert serve_speed._service([], [], 1, lambda: None).missing().endswith(how_to_install("serve"))
 
 
 def test_a_service_that_does_not_start_is_told(tmp_path):

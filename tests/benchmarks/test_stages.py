@@ -46,7 +46,7 @@ def by_name(records):
 
 
 def measured_or_says_what_to_install(record):
-    return record.images_per_second > 0 if record.runs else "pip install '.[" in record.note
+    return record.images_per_second > 0 if record.runs else "pip install '" in record.note
 
 
 def test_small_pictures_of_the_right_size_are_copied_as_they_are(folder):

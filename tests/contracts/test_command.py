@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pneumo_tfds.program.installed import how_to_install
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 from dataclasses import dataclass
@@ -133,5 +135,5 @@ def test_tensorflow_is_imported_without_its_notes():
 def test_a_missing_extra_is_one_line_with_the_command_that_brings_it(call):
     ended = call("--name", "tensorflow")
     assert ended.returncode == 2
-    assert ended.stderr == "greet: this needs tensorflow; install it in the clone with: pip install '.[train]'\n"
+    assert ended.stderr == f"greet: this needs tensorflow; {how_to_install('train')}\n"
     assert "Traceback" in call("--name", "nobody_knows").stderr, "a module that no extra brings is a mistake of ours"

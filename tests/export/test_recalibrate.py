@@ -15,6 +15,7 @@ from brightness_model import GREY, STEP, write_images, write_model
 from export.inference.classifier import Classifier
 from export.recalibrate import Recalibrate, recalibrate
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.installed import how_to_install
 
 ROOT = Path(__file__).parents[2]
 
@@ -187,5 +188,5 @@ def test_what_is_not_installed_is_one_line(local, missing):
     ended = start(*local, before=f"sys.modules[{missing!r}] = None")
     assert ended.returncode == 2
     assert ended.stderr == (
-        f"python -m export.recalibrate: recalibration needs {missing}; run: pip install '.[recalibrate]'\n"
+        f"python -m export.recalibrate: recalibration needs {missing}; {how_to_install('recalibrate')}\n"
     )

@@ -20,6 +20,7 @@ from pneumo_tfds.decode import DecodeError, decode_full, gdcm_process
 from pneumo_tfds.decode.dicom import decode_dicom
 from pneumo_tfds.decode.dicom_damage import check_rle
 from pneumo_tfds.decode.headers import format_of
+from pneumo_tfds.program.installed import how_to_install
 
 pydicom = pytest.importorskip("pydicom")
 pytest.importorskip("gdcm")
@@ -271,7 +272,7 @@ def test_a_missing_decoder_is_named_with_the_command_that_installs_it(stored, tm
     with pytest.raises(DecodeError) as caught:
         decode_full(data, "scan.dcm")
     assert "JPEG Lossless" in str(caught.value)
-    assert str(caught.value).endswith("install it with: pip install '.[dicom]'")
+    assert str(caught.value).endswith(how_to_install("dicom"))
 
 
 def test_an_unknown_transfer_syntax_says_how_to_export(stored, tmp_path):

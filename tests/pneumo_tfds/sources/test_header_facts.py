@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from made_sources import header, labels, understood, write
 from pneumo_tfds.decode.headers import HEAD_BYTES
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.installed import how_to_install
 from pneumo_tfds.sources import header_facts
 from pneumo_tfds.sources.header_facts import read_headers
 from pneumo_tfds.sources.listing import walk
@@ -138,7 +139,7 @@ def test_headers_that_cannot_be_read_without_pydicom_are_asked_about(tmp_path, m
     question, other = source.survey.questions
     assert "NORMAL/odd" in other
     assert "headers of 8 DICOM files, such as NORMAL/0.dcm, cannot be read" in question
-    assert "pip install '.[dicom]'" in question
+    assert how_to_install("dicom") in question
 
 
 def test_a_study_on_two_sides_of_the_test_split_is_asked_about(tmp_path):
