@@ -23,6 +23,7 @@ from pneumo_tfds.program.child_process import run_in_child_process
 from pneumo_tfds.program.command import run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
+from pneumo_tfds.program.installed import require_installed
 from pneumo_tfds.program.quiet import quiet_tensorflow
 
 PROGRAM = "python -m pipeline.train"
@@ -51,6 +52,7 @@ class Train(RunCommand):
 
 def train(command: Train) -> None:
     """Run all stages that are not done yet."""
+    require_installed("tensorflow")
     folder = RunFolder(command.run_dir or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S"))
     if command.resume and command.run_dir is None:
         raise InputError("--resume needs --run-dir, the folder of the run to continue")

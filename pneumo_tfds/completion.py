@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union
 
@@ -27,12 +30,12 @@ def print_script(command: Completion) -> None:
         module, _, kind = target.partition(":")
         kinds.append(Annotated[getattr(importlib.import_module(module), kind), tyro.conf.subcommand(name=name)])
     every: Any = Union[tuple(kinds)]  # noqa: UP007 (built at run time)
-    tyro.cli(
-        every,
-        prog="pneumo",
-        args=["--tyro-write-completion", command.shell, "-"],
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
+    arguments = ["--tyro-write-completion", command.shell, "-"]
+    script = io.StringIO()
+    with contextlib.redirect_stdout(script), contextlib.suppress(SystemExit):
+        tyro.cli(every, prog="pneumo", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
+    # tyro 1.0.17 takes every line of a flag's help for a flag.
+    print(re.sub("^COMPLETION_SPEC.*", lambda found: found[0].replace(r"\n", " "), script.getvalue(), flags=re.M))
 
 
 if __name__ == "__main__":

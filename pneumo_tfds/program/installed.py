@@ -15,6 +15,12 @@ def is_installed(module: str) -> bool:
         return False
 
 
+def require_installed(module: str) -> None:
+    """Raise the error of a missing module now, where its import comes later, after files were written."""
+    if not is_installed(module):
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+
 def version_of(package: str) -> str:
     """Return the version of an installed package; empty if it is not installed."""
     try:

@@ -33,7 +33,7 @@ COMMANDS = [
 ]
 HEAVY = (
     "tensorflow", "tensorflow_datasets", "keras", "keras_tuner", "onnxruntime", "matplotlib", "sklearn", "scipy",
-    "highdicom", "pydicom", "requests",
+    "highdicom", "pydantic", "pydicom", "requests",
 )  # fmt: skip
 
 

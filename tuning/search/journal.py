@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter
-
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.files import read_json, write_json
 
@@ -50,6 +48,8 @@ class Journal:
         Raises:
             InputError: the file is damaged.
         """
+        from pydantic import TypeAdapter
+
         path = folder / FILE
         if not path.exists():
             return None
@@ -57,12 +57,9 @@ class Journal:
         if isinstance(content, dict) and content.get("outcome") == "hopeless":
             content["outcome"] = "stopped early"  # its name before version 0.1.0
         try:
-            return _ADAPTER.validate_python(content)
+            return TypeAdapter(Journal).validate_python(content)
         except ValueError as error:
             raise InputError(f"{path} is not the journal of a trial ({reason_of(error):.200}); {REMEDY}") from error
-
-
-_ADAPTER = TypeAdapter(Journal)
 
 
 def read_journals(trials: Path, other_than: Path | None = None) -> Iterator[Journal]:
