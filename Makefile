@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 PACKAGES := pneumo_tfds pipeline tuning export benchmarks
 
-.PHONY: help setup train test test-all soak mutants lint format web bench docs constraints clean
+.PHONY: help setup train test test-all soak mutants lint format web bench docs dist constraints clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,6 +58,11 @@ bench: $(READY)  ## Every stage against its peers and its limit
 docs: $(READY)  ## The documentation as a site in site/; fails on a broken link (make docs ARGS=--verbose)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
 
+dist: $(READY)  ## The release files in dist/: a source distribution and a wheel, checked
+	rm -rf build dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
 constraints: $(READY)  ## Pin today's versions of all dependencies
 	$(BIN)/pip install --quiet uv
 	(head -n 1 constraints.txt; $(BIN)/uv pip compile --universal --python-version 3.11 --quiet --no-annotate --no-header \
@@ -65,4 +70,4 @@ constraints: $(READY)  ## Pin today's versions of all dependencies
 	mv constraints.new constraints.txt
 
 clean:  ## Remove the virtual environment and what tools left behind
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.* mutants mutants.log build *.egg-info
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.* mutants mutants.log build dist *.egg-info

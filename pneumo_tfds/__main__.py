@@ -83,8 +83,8 @@ class AuditConfig(SourceOptions, _Source, Bounded):
 class ShowConfig(SourceOptions, Command, Bounded):
     """Draw the class distribution by split and a labelled contact sheet of examples (needs the train extra)."""
 
-    out: Path
-    """Folder for classes.png and examples.png."""
+    out: Path | None = None
+    """Folder for classes.png and examples.png. Default: show-NAME here, after the name of the source."""
     source: Path | None = None
     """Folder, zip or CSV of X-rays. Default: phantoms."""
     validation_fraction: Fraction = SplitOptions.validation_fraction
@@ -166,7 +166,8 @@ def show(config: ShowConfig) -> None:
     """Draw the pictures and print their paths."""
     from pneumo_tfds.audit.contact_sheet import draw
 
-    for path in draw(config.source, config, config.out, SplitOptions(config.validation_fraction), config.seed):
+    out = config.out or Path(f"show-{config.source.stem if config.source else 'phantoms'}")
+    for path in draw(config.source, config, out, SplitOptions(config.validation_fraction), config.seed):
         print(path)
 
 

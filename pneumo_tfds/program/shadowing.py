@@ -26,9 +26,9 @@ def shadowing() -> str:
         if found.resolve() != own.resolve():
             whose = _owners(name)
             remedy = _apart() if whose else "rename it, or take its folder out of PYTHONPATH or leave it"
-            return f"{found}{whose} hides the {name} of pneumo, {own.parent}; {remedy}"
+            return f"{found}{whose and whose + ','} hides the {name} of pneumo, {own.parent}; {remedy}"
         if name in recorded and recorded[name] != _digest(own):
-            return f"{own} was changed after pneumo was installed{_owners(name, ' by')}; {_apart()}"
+            return f"{own} was overwritten{_owners(name, ' by')}; {_apart()}"
     return ""
 
 
@@ -39,7 +39,7 @@ def _digest(path: Path) -> str:
 
 def _owners(name: str, before: str = ", of") -> str:
     others = sorted(set(packages_distributions().get(name, [])) - {"pneumo"})
-    return f"{before} {', '.join(others)}," if others else ""
+    return f"{before} {', '.join(others)}" if others else ""
 
 
 def _apart() -> str:
