@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import os
 from itertools import islice
 from pathlib import Path
@@ -28,6 +29,7 @@ from pneumo_tfds.splits.near_duplicates import SIDE
 from pneumo_tfds.splits.options import SplitOptions
 from pneumo_tfds.splits.shard_plan import make_plan
 from pneumo_tfds.writing import build_summary
+from pneumo_tfds.writing.croissant import croissant
 from pneumo_tfds.writing.dataset_metadata import MAX_LOOKED_AT, describe
 from pneumo_tfds.writing.examples import BuildLog, stream
 from pneumo_tfds.writing.shard_files import Shard, write_here, write_on_beam
@@ -185,14 +187,17 @@ class Builder(dataset_builder.FileReaderBuilder):
             beam = config.beam_runner, config.beam_options
             written = write_on_beam(shards, source.reader, size, framing, log, file_format, *beam)
         log.check(plan)
-        infos, files = [], iter(written)  # in the order of the shards, split after split
-        for split, parts in plan.shards.items():
-            own = list(islice(files, len(parts)))
-            counts, size = [file.count for file in own], sum(file.bytes for file in own)
-            infos.append(tfds.core.SplitInfo(split, counts, size, templates[split]))
+        in_order = iter(written)  # split after split
+        files = {split: list(islice(in_order, len(parts))) for split, parts in plan.shards.items()}
+        infos = [
+            tfds.core.SplitInfo(split, [file.count for file in own], sum(file.bytes for file in own), templates[split])
+            for split, own in files.items()
+        ]
         self.info.set_splits(tfds.core.SplitDict(infos))
         (self.data_path / "manifest.sha256").write_text(manifest(log.sha256))
         self.info.metadata.update(describe(source, plan, self._options, log, framing, self._workers))
+        card = croissant(self.builder_config.name, str(self.version), file_format.value, self.info.metadata, files)
+        (self.data_path / "croissant.json").write_text(json.dumps(card, indent=2) + "\n")
 
     def _open_source(self, dl_manager: tfds.download.DownloadManager) -> Source:
         if isinstance(self._source, Source):

@@ -8,6 +8,7 @@ runs once more for every split, adds a step to the graph per shard, and sorts sh
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,9 +35,12 @@ class Shard:
 class ShardInfo:
     """A file that was written."""
 
+    name: str
+    """Its name in the folder of the dataset."""
     count: int
     """Number of its records; fewer than images if some could not be read."""
     bytes: int
+    sha256: str
 
 
 def write_here(
@@ -72,8 +76,8 @@ def write_on_beam(
     written = []
     for shard in shards:
         done = _beside(shard.path, "done")
-        count, size, skipped, sha256, source_bytes, _, unusual = json.loads(done.read_text())
-        written.append(ShardInfo(count, size))
+        *info, skipped, sha256, source_bytes, _, unusual = json.loads(done.read_text())
+        written.append(ShardInfo(*info))
         log.skipped.update(skipped)
         log.sha256.update(sha256)
         log.source_bytes += source_bytes
@@ -123,7 +127,12 @@ def _write(
 
     try:
         file_adapters.ADAPTER_FOR_FORMAT[file_format].write_examples(path, readable())
-        return ShardInfo(count, tf.io.gfile.stat(path).length)  # TFDS's fails for a user without a name (containers)
+        size, digest = 0, hashlib.sha256()
+        with tf.io.gfile.GFile(path, "rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+                size += len(block)
+        return ShardInfo(os.path.basename(path), count, size, digest.hexdigest())
     except tf.errors.ResourceExhaustedError as error:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path) from error
     except tf.errors.OpError as error:

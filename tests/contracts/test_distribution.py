@@ -127,8 +127,7 @@ def test_a_distribution_that_wrote_over_a_package_is_named(pneumo, clean):
     ended = pneumo("predict model.onnx image.png")
     assert ended.returncode == 2
     assert ended.stderr == (
-        f"pneumo: {own} was overwritten by pipelines-for-all; "
-        "install pneumo in a virtual environment of its own\n"
+        f"pneumo: {own} was overwritten by pipelines-for-all; install pneumo in a virtual environment of its own\n"
     )
     own.write_bytes(before)
     assert "model.onnx" in pneumo("predict model.onnx image.png").stderr
