@@ -22,6 +22,7 @@ GROUPS = {
         "inspect": "pneumo_tfds.__main__:InspectConfig",
         "audit": "pneumo_tfds.__main__:AuditConfig",
         "show": "pneumo_tfds.__main__:ShowConfig",
+        "show-augmented": "pipeline.show_augmented:ShowAugmented",
         "build": "pneumo_tfds.__main__:BuildConfig",
         "list": "pneumo_tfds.__main__:ListConfig",
         "phantoms": "pneumo_tfds.__main__:PhantomsConfig",

@@ -38,7 +38,7 @@ MIN_SIZE, MAX_SIZE = 16, 2048
 """Bounds of the image size of a config, in pixels."""
 
 LISTED = ("gray_150", "gray_224", "gray_256", "phantom_150", "phantom_224")
-"""Configs that `tfds.load` knows by name, with every framing. `make_config` makes others."""
+"""Configs that TFDS lists, with every framing. `make_config` makes others, by their names."""
 
 DESCRIPTIONS: dict[Framing, str] = {
     "squeeze": "",
@@ -140,6 +140,11 @@ class Builder(dataset_builder.FileReaderBuilder):
             source=source, options=options, workers=workers, download=download,
             look_for_near_identical=look_for_near_identical,
         )  # fmt: skip
+
+    @classmethod
+    def get_builder_config(cls, name: str, version: Any = None) -> PneumoConfig:
+        """Return the config of a name, also of one that is not listed, such as `gray_64`; TFDS asks by this."""
+        return make_config(name)
 
     def _info(self) -> tfds.core.DatasetInfo:
         size = self.builder_config.image_size

@@ -31,8 +31,9 @@ MAY_USE = {
         "networks training evaluation report"
     ),
     "pipeline": (
-        "pneumo_tfds pneumo_tfds.program pneumo_tfds.sources config run_folder devices data evaluation report "
-        "training stages tuning export"  # the last two from the commands in APPLICATIONS alone
+        "pneumo_tfds pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pneumo_tfds.phantoms config run_folder "
+        "devices augmentation data evaluation report training stages "
+        "tuning export"  # these two from the commands in APPLICATIONS alone
     ),
     # The search.
     "tuning.search": (

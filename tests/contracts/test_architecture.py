@@ -18,6 +18,7 @@ COMMANDS = [
     "pipeline.evaluate",
     "pipeline.compare",
     "pipeline.ladder",
+    "pipeline.show_augmented",
     "pipeline.doctor",
     "tuning",
     "export",

@@ -44,6 +44,13 @@ class PneumoTest(tfds.testing.DatasetBuilderTestCase):
         shutil.rmtree(cls.EXAMPLE_DIR)
 
 
+def test_sizes_that_are_not_listed_are_found_by_name_too(tmp_path):
+    builder = tfds.builder("pneumo_tfds/gray_64_crop", data_dir=tmp_path)
+    assert (builder.info.features["image"].shape, builder.builder_config.framing) == ((64, 64, 1), "crop")
+    with pytest.raises(RuntimeError, match="config 'gray_9': no such config; use gray_SIZE"):
+        tfds.builder("pneumo_tfds/gray_9", data_dir=tmp_path)
+
+
 @pytest.mark.parametrize("order", ["pneumo_tfds, tensorflow_datasets", "tensorflow_datasets, pneumo_tfds"])
 def test_found_by_name_in_either_import_order(order, tmp_path):
     program = f"""
