@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from pneumo_tfds.console_script import COMMANDS
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("pneumo_tfds", "pipeline", "tuning", "export", "benchmarks")
 HISTORY = ROOT / "CHANGELOG.md"  # names what is gone, too
@@ -29,7 +31,9 @@ FENCE = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"(?:python|bin/python) -m ((?:" + "|".join(PACKAGES) + r")[\w.]*)([^`\n]*)")
+SHORT = re.compile(r"(?:^|`|\$ |\()pneumo ([a-z][\w-]*)([^`\n]*)", re.MULTILINE)
 DATASET = re.compile(r"pneumo_tfds/(?:gray|phantom)_\w+")
+SUBCOMMANDS = {name: target.partition(":")[0].removesuffix(".__main__") for name, target in COMMANDS.items()}
 SHELL = {"|", ">", ">>", "<", ";", "&&", "||", "&", "\\"}
 
 
@@ -48,10 +52,12 @@ def anchors(page):
 
 
 def commands(page):
-    """Module and arguments of every `python -m ...` that runs a module of the project."""
+    """Module and arguments of every `python -m ...` that runs a module of the project, and of every `pneumo ...`."""
     text = re.sub(r"\\\n\s*", " ", page.read_text(encoding="utf-8"))
     text = re.sub(r"python -m\n\s*", "python -m ", text)
-    for module, rest in COMMAND.findall(text):
+    short = [(SUBCOMMANDS.get(name, f"pneumo_{name}"), name, rest) for name, rest in SHORT.findall(text)]
+    short = [(module, f"{name} {rest}" if module == "pneumo_tfds" else rest) for module, name, rest in short]
+    for module, rest in [*COMMAND.findall(text), *short]:
         words = shlex.split(rest.split("  #")[0].replace("\\|", "|").replace("'", ""), comments=True)
         end = next((place for place, word in enumerate(words) if word in SHELL), len(words))
         yield module.rstrip("."), words[:end]
