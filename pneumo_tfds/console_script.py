@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import os
 import runpy
 import shutil
 import sys
@@ -76,6 +77,7 @@ def main() -> None:
     else:
         command.called_as = f"pneumo {name}"
         del sys.argv[1]
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # also in workers, a file of the current folder hides no package
     # As `python -m` does, so that the processes which a command starts find its functions.
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

@@ -15,14 +15,19 @@ from test_architecture import COMMANDS as MODULES
 ROOT = Path(__file__).parents[2]
 PNEUMO = "from pneumo_tfds.console_script import main; main()"
 STAGES = """
+import subprocess, sys
 from pneumo_tfds.program.child_process import run_in_child_process
 from pneumo_tfds.program.command import Command, run
 
 def double(number):
     return 2 * number
 
+def work(command):
+    print(run_in_child_process("doubling", double, 21), flush=True)
+    return subprocess.run([sys.executable, "-c", "import pipeline.config"]).returncode
+
 if __name__ == "__main__":
-    run(Command, lambda command: print(run_in_child_process("doubling", double, 21)), prog="python -m staged")
+    run(Command, work, prog="python -m staged")
 """
 
 
@@ -86,10 +91,12 @@ def test_errors_of_a_command_say_how_it_was_called(pneumo):
     assert ended.stderr.startswith("pneumo evaluate: --split test is of the run's own dataset")
 
 
-def test_processes_that_a_command_starts_find_its_functions(pneumo, tmp_path):
-    (tmp_path / "staged.py").write_text(STAGES)
+def test_processes_that_a_command_starts_find_its_functions_and_packages(pneumo, tmp_path):
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "staged.py").write_text(STAGES)
+    (tmp_path / "pipeline.py").write_text("")  # in the current folder
     start = "import pneumo_tfds.console_script as script; script.COMMANDS['staged'] = 'staged:Command'; script.main()"
-    ended = pneumo("staged", path=[tmp_path], program=start)
+    ended = pneumo("staged", path=[tmp_path / "modules"], program=f"import sys; sys.path.remove(''); {start}")
     assert (ended.returncode, ended.stdout) == (0, "42\n"), ended.stderr
 
 
