@@ -139,24 +139,20 @@ def _finish(folder: RunFolder) -> None:
     print(f"ONNX file: {folder.onnx}; use it: python -m export.predict {folder.onnx} IMAGE_OR_FOLDER")
 
 
-def main() -> None:
-    """Read --config first, because its values are the defaults of all other flags."""
-    arguments, default = sys.argv[1:], None
-    if "--config" in arguments[:-1] and not {"--help", "-h"} & set(arguments):
-        default = defaults_from(Path(arguments[arguments.index("--config") + 1]))
-    run(Train, train, prog=PROGRAM, default=default)
+def defaults() -> Train | None:
+    """Return the settings of --config, because they are the defaults of all other flags; None without it."""
+    arguments = sys.argv[1:]
+    if "--config" not in arguments[:-1] or {"--help", "-h"} & set(arguments):
+        return None
+    return defaults_from(Path(arguments[arguments.index("--config") + 1]))
 
 
 def defaults_from(path: Path) -> Train:
     """Return the settings of a file as defaults of the command, without its dataset, whose folder may have moved."""
-    try:
-        settings = read(path, RunConfig)
-    except InputError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        sys.exit(2)
+    settings = read(path, RunConfig)
     data = dataclasses.replace(settings.data, dataset=None)
     return Train(**{**vars(settings), "data": data})
 
 
 if __name__ == "__main__":
-    main()
+    run(Train, train, prog=PROGRAM, default=defaults)

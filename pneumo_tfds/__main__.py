@@ -12,6 +12,7 @@ from pneumo_tfds.program.bounds import Bounded, Count, Seed
 from pneumo_tfds.program.command import Command, run_one_of
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
+from pneumo_tfds.program.installed import require_installed
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.splits.options import Fraction, SplitOptions
 from pneumo_tfds.writing.build_options import BuildOptions
@@ -142,6 +143,7 @@ def build(config: BuildConfig) -> None:
     from pneumo_tfds.sources.opening import open_source
     from pneumo_tfds.writing.build_summary import summary
 
+    require_installed("tensorflow")
     phantom = config.config.startswith("phantom_")
     if phantom and config.source is not None:
         raise InputError("--config phantom_SIZE draws its images; leave --source out or use gray_SIZE")

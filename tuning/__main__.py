@@ -70,4 +70,4 @@ def tune(command: TuneCommand) -> None:
 
 
 if __name__ == "__main__":
-    run(TuneCommand, tune, prog=PROG, default=recorded_settings(sys.argv[1:]))
+    run(TuneCommand, tune, prog=PROG, default=lambda: recorded_settings(sys.argv[1:]))

@@ -54,7 +54,11 @@ class Command:
 
 
 def run(
-    config_type: Any, action: Callable[[Config], int | None], *, prog: str, default: Config | None = None
+    config_type: Any,
+    action: Callable[[Config], int | None],
+    *,
+    prog: str,
+    default: Callable[[], Config | None] = lambda: None,
 ) -> NoReturn:
     """Parse `sys.argv` into `config_type`, run `action` on it, and exit with the right code.
 
@@ -62,13 +66,13 @@ def run(
         config_type: a frozen dataclass, or a union of them; its docstring and field docs become `--help`.
         action: the work. Returns an exit code, or None for 0. An `InputError` becomes one line and exit code 2.
         prog: how Python is asked for the command, for usage lines, such as `python -m pneumo_tfds`.
-        default: an instance whose values are the defaults, for example one read from a file.
+        default: gives an instance whose values are the defaults, for example one read from a file, or None.
     """
     prog = called_as or prog
     debug = "--debug" in sys.argv[1:]
     config = None
     try:
-        config = _parse(config_type, prog, default)
+        config = _parse(config_type, prog, default())
         code = action(config) or DONE
         sys.stdout.flush()  # here, where a full disk can still be reported
         sys.exit(code)
