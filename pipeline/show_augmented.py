@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -21,7 +20,6 @@ from pneumo_tfds.sources.source_options import SourceOptions
 
 if TYPE_CHECKING:
     from pneumo_tfds.decode import Grey
-    from pneumo_tfds.sources.inventory import Source
 
 ROWS, COLUMNS = 6, 5
 """Images of the second picture, and changed copies of each."""
@@ -50,16 +48,18 @@ class ShowAugmented(SourceOptions, Bounded, Command):
 
 def show_augmented(command: ShowAugmented) -> None:
     """Draw the two pictures and print their paths."""
+    from pneumo_tfds.audit.contact_sheet import readable
     from pneumo_tfds.phantoms.phantom_source import phantom_source
     from pneumo_tfds.sources.opening import open_source
 
-    if not any(getattr(command.augment, name) for name in CHANGES):
+    if not (command.augment.augment and any(getattr(command.augment, name) for name in CHANGES)):
         raise InputError("every change is 0, so there is nothing to show; give one, such as --rotation 10")
     source = open_source(command.source, command) if command.source else phantom_source()
     quiet_tensorflow()
-    images = list(islice(_decoded(source, command), ROWS))
+    chosen = readable(source, source.images, command.seed, command.image_size)
+    images = [pixels for _, pixels in islice(chosen, ROWS)]
     if not images:
-        raise InputError(f"{source.where}: no image can be read")
+        raise InputError(f"{source.where}: no image can be read; python -m pneumo_tfds audit says why")
     for name, rows in (
         ("changes.png", each_alone(images[0], command.augment)),
         ("augmented.png", as_in_training(images, command.augment, command.seed)),
@@ -111,18 +111,6 @@ def _draw(path: Path, rows: Iterable[Row]) -> None:
                 axis.imshow(picture[..., 0], cmap="gray", vmin=0, vmax=255)
                 axis.axis("off")
             axes[0].set_title(title, loc="left")
-
-
-def _decoded(source: Source, command: ShowAugmented) -> Iterator[Grey]:
-    """Yield the readable images in random order."""
-    import numpy as np
-
-    from pneumo_tfds.decode import decode
-
-    for index in np.random.default_rng(command.seed).permutation(len(source.images)):
-        image = source.images[index]
-        with suppress(InputError):
-            yield decode(source.read(image), command.image_size, image.name)
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def draw_examples(source: Source, seed: int) -> Figure:
     grid = figure.subplots(len(rows), _COLUMNS, squeeze=False)
     for axes, subtype in zip(grid, rows, strict=True):
         images = [image for image in source.images if image.subtype == subtype]
-        for axis, (image, pixels) in zip(axes, _readable(source, images, seed), strict=False):
+        for axis, (image, pixels) in zip(axes, readable(source, images, seed), strict=False):
             axis.imshow(pixels[:, :, 0], cmap="gray", vmin=0, vmax=255)
             axis.set_title(f"{image.label} ({subtype})\n{Path(image.name).name}", fontsize=7)
         for axis in axes:
@@ -74,9 +74,9 @@ def draw_examples(source: Source, seed: int) -> Figure:
     return figure
 
 
-def _readable(source: Source, images: Sequence[Image], seed: int) -> Iterator[tuple[Image, Grey]]:
-    """Yield the readable images in random order."""
+def readable(source: Source, images: Sequence[Image], seed: int, side: int = _TILE) -> Iterator[tuple[Image, Grey]]:
+    """Yield the readable images in random order, each with its pixels, uint8 `[side, side, 1]`."""
     for index in np.random.default_rng(seed).permutation(len(images)):
         image = images[index]
         with suppress(InputError):
-            yield image, decode(source.read(image), _TILE, image.name)
+            yield image, decode(source.read(image), side, image.name)

@@ -31,8 +31,8 @@ MAY_USE = {
         "networks training evaluation report"
     ),
     "pipeline": (
-        "pneumo_tfds pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pneumo_tfds.phantoms config run_folder "
-        "devices augmentation data evaluation report training stages "
+        "pneumo_tfds pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pneumo_tfds.phantoms pneumo_tfds.audit "
+        "config run_folder devices augmentation data evaluation report training stages "
         "tuning export"  # these two from the commands in APPLICATIONS alone
     ),
     # The search.

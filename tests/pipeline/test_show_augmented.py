@@ -32,7 +32,7 @@ def test_all_at_once_is_drawn_anew_for_each_copy_and_follows_from_the_seed():
 
 
 def test_two_pictures_are_drawn(tmp_path, capsys):
-    only = AugmentConfig(**{**dict.fromkeys(vars(AugmentConfig()), 0.0), "rotation": 30.0, "gamma": 0.2})
+    only = AugmentConfig(**{**dict.fromkeys(vars(AugmentConfig()), 0.0), "augment": True, "rotation": 30, "gamma": 0.2})
     show_augmented(ShowAugmented(out=tmp_path / "new" / "folder", image_size=32, augment=only))
     heights = [cv2.imread(path).shape[0] for path in capsys.readouterr().out.split()]
     assert heights[1] == 3 * heights[0], "two changes, six images"
