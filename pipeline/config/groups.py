@@ -168,6 +168,10 @@ class ModelConfig(Bounded):
     to 7 of efficientnet_lite0 (7 trains the stem too). 0 trains the new last layer alone. Default: all of
     efficientnet_lite0; none of inception_v3, as in the original study."""
 
+    crop: Literal["auto", "lungs", "none"] = "auto"
+    """lungs: find the lungs in each image and look at nothing else, at 5/7 of the image's side. none: look at the whole
+    image. auto: lungs for efficientnet_lite0, none for the others."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         blocks, pretrained = PRETRAINED_BLOCKS.get(self.model, 0), " or ".join(PRETRAINED_BLOCKS)
@@ -182,6 +186,11 @@ class ModelConfig(Bounded):
         if self.pretrained_weights != "auto":
             return self.pretrained_weights
         return "imagenet" if self.model in WEIGHTS_INSTALLED else "none"
+
+    @property
+    def crops(self) -> bool:
+        """Whether the network looks at the lungs alone."""
+        return self.crop == "lungs" or (self.crop == "auto" and self.model == "efficientnet_lite0")
 
     @property
     def free_blocks(self) -> int:

@@ -11,7 +11,7 @@ from pipeline.data.split import Examples, MemorySplit
 from pipeline.devices.precision import Execution
 from pipeline.networks.forward_pass import LogitsFn
 from pipeline.training.fit import fit
-from pipeline.training.frozen_features import LastLayer, WholeNetwork, part_to_train
+from pipeline.training.trained_part import LastLayer, WholeNetwork, part_to_train
 
 SIDE = 32
 FROZEN = RunConfig(
