@@ -74,7 +74,7 @@ class _Images(Bounded):
     """Folder of a dataset that is already built. It is used as it is, and --source is not read."""
     data_dir: Path | None = None
     """Where built datasets are kept. Default: TFDS's own folder, ~/tensorflow_datasets."""
-    image_size: Annotated[int, Ge(32), Le(1024), Unit("pixels")] = 192
+    image_size: Annotated[int, Ge(32), Le(1024), Unit("pixels")] = 224
     """Side of the square images, in pixels."""
     framing: Framing = DEFAULT_FRAMING
     """How a picture that is not square becomes one. squeeze: its aspect ratio is not kept. crop: its centred square is
@@ -136,10 +136,12 @@ class AugmentConfig(Bounded):
     gamma: Fraction = 0.4
     """Intensities are raised to a power from 1/(1 + gamma) to 1 + gamma."""
     sharpness: Fraction = 1.0
-    """Detail finer than 1 % of the side is weakened by up to this fraction (1 blurs it away) or strengthened by up to
+    """Detail finer than 1.6 % of the side is weakened by up to this fraction (1 blurs it away) or strengthened by up to
     twice that fraction."""
     noise: Annotated[float, Ge(0), Le(64), Unit("grey levels")] = 15.0
     """Largest standard deviation of the added noise, in grey levels of 255. Each image draws its own, evenly from 0."""
+    histogram_swap: Annotated[float, Ge(0), Le(1), Unit("(a probability)")] = 0.5
+    """Probability of moving an image's grey levels towards the histogram of an image of the other class."""
     random_erasing: Annotated[float, Ge(0), Le(1), Unit("(a probability)")] = 0.0
     """Probability of blanking one rectangle that covers 2 to 20 % of the image."""
 

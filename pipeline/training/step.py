@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.augmentation import augment, on_device, on_host
+from pipeline.augmentation import augment, histogram_swap, on_device, on_host
 from pipeline.config import FitConfig, RunConfig
 from pipeline.data import aligned_arrays
 from pipeline.data.batches import training_batches
@@ -124,11 +124,15 @@ class Training:
         sample = on_host.sampler(self.config.augment, self._size)
         for step, (images, labels) in enumerate(batches, start=self.iterations):
             uniform = augment.draw(fit.seed, step, fit.batch_size)[rows]
-            if self._augments and self._on_host:
-                pixels = images.numpy()
-                changed = aligned_arrays.empty((len(pixels), self._size, self._size, 1), np.float32)
-                on_host.apply(pixels, sample(uniform), changed)
-                images = aligned_arrays.as_tensor(changed)
+            if self._augments:
+                pixels = histogram_swap.swap(
+                    images.numpy(), labels.numpy(), uniform, self.config.augment.histogram_swap
+                )
+                if self._on_host:
+                    changed = aligned_arrays.empty((len(pixels), self._size, self._size, 1), np.float32)
+                    on_host.apply(pixels, sample(uniform), changed)
+                    pixels = changed
+                images = aligned_arrays.as_tensor(pixels)
             yield images, labels, uniform
 
     def _step_on_all_replicas(self, shares: tuple[Any, ...], decay: Any) -> Any:
