@@ -52,7 +52,7 @@ def training_dataset(
     the first n batches of an epoch and changes nothing else.
 
     Args:
-        dataset: folder of a built dataset, `.../pneumo_tfds/gray_192/1.1.0`.
+        dataset: folder of a built dataset, `.../pneumo_tfds/gray_224/1.1.0`.
         split: which of its splits.
         batch_size: images in a batch, of all replicas together: a distribution strategy divides each batch.
         seed: of the order and of the augmentation, 0 to 2^32 - 1.
@@ -90,7 +90,7 @@ def evaluation_dataset(
     """Return batches of every image once, in the order of the records; the last one may be smaller.
 
     Args:
-        dataset: folder of a built dataset, `.../pneumo_tfds/gray_192/1.1.0`.
+        dataset: folder of a built dataset, `.../pneumo_tfds/gray_224/1.1.0`.
         split: which of its splits.
         batch_size: images in a batch, of all replicas together.
         cache: as for `training_dataset`.

@@ -186,5 +186,5 @@ def test_examples_of_the_documentation_run_as_they_stand(folder, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     names = {}
     for block in blocks:
-        exec(block.replace("DATA/pneumo_tfds/gray_192/1.1.0", str(folder)).replace("192", str(SIZE)), names)
+        exec(block.replace("DATA/pneumo_tfds/gray_224/1.1.0", str(folder)).replace("224", str(SIZE)), names)
         assert np.isfinite(names["history"].history["val_loss"]).all()
