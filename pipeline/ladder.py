@@ -65,7 +65,7 @@ class Ladder(Bounded, Command):
     epochs: Annotated[int, Ge(1)] = 10
     """Passes over the training images."""
     image_size: Annotated[int, Ge(0), Unit("pixels")] = 0
-    """Side of the images, in pixels, where an experiment does not set it. 0: 150 for the study, 192 for the recipe."""
+    """Side of the images, in pixels, where an experiment does not set it. 0: 150 for the study, 224 for the recipe."""
     pretrained_weights: str = "imagenet"
     """For the study's transfer experiments: imagenet, or the path of an InceptionV3 weights file."""
     quick: bool = False

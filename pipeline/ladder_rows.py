@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.config import AugmentConfig, DataConfig, EvaluationConfig, FitConfig, ModelConfig, RunConfig
 
-CHANGES = "flip rotation zoom aspect shift shear brightness contrast gamma sharpness noise"
+CHANGES = "flip rotation zoom aspect shift shear brightness contrast gamma sharpness noise histogram_swap"
 NOTHING = dict.fromkeys(CHANGES.split(), 0.0)
 
 
@@ -75,6 +75,8 @@ RECIPE: dict[str, Experiment] = {
     ),
     "no-sharpness": _recipe("no blur or sharpening", augment={"sharpness": 0.0}),
     "no-noise": _recipe("no noise", augment={"noise": 0.0}),
+    "no-histogram-swap": _recipe("no grey levels of the other class", augment={"histogram_swap": 0.0}),
+    "whole-image": _recipe("the whole image and not the lungs alone", model={"crop": "none"}),
     "no-normalize": _recipe("no standardization of the image", model={"normalize": False}),
     "no-average": _recipe("no moving average of weights", fit={"ema_decay": 0.0}),
     "no-decay": _recipe("no weight decay", fit={"weight_decay": 0.0}),

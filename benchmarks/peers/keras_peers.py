@@ -18,7 +18,7 @@ from pipeline.config import AugmentConfig
 
 SEED = 0
 ROTATION, SHIFT, ZOOM, SHEAR = 10.0, 0.08, 0.2, 5.0  # degrees, fraction, fraction, degrees
-CHANGES = AugmentConfig(zoom=ZOOM, aspect=0.1, shift=SHIFT, sharpness=0.0, noise=0.0)
+CHANGES = AugmentConfig(zoom=ZOOM, aspect=0.1, shift=SHIFT, sharpness=0.0, noise=0.0, histogram_swap=0.0)
 """Ours in the same ranges: geometry, and intensities, which only some peers have, without sharpness and grain."""
 
 

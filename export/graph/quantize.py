@@ -99,28 +99,46 @@ def _props(model: onnx.ModelProto, source: Path) -> dict[str, str]:
 def _excluded(graph: onnx.GraphProto, float32_convolutions: int) -> list[str]:
     """Return the nodes not to quantize: the first convolutions, and those before or after all convolutions.
 
-    The latter scale the image and compute the familiarity, with sums that need more bits.
+    The latter find the lungs, scale the image and compute the familiarity, with sums that need more bits.
     """
-    convolutions = [node.name for node in graph.node if node.op_type == "Conv"]
     head, tail = _outside_convolutions(graph)
+    convolutions = [node.name for node in graph.node if node.op_type == "Conv" and node.name not in head]
     return sorted({*convolutions[:-1][:float32_convolutions]} | head | tail)
 
 
 def _outside_convolutions(graph: onnx.GraphProto) -> tuple[set[str], set[str]]:
-    """Return the names of the nodes before any convolution, and of those after every convolution."""
+    """Return the names of the nodes before any convolution of a classifier, and of those after every one."""
+    classifying = {node.name for node in graph.node if node.op_type == "Conv"} - _finding_lungs(graph)
     forward = [(node, node.input, node.output) for node in graph.node]  # in topological order, as ONNX demands
     backward = [(node, outputs, inputs) for node, inputs, outputs in reversed(forward)]
-    return _not_reached(forward), _not_reached(backward)
+    return _not_reached(forward, classifying), _not_reached(backward, classifying)
 
 
-def _not_reached(steps: Iterable[tuple[onnx.NodeProto, Iterable[str], Iterable[str]]]) -> set[str]:
-    """Return the names of the nodes to which no path leads from a convolution.
+def _finding_lungs(graph: onnx.GraphProto) -> set[str]:
+    """Return the names of the nodes that lead to a product of two computed tensors before a convolution: to a crop."""
+    constants = {constant.name for constant in graph.initializer}
+    convolved, cropped, names = set[str](), set[str](), set[str]()
+    for node in reversed(graph.node):
+        before = not convolved.isdisjoint(node.output)
+        if before or node.op_type == "Conv":
+            convolved.update(node.input)
+        product = node.op_type == "MatMul" and constants.isdisjoint(node.input)
+        if (product and before) or not cropped.isdisjoint(node.output):
+            cropped.update(node.input)
+            names.add(node.name)
+    return names
+
+
+def _not_reached(
+    steps: Iterable[tuple[onnx.NodeProto, Iterable[str], Iterable[str]]], convolutions: set[str]
+) -> set[str]:
+    """Return the names of the nodes to which no path leads from any of the convolutions.
 
     A step is a node, the tensors that lead to it, and those that lead on from it.
     """
     tensors, names = set[str](), set[str]()
     for node, sources, targets in steps:
-        if node.op_type == "Conv" or not tensors.isdisjoint(sources):
+        if node.name in convolutions or not tensors.isdisjoint(sources):
             tensors.update(filter(None, targets))
         else:
             names.add(node.name)

@@ -27,7 +27,7 @@ ERASE_AREA = (0.02, 0.2)  # smallest and largest part of the image that is erase
 Draw = IntEnum(
     "Draw",
     "FLIP ROTATION SHEAR ZOOM ASPECT SHIFT_RIGHT SHIFT_DOWN CONTRAST BRIGHTNESS GAMMA "
-    "ERASE ERASE_AREA ERASE_LEFT ERASE_TOP SHARPNESS NOISE GRAIN MIXUP",
+    "ERASE ERASE_AREA ERASE_LEFT ERASE_TOP SHARPNESS NOISE GRAIN MIXUP SWAP SWAP_WITH SWAP_PART",
     start=0,
 )
 
@@ -115,32 +115,33 @@ def blend(images: Any, targets: Any, uniform: Any, largest: float) -> tuple[Any,
     return images + share[:, :, None, None] * (other_images - images), targets + share * (other_targets - targets)
 
 
-def apply(images: Any, changes: Changes) -> Any:
+def apply(images: Any, changes: Changes, size: int | None = None) -> Any:
     """Make the changes of each image.
 
     Args:
-        images: uint8 or float32 `[B, S, S, 1]`, values 0 to 255.
+        images: uint8 or float32 `[B, T, T, 1]`, values 0 to 255.
         changes: from `sample`, for the same B.
+        size: side S of the result, the middle of the images, at most T; None for T.
 
     Returns:
         float32 `[B, S, S, 1]`, values 0 to 255. What comes from outside the source is black.
     """
-    grey = _warp(images, changes.matrices)
+    grey = _warp(images, changes.matrices, size or images.shape[1])
     if changes.sharpness is not None:
         grey = ops.clip(sharpness_and_grain.sharpen(grey, changes.sharpness[:, :, None]), 0, 255)
     return _erase(_intensities(grey, changes), changes.boxes)[..., None]
 
 
-def _warp(images: Any, matrices: Any) -> Any:
-    """Return `[B, S, S]`, each pixel sampled where `matrices` `[B, 2, 3]` say."""
-    size = images.shape[1]
+def _warp(images: Any, matrices: Any, size: int) -> Any:
+    """Return `[B, size, size]`, each pixel sampled where `matrices` `[B, 2, 3]` say."""
+    middle = (images.shape[1] - 1) / 2
     centred = ops.arange(size, dtype="float32") - (size - 1) / 2
     x, y = centred[None, None, :], centred[None, :, None]
     rows = matrices[:, :, :, None, None]
     return _bilinear(
         images,
-        rows[:, 0, 0] * x + rows[:, 0, 1] * y + rows[:, 0, 2] + (size - 1) / 2,
-        rows[:, 1, 0] * x + rows[:, 1, 1] * y + rows[:, 1, 2] + (size - 1) / 2,
+        rows[:, 0, 0] * x + rows[:, 0, 1] * y + rows[:, 0, 2] + middle,
+        rows[:, 1, 0] * x + rows[:, 1, 1] * y + rows[:, 1, 2] + middle,
     )
 
 

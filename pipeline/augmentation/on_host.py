@@ -38,14 +38,14 @@ def apply(images: NDArray[np.uint8], changes: augment.Changes, changed: NDArray[
     """Make the changes of each image.
 
     Args:
-        images: uint8 `[B, S, S, 1]`.
-        changes: from `sampler`, for the same B, as NumPy arrays.
+        images: uint8 `[B, T, T, 1]`, T at least S: the middle of them is what is changed.
+        changes: from `sampler`, for the same B and S, as NumPy arrays.
         changed: float32 `[B, S, S, 1]`, receives the result, 0 to 255.
     """
-    size = images.shape[1]
+    size, room = changed.shape[1], (images.shape[1] - changed.shape[1]) / 2
     square, middle = (size, size), (size - 1) / 2
     matrices: NDArray[np.float64] = changes.matrices.astype(np.float64)  # OpenCV counts from a corner, not the centre
-    matrices[:, :, 2] += middle - matrices[:, :, :2].sum(axis=2) * middle
+    matrices[:, :, 2] += room + middle - matrices[:, :, :2].sum(axis=2) * middle
     tables = np.asarray(
         255 * ((GREYS[None, :] ** changes.gamma - 0.5) * changes.gain + 0.5 + changes.offset), np.float32
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from keras import ops
 
-SMOOTHING = 0.01  # deviation of the Gaussian of `sharpen`, fraction of the side
+SMOOTHING = 0.016  # deviation of the Gaussian of `sharpen`, fraction of the side
 REACH = 2.5  # deviations at which that Gaussian is truncated
 # lowbias32 by C. Wellons (hash-prospector, public domain): multipliers of a 32-bit integer hash with little bias.
 HASH_MULTIPLIERS = (0x7FEB352D, 0x846CA68B)
@@ -18,7 +18,7 @@ BYTES_MEAN, BYTES_DEVIATION = 510.0, math.sqrt(4 * (256**2 - 1) / 12)  # of the 
 
 
 def sharpen(grey: Any, amount: Any) -> Any:
-    """Add to each image `amount` times the detail that a Gaussian of 1 % of its side removes.
+    """Add to each image `amount` times the detail that a Gaussian of 1.6 % of its side removes.
 
     Args:
         grey: float32 `[B, S, S]`.

@@ -74,7 +74,7 @@ class _Images(Bounded):
     """Folder of a dataset that is already built. It is used as it is, and --source is not read."""
     data_dir: Path | None = None
     """Where built datasets are kept. Default: TFDS's own folder, ~/tensorflow_datasets."""
-    image_size: Annotated[int, Ge(32), Le(1024), Unit("pixels")] = 192
+    image_size: Annotated[int, Ge(32), Le(1024), Unit("pixels")] = 224
     """Side of the square images, in pixels."""
     framing: Framing = DEFAULT_FRAMING
     """How a picture that is not square becomes one. squeeze: its aspect ratio is not kept. crop: its centred square is
@@ -136,10 +136,12 @@ class AugmentConfig(Bounded):
     gamma: Fraction = 0.4
     """Intensities are raised to a power from 1/(1 + gamma) to 1 + gamma."""
     sharpness: Fraction = 1.0
-    """Detail finer than 1 % of the side is weakened by up to this fraction (1 blurs it away) or strengthened by up to
+    """Detail finer than 1.6 % of the side is weakened by up to this fraction (1 blurs it away) or strengthened by up to
     twice that fraction."""
     noise: Annotated[float, Ge(0), Le(64), Unit("grey levels")] = 15.0
     """Largest standard deviation of the added noise, in grey levels of 255. Each image draws its own, evenly from 0."""
+    histogram_swap: Annotated[float, Ge(0), Le(1), Unit("(a probability)")] = 0.5
+    """Probability of moving an image's grey levels towards the histogram of an image of the other class."""
     random_erasing: Annotated[float, Ge(0), Le(1), Unit("(a probability)")] = 0.0
     """Probability of blanking one rectangle that covers 2 to 20 % of the image."""
 
@@ -168,6 +170,10 @@ class ModelConfig(Bounded):
     to 7 of efficientnet_lite0 (7 trains the stem too). 0 trains the new last layer alone. Default: all of
     efficientnet_lite0; none of inception_v3, as in the original study."""
 
+    crop: Literal["auto", "lungs", "none"] = "auto"
+    """lungs: find the lungs in each image and look at nothing else, at 5/7 of the image's side. none: look at the whole
+    image. auto: lungs for efficientnet_lite0, none for the others."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         blocks, pretrained = PRETRAINED_BLOCKS.get(self.model, 0), " or ".join(PRETRAINED_BLOCKS)
@@ -182,6 +188,11 @@ class ModelConfig(Bounded):
         if self.pretrained_weights != "auto":
             return self.pretrained_weights
         return "imagenet" if self.model in WEIGHTS_INSTALLED else "none"
+
+    @property
+    def crops(self) -> bool:
+        """Whether the network looks at the lungs alone."""
+        return self.crop == "lungs" or (self.crop == "auto" and self.model == "efficientnet_lite0")
 
     @property
     def free_blocks(self) -> int:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,7 +22,7 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from pipeline.augmentation import augment, on_device
+from pipeline.augmentation import augment, histogram_swap, on_device
 from pipeline.config import AugmentConfig, Switch
 from pipeline.data import aligned_arrays, batches
 from pipeline.data.split import StoredSplit, open_splits
@@ -51,7 +52,7 @@ def training_dataset(
     the first n batches of an epoch and changes nothing else.
 
     Args:
-        dataset: folder of a built dataset, `.../pneumo_tfds/gray_192/1.1.0`.
+        dataset: folder of a built dataset, `.../pneumo_tfds/gray_224/1.1.0`.
         split: which of its splits.
         batch_size: images in a batch, of all replicas together: a distribution strategy divides each batch.
         seed: of the order and of the augmentation, 0 to 2^32 - 1.
@@ -89,7 +90,7 @@ def evaluation_dataset(
     """Return batches of every image once, in the order of the records; the last one may be smaller.
 
     Args:
-        dataset: folder of a built dataset, `.../pneumo_tfds/gray_192/1.1.0`.
+        dataset: folder of a built dataset, `.../pneumo_tfds/gray_224/1.1.0`.
         split: which of its splits.
         batch_size: images in a batch, of all replicas together.
         cache: as for `training_dataset`.
@@ -116,9 +117,12 @@ def _without_step(step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> tupl
 def _with_changes(config: AugmentConfig, image_size: int, batch_size: int, seed: int) -> Finish:
     """Return a function that changes the images of a batch by the numbers that our own training draws for its step."""
     changed = on_device.compiled(config, image_size)
+    swap = partial(histogram_swap.swap, probability=config.histogram_swap)
 
     def with_changes(step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         uniform = tf.numpy_function(lambda step: augment.draw(seed, step, batch_size), [step], tf.float32)
+        swapped = tf.numpy_function(swap, [images, labels, uniform], tf.uint8)
+        images = tf.ensure_shape(swapped, images.shape)
         return changed(images, tf.ensure_shape(uniform, (batch_size, augment.DRAWS))), labels
 
     return with_changes

@@ -17,11 +17,12 @@ import keras
 from keras import layers, ops
 
 from pipeline.config import ModelConfig
-from pipeline.networks import depthwise_bfloat16, efficientnet_lite, familiarity, inception_v3
+from pipeline.networks import depthwise_bfloat16, efficientnet_lite, familiarity, inception_v3, lungs
 from pipeline.networks.fused_batch_norm import FusedNormalization
 from pneumo_tfds.program.files import sha256_of
 
 FEATURES, POOL, LOGIT, HEATMAP = "features", "pool", "logit", "heatmap"
+CELL = 16  # pixels of an image for each cell of the heat map of a network that looks at the lungs alone
 FLAT = 2.55  # grey levels (1 % of full white), squared and added to the variance, so that a flat image stays flat
 
 # Of `compact`: filters of the first convolution, which reduces the side to a quarter because large images cost most of
@@ -60,7 +61,8 @@ def build(config: ModelConfig, image_size: int, precision: str = "float32", *, f
     keras.config.set_dtype_policy(precision)
     try:
         image = keras.Input((image_size, image_size, 1), dtype="float32", name="image")
-        x = _standardized(image) if config.normalize else layers.Rescaling(1 / 255, name="scale")(image)
+        x = lungs.seen(image, lungs.side_of(image_size)) if config.crops else image
+        x = _standardized(x) if config.normalize else layers.Rescaling(1 / 255, name="scale")(x)
         x = bodies[config.model](x, config)
         logit = layers.Dense(1, kernel_regularizer=_penalty(config), dtype="float32", name=LOGIT)(x)
         network = keras.Model(image, logit, name=config.model)
@@ -159,11 +161,14 @@ def inference_model(
 def _with_heatmap(network: keras.Model, name: str) -> keras.Model:
     """Return the network as a model with a dict of outputs: its logit, and heat map and statistics if it has them."""
     outputs = {LOGIT: network.output}
-    if FEATURES in [layer.name for layer in network.layers]:
+    names = [layer.name for layer in network.layers]
+    if FEATURES in names:
         # The last layer, applied at every position of the feature map instead of to its mean. It is part of the same
         # functional model, because Keras cannot load a layer that two nested models share.
-        relevance = network.get_layer(LOGIT)(network.get_layer(FEATURES).output)
-        outputs[HEATMAP] = layers.Reshape(relevance.shape[1:3], dtype="float32", name=HEATMAP)(relevance)
+        relevance = network.get_layer(LOGIT)(network.get_layer(FEATURES).output)[..., 0]
+        if lungs.BOX in names:
+            relevance = lungs.spread(relevance, network.get_layer(lungs.BOX).output, -(-network.input_shape[1] // CELL))
+        outputs[HEATMAP] = layers.Activation("linear", dtype="float32", name=HEATMAP)(relevance)
     return keras.Model(network.input, outputs | familiarity.statistics_of(network), name=name)
 
 

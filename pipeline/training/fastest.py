@@ -24,7 +24,7 @@ import tensorflow as tf
 
 from pipeline.config import RunConfig
 from pipeline.devices.precision import Execution, candidates
-from pipeline.training.frozen_features import WholeNetwork
+from pipeline.training.trained_part import network_part
 from pneumo_tfds.program import processor
 from pneumo_tfds.program.cores_and_memory import available_cores
 from pneumo_tfds.program.errors import InputError
@@ -112,8 +112,8 @@ def _measured(config: RunConfig, ways: Sequence[Execution]) -> list[list[float]]
 
 def _step(config: RunConfig, way: Execution) -> Step:
     """Return a function that computes the gradients of the network for one batch and waits for them."""
-    size = config.data.image_size
-    network = WholeNetwork(config, size).build(way)
+    part = network_part(config, config.data.image_size)
+    network, size = part.build(way), part.image_size
     images = tf.random.stateless_uniform((config.fit.batch_size, size, size, 1), (0, 0), maxval=255.0)
 
     @tf.function(jit_compile=way.xla)
@@ -142,7 +142,7 @@ def _key(config: RunConfig) -> str:
     network = {
         "model": config.model.model,
         "fine_tune_blocks": config.model.free_blocks,
-        "image_size": config.data.image_size,
+        "image_size": network_part(config, config.data.image_size).image_size,
         "batch_size": config.fit.batch_size,
     }
     return json.dumps([_machine(), network])

@@ -20,8 +20,8 @@ from pipeline.devices.precision import Execution
 from pipeline.networks.forward_pass import BATCH, LogitsFn
 from pipeline.run_folder.history import Epoch
 from pipeline.training.fastest import fastest, fastest_for
-from pipeline.training.frozen_features import part_to_train
 from pipeline.training.step import Training
+from pipeline.training.trained_part import part_to_train
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.progress import track
 
@@ -76,7 +76,7 @@ def fit(
         execution = fastest_for(folder / "execution.json", config) if folder and chief else fastest(config)
     keras.utils.set_random_seed(config.fit.seed)  # after measuring, which draws weights too
     part = part_to_train(config, train)
-    train, validation = part.inputs(train), part.inputs(validation)
+    train, validation = part.inputs(train, room=config.augment.augment), part.inputs(validation)
     training = Training(config, train, execution, devices, part)
     network = LogitsFn(training.average, part.dtype)
     history = training.restore(folder) if folder else []

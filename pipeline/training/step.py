@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.augmentation import augment, on_device, on_host
+from pipeline.augmentation import augment, histogram_swap, on_device, on_host
 from pipeline.config import FitConfig, RunConfig
 from pipeline.data import aligned_arrays
 from pipeline.data.batches import training_batches
@@ -22,7 +22,7 @@ from pipeline.devices.precision import Execution, compiled
 from pipeline.devices.replicated_layers import finite_for_all, replicated
 from pipeline.run_folder import checkpoint
 from pipeline.run_folder.history import Epoch
-from pipeline.training.frozen_features import WholeNetwork
+from pipeline.training.trained_part import WholeNetwork
 from pneumo_tfds.program.parallel import one_thread_per_opencv_call
 from pneumo_tfds.program.progress import track
 
@@ -44,6 +44,7 @@ class Training:
         self.config, self.train, self.execution = config, train, execution
         self.devices = devices or Devices()
         part = part or WholeNetwork(config, train.image_size)
+        self._size = part.image_size
         network = part.build(execution)
         with self.devices.strategy.scope():
             self.network = network if self.devices.replicas == 1 else replicated(network)
@@ -56,7 +57,7 @@ class Training:
         counts = np.bincount(train.labels, minlength=2) if config.fit.class_weights else np.ones(2)
         self._class_weights = tf.constant(counts.sum() / (2 * np.maximum(counts, 1)), tf.float32)
         self._augments, self._on_host = config.augment.augment, execution.device == "CPU"
-        self._augmented = on_device.compiled(config.augment, train.image_size)
+        self._augmented = on_device.compiled(config.augment, self._size)
         self._step = compiled(self._step_on_all_replicas, execution)
 
     def variables(self) -> dict[str, list[Any]]:
@@ -120,14 +121,18 @@ class Training:
             self.train, fit.batch_size,
             seed=fit.seed, epoch=number, rows=rows, cache=data.cache, service=data.data_service,
         )  # fmt: skip
-        sample = on_host.sampler(self.config.augment, self.train.image_size)
+        sample = on_host.sampler(self.config.augment, self._size)
         for step, (images, labels) in enumerate(batches, start=self.iterations):
             uniform = augment.draw(fit.seed, step, fit.batch_size)[rows]
-            if self._augments and self._on_host:
-                pixels = images.numpy()
-                changed = aligned_arrays.empty(pixels.shape, np.float32)
-                on_host.apply(pixels, sample(uniform), changed)
-                images = aligned_arrays.as_tensor(changed)
+            if self._augments:
+                pixels = histogram_swap.swap(
+                    images.numpy(), labels.numpy(), uniform, self.config.augment.histogram_swap
+                )
+                if self._on_host:
+                    changed = aligned_arrays.empty((len(pixels), self._size, self._size, 1), np.float32)
+                    on_host.apply(pixels, sample(uniform), changed)
+                    pixels = changed
+                images = aligned_arrays.as_tensor(pixels)
             yield images, labels, uniform
 
     def _step_on_all_replicas(self, shares: tuple[Any, ...], decay: Any) -> Any:

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from pipeline import evaluation_dataset, training_dataset
 from pipeline.augmentation import augment
+from pipeline.augmentation.histogram_swap import swap
 from pipeline.config import AugmentConfig
 from pipeline.data.batches import training_batches
 from pipeline.data.split import open_splits
@@ -98,7 +99,8 @@ def test_changes_are_those_of_our_own_training(folder, split, cache):
     plain = training_batches(split, BATCH, seed=SEED, epoch=2, cache=cache)
     for step, ((images, labels), (changed, same_labels)) in enumerate(zip(plain, dataset, strict=True)):
         uniform = augment.draw(SEED, split.count // BATCH + step, BATCH)
-        expected = augment.apply(images, augment.sample(uniform, config, SIZE))
+        swapped = swap(images.numpy(), labels.numpy(), uniform, config.histogram_swap)
+        expected = augment.apply(swapped, augment.sample(uniform, config, SIZE))
         np.testing.assert_allclose(changed, expected, atol=0.1)
         assert np.array_equal(labels, same_labels)
 
@@ -184,5 +186,5 @@ def test_examples_of_the_documentation_run_as_they_stand(folder, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     names = {}
     for block in blocks:
-        exec(block.replace("DATA/pneumo_tfds/gray_192/1.1.0", str(folder)).replace("192", str(SIZE)), names)
+        exec(block.replace("DATA/pneumo_tfds/gray_224/1.1.0", str(folder)).replace("224", str(SIZE)), names)
         assert np.isfinite(names["history"].history["val_loss"]).all()

