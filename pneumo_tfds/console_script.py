@@ -34,6 +34,7 @@ GROUPS = {
         "compare": "pipeline.compare:Compare",
         "ladder": "pipeline.ladder:Ladder",
         "tuning": "tuning.__main__:TuneCommand",
+        "learn-lungs": "pipeline.learn_lungs:LearnLungs",
     },
     "Export and use": {
         "export": "export.__main__:Export",

@@ -32,7 +32,7 @@ MAY_USE = {
     ),
     "pipeline": (
         "pneumo_tfds pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pneumo_tfds.phantoms pneumo_tfds.audit "
-        "config run_folder devices augmentation data evaluation report training stages "
+        "config run_folder devices augmentation data networks evaluation report training stages "
         "tuning export"  # these two from the commands in APPLICATIONS alone
     ),
     # The search.

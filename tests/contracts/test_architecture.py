@@ -19,6 +19,7 @@ COMMANDS = [
     "pipeline.compare",
     "pipeline.ladder",
     "pipeline.show_augmented",
+    "pipeline.learn_lungs",
     "pipeline.doctor",
     "tuning",
     "export",
