@@ -81,8 +81,8 @@ def _left(found: Mapping[str, Any] | None) -> str:
         return ""
     left = f"{number(found['left'])}{in_brackets(found['interval'])}"
     return (
-        f" With the lungs blacked out AUROC on validation is {number(found['auroc_without_lungs'])} instead of "
-        f"{number(found['auroc'])}: {left} of the ranking is left without them."
+        f" With the lungs blacked out, AUROC on validation is {number(found['auroc_without_lungs'])} instead of "
+        f"{number(found['auroc'])}: {left} of its lead over chance is left."
     )
 
 

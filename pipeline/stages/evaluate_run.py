@@ -168,4 +168,5 @@ def own_figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
         return {"dataset": trained_on, "split": None}
     split = by_interest(metrics["splits"])[0]
     figures = {name: metrics["splits"][split][name] for name in OWN_FIGURES if name in metrics["splits"][split]}
-    return {"dataset": trained_on, "split": split, "figures": figures}
+    left = {"reliance": metrics["reliance"]} if "reliance" in metrics else {}
+    return {"dataset": trained_on, "split": split, "figures": figures, **left}
