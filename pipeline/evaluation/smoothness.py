@@ -15,10 +15,6 @@ from pipeline.evaluation.shifts import Levels, each
 
 QUALITY = 95
 """Of the JPEG that images are saved as once more: what cameras and viewers call the best."""
-LARGEST_CHANGE = 0.02
-"""Change of probability that 99 of 100 images should stay below."""
-MOST_TURNED = 0.002
-"""Largest part of the decisions that should turn."""
 
 
 def tiny_changes(images: Images, seed: int) -> Iterator[tuple[str, Images]]:
