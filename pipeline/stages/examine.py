@@ -60,7 +60,7 @@ def examine(folder: RunFolder, ask: OutputsFn, splits: Mapping[str, Split], conf
     swaps: Iterator[tuple[str, Images]] = iter(())
     if len(np.unique(some.labels)) == 2:
         swaps = swapped(images, some.labels, seed, _aspects(config, files.sizes, some.labels))
-    changed = track(chain(parts, swaps), "Looking for shortcuts", VIEWS - 5)
+    changed = track(chain(parts, swaps), "Looking for shortcuts")
     answers = {name: ask.probabilities(seen) for name, seen in changed}
     train = splits["train"].examples if "train" in splits else None
     every = slice(None, None, max(1, len(train) // TRAINING_IMAGES)) if train else slice(0)
@@ -78,13 +78,14 @@ def examine(folder: RunFolder, ask: OutputsFn, splits: Mapping[str, Split], conf
 
     smoothness = {
         name: change_of(some.probabilities, ask.probabilities(seen), threshold)
-        for name, seen in track(tiny_changes(images, seed), "Scoring validation through tiny changes", 3)
+        for name, seen in track(tiny_changes(images, seed), "Scoring validation through tiny changes")
     }
     for name, seen in files.views.items():
         smoothness[name] = change_of(some.probabilities[files.rows], ask.probabilities(seen), threshold)
     extend(folder.robustness, smoothness=smoothness)
 
-    called = np.flatnonzero((some.probabilities >= threshold) & (some.labels == POSITIVE))[:COVERED_IMAGES]
+    called = np.flatnonzero((some.probabilities >= threshold) & (some.labels == POSITIVE))
+    called = np.sort(np.random.default_rng(seed).permutation(called)[:COVERED_IMAGES])
     heatmaps = ask(images[called]).get("heatmap") if len(called) else None
     if heatmaps is not None:
         checked = occlusion_check(ask.probabilities, images[called], heatmaps, some.patients[called], seed=seed)
