@@ -56,10 +56,13 @@ def examine(folder: RunFolder, ask: OutputsFn, splits: Mapping[str, Split], conf
     images, some = images[chosen], table.take(chosen)
     with stage("Reading the original files of validation"):
         files = original_files(config.data, some.filenames.tolist(), images.shape[1])
+    aspects, note = _aspects(config, files.sizes, some.labels), files.note
+    if aspects is not None and note:
+        note += "; each class is stretched to the median aspect ratio of the other in the published archive"
     parts = ((name, change(images)) for name, change in CHANGES.items() if name != BLACKED)
     swaps: Iterator[tuple[str, Images]] = iter(())
     if len(np.unique(some.labels)) == 2:
-        swaps = swapped(images, some.labels, seed, _aspects(config, files.sizes, some.labels))
+        swaps = swapped(images, some.labels, seed, aspects)
     changed = track(chain(parts, swaps), "Looking for shortcuts")
     answers = {name: ask.probabilities(seen) for name, seen in changed}
     train = splits["train"].examples if "train" in splits else None
@@ -74,7 +77,7 @@ def examine(folder: RunFolder, ask: OutputsFn, splits: Mapping[str, Split], conf
         sizes=files.sizes,
         seed=seed,
     )
-    write_json(folder.shortcuts, {**audit, "sizes": files.note})
+    write_json(folder.shortcuts, {**audit, "sizes": note})
 
     smoothness = {
         name: change_of(some.probabilities, ask.probabilities(seen), threshold)

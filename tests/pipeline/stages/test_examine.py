@@ -68,7 +68,8 @@ def test_a_model_that_reads_the_border_relies_on_it_wholly_and_everything_is_wri
     assert rows["lung fields blacked out"] == rows["the whole image"] == 1.0
     assert rows["only the lung fields"] == 0.5
     assert {GREY_LEVELS, SHARPNESS} <= set(rows)
-    assert (ASPECT in rows) == (layout == "kermany")  # by the medians of the published archive
+    assert (ASPECT in rows) == (layout == "kermany")
+    assert ("published archive" in audit["sizes"]) == (layout == "kermany")  # by its medians, which is said
     robustness = json.loads(folder.robustness.read_text())
     assert robustness["views"] == {"as they are": 1}
     assert [row["images"] for row in robustness["smoothness"].values()] == [40, 40, 40]
