@@ -27,6 +27,9 @@ class _Evaluation(Command):
     by: tuple[str, ...] = ()
     """Columns of the source's table, or elements of its DICOM headers, such as age sex view: the figures of each group
     are shown, and the gaps that are more than chance. Ages are taken in decades."""
+    also_judge: tuple[Path, ...] = ()
+    """Other labelled X-rays with both classes, to stand beside the figures of the run's own dataset, in its report too.
+    Each also gets RUN/evaluation-NAME, as with --source."""
     split: Literal["all", "train", "validation", "test", "held_out"] = "all"
     """Which split of the run's own dataset to score. all: every split but train."""
     threshold_rule: str | None = None
@@ -60,6 +63,10 @@ class Evaluate(SourceOptions, _Evaluation):
             raise InputError(
                 "--layout, --positive, --negative, --uncertain, --strict and --yes are about --source or --on"
             )
+        if self.also_judge and (self.source or self.decides):
+            raise InputError(
+                "--also-judge is beside the run's own dataset, at its threshold; name no --source, rule or --on"
+            )
         if self.by and not self.source:
             raise InputError("--by is about the images of --source; name them")
         if self.decides and (self.source or self.split != "all"):
@@ -85,7 +92,9 @@ class Evaluate(SourceOptions, _Evaluation):
 def evaluate(command: Evaluate) -> None:
     """Score, draw and print."""
     quiet_tensorflow()
+    from pipeline.data.dataset import require_judgeable
     from pipeline.report.terminal import show
+    from pipeline.stages.also_judge import also_judge
     from pipeline.stages.evaluate_run import evaluate_elsewhere, evaluate_run
 
     if command.decides:
@@ -96,7 +105,10 @@ def evaluate(command: Evaluate) -> None:
             command.run_folder, command.wish, with_decision, command.on, command, show_names=command.show_names
         )
     elif command.source is None:
+        for other in command.also_judge:
+            require_judgeable(other)
         folder = evaluate_run(command.run_folder, command.split, show_names=command.show_names)
+        also_judge(folder, command.also_judge, show_names=command.show_names)
     else:
         folder = evaluate_elsewhere(
             command.run_folder, command.source, command, command.by, show_names=command.show_names

@@ -261,6 +261,9 @@ class EvaluationConfig(Bounded):
     """Fraction of patients with pneumonia for which the guarantee is stated. Predictive values depend on it."""
     test_time_flip: bool = False
     """Average the answers for every image and its mirror image. Twice the work, also after export."""
+    also_judge: tuple[Path, ...] = ()
+    """Other labelled X-rays, such as of another hospital: folders, zips or CSVs with both classes. At the end the model
+    is scored on each, at the run's own threshold. Nothing is chosen by them."""
     resamples: Annotated[int, Ge(100), Le(100_000)] = 2000
     """Bootstrap resamples of patients behind every 95 % interval."""
     evaluation_seed: Seed = 0

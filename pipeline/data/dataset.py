@@ -11,7 +11,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.published import in_manual_folder
 from pneumo_tfds.sources.inspection import short_form
 from pneumo_tfds.sources.inventory import Source
-from pneumo_tfds.sources.opening import open_source, require_decisions, understand
+from pneumo_tfds.sources.opening import open_source, require_both_classes, require_decisions, understand
 from pneumo_tfds.sources.source_options import SourceOptions
 
 
@@ -25,6 +25,8 @@ def with_dataset(config: RunConfig) -> RunConfig:
             no file of pretrained weights.
     """
     data, start = config.data, config.model.start
+    for other in config.evaluation.also_judge:
+        require_judgeable(other)
     if start not in ("none", "imagenet") and not Path(start).is_file():  # its content is checked when it is loaded
         raise InputError(
             f"--pretrained-weights {start} is not a file; give imagenet, none, or a file for {config.model.model}"
@@ -69,6 +71,14 @@ def with_images_to_score(config: RunConfig, source: Path, options: SourceOptions
     understood = {field.name: getattr(options, field.name) for field in dataclasses.fields(SourceOptions)}
     data = dataclasses.replace(data, source=source, dataset=dataset.resolve(), **understood)
     return dataclasses.replace(config, data=data)
+
+
+def require_judgeable(source: Path) -> None:
+    """Raise InputError unless a source of `--also-judge` has X-rays of both classes and needs no decision."""
+    try:
+        require_both_classes(images_to_score(source, SourceOptions()))
+    except InputError as error:
+        raise InputError(f"--also-judge: {error}; or leave it out, and score it with pipeline.evaluate") from error
 
 
 def images_to_score(source: Path, options: SourceOptions) -> Source:

@@ -46,11 +46,15 @@ def _blur(image: Images, rng: Generator, low: float, high: float) -> Levels:
     return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(low, high) * len(image)), np.uint8)
 
 
+def detail(image: Images) -> NDArray[np.float32]:
+    """Return what a Gaussian of 1 % of the side takes from an image [S, S]: its fine detail, float32."""
+    smooth = cv2.GaussianBlur(image, (0, 0), 0.01 * len(image))
+    return np.asarray(image - smooth.astype(np.float32), np.float32)
+
+
 def _sharpen(image: Images, rng: Generator, low: float, high: float) -> Levels:
     """Sharpen by unsharp masking with a Gaussian of 1 % of the side, as imaging stations do."""
-    smooth = cv2.GaussianBlur(image, (0, 0), 0.01 * len(image)).astype(np.float32)
-    sharp: Levels = image + np.float32(rng.uniform(low, high)) * (image - smooth)
-    return sharp
+    return image + np.float32(rng.uniform(low, high)) * detail(image)
 
 
 def _noise(image: Images, rng: Generator, low: float, high: float) -> Levels:
@@ -59,7 +63,7 @@ def _noise(image: Images, rng: Generator, low: float, high: float) -> Levels:
     return image + rng.standard_normal(image.shape, np.float32) * level
 
 
-def _framing(
+def framing(
     image: Images,
     rng: Generator,
     scale: tuple[float, float] = (1.0, 1.0),
@@ -87,12 +91,12 @@ SHIFTS: dict[str, Callable[[Images, Generator], Levels]] = {
     "blurred": partial(_blur, low=0.008, high=0.016),
     "sharpened": partial(_sharpen, low=1.0, high=2.5),
     "noisy": partial(_noise, low=5, high=14),
-    "closer": partial(_framing, scale=(1.15, 1.35)),
-    "farther": partial(_framing, scale=(0.7, 0.88)),
-    "wider": partial(_framing, aspect=(1.15, 1.35)),
-    "taller": partial(_framing, aspect=(0.74, 0.87)),
-    "off centre": partial(_framing, shift=0.12),
-    "tilted": partial(_framing, degrees=12.0),
+    "closer": partial(framing, scale=(1.15, 1.35)),
+    "farther": partial(framing, scale=(0.7, 0.88)),
+    "wider": partial(framing, aspect=(1.15, 1.35)),
+    "taller": partial(framing, aspect=(0.74, 0.87)),
+    "off centre": partial(framing, shift=0.12),
+    "tilted": partial(framing, degrees=12.0),
 }
 """Each change draws its parameter evenly from a range, anew for each image."""
 
@@ -116,12 +120,21 @@ def shifted(images: Images, name: str, seed: int = 0) -> Images:
     Returns:
         uint8 [n, S, S, 1], rounded and clipped to 0 to 255.
     """
+    return each(images, lambda image, row: SHIFTS[name](image, np.random.default_rng([seed, row])))
+
+
+def each(images: Images, change: Callable[[Images, int], Levels]) -> Images:
+    """Change every image by itself, in threads; round and clip to 0 to 255.
+
+    Args:
+        images: uint8 [n, S, S, 1].
+        change: a function of an image, uint8 [S, S], and its row.
+    """
     changed = np.empty_like(images)
 
-    def change(row: int) -> None:
-        levels = SHIFTS[name](images[row, ..., 0], np.random.default_rng([seed, row]))
-        changed[row, ..., 0] = np.clip(np.rint(levels), 0, 255)
+    def apply(row: int) -> None:
+        changed[row, ..., 0] = np.clip(np.rint(change(images[row, ..., 0], row)), 0, 255)
 
-    for _ in ordered_map(change, range(len(images))):
+    for _ in ordered_map(apply, range(len(images))):
         pass
     return changed

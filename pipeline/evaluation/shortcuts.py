@@ -1,23 +1,25 @@
 """Shortcut audit: figures with parts of the image removed, to find out what a model reads besides lungs.
 
 The lung fields are a fixed box, not a segmentation. On frontal chest X-rays in this data set's framing it contains both
-lungs and the heart, and some of the chest wall.
+lungs and the heart, and some of the chest wall. A box is the same for both classes, so that its outline tells nothing;
+the outline of lungs that are found in the image would.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import cv2
 import numpy as np
+from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pipeline.evaluation.predictions import Floats, Images, Labels, Mask, Predict, Predictions
+from pipeline.evaluation.intervals import percentile, ranking_figures, weights
+from pipeline.evaluation.predictions import Floats, Images, Labels, Mask, Predictions
 from pipeline.evaluation.scoring import score_split
-from pneumo_tfds.program.progress import track
 
 LUNGS = (0.15, 0.85, 0.10, 0.90)
 """Top, bottom, left and right of the box, as fractions of the image side."""
@@ -69,43 +71,52 @@ def exposure_features(images: Images) -> Floats:
     return np.asarray(rows, dtype=np.float64)
 
 
+WHOLE = "the whole image"
+BLACKED = "lung fields blacked out"
 CHANGES: dict[str, Callable[[Images], Images]] = {
-    "the whole image": lambda images: images,
     "letters and markers painted over": without_markers,
     "only the lung fields": lambda images: images * _lungs(images.shape[1]),
-    "lung fields blacked out": lambda images: images * ~_lungs(images.shape[1]),
+    BLACKED: lambda images: images * ~_lungs(images.shape[1]),
     "only the border": lambda images: images * _border(images.shape[1]),
 }
 """Each change of images uint8 [n, S, S, 1], by the name of its row in the report."""
 EXPOSURE = "exposure and sharpness alone (logistic regression)"
 """The row of the classifier that knows exposure alone."""
-WITHOUT_LUNGS = ("lung fields blacked out", "only the border", EXPOSURE)
+SIZES: dict[str, Callable[[Floats], Floats]] = {
+    "width / height of the file alone": lambda sizes: sizes[:, 0] / sizes[:, 1],
+    "width x height of the file alone": lambda sizes: sizes[:, 0] * sizes[:, 1],
+}
+"""What ranks images by nothing but the width and height [n, 2] of their files."""
+WITHOUT_LUNGS = (BLACKED, "only the border", EXPOSURE, *SIZES)
 """The rows whose figures do not come from the lungs."""
 
 
 def shortcut_audit(
-    predict: Predict,
-    images: Images,
     table: Predictions,
+    answers: Mapping[str, Floats],
+    images: Images,
     threshold: float,
     *,
     split: str,
     train: tuple[Images, Labels] | None = None,
+    sizes: Floats | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Score a model on images with parts removed, and a classifier that knows exposure alone.
+    """Score a model on images with parts removed or swapped, and classifiers that know exposure or size alone.
 
     The figures on such an image say what this model reads, not all that can be read: a model trained on borders alone
     may do better on them.
 
     Args:
-        predict: a function from uint8 [n, S, S, 1] to P(PNEUMONIA) [n].
-        images: uint8 [n, S, S, 1] of one split; validation, because decisions may follow from the result.
-        table: the predictions on them, row by row.
+        table: the predictions for images of one split; validation, because decisions may follow from the result.
+        answers: P(PNEUMONIA) [n] of the same images through each change, by its name.
+        images: uint8 [n, S, S, 1], as they are.
         threshold: of the operating point.
         split: its name, for the record.
         train: images and labels to fit the exposure classifier on; without them it is left out.
+        sizes: width and height of the files [n, 2], NaN where they are not known. An AUROC is 0.5 or more: whether
+            larger means PNEUMONIA is taken from these images.
         resamples: of the bootstrap over patients.
         seed: of the bootstrap.
 
@@ -113,21 +124,61 @@ def shortcut_audit(
         `split`, `images` (their number) and `rows`, each with `name`, `auroc`, its `interval`, `sensitivity` and
         `specificity`.
     """
-    tables = {
-        name: (table.with_probabilities(np.clip(predict(change(images)).astype(np.float64), 0, 1)), threshold)
-        for name, change in track(CHANGES.items(), "Looking for shortcuts")
-    }
+    tables = {WHOLE: table, **{name: table.with_probabilities(np.clip(p, 0, 1)) for name, p in answers.items()}}
     if train is not None:
         classifier = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
         classifier.fit(exposure_features(train[0]), train[1])
-        by_exposure = classifier.predict_proba(exposure_features(images))[:, 1]
-        tables[EXPOSURE] = table.with_probabilities(by_exposure), 0.5
+        tables[EXPOSURE] = table.with_probabilities(classifier.predict_proba(exposure_features(images))[:, 1])
+    sizes = np.full((len(table), 2), np.nan) if sizes is None else sizes
+    known = np.flatnonzero(np.isfinite(sizes).all(axis=1))
+    if len(np.unique(table.labels[known])) == 2:
+        some = table.take(known)
+        for name, measure in SIZES.items():
+            larger, smaller = (rankdata(sign * measure(sizes[known])) / len(some) for sign in (1, -1))
+            better = max(larger, smaller, key=lambda ranks: float(ranks[some.labels == 1].mean()))
+            tables[name] = some.with_probabilities(better)
     rows = []
-    for name, (changed, cut) in tables.items():
-        figures = score_split(changed, cut, seed, resamples)
-        kept = {figure: figures[figure] for figure in ("auroc", "sensitivity", "specificity")}
-        rows.append({"name": name, **kept, "interval": figures["intervals"]["auroc"]})
-    return {"split": split, "images": len(images), "rows": rows}
+    for name, changed in tables.items():
+        figures = score_split(changed, 0.5 if name == EXPOSURE else threshold, seed, resamples)
+        at_threshold = () if name in SIZES else ("sensitivity", "specificity")
+        kept = {figure: figures[figure] for figure in ("auroc", *at_threshold)}
+        rows.append(
+            {"name": name, "sensitivity": None, "specificity": None, **kept, "interval": figures["intervals"]["auroc"]}
+        )
+    return {"split": split, "images": len(table), "rows": rows}
+
+
+def reliance(table: Predictions, blacked_out: Floats, resamples: int, seed: int) -> dict[str, Any]:
+    """Compute how much of a model's ranking is left without the lungs: its reliance on what is not lungs.
+
+    It is (AUROC with the lung fields blacked out - 0.5) / (AUROC - 0.5), a ratio of two Gini coefficients: 0 if nothing
+    is left, 1 if everything is, below 0 if the ranking is turned round. Blacking out the lungs to see what else tells
+    the classes apart is the test of Maguolo and Nanni (Information Fusion 76, 2021); the ratio is ours. A high figure
+    proves a shortcut. A low one does not prove that there is none: a model may fail on black boxes for other reasons.
+
+    Args:
+        table: the predictions for the images as they are.
+        blacked_out: P(PNEUMONIA) [n] of the same images with the lung fields blacked out.
+        resamples: of the bootstrap over patients, paired: the same patients with and without lungs.
+        seed: of the bootstrap.
+
+    Returns:
+        `images`, `auroc`, `auroc_without_lungs`, `left` (the ratio; None if the AUROC is no better than chance) and its
+        95 % `interval` (None if `left` is).
+    """
+    values = []
+    for block in (np.ones((1, len(table))), *weights(table.patients, resamples, seed)):
+        values.append([ranking_figures(table.labels, p, block)[0] for p in (table.probabilities, blacked_out)])
+    whole, without = np.concatenate(values, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        left = np.where(whole > 0.5, (without - 0.5) / (whole - 0.5), np.nan)
+    return {
+        "images": len(table),
+        "auroc": float(whole[0]),
+        "auroc_without_lungs": float(without[0]),
+        "left": None if np.isnan(left[0]) else float(left[0]),
+        "interval": None if np.isnan(left[0]) or len(np.unique(table.patients)) < 2 else percentile(left[1:]),
+    }
 
 
 def _lungs(size: int) -> Mask:

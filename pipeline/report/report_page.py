@@ -128,7 +128,8 @@ def _evaluation(
     private = None if show_names else names
     configuration = with_current_names(folder.read_json(folder.config) if folder.config.exists() else {})
     shortcuts = folder.read_json(folder.shortcuts) if folder.shortcuts.exists() else {}
-    under_shift = folder.robustness.exists() or configuration.get("evaluation", {}).get("threshold_under_shift", False)
+    robustness = folder.read_json(folder.robustness) if folder.robustness.exists() else {}
+    under_shift = "views" in robustness or configuration.get("evaluation", {}).get("threshold_under_shift", False)
     return {
         "headline": report_tables.headline(metrics, shown[0]),
         "warnings": warnings(metrics, shown[0]) + shortcut_warnings(shortcuts),

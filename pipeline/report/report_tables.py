@@ -70,7 +70,20 @@ def headline(metrics: Mapping[str, Any], split: str) -> str:
     if figures["auroc"] is not None:
         auroc = f"; AUROC {number(figures['auroc'])}{in_brackets(limits['auroc'])}"
     images = counted(figures["n"], f"{split} image")
-    return f"On {images}{_of_patients(figures)}, the model {' and '.join(parts)}{auroc}."
+    return (
+        f"On {images}{_of_patients(figures)}, the model {' and '.join(parts)}{auroc}.{_left(metrics.get('reliance'))}"
+    )
+
+
+def _left(found: Mapping[str, Any] | None) -> str:
+    """Return what is left of the ranking without the lungs as a sentence; empty if that is not known."""
+    if not found or found["left"] is None:
+        return ""
+    left = f"{number(found['left'])}{in_brackets(found['interval'])}"
+    return (
+        f" With the lungs blacked out, AUROC on validation is {number(found['auroc_without_lungs'])} instead of "
+        f"{number(found['auroc'])}: {left} of its lead over chance is left."
+    )
 
 
 def _of_patients(figures: Mapping[str, Any]) -> str:
@@ -141,6 +154,8 @@ def setting_rows(value: Mapping[str, Any], private: set[str] | None, before: str
         if isinstance(part, Mapping):
             rows += setting_rows(part, private, f"{before}{name}.")
             continue
+        if isinstance(part, list) and name in PATHS and part and private is not None:
+            part = HIDDEN
         text = DASH if part is None else f"{part:.6g}" if isinstance(part, float) else str(part)
         if private is not None and isinstance(part, str):
             if _is_path(str(name), part):

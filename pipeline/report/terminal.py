@@ -38,6 +38,11 @@ def show(folder: RunFolder) -> None:
     gaps = drops(own, metrics["splits"][main]) if own else {}
     for name in FIGURES:
         table.add_row(name.replace("_", " "), *(_cell(figures, name) for figures in columns.values()))
+        if name == "auroc" and (found := metrics.get("reliance")):
+            left = {"left": found["left"], "intervals": {"left": found["interval"]}}
+            table.add_row(
+                "left without lungs", *(_cell(left, "left") if s == "validation" else "" for s in metrics["splits"])
+            )
     Console().print(table)
     if gaps:
         parts = [f"{NAMES[name]} {gap['difference']:+.3f} ({signed(gap['interval'])})" for name, gap in gaps.items()]

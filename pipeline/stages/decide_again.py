@@ -24,7 +24,8 @@ from pipeline.report.report_tables import in_brackets, number
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
 from pipeline.stages.evaluate_run import DECIDED_ON, WISH
-from pipeline.stages.illustrate import illustrate, passes
+from pipeline.stages.examine import examine, passes
+from pipeline.stages.illustrate import illustrate
 from pipeline.stages.judge import answers_of, doubt_of, score
 from pipeline.stages.training_overlap import training_overlap
 from pneumo_tfds.prepared import inspect
@@ -106,6 +107,7 @@ def decide_again(
         old = before.operating_point
         print(f"threshold {old.threshold} (by {old.rule} on {old.chosen_on}) is now {point.threshold}")
         print(f"carried into {', '.join(path.name for path in (run.evaluation_lock, *exported, run.metrics))}")
+        examine(run, ask, splits, config)
         illustrate(run, ask, splits, settings.evaluation_seed, show_names=show_names)
     return run
 

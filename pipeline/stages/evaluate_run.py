@@ -21,7 +21,8 @@ from pipeline.networks.forward_pass import OutputsFn
 from pipeline.report.reader_warnings import overlap_sentences
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
-from pipeline.stages.illustrate import illustrate, passes
+from pipeline.stages.examine import examine, passes
+from pipeline.stages.illustrate import illustrate
 from pipeline.stages.judge import MADE_FROM, REFUSED, answers_of, score, write_scores
 from pipeline.stages.training_overlap import training_overlap
 from pneumo_tfds.prepared import inspect, is_built
@@ -74,6 +75,7 @@ def evaluate_run(run_dir: Path, split: str = "all", *, show_names: bool = False)
             tables[name] = answers_of(splits[name].examples, score(ask, splits[name]))
         beside = {key: metrics[key] for key in (DECIDED_ON, WISH, REFUSED, *MADE_FROM) if key in metrics}
         write_scores(run, config, tables, decision, beside)
+        examine(run, ask, splits, config)
         illustrate(run, ask, splits, config.evaluation.evaluation_seed, show_names=show_names)
     return run
 
@@ -166,4 +168,5 @@ def own_figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
         return {"dataset": trained_on, "split": None}
     split = by_interest(metrics["splits"])[0]
     figures = {name: metrics["splits"][split][name] for name in OWN_FIGURES if name in metrics["splits"][split]}
-    return {"dataset": trained_on, "split": split, "figures": figures}
+    left = {"reliance": metrics["reliance"]} if "reliance" in metrics else {}
+    return {"dataset": trained_on, "split": split, "figures": figures, **left}

@@ -16,7 +16,9 @@ from pipeline.networks.models import committee
 from pipeline.run_folder import history
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
-from pipeline.stages.illustrate import illustrate, passes
+from pipeline.stages.also_judge import also_judge
+from pipeline.stages.examine import examine, passes
+from pipeline.stages.illustrate import illustrate
 from pipeline.stages.judge import judge
 from pipeline.training.fastest import fastest_for
 from pipeline.training.fit import fit
@@ -43,7 +45,9 @@ def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
         networks = [_fit_network(folder, config, splits, number, execution) for number in members]
         judge(folder, config, committee(networks, flips=config.evaluation.test_time_flip), splits)
     ask = OutputsFn(load_model(folder.model), expected=passes(splits))
+    examine(folder, ask, splits, config)
     illustrate(folder, ask, splits, config.evaluation.evaluation_seed)
+    also_judge(folder, config.evaluation.also_judge)
 
 
 def train_as_worker(folder: RunFolder, config: RunConfig) -> None:

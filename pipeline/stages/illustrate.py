@@ -1,28 +1,21 @@
-"""Stage 3 of a run: plots, checks of what the model looks at, and the report."""
+"""Stage 4 of a run: plots and the report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from pipeline.data.split import Split
 from pipeline.evaluation.metrics import most_confident_errors
-from pipeline.evaluation.occlusion import OTHER_PLACES, occlusion_check
-from pipeline.evaluation.predictions import POSITIVE, Predictions, read_csv
-from pipeline.evaluation.shortcuts import CHANGES, shortcut_audit
+from pipeline.evaluation.predictions import Predictions, read_csv
 from pipeline.networks.forward_pass import OutputsFn
 from pipeline.report import plots, xray_grids
 from pipeline.report.report_page import write_report
 from pipeline.report.report_tables import error_rows
 from pipeline.run_folder import history
 from pipeline.run_folder.folder import RunFolder
-from pneumo_tfds.program.files import write_json
 from pneumo_tfds.program.progress import stage
 
 ERRORS_SHOWN = 9  # of each split
-SHORTCUT_TRAINING_IMAGES = 1000  # that the classifier on exposure and sharpness alone learns from
-CHECKED_IMAGES = 300  # of validation, for the checks of what the model looks at; more change the third digit
 
 
 def illustrate(
@@ -52,15 +45,7 @@ def illustrate(
         for name, table in tables.items():
             plots.draw_split(folder.plots, name, table, metrics["splits"][name], threshold)
             _draw_errors(folder, ask, splits, tables, name, threshold)
-    if "validation" in tables:
-        _check(folder, ask, splits, tables["validation"], threshold, seed)
     write_report(folder, show_names=show_names)
-
-
-def passes(splits: Mapping[str, Split]) -> int:
-    """Return about how many images `illustrate` asks a model about, some of them once for every change."""
-    checked = min(CHECKED_IMAGES, splits["validation"].count) if "validation" in splits else 0
-    return checked * (len(CHANGES) + OTHER_PLACES + 2)
 
 
 def _draw_errors(
@@ -79,25 +64,3 @@ def _draw_errors(
         xray_grids.errors(picture, images, ask(images).get("heatmap"), error_rows(tables, name, worst))
     else:
         picture.unlink(missing_ok=True)
-
-
-def _check(
-    folder: RunFolder, ask: OutputsFn, splits: Mapping[str, Split], table: Predictions, threshold: float, seed: int
-) -> None:
-    """Check which shortcuts the model could be using, and whether its heat maps show what it uses."""
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(table.labels))[:CHECKED_IMAGES])
-    images, some = splits["validation"].examples.images[chosen], table.take(chosen)
-    learned_from = None
-    if "train" in splits:
-        train = splits["train"].examples
-        every = max(1, len(train) // SHORTCUT_TRAINING_IMAGES)
-        learned_from = train.images[::every], train.labels[::every]
-    audit = shortcut_audit(
-        ask.probabilities, images, some, threshold, split="validation", train=learned_from, seed=seed
-    )
-    write_json(folder.shortcuts, audit)
-    called = np.flatnonzero((some.probabilities >= threshold) & (some.labels == POSITIVE))
-    heatmaps = ask(images[called]).get("heatmap") if len(called) else None
-    if heatmaps is not None:
-        checked = occlusion_check(ask.probabilities, images[called], heatmaps, some.patients[called], seed=seed)
-        write_json(folder.explanation, checked)

@@ -27,8 +27,8 @@ MAY_USE = {
     "pipeline.evaluation": "pneumo_tfds.program pneumo_tfds.sources config run_folder",
     "pipeline.report": "pneumo_tfds.program config run_folder evaluation",
     "pipeline.stages": (
-        "pneumo_tfds pneumo_tfds.program pneumo_tfds.sources pneumo_tfds.splits config run_folder devices data "
-        "networks training evaluation report"
+        "pneumo_tfds pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pneumo_tfds.splits config run_folder "
+        "devices data networks training evaluation report"
     ),
     "pipeline": (
         "pneumo_tfds pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pneumo_tfds.phantoms pneumo_tfds.audit "

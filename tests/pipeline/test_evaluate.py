@@ -83,6 +83,7 @@ def world(tmp_path, monkeypatch):
         "load_model": lambda path: "the model" if path == made.run.model else None,
         "OutputsFn": OutputsFn,
         "splits_of": lambda data: made.splits if data.dataset == made.dataset else None,
+        "examine": lambda *what: None,
         "illustrate": lambda *what, **how: made.drawn.append((*what, how)),
     }
     for name, stand_in in stand_ins.items():

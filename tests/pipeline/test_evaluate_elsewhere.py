@@ -17,12 +17,14 @@ import pytest
 
 from image_files import jpeg, picture
 from pipeline.config import DataConfig, EvaluationConfig, RunConfig
+from pipeline.data.dataset import with_dataset
 from pipeline.data.split import open_splits
 from pipeline.evaluate import Evaluate, evaluate
 from pipeline.evaluation.predictions import read_csv
 from pipeline.evaluation.scoring import decide
 from pipeline.run_folder.folder import RunFolder
 from pipeline.stages import evaluate_run
+from pipeline.stages.also_judge import also_judge
 from pipeline.stages.judge import predictions_of, write_scores
 from pneumo_tfds.prepared import prepare
 from pneumo_tfds.program.errors import InputError
@@ -101,6 +103,48 @@ def figures_of(folder: RunFolder):
 def text_of(folder: RunFolder) -> str:
     html = folder.report.read_text(encoding="utf-8")
     return " ".join(re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL).replace("\u00a0", " ").split())
+
+
+def test_other_places_are_judged_beside_the_own_dataset_and_choose_nothing(run, trained, tmp_path, capsys):
+    st_mary = write(tmp_path / "st_mary", both("new", 3), seed=7)
+    shutil.copy(trained[0] / "train/NORMAL/a0.jpeg", st_mary / "NORMAL/own.jpeg")
+    before = figures_of(run)
+    evaluate(Evaluate(run_folder=run.path, also_judge=(st_mary,)))
+    said = capsys.readouterr().out
+    assert said.index("This model was made from 1 of the 7 images") < said.index(
+        f"also judged {st_mary} (7 images): auroc"
+    )
+    after = figures_of(run)
+    assert [after[name] for name in ("operating_point", "temperature")] == [
+        before[name] for name in ("operating_point", "temperature")
+    ]
+    (row,) = json.loads(run.robustness.read_text())["elsewhere"]
+    of_st_mary = figures_of(RunFolder(run.path / "evaluation-st_mary"))["splits"]["external"]
+    assert (row["source"], row["n"], row["auroc"]) == (1, 7, of_st_mary["auroc"])
+    assert row["intervals"]["specificity"] == of_st_mary["intervals"]["specificity"]
+    assert sum(row["overlap"]["images"].values()) == 1
+    assert "Judged elsewhere too" in text_of(run)
+    assert "st_mary" not in run.report.read_text() + run.robustness.read_text()  # the page names no folder
+
+
+def test_another_place_of_one_class_is_refused_before_anything_is_scored(run, tmp_path):
+    healthy = write(tmp_path / "healthy", [f"NORMAL/{number}.jpeg" for number in range(3)], seed=8)
+    before = run.predictions.read_bytes()
+    with pytest.raises(InputError, match=r"--also-judge: .*no PNEUMONIA"):
+        evaluate(Evaluate(run_folder=run.path, also_judge=(healthy,)))
+    assert run.predictions.read_bytes() == before
+    with pytest.raises(InputError, match=r"--also-judge: .*no PNEUMONIA"):
+        with_dataset(RunConfig(evaluation=EvaluationConfig(also_judge=(healthy,))))
+
+
+def test_another_place_that_is_gone_at_the_end_costs_the_run_nothing(run, tmp_path, capsys):
+    clinic = write(tmp_path / "clinic", both("new", 2), seed=9)
+    also_judge(run, (tmp_path / "gone", clinic))
+    assert f"--also-judge {tmp_path / 'gone'}: not scored" in capsys.readouterr().out
+    rows = json.loads(run.robustness.read_text())["elsewhere"]
+    assert rows[0] == {"source": 1, "not_scored": True}
+    assert (rows[1]["source"], rows[1]["n"]) == (2, 4)
+    assert "not scored: it could not be read any more" in text_of(run)
 
 
 def test_sources_of_one_last_name_do_not_overwrite_each_other(run, tmp_path):

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.predictions import Predictions
-from pipeline.evaluation.shortcuts import CHANGES, exposure_features, shortcut_audit, without_markers
+from pipeline.evaluation.shortcuts import (
+    BLACKED,
+    CHANGES,
+    SIZES,
+    exposure_features,
+    reliance,
+    shortcut_audit,
+    without_markers,
+)
 
 SIZE = 64
 
@@ -37,7 +45,9 @@ READERS = {
 
 def aurocs(name, **options):
     images, table = chests()
-    found = shortcut_audit(READERS[name], images, table, 0.5, split="validation", resamples=50, **options)
+    answers = {change: READERS[name](of(images)) for change, of in CHANGES.items()}
+    table = table.with_probabilities(READERS[name](images))
+    found = shortcut_audit(table, answers, images, 0.5, split="validation", resamples=50, **options)
     assert (found["split"], found["images"]) == ("validation", 80)
     return {row["name"]: row["auroc"] for row in found["rows"]}
 
@@ -69,6 +79,48 @@ def test_exposure_alone_is_scored_if_there_are_images_to_learn_from():
     images, table = chests(seed=1)
     found = aurocs("lungs", train=(images, table.labels))
     assert found["exposure and sharpness alone (logistic regression)"] == 1.0  # bright patches are exposure, too
+
+
+def left(name, **options):
+    images, table = chests()
+    read = READERS[name]
+    return reliance(table.with_probabilities(read(images)), read(CHANGES[BLACKED](images)), 200, 0, **options)
+
+
+def test_reliance_says_how_much_of_the_ranking_is_left_without_lungs():
+    assert left("border")["left"] == left("letter")["left"] == 1.0
+    assert left("border")["interval"] == [1.0, 1.0]
+    assert left("lungs") == {"images": 80, "auroc": 1.0, "auroc_without_lungs": 0.5, "left": 0.0, "interval": [0, 0]}
+
+
+def test_reliance_is_a_ratio_of_leads_over_chance_with_an_interval_around_it():
+    _, table = chests()
+    generator = np.random.default_rng(0)
+    good, poor = (table.labels + generator.normal(0, spread, len(table)) for spread in (0.6, 1.5))
+    good, poor = (np.clip((p + 5) / 11, 0, 1) for p in (good, poor))
+    found = reliance(table.with_probabilities(good), poor, 500, 0)
+    assert found["left"] == pytest.approx((found["auroc_without_lungs"] - 0.5) / (found["auroc"] - 0.5))
+    low, high = found["interval"]
+    assert 0 < low < found["left"] < high < 1
+    same = reliance(table.with_probabilities(good), good, 500, 0)
+    assert same["interval"] == [1.0, 1.0]  # the same patients are drawn with and without lungs
+
+
+def test_a_model_no_better_than_chance_has_no_reliance():
+    _, table = chests()
+    found = reliance(table, table.probabilities, 50, 0)
+    assert (found["auroc"], found["left"], found["interval"]) == (0.5, None, None)
+
+
+def test_the_size_of_the_file_alone_is_scored_in_either_direction_where_it_is_known():
+    _, table = chests()
+    wide = np.where(table.labels == 1, 300.0, 200.0)
+    sizes = np.stack([wide, np.full(80, 200.0)], axis=1)
+    for pictures in (sizes, sizes[:, ::-1]):  # PNEUMONIA is wider, or taller
+        assert [aurocs("lungs", sizes=pictures)[name] for name in SIZES] == [1.0, 1.0]
+    unknown = np.where(np.arange(80)[:, None] < 40, sizes[:, ::-1], np.nan)
+    assert aurocs("lungs", sizes=unknown)["width / height of the file alone"] == 1.0
+    assert not set(SIZES) & set(aurocs("lungs", sizes=np.full((80, 2), np.nan)))
 
 
 def test_masks_leave_what_they_say_and_the_originals_alone():

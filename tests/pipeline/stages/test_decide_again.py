@@ -76,6 +76,7 @@ def run(tmp_path, monkeypatch, request):
     monkeypatch.setattr(module, "splits_of", lambda data: splits)
     monkeypatch.setattr(module, "load_model", lambda path: "the model")
     monkeypatch.setattr(module, "OutputsFn", OutputsFn)
+    monkeypatch.setattr(module, "examine", lambda *what: None)
     monkeypatch.setattr(module, "illustrate", lambda folder, *rest, **how: write_report(folder, **how))
     monkeypatch.setenv("COLUMNS", "200")
     return folder
