@@ -12,7 +12,7 @@ from pipeline.data.split import Split
 from pipeline.devices.distribution import connect
 from pipeline.devices.precision import Execution
 from pipeline.networks.forward_pass import OutputsFn
-from pipeline.networks.models import committee
+from pipeline.networks.models import check_own, committee
 from pipeline.run_folder import history
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
@@ -39,6 +39,7 @@ def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
     if execution.note:
         print(f"Note: {execution.note}")
     if not folder.metrics.exists():  # judge() writes it last; if it exists, test has been scored
+        check_own(config.model, splits["train"].image_size)
         members = range(config.fit.ensemble_size)
         networks = [_fit_network(folder, config, splits, number, execution) for number in members]
         judge(folder, config, committee(networks, flips=config.evaluation.test_time_flip), splits)

@@ -41,7 +41,8 @@ MAY_USE = {
     ),
     "tuning.results": "pneumo_tfds.program pipeline.config pipeline.training pipeline.report search",
     "tuning": (
-        "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.data pipeline.training search results"
+        "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.data pipeline.networks pipeline.training "
+        "search results"
     ),
     # The ONNX file. `export.inference`, `export.serve` and `export.web` must work without TensorFlow.
     "export.inference": "pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pneumo_tfds.phantoms",
