@@ -10,6 +10,7 @@ import tyro
 from annotated_types import Gt, Lt
 
 from pipeline.config import EvaluationConfig
+from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.quiet import quiet_tensorflow
@@ -84,24 +85,27 @@ class Evaluate(SourceOptions, _Evaluation):
 
 def evaluate(command: Evaluate) -> None:
     """Score, draw and print."""
-    quiet_tensorflow()
+    folder = evaluated(command)
     from pipeline.report.terminal import show
+
+    show(folder)
+
+
+def evaluated(command: Evaluate) -> RunFolder:
+    """Score and draw; return the folder with the result."""
+    quiet_tensorflow()
     from pipeline.stages.evaluate_run import evaluate_elsewhere, evaluate_run
 
     if command.decides:
         from export.carry_decision import with_decision
         from pipeline.stages.decide_again import decide_again
 
-        folder = decide_again(
+        return decide_again(
             command.run_folder, command.wish, with_decision, command.on, command, show_names=command.show_names
         )
-    elif command.source is None:
-        folder = evaluate_run(command.run_folder, command.split, show_names=command.show_names)
-    else:
-        folder = evaluate_elsewhere(
-            command.run_folder, command.source, command, command.by, show_names=command.show_names
-        )
-    show(folder)
+    if command.source is None:
+        return evaluate_run(command.run_folder, command.split, show_names=command.show_names)
+    return evaluate_elsewhere(command.run_folder, command.source, command, command.by, show_names=command.show_names)
 
 
 if __name__ == "__main__":

@@ -223,11 +223,10 @@ class ModelConfig(Bounded):
         if (own := self.own) is None:
             return self
         own.check_arguments(self.arguments)
-        for name in own_network.PASSED:
-            value, flag = getattr(self, name), name.replace("_", "-")
-            left_alone = value == getattr(ModelConfig, name) or name in own.defaults
-            require(left_alone, flag, value, f"left out: {self.model} takes no argument {name}")
-        return replace(self, module_sha256=own.sha256)
+        for name in ("dropout", "l1", "l2"):
+            left_alone = getattr(self, name) == getattr(ModelConfig, name) or name in own.defaults
+            require(left_alone, name, getattr(self, name), f"left out: {self.model} takes no argument {name}")
+        return replace(self, module_sha256=own.sha256, normalize=self.normalize and "normalize" in own.defaults)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,6 +71,6 @@ MAY_USE = {
     ),
 }  # fmt: skip
 
-APPLICATIONS = {"pipeline.train", "pipeline.evaluate"}
-"""The modules that stand above all packages: one starts the search and the export, the other carries a new decision
-into exported files. Nothing may import them."""
+APPLICATIONS = {"pipeline.train", "pipeline.evaluate", "pipeline.api"}
+"""The modules that stand above all packages: one starts the search and the export, one carries a new decision into
+exported files, and the third has both as functions for notebooks. Nothing may import them but that third."""
