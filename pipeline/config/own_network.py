@@ -7,7 +7,6 @@ the working folder or among the installed packages. Finding it here imports the 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import math
 import os
@@ -15,6 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -151,9 +151,10 @@ def _source_of(where: str, module: str) -> Path:
     if not {"", os.getcwd()} & set(sys.path):
         sys.path.insert(0, os.getcwd())  # an installed command does not look there
     importlib.invalidate_caches()  # the file may be a moment old
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, AttributeError, ValueError):
+    parent = module.rpartition(".")[0]
+    try:  # by the finder, because `importlib.util.find_spec` answers for a module that is imported by where it was then
+        spec = PathFinder.find_spec(module, importlib.import_module(parent).__path__ if parent else None)
+    except (ImportError, AttributeError):
         spec = None
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         raise InputError(

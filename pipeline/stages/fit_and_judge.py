@@ -29,6 +29,8 @@ def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
     """
     devices = connect(config.fit)
     splits = splits_to_train_on(config.data)
+    if not folder.metrics.exists():
+        check_own(config.model, splits["train"].image_size)
     execution = fastest_for(folder.execution, config)
     counts = ", ".join(f"{name} {split.count}" for name, split in splits.items())
     compiled = "with XLA" if execution.xla else "without XLA"
@@ -39,7 +41,6 @@ def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
     if execution.note:
         print(f"Note: {execution.note}")
     if not folder.metrics.exists():  # judge() writes it last; if it exists, test has been scored
-        check_own(config.model, splits["train"].image_size)
         members = range(config.fit.ensemble_size)
         networks = [_fit_network(folder, config, splits, number, execution) for number in members]
         judge(folder, config, committee(networks, flips=config.evaluation.test_time_flip), splits)
