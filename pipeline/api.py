@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
@@ -29,6 +30,7 @@ from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.history import Epoch, read
 from pipeline.train import Train, defaults_from, new_run_dir, search, train_and_judge
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.framing_names import DEFAULT_FRAMING
 from pneumo_tfds.program.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
@@ -151,13 +153,15 @@ def train(
         config: file with settings, such as another run's config.json; those given here override it.
         progress: print each epoch, and how far the work is.
         settings: flags of `python -m pipeline.train`, such as `dataset`, `model`, `epochs`, `image_size` or `tune`
-            (docs/reference/settings.md). `model` may be the function that makes a network, too.
+            (docs/reference/settings.md). Size and framing are those of `dataset`, if it is given. `model` may be the
+            function that makes a network, too.
 
     Raises:
         InputError: a setting, the source or the folder cannot be used; the message says what to do.
     """
     start = {} if config is None else to_dict(defaults_from(Path(config)).settings())
-    made = _from_keywords(RunConfig, {"source": source, **settings}, start)
+    given = {"source": source, **_form_of(settings.get("dataset")), **settings}
+    made = _from_keywords(RunConfig, given, start)
     folder = RunFolder(new_run_dir() if run_dir is None else Path(run_dir))
     command = Train(**vars(made), run_dir=folder.path, resume=resume)
     with _printing(progress):
@@ -206,6 +210,12 @@ def export(run: Run | PathLike, *, progress: bool = False, **settings: Any) -> d
         from export.export_run import export_run
 
         return dict(export_run(_folder_of(run), options))
+
+
+def _form_of(dataset: PathLike | None) -> dict[str, Any]:
+    """Return the settings that a built dataset fixes, by its name, such as `gray_64_pad`."""
+    found = dataset and re.fullmatch(r"(?:gray|phantom)_(\d+)(?:_(\w+))?", Path(dataset).parent.name)
+    return {"image_size": int(found[1]), "framing": found[2] or DEFAULT_FRAMING} if found else {}
 
 
 def _folder_of(run: Run | PathLike) -> Path:
