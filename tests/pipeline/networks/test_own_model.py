@@ -67,7 +67,8 @@ def test_answers_are_those_of_the_model_that_was_returned(function):
 
     network = built(network)
     assert [layer.name for layer in network.layers][-1] == models.LOGIT
-    np.testing.assert_allclose(network(images()), returned[0](images()), atol=1e-6)
+    expected = returned[0](images(), training=False)
+    np.testing.assert_allclose(network(images(), training=False), expected, atol=1e-6)
     assert len(network.trainable_weights) == len(returned[0].trainable_weights)
 
 
