@@ -116,7 +116,7 @@ class Forgetful(layers.Layer):
         self.size = size
 
     def call(self, x):
-        return x * self.size
+        return x * self.size()
 
 
 def of_layer(layer):
@@ -133,4 +133,4 @@ def test_layer_that_is_random_at_inference_is_named():
 
 def test_layer_that_forgets_its_arguments_is_told():
     with pytest.raises(InputError, match=r"cannot be copied .*get_config\(\)"):
-        built(of_layer(Forgetful(2)))
+        built(of_layer(Forgetful(lambda: 2)))
