@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -22,7 +22,7 @@ class Explanation:
 
     prediction: Prediction
     """The answer."""
-    picture: np.ndarray
+    picture: np.ndarray = field(repr=False)
     """The whole picture, BGR uint8 `[height, width, 3]`, coloured where there is evidence for pneumonia. Uncoloured for
     an UNSUITABLE image, of which the heat map means nothing."""
 
