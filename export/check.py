@@ -62,6 +62,8 @@ def check(command: Check) -> int:
     from pneumo_tfds.prepared import prepare
 
     paths = RunFolder(folder)
+    if paths.config.exists():
+        paths.import_own_network()
     model = convert.load_keras(paths.model)
     side = convert.image_side(model)
     metadata = metadata_of_run(paths.read_json(paths.metrics), side, str(folder))

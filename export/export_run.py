@@ -60,6 +60,8 @@ def export_run(
 
 
 def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Iterator[tuple[Path, str]]:
+    if run.config.exists():
+        run.import_own_network()
     with stage(f"Loading {run.model}"):
         model = convert.load_keras(run.model)
     side = convert.image_side(model)

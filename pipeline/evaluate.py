@@ -10,6 +10,7 @@ import tyro
 from annotated_types import Gt, Lt
 
 from pipeline.config import EvaluationConfig
+from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.quiet import quiet_tensorflow
@@ -91,9 +92,16 @@ class Evaluate(SourceOptions, _Evaluation):
 
 def evaluate(command: Evaluate) -> None:
     """Score, draw and print."""
+    folder = evaluated(command)
+    from pipeline.report.terminal import show
+
+    show(folder)
+
+
+def evaluated(command: Evaluate) -> RunFolder:
+    """Score and draw; return the folder with the result."""
     quiet_tensorflow()
     from pipeline.data.dataset import require_judgeable
-    from pipeline.report.terminal import show
     from pipeline.stages.also_judge import also_judge
     from pipeline.stages.evaluate_run import evaluate_elsewhere, evaluate_run
 
@@ -101,19 +109,18 @@ def evaluate(command: Evaluate) -> None:
         from export.carry_decision import with_decision
         from pipeline.stages.decide_again import decide_again
 
-        folder = decide_again(
+        return decide_again(
             command.run_folder, command.wish, with_decision, command.on, command, show_names=command.show_names
         )
-    elif command.source is None:
-        for other in command.also_judge:
-            require_judgeable(other)
-        folder = evaluate_run(command.run_folder, command.split, show_names=command.show_names)
-        also_judge(folder, command.also_judge, show_names=command.show_names)
-    else:
-        folder = evaluate_elsewhere(
+    if command.source is not None:
+        return evaluate_elsewhere(
             command.run_folder, command.source, command, command.by, show_names=command.show_names
         )
-    show(folder)
+    for other in command.also_judge:
+        require_judgeable(other)
+    folder = evaluate_run(command.run_folder, command.split, show_names=command.show_names)
+    also_judge(folder, command.also_judge, show_names=command.show_names)
+    return folder
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from pipeline.config import RunConfig, WeightsError
 from pipeline.ladder_rows import RECIPE, STUDY, STUDY_BASE, Experiment
 from pneumo_tfds.program.bounds import Bounded
 from pneumo_tfds.program.command import Command, run
-from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.errors import InputError, require
 from pneumo_tfds.program.files import write_csv_rows, write_text
 from pneumo_tfds.program.quiet import quiet_tensorflow
 
@@ -52,6 +52,8 @@ class Ladder(Bounded, Command):
 
     ladder: Literal["study", "recipe"] = "study"
     """study: the original study's experiments. recipe: the default recipe, and the effect of each of its parts."""
+    model: str | None = None
+    """Network of --ladder recipe, such as PACKAGE.MODULE:FUNCTION. Rows with settings that it lacks are left out."""
     source: Path | None = None
     """Folder or zip of chest X-rays. Default: phantoms, which only show that the ladder runs."""
     data_dir: Path | None = None
@@ -73,14 +75,27 @@ class Ladder(Bounded, Command):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require(
+            self.model is None or self.ladder == "recipe", "model", self.model, "left out, unless --ladder is recipe"
+        )
         unknown = [name for name in self.rows if name not in self.experiments]
         if unknown:
             raise InputError(f"--rows {unknown[0]}: there is no such row; rows are {', '.join(self.experiments)}")
 
     @property
     def experiments(self) -> dict[str, Experiment]:
-        """All experiments of the ladder, by name."""
-        return LADDERS[self.ladder][0]
+        """All experiments of the ladder, by name; with a network of the user, those whose settings it takes."""
+        found = LADDERS[self.ladder][0]
+        if (own := self.base.model.own) is None:
+            return found
+        known = {"model", *own.defaults}
+        return {name: row for name, row in found.items() if known.issuperset(row.changes.get("model", ()))}
+
+    @property
+    def base(self) -> RunConfig:
+        """The settings that the ladder starts from."""
+        base = LADDERS[self.ladder][1]
+        return base if self.model is None else replace(base, model=replace(base.model, model=self.model))
 
 
 def settings(name: str, command: Ladder) -> RunConfig:
@@ -89,7 +104,7 @@ def settings(name: str, command: Ladder) -> RunConfig:
     if experiment.start is not None:
         config = experiment.applied(settings(experiment.start, command))
     else:
-        base = LADDERS[command.ladder][1]
+        base = command.base
         size = command.image_size or base.data.image_size
         data = replace(base.data, source=command.source, data_dir=command.data_dir, image_size=size)
         config = experiment.applied(replace(base, data=data, fit=replace(base.fit, epochs=command.epochs)))

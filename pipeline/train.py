@@ -7,9 +7,9 @@ the next stage needs. Search and export run in processes of their own.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -32,6 +32,8 @@ PHANTOMS = (
     f"For real X-rays: {PROGRAM} --source FOLDER_OR_ZIP"
 )
 
+Search = Callable[[RunConfig, Path], None]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Train(RunCommand):
@@ -53,7 +55,7 @@ class Train(RunCommand):
 def train(command: Train) -> None:
     """Run all stages that are not done yet."""
     require_installed("tensorflow")
-    folder = RunFolder(command.run_dir or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S"))
+    folder = RunFolder(command.run_dir or new_run_dir())
     if command.resume and command.run_dir is None:
         raise InputError("--resume needs --run-dir, the folder of the run to continue")
     cluster = read_cluster()
@@ -69,27 +71,41 @@ def train(command: Train) -> None:
         return
     folder.start(resume=command.resume)
     with folder.locked():
-        folder.start(resume=command.resume)  # again: another process may have started and finished a run meanwhile
-        config = with_dataset(_settings_on_resume(folder, command) if command.resume else command.settings())
-        if config.data.built.phantom:
-            print(PHANTOMS, flush=True)
-        if config.search.tune:
-            config = _tune(folder, config)
-        if not (folder.config.exists() and folder.read_config() == config):
-            folder.write_config(config)
-        quiet_tensorflow()
-        from pipeline.stages.fit_and_judge import fit_and_judge
-
-        try:
-            fit_and_judge(folder, config)
-        except InputError:
-            if not command.resume:  # what is resumed was there before
-                folder.forget_unused_settings()
-            raise
+        config = train_and_judge(folder, command, _search_apart)
         run_in_child_process("the export", _export, folder.path, command.export)
         _finish(folder)
         if config.data.built.phantom:
             print(PHANTOMS)
+
+
+def new_run_dir() -> Path:
+    """Return the default folder of a run, named after date and time."""
+    return Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
+
+
+def train_and_judge(folder: RunFolder, command: Train, search: Search) -> RunConfig:
+    """Run all stages but the export in a folder that is locked; return the settings with the dataset's folder.
+
+    `search` is how hyper-parameters are searched, if they are.
+    """
+    folder.start(resume=command.resume)  # again: another process may have started and finished a run meanwhile
+    config = with_dataset(_settings_on_resume(folder, command) if command.resume else command.settings())
+    if config.data.built.phantom:
+        print(PHANTOMS, flush=True)
+    if config.search.tune:
+        config = _tune(folder, config, search)
+    if not (folder.config.exists() and folder.read_config() == config):
+        folder.write_config(config)
+    quiet_tensorflow()
+    from pipeline.stages.fit_and_judge import fit_and_judge
+
+    try:
+        fit_and_judge(folder, config)
+    except InputError:
+        if not command.resume:  # what is resumed was there before
+            folder.forget_unused_settings()
+        raise
+    return config
 
 
 def _settings_on_resume(folder: RunFolder, command: Train) -> RunConfig:
@@ -106,20 +122,25 @@ def _settings_on_resume(folder: RunFolder, command: Train) -> RunConfig:
     return started
 
 
-def _tune(folder: RunFolder, config: RunConfig) -> RunConfig:
+def _tune(folder: RunFolder, config: RunConfig, search: Search) -> RunConfig:
     """Search hyper-parameters unless that is done; return the winner's settings."""
     if not folder.search_winner.exists():
         if not folder.search_start.exists():
             write_json(folder.search_start, to_dict(config))
-        run_in_child_process("the search", _search, config, folder.path)
+        search(config, folder.path)
     return read(folder.search_winner, RunConfig)
 
 
-def _search(config: RunConfig, run_dir: Path) -> None:
+def search(config: RunConfig, run_dir: Path) -> None:
+    """Search hyper-parameters in a run folder."""
     quiet_tensorflow()
     from tuning.session import run_search
 
     run_search(config, run_dir, resume=True)
+
+
+def _search_apart(config: RunConfig, run_dir: Path) -> None:
+    run_in_child_process("the search", search, config, run_dir)
 
 
 def _export(run_dir: Path, options: ExportOptions) -> None:
@@ -148,10 +169,13 @@ def defaults() -> Train | None:
 
 
 def defaults_from(path: Path) -> Train:
-    """Return the settings of a file as defaults of the command, without its dataset, whose folder may have moved."""
+    """Return the settings of a file as defaults of the command.
+
+    Without its dataset, whose folder may have moved, and the version of the user's network, as this is another run.
+    """
     settings = read(path, RunConfig)
-    data = dataclasses.replace(settings.data, dataset=None)
-    return Train(**{**vars(settings), "data": data})
+    data, model = replace(settings.data, dataset=None), replace(settings.model, module_sha256="")
+    return Train(**{**vars(settings), "data": data, "model": model})
 
 
 if __name__ == "__main__":

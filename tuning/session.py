@@ -13,6 +13,7 @@ from rich.console import Console
 from pipeline.config import RunConfig
 from pipeline.config.config_json import read, to_dict
 from pipeline.data.dataset import with_dataset
+from pipeline.networks.models import check_own
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
@@ -47,6 +48,7 @@ def run_search(settings: RunConfig, run_dir: Path, *, resume: bool, console: Con
     with quiet_libraries(), RunFolder(folder.path).locked():
         settings = with_dataset(settings)
         data = open_data(settings)
+        check_own(settings.model, data.train.image_size)
         plan = Plan(settings, data.identity())
         if folder.plan.exists():
             plan.check_same_as(folder.plan)

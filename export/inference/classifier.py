@@ -13,6 +13,7 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from export.inference import content_digest
+from export.inference.answer_html import answer_table
 from export.inference.decision import UNCERTAIN, UNSUITABLE, decide
 from export.inference.onnx_metadata import Metadata, ModelFileError
 from export.inference.picture_input import JPEG
@@ -54,6 +55,11 @@ class Prediction:
     familiarity: float | None = None
     """How much the image looks like the training images, as the share of validation images that look less like them, in
     0 to 1; None if the model does not say."""
+
+    def _repr_html_(self) -> str:
+        probability = None if self.decision == UNSUITABLE else self.probability
+        figures = {"probability": probability, "familiarity": self.familiarity}
+        return answer_table(self.decision, figures, self.reasons)
 
 
 class Classifier:

@@ -46,16 +46,26 @@ def read(path: Path, kind: type[AnyConfig]) -> AnyConfig:
     Raises:
         InputError: the file is missing, is not JSON, or a field has an unknown name or a value that is not allowed.
     """
+    return checked(kind, with_current_names(read_json(path, "give a run's config.json")), f"{path}: ")
+
+
+def checked(kind: type[AnyConfig], settings: Any, origin: str = "") -> AnyConfig:
+    """Return settings as a config dataclass; texts become paths, and lists tuples, where a field asks for them.
+
+    Raises:
+        InputError: a field has an unknown name or a value that is not allowed; the message begins with `origin`.
+    """
     from pydantic import TypeAdapter, ValidationError
 
-    settings = with_current_names(read_json(path, "give a run's config.json"))
     try:
         return TypeAdapter(kind).validate_python(settings, extra="forbid")
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        what = PLAINER.get(first["type"], first["msg"])
-        raise InputError(f"{path}: {where}: {what}" if where else f"{path}: {what}") from error
+        what = PLAINER.get(
+            first["type"], first["msg"].removeprefix("Value error, ")
+        )  # pydantic's, before an InputError
+        raise InputError(f"{origin}{where}: {what}" if where else f"{origin}{what}") from error
 
 
 def with_current_names(settings: Any) -> Any:

@@ -7,12 +7,14 @@ in a run folder is a `RunConfig` as JSON (`pipeline.config.config_json`). No def
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
+import tyro
 from annotated_types import Ge, Gt, Le, Lt, Unit
 
+from pipeline.config import own_network
 from pipeline.config.guarantee import candidates
 from pipeline.config.threshold_rule import Rule
 from pneumo_tfds.program.bounds import Bounded, Count, Seed
@@ -31,8 +33,8 @@ Fraction = Annotated[float, Ge(0), Le(1)]
 ADDRESS = re.compile(r"[^\s/:]+:[0-9]{1,5}")
 
 # Pixels a side; and of the pretrained networks, how many blocks --fine-tune-blocks counts.
-SMALLEST_IMAGE: dict[ModelName, int] = {"compact": 32, "study": 46, "inception_v3": 75, "efficientnet_lite0": 32}
-PRETRAINED_BLOCKS: dict[ModelName, int] = {"inception_v3": 11, "efficientnet_lite0": 7}
+SMALLEST_IMAGE: dict[str, int] = {"compact": 32, "study": 46, "inception_v3": 75, "efficientnet_lite0": 32}
+PRETRAINED_BLOCKS: dict[str, int] = {"inception_v3": 11, "efficientnet_lite0": 7}
 WEIGHTS_INSTALLED: tuple[ModelName, ...] = ("efficientnet_lite0",)  # whose ImageNet weights come with the installation
 
 
@@ -150,9 +152,14 @@ class AugmentConfig(Bounded):
 class ModelConfig(Bounded):
     """Which network."""
 
-    model: ModelName = "efficientnet_lite0"
+    model: Annotated[str, tyro.conf.arg(metavar="NAME|MODULE:FUNCTION")] = "efficientnet_lite0"
     """efficientnet_lite0: pretrained on ImageNet, made for small machines. compact: a small residual CNN without
-    pretrained weights. study: the original study's four convolution blocks. inception_v3: pretrained, large."""
+    pretrained weights. study: the original study's four convolution blocks. inception_v3: pretrained, large.
+    PACKAGE.MODULE:FUNCTION: a network of your own (docs/how-to/your-own-network.md)."""
+    arguments: tuple[str, ...] = ()
+    """Arguments of a network of your own, such as width=48."""
+    module_sha256: Annotated[str, tyro.conf.Suppress] = ""
+    """SHA-256 of the source file of a network of your own, set when the run begins."""
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.2
     """Fraction of the features before the last layer that a training step drops."""
     l1: Fraction = 0.0
@@ -176,6 +183,14 @@ class ModelConfig(Bounded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        names = get_args(ModelName)
+        own = bool(own_network.NAME.fullmatch(self.model))
+        require(own or self.model in names, "model", self.model, f"{', '.join(names)} or PACKAGE.MODULE:FUNCTION")
+        require(
+            own or not self.arguments, "arguments", " ".join(self.arguments), "left out, unless --model is your own"
+        )
+        for argument in self.arguments:
+            own_network.read_argument(argument)
         blocks, pretrained = PRETRAINED_BLOCKS.get(self.model, 0), " or ".join(PRETRAINED_BLOCKS)
         allowed = f"from 0 to {blocks} for --model {self.model}"
         require(0 <= self.free_blocks <= blocks, "fine-tune-blocks", self.fine_tune_blocks, allowed)
@@ -200,6 +215,29 @@ class ModelConfig(Bounded):
         if self.fine_tune_blocks is not None:
             return self.fine_tune_blocks
         return PRETRAINED_BLOCKS[self.model] if self.model in WEIGHTS_INSTALLED else 0
+
+    @property
+    def own(self) -> own_network.OwnNetwork | None:
+        """The user's function, in the version that the run recorded; None for a network of ours.
+
+        Raises:
+            InputError: the module is not in this environment, is of another version, or fails while it is imported.
+        """
+        return own_network.find(self.model, self.module_sha256) if own_network.is_own(self.model) else None
+
+    def pinned(self) -> ModelConfig:
+        """Return these settings with the version of the user's module recorded; as they are for a network of ours.
+
+        Raises:
+            InputError: like `own`, or a setting is given that the function does not take.
+        """
+        if (own := self.own) is None:
+            return self
+        own.check_arguments(self.arguments)
+        for name in ("dropout", "l1", "l2"):
+            left_alone = getattr(self, name) == getattr(ModelConfig, name) or name in own.defaults
+            require(left_alone, name, getattr(self, name), f"left out: {self.model} takes no argument {name}")
+        return replace(self, module_sha256=own.sha256, normalize=self.normalize and "normalize" in own.defaults)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -331,7 +369,7 @@ class RunConfig(Bounded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        least = SMALLEST_IMAGE[self.model.model]
+        least = SMALLEST_IMAGE.get(self.model.model, 0)
         allowed = f"at least {least} for --model {self.model.model}"
         require(self.data.image_size >= least, "image-size", self.data.image_size, allowed)
 

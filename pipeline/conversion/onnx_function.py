@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,19 +25,41 @@ takes 3.9 to 4.1."""
 ERRORS_ONLY = 3  # onnxruntime's log severity
 
 
+class UnknownOpError(InputError):
+    """Raised for a function with an op that ONNX does not know, or with a branch or loop, which is not exported."""
+
+    def __init__(self, kind: str, place: str) -> None:
+        super().__init__(f"{place} computes {kind}, which is not in an ONNX file; use other operations")
+        self.kind, self.place = kind, place
+
+
 def to_graph(function: Any, signature: Sequence[Any]) -> onnx.ModelProto:
     """Convert a `tf.function` in float32 from tensors of `signature` to a dict of tensors: opset 18, dynamic batch.
 
     Raises:
         InputError: it has ops that cannot be converted.
+        UnknownOpError: it has an op that ONNX does not know, or a branch or loop.
     """
     try:
-        with errors_only("tf2onnx"):
+        with errors_only("tf2onnx", logging.CRITICAL):  # which names unknown ops, as this function does
             graph, _ = tf2onnx.convert.from_function(function, input_signature=list(signature), opset=OPSET)
     except (ValueError, RuntimeError) as error:
         raise InputError(f"tf2onnx cannot convert the model: {reason_of(error):.300}") from error
+    for node in graph.graph.node:
+        known = node.domain or onnx.defs.has(node.op_type, max_inclusive_version=OPSET)
+        if not known or any(attribute.HasField("g") for attribute in node.attribute):
+            raise UnknownOpError(node.op_type, node.name)
+    _fill_captured(graph.graph, function.get_concrete_function(*signature))
     simplify(graph)
     return graph
+
+
+def _fill_captured(graph: onnx.GraphProto, function: Any) -> None:
+    """Make constants of the inputs that tf2onnx adds for constants of a layer, such as the mean of a Normalization."""
+    captured = {placeholder.name: tensor for tensor, placeholder in function.graph.captures}
+    for value in [each for each in graph.input if each.name in captured]:
+        graph.input.remove(value)
+        graph.initializer.append(onnx.numpy_helper.from_array(captured[value.name].numpy(), value.name))
 
 
 def by_onnxruntime(function: Any, signature: Any) -> Callable[[NDArray[Any]], dict[str, NDArray[np.float32]]]:

@@ -18,12 +18,13 @@ from pneumo_tfds.sources.source_options import SourceOptions
 def with_dataset(config: RunConfig) -> RunConfig:
     """Build the dataset of a run unless it is built; return the settings with its folder in `data.dataset`.
 
-    What was understood of the source is printed first.
+    The version of the user's own network is recorded too. What was understood of the source is printed first.
 
     Raises:
         InputError: nothing can be built from the source, it holds less than one batch of training images, or there is
-            no file of pretrained weights.
+            no file of pretrained weights, or no network of the user as the settings name it.
     """
+    config = dataclasses.replace(config, model=config.model.pinned())
     data, start = config.data, config.model.start
     for other in config.evaluation.also_judge:
         require_judgeable(other)

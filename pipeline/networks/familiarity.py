@@ -18,7 +18,9 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
+from pipeline.config.own_network import is_own
 from pipeline.networks.familiarity_levels import levels_of, ramps, share_beyond
+from pipeline.networks.own_model import PREFIX
 
 STATISTICS, FAMILIARITY = "statistics", "familiarity"
 
@@ -37,7 +39,10 @@ COMPARED: Mapping[str, Compared] = {
     "compact": Compared(("stage3_block1_relu2",), background=True),
     "study": Compared(("block4_conv",), background=True),
 }
-"""By the name of the network. Others have no familiarity."""
+"""By the name of the network. A network of the user has `compared_of` its layers; others have no familiarity."""
+NARROWEST, WIDEST = 8, 256
+"""Fewest and most channels of a layer of the user's network that is compared: fewer say little, and the matrix of the
+distance has twice as many rows and columns."""
 SHRINKAGE = 0.01
 """Added to the eigenvalues of the correlation matrices, whose mean is 1, so that directions in which training images
 hardly differ do not decide alone. 0.001 and 0.1 separate equally well."""
@@ -85,8 +90,25 @@ class Reference(NamedTuple):
 
 
 def needs_background(name: str) -> bool:
-    """Return whether a network, by its name, is to be compared with wrong images too."""
-    return name in COMPARED and COMPARED[name].background
+    """Return whether a network, by the name of its settings, is to be compared with wrong images too."""
+    return is_own(name) or (name in COMPARED and COMPARED[name].background)
+
+
+def compared_of(network: keras.Model) -> tuple[str, ...]:
+    """Return which layers of a network are compared.
+
+    Of a network of the user, the last feature map with at most `WIDEST` channels. By that rule it would be the same
+    layer in `compact`, and the later of the two in EfficientNet-Lite0.
+    """
+    if network.name in COMPARED:
+        return COMPARED[network.name].layers
+    shapes: dict[str, Any] = {layer.name: getattr(layer.output, "shape", ()) for layer in network.layers}
+    maps = [
+        name
+        for name, shape in shapes.items()
+        if len(shape) == 4 and shape[1] * shape[2] > 1 and NARROWEST <= shape[3] <= WIDEST
+    ]
+    return tuple(maps[-1:]) if network.name.startswith(PREFIX) else ()
 
 
 def fit(known: Mapping[str, NDArray[np.float32]], wrong: Mapping[str, NDArray[np.float32]] | None = None) -> Reference:
@@ -131,7 +153,7 @@ def statistics_of(network: keras.Model) -> dict[str, Any]:
     layers of the network are not known.
     """
     found = {}
-    for number, layer in enumerate(COMPARED[network.name].layers if network.name in COMPARED else (), start=1):
+    for number, layer in enumerate(compared_of(network), start=1):
         values = network.get_layer(layer).output
         mean = ops.mean(values, axis=(1, 2), keepdims=True)
         parts = [mean]

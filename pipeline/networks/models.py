@@ -7,7 +7,8 @@ the logits of one or more of them. The *inference model* wraps it for use: uint8
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,11 +18,11 @@ import keras
 from keras import layers, ops
 
 from pipeline.config import ModelConfig
-from pipeline.networks import depthwise_bfloat16, efficientnet_lite, familiarity, inception_v3, lungs
+from pipeline.networks import depthwise_bfloat16, efficientnet_lite, familiarity, inception_v3, lungs, own_model
 from pipeline.networks.fused_batch_norm import FusedNormalization
 from pneumo_tfds.program.files import sha256_of
 
-FEATURES, POOL, LOGIT, HEATMAP = "features", "pool", "logit", "heatmap"
+FEATURES, POOL, LOGIT, HEATMAP = "features", own_model.POOL, own_model.LOGIT, "heatmap"
 CELL = 16  # pixels of an image for each cell of the heat map of a network that looks at the lungs alone
 FLAT = 2.55  # grey levels (1 % of full white), squared and added to the variance, so that a flat image stays flat
 
@@ -49,6 +50,9 @@ def build(config: ModelConfig, image_size: int, precision: str = "float32", *, f
     Raises:
         InputError: the pretrained weights are of another network, or (`WeightsError`) not available.
     """
+    if (own := config.own) is not None:
+        with _dtype_policy(precision):
+            return own_model.build(own, config, image_size)
     normalization = FusedNormalization if fused else layers.BatchNormalization
     depthwise = depthwise_bfloat16.layer_class(precision)
     bodies: dict[str, Callable[[Any, ModelConfig], Any]] = {
@@ -57,17 +61,13 @@ def build(config: ModelConfig, image_size: int, precision: str = "float32", *, f
         "inception_v3": _inception_v3,
         "efficientnet_lite0": partial(_efficientnet_lite0, normalization=normalization, depthwise=depthwise),
     }
-    outer = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
+    with _dtype_policy(precision):
         image = keras.Input((image_size, image_size, 1), dtype="float32", name="image")
         x = lungs.seen(image, lungs.side_of(image_size)) if config.crops else image
         x = _standardized(x) if config.normalize else layers.Rescaling(1 / 255, name="scale")(x)
         x = bodies[config.model](x, config)
         logit = layers.Dense(1, kernel_regularizer=_penalty(config), dtype="float32", name=LOGIT)(x)
         network = keras.Model(image, logit, name=config.model)
-    finally:
-        keras.config.set_dtype_policy(outer)
     if config.model == "efficientnet_lite0" and config.start != "none":
         given = efficientnet_lite.imagenet_weights() if config.start == "imagenet" else Path(config.start)
         efficientnet_lite.load(network, given)
@@ -75,11 +75,33 @@ def build(config: ModelConfig, image_size: int, precision: str = "float32", *, f
     return network
 
 
+@contextmanager
+def _dtype_policy(precision: str) -> Iterator[None]:
+    outer = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(outer)
+
+
+def check_own(config: ModelConfig, image_size: int) -> None:
+    """Check that a network of the user can be exported, before it is trained; nothing is done for one of ours.
+
+    Raises:
+        InputError: it cannot; the message says why, and names the layer.
+    """
+    if (own := config.own) is not None:
+        own_model.check_export(own.name, build(config, image_size), inference_model)
+
+
 def pretrained(config: ModelConfig) -> dict[str, str]:
     """Return what a network starts from: `name`, and of a file `license` and `sha256`, as far as they are known.
 
     A file of the user is not named, as its path may name a person. What Keras downloads, Keras checks itself.
     """
+    if config.own is not None:
+        return {"name": f"whatever {config.model} starts from", "module_sha256": config.module_sha256}
     if config.start == "none":
         return {"name": "none: random weights"}
     if config.start == "imagenet" and config.model == "inception_v3":
@@ -162,10 +184,10 @@ def _with_heatmap(network: keras.Model, name: str) -> keras.Model:
     """Return the network as a model with a dict of outputs: its logit, and heat map and statistics if it has them."""
     outputs = {LOGIT: network.output}
     names = [layer.name for layer in network.layers]
-    if FEATURES in names:
+    if POOL in names:
         # The last layer, applied at every position of the feature map instead of to its mean. It is part of the same
         # functional model, because Keras cannot load a layer that two nested models share.
-        relevance = network.get_layer(LOGIT)(network.get_layer(FEATURES).output)[..., 0]
+        relevance = network.get_layer(LOGIT)(network.get_layer(POOL).input)[..., 0]
         if lungs.BOX in names:
             relevance = lungs.spread(relevance, network.get_layer(lungs.BOX).output, -(-network.input_shape[1] // CELL))
         outputs[HEATMAP] = layers.Activation("linear", dtype="float32", name=HEATMAP)(relevance)

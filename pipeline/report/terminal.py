@@ -24,25 +24,18 @@ def show(folder: RunFolder) -> None:
     Beside the images of another source stand the run's own figures.
     """
     metrics = folder.read_json(folder.metrics)
-    columns = {f"{split} (n={figures['n']})": figures for split, figures in metrics["splits"].items()}
     own = metrics.get("external", {}).get("own", {})
     answered = dict(metrics["splits"])
-    if own.get("split"):
-        columns[f"own {own['split']} (n={own['figures']['n']})"] = own["figures"]
     main = by_interest(metrics["splits"])[0]
     unknown = metrics["splits"][main].get("patients_unknown", 0) == metrics["splits"][main]["n"]
     unit = "images (patients unknown)" if unknown else "patients"
     table = Table("", title=f"95 % intervals by bootstrap over {unit}; PNEUMONIA is positive")
-    for column in columns:
+    head, *rows = figure_rows(metrics)
+    for column in head[1:]:
         table.add_column(column, justify="right")
     gaps = drops(own, metrics["splits"][main]) if own else {}
-    for name in FIGURES:
-        table.add_row(name.replace("_", " "), *(_cell(figures, name) for figures in columns.values()))
-        if name == "auroc" and (found := metrics.get("reliance")):
-            left = {"left": found["left"], "intervals": {"left": found["interval"]}}
-            table.add_row(
-                "left without lungs", *(_cell(left, "left") if s == "validation" else "" for s in metrics["splits"])
-            )
+    for row in rows:
+        table.add_row(*row)
     Console().print(table)
     if gaps:
         parts = [f"{NAMES[name]} {gap['difference']:+.3f} ({signed(gap['interval'])})" for name, gap in gaps.items()]
@@ -66,6 +59,23 @@ def show(folder: RunFolder) -> None:
         print(f"guarantee of certain answers{where}: {doubt.guarantee}")
     point = metrics["operating_point"]
     print(f"threshold {point['threshold']:.4f}, by {point['rule']} on {point['chosen_on']}; report: {folder.report}")
+
+
+def figure_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
+    """Return the main figures of every split as rows of text, the first with the titles.
+
+    Beside the images of another source stand the run's own figures.
+    """
+    columns = {f"{split} (n={figures['n']})": figures for split, figures in metrics["splits"].items()}
+    own = metrics.get("external", {}).get("own", {})
+    if own.get("split"):
+        columns[f"own {own['split']} (n={own['figures']['n']})"] = own["figures"]
+    rows = [[name.replace("_", " "), *(_cell(figures, name) for figures in columns.values())] for name in FIGURES]
+    if found := metrics.get("reliance"):
+        left = _cell({"left": found["left"], "intervals": {"left": found["interval"]}}, "left")
+        splits = [left if split == "validation" else "" for split in metrics["splits"]]
+        rows.insert(1, ["left without lungs", *splits, *[""] * (len(columns) - len(splits))])
+    return [["", *columns], *rows]
 
 
 def _cell(figures: Mapping[str, Any], name: str) -> str:

@@ -117,6 +117,14 @@ class RunFolder:
             raise InputError(f"{self.path} is not a run folder (no config.json); give one that pipeline.train made")
         return read(self.config, RunConfig)
 
+    def import_own_network(self) -> None:
+        """Import the module of a network of the user, which has the classes of its layers, before the model is loaded.
+
+        Raises:
+            InputError: it is not in this environment, or is not the version that the run was made with.
+        """
+        _ = self.read_config().model.own
+
     def read_json(self, path: Path) -> dict[str, Any]:
         """Read one of the folder's JSON files.
 

@@ -71,6 +71,7 @@ def decide_again(
     config, metrics = run.read_config(), run.read_json(run.metrics)
     before, tables = Decision.from_json(metrics, run.metrics), read_csv(run.predictions)
     last = {"threshold_rule": before.operating_point.rule, **metrics.get(WISH, {})}
+    run.import_own_network()
     settings = replace(config.evaluation, **{**last, **wish})
     splits = splits_of(config.data)
     if "validation" not in tables or len(tables["validation"]) != splits["validation"].count:

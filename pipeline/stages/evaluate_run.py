@@ -64,6 +64,7 @@ def evaluate_run(run_dir: Path, split: str = "all", *, show_names: bool = False)
     run = RunFolder(run_dir)
     config, metrics = run.read_config(), run.read_json(run.metrics)
     decision = Decision.from_json(metrics, run.metrics)
+    run.import_own_network()
     model, splits = load_model(run.model), splits_of(config.data)
     names = [name for name in splits if split == name or (split == "all" and name != "train")]
     if not names:
@@ -106,6 +107,7 @@ def evaluate_elsewhere(
     run, source = RunFolder(run_dir), source.expanduser().resolve()
     own, metrics = run.read_config(), run.read_json(run.metrics)
     decision = Decision.from_json(metrics, run.metrics)
+    run.import_own_network()
     model = load_model(run.model)
     config = with_images_to_score(own, source, options or SourceOptions())
     (found,) = open_splits(config.data.built.folder).values()

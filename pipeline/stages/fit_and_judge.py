@@ -12,7 +12,7 @@ from pipeline.data.split import Split
 from pipeline.devices.distribution import connect
 from pipeline.devices.precision import Execution
 from pipeline.networks.forward_pass import OutputsFn
-from pipeline.networks.models import committee
+from pipeline.networks.models import check_own, committee
 from pipeline.run_folder import history
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
@@ -31,6 +31,8 @@ def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
     """
     devices = connect(config.fit)
     splits = splits_to_train_on(config.data)
+    if not folder.metrics.exists():
+        check_own(config.model, splits["train"].image_size)
     execution = fastest_for(folder.execution, config)
     counts = ", ".join(f"{name} {split.count}" for name, split in splits.items())
     compiled = "with XLA" if execution.xla else "without XLA"

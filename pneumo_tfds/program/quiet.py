@@ -42,11 +42,11 @@ def quiet_tensorflow() -> None:
 
 
 @contextmanager
-def errors_only(logger: str) -> Iterator[None]:
-    """Let a logger of another library write errors only; the empty name is the root logger."""
+def errors_only(logger: str, least: int = logging.ERROR) -> Iterator[None]:
+    """Let a logger of another library write errors only (or from `least` on); the empty name is the root logger."""
     muted = logging.getLogger(logger)
     level = muted.level
-    muted.setLevel(logging.ERROR)
+    muted.setLevel(least)
     try:
         yield
     finally:

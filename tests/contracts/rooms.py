@@ -42,7 +42,8 @@ MAY_USE = {
     ),
     "tuning.results": "pneumo_tfds.program pipeline.config pipeline.training pipeline.report search",
     "tuning": (
-        "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.data pipeline.training search results"
+        "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.data pipeline.networks pipeline.training "
+        "search results"
     ),
     # The ONNX file. `export.inference`, `export.serve` and `export.web` must work without TensorFlow.
     "export.inference": "pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pneumo_tfds.phantoms",
@@ -71,6 +72,6 @@ MAY_USE = {
     ),
 }  # fmt: skip
 
-APPLICATIONS = {"pipeline.train", "pipeline.evaluate"}
-"""The modules that stand above all packages: one starts the search and the export, the other carries a new decision
-into exported files. Nothing may import them."""
+APPLICATIONS = {"pipeline.train", "pipeline.evaluate", "pipeline.api"}
+"""The modules that stand above all packages: one starts the search and the export, one carries a new decision into
+exported files, and the third has both as functions for notebooks. Nothing may import them but that third."""

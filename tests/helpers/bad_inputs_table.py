@@ -81,6 +81,32 @@ def _four_way(place: Any) -> None:
     place.folders("in")
 
 
+ODD = """@keras.saving.register_keras_serializable()
+class Odd(layers.Layer):
+    def call(self, x):
+        return tensorflow.nn.erosion2d(x, tensorflow.zeros((3, 3, 1)), (1, 1, 1, 1), "SAME", "NHWC", (1, 1, 1, 1))
+"""
+
+
+def _network(channels: str, after: str = "layers.Flatten(), layers.Dense(1)", more: str = "") -> str:
+    """A function that makes a network."""
+    made = f"keras.Sequential([keras.Input((image_size, image_size, {channels})), {after}])"
+    return f"def network(image_size):\n    model = {made}\n    {more}\n    return model\n"
+
+
+def _own(text: str) -> Callable[[Any], object]:
+    """A module with a network of the user, and a dataset to train it on."""
+    imports = "import keras, tensorflow; from keras import layers\n"
+    return _taking("data", then=lambda place: place.write("own_network.py", imports + text))
+
+
+def _own_of_another_version(place: Any) -> None:
+    place.take("run")
+    place.write("own_network.py", "def network(image_size): ...")
+    own = {"model": "own_network:network", "module_sha256": "0" * 64}
+    place.edit("run/config.json", lambda config: config["model"].update(own))
+
+
 def _config(change: Callable[[dict[str, Any]], object]) -> Callable[[Any], object]:
     return _taking("run", then=lambda place: place.edit("run/config.json", change))
 
@@ -202,6 +228,10 @@ ON_DATA = f"{ON_DATA_ALONE} --batch-size 8"
 SMALL = f"--dataset {D} --batch-size 8"
 PRETRAINED = f"pipeline.train --run-dir out {SMALL} --image-size 32 --pretrained-weights w.pth"
 RESUME = "pipeline.train --run-dir run --resume"
+OWN = (
+    f"pipeline.train --run-dir out --dataset {D} --image-size 32 --batch-size 8 --precision float32 --xla off "
+    "--model own_network"
+)
 TUNE = f"tuning --run-dir out --model compact --dataset {D} --image-size 32"
 EXPORT = "export run --parity-images 8"
 ASK = "export.predict model.onnx"
@@ -313,6 +343,41 @@ CASES = (
     Bad("size-for-model", f"{TRAIN} --image-size 40 --model study", "images too small for the network",
         "at least 46 for --model study"),
     Bad("model-unknown", "pipeline.train --model resnet", "a network that does not exist", "--model"),
+    Bad("own-no-module", "pipeline.train --run-dir out --model no_such.networks:network", "a module that is not there",
+        "there is no module no_such.networks in this environment"),
+    Bad("own-no-function", f"{OWN}:network", "a function that the module lacks", "has no function network; its",
+        _own("def other(image_size): ...")),
+    Bad("own-no-import", f"{OWN}:network", "a module that cannot be imported",
+        "importing own_network failed: NameError: name 'kers' is not defined (line 2 of own_network.py)", _own("kers")),
+    Bad("own-no-size", f"{OWN}:network", "a function without image_size", "network takes no argument image_size",
+        _own("def network(side): ...")),
+    Bad("own-no-dropout", f"{OWN}:network --dropout 0.5", "dropout for a function that takes none",
+        "--dropout is 0.5; it must be left out: own_network:network takes no argument dropout", _own(_network("1"))),
+    Bad("own-no-argument", f"{OWN}:network --arguments width=3", "an argument that the function does not take",
+        "--arguments width: own_network:network takes no such argument", _own(_network("1"))),
+    Bad("own-nothing", f"{OWN}:network", "a function that returns no model", "returns NoneType, not a keras.Model",
+        _own("def network(image_size): ...")),
+    Bad("own-raises", f"{OWN}:network", "a function that raises",
+        "failed: ZeroDivisionError: division by zero (line 2 of own_network.py)", _own("def network(image_size): 1/0")),
+    Bad("own-colour", f"{OWN}:network", "a network for colour images", "takes [N, 32, 32, 3], not one batch of grey",
+        _own(_network("3"))),
+    Bad("own-two", f"{OWN}:network", "a network with two outputs", "gives [N, 2], not one logit [N, 1]",
+        _own(_network("1", "layers.Flatten(), layers.Dense(2)"))),
+    Bad("own-sigmoid", f"{OWN}:network", "a network that ends in a probability", "ends in sigmoid (layer last)",
+        _own(_network("1", "layers.Flatten(), layers.Dense(1, activation='sigmoid', name='last')"))),
+    Bad("own-compiled", f"{OWN}:network", "a compiled network", "returns a compiled model; leave compile out",
+        _own(_network("1", more="model.compile()"))),
+    Bad("own-lambda", f"{OWN}:network", "a network with a Lambda layer", "has the Lambda layer odd, which is code",
+        _own(_network("1", "layers.Lambda(abs, name='odd'), layers.Flatten(), layers.Dense(1)"))),
+    Bad("own-unregistered", f"{OWN}:network", "a layer that cannot be loaded again", "the layer odd of the class Odd",
+        _own(ODD.replace("@keras", "#") + _network("1", "Odd(name='odd'), layers.Flatten(), layers.Dense(1)"))),
+    Bad("own-no-onnx", f"{OWN}:network", "a layer that ONNX does not know",
+        "cannot be exported: its layer odd computes Dilation2D",
+        _own(ODD + _network("1", "Odd(name='odd'), layers.Flatten(), layers.Dense(1)"))),
+    Bad("own-gone", "pipeline.evaluate run", "a run whose network's module is not here", "there is no module no_such",
+        _config(lambda config: config["model"].update(model="no_such:network"))),
+    Bad("own-version", "pipeline.evaluate run", "a run of another version of the module",
+        "own_network.py is not the version that the run was made with (SHA-256 ", _own_of_another_version),
     Bad("rule-unknown", f"{TRAIN} --threshold-rule best", "a threshold rule that does not exist",
         "the threshold rule 'best'"),
     Bad("rule-impossible", f"{TRAIN} --threshold-rule 'sensitivity>=2'", "a rule that asks for too much", "asks for 2"),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.config import RunConfig
+from pipeline.config.own_network import read_argument
 from pneumo_tfds.program.errors import InputError, reason_of
 
 if TYPE_CHECKING:
@@ -31,9 +32,10 @@ class Parameter:
     """One searched hyper-parameter."""
 
     name: str
-    """The name of its flag, without dashes; `augmentation` has no flag and multiplies all magnitudes of the run."""
+    """The name of its flag, without dashes; `augmentation` has no flag and multiplies all magnitudes of the run. Or of
+    an argument of the user's network."""
     section: str
-    """The field of RunConfig that holds it."""
+    """The field of RunConfig that holds it; `arguments` for an argument of the user's network."""
     low: float
     high: float
     scale: Literal["linear", "log", "log_or_zero"]
@@ -50,10 +52,16 @@ class Parameter:
 
     def read(self, config: RunConfig) -> float:
         """Return its value in `config`."""
+        if self.section == ARGUMENTS:
+            return _arguments(config)[self.name]
         return 1.0 if self.name == "augmentation" else float(getattr(getattr(config, self.section), self.name))
 
     def write(self, config: RunConfig, value: float) -> RunConfig:
         """Return `config` with this value."""
+        if self.section == ARGUMENTS:
+            values = {**_arguments(config), self.name: round(value) if self.whole else value}
+            arguments = tuple(f"{name}={value!r}" for name, value in values.items())
+            return replace(config, model=replace(config.model, arguments=arguments))
         part: Any = getattr(config, self.section)
         if self.name == "augmentation":
             changes = {name: min(getattr(part, name) * value, top) for name, top in MAGNITUDES.items()}
@@ -112,6 +120,8 @@ PARAMETERS = (
     Parameter("mixup", "fit", 0.0, 0.4, "linear", default=False),
 )
 
+ARGUMENTS = "arguments"
+
 # The values that the original study fixed without a search: Keras's usual learning rate, dropout 20 %. Its rows with
 # L1 and L2 have no figures.
 STUDY = {"learning_rate": 1e-3, "dropout": 0.2, "l1": 0.0, "l2": 0.0}
@@ -130,9 +140,10 @@ def build_space(ranges: Iterable[str], file: Path | None, start: RunConfig) -> t
         InputError: a name is unknown, a value is not a number, a range is reversed or out of bounds, or no parameter is
             left to search.
     """
-    known = {parameter.name: parameter for parameter in PARAMETERS}
-    chosen = {parameter.name: parameter for parameter in PARAMETERS if parameter.default}
-    for where, name, numbers in [*_from_file(file), *map(_from_flag, ranges)]:
+    known = {parameter.name: parameter for parameter in known_parameters(start)}
+    chosen = {name: parameter for name, parameter in known.items() if parameter.default}
+    declared = start.model.own.ranges if start.model.own else ()
+    for where, name, numbers in [*map(_from_flag, declared), *_from_file(file), *map(_from_flag, ranges)]:
         if name not in known:
             raise InputError(f"{where}: {name!r} cannot be searched; choose from {', '.join(known)}")
         if len(numbers) == 1:
@@ -145,6 +156,27 @@ def build_space(ranges: Iterable[str], file: Path | None, start: RunConfig) -> t
         raise InputError("--ranges leave nothing to search; give at least one as name=low:high")
     ordered = [chosen[name] for name in known if name in chosen]
     return tuple(_widened(parameter, parameter.read(start)) for parameter in ordered), start
+
+
+def known_parameters(start: RunConfig) -> tuple[Parameter, ...]:
+    """Return what can be searched: of a network of the user the settings that it takes, and its own numbers."""
+    if (own := start.model.own) is None:
+        return PARAMETERS
+    ours = [each for each in PARAMETERS if each.section != "model" or each.name in own.defaults]
+    values = _arguments(start)
+    return (
+        *ours,
+        *(
+            Parameter(name, ARGUMENTS, values[name], values[name], "linear", isinstance(default, int), default=False)
+            for name, default in own.numbers.items()
+        ),
+    )
+
+
+def _arguments(config: RunConfig) -> dict[str, float]:
+    """Return the arguments of the user's network that are numbers: as given, or its defaults."""
+    defaults = config.model.own.numbers if config.model.own else {}
+    return {**defaults, **dict(map(read_argument, config.model.arguments))}
 
 
 def to_config(start: RunConfig, parameters: Iterable[Parameter], drawn: Mapping[str, Any]) -> RunConfig:

@@ -1,0 +1,55 @@
+"""The functions of `pipeline.api` are the commands: the same settings, no printing, no exit."""
+
+import pytest
+
+from pipeline import api
+from pipeline.config import RunConfig
+from pneumo_tfds.program.errors import InputError
+
+
+def refusal(function, *given, **settings):
+    with pytest.raises(InputError) as refused:
+        function(*given, **settings)
+    return str(refused.value)
+
+
+def test_keywords_are_the_settings_of_the_commands(tmp_path):
+    made = api._from_keywords(RunConfig, {"source": "xrays", "image_size": 96, "ranges": "l2=0", "model": "compact"})
+    assert (str(made.data.source), made.data.image_size) == ("xrays", 96)
+    assert (made.search.ranges, made.model.model) == (("l2=0",), "compact")
+    assert api._from_keywords(RunConfig, {"source": None}) == RunConfig()
+
+
+def test_unknown_keyword_gets_the_nearest_name():
+    assert refusal(api.train, epoch=3) == "there is no setting epoch; did you mean epochs?"
+    assert "did you mean image_size?" in refusal(api.prepare, imagesize=64)
+    assert "did you mean threshold_rule?" in refusal(api.evaluate, "run", treshold_rule="youden")
+    assert "did you mean int8?" in refusal(api.export, "run", int=True)
+
+
+def test_bad_values_are_one_line():
+    assert refusal(api.train, model="resnet").startswith("model: --model is resnet; it must be compact")
+    assert "batch_size" in refusal(api.train, batch_size="many")
+    assert "is not a run folder" in refusal(api.Run, "nowhere")
+    assert "is not a run folder" in refusal(api.evaluate, "nowhere")
+    assert "is not a folder" in refusal(api.export, "nowhere")
+
+
+def test_size_and_framing_are_those_of_the_dataset():
+    assert api._form_of("data/pneumo_tfds/gray_64_pad/1.1.0") == {"image_size": 64, "framing": "pad"}
+    assert api._form_of("data/pneumo_tfds/phantom_96/1.1.0") == {"image_size": 96, "framing": "squeeze"}
+    assert api._form_of("elsewhere/mine/1") == api._form_of(None) == {}
+
+
+def test_function_in_a_module_is_a_model():
+    made = api._from_keywords(RunConfig, {"model": refusal})
+    assert made.model.model == f"{__name__}:refusal"
+
+
+def test_nothing_is_printed_unless_asked(capsys):
+    with api._printing(False):
+        print("stages print")
+    assert capsys.readouterr().out == ""
+    with api._printing(True):
+        print("stages print")
+    assert capsys.readouterr().out == "stages print\n"
