@@ -59,6 +59,8 @@ def train(command: Train) -> None:
         raise InputError("TF_CONFIG names several workers: give all of them the same --run-dir, on a shared disk")
     if cluster.workers > 1 and command.search.tune:
         raise InputError("--tune searches on one machine: search first, then train on many with --config best.json")
+    if cluster.workers > 1 and command.data.folds and not command.data.fold:
+        raise InputError("--folds trains on one machine; leave TF_CONFIG out, or train one fold with --fold NUMBER")
     if not cluster.chief:
         quiet_tensorflow()
         from pipeline.stages.fit_and_judge import train_as_worker
@@ -76,7 +78,10 @@ def train(command: Train) -> None:
         if not (folder.config.exists() and folder.read_config() == config):
             folder.write_config(config)
         quiet_tensorflow()
-        from pipeline.stages.fit_and_judge import fit_and_judge
+        if config.data.folds and not config.data.fold:
+            from pipeline.stages.folds import fit_and_judge_folds as fit_and_judge
+        else:
+            from pipeline.stages.fit_and_judge import fit_and_judge
 
         try:
             fit_and_judge(folder, config)

@@ -52,7 +52,7 @@ def illustrate(
         for name, table in tables.items():
             plots.draw_split(folder.plots, name, table, metrics["splits"][name], threshold)
             _draw_errors(folder, ask, splits, tables, name, threshold)
-    if "validation" in tables:
+    if "validation" in splits:  # not in a run of folds, each of which is checked
         _check(folder, ask, splits, tables["validation"], threshold, seed)
     write_report(folder, show_names=show_names)
 
@@ -75,7 +75,7 @@ def _draw_errors(
     worst = most_confident_errors(tables[name].labels, tables[name].probabilities, threshold, ERRORS_SHOWN)
     picture = folder.plots / f"mistakes_{name}.png"
     if len(worst):
-        images = splits[name].examples.images[worst]
+        images = splits[name if name in splits else "train"].examples.images[worst]  # out of fold
         xray_grids.errors(picture, images, ask(images).get("heatmap"), error_rows(tables, name, worst))
     else:
         picture.unlink(missing_ok=True)
