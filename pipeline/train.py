@@ -79,7 +79,7 @@ def train(command: Train) -> None:
             folder.write_config(config)
         quiet_tensorflow()
         if config.data.folds and not config.data.fold:
-            from pipeline.stages.folds import fit_and_judge_folds as fit_and_judge
+            from pipeline.stages.train_folds import fit_and_judge_folds as fit_and_judge
         else:
             from pipeline.stages.fit_and_judge import fit_and_judge
 

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import DataConfig, HoldOut
-from pipeline.data.folds import pooled, splits_of_fold
+from pipeline.data.fold_splits import pooled, splits_of_fold
 from pipeline.data.split import Examples, MemorySplit, Split, open_splits
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.splits.folds import HELD_OUT
+from pneumo_tfds.splits.fold_sides import HELD_OUT
 
 PART = 0.15  # of each kind of image, for groups cut from a range; of the other class, for groups of one class
 FEWEST = 5  # images of each class that a split needs

@@ -12,7 +12,7 @@ from pipeline.evaluation.doubt import Doubt
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.scoring import by_interest
 from pipeline.report.reader_warnings import NAMES, drops, warnings
-from pipeline.report.report_tables import percent, signed
+from pipeline.report.report_tables import FOLD_FIGURES, number, percent, signed
 from pipeline.run_folder.folder import RunFolder
 
 FIGURES = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision", "brier", "ece")
@@ -24,6 +24,8 @@ def show(folder: RunFolder) -> None:
     Beside the images of another source stand the run's own figures.
     """
     metrics = folder.read_json(folder.metrics)
+    if folder.folds.exists():
+        _show_folds(folder)
     columns = {f"{split} (n={figures['n']})": figures for split, figures in metrics["splits"].items()}
     own = metrics.get("external", {}).get("own", {})
     answered = dict(metrics["splits"])
@@ -61,6 +63,22 @@ def show(folder: RunFolder) -> None:
         print(f"guarantee of certain answers{where}: {doubt.guarantee}")
     point = metrics["operating_point"]
     print(f"threshold {point['threshold']:.4f}, by {point['rule']} on {point['chosen_on']}; report: {folder.report}")
+
+
+def _show_folds(folder: RunFolder) -> None:
+    """Print the out-of-fold figures: their mean and spread over the folds, and of all images together."""
+    found = folder.read_json(folder.folds)
+    folds, pooled = found["folds"], found["pooled"]
+    table = Table("", title="Out of fold: each image by a network that has not seen its patient")
+    for column in (f"mean ± deviation of {len(folds)} folds", "from", "to", f"together (n={pooled['n']})"):
+        table.add_column(column, justify="right")
+    for name, label in FOLD_FIGURES.items():
+        of_folds = [one[name] for one in folds if one[name] is not None]
+        ends = (number(end(of_folds)) for end in (min, max)) if of_folds else ("", "")
+        mean = f"{number(found['mean'][name])} ± {number(found['deviation'][name])}"
+        table.add_row(label, mean, *ends, _cell(pooled, name))
+    Console().print(table)
+    print("validation in the next table: the same images at the threshold of the committee, which was chosen on them")
 
 
 def _cell(figures: Mapping[str, Any], name: str) -> str:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from pipeline.config import RunConfig
-from pipeline.data.folds import rows_of_fold, splits_of_fold
+from pipeline.data.fold_splits import rows_of_fold, splits_of_fold
 from pipeline.data.group_holdout import splits_of
 from pipeline.data.split import Split
 from pipeline.evaluation.doubt import named
@@ -30,7 +30,7 @@ from pipeline.stages.judge import judge_by, score, uncalibrated
 from pipeline.training.fastest import fastest_for
 from pneumo_tfds.program.files import write_json
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.splits.folds import HELD_OUT
+from pneumo_tfds.splits.fold_sides import HELD_OUT
 
 
 def fit_and_judge_folds(folder: RunFolder, config: RunConfig) -> None:
@@ -97,7 +97,7 @@ def _judge_committee(folder: RunFolder, config: RunConfig, splits: Mapping[str, 
         views |= {name: out_of_fold(images) for name, images in changed}
     network = calibrated_committee(models)
     ask = OutputsFn(scoring_model(network), expected=sum(split.count for split in splits.values()) - len(examples))
-    whose = f"{named(views[UNCHANGED], '')}, each by the network of {len(models)} that had not seen it"
+    whose = f"{named(views[UNCHANGED], '')}, each answered by the one network of {len(models)} that had not seen them,"
     judge_by(
         folder,
         config,

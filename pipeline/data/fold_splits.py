@@ -10,7 +10,7 @@ from pipeline.config import DataConfig
 from pipeline.data.split import Examples, MemorySplit, Split
 from pneumo_tfds.prepared import read_metadata
 from pneumo_tfds.sources.inventory import LABELS, Image
-from pneumo_tfds.splits.folds import HELD_OUT, sides_of_fold
+from pneumo_tfds.splits.fold_sides import HELD_OUT, sides_of_fold
 
 
 def pooled(splits: Mapping[str, Split]) -> dict[str, Split]:
