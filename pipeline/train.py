@@ -54,6 +54,8 @@ def train(command: Train) -> None:
     folder = RunFolder(command.run_dir or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S"))
     if command.resume and command.run_dir is None:
         raise InputError("--resume needs --run-dir, the folder of the run to continue")
+    if command.data.corrections and command.data.dataset:
+        raise InputError("--corrections changes no built dataset; leave --dataset out, and one is built from --source")
     cluster = read_cluster()
     if cluster.workers > 1 and command.run_dir is None:
         raise InputError("TF_CONFIG names several workers: give all of them the same --run-dir, on a shared disk")
