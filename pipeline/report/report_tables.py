@@ -169,8 +169,8 @@ def setting_rows(value: Mapping[str, Any], private: set[str] | None, before: str
             rows += setting_rows(part, private, f"{before}{name}.")
             continue
         text = DASH if part is None else f"{part:.6g}" if isinstance(part, float) else str(part)
-        if private is not None and isinstance(part, str):
-            if _is_path(str(name), part):
+        if private is not None and isinstance(part, (str, list)) and part:
+            if _is_path(str(name), text):
                 text = HIDDEN
             elif _is_private(text, private):
                 continue

@@ -58,13 +58,15 @@ def _corrected(source: Source, path: Path) -> Source:
             raise InputError(f"{where}: the decision {row['decision']!r} is not one of {allowed}")
         if (image := images.get(name)) is None:
             raise InputError(f"{where}: {name} is not in {source.where}; give the corrections of this data set")
-        if decision == KEEP or decision == image.label:
+        if decision == image.label:
             continue
         if row["label"] != image.label:
             raise InputError(
                 f"{where}: {name} was {row['label']} when the file was written and is {image.label} in {source.where}; "
                 "give all corrections since, in order, and read the source in the same way"
             )
+        if decision == KEEP:
+            continue
         if hashlib.sha256(source.read(image)).hexdigest() != row["sha256"]:
             raise InputError(f"{where}: {name} in {source.where} is another picture; give the corrections of this one")
         if decision == REMOVE:
