@@ -19,6 +19,7 @@ COMMANDS = [
     "pipeline.compare",
     "pipeline.ladder",
     "pipeline.doctor",
+    "pipeline.suspects",
     "tuning",
     "export",
     "export.check",

@@ -1,4 +1,4 @@
-"""Folds as a person starts them: run folders, out-of-fold answers, one committee, going on, suspects, corrections."""
+"""Folds: run folders, out-of-fold answers, one committee, going on after a kill, suspects, corrections."""
 
 import csv
 import json
@@ -10,177 +10,183 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.config import DataConfig, EvaluationConfig, FitConfig, ModelConfig, RunConfig
 from pipeline.data.fold_splits import splits_of_fold
 from pipeline.data.group_holdout import splits_of
 from pipeline.evaluation.predictions import read_csv
+from pipeline.networks.forward_pass import OutputsFn
 from pipeline.run_folder.folder import RunFolder
+from pipeline.run_folder.model_file import load_model
+from pipeline.stages import fit_and_judge, train_folds
+from pipeline.stages.decide_again import decide_again
+from pipeline.stages.evaluate_run import evaluate_run
+from pipeline.stages.find_suspects import find_suspects
 from pneumo_tfds.phantoms.phantom_source import write_phantoms
+from pneumo_tfds.prepared import prepare
+from pneumo_tfds.program.errors import InputError
 
 ROOT = Path(__file__).parents[2]
-SMALL = (
-    "--model", "compact", "--image-size", "32", "--epochs", "1", "--batch-size", "8", "--precision", "float32",
-    "--resamples", "100", "--deterministic", "--xla", "off",
-)  # fmt: skip
+pytestmark = pytest.mark.slow
 
 
-def command(*arguments, module="pipeline.train"):
-    line = [sys.executable, "-m", module, *map(str, arguments)]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-def refused(ended, *words):
-    assert ended.returncode == 2, ended.stdout + ended.stderr
-    assert ended.stderr.count("\n") == 1, ended.stderr
-    for word in words:
-        assert word in ended.stderr
+@pytest.fixture(scope="module", autouse=True)
+def without_plots():
+    """Plots and reports take longer than all else here, and are tested elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (fit_and_judge, train_folds):
+            patch.setattr(module, "illustrate", lambda folder, *_: folder.report.write_text("report"))
+        yield
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("folds")
+def config(tmp_path_factory):
+    dataset = prepare(None, 32, tmp_path_factory.mktemp("data"), phantoms=80)
+    return RunConfig(
+        data=DataConfig(dataset=dataset, image_size=32, folds=2),
+        model=ModelConfig(model="compact"),
+        fit=FitConfig(epochs=1, batch_size=8, precision="float32", xla="off", deterministic=True),
+        evaluation=EvaluationConfig(resamples=100, threshold_under_shift=False),
+    )
 
 
 @pytest.fixture(scope="module")
-def source(place):
-    write_phantoms(place / "xrays", 80, seed=1)
-    return "--source", place / "xrays", "--data-dir", place / "data"
+def run(tmp_path_factory, config):
+    folder = RunFolder(tmp_path_factory.mktemp("runs") / "run")
+    folder.path.mkdir()
+    folder.write_config(config)
+    train_folds.fit_and_judge_folds(folder, config)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def finished(place, source):
-    ended = command(*source, "--run-dir", place / "run", *SMALL, "--folds", "2")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return RunFolder(place / "run"), ended.stdout
+def splits(config):
+    return splits_of(config.data)
 
 
-def pool_of(run):
-    return splits_of(run.read_config().data)["train"]
-
-
-@pytest.mark.slow
-def test_every_image_of_train_and_validation_is_answered_once_by_a_network_that_has_not_seen_its_patient(finished):
-    run, said = finished
-    pool, tables = pool_of(run), read_csv(run.out_of_fold)
+def test_every_image_is_answered_once_by_a_network_that_has_not_seen_its_patient(run, splits):
+    pool, tables = splits["train"], read_csv(run.out_of_fold)
     assert list(tables) == ["fold-1", "fold-2"]
     names = [name for table in tables.values() for name in table.filenames.tolist()]
     assert sorted(names) == sorted(pool.examples.filenames.tolist())
     for number, table in enumerate(tables.values(), start=1):
-        config = run.fold(number).read_config()
-        splits = splits_of_fold(pool, config.data)
-        assert set(table.filenames) == set(splits["held_out"].examples.filenames)
-        patients = {name: set(split.examples.patients) for name, split in splits.items()}
+        parts = splits_of_fold(pool, run.fold(number).read_config().data)
+        assert set(table.filenames) == set(parts["held_out"].examples.filenames)
+        patients = {name: set(split.examples.patients) for name, split in parts.items()}
         assert not patients["held_out"] & (patients["train"] | patients["validation"])
-        assert set(read_csv(run.fold(number).predictions)) == {"validation", "held_out"}, "a fold scored test"
-    assert f"2 folds of train and validation together: {pool.count} images" in said
+        assert not patients["train"] & patients["validation"]
 
 
-@pytest.mark.slow
-def test_the_committee_is_decided_by_out_of_fold_answers_and_alone_scores_test(finished):
-    run, said = finished
-    tables, folds = read_csv(run.predictions), json.loads(run.folds.read_text())
-    metrics = json.loads(run.metrics.read_text())
-    assert tables["validation"].filenames.tolist() == pool_of(run).examples.filenames.tolist()
-    assert len(tables["test"]) == metrics["splits"]["test"]["n"] > 0
-    assert metrics["doubt"]["guarantee"].endswith("(see folds.json)") or "had not seen them" in str(metrics["doubt"])
-    # Calibration is strictly increasing, so each fold ranks its images as its own network does.
+def test_the_committee_alone_scores_test_and_the_folds_never_do(run, splits):
+    tables = read_csv(run.predictions)
+    assert tables["validation"].filenames.tolist() == splits["train"].examples.filenames.tolist()
+    assert sorted(tables["test"].filenames) == sorted(splits["test"].examples.filenames)
     for number in (1, 2):
-        own = read_csv(run.out_of_fold)[f"fold-{number}"]
-        together = dict(zip(tables["validation"].filenames, tables["validation"].probabilities, strict=True))
+        assert set(read_csv(run.fold(number).predictions)) == {"validation", "held_out"}
+
+
+def test_the_committee_is_decided_by_the_answers_out_of_fold(run):
+    """Its calibration is increasing, so each fold ranks its images as its own network does."""
+    table = read_csv(run.predictions)["validation"]
+    together = dict(zip(table.filenames, table.probabilities, strict=True))
+    for own in read_csv(run.out_of_fold).values():
         seen = np.array([together[name] for name in own.filenames])
-        order = np.argsort(own.probabilities, kind="stable")
-        assert (np.diff(seen[order]) >= -1e-6).all()
-    assert folds["pooled"]["n"] == len(tables["validation"])
-    assert "mean ± deviation" in said
-    report = run.report.read_text()
-    assert "<h2>Folds</h2>" in report
-    assert run.onnx.exists()
+        assert (np.diff(seen[np.argsort(own.probabilities, kind="stable")]) >= -1e-6).all()
+    metrics = json.loads(run.metrics.read_text())
+    assert "each answered by the one network of 2 that had not seen them" in metrics["doubt"]["guarantee"]
+    assert json.loads(run.folds.read_text())["pooled"]["n"] == len(table)
 
 
-@pytest.mark.slow
-def test_the_file_answers_with_the_mean_of_the_calibrated_logits(finished):
-    import onnxruntime
+def test_the_model_answers_with_the_mean_of_the_calibrated_logits(run, splits):
+    images, metrics = splits["test"].examples.images[:4], json.loads(run.metrics.read_text())
 
-    run, _ = finished
-    images, metrics = splits_of(run.read_config().data)["test"].examples.images[:4], json.loads(run.metrics.read_text())
+    def ask(folder):
+        answers = OutputsFn(load_model(folder.model))(images)
+        p = answers["probability"][:, 0].astype(np.float64)
+        return answers | {"logit": np.log(p / (1 - p))}
 
-    def logits(path, feed):
-        from pipeline.networks.forward_pass import OutputsFn
-        from pipeline.run_folder.model_file import load_model
-
-        p = OutputsFn(load_model(path)).probabilities(feed)
-        return np.log(p / (1 - p))
-
-    mean = np.mean([logits(run.fold(number).model, images) for number in (1, 2)], axis=0)
-    expected = 1 / (1 + np.exp(-(mean / metrics["temperature"] + metrics["bias"])))
-    (found,) = onnxruntime.InferenceSession(run.onnx).run(["probability"], {"image": images})
-    assert found[:, 0] == pytest.approx(expected, abs=1e-4)
+    whole, folds = ask(run), [ask(run.fold(number)) for number in (1, 2)]
+    logit = np.mean([fold["logit"] for fold in folds], axis=0)
+    assert whole["logit"] == pytest.approx(logit / metrics["temperature"] + metrics["bias"], abs=1e-4)
+    assert whole["heatmap"].mean(axis=(1, 2)) == pytest.approx(logit, abs=1e-3)
+    assert whole["familiarity"] == pytest.approx(folds[0]["familiarity"], abs=1e-6)
 
 
-@pytest.mark.slow
-def test_a_run_that_was_killed_in_its_second_fold_goes_on_there_to_the_same_end(finished, place):
-    run, _ = finished
-    again = RunFolder(place / "again")
+def test_a_run_that_was_killed_in_its_second_fold_goes_on_there_to_the_same_end(run, config, tmp_path, capsys):
+    again = RunFolder(tmp_path / "again")
     shutil.copytree(run.path, again.path)
-    for path in (again.metrics, again.onnx, again.report, again.model, again.folds, again.out_of_fold):
-        path.unlink()
-    second = again.fold(2)
-    for path in (second.metrics, second.report, second.model, second.predictions, second.evaluation_lock):
-        path.unlink()
-    shutil.rmtree(second.checkpoint)
-    again.evaluation_lock.unlink()
-    ended = command("--run-dir", again.path, "--resume")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "fold 1/2" not in ended.stdout
-    assert "fold 2/2" in ended.stdout
-    for path in (run.out_of_fold, run.predictions, run.folds, run.onnx):
+    for path in again.path.iterdir():
+        if path.is_file() and path not in (again.config, again.execution):
+            path.unlink()
+    shutil.rmtree(again.fold(2).path)
+    capsys.readouterr()
+    train_folds.fit_and_judge_folds(again, config)
+    said = capsys.readouterr().out
+    assert "fold 1/2" not in said
+    assert "fold 2/2" in said
+    for path in (run.out_of_fold, run.predictions, run.folds, run.model):
         assert (again.path / path.name).read_bytes() == path.read_bytes(), path.name
 
 
-@pytest.mark.slow
-def test_evaluating_again_does_not_ask_the_committee_about_images_that_it_was_trained_on(finished):
-    run, _ = finished
-    before = run.predictions.read_bytes()
-    ended = command(run.path, module="pipeline.evaluate")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert read_csv(run.predictions)["validation"].probabilities.tolist() == pytest.approx(
-        [float(row["probability"]) for row in csv.DictReader(before.decode().splitlines()) if row["split"] != "test"]
-    )
-    refused(command(run.path, "--threshold-rule", "youden", module="pipeline.evaluate"), "was decided out of fold")
+def test_the_committee_is_not_asked_again_about_images_that_it_was_trained_on(run, monkeypatch):
+    before = read_csv(run.predictions)["validation"].probabilities.tolist()
+    monkeypatch.setattr("pipeline.stages.evaluate_run.illustrate", lambda *_, **__: None)
+    evaluate_run(run.path)
+    assert read_csv(run.predictions)["validation"].probabilities.tolist() == before
+    with pytest.raises(InputError, match="was decided out of fold"):
+        decide_again(run.path, {"threshold_rule": "youden"}, lambda *_: {})
 
 
-@pytest.mark.slow
-def test_suspects_are_shown_and_a_persons_decisions_change_the_next_dataset(finished, place, source):
-    run, _ = finished
-    ended = command(run.path, module="pipeline.suspects")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+def test_suspects_are_written_for_a_person_whose_decisions_are_not_overwritten(run):
+    find_suspects(run.path)
     rows = list(csv.DictReader(run.suspects.read_text().splitlines()))
     assert rows, "a network of one epoch suspects some"
+    table = {name: label for t in read_csv(run.out_of_fold).values() for name, label in zip(t.filenames, t.labels)}
+    for row in rows:
+        assert row["label"] != row["suggested"]
+        assert row["label"] == ("NORMAL", "PNEUMONIA")[table[row["filename"]]]
+        assert float(row["probability_of_label"]) < 0.5
+        assert len(row["sha256"]) == 64
     page = run.suspects_page.read_text()
-    assert rows[0]["filename"] in page
-    assert "look most alike are" in page
-    rows[0]["decision"], rows[1]["decision"] = rows[0]["suggested"], "remove"
+    assert all(row["filename"] in page for row in rows)
+    assert "5 images that look most alike" in page
+    run.suspects.write_text(run.suspects.read_text().replace(",\n", ",keep\n", 2))
+    with pytest.raises(InputError, match="has decisions; move it"):
+        find_suspects(run.path)
+    with pytest.raises(InputError, match="is no run with folds"):
+        find_suspects(run.fold(1).path)
+
+
+def test_too_many_folds_are_refused_before_anything_is_trained(config, tmp_path):
+    import dataclasses
+
+    many = dataclasses.replace(config, data=dataclasses.replace(config.data, folds=20))
+    folder = RunFolder(tmp_path / "many")
+    folder.path.mkdir()
+    with pytest.raises(InputError, match="--folds 20 needs 20 NORMAL patients"):
+        train_folds.fit_and_judge_folds(folder, many)
+    assert not any(folder.path.iterdir())
+
+
+@pytest.mark.long
+def test_from_folds_to_a_file_to_suspects_to_corrections_by_the_commands(tmp_path):
+    def command(*arguments):
+        line = [sys.executable, "-m", *map(str, arguments)]
+        ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    write_phantoms(tmp_path / "xrays", 80, seed=1)
+    source, run = ("--source", tmp_path / "xrays", "--data-dir", tmp_path / "data"), RunFolder(tmp_path / "run")
+    small = ("--model", "compact", "--image-size", "32", "--epochs", "1", "--batch-size", "8", "--resamples", "100")
+    said = command("pipeline.train", *source, "--run-dir", run.path, *small, "--folds", "2")
+    assert "mean ± deviation" in said
+    assert run.onnx.exists()
+    assert "<h2>Folds</h2>" in run.report.read_text()
+    command("pipeline.suspects", run.path)
+    head, *rows = csv.reader(run.suspects.read_text().splitlines())
+    for row, decision in zip(rows, (rows[0][head.index("suggested")], "remove"), strict=False):
+        row[head.index("decision")] = decision
     with run.suspects.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    refused(command(run.path, module="pipeline.suspects"), "suspects.csv has decisions; move it")
-    build = ("build", *source[:2], "--data-dir", place / "corrected", "--config", "gray_32")
-    ended = command(*build, "--corrections", run.suspects, module="pneumo_tfds")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert f"corrected 1 from {rows[0]['label']} to {rows[0]['suggested']}, and removed 1 image" in ended.stdout
-    refused(command("build", "--corrections", run.suspects, module="pneumo_tfds"), "--corrections needs --source")
-
-
-@pytest.mark.slow
-def test_bad_input_is_refused_in_one_line(place, source, finished):
-    run, _ = finished
-    new = ("--run-dir", place / "new")
-    refused(command(*source, *new, "--folds", "1"), "--folds is 1; it must be from 2 to 20")
-    refused(command(*source, *new, "--folds", "3", "--fold", "4"), "--fold is 4; it must be from 1 to --folds")
-    refused(
-        command(*source, *new, "--folds", "3", "--hold-out", "im"), "--hold-out is im; it must be none with --folds"
-    )
-    refused(command(run.fold(1).path, module="pipeline.suspects"), "is no run with folds", "--folds 5")
-    few = command(*source, *new, *SMALL, "--folds", "20")
-    refused(few, "--folds 20 needs 20", "take fewer folds")
-    assert not (place / "new" / "config.json").exists()
+        csv.writer(file).writerows([head, *rows])
+    build = ("pneumo_tfds", "build", *source, "--config", "gray_32", "--corrections", run.suspects)
+    assert "and removed 1 image" in command(*build)
