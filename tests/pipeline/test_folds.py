@@ -1,6 +1,7 @@
 """Folds: run folders, out-of-fold answers, one committee, going on after a kill, suspects, corrections."""
 
 import csv
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -140,7 +141,8 @@ def test_suspects_are_written_for_a_person_whose_decisions_are_not_overwritten(r
     find_suspects(run.path)
     rows = list(csv.DictReader(run.suspects.read_text().splitlines()))
     assert rows, "a network of one epoch suspects some"
-    table = {name: label for t in read_csv(run.out_of_fold).values() for name, label in zip(t.filenames, t.labels)}
+    tables = read_csv(run.out_of_fold).values()
+    table = {name: label for t in tables for name, label in zip(t.filenames, t.labels, strict=True)}
     for row in rows:
         assert row["label"] != row["suggested"]
         assert row["label"] == ("NORMAL", "PNEUMONIA")[table[row["filename"]]]
@@ -157,8 +159,6 @@ def test_suspects_are_written_for_a_person_whose_decisions_are_not_overwritten(r
 
 
 def test_too_many_folds_are_refused_before_anything_is_trained(config, tmp_path):
-    import dataclasses
-
     many = dataclasses.replace(config, data=dataclasses.replace(config.data, folds=20))
     folder = RunFolder(tmp_path / "many")
     folder.path.mkdir()
