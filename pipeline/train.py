@@ -58,11 +58,15 @@ def train(command: Train) -> None:
     folder = RunFolder(command.run_dir or new_run_dir())
     if command.resume and command.run_dir is None:
         raise InputError("--resume needs --run-dir, the folder of the run to continue")
+    if command.data.corrections and command.data.dataset:
+        raise InputError("--corrections changes no built dataset; leave --dataset out, and one is built from --source")
     cluster = read_cluster()
     if cluster.workers > 1 and command.run_dir is None:
         raise InputError("TF_CONFIG names several workers: give all of them the same --run-dir, on a shared disk")
     if cluster.workers > 1 and command.search.tune:
         raise InputError("--tune searches on one machine: search first, then train on many with --config best.json")
+    if cluster.workers > 1 and command.data.folds and not command.data.fold:
+        raise InputError("--folds trains on one machine; leave TF_CONFIG out, or train one fold with --fold NUMBER")
     if not cluster.chief:
         quiet_tensorflow()
         from pipeline.stages.fit_and_judge import train_as_worker
@@ -97,7 +101,10 @@ def train_and_judge(folder: RunFolder, command: Train, search: Search) -> RunCon
     if not (folder.config.exists() and folder.read_config() == config):
         folder.write_config(config)
     quiet_tensorflow()
-    from pipeline.stages.fit_and_judge import fit_and_judge
+    if config.data.folds and not config.data.fold:
+        from pipeline.stages.train_folds import fit_and_judge_folds as fit_and_judge
+    else:
+        from pipeline.stages.fit_and_judge import fit_and_judge
 
     try:
         fit_and_judge(folder, config)

@@ -147,6 +147,8 @@ def build(config: BuildConfig) -> None:
     phantom = config.config.startswith("phantom_")
     if phantom and config.source is not None:
         raise InputError("--config phantom_SIZE draws its images; leave --source out or use gray_SIZE")
+    if config.corrections and not config.source:
+        raise InputError("--corrections needs --source, the images that it corrects")
     opened = open_source(config.source, config) if config.source else None
     if opened:
         print("\n".join(short_form(opened)), flush=True)

@@ -86,6 +86,11 @@ class _Images(Bounded):
     hold_out: HoldOut = "none"
     """Keep a group of images out of training and score it as the split held_out: NORMAL images named IM- or NORMAL2-IM-
     (with some of the PNEUMONIA patients), the lowest numbers in names, or the brightest images of each kind."""
+    folds: Annotated[int, Ge(0), Le(20)] = 0
+    """Cross-validate: divide the patients of train and validation into so many folds, 2 to 20, hold out each in turn,
+    and make one committee of all networks. 0 trains once."""
+    fold: Annotated[int, Ge(0), Le(20)] = 0
+    """Train only this one of --folds, counted from 1, as a run of its own. 0 trains them all."""
     cache: Switch = "auto"
     """Keep the pixels in memory. auto does so if they need at most an eighth of the machine's memory."""
     data_service: str | None = None
@@ -95,6 +100,15 @@ class _Images(Bounded):
         super().__post_init__()
         address = self.data_service
         require(address is None or bool(ADDRESS.fullmatch(address)), "data-service", address, "HOST:PORT")
+        require(self.folds != 1, "folds", self.folds, "from 2 to 20, or 0 to train once")
+        require(self.fold <= self.folds, "fold", self.fold, f"from 1 to --folds, which is {self.folds}, or 0 for all")
+        require(not self.folds or self.hold_out == "none", "hold-out", self.hold_out, "none with --folds")
+        require(
+            not self.folds or address is None,
+            "data-service",
+            address,
+            "left out with --folds, which trains from memory",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

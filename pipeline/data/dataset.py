@@ -32,6 +32,8 @@ def with_dataset(config: RunConfig) -> RunConfig:
         raise InputError(
             f"--pretrained-weights {start} is not a file; give imagenet, none, or a file for {config.model.model}"
         )
+    if data.corrections and not data.source:
+        raise InputError("--corrections needs --source, the images that it corrects; a built dataset stays as it is")
     if data.dataset is not None:
         if not is_built(data.dataset):
             raise InputError(

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import DataConfig, HoldOut
+from pipeline.data.fold_splits import pooled, splits_of_fold
 from pipeline.data.split import Examples, MemorySplit, Split, open_splits
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.splits.fold_sides import HELD_OUT
 
-HELD_OUT = "held_out"
 PART = 0.15  # of each kind of image, for groups cut from a range; of the other class, for groups of one class
 FEWEST = 5  # images of each class that a split needs
 
@@ -30,12 +31,16 @@ def splits_of(data: DataConfig) -> dict[str, Split]:
     """Open the dataset of a run; with a hold-out, without its official test split, which must not influence choices.
 
     Returns:
-        Split by name: those of the dataset; or with `hold_out` what remains of train and validation, and `held_out`.
+        Split by name: those of the dataset; or with `hold_out` what remains of train and validation, and `held_out`;
+        likewise for one fold. For a run of all folds `train` is train and validation together.
 
     Raises:
         InputError: there is no such dataset, or too few images of the group are in it.
     """
     splits: dict[str, Split] = {**open_splits(data.built.folder, data.image_size, data.framing)}
+    if data.folds:
+        splits = pooled(splits)
+        return splits_of_fold(splits["train"], data) if data.fold else splits
     return splits if data.hold_out == "none" else without(splits, data.hold_out)
 
 

@@ -22,7 +22,7 @@ from pipeline.config.own_network import is_own
 from pipeline.networks.familiarity_levels import levels_of, ramps, share_beyond
 from pipeline.networks.own_model import PREFIX
 
-STATISTICS, FAMILIARITY = "statistics", "familiarity"
+STATISTICS, FAMILIARITY, WHITEN = "statistics", "familiarity", "whiten"
 
 
 class Compared(NamedTuple):
@@ -173,10 +173,15 @@ def distance_of(outputs: Mapping[str, Any], reference: Reference) -> Any:
     """Return the distance `[N, 1]` of the statistics among `outputs`, by layers that hold its kernels."""
     found = []
     for (name, statistics), (kernel, offset, signs, caps) in zip(among(outputs).items(), reference.layers, strict=True):
-        squares = ops.square(_dense(statistics, name.replace(STATISTICS, "whiten"), kernel, -offset))
+        squares = ops.square(_dense(statistics, name.replace(STATISTICS, WHITEN), kernel, -offset))
         terms = squares if (signs > 0).all() else ops.minimum(squares, caps) * signs
         found.append(ops.sum(terms, axis=1, keepdims=True))
     return sum(found[1:], found[0])
+
+
+def whitening_layers(model: keras.Model) -> list[keras.Layer]:
+    """Return the layers of an inference model that take the statistics `[N, D]`; empty if it has no familiarity."""
+    return [layer for layer in model.layers if layer.name.startswith(WHITEN)]
 
 
 def familiarity_of(distance: Any, reference: Reference) -> Any:

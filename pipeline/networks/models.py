@@ -22,7 +22,7 @@ from pipeline.networks import depthwise_bfloat16, efficientnet_lite, familiarity
 from pipeline.networks.fused_batch_norm import FusedNormalization
 from pneumo_tfds.program.files import sha256_of
 
-FEATURES, POOL, LOGIT, HEATMAP = "features", own_model.POOL, own_model.LOGIT, "heatmap"
+FEATURES, POOL, LOGIT, HEATMAP, CALIBRATE = "features", own_model.POOL, own_model.LOGIT, "heatmap", "calibrate"
 CELL = 16  # pixels of an image for each cell of the heat map of a network that looks at the lungs alone
 FLAT = 2.55  # grey levels (1 % of full white), squared and added to the variance, so that a flat image stays flat
 
@@ -145,9 +145,39 @@ def committee(networks: Sequence[keras.Model], *, flips: bool = False) -> keras.
 
 
 def scoring_model(network: keras.Model) -> keras.Model:
-    """Return a network from `committee` or `build` with only what is scored: `logit`, and statistics if it has them."""
+    """Return a network from `committee` or `build` with only what is scored: all of its outputs but the heat map."""
     outputs = network.output if isinstance(network.output, dict) else {LOGIT: network.output}
-    return keras.Model(network.input, {LOGIT: outputs[LOGIT], **familiarity.among(outputs)})
+    return keras.Model(network.input, {name: output for name, output in outputs.items() if name != HEATMAP})
+
+
+def calibrated_committee(models: Sequence[keras.Model]) -> keras.Model:
+    """Combine inference models into one model that averages their calibrated logits; `inference_model` wraps it again.
+
+    Args:
+        models: from `inference_model`, one or more, of one image size; their weights are shared, not copied.
+
+    Returns:
+        A model from uint8 `[N, S, S, 1]` to a dict of `logit` float32 `[N, 1]`; if every model has one, `heatmap`
+        float32 `[N, h, w]`, whose mean over h and w is the logit; and the `familiarity` of the first, if it has one.
+    """
+    image = keras.Input(models[0].input_shape[1:], dtype="uint8", name="image")
+    members = []
+    for number, model in enumerate(models, start=1):
+        calibrate = model.get_layer(CALIBRATE)
+        outputs = {LOGIT: calibrate.output}
+        if HEATMAP in model.output:
+            scale, offset = calibrate.scale, calibrate.offset
+            outputs[HEATMAP] = layers.Rescaling(scale, offset, dtype="float32", name="calibrate_heatmap")(
+                model.output[HEATMAP]
+            )
+        if familiarity.FAMILIARITY in model.output and number == 1:
+            outputs[familiarity.FAMILIARITY] = model.output[familiarity.FAMILIARITY]
+        members.append(keras.Model(model.input, outputs, name=f"fold{number}")(image))
+    found = {name: [member[name] for member in members] for name in (LOGIT, HEATMAP) if all(name in m for m in members)}
+    combined = {name: _mean(parts, f"of_{name}s") for name, parts in found.items()}
+    if familiarity.FAMILIARITY in members[0]:
+        combined[familiarity.FAMILIARITY] = members[0][familiarity.FAMILIARITY]
+    return keras.Model(image, combined, name="folds")
 
 
 def inference_model(
@@ -156,11 +186,12 @@ def inference_model(
     """Wrap a network for use.
 
     Args:
-        network: from `committee`, or from `build` in any precision; its weights are shared, not copied.
+        network: from `committee` or `calibrated_committee`, or from `build` in any precision; its weights are shared,
+            not copied.
         temperature: the logit is divided by it before the sigmoid (Guo et al. 2017, "On Calibration of Modern Neural
             Networks"); above 0.
         bias: added to the logit after that.
-        reference: what images are compared with, with its levels; None leaves the familiarity out.
+        reference: what images are compared with, with its levels; None leaves the familiarity as the network has it.
 
     Returns:
         A model from `image` uint8 `[N, S, S, 1]` to a dict of `probability` float32 `[N, 1]`, P(PNEUMONIA); if the
@@ -170,13 +201,16 @@ def inference_model(
     inner = network if isinstance(network.output, dict) else committee([network])
     image = keras.Input(inner.input_shape[1:], dtype="uint8", name="image")
     output = inner(image)  # which casts it to the dtype of its own input, float32
-    calibrated = layers.Rescaling(1 / temperature, offset=bias, dtype="float32", name="calibrate")(output[LOGIT])
+    calibrated = layers.Rescaling(1 / temperature, offset=bias, dtype="float32", name=CALIBRATE)(output[LOGIT])
     outputs = {"probability": layers.Activation("sigmoid", dtype="float32", name="probability")(calibrated)}
     if HEATMAP in output:
         outputs[HEATMAP] = layers.Activation("linear", dtype="float32", name=HEATMAP)(output[HEATMAP])
     if reference is not None:
         distance = familiarity.distance_of(output, reference)
         outputs[familiarity.FAMILIARITY] = familiarity.familiarity_of(distance, reference)
+    elif familiarity.FAMILIARITY in output:
+        as_it_is = layers.Activation("linear", dtype="float32", name=familiarity.FAMILIARITY)
+        outputs[familiarity.FAMILIARITY] = as_it_is(output[familiarity.FAMILIARITY])
     return keras.Model(image, outputs, name=f"{inner.name}_inference")
 
 

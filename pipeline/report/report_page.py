@@ -30,7 +30,7 @@ from pneumo_tfds.program.html_page import data_uri, render
 from pneumo_tfds.program.wording import counted
 
 ERRORS_LISTED = 12
-OF_LATER_STAGES = ("parity", "robustness", "shortcuts", "explanation")
+OF_LATER_STAGES = ("parity", "robustness", "shortcuts", "explanation", "folds")
 """Files of the run folder that are shown if they exist."""
 
 
@@ -75,6 +75,7 @@ def write_report(folder: RunFolder, *, show_names: bool = False) -> None:
             span=report_tables.span,
             percent=report_tables.percent,
             counted=counted,
+            fold_rows=report_tables.fold_rows,
             **{name: folder.read_json(path) if path.exists() else {} for name, path in later.items()},
             **_evaluation(folder, metrics, tables, show_names),
         )

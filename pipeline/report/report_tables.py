@@ -57,6 +57,33 @@ def percent(value: float | None, digits: int = 1) -> str:
     return DASH if value is None else f"{100 * value:.{digits}f} %"
 
 
+FOLD_FIGURES = {
+    "auroc": "AUROC",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "accuracy": "accuracy",
+    "brier": "Brier score",
+    "ece": "ECE",
+}
+"""Figures of folds that are shown, and how they are called."""
+
+
+def fold_rows(folds: Mapping[str, Any]) -> list[list[str]]:
+    """Return the lines of the table of `folds.json` as text: its head, the folds, their mean, and all images at once.
+
+    Columns are the fold, its images and patients, and `FOLD_FIGURES`.
+    """
+    rows = [["", "images", "patients", *FOLD_FIGURES.values()]]
+    for one in folds["folds"]:
+        figures = (number(one[name]) for name in FOLD_FIGURES)
+        rows.append([one["name"], f"{one['images']:,}", f"{one['patients']:,}", *figures])
+    spread = [f"{number(folds['mean'][name])} ± {number(folds['deviation'][name])}" for name in FOLD_FIGURES]
+    rows.append(["mean ± deviation", "", "", *spread])
+    pooled = folds["pooled"]
+    whole = [f"{number(pooled[name])}{in_brackets(pooled['intervals'].get(name))}" for name in FOLD_FIGURES]
+    return [*rows, ["together (95 %)", f"{pooled['n']:,}", f"{pooled['patients']:,}", *whole]]
+
+
 def headline(metrics: Mapping[str, Any], split: str) -> str:
     """Return one sentence on how the model does on `split` at the operating point, with 95 % intervals."""
     figures, limits = metrics["splits"][split], metrics["splits"][split]["intervals"]
@@ -157,8 +184,8 @@ def setting_rows(value: Mapping[str, Any], private: set[str] | None, before: str
         if isinstance(part, list) and name in PATHS and part and private is not None:
             part = HIDDEN
         text = DASH if part is None else f"{part:.6g}" if isinstance(part, float) else str(part)
-        if private is not None and isinstance(part, str):
-            if _is_path(str(name), part):
+        if private is not None and isinstance(part, (str, list)) and part:
+            if _is_path(str(name), text):
                 text = HIDDEN
             elif _is_private(text, private):
                 continue

@@ -12,7 +12,7 @@ from pipeline.evaluation.doubt import Doubt
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.scoring import by_interest
 from pipeline.report.reader_warnings import NAMES, drops, warnings
-from pipeline.report.report_tables import percent, signed
+from pipeline.report.report_tables import FOLD_FIGURES, number, percent, signed
 from pipeline.run_folder.folder import RunFolder
 
 FIGURES = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision", "brier", "ece")
@@ -24,6 +24,8 @@ def show(folder: RunFolder) -> None:
     Beside the images of another source stand the run's own figures.
     """
     metrics = folder.read_json(folder.metrics)
+    if folder.folds.exists():
+        _show_folds(folder)
     own = metrics.get("external", {}).get("own", {})
     answered = dict(metrics["splits"])
     main = by_interest(metrics["splits"])[0]
@@ -76,6 +78,22 @@ def figure_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
         splits = [left if split == "validation" else "" for split in metrics["splits"]]
         rows.insert(1, ["left without lungs", *splits, *[""] * (len(columns) - len(splits))])
     return [["", *columns], *rows]
+
+
+def _show_folds(folder: RunFolder) -> None:
+    """Print the out-of-fold figures: their mean and spread over the folds, and of all images together."""
+    found = folder.read_json(folder.folds)
+    folds, pooled = found["folds"], found["pooled"]
+    table = Table("", title="Out of fold: each image by a network that has not seen its patient")
+    for column in (f"mean ± deviation of {len(folds)} folds", "from", "to", f"together (n={pooled['n']})"):
+        table.add_column(column, justify="right")
+    for name, label in FOLD_FIGURES.items():
+        of_folds = [one[name] for one in folds if one[name] is not None]
+        ends = (number(end(of_folds)) for end in (min, max)) if of_folds else ("", "")
+        mean = f"{number(found['mean'][name])} ± {number(found['deviation'][name])}"
+        table.add_row(label, mean, *ends, _cell(pooled, name))
+    Console().print(table)
+    print("validation in the next table: the same images at the threshold of the committee, which was chosen on them")
 
 
 def _cell(figures: Mapping[str, Any], name: str) -> str:

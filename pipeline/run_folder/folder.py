@@ -42,6 +42,10 @@ class RunFolder:
         self.bill_of_materials = path / "bom.cdx.json"
         self.checkpoint = path / "checkpoint"
         self.tuner = path / "tuner"
+        self.folds = path / "folds.json"
+        self.out_of_fold = path / "out_of_fold.csv"
+        self.suspects = path / "suspects.csv"
+        self.suspects_page = path / "suspects.html"
         self.search_start = self.tuner / "start.json"
         self.search_winner = self.tuner / "best.json"
 
@@ -52,6 +56,10 @@ class RunFolder:
     def checkpoint_of(self, number: int) -> Path:
         """Return the checkpoint folder of network `number`, counted from 0; that of network 0 is `checkpoint`."""
         return self.checkpoint / f"network-{number + 1}" if number else self.checkpoint
+
+    def fold(self, number: int) -> RunFolder:
+        """Return the folder of fold `number` of a run with `--folds`, counted from 1."""
+        return RunFolder(self.path / f"fold-{number}")
 
     def evaluation_of(self, scored: DataConfig) -> RunFolder:
         """Return the folder for the figures of another source: each source, read in one way, has one of its own.

@@ -69,6 +69,11 @@ def decide_again(
     """
     run = RunFolder(run_dir)
     config, metrics = run.read_config(), run.read_json(run.metrics)
+    if config.data.folds and not config.data.fold:
+        raise InputError(
+            f"{run_dir} was decided out of fold, which its committee cannot repeat; give the wish to pipeline.train, "
+            "or decide by your own X-rays with export.recalibrate"
+        )
     before, tables = Decision.from_json(metrics, run.metrics), read_csv(run.predictions)
     last = {"threshold_rule": before.operating_point.rule, **metrics.get(WISH, {})}
     run.import_own_network()

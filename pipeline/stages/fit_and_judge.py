@@ -24,13 +24,15 @@ from pipeline.training.fastest import fastest_for
 from pipeline.training.fit import fit
 
 
-def fit_and_judge(folder: RunFolder, config: RunConfig) -> None:
+def fit_and_judge(folder: RunFolder, config: RunConfig, splits: dict[str, Split] | None = None) -> None:
     """Train the networks of a run, judge them on every split, and draw the plots and the report.
+
+    `splits` are those of the run's dataset, if they are open already.
 
     What is done already is not done again: training continues from its checkpoint, and test is never scored twice.
     """
     devices = connect(config.fit)
-    splits = splits_to_train_on(config.data)
+    splits = splits or splits_to_train_on(config.data)
     if not folder.metrics.exists():
         check_own(config.model, splits["train"].image_size)
     execution = fastest_for(folder.execution, config)

@@ -60,7 +60,7 @@ def _draw_errors(
     worst = most_confident_errors(tables[name].labels, tables[name].probabilities, threshold, ERRORS_SHOWN)
     picture = folder.plots / f"mistakes_{name}.png"
     if len(worst):
-        images = splits[name].examples.images[worst]
+        images = splits[name if name in splits else "train"].examples.images[worst]  # out of fold
         xray_grids.errors(picture, images, ask(images).get("heatmap"), error_rows(tables, name, worst))
     else:
         picture.unlink(missing_ok=True)

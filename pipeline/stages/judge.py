@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import keras
@@ -15,7 +16,7 @@ from scipy.special import expit
 import pneumo_tfds
 from pipeline.config import BuiltDataset, EvaluationConfig, RunConfig
 from pipeline.config.guarantee import candidates
-from pipeline.data.split import Examples, Split
+from pipeline.data.split import Examples, MemorySplit, Split
 from pipeline.evaluation.doubt import Doubt, familiarity_threshold, limits
 from pipeline.evaluation.evaluation_lock import write_lock
 from pipeline.evaluation.predictions import Predictions, as_written, write_csv
@@ -71,28 +72,58 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
         scored |= {name: ask(images) for name, images in changed}
     if reference:
         reference = reference.with_levels(np.concatenate([reference.distances(view) for view in scored.values()]))
-    views = {name: _uncalibrated(validation.examples, answers, reference) for name, answers in scored.items()}
+    views = {name: uncalibrated(validation.examples, answers, reference) for name, answers in scored.items()}
+
+    def table(split: Split) -> Predictions:
+        return uncalibrated(split.examples, score(ask, split), reference)
+
+    judge_by(folder, config, views, splits, table, partial(inference_model, network, reference=reference))
+
+
+def judge_by(
+    folder: RunFolder,
+    config: RunConfig,
+    views: dict[str, Predictions],
+    splits: Mapping[str, Split],
+    table: Callable[[Split], Predictions],
+    model: Callable[..., keras.Model],
+    whose: str | None = None,
+) -> None:
+    """Decide on tables of uncalibrated predictions, write the lock, then score the other splits; see `judge`.
+
+    Args:
+        folder: of the run.
+        config: its settings.
+        views: tables of the images to decide on, as they are and through each change, with temperature 1 and bias 0.
+        splits: of the run; `validation`, or without one `train`, holds the images of `views`.
+        table: returns the table of another split, likewise.
+        model: returns the inference model to save, from `temperature` and `bias`.
+        whose: what the guarantee says that it was shown on; None for the patients of validation.
+    """
     # Class weights make the network believe that both classes are equally common; the bias corrects that.
-    rule, with_bias = settings.threshold_rule, config.fit.class_weights
-    decision = decide(views[UNCHANGED], rule, with_bias=with_bias, views=pooled(views))
+    settings, with_bias = config.evaluation, config.fit.class_weights
+    decision = decide(views[UNCHANGED], settings.threshold_rule, with_bias=with_bias, views=pooled(views))
     views = {name: calibrated(view, decision) for name, view in views.items()}
-    refused_below = familiarity_threshold([view.familiarity for view in views.values()]) if reference else None
-    doubt = doubt_of(list(views.values()), decision.operating_point.threshold, settings, refused_below)
+    familiar = not np.isnan(views[UNCHANGED].familiarity).any()
+    refused_below = familiarity_threshold([view.familiarity for view in views.values()]) if familiar else None
+    threshold = decision.operating_point.threshold
+    doubt = doubt_of(list(views.values()), threshold, settings, refused_below, whose)
     decision = replace(decision, doubt=doubt)
-    save_model(folder.model, inference_model(network, decision.temperature, decision.bias, reference))
+    save_model(folder.model, model(temperature=decision.temperature, bias=decision.bias))
     write_lock(folder, decision)
     if settings.threshold_under_shift:
-        threshold = decision.operating_point.threshold
         write_json(folder.robustness, summary(views, threshold, doubt.familiarity_threshold))
     tables = {"validation": views[UNCHANGED]}
     for name, split in splits.items():
         if name not in ("train", "validation"):
-            tables[name] = calibrated(_uncalibrated(split.examples, score(ask, split), reference), decision)
+            tables[name] = calibrated(table(split), decision)
     beside = made_from(config)
-    if reference and refused_below is not None:
-        some = validation.examples.images[:: -(-validation.count // SHOWN)]
-        wrong = {name: reference.familiarity(reference.distances(ask(change(some)))) for name, change in WRONG.items()}
-        beside[REFUSED] = {name: float(np.mean(known < refused_below)) for name, known in wrong.items()}
+    if refused_below is not None:
+        examples = splits["validation" if "validation" in splits else "train"].examples
+        some = examples.take(np.arange(0, len(examples), -(-len(examples) // SHOWN)))
+        wrong = {name: MemorySplit(name, replace(some, images=change(some.images))) for name, change in WRONG.items()}
+        known = {name: table(split).familiarity for name, split in wrong.items()}
+        beside[REFUSED] = {name: float(np.mean(part < refused_below)) for name, part in known.items()}
     write_scores(folder, config, tables, decision, beside)
 
 
@@ -118,13 +149,15 @@ def answers_of(examples: Examples, answers: Answers) -> Predictions:
     return predictions_of(examples, _written(probabilities), None if known is None else _written(known))
 
 
-def _uncalibrated(examples: Examples, answers: Answers, reference: familiarity.Reference | None) -> Predictions:
+def uncalibrated(examples: Examples, answers: Answers, reference: familiarity.Reference | None = None) -> Predictions:
     """Return the table of a scoring model's answers, with the network's own probabilities.
 
-    In float64, because a float32 sigmoid rounds to exactly 1 above a logit of 17.
+    In float64, because a float32 sigmoid rounds to exactly 1 above a logit of 17. The familiarity is that of
+    `reference`, or what the model itself says.
     """
     probabilities = expit(answers[LOGIT][:, 0].astype(np.float64))
-    known = reference.familiarity(reference.distances(answers)) if reference else None
+    known = answers[familiarity.FAMILIARITY][:, 0].astype(np.float64) if familiarity.FAMILIARITY in answers else None
+    known = reference.familiarity(reference.distances(answers)) if reference else known
     return predictions_of(examples, probabilities, known)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.corrections import corrected
 from pneumo_tfds.sources.csv_text import workbook
 from pneumo_tfds.sources.inventory import LABELS, Source
 from pneumo_tfds.sources.listing import WORKBOOK_SUFFIXES, walk
@@ -43,9 +44,14 @@ def understand(path: str | os.PathLike[str], options: SourceOptions | None = Non
     """Find the images of a source, and say in its `survey` what is left out, doubtful, or left to be decided.
 
     Raises:
-        InputError: the source does not exist, cannot be read, or holds no image that can be given a class.
+        InputError: the source does not exist, cannot be read, or holds no image that can be given a class; or its
+            corrections are those of another.
     """
     path, options = Path(path).expanduser(), options or SourceOptions()
+    return corrected(_understood(path, options), options.corrections)
+
+
+def _understood(path: Path, options: SourceOptions) -> Source:
     if path.is_dir():
         return understand_files(path, "folder", FolderReader(path), list(walk(path)), options)
     if not path.exists():

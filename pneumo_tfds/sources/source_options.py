@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 
@@ -19,6 +20,9 @@ class SourceOptions:
     """Folders or labels that mean NORMAL. Default: NORMAL, or what the layout says."""
     uncertain: Literal["left_out", "positive", "negative"] | None = None
     """What a finding that a table marks as uncertain (-1) counts as. Default: what the layout says, mostly left out."""
+    corrections: tuple[Path, ...] = ()
+    """Files of corrected labels and removed images, in order: each a suspects.csv of python -m pipeline.suspects whose
+    decisions were filled in."""
     strict: bool = False
     """Stop at every warning about the source, not only where a decision is needed."""
     yes: bool = False

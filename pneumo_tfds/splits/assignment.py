@@ -68,10 +68,10 @@ def assign(
     dropped = _copies_of_test(identical, given) if validation == "redrawn" else {}
     _check_identical(identical, given, dropped)
     held, drawn = set(given.values()), {name for name, split in given.items() if split != "train"}
-    groups = _group_by_patient([i for i in images if i.name not in drawn and i.name not in dropped], identical)
-    testing = set() if held else _held_out(groups, "test", options.test_fraction)
+    groups = group_by_patient([i for i in images if i.name not in drawn and i.name not in dropped], identical)
+    testing = set() if held else held_out(groups, "test", options.test_fraction)
     rest = {name: members for name, members in groups.items() if name not in testing}
-    validating = set() if "validation" in held else _held_out(rest, "validation", options.validation_fraction)
+    validating = set() if "validation" in held else held_out(rest, "validation", options.validation_fraction)
     split = {name: side for name, side in given.items() if name in drawn}
     for name, members in groups.items():
         side = "test" if name in testing else "validation" if name in validating else "train"
@@ -90,7 +90,7 @@ def _copies_of_test(identical: Iterable[Sequence[Image]], given: Mapping[str, st
     return dropped
 
 
-def _group_by_patient(images: Sequence[Image], identical: Iterable[Sequence[Image]]) -> Groups:
+def group_by_patient(images: Sequence[Image], identical: Iterable[Sequence[Image]]) -> Groups:
     """Group images by patient, in order of names; patients who share a byte-identical image are one group."""
     kept = {image.name for image in images}
     together = [[image.patient for image in copies if image.name in kept] for copies in identical]
@@ -101,26 +101,26 @@ def _group_by_patient(images: Sequence[Image], identical: Iterable[Sequence[Imag
     return dict(sorted(groups.items()))
 
 
-def _held_out(groups: Groups, purpose: str, fraction: float) -> set[str]:
+def held_out(groups: Groups, purpose: str, fraction: float) -> set[str]:
     """Return the names of the groups that are held out: about `fraction` of them, on both sides of every stratum."""
-    place = {name: _place(purpose, name) for name in groups}
-    held_out = {name for name in groups if place[name] < fraction}
-    for stratum in _strata(groups):
+    place = {name: place_of(purpose, name) for name in groups}
+    held = {name for name in groups if place[name] < fraction}
+    for stratum in strata_of(groups):
         ranked = sorted(stratum, key=place.__getitem__)
-        if len(ranked) > 1 and held_out.issuperset(ranked):
-            held_out.remove(ranked[-1])
-        elif len(ranked) > 1 and held_out.isdisjoint(ranked):
-            held_out.add(ranked[0])
-    return held_out
+        if len(ranked) > 1 and held.issuperset(ranked):
+            held.remove(ranked[-1])
+        elif len(ranked) > 1 and held.isdisjoint(ranked):
+            held.add(ranked[0])
+    return held
 
 
-def _place(purpose: str, name: str) -> float:
+def place_of(purpose: str, name: str) -> float:
     """Return a number in [0, 1) that depends on nothing but the two texts."""
     digest = hashlib.sha256(f"pneumo_tfds/{purpose}/{name}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def _strata(groups: Groups) -> Iterator[list[str]]:
+def strata_of(groups: Groups) -> Iterator[list[str]]:
     """Yield sets of groups that need one on each side: the strata, then the labels, which win if both conflict."""
     strata: dict[frozenset[tuple[str, str]], list[str]] = defaultdict(list)
     for name, members in groups.items():

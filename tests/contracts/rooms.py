@@ -20,7 +20,7 @@ MAY_USE = {
     "pipeline.run_folder": "pneumo_tfds.program config",
     "pipeline.devices": "pneumo_tfds.program config",
     "pipeline.augmentation": "config",
-    "pipeline.data": "pneumo_tfds pneumo_tfds.program pneumo_tfds.sources config augmentation",
+    "pipeline.data": "pneumo_tfds pneumo_tfds.program pneumo_tfds.sources pneumo_tfds.splits config augmentation",
     "pipeline.conversion": "pneumo_tfds.program",
     "pipeline.networks": "pneumo_tfds.program config conversion",
     "pipeline.training": "pneumo_tfds.program config run_folder devices augmentation data networks",

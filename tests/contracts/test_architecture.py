@@ -21,6 +21,7 @@ COMMANDS = [
     "pipeline.show_augmented",
     "pipeline.learn_lungs",
     "pipeline.doctor",
+    "pipeline.suspects",
     "tuning",
     "export",
     "export.check",

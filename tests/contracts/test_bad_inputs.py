@@ -47,6 +47,6 @@ def test_every_command_is_tried():
     commands = {case.line.split()[0] for case in table.CASES}
     assert commands >= {
         "pneumo_tfds", "pipeline.train", "pipeline.evaluate", "pipeline.compare", "pipeline.ladder", "pipeline.doctor",
-        "tuning", "benchmarks", "export", "export.check", "export.predict", "export.recalibrate", "export.drift",
-        "export.serve", "export.web", "export.watch",
+        "pipeline.suspects", "tuning", "benchmarks", "export", "export.check", "export.predict", "export.recalibrate",
+        "export.drift", "export.serve", "export.web", "export.watch",
     }  # fmt: skip

@@ -474,6 +474,16 @@ CASES = (
     Bad("predictions-probability", "pipeline.evaluate run", "a probability that is no number",
         "line 2: the probability",
         _taking("run", "data", then=lambda place: place.replace("run/predictions.csv", "0.1\n", "high\n"))),
+    # Folds, and wrong labels.
+    Bad("train-one-fold", "pipeline.train --folds 1", "one fold", "--folds is 1; it must be from 2 to 20"),
+    Bad("train-fold-number", "pipeline.train --folds 3 --fold 4", "a fold beyond the last", "--fold is 4"),
+    Bad("train-folds-and-group", "pipeline.train --folds 3 --hold-out im", "folds and a group that is held out",
+        "--hold-out is im; it must be none with --folds"),
+    Bad("train-corrections-alone", "pipeline.train --corrections suspects.csv", "corrections of no source",
+        "--corrections needs --source"),
+    Bad("suspects-without-folds", "pipeline.suspects run", "a run without folds", "is no run with folds",
+        _taking("run")),
+    Bad("suspects-no-run", "pipeline.suspects none", "a run that is not there", "is not a run folder"),
     # Comparing runs.
     Bad("compare-one", "pipeline.compare runs/one", "one run to compare", "give two run folders or more"),
     Bad("compare-same", "pipeline.compare runs/one runs/one", "a run and itself", "is given twice", _taking("runs")),

@@ -37,5 +37,6 @@ def evaluated_run(path):
     }
     metrics = {"dataset": dataset, **score_splits(tables, decision, seed=0, resamples=50)}
     folder.metrics.write_text(json.dumps(metrics))
-    folder.config.write_text(json.dumps({"data": {"source": "/home/somebody/xrays"}, "fit": {"epochs": 3}}))
+    data = {"source": "/home/somebody/xrays", "corrections": ["../somebody/suspects.csv"]}
+    folder.config.write_text(json.dumps({"data": data, "fit": {"epochs": 3}}))
     return folder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,11 @@ class SearchData:
 
 
 def open_data(settings: RunConfig) -> SearchData:
-    """Open the training and validation splits; a search sees no other.
+    """Open the training and validation splits; a search sees no other, nor the folds that its winner is trained in.
 
     Raises:
         InputError: the dataset has no training or no validation images.
     """
     dataset = settings.data.built.folder
-    splits = splits_to_train_on(settings.data)
+    splits = splits_to_train_on(replace(settings.data, folds=0, fold=0))
     return SearchData(dataset, splits["train"], splits["validation"])

@@ -101,6 +101,7 @@ def test_names_are_shown_when_they_are_asked_for(run):
     html = page(run, show_names=True)
     assert re.search(r"<td>t/SECRETFILE\d+\.jpeg</td>", html)
     assert "/home/somebody/xrays" in html
+    assert "suspects.csv" in html
     assert "no patient or file is named here" not in html
 
 

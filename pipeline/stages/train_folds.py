@@ -1,0 +1,109 @@
+"""Cross-validation, `--folds`: a run in each fold, what they answer out of fold, and the committee of their models."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+import keras
+import numpy as np
+
+from pipeline.config import RunConfig
+from pipeline.data.fold_splits import rows_of_fold, splits_of_fold
+from pipeline.data.group_holdout import splits_of
+from pipeline.data.split import Split
+from pipeline.evaluation.doubt import named
+from pipeline.evaluation.fold_figures import fold_figures
+from pipeline.evaluation.predictions import Images, Predictions, read_csv, write_csv
+from pipeline.evaluation.robustness import UNCHANGED, through_changes
+from pipeline.evaluation.scoring import Decision
+from pipeline.evaluation.shifts import SHIFTS
+from pipeline.networks.forward_pass import OutputsFn
+from pipeline.networks.models import calibrated_committee, inference_model, scoring_model
+from pipeline.run_folder.folder import RunFolder
+from pipeline.run_folder.model_file import load_model
+from pipeline.stages.fit_and_judge import fit_and_judge
+from pipeline.stages.illustrate import illustrate
+from pipeline.stages.judge import judge_by, score, uncalibrated
+from pipeline.training.fastest import fastest_for
+from pneumo_tfds.program.files import write_json
+from pneumo_tfds.program.wording import counted
+from pneumo_tfds.splits.fold_sides import HELD_OUT
+
+
+def fit_and_judge_folds(folder: RunFolder, config: RunConfig) -> None:
+    """Train and judge a run in every fold, write what they answer out of fold, and judge the committee of all.
+
+    What is done already is not done again. The dataset is read once. The test split is scored by the committee alone.
+    """
+    splits = splits_of(config.data)
+    pool, count = splits["train"], config.data.folds
+    patients = counted(len(np.unique(pool.names_and_patients[1])), "patient")
+    rest = ", ".join(f"{name} {split.count}" for name, split in splits.items() if name != "train") or "no test split"
+    print(f"{count} folds of train and validation together: {pool.count} images of {patients}; beside them {rest}")
+    datas = [replace(config.data, fold=number) for number in range(1, count + 1)]
+    held = [rows_of_fold(pool, data)[HELD_OUT] for data in datas]  # refuses too many folds before the first is trained
+    fastest_for(folder.execution, config)
+    for number, data in enumerate(datas, start=1):
+        fold = folder.fold(number)
+        if fold.report.exists():  # its last file
+            continue
+        print(f"fold {number}/{count}", flush=True)
+        with fold.locked():
+            fold.write_config(replace(config, data=data))
+            shutil.copyfile(folder.execution, fold.execution)
+            fit_and_judge(fold, replace(config, data=data), splits_of_fold(pool, data))
+        keras.backend.clear_session()
+    _write_out_of_fold(folder, config)
+    if not folder.metrics.exists():
+        _judge_committee(folder, config, splits, held)
+    illustrate(folder, OutputsFn(load_model(folder.model)), splits, config.evaluation.evaluation_seed)
+
+
+def _write_out_of_fold(folder: RunFolder, config: RunConfig) -> None:
+    """Write what each fold's own model answered to the images that it held out, and the figures of that."""
+    tables, thresholds, figures = {}, [], []
+    for number in range(1, config.data.folds + 1):
+        fold = folder.fold(number)
+        metrics = fold.read_json(fold.metrics)
+        thresholds.append(Decision.from_json(metrics, fold.metrics).operating_point.threshold)
+        tables[fold.path.name] = read_csv(fold.predictions)[HELD_OUT]
+        figures.append(metrics["splits"][HELD_OUT])
+    settings = config.evaluation
+    write_csv(folder.out_of_fold, tables)
+    write_json(folder.folds, fold_figures(tables, thresholds, figures, settings.evaluation_seed, settings.resamples))
+
+
+def _judge_committee(folder: RunFolder, config: RunConfig, splits: Mapping[str, Split], held: list[np.ndarray]) -> None:
+    """Decide by what each network says of the images of its fold, which it has not seen; then score test."""
+    settings, examples = config.evaluation, splits["train"].examples
+    models = [load_model(folder.fold(number).model) for number in range(1, len(held) + 1)]
+    times = 1 + len(SHIFTS) * settings.threshold_under_shift
+    asks = [
+        OutputsFn(scoring_model(calibrated_committee([model])), expected=len(rows) * times)
+        for model, rows in zip(models, held, strict=True)
+    ]
+
+    def out_of_fold(images: Images) -> Predictions:
+        parts = [ask(images[rows]) for ask, rows in zip(asks, held, strict=True)]
+        back = np.argsort(np.concatenate(held))
+        return uncalibrated(examples, {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]})
+
+    views = {UNCHANGED: out_of_fold(examples.images)}
+    if settings.threshold_under_shift:
+        changed = through_changes(examples.images, settings.evaluation_seed)
+        views |= {name: out_of_fold(images) for name, images in changed}
+    network = calibrated_committee(models)
+    ask = OutputsFn(scoring_model(network), expected=sum(split.count for split in splits.values()) - len(examples))
+    whose = f"{named(views[UNCHANGED], '')}, each answered by the one network of {len(models)} that had not seen them,"
+    judge_by(
+        folder,
+        config,
+        views,
+        splits,
+        lambda split: uncalibrated(split.examples, score(ask, split)),
+        partial(inference_model, network),
+        whose,
+    )
