@@ -19,6 +19,8 @@ from pipeline.config.config_json import read, to_dict
 from pipeline.data.dataset import with_dataset
 from pipeline.devices.tf_config import read_cluster
 from pipeline.run_folder.folder import RunFolder
+from pipeline.tracking.run_record import training_record
+from pipeline.tracking.tracking import Tracking
 from pneumo_tfds.program.child_process import run_in_child_process
 from pneumo_tfds.program.command import run
 from pneumo_tfds.program.errors import InputError
@@ -46,6 +48,9 @@ class Train(RunCommand):
     """Continue the run in --run-dir with the settings it has."""
     config: Path | None = None
     """Take settings from this file, for example another run's config.json. Flags on the command line override it."""
+    track: tuple[str, ...] = ()
+    """Hand curves, figures and plots on to tensorboard, mlflow or wandb, or to a class of yours, package.module:Class.
+    Each of the three is an extra. They stay on this machine unless their own variables say otherwise."""
     export: ExportOptions = field(default_factory=ExportOptions)
 
 
@@ -69,23 +74,25 @@ def train(command: Train) -> None:
     with folder.locked():
         folder.start(resume=command.resume)  # again: another process may have started and finished a run meanwhile
         config = with_dataset(_settings_on_resume(folder, command) if command.resume else command.settings())
+        quiet_tensorflow()
         if config.data.built.phantom:
             print(PHANTOMS, flush=True)
         if config.search.tune:
-            config = _tune(folder, config)
+            config = _tune(folder, config, command.track)
+        tracking = Tracking(folder.path, command.track, "training", resume=command.resume)
         if not (folder.config.exists() and folder.read_config() == config):
             folder.write_config(config)
-        quiet_tensorflow()
         from pipeline.stages.fit_and_judge import fit_and_judge
 
         try:
-            fit_and_judge(folder, config)
+            fit_and_judge(folder, config, lambda: tracking.tell(training_record(folder, config)))
         except InputError:
             if not command.resume:  # what is resumed was there before
                 folder.forget_unused_settings()
             raise
         run_in_child_process("the export", _export, folder.path, command.export)
         _finish(folder)
+        tracking.tell(training_record(folder, config, ended=True), last=True)
         if config.data.built.phantom:
             print(PHANTOMS)
 
@@ -104,20 +111,20 @@ def _settings_on_resume(folder: RunFolder, command: Train) -> RunConfig:
     return started
 
 
-def _tune(folder: RunFolder, config: RunConfig) -> RunConfig:
+def _tune(folder: RunFolder, config: RunConfig, track: tuple[str, ...]) -> RunConfig:
     """Search hyper-parameters unless that is done; return the winner's settings."""
     if not folder.search_winner.exists():
         if not folder.search_start.exists():
             write_json(folder.search_start, to_dict(config))
-        run_in_child_process("the search", _search, config, folder.path)
+        run_in_child_process("the search", _search, config, folder.path, track)
     return read(folder.search_winner, RunConfig)
 
 
-def _search(config: RunConfig, run_dir: Path) -> None:
+def _search(config: RunConfig, run_dir: Path, track: tuple[str, ...]) -> None:
     quiet_tensorflow()
     from tuning.session import run_search
 
-    run_search(config, run_dir, resume=True)
+    run_search(config, run_dir, resume=True, track=track)
 
 
 def _export(run_dir: Path, options: ExportOptions) -> None:

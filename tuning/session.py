@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,11 +14,13 @@ from pipeline.config import RunConfig
 from pipeline.config.config_json import read, to_dict
 from pipeline.data.dataset import with_dataset
 from pipeline.run_folder.folder import RunFolder
+from pipeline.tracking.tracking import Tracking
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
 from pneumo_tfds.program.quiet import errors_only
-from tuning.results import confirm, leaderboard, tensorboard_log
+from tuning.results import confirm, leaderboard
 from tuning.results.search_page import write_page
+from tuning.results.search_records import search_record
 from tuning.search import kerastuner_roles
 from tuning.search.objective import scorer
 from tuning.search.search_folder import SearchData, SearchFolder, open_data
@@ -26,13 +28,16 @@ from tuning.search.search_plan import Plan, check_settings
 from tuning.trials import make_tuner, record_trials, run_trials
 
 
-def run_search(settings: RunConfig, run_dir: Path, *, resume: bool, console: Console | None = None) -> None:
+def run_search(
+    settings: RunConfig, run_dir: Path, *, resume: bool, track: Sequence[str] = (), console: Console | None = None
+) -> None:
     """Run or resume the search in a run folder and write its winner to `tuner/best.json`.
 
     Args:
         settings: what the search starts from.
         run_dir: the run folder: new, empty, or with a `config.json`; with a search if it is to be resumed.
         resume: whether a search that was begun there may be resumed.
+        track: what else the trials are handed on to, as `--track` has it.
         console: where progress is printed; standard output by default.
 
     Raises:
@@ -46,8 +51,10 @@ def run_search(settings: RunConfig, run_dir: Path, *, resume: bool, console: Con
     with quiet_libraries(), RunFolder(folder.path).locked():
         settings = with_dataset(settings)
         data = open_data(settings)
-        plan = Plan(settings, data.identity())
-        if folder.plan.exists():
+        plan, begun = Plan(settings, data.identity()), folder.plan.exists()
+        say = partial(console.out, highlight=False)
+        tracking = Tracking(run.path, track, "search", resume=begun, warn=say)
+        if begun:
             plan.check_same_as(folder.plan)
             ended = sum(row.ended for row in leaderboard.rows(folder.trials, plan.objective))
             console.out(f"Resuming the search in {folder.path}: {ended} trials have ended", highlight=False)
@@ -56,8 +63,9 @@ def run_search(settings: RunConfig, run_dir: Path, *, resume: bool, console: Con
             plan.write(folder.plan)  # last: a search has begun once this file exists
             _announce(console, plan)
         try:
-            run_trials(plan, data, run, folder, console)
-            _finish(plan, data, folder, console)
+            tracking.tell(search_record(plan))
+            run_trials(plan, data, run, folder, console, tracking)
+            _finish(plan, data, folder, console, tracking)
         except KeyboardInterrupt:
             console.out(f"Stopped. Resume it with: python -m tuning --run-dir {run.path} --resume", highlight=False)
             raise
@@ -128,12 +136,12 @@ def _announce(console: Console, plan: Plan) -> None:
     )
 
 
-def _finish(plan: Plan, data: SearchData, folder: SearchFolder, console: Console) -> None:
+def _finish(plan: Plan, data: SearchData, folder: SearchFolder, console: Console, tracking: Tracking) -> None:
     """Rank the trials, confirm the best, and write the page and the winner."""
     from pipeline.training.fit import fit
 
     line, objective = partial(console.out, highlight=False), plan.objective
-    rows = record_trials(plan, folder)
+    rows = record_trials(plan, folder, tracking, last=True)
     ranked = [row for row in rows if row.score is not None]
     if not ranked:
         reason = next((row.reason for row in rows if row.reason), "no trial was begun; allow more --minutes")
@@ -153,7 +161,6 @@ def _finish(plan: Plan, data: SearchData, folder: SearchFolder, console: Console
     write_page(folder.page, plan, rows, confirmed)
     winner = plan.winner(confirmed[0].values if confirmed else ranked[0].values)
     write_json(folder.best, to_dict(winner))  # last: when it exists, everything else does
-    if not tensorboard_log.AVAILABLE:
-        line("No logs for TensorBoard, because it is not installed: pip install '.[tensorboard]'")
+    tracking.tell(search_record(plan, ranked[0], confirmed), last=True)
     line(f"The search as a page: {folder.page}")
     line(f"The winner's settings: {folder.best}; train it: python -m pipeline.train --config {folder.best}")

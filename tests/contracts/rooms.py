@@ -26,22 +26,26 @@ MAY_USE = {
     "pipeline.training": "pneumo_tfds.program config run_folder devices augmentation data networks",
     "pipeline.evaluation": "pneumo_tfds.program pneumo_tfds.sources config run_folder",
     "pipeline.report": "pneumo_tfds.program config run_folder evaluation",
+    "pipeline.tracking": "pneumo_tfds pneumo_tfds.program config run_folder",
     "pipeline.stages": (
         "pneumo_tfds pneumo_tfds.program pneumo_tfds.sources pneumo_tfds.splits config run_folder devices data "
         "networks training evaluation report"
     ),
     "pipeline": (
         "pneumo_tfds pneumo_tfds.program pneumo_tfds.sources config run_folder devices data evaluation report "
-        "training stages tuning export"  # the last two from the commands in APPLICATIONS alone
+        "tracking training stages tuning export"  # the last two from the commands in APPLICATIONS alone
     ),
     # The search.
     "tuning.search": (
         "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.devices pipeline.data pipeline.networks "
         "pipeline.training pipeline.evaluation"
     ),
-    "tuning.results": "pneumo_tfds.program pipeline.config pipeline.training pipeline.report search",
+    "tuning.results": (
+        "pneumo_tfds.program pipeline.config pipeline.training pipeline.report pipeline.tracking search"
+    ),
     "tuning": (
-        "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.data pipeline.training search results"
+        "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.data pipeline.training pipeline.tracking "
+        "search results"
     ),
     # The ONNX file. `export.inference`, `export.serve` and `export.web` must work without TensorFlow.
     "export.inference": "pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pneumo_tfds.phantoms",
