@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from tuning.search import kerastuner_roles
 from tuning.search.objective import scorer
 from tuning.search.search_folder import SearchData, SearchFolder, open_data
 from tuning.search.search_plan import Plan, check_settings
+from tuning.search.warm_start import best_values, recorded_warm_start
 from tuning.trials import make_tuner, record_trials, run_trials
 
 
@@ -51,7 +53,10 @@ def run_search(
     with quiet_libraries(), RunFolder(folder.path).locked():
         settings = with_dataset(settings)
         data = open_data(settings)
-        plan, begun = Plan(settings, data.identity()), folder.plan.exists()
+        begun = folder.plan.exists()
+        plan = Plan(settings, data.identity())
+        warm = recorded_warm_start(folder.plan) if begun else best_values(settings.search.warm_start, plan.parameters)
+        plan = replace(plan, warm=warm)
         say = partial(console.out, highlight=False)
         tracking = Tracking(run.path, track, "search", resume=begun, warn=say)
         if begun:
@@ -64,8 +69,8 @@ def run_search(
             _announce(console, plan)
         try:
             tracking.tell(search_record(plan))
-            run_trials(plan, data, run, folder, console, tracking)
-            _finish(plan, data, folder, console, tracking)
+            end = run_trials(plan, data, run, folder, console, tracking)
+            _finish(plan, data, folder, console, tracking, end)
         except KeyboardInterrupt:
             console.out(f"Stopped. Resume it with: python -m tuning --run-dir {run.path} --resume", highlight=False)
             raise
@@ -81,7 +86,7 @@ def run_worker(run_dir: Path) -> None:
     folder = SearchFolder(RunFolder(run_dir))
     settings = read(folder.start, RunConfig)
     data = open_data(settings)
-    plan = Plan(settings, data.identity())
+    plan = Plan(settings, data.identity(), recorded_warm_start(folder.plan))
     plan.check_same_as(folder.plan)
     with quiet_libraries():
         make_tuner(plan, data, folder).search()
@@ -134,10 +139,16 @@ def _announce(console: Console, plan: Plan) -> None:
         f"{images['validation']} validation images; {', '.join(spans)}",
         highlight=False,
     )
+    for said in plan.moved:
+        console.out(f"Note: {said}", highlight=False)
+    if plan.warm:
+        console.out(f"The best {len(plan.warm)} trials of {search.warm_start} are tried first", highlight=False)
 
 
-def _finish(plan: Plan, data: SearchData, folder: SearchFolder, console: Console, tracking: Tracking) -> None:
-    """Rank the trials, confirm the best, and write the page and the winner."""
+def _finish(
+    plan: Plan, data: SearchData, folder: SearchFolder, console: Console, tracking: Tracking, end: float
+) -> None:
+    """Rank the trials, confirm the best until the `time.time()` of `end`, and write the page and the winner."""
     from pipeline.training.fit import fit
 
     line, objective = partial(console.out, highlight=False), plan.objective
@@ -148,7 +159,7 @@ def _finish(plan: Plan, data: SearchData, folder: SearchFolder, console: Console
         raise InputError(f"no trial of the search was trained to its end: {reason}")
     console.print(leaderboard.terminal_table(rows, objective))
     train = partial(fit, train=data.train, validation=data.validation)
-    confirmed = confirm.confirm(plan, ranked, folder.confirm, train, scorer(objective, data.validation), line)
+    confirmed = confirm.confirm(plan, ranked, folder.confirm, train, scorer(objective, data.validation), line, end)
     if confirmed:
         write_json(folder.confirmed, confirm.as_json(confirmed, objective))
         console.print(confirm.candidates_table(confirmed, objective))
