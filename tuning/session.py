@@ -20,6 +20,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
 from pneumo_tfds.program.quiet import errors_only
 from tuning.results import confirm, leaderboard
+from tuning.results.front import costs
 from tuning.results.search_page import write_page
 from tuning.results.search_records import search_record
 from tuning.search import kerastuner_roles
@@ -169,7 +170,7 @@ def _finish(
         values = ", ".join(f"{name} {value:.3g}" for name, value in best.values.items())
         beside = f" (starting values: {first.score:.4f})" if first and first is not best else ""
         line(f"Winner: trial {best.trial}, {objective.name} {best.score:.4f}{beside}; {values}")
-    write_page(folder.page, plan, rows, confirmed)
+    write_page(folder.page, plan, rows, confirmed, costs(plan, rows))
     winner = plan.winner(confirmed[0].values if confirmed else ranked[0].values)
     write_json(folder.best, to_dict(winner))  # last: when it exists, everything else does
     tracking.tell(search_record(plan, ranked[0], confirmed), last=True)

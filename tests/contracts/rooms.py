@@ -41,8 +41,8 @@ MAY_USE = {
         "pipeline.training pipeline.evaluation"
     ),
     "tuning.results": (
-        "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.training pipeline.report pipeline.tracking "
-        "search"
+        "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.conversion pipeline.networks "
+        "pipeline.training pipeline.report pipeline.tracking search"
     ),
     "tuning": (
         "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.data pipeline.training pipeline.tracking "

@@ -289,9 +289,8 @@ def test_no_trial_repeats_the_values_of_an_earlier_one_after_rounding(plan, sear
 
 
 def test_a_search_that_finds_nothing_new_ends(plan, search):
-    made = plan(
-        tuner="random", max_trials=9, ranges=("batch_size=31:33", "learning_rate=2e-4", "dropout=0.1", "l1=0", "l2=0")
-    )
+    fixed = ("learning_rate=2e-4", "dropout=0.1", "l1=0", "l2=0")
+    made = plan(tuner="random", max_trials=9, ranges=("batch_size=31:33", *fixed))
     tuner = search(made)
     tuner.search()
     assert sorted(one["batch_size"] for one in values(search)) == [31, 32, 33]
