@@ -89,4 +89,5 @@ def _explained() -> Iterator[None]:
         yield
     except MlflowException as error:
         where = os.environ.get(SERVER, "its local store")
-        raise TrackingError(f"MLflow at {where}: {reason_of(error):.200}") from error
+        silent = "Max retries exceeded" in str(error)  # urllib3's words, of a connection refused and of one timed out
+        raise TrackingError(f"MLflow at {where}: {'no answer' if silent else reason_of(error)[:200]}") from error
