@@ -11,6 +11,7 @@ import dataclasses
 import sys
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from export.export_options import ExportOptions
@@ -85,16 +86,22 @@ def train(command: Train) -> None:
         from pipeline.stages.fit_and_judge import fit_and_judge
 
         try:
-            fit_and_judge(folder, config, lambda: tracking.tell(training_record(folder, config)))
+            fit_and_judge(folder, config, partial(_tell, tracking, folder, config))
         except InputError:
             if not command.resume:  # what is resumed was there before
                 folder.forget_unused_settings()
             raise
         run_in_child_process("the export", _export, folder.path, command.export)
         _finish(folder)
-        tracking.tell(training_record(folder, config, ended=True), last=True)
+        _tell(tracking, folder, config, ended=True)
         if config.data.built.phantom:
             print(PHANTOMS)
+
+
+def _tell(tracking: Tracking, folder: RunFolder, config: RunConfig, *, ended: bool = False) -> None:
+    """Tell the trackers, if there are any, what the run folder holds."""
+    if tracking.names:
+        tracking.tell(training_record(folder, config, ended=ended), last=ended)
 
 
 def _settings_on_resume(folder: RunFolder, command: Train) -> RunConfig:

@@ -72,6 +72,11 @@ class Tracking:
                     raise InputError(f"--track {name}: {reason_of(error)}; correct that, or leave it out") from error
                 self._set_aside(name, error)
 
+    @property
+    def names(self) -> list[str]:
+        """The trackers that follow the run, as `--track` names them."""
+        return list(self._classes)
+
     def tell(self, record: Record, *, last: bool = False) -> None:
         """Tell every tracker what it does not know of a record.
 
