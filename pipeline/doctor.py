@@ -28,7 +28,7 @@ OPTIONAL = {
     "dicom": ("reading DICOM files", ["pydicom", "gdcm"]),
     "dicom-out": ("answers as DICOM", [name for name in EXTRAS if EXTRAS[name] == "dicom-out"]),
     "serve": ("the HTTP service", [name for name in EXTRAS if EXTRAS[name] == "serve"]),
-    "tensorboard": ("logs of a search", ["tensorboard"]),
+    **{name: (f"--track {name}", [name]) for name in ("tensorboard", "mlflow", "wandb")},
     "beam": ("building on a cluster", ["apache_beam", "mlcroissant"]),
     "peers": (
         "benchmarks beside other libraries",

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from export.export_options import ExportOptions
@@ -19,6 +20,8 @@ from pipeline.config.config_json import read, to_dict
 from pipeline.data.dataset import with_dataset
 from pipeline.devices.tf_config import read_cluster
 from pipeline.run_folder.folder import RunFolder
+from pipeline.tracking.run_record import training_record
+from pipeline.tracking.tracking import Tracking
 from pneumo_tfds.program.child_process import run_in_child_process
 from pneumo_tfds.program.command import run
 from pneumo_tfds.program.errors import InputError
@@ -49,6 +52,9 @@ class Train(RunCommand):
     """Continue the run in --run-dir with the settings it has."""
     config: Path | None = None
     """Take settings from this file, for example another run's config.json. Flags on the command line override it."""
+    track: tuple[str, ...] = ()
+    """Hand curves, figures and plots on to tensorboard, mlflow or wandb, or to a class of yours, package.module:Class.
+    Each of the three is an extra. They stay on this machine unless their own variables say otherwise."""
     export: ExportOptions = field(default_factory=ExportOptions)
 
 
@@ -75,9 +81,10 @@ def train(command: Train) -> None:
         return
     folder.start(resume=command.resume)
     with folder.locked():
-        config = train_and_judge(folder, command, _search_apart)
+        config, tracking = train_and_judge(folder, command, partial(_search_apart, track=command.track))
         run_in_child_process("the export", _export, folder.path, command.export)
         _finish(folder)
+        _tell(tracking, folder, config, ended=True)
         if config.data.built.phantom:
             print(PHANTOMS)
 
@@ -87,32 +94,42 @@ def new_run_dir() -> Path:
     return Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
 
 
-def train_and_judge(folder: RunFolder, command: Train, search: Search) -> RunConfig:
-    """Run all stages but the export in a folder that is locked; return the settings with the dataset's folder.
+def train_and_judge(folder: RunFolder, command: Train, search: Search) -> tuple[RunConfig, Tracking]:
+    """Run all stages but the export in a folder that is locked.
 
-    `search` is how hyper-parameters are searched, if they are.
+    `search` is how hyper-parameters are searched, if they are. Return the settings with the dataset's folder, and the
+    trackers, which have not been told the end.
     """
     folder.start(resume=command.resume)  # again: another process may have started and finished a run meanwhile
     config = with_dataset(_settings_on_resume(folder, command) if command.resume else command.settings())
+    quiet_tensorflow()
     if config.data.built.phantom:
         print(PHANTOMS, flush=True)
     if config.search.tune:
         config = _tune(folder, config, search)
+    tracking = Tracking(folder.path, command.track, "training", resume=command.resume)
     if not (folder.config.exists() and folder.read_config() == config):
         folder.write_config(config)
-    quiet_tensorflow()
-    if config.data.folds and not config.data.fold:
-        from pipeline.stages.train_folds import fit_and_judge_folds as fit_and_judge
-    else:
-        from pipeline.stages.fit_and_judge import fit_and_judge
-
     try:
-        fit_and_judge(folder, config)
+        if config.data.folds and not config.data.fold:
+            from pipeline.stages.train_folds import fit_and_judge_folds
+
+            fit_and_judge_folds(folder, config)
+        else:
+            from pipeline.stages.fit_and_judge import fit_and_judge
+
+            fit_and_judge(folder, config, after_epoch=partial(_tell, tracking, folder, config))
     except InputError:
         if not command.resume:  # what is resumed was there before
             folder.forget_unused_settings()
         raise
-    return config
+    return config, tracking
+
+
+def _tell(tracking: Tracking, folder: RunFolder, config: RunConfig, *, ended: bool = False) -> None:
+    """Tell the trackers, if there are any, what the run folder holds."""
+    if tracking.names:
+        tracking.tell(training_record(folder, config, ended=ended), last=ended)
 
 
 def _settings_on_resume(folder: RunFolder, command: Train) -> RunConfig:
@@ -138,16 +155,16 @@ def _tune(folder: RunFolder, config: RunConfig, search: Search) -> RunConfig:
     return read(folder.search_winner, RunConfig)
 
 
-def search(config: RunConfig, run_dir: Path) -> None:
+def search(config: RunConfig, run_dir: Path, track: tuple[str, ...] = ()) -> None:
     """Search hyper-parameters in a run folder."""
     quiet_tensorflow()
     from tuning.session import run_search
 
-    run_search(config, run_dir, resume=True)
+    run_search(config, run_dir, resume=True, track=track)
 
 
-def _search_apart(config: RunConfig, run_dir: Path) -> None:
-    run_in_child_process("the search", search, config, run_dir)
+def _search_apart(config: RunConfig, run_dir: Path, track: tuple[str, ...]) -> None:
+    run_in_child_process("the search", search, config, run_dir, track)
 
 
 def _export(run_dir: Path, options: ExportOptions) -> None:

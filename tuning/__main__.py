@@ -28,6 +28,9 @@ class TuneCommand(RunCommand):
     """Run folder; if it holds a config.json, the search starts from that. Default: a new one under runs/."""
     resume: bool = False
     """Resume the search in --run-dir, from the last epoch of the trial that was running."""
+    track: tuple[str, ...] = ()
+    """Hand every trial on to tensorboard, mlflow or wandb, or to a class of yours, package.module:Class. Each of the
+    three is an extra. They stay on this machine unless their own variables say otherwise."""
 
 
 def recorded_settings(arguments: list[str]) -> TuneCommand | None:
@@ -66,7 +69,7 @@ def tune(command: TuneCommand) -> None:
     if role == "worker":
         run_worker(run_dir)
     else:
-        run_search(settings, run_dir, resume=command.resume)
+        run_search(settings, run_dir, resume=command.resume, track=command.track)
 
 
 if __name__ == "__main__":

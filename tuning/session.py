@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,26 +16,32 @@ from pipeline.config.config_json import read, to_dict
 from pipeline.data.dataset import with_dataset
 from pipeline.networks.models import check_own
 from pipeline.run_folder.folder import RunFolder
+from pipeline.tracking.tracking import Tracking
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
-from pneumo_tfds.program.installed import how_to_install
 from pneumo_tfds.program.quiet import errors_only
-from tuning.results import confirm, leaderboard, tensorboard_log
+from tuning.results import confirm, leaderboard
+from tuning.results.front import costs
 from tuning.results.search_page import write_page
+from tuning.results.search_records import search_record
 from tuning.search import kerastuner_roles
 from tuning.search.objective import scorer
 from tuning.search.search_folder import SearchData, SearchFolder, open_data
 from tuning.search.search_plan import Plan, check_settings
+from tuning.search.warm_start import best_values, recorded_warm_start
 from tuning.trials import make_tuner, record_trials, run_trials
 
 
-def run_search(settings: RunConfig, run_dir: Path, *, resume: bool, console: Console | None = None) -> None:
+def run_search(
+    settings: RunConfig, run_dir: Path, *, resume: bool, track: Sequence[str] = (), console: Console | None = None
+) -> None:
     """Run or resume the search in a run folder and write its winner to `tuner/best.json`.
 
     Args:
         settings: what the search starts from.
         run_dir: the run folder: new, empty, or with a `config.json`; with a search if it is to be resumed.
         resume: whether a search that was begun there may be resumed.
+        track: what else the trials are handed on to, as `--track` has it.
         console: where progress is printed; standard output by default.
 
     Raises:
@@ -49,8 +56,13 @@ def run_search(settings: RunConfig, run_dir: Path, *, resume: bool, console: Con
         settings = with_dataset(settings)
         data = open_data(settings)
         check_own(settings.model, data.train.image_size)
+        begun = folder.plan.exists()
         plan = Plan(settings, data.identity())
-        if folder.plan.exists():
+        warm = recorded_warm_start(folder.plan) if begun else best_values(settings.search.warm_start, plan.parameters)
+        plan = replace(plan, warm=warm)
+        say = partial(console.out, highlight=False)
+        tracking = Tracking(run.path, track, "search", resume=begun, warn=say)
+        if begun:
             plan.check_same_as(folder.plan)
             ended = sum(row.ended for row in leaderboard.rows(folder.trials, plan.objective))
             console.out(f"Resuming the search in {folder.path}: {ended} trials have ended", highlight=False)
@@ -59,8 +71,9 @@ def run_search(settings: RunConfig, run_dir: Path, *, resume: bool, console: Con
             plan.write(folder.plan)  # last: a search has begun once this file exists
             _announce(console, plan)
         try:
-            run_trials(plan, data, run, folder, console)
-            _finish(plan, data, folder, console)
+            tracking.tell(search_record(plan))
+            end = run_trials(plan, data, run, folder, console, tracking)
+            _finish(plan, data, folder, console, tracking, end)
         except KeyboardInterrupt:
             console.out(f"Stopped. Resume it with: python -m tuning --run-dir {run.path} --resume", highlight=False)
             raise
@@ -76,7 +89,7 @@ def run_worker(run_dir: Path) -> None:
     folder = SearchFolder(RunFolder(run_dir))
     settings = read(folder.start, RunConfig)
     data = open_data(settings)
-    plan = Plan(settings, data.identity())
+    plan = Plan(settings, data.identity(), recorded_warm_start(folder.plan))
     plan.check_same_as(folder.plan)
     with quiet_libraries():
         make_tuner(plan, data, folder).search()
@@ -129,21 +142,27 @@ def _announce(console: Console, plan: Plan) -> None:
         f"{images['validation']} validation images; {', '.join(spans)}",
         highlight=False,
     )
+    for said in plan.moved:
+        console.out(f"Note: {said}", highlight=False)
+    if plan.warm:
+        console.out(f"The best {len(plan.warm)} trials of {search.warm_start} are tried first", highlight=False)
 
 
-def _finish(plan: Plan, data: SearchData, folder: SearchFolder, console: Console) -> None:
-    """Rank the trials, confirm the best, and write the page and the winner."""
+def _finish(
+    plan: Plan, data: SearchData, folder: SearchFolder, console: Console, tracking: Tracking, end: float
+) -> None:
+    """Rank the trials, confirm the best until the `time.time()` of `end`, and write the page and the winner."""
     from pipeline.training.fit import fit
 
     line, objective = partial(console.out, highlight=False), plan.objective
-    rows = record_trials(plan, folder)
+    rows = record_trials(plan, folder, tracking, last=True)
     ranked = [row for row in rows if row.score is not None]
     if not ranked:
         reason = next((row.reason for row in rows if row.reason), "no trial was begun; allow more --minutes")
         raise InputError(f"no trial of the search was trained to its end: {reason}")
     console.print(leaderboard.terminal_table(rows, objective))
     train = partial(fit, train=data.train, validation=data.validation)
-    confirmed = confirm.confirm(plan, ranked, folder.confirm, train, scorer(objective, data.validation), line)
+    confirmed = confirm.confirm(plan, ranked, folder.confirm, train, scorer(objective, data.validation), line, end)
     if confirmed:
         write_json(folder.confirmed, confirm.as_json(confirmed, objective))
         console.print(confirm.candidates_table(confirmed, objective))
@@ -153,10 +172,9 @@ def _finish(plan: Plan, data: SearchData, folder: SearchFolder, console: Console
         values = ", ".join(f"{name} {value:.3g}" for name, value in best.values.items())
         beside = f" (starting values: {first.score:.4f})" if first and first is not best else ""
         line(f"Winner: trial {best.trial}, {objective.name} {best.score:.4f}{beside}; {values}")
-    write_page(folder.page, plan, rows, confirmed)
+    write_page(folder.page, plan, rows, confirmed, costs(plan, rows))
     winner = plan.winner(confirmed[0].values if confirmed else ranked[0].values)
     write_json(folder.best, to_dict(winner))  # last: when it exists, everything else does
-    if not tensorboard_log.AVAILABLE:
-        line(f"No logs for TensorBoard, because it is not installed; {how_to_install('tensorboard')}")
+    tracking.tell(search_record(plan, ranked[0], confirmed), last=True)
     line(f"The search as a page: {folder.page}")
     line(f"The winner's settings: {folder.best}; train it: python -m pipeline.train --config {folder.best}")

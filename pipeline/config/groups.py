@@ -180,6 +180,10 @@ class ModelConfig(Bounded):
     """L1 penalty (lambda) on every kernel."""
     l2: Fraction = 0.0
     """L2 penalty (lambda) on every kernel."""
+    width: Annotated[float, Ge(0.25), Le(4)] = 1.0
+    """Filters of compact, as a multiple of its own, rounded to multiples of 8."""
+    depth: Annotated[int, Ge(1), Le(8)] = 1
+    """Residual blocks of compact, as a multiple of its own."""
     normalize: bool = True
     """Give every image mean 0 and standard deviation 1 inside the model, so that exposure matters less."""
     pretrained_weights: str = "auto"
@@ -208,6 +212,9 @@ class ModelConfig(Bounded):
         blocks, pretrained = PRETRAINED_BLOCKS.get(self.model, 0), " or ".join(PRETRAINED_BLOCKS)
         allowed = f"from 0 to {blocks} for --model {self.model}"
         require(0 <= self.free_blocks <= blocks, "fine-tune-blocks", self.fine_tune_blocks, allowed)
+        for name in ("width", "depth"):
+            value = getattr(self, name)
+            require(value == 1 or self.model == "compact", name, value, "1 unless --model is compact")
         allowed = f"none unless --model is {pretrained}"
         require(bool(blocks) or self.start == "none", "pretrained-weights", self.pretrained_weights, allowed)
 
@@ -354,8 +361,11 @@ class SearchConfig(Bounded):
     it too)."""
     space: Path | None = None
     """JSON file with such changes: each name with [low, high], a number or true. --ranges overrides it."""
+    warm_start: Path | None = None
+    """Run folder of an earlier search: its three best trials are tried first, after the starting values."""
     minutes: Annotated[float, Ge(0), Le(1e6)] = 0.0
-    """Minutes after which no new trial starts and running trials end. 0 sets no limit."""
+    """Minutes for all trials and for training the best again: trials end early enough to leave time for that, but have
+    at least half of the minutes. 0 sets no limit."""
     epoch_budget: Annotated[int, Ge(0)] = 0
     """Total epochs of all trials after which no new trial starts. 0 sets no limit."""
     median_stopping: bool = True

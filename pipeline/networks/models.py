@@ -271,9 +271,13 @@ def _compact(x: Any, config: ModelConfig, normalization: type[layers.BatchNormal
         )(x)  # fmt: skip
         return normalization(momentum=0.9, name=f"{name}_norm")(x)
 
-    x = layers.Activation("relu", name="stem_relu")(convolve(x, COMPACT_STEM, 7, 4, "stem"))
-    for stage, (filters, blocks) in enumerate(COMPACT_STAGES, start=1):
-        for block in range(1, blocks + 1):
+    def wide(filters: int) -> int:
+        return max(8, 8 * round(filters * config.width / 8))
+
+    x = layers.Activation("relu", name="stem_relu")(convolve(x, wide(COMPACT_STEM), 7, 4, "stem"))
+    for stage, (narrow, blocks) in enumerate(COMPACT_STAGES, start=1):
+        filters = wide(narrow)
+        for block in range(1, blocks * config.depth + 1):
             name, stride = f"stage{stage}_block{block}", 2 if block == 1 else 1
             shortcut = x
             if stride == 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 
@@ -24,12 +25,18 @@ from pipeline.training.fastest import fastest_for
 from pipeline.training.fit import fit
 
 
-def fit_and_judge(folder: RunFolder, config: RunConfig, splits: dict[str, Split] | None = None) -> None:
+def fit_and_judge(
+    folder: RunFolder,
+    config: RunConfig,
+    splits: dict[str, Split] | None = None,
+    after_epoch: Callable[[], None] = lambda: None,
+) -> None:
     """Train the networks of a run, judge them on every split, and draw the plots and the report.
 
     `splits` are those of the run's dataset, if they are open already.
 
     What is done already is not done again: training continues from its checkpoint, and test is never scored twice.
+    `after_epoch` is called when an epoch is in the run's history.
     """
     devices = connect(config.fit)
     splits = splits or splits_to_train_on(config.data)
@@ -46,7 +53,7 @@ def fit_and_judge(folder: RunFolder, config: RunConfig, splits: dict[str, Split]
         print(f"Note: {execution.note}")
     if not folder.metrics.exists():  # judge() writes it last; if it exists, test has been scored
         members = range(config.fit.ensemble_size)
-        networks = [_fit_network(folder, config, splits, number, execution) for number in members]
+        networks = [_fit_network(folder, config, splits, number, execution, after_epoch) for number in members]
         judge(folder, config, committee(networks, flips=config.evaluation.test_time_flip), splits)
     ask = OutputsFn(load_model(folder.model), expected=passes(splits))
     examine(folder, ask, splits, config)
@@ -65,7 +72,12 @@ def train_as_worker(folder: RunFolder, config: RunConfig) -> None:
 
 
 def _fit_network(
-    folder: RunFolder, config: RunConfig, splits: dict[str, Split], number: int, execution: Execution
+    folder: RunFolder,
+    config: RunConfig,
+    splits: dict[str, Split],
+    number: int,
+    execution: Execution,
+    after_epoch: Callable[[], None],
 ) -> keras.Model:
     """Train network `number` of a run, counted from 0; print and record every epoch."""
     size = config.fit.ensemble_size
@@ -79,6 +91,7 @@ def _fit_network(
             f"{epoch.seconds:.1f} s, {epoch.images_per_second:.0f} images/s",
             flush=True,
         )
+        after_epoch()
 
     own, checkpoint = _with_seed_of(config, number), folder.checkpoint_of(number)
     fitted = fit(own, splits["train"], splits["validation"], folder=checkpoint, execution=execution, on_epoch=record)

@@ -142,6 +142,8 @@ def _key(config: RunConfig) -> str:
     network = {
         "model": config.model.model,
         "fine_tune_blocks": config.model.free_blocks,
+        "width": config.model.width,
+        "depth": config.model.depth,
         "image_size": network_part(config, config.data.image_size).image_size,
         "batch_size": config.fit.batch_size,
     }

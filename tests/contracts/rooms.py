@@ -26,13 +26,14 @@ MAY_USE = {
     "pipeline.training": "pneumo_tfds.program config run_folder devices augmentation data networks",
     "pipeline.evaluation": "pneumo_tfds.program pneumo_tfds.sources config run_folder",
     "pipeline.report": "pneumo_tfds.program config run_folder evaluation",
+    "pipeline.tracking": "pneumo_tfds pneumo_tfds.program config run_folder",
     "pipeline.stages": (
         "pneumo_tfds pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pneumo_tfds.splits config run_folder "
         "devices data networks training evaluation report"
     ),
     "pipeline": (
         "pneumo_tfds pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pneumo_tfds.phantoms pneumo_tfds.audit "
-        "config run_folder devices augmentation data networks evaluation report training stages "
+        "config run_folder devices augmentation data networks evaluation report tracking training stages "
         "tuning export"  # these two from the commands in APPLICATIONS alone
     ),
     # The search.
@@ -40,9 +41,13 @@ MAY_USE = {
         "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.devices pipeline.data pipeline.networks "
         "pipeline.training pipeline.evaluation"
     ),
-    "tuning.results": "pneumo_tfds.program pipeline.config pipeline.training pipeline.report search",
+    "tuning.results": (
+        "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.conversion pipeline.networks "
+        "pipeline.training pipeline.report pipeline.tracking search"
+    ),
     "tuning": (
         "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.data pipeline.networks pipeline.training "
+        "pipeline.tracking "
         "search results"
     ),
     # The ONNX file. `export.inference`, `export.serve` and `export.web` must work without TensorFlow.

@@ -151,7 +151,7 @@ def leaderboard(path):
     from tuning.results.leaderboard import TrialRow, write_csv
 
     write_csv(
-        [TrialRow(1, "finished", 0.9, 3, 1.0, {"dropout": 0.1}, (0.9,), "")] * 20, SimpleNamespace(name="auroc"), path
+        [TrialRow(1, "finished", 0.9, 3, 1.0, {"dropout": 0.1}, (), "")] * 20, SimpleNamespace(name="auroc"), path
     )
 
 
@@ -159,14 +159,6 @@ def ladder(path):
     from pipeline.ladder import Ladder, write_tables
 
     write_tables(Ladder(out=path.parent), {"base": "not run"})
-
-
-def events(path):
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    from tuning.results.tensorboard_log import write_events
-
-    write_events(path, [(float(number), number, Summary()) for number in range(50)])
 
 
 def model(path):
@@ -199,7 +191,7 @@ WRITERS = {
     "leaderboard.csv": leaderboard,
     "ladder.md": ladder,
 }
-WITH_TENSORFLOW = {"events.tfevents": events, "model.keras": model}
+WITH_TENSORFLOW = {"model.keras": model}
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def stages(tmp_path, monkeypatch):
     calls = []
     dataset = tmp_path / "pneumo_tfds" / "gray_192" / "1.0.0"
 
-    def search(config, run_dir):
+    def search(config, run_dir, track):
         folder = RunFolder(run_dir)
         calls.append(("search", config, folder.config.exists()))
         if interrupted:
@@ -34,7 +34,7 @@ def stages(tmp_path, monkeypatch):
         stand_ins = {"the search": search, "the export": lambda *given: calls.append(("export", *given))}
         stand_ins[stage](*arguments)
 
-    def fit_and_judge(folder, config):
+    def fit_and_judge(folder, config, after_epoch):
         calls.append(("fit", config, folder.read_config()))
 
     interrupted = []
@@ -58,7 +58,7 @@ def test_config_json_is_written_before_training_and_holds_what_is_trained(stages
 
 @pytest.mark.parametrize("began", [False, True])
 def test_a_start_that_is_refused_before_anything_was_trained_leaves_no_run(stages, tmp_path, monkeypatch, began):
-    def refused(folder, config):
+    def refused(folder, config, after_epoch):
         folder.execution.write_text("{}")
         if began:
             folder.history.write_text("epoch\n")
@@ -72,7 +72,7 @@ def test_a_start_that_is_refused_before_anything_was_trained_leaves_no_run(stage
 
 
 def test_a_run_that_cannot_be_resumed_keeps_its_settings(stages, tmp_path, monkeypatch):
-    def refused(folder, config):
+    def refused(folder, config, after_epoch):
         raise InputError("--devices is 9")
 
     module.train(module.Train(run_dir=tmp_path / "run"))

@@ -41,10 +41,10 @@ def whole(tmp_path, monkeypatch):
 
     monkeypatch.setattr("pipeline.training.fit.fit", fit)
 
-    def search(resume=False, folder=None, **options):
+    def search(resume=False, folder=None, track=(), **options):
         text = io.StringIO()
         console = Console(file=text, width=120)
-        session.run_search(stub.start(**options), folder or whole.folder, resume=resume, console=console)
+        session.run_search(stub.start(**options), folder or whole.folder, resume=resume, track=track, console=console)
         return text.getvalue()
 
     whole.search = search
@@ -121,10 +121,35 @@ def test_a_search_killed_before_its_plan_was_written_begins_again(whole, resume)
     assert len(leaderboard(whole)) == 2
 
 
-def test_without_tensorboard_no_logs_are_written_and_the_search_says_so_once(whole, monkeypatch):
-    monkeypatch.setattr("tuning.results.tensorboard_log.AVAILABLE", False)
-    assert whole.search(max_trials=2).count(".[tensorboard]") == 1
-    assert not (whole.folder / "tuner" / "tensorboard").exists()
+@pytest.mark.slow
+def test_mlflow_has_a_run_for_each_trial_inside_that_of_the_search(whole):
+    mlflow = pytest.importorskip("mlflow", reason="needs the mlflow extra")
+
+    def train(config, *, description, **keywords):
+        if "2/" in description:
+            raise ZeroDivisionError("no")
+        return stub.training()(config, description=description, **keywords)
+
+    whole.train = train
+    whole.search(max_trials=2, track=["mlflow"])
+    whole.search(max_trials=3, resume=True)
+    uri = (whole.folder / "tracking" / "mlflow").as_uri()
+    client = mlflow.MlflowClient(uri, uri)
+    found = client.search_runs([client.get_experiment_by_name("pneumo").experiment_id])
+    runs = {run.info.run_name: run for run in found}
+    assert sorted(runs) == ["run search", "run trial 1", "run trial 2", "run trial 3"]
+    parents = {run.data.tags.get("mlflow.parentRunId") for name, run in runs.items() if "trial" in name}
+    assert parents == {runs["run search"].info.run_id}
+    assert {name: run.info.status for name, run in runs.items()} == {
+        "run search": "FINISHED", "run trial 1": "FINISHED", "run trial 2": "FAILED", "run trial 3": "FINISHED"
+    }  # fmt: skip
+    for row in leaderboard(whole):
+        run = runs[f"run trial {row['trial']}"]
+        assert float(run.data.params["dropout"]) == pytest.approx(float(row["dropout"]), rel=1e-5)
+        assert len(client.get_metric_history(run.info.run_id, "validation_auroc")) == int(row["epochs"])
+        assert ("objective" in run.data.metrics) == bool(row["place"])
+    best = runs["run search"].data.metrics["best validation_auroc"]
+    assert best == pytest.approx(float(leaderboard(whole)[0]["validation_auroc"]), abs=1e-6)
 
 
 def test_other_libraries_are_left_as_they_were(whole):

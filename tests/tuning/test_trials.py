@@ -13,6 +13,7 @@ from rich.console import Console
 
 import stub_search as stub
 from pipeline.run_folder.folder import RunFolder
+from pipeline.tracking.tracking import Tracking
 from pneumo_tfds.program.errors import InputError
 from tuning import trials
 from tuning.search import kerastuner_roles
@@ -40,7 +41,9 @@ def shown(tmp_path, monkeypatch):
 
         monkeypatch.setattr(trials, "make_tuner", make)
         console = Console(file=io.StringIO(), width=200, force_terminal=terminal)
-        trials.run_trials(plan, None, RunFolder(tmp_path / "run"), SearchFolder(RunFolder(tmp_path / "run")), console)
+        run = RunFolder(tmp_path / "run")
+        tracking = Tracking(run.path, [], "search", resume=False)
+        trials.run_trials(plan, None, run, SearchFolder(run), console, tracking)
         return console.file.getvalue()
 
     return run
@@ -74,7 +77,7 @@ def test_every_trial_is_a_line_in_a_log(plan, shown, tmp_path):
     assert [line.partition(":")[0] for line in lines] == ["trial 1", "trial 2", "trial 3"]
     assert all("best so far" in line for line in lines)
     assert len(leaderboard(tmp_path)) == 3
-    assert list((tmp_path / "run" / "tuner").rglob("events.out.tfevents*"))
+    assert not (tmp_path / "run" / "tracking").exists()  # off unless asked for
 
 
 def test_every_trial_is_a_table_in_a_terminal(plan, shown):

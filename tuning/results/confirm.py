@@ -6,6 +6,8 @@ from seeds that the search has not used, and the best mean wins.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -18,10 +20,12 @@ from rich.table import Table
 from scipy.stats import sem, t
 
 from pipeline.config import RunConfig
+from pipeline.run_folder.history import Epoch
 from pipeline.training.fit import DivergedError
 from pneumo_tfds.program.files import read_json, write_json
 from tuning.results.leaderboard import TrialRow
 from tuning.search import kerastuner_roles
+from tuning.search.journal import read_journals
 from tuning.search.keras_memory import releasing_memory
 from tuning.search.objective import Objective
 from tuning.search.search_plan import Plan
@@ -29,6 +33,10 @@ from tuning.search.tuner import CHECKPOINT, Score, Train
 
 LEVEL = 0.95
 DEFAULT_COUNT = 2  # and the starting values, from three seeds each: about as many epochs as eight more trials
+
+
+class OutOfTimeError(Exception):
+    """The minutes of the search have ended."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +69,12 @@ def confirm(
     train: Train,
     score: Score,
     report: Callable[[str], None] = lambda text: None,
+    end: float = math.inf,
 ) -> list[Candidate]:
     """Train the best trials and the starting values from `--confirm-seeds` other seeds each; return them best first.
 
-    A run that has ended is not repeated; one that was interrupted resumes from its last epoch.
+    A run that has ended is not repeated; one that was interrupted resumes from its last epoch. All are trained from one
+    seed before the next, and a seed from which time did not suffice for all counts for none.
 
     Args:
         plan: what was searched.
@@ -73,26 +83,38 @@ def confirm(
         train: trains one run.
         score: returns the objective of a trained run.
         report: called with a line about each run.
+        end: `time.time()` at which no run begins any more, and a running one stops.
     """
     if not (count := candidate_count(plan)):
         return []
     rows = ranked[:count] + [row for row in ranked[count:] if row.trial == 1]
     seeds = [plan.start.fit.seed + 1 + number for number in range(plan.start.search.confirm_seeds)]
-    found = []
-    for row in rows:
-        drawn = {parameter.name: parameter.to_drawn(row.values[parameter.name]) for parameter in plan.parameters}
-        scores: dict[int, float] = {}
-        for number, seed in enumerate(seeds, start=1):
-            description = f"Confirming trial {row.trial}, seed {number}/{len(seeds)}, epoch"
-            run = folder / f"trial_{row.trial - 1}_seed_{seed}"
-            value = _score_of_run(plan.trial(drawn, seed), run, train, score, description)
-            if value is not None:
-                scores[seed] = value
-            ended = "diverged" if value is None else f"{plan.objective.name} {value:.4f}"
-            report(f"confirming trial {row.trial}, seed {number} of {len(seeds)}: {ended}")
-        if scores:
-            searched, reached = float(row.score or 0.0), tuple(scores.values())
-            found.append(Candidate(row.trial, row.values, searched, tuple(scores), reached, *interval(reached)))
+    scores: dict[int, dict[int, float]] = {row.trial: {} for row in rows}
+    for number, seed in enumerate(seeds, start=1):
+        reached: dict[int, float] = {}
+        try:
+            for row in rows:
+                drawn = {one.name: one.to_drawn(row.values[one.name]) for one in plan.parameters}
+                description = f"Confirming trial {row.trial}, seed {number}/{len(seeds)}, epoch"
+                run = folder / f"trial_{row.trial - 1}_seed_{seed}"
+                value = _score_of_run(plan.trial(drawn, seed), run, train, score, description, end)
+                if value is not None:
+                    reached[row.trial] = value
+                ended = "diverged" if value is None else f"{plan.objective.name} {value:.4f}"
+                report(f"confirming trial {row.trial}, seed {number} of {len(seeds)}: {ended}")
+        except OutOfTimeError:
+            minutes = f"--minutes {plan.start.search.minutes:g} ended"
+            report(f"{minutes} after {number - 1} of {len(seeds)} seeds; --resume with more minutes trains the others")
+            break
+        for trial, value in reached.items():
+            scores[trial][seed] = value
+    found = [
+        Candidate(
+            row.trial, row.values, float(row.score or 0.0), tuple(one), tuple(one.values()), *interval([*one.values()])
+        )
+        for row in rows
+        if (one := scores[row.trial])
+    ]
     sign = -1 if plan.objective.direction == "max" else 1
     return sorted(found, key=lambda candidate: (sign * candidate.mean, not candidate.start))
 
@@ -102,7 +124,19 @@ def candidate_count(plan: Plan) -> int:
     search = plan.start.search
     if search.confirm_top is not None:
         return search.confirm_top
-    return 0 if plan.start.data.built.phantom or kerastuner_roles.role() == "chief" else DEFAULT_COUNT
+    on_a_cluster = kerastuner_roles.role() != "alone" and search.workers == 1
+    return 0 if plan.start.data.built.phantom or on_a_cluster else DEFAULT_COUNT
+
+
+def seconds_to_confirm(plan: Plan, trials: Path) -> float:
+    """Return the part of `--minutes` that is kept for `confirm`, in seconds: as long as its runs take, at most half.
+
+    Every run takes as long as the longest of the trials that were trained to their end.
+    """
+    search, count = plan.start.search, candidate_count(plan)
+    runs = (count + 1) * search.confirm_seeds if count else 0
+    longest = max((one.seconds for one in read_journals(trials) if one.outcome == "finished"), default=0.0)
+    return min(runs * longest, search.minutes * 60 / 2)
 
 
 def interval(scores: Sequence[float]) -> tuple[float, float, float]:
@@ -169,11 +203,23 @@ def as_json(found: list[Candidate], objective: Objective) -> dict[str, Any]:
     return {"objective": objective.name, "verdict": conclusion(found, objective), "candidates": rows}
 
 
-def _score_of_run(config: RunConfig, folder: Path, train: Train, score: Score, description: str) -> float | None:
-    """Return the score of a run, after training it unless it has ended; None if it diverged."""
+def _score_of_run(
+    config: RunConfig, folder: Path, train: Train, score: Score, description: str, end: float
+) -> float | None:
+    """Return the score of a run, after training it unless it has ended; None if it diverged.
+
+    Raises:
+        OutOfTimeError: it has not ended, and there is no time for it.
+    """
+
+    def check_time(epoch: Epoch | None = None) -> None:
+        if time.time() > end and (epoch is None or epoch.epoch < config.fit.epochs):
+            raise OutOfTimeError
+
     result = folder / "score.json"
     if not result.exists():
-        options = {"until": config.fit.epochs, "on_epoch": lambda epoch: False, "description": description}
+        check_time()
+        options = {"until": config.fit.epochs, "on_epoch": check_time, "description": description}
         value = None
         with releasing_memory(), suppress(DivergedError):
             value = score(config, train(config, folder=folder / CHECKPOINT, **options))

@@ -32,8 +32,8 @@ class TrialRow:
     seconds: float
     values: dict[str, float]
     """Searched hyper-parameters."""
-    curve: tuple[float, ...]
-    """Validation AUROC by epoch."""
+    history: tuple[dict[str, float], ...]
+    """Fields of `pipeline.run_folder.history.Epoch`, oldest first."""
     reason: str
 
     @property
@@ -61,13 +61,11 @@ def rows(trials: Path, objective: Objective) -> list[TrialRow]:
             reason = journal.reason or (last_line if outcome == "failed" else "")
             # Not KerasTuner's score: over gRPC it becomes a 32-bit float.
             score = journal.score if state["status"] == "COMPLETED" else None
-            curve = tuple(epoch["validation_auroc"] for epoch in journal.epochs)
             number = int(folder.name.removeprefix("trial_")) + 1
         except JSON_SHAPE_ERRORS as error:
             raise InputError(f"{record} is not the record of a trial ({error}); {REMEDY}") from error
-        found.append(
-            TrialRow(number, outcome, score, len(journal.epochs), journal.seconds, journal.values, curve, reason)
-        )
+        epochs = tuple(journal.epochs)
+        found.append(TrialRow(number, outcome, score, len(epochs), journal.seconds, journal.values, epochs, reason))
     sign = -1 if objective.direction == "max" else 1
     return sorted(found, key=lambda row: (row.score is None, sign * (row.score or 0.0), row.trial))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib import colormaps
 
 from pipeline.report.plot_style import GREEN, GREY, INK, NORMAL, PNEUMONIA, canvas
+from tuning.results.front import Cost
 from tuning.results.importance import Importance
 from tuning.results.leaderboard import TrialRow
 from tuning.search.search_plan import Plan
@@ -91,6 +92,22 @@ def parallel_coordinates(path: Path, plan: Plan, rows: Sequence[TrialRow]) -> No
         axis.set_xlim(-0.1, len(plan.parameters) + 0.45)
         axis.spines[:].set_visible(False)
         axis.set_title("Every trial")
+
+
+def pareto_front(
+    path: Path, plan: Plan, rows: Sequence[TrialRow], costs: Mapping[int, Cost], front: Sequence[TrialRow]
+) -> None:
+    """Plot the objective against milliseconds an image; the trials of the front are joined and named."""
+    with canvas(path, 9, 3.9) as axis:
+        shown = [row for row in rows if row.trial in costs]
+        axis.scatter([costs[row.trial].milliseconds for row in shown], [row.score for row in shown], s=24, color=GREY)
+        times, scores = [costs[row.trial].milliseconds for row in front], [row.score for row in front]
+        axis.step(times, scores, where="post", color=GREEN, marker="o", label="no other is as good and faster")
+        for row, time in zip(front, times, strict=True):
+            axis.annotate(f"trial {row.trial}", (time, row.score), (5, -12), textcoords="offset points", fontsize=8.5)
+        axis.set(xlabel="Milliseconds an image (onnxruntime, this machine)", ylabel=_label(plan.objective.name))
+        axis.set_title("Objective against time")
+        axis.legend()
 
 
 def importances(path: Path, found: Sequence[Importance]) -> None:

@@ -15,13 +15,16 @@ The faults of KerasTuner 1.4.8 that are worked around here. The code refers to t
     worker is dismissed while the trial of another may still have to be given out again.
  9. A worker that continues after its chief was restarted may get another worker's trial. Here it keeps its own.
 10. Too many failures in a row raise an error inside the chief with its lock held. Here they end the search.
+11. It compares what it draws before that is rounded, and the Bayesian search does not compare at all, so a trial could
+    repeat an earlier one. Here what would repeat one is drawn again, at random, and a search that finds nothing new
+    ends.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +36,14 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from pneumo_tfds.program.files import write_json
 from tuning.search.search_plan import Plan
-from tuning.search.space import first_values, hyperparameters
+from tuning.search.space import Parameter, first_values, hyperparameters
 
 HYPERBAND_FACTOR = 3  # Li et al. 2018, "Hyperband", 2.6: 3 or 4
 # Variance of the noise in the objective, as part of its variance over trials: two seeds of one setting differ, and a
 # model that believes every trial to 1e-4 (KerasTuner's default) follows the luck of single runs.
 OBSERVATION_NOISE = 1e-2
 FAILURES_IN_A_ROW = 5  # after which the search ends, because the trials are unlikely to be the cause
+DRAWS = 500  # of values that were tried before the search counts as complete; KerasTuner gives up after 20
 UNLIMITED = 10**9
 
 
@@ -50,7 +54,8 @@ def make_oracle(plan: Plan, budget_spent: Callable[[float], bool]) -> ResumableO
     """
     search, grid = plan.start.search, plan.start.search.tuner == "grid"
     settings: dict[str, Any] = {
-        "first_values": first_values(plan.parameters, plan.base)[: 1 if grid else None],
+        "first_values": first_values(plan.parameters, plan.base, plan.warm)[: 1 if grid else None],
+        "parameters": plan.parameters,
         "budget_spent": budget_spent,
         "objective": keras_tuner.Objective(plan.objective.name, plan.objective.direction),
         "hyperparameters": hyperparameters(plan.parameters, plan.base, grid=grid),
@@ -79,7 +84,12 @@ class ResumableOracle(keras_tuner.Oracle):
     _retry_queue: list[str]
 
     def __init__(
-        self, *, first_values: list[dict[str, float]], budget_spent: Callable[[float], bool], **settings: Any
+        self,
+        *,
+        first_values: list[dict[str, float]],
+        parameters: Sequence[Parameter],
+        budget_spent: Callable[[float], bool],
+        **settings: Any,
     ) -> None:
         super().__init__(
             allow_new_entries=False,
@@ -88,6 +98,9 @@ class ResumableOracle(keras_tuner.Oracle):
             **settings,
         )
         self.first_values = first_values  # what the first trials draw, before the algorithm chooses
+        self.parameters = parameters
+        self._max_collisions = DRAWS
+        self.exhausted = False  # becomes True when no values are found that were not tried
         self.budget_spent = budget_spent
         self.last_heard: dict[str, float] = {}
         """`time.monotonic()` of each worker's last request; workers also send heartbeats while they train."""
@@ -162,9 +175,18 @@ class ResumableOracle(keras_tuner.Oracle):
             return {"status": "STOPPED", "values": None}
         response: dict[str, Any] = super().populate_space(trial_id)
         begun = len(self.start_order)
-        if response["status"] == "RUNNING" and begun < len(self.first_values):
-            response["values"].update(self.first_values[begun])
+        if response["status"] == "RUNNING":
+            first = self.first_values[begun] if begun < len(self.first_values) else {}
+            response["values"] = self._canonical(response["values"] | first)
+        self.exhausted = response["status"] == "STOPPED"
         return response
+
+    def _canonical(self, values: dict[str, Any]) -> dict[str, Any]:
+        return values | {one.name: one.canonical(values[one.name]) for one in self.parameters if one.name in values}
+
+    def _compute_values_hash(self, values: dict[str, Any]) -> str:
+        """Return the hash by which values count as tried (fault 11)."""
+        return str(super()._compute_values_hash(self._canonical(values)))
 
     def get_state(self) -> dict[str, Any]:
         """Return the state, with the time taken."""
@@ -204,7 +226,12 @@ class ResumableBayesian(ResumableOracle, BayesianOptimizationOracle):
         # Thousands of linear systems of a few rows each: with one thread per core the threads wait for each other,
         # 9 ms for a step of the optimizer that takes one thread microseconds.
         with threadpool_limits(1):
-            return super().populate_space(trial_id)
+            response = super().populate_space(trial_id)
+        if response["status"] == "RUNNING" and self._duplicate(response["values"]):  # fault 11
+            values = self._random_values()
+            self.exhausted = values is None
+            return {"status": "RUNNING" if values else "STOPPED", "values": values and self._canonical(values)}
+        return response
 
 
 class ResumableHyperband(ResumableOracle, HyperbandOracle):

@@ -25,7 +25,6 @@ class SearchFolder:
         self.logs = self.path / "logs"
         self.leaderboard = self.path / "leaderboard.csv"
         self.page = self.path / "search.html"
-        self.tensorboard = self.path / "tensorboard"
         self.confirm = self.path / "confirm"
         self.confirmed = self.path / "confirmed.json"
         self.best = run.search_winner

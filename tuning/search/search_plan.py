@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,8 @@ FREE = {
     for section, names in {
         "data": "source dataset data_dir cache data_service",
         "fit": "epochs ensemble_size",
-        "search": "tune max_trials minutes epoch_budget median_stopping confirm_top confirm_seeds workers ranges space",
+        "search": "tune max_trials minutes epoch_budget median_stopping confirm_top confirm_seeds workers ranges space "
+        "warm_start",
     }.items()
     for name in names.split()
 }
@@ -39,6 +40,8 @@ class Plan:
     """The values of the first trial, and those that are not searched."""
     data: Mapping[str, Any]
     """What identifies the images, wherever they lie."""
+    warm: Sequence[Mapping[str, float]] = ()
+    """Values to begin with, from an earlier search."""
 
     @cached_property
     def objective(self) -> Objective:
@@ -58,6 +61,15 @@ class Plan:
     def base(self) -> RunConfig:
         """The values of the first trial, including those that --ranges fixed."""
         return self._space[1]
+
+    @property
+    def moved(self) -> list[str]:
+        """What the first trial has in place of a value that the range given for it does not hold; one line each."""
+        return [
+            f"{one.name} starts at {one.start(self.base):g}: its range does not hold the run's {one.read(self.base):g}"
+            for one in self.parameters
+            if not one.contains(one.read(self.base))
+        ]
 
     def trial(self, drawn: Mapping[str, Any], seed: int | None = None) -> RunConfig:
         """Return the settings of a trial that drew these numbers; it trains for `trial_epochs`."""
@@ -79,7 +91,8 @@ class Plan:
     def as_json(self) -> dict[str, Any]:
         """Return the content of `search.json`."""
         searched = {p.name: {"low": p.low, "high": p.high, "scale": p.scale} for p in self.parameters}
-        return {"settings": to_dict(self.base), "space": searched, "data": dict(self.data)}
+        found = {"settings": to_dict(self.base), "space": searched, "data": dict(self.data)}
+        return found | ({"warm_start": list(map(dict, self.warm))} if self.warm else {})
 
     def write(self, path: Path) -> None:
         """Write `search.json`."""

@@ -1,7 +1,8 @@
 """The search space: every hyper-parameter with its range and scale, in one table.
 
-The values that a run starts with are always inside the space and are the first trial, so a search can only improve on
-them. The original study's fixed values are the second trial, unless they are the same.
+The values that a run starts with are the first trial, so a search can only improve on them; where a range that the user
+gave does not hold one, its nearest end is. The original study's fixed values are the second trial, unless they are the
+same. After an earlier search (`--warm-start`) its best values come second instead.
 """
 
 from __future__ import annotations
@@ -54,7 +55,17 @@ class Parameter:
         """Return its value in `config`."""
         if self.section == ARGUMENTS:
             return _arguments(config)[self.name]
+        if self.name == "fine_tune_blocks":  # None there stands for what the network has
+            return float(config.model.free_blocks)
         return 1.0 if self.name == "augmentation" else float(getattr(getattr(config, self.section), self.name))
+
+    def start(self, config: RunConfig) -> float:
+        """Return what the first trial has: its value in `config`, or the nearest that may be drawn."""
+        return self.nearest(self.read(config))
+
+    def nearest(self, value: float) -> float:
+        """Return `value` if it may be drawn, else the end of the range that is nearest to it."""
+        return value if self.contains(value) else min(max(value, self.low), self.high)
 
     def write(self, config: RunConfig, value: float) -> RunConfig:
         """Return `config` with this value."""
@@ -73,6 +84,10 @@ class Parameter:
     def to_drawn(self, value: float) -> float:
         """Return the number that KerasTuner draws for `value`: zero is the bottom of its own decade."""
         return max(value, self.bottom) if self.scale == "log_or_zero" else value
+
+    def canonical(self, drawn: float) -> float:
+        """Return one number for all that stand for the same value."""
+        return self.to_drawn(self.from_drawn(drawn))
 
     def from_drawn(self, drawn: float) -> float:
         """Return the value that a number drawn by KerasTuner stands for."""
@@ -118,6 +133,9 @@ PARAMETERS = (
     Parameter("warmup", "fit", 0.0, 0.3, "linear", default=False),
     Parameter("label_smoothing", "fit", 0.0, 0.2, "linear", default=False),
     Parameter("mixup", "fit", 0.0, 0.4, "linear", default=False),
+    Parameter("width", "model", 0.5, 2.0, "log", default=False),
+    Parameter("depth", "model", 1, 3, "linear", whole=True, default=False),
+    Parameter("fine_tune_blocks", "model", 0, 7, "linear", whole=True, default=False),
 )
 
 ARGUMENTS = "arguments"
@@ -134,7 +152,8 @@ def build_space(ranges: Iterable[str], file: Path | None, start: RunConfig) -> t
         ranges: `name=low:high`, `name=value` (fixed, not searched), or `name` (searched in its usual range). These
             override the file.
         file: JSON, name to `[low, high]`, a number, or true, meaning the same.
-        start: the values that the search begins with. Each range is widened to contain them.
+        start: the values that the search begins with. A usual range is widened to contain them; one that the user gave
+            is obeyed.
 
     Raises:
         InputError: a name is unknown, a value is not a number, a range is reversed or out of bounds, or no parameter is
@@ -143,6 +162,7 @@ def build_space(ranges: Iterable[str], file: Path | None, start: RunConfig) -> t
     known = {parameter.name: parameter for parameter in known_parameters(start)}
     chosen = {name: parameter for name, parameter in known.items() if parameter.default}
     declared = start.model.own.ranges if start.model.own else ()
+    given: set[str] = set()
     for where, name, numbers in [*map(_from_flag, declared), *_from_file(file), *map(_from_flag, ranges)]:
         if name not in known:
             raise InputError(f"{where}: {name!r} cannot be searched; choose from {', '.join(known)}")
@@ -151,11 +171,12 @@ def build_space(ranges: Iterable[str], file: Path | None, start: RunConfig) -> t
             start = known[name].write(start, numbers[0])
         else:
             chosen[name] = replace(known[name], low=numbers[0], high=numbers[1]) if numbers else known[name]
+            given = given | {name} if numbers else given - {name}
             _check(where, chosen[name], start)
     if not chosen:
         raise InputError("--ranges leave nothing to search; give at least one as name=low:high")
     ordered = [chosen[name] for name in known if name in chosen]
-    return tuple(_widened(parameter, parameter.read(start)) for parameter in ordered), start
+    return tuple(one if one.name in given else _widened(one, one.read(start)) for one in ordered), start
 
 
 def known_parameters(start: RunConfig) -> tuple[Parameter, ...]:
@@ -186,18 +207,25 @@ def to_config(start: RunConfig, parameters: Iterable[Parameter], drawn: Mapping[
     return start
 
 
-def first_values(parameters: Iterable[Parameter], start: RunConfig) -> list[dict[str, float]]:
-    """Return what the first trials draw with every tuner: the values of `start`, and the study's if they differ.
+def first_values(
+    parameters: Iterable[Parameter], start: RunConfig, warm: Iterable[Mapping[str, float]] = ()
+) -> list[dict[str, float]]:
+    """Return what the first trials draw with every tuner: the values of `start`, then `warm`, or else the study's.
 
-    The study's values are left out if a range that the user chose does not contain them.
+    `warm` holds good values of an earlier search; what it lacks is as in `start`, and what may not be drawn is moved to
+    the end of its range. The study's values are left out if a range that the user chose does not contain them. None
+    come twice.
     """
-    searched = {parameter: parameter.read(start) for parameter in parameters}
+    searched = {parameter: parameter.start(start) for parameter in parameters}
+    others = [{one: one.nearest(values.get(one.name, own)) for one, own in searched.items()} for values in warm]
     study = {parameter: STUDY.get(parameter.name, value) for parameter, value in searched.items()}
-    possible = study != searched and all(parameter.contains(value) for parameter, value in study.items())
-    return [
-        {parameter.name: parameter.to_drawn(value) for parameter, value in values.items()}
-        for values in ((searched, study) if possible else (searched,))
-    ]
+    if not others and all(parameter.contains(value) for parameter, value in study.items()):
+        others = [study]
+    drawn: list[dict[str, float]] = []
+    for values in (searched, *others):
+        one = {parameter.name: parameter.to_drawn(value) for parameter, value in values.items()}
+        drawn += [one] if one not in drawn else []
+    return drawn
 
 
 def hyperparameters(
@@ -212,7 +240,7 @@ def hyperparameters(
     declared = keras_tuner.HyperParameters()
     # KerasTuner's grid changes the last parameter first; the one that matters most should change first.
     for parameter in reversed(tuple(parameters)) if grid else parameters:
-        own = parameter.read(start)
+        own = parameter.start(start)
         default = parameter.to_drawn(own)
         if grid:
             values = [parameter.to_drawn(value) for value in parameter.levels(own)]

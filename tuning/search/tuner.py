@@ -65,8 +65,8 @@ class SearchTuner(BaseTuner):
         `on_trial` is called whenever a trial has ended in this process.
         """
         self.plan, self.train, self.score, self._on_trial = plan, train, score, on_trial
-        self.deadline: float | None = None
-        """`time.time()` at which running trials stop."""
+        self.deadline: Callable[[], float | None] = lambda: None
+        """Returns the `time.time()` at which a trial that begins now stops."""
         self.reassigned: Callable[[], bool] = lambda: False
         """Whether the trial in training was given to another worker."""
         self._idle = self._abandoned = False
@@ -141,7 +141,7 @@ class SearchTuner(BaseTuner):
         """
         drawn = trial.hyperparameters.values
         folder = Path(self.get_trial_dir(trial.trial_id))
-        attempt = Attempt(self.plan, folder, drawn, self.deadline)
+        attempt = Attempt(self.plan, folder, drawn, self.deadline())
         if "tuner/trial_id" in drawn:
             _copy_checkpoint(Path(self.get_trial_dir(drawn["tuner/trial_id"])), folder)
 

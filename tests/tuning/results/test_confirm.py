@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 import stub_search as stub
+from pipeline.run_folder.history import Epoch
 from pipeline.training.fit import DivergedError
-from tuning.results.confirm import Candidate, as_json, conclusion, confirm, interval
+from tuning.results.confirm import Candidate, as_json, conclusion, confirm, interval, seconds_to_confirm
 from tuning.results.leaderboard import TrialRow
+from tuning.search.journal import Journal
 from tuning.search.objective import parse_objective
 
 AUROC = parse_objective("validation_auroc")
@@ -67,7 +69,7 @@ def test_every_candidate_is_trained_from_every_new_seed_once(plan, tmp_path):
 
     def train(config, *, folder, until, on_epoch, description):
         trained.append((folder.parent.name, config.fit.seed, until, on_epoch(None)))
-        if len(trained) == 2:
+        if len(trained) == 3:
             raise DivergedError("no longer finite")
         return config
 
@@ -77,8 +79,8 @@ def test_every_candidate_is_trained_from_every_new_seed_once(plan, tmp_path):
 
     found = confirm(made, rows(made, 3), tmp_path, train, score, said.append)
     epochs = made.start.search.trial_epochs
-    assert trained == [(f"trial_{t}_seed_{s}", s, epochs, False) for t in (2, 0) for s in (1, 2, 3)]
-    assert said[:2] == [
+    assert trained == [(f"trial_{t}_seed_{s}", s, epochs, None) for s in (1, 2, 3) for t in (2, 0)]
+    assert said[:3:2] == [
         "confirming trial 3, seed 1 of 3: validation_auroc 0.7500",
         "confirming trial 3, seed 2 of 3: diverged",
     ]
@@ -88,6 +90,43 @@ def test_every_candidate_is_trained_from_every_new_seed_once(plan, tmp_path):
     assert [one.start for one in found] == [True, False]  # of equal means the starting values come first
     assert confirm(made, rows(made, 3), tmp_path, train, score) == found
     assert len(trained) == 6
+
+
+def test_a_seed_for_which_the_minutes_do_not_suffice_counts_for_none_and_is_trained_on_resume(plan, tmp_path):
+    made = plan(confirm_top=1, confirm_seeds=2, minutes=1.0)
+    clock, trained, said = [0], [], []
+
+    def train(config, *, folder, until, on_epoch, description):
+        for epoch in range(1, until + 1):
+            clock[0] += 1
+            on_epoch(Epoch(epoch, *[0.5] * 8))
+        trained.append((folder.parent.name, config.fit.seed))
+        return config
+
+    def score(config, fitted):
+        return 0.5 + config.fit.seed / 4
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tuning.results.confirm.time.time", lambda: clock[0])
+        found = confirm(made, rows(made, 2), tmp_path, train, score, said.append, end=9.5)
+    assert trained == [("trial_1_seed_1", 1), ("trial_0_seed_1", 1), ("trial_1_seed_2", 2)]
+    assert {one.seeds for one in found} == {(1,)}
+    assert said[-1] == "--minutes 1 ended after 1 of 2 seeds; --resume with more minutes trains the others"
+    found = confirm(made, rows(made, 2), tmp_path, train, score, said.append)
+    assert {one.seeds for one in found} == {(1, 2)}
+    assert len(trained) == 4
+
+
+def test_time_is_kept_to_train_the_best_again_but_at_most_half(plan, tmp_path):
+    made = plan(confirm_top=1, confirm_seeds=2, minutes=10.0)
+    assert seconds_to_confirm(made, tmp_path) == 0
+    for number, seconds in enumerate((20.0, 40.0, 500.0)):
+        Journal({}, seconds=seconds, outcome="finished" if number < 2 else "running").write(
+            tmp_path / f"trial_{number}"
+        )
+    assert seconds_to_confirm(made, tmp_path) == 4 * 40
+    assert seconds_to_confirm(plan(confirm_top=9, confirm_seeds=2, minutes=10.0), tmp_path) == 300
+    assert seconds_to_confirm(plan(confirm_top=0, confirm_seeds=2, minutes=10.0), tmp_path) == 0
 
 
 def test_a_candidate_that_never_trains_is_none(plan, tmp_path):

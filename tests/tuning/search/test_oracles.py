@@ -276,3 +276,22 @@ def test_a_trial_that_costs_three_workers_counts_as_failed(plan, search):
     assert said[-1] == "trial 1 has cost 3 workers; it counts as failed"
     assert Journal.read(search.trials / "trial_0").outcome == "failed"
     assert tuner.oracle.create_trial("worker9").trial_id == "1"
+
+
+@pytest.mark.parametrize("tuner", ["bayesian", "hyperband", "random"])
+def test_no_trial_repeats_the_values_of_an_earlier_one_after_rounding(plan, search, tuner):
+    """Three batch sizes, and L1 that is zero or above 0.5: many draws stand for the same values."""
+    ranges = ("batch_size=31:33", "learning_rate=2e-4", "dropout=0.1", "l1=0.5:1", "l2=0")
+    made = plan(tuner=tuner, max_trials=9, trial_epochs=1, ranges=ranges)
+    search(made).search()
+    found = [tuple(one.values()) for one in values(search)]
+    assert len(set(found)) == len(found) == 9
+
+
+def test_a_search_that_finds_nothing_new_ends(plan, search):
+    fixed = ("learning_rate=2e-4", "dropout=0.1", "l1=0", "l2=0")
+    made = plan(tuner="random", max_trials=9, ranges=("batch_size=31:33", *fixed))
+    tuner = search(made)
+    tuner.search()
+    assert sorted(one["batch_size"] for one in values(search)) == [31, 32, 33]
+    assert tuner.oracle.exhausted

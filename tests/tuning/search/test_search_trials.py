@@ -148,7 +148,7 @@ def test_a_round_killed_after_its_last_epoch_trains_no_epoch_more(plan, search):
 
 def test_when_time_is_up_the_running_trial_ends_too(plan, search):
     tuner = search(plan(max_trials=3, minutes=1.0))
-    tuner.deadline = 1.0
+    tuner.deadline = lambda: 1.0
     tuner.search()
     assert {account.outcome for account in journals(search)} == {"out of time"}
     assert {len(account.epochs) for account in journals(search)} == {1}

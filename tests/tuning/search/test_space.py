@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from pipeline.config import AugmentConfig, FitConfig, ModelConfig, RunConfig
+from pipeline.config import AugmentConfig, FitConfig, ModelConfig, RunConfig, SearchConfig
 from pneumo_tfds.program.errors import InputError
+from tuning.search.search_plan import Plan
 from tuning.search.space import PARAMETERS, STUDY, build_space, first_values, hyperparameters, to_config
+from tuning.search.warm_start import best_values
 
 START = RunConfig(fit=FitConfig(learning_rate=1e-3), model=ModelConfig(model="compact", dropout=0.2))
 
@@ -27,7 +30,9 @@ def test_every_parameter_reads_back_what_it_writes():
         if parameter.name == "augmentation":
             continue
         value = parameter.from_drawn(parameter.high)
-        assert parameter.read(parameter.write(RunConfig(), value)) == value, parameter.name
+        network = "compact" if parameter.name in ("width", "depth") else "efficientnet_lite0"
+        start = RunConfig(model=ModelConfig(model=network))
+        assert parameter.read(parameter.write(start, value)) == value, parameter.name
 
 
 def test_augmentation_multiplies_the_magnitudes_and_nothing_else():
@@ -57,6 +62,58 @@ def test_the_studys_values_come_second_unless_they_are_the_first():
     assert {parameter.name: parameter.from_drawn(second[parameter.name]) for parameter in parameters} == STUDY
     parameters, base = build_space(["weight_decay", "learning_rate=1e-4:5e-4"], None, base)
     assert len(first_values(parameters, base)) == 1  # 1e-3 lies outside
+
+
+def test_a_range_that_is_given_is_obeyed_and_the_nearest_end_is_tried_first():
+    start = RunConfig(fit=FitConfig(learning_rate=5e-4), model=ModelConfig(dropout=0.7))
+    plan = Plan(replace(start, search=SearchConfig(ranges=("learning_rate=1e-3:1e-2", "augmentation=1.5:2"))), {})
+    found = {parameter.name: (parameter.low, parameter.high) for parameter in plan.parameters}
+    assert found["learning_rate"] == (1e-3, 1e-2)
+    assert found["dropout"] == (0.0, 0.7)  # no range was given for it
+    first = first_values(plan.parameters, plan.base)[0]
+    assert (first["learning_rate"], first["augmentation"], first["dropout"]) == (1e-3, 1.5, 0.7)
+    assert plan.moved == [
+        "learning_rate starts at 0.001: its range does not hold the run's 0.0005",
+        "augmentation starts at 1.5: its range does not hold the run's 1",
+    ]
+
+
+def test_width_and_depth_are_searched_of_compact_alone():
+    with pytest.raises(InputError, match=r"width cannot be 0\.5: --width is 0\.5; it must be 1 unless --model is"):
+        build_space(["width"], None, RunConfig())
+    start = RunConfig(model=ModelConfig(model="compact"))
+    parameters, base = build_space(["width", "depth"], None, start)
+    drawn = {hp.name: hp.default for hp in hyperparameters(parameters, base).space}
+    changed = to_config(base, parameters, drawn | {"width": 1.5, "depth": 2.4}).model
+    assert (changed.width, changed.depth) == (1.5, 2)
+    parameters, base = build_space(["fine_tune_blocks"], None, RunConfig())
+    assert first_values(parameters, base)[0]["fine_tune_blocks"] == 7
+
+
+def test_a_warm_start_is_the_best_of_an_earlier_search_and_never_twice(tmp_path):
+    parameters, base = build_space(["dropout=0.1:0.4", "mixup"], None, START)
+    board = tmp_path / "tuner" / "leaderboard.csv"
+    board.parent.mkdir()
+    rows = ["1,7,0.9,0.002,0.5", "2,3,0.8,0.001,0.2", "3,4,0.8,0.003,0.2", "4,5,0.7,0.009,0.3", ",6,,0.1,0.1"]
+    board.write_text("\n".join(["place,trial,score,learning_rate,dropout", *rows]))
+    warm = best_values(tmp_path, parameters)
+    assert warm == best_values(board.parent, parameters)
+    assert [row["learning_rate"] for row in warm] == [0.002, 0.001, 0.003]
+    first = first_values(parameters, base, [*warm, warm[0]])
+    rates = [START.fit.learning_rate, *dict.fromkeys([0.002, 0.001, 0.003])]
+    assert [(row["learning_rate"], row["dropout"]) for row in first][1:2] == [(0.002, 0.4)]  # 0.5 is outside
+    assert {row["learning_rate"] for row in first} == set(rates)
+    assert len({tuple(row.values()) for row in first}) == len(first)
+    assert all(row["mixup"] == base.fit.mixup for row in first)  # which the earlier one did not search
+    assert best_values(None, parameters) == []
+
+
+@pytest.mark.parametrize("content", [None, "place,trial,score,mixup\n1,1,0.9,0.1", "place,learning_rate\n1,much"])
+def test_a_folder_that_cannot_start_a_search_is_named(tmp_path, content):
+    if content:
+        (tmp_path / "leaderboard.csv").write_text(content)
+    with pytest.raises(InputError, match=r"--warm-start .*leaderboard\.csv"):
+        best_values(tmp_path, build_space([], None, START)[0])
 
 
 def test_zero_has_a_decade_of_its_own():
