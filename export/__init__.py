@@ -16,14 +16,15 @@ ask("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from export.inference.classifier import Classifier, Prediction
+    from export.inference.explanation import Explanation, explain
 
-__all__ = ["Classifier", "Prediction"]
+__all__ = ["Classifier", "Explanation", "Prediction", "explain"]
 
 
 def __getattr__(name: str) -> Any:
     """Import the prediction API when it is first used."""
     if name in __all__:
-        from export.inference import classifier
+        from export.inference import classifier, explanation
 
-        return getattr(classifier, name)
+        return getattr(classifier if hasattr(classifier, name) else explanation, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

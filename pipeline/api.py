@@ -19,9 +19,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from export import Classifier, Explanation, Prediction, explain
 from export.export_options import ExportOptions
-from export.inference.classifier import Classifier, Prediction
-from export.inference.explanation import Explanation, explain
 from pipeline.config import RunConfig
 from pipeline.config.config_json import checked, to_dict
 from pipeline.data.dataset import with_dataset
