@@ -69,7 +69,7 @@ def find_suspects(run_dir: Path) -> list[str]:
             CLASSES[1 - examples.labels[row]],
             float(abs(1 - examples.labels[row] - probabilities[row])),
             [near(other) for other in nearest],
-            [near(other) for other in copies[row]],
+            [near(other) for other in copies.get(row, ())],
         )
         for row, nearest in zip(rows.tolist(), neighbours, strict=True)
     ]
