@@ -69,7 +69,7 @@ def find_suspects(run_dir: Path) -> list[str]:
             CLASSES[1 - examples.labels[row]],
             float(abs(1 - examples.labels[row] - probabilities[row])),
             [near(other) for other in nearest],
-            [near(other) for other in copies[row]],
+            [near(other) for other in copies.get(row, ())],
         )
         for row, nearest in zip(rows.tolist(), neighbours, strict=True)
     ]
@@ -83,7 +83,7 @@ def find_suspects(run_dir: Path) -> list[str]:
     write_page(run, found, len(table), auroc)
     share = f"{counted(len(found), 'image')} of {len(table):,} ({len(found) / len(table):.1%})"
     return [
-        f"{share} probably have the wrong label; {counted(len(copies), 'image')} of all are nearly identical to one of "
+        f"{share} may have the wrong label; {counted(len(copies), 'image')} of all are nearly identical to one of "
         "the other label",
         f"AUROC out of fold {number(auroc)}: the lower it is, the more of them have a right label and are only hard",
         f"look at them: {run.suspects_page}",
