@@ -55,13 +55,11 @@ class Watch(SignatureOption, Bounded, Command):
 def watch(command: Watch) -> int:
     """Follow the source until SIGTERM, or handle what is there; return the exit code."""
     from export.dicom_out.dicom_answers import DicomAnswers
-    from export.inference.classifier import Classifier
     from export.watching.watch_journal import ANSWERED, DEAD, SEEN, WatchJournal
     from export.watching.watch_loop import Watcher
     from export.watching.watched_places import PassingError
 
-    command.check_signature(command.model)
-    classifier = Classifier(command.model, threads=command.threads)
+    classifier = command.opened(command.model, threads=command.threads)
     model = DicomAnswers(classifier).model.sha256
     source, target = _places(command)
     journal = WatchJournal(command.journal, model, source.whole)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import gc
 import logging
 import re
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -228,3 +231,15 @@ class Models:
     async def _end(self, old: Loaded) -> None:
         await old.until_unused()
         await old.__aexit__()
+        del old
+        await asyncio.to_thread(_give_memory_back)
+
+
+def _give_memory_back() -> None:
+    """Free the files that were exchanged, and return their memory to the system.
+
+    glibc keeps what one thread freed for that thread: without this, 160 MB became 900 MB in 14 exchanges.
+    """
+    gc.collect()  # a file and its queue refer to each other
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):  # musl has none
+        trim(0)
