@@ -76,6 +76,7 @@ def serve(command: Serve) -> None:
         return
     limits = Limits(body_bytes=int(command.max_megabytes * 1e6), requests=command.max_requests, batch=batch)
     app = create_app(classifiers, limits, open_model)
+    del classifiers  # nothing may hold a model that is exchanged
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     if command.access_log:
         logging.getLogger("export.serve").setLevel(logging.INFO)

@@ -152,7 +152,9 @@ class Models:
         metrics: Metrics,
         reopen: Callable[[Path], Classifier] = Classifier,
     ) -> None:
-        self._classifiers, self._limits, self._decoders, self._metrics = classifiers, limits, decoders, metrics
+        self.names = tuple(classifiers)
+        """Names of the models, the default first."""
+        self._first, self._limits, self._decoders, self._metrics = dict(classifiers), limits, decoders, metrics
         self._reopen, self._loaded = reopen, dict[str, Loaded]()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._one_exchange = asyncio.Lock()
@@ -162,11 +164,11 @@ class Models:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Hold the models open during the block."""
+        """Hold the models open during the block; once, as no model is kept that was exchanged."""
         self._loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(self._decoders, "decode") as self._decoding:
-            for name, classifier in self._classifiers.items():
-                self._loaded[name] = await self._load(name, classifier)
+            for name in self.names:
+                self._loaded[name] = await self._load(name, self._first.pop(name))
             try:
                 yield
             finally:
@@ -175,11 +177,6 @@ class Models:
                 self._loop = None
                 for task in self._tasks:
                     task.cancel()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the models, the default first."""
-        return tuple(self._classifiers)
 
     def __getitem__(self, name: str | None) -> Loaded:
         """Return what is loaded under a name now, None for the default; raises KeyError."""
