@@ -87,6 +87,7 @@ def serve(command: Serve) -> None:
         print(f"Try it: curl --data-binary @IMAGE http://{host}:{command.port}/v1/predict", flush=True)
         settings = uvicorn.Config(
             app,
+            http="h11",  # refuses a head of some 100 KB; httptools, which uvicorn prefers where it is, reads any
             log_level="warning",
             access_log=False,
             server_header=False,
