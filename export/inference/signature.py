@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pneumo_tfds.program import processor
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
-from pneumo_tfds.program.processor import instruction_sets
 
 if TYPE_CHECKING:
     from export.inference.classifier import Classifier
@@ -43,7 +43,7 @@ class SignatureOption:
 
         self.check_signature(model)
         found = Classifier(model, **options)
-        if found.content.is_int8 and (instruction_sets() or {}).get("VNNI") is False:
+        if found.content.is_int8 and (processor.instruction_sets() or {}).get("VNNI") is False:
             print(f"{found.path}: slower than model.onnx here, as this processor has no VNNI", file=sys.stderr)
         return found
 
