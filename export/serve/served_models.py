@@ -229,6 +229,7 @@ class Models:
         await old.until_unused()
         await old.__aexit__()
         del old
+        await asyncio.sleep(0)  # until now the loop refers to what ended, and by its traceback to the model
         await asyncio.to_thread(_give_memory_back)
 
 
