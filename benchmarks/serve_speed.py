@@ -1,4 +1,4 @@
-"""The HTTP service under 1, 4 and 16 clients, beside what decoding and the model alone allow.
+"""The HTTP service under 1, 4 and 16 clients, of 1 MB files under 16, beside what decoding and the model alone allow.
 
 It is started as users start it, `python -m export.serve`, on the loopback address. Each client sends its next image
 when it has the answer to the last, over a connection that it keeps. Clients share the cores with the service. Every
@@ -33,7 +33,7 @@ from benchmarks.measuring.harness import CannotRunError, Case, Contender, Record
 from export.inference.classifier import Classifier
 from pneumo_tfds.program.parallel import ordered_map
 
-CLIENTS, QUICK_CLIENTS = (1, 4, 16), (4,)
+CLIENTS, QUICK_CLIENTS, MANY = (1, 4, 16), (4,), (16,)
 IMAGES = 64
 """Different files that the clients send."""
 SERVICE = "ours: the HTTP service"
@@ -54,7 +54,7 @@ def measure_stage(options: BenchmarkOptions) -> list[Record]:
         started = cache(lambda: stack.enter_context(running(classifier.path, options.workers)))
         for folder in found:
             files = [Path(path).read_bytes() for path in image_folders.spread(folder.paths, IMAGES)]
-            for clients in QUICK_CLIENTS if quick else CLIENTS:
+            for clients in MANY if folder is found[0] else QUICK_CLIENTS if quick else CLIENTS:
                 words = "1 client" if clients == 1 else f"{clients} clients"
                 case = Case("serve", folder.name, IMAGE_SIZE, 1, options.workers, words, SERVICE)
                 contenders = _contenders(classifier, files, clients, options.workers, started)
@@ -96,11 +96,13 @@ def _contenders(
         Contender("limit: decoding alone", lambda: decoding(len(files))),
         Contender("limit: the model alone", model),
         Contender("limit: one after the other, without HTTP", both, details=cost),
-        _service(files, [found.probability for found in classifier.predict(decoded)], clients, started),
+        _service(files, [found.probability for found in classifier.predict(decoded)], clients, started, processor),
     ]
 
 
-def _service(files: Sequence[bytes], expected: Sequence[float], clients: int, started: Started) -> Contender:
+def _service(
+    files: Sequence[bytes], expected: Sequence[float], clients: int, started: Started, limit: Sequence[float]
+) -> Contender:
     latencies, processor, own = list[float](), list[float](), threading.local()
 
     def run() -> Work:
@@ -128,7 +130,9 @@ def _service(files: Sequence[bytes], expected: Sequence[float], clients: int, st
             processor.append(sum(process.cpu_times()[:2]) - before)
 
     def details() -> Mapping[str, float]:
-        return {**percentiles(latencies), "CPU ms": 1000 * sum(processor) / len(latencies)}
+        seconds = sum(processor) / len(latencies)
+        share = {"CPU % of limit": 100 * statistics.fmean(limit) / seconds} if limit else {}
+        return {**percentiles(latencies), "CPU ms": 1000 * seconds, **share}
 
     return Contender(SERVICE, run, ("fastapi", "uvicorn", "prometheus_client"), "serve", details=details)
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from export.inference.file_identity import identity_of
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.wording import counted
@@ -56,11 +55,12 @@ def drift(command: Drift) -> int:
 
     if command.plot is not None:
         import matplotlib  # noqa: F401 (missing, it is said before anything is done)
-    metadata = Classifier(command.model).metadata
+    classifier = Classifier(command.model)
+    metadata = classifier.metadata
     reference = metadata.reference
     if reference is None:
         raise InputError(f"{command.model} has no reference to compare with; export the run again")
-    rows, unread = _read(command, metadata)
+    rows, unread = _read(command, metadata, classifier.identity)
     if len(rows) < FEWEST:
         raise InputError(
             f"{command.answers} has {counted(len(rows), 'answer')}, too few to tell drift from chance; "
@@ -88,7 +88,7 @@ def drift(command: Drift) -> int:
     return ALARM if alarms else 0
 
 
-def _read(command: Drift, metadata: Metadata) -> tuple[list[Mapping[str, Any]], int]:
+def _read(command: Drift, metadata: Metadata, identity: str) -> tuple[list[Mapping[str, Any]], int]:
     """Return the answers in the file, and how many of its lines are about images that could not be read.
 
     Raises:
@@ -103,7 +103,7 @@ def _read(command: Drift, metadata: Metadata) -> tuple[list[Mapping[str, Any]], 
     rows, shares = list[Mapping[str, Any]](), ["probability", "threshold"]
     if metadata.familiarity_threshold is not None:
         shares.append("familiarity")
-    unread, identity = 0, identity_of(command.model.read_bytes())
+    unread = 0
     for number, line in enumerate(lines, start=1):
         where = f"{command.answers}, line {number}"
         if not line.strip():

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from annotated_types import Ge, Le
 
-from export.inference.file_identity import identity_of
 from export.inference.signature import SignatureOption
 from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import BAD_INPUT, Command, give_up_output, run
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from export.inference.classifier import Classifier, Prediction
     from export.inference.inputs import Image
     from pneumo_tfds.decode.reasons import Reasons
-
-QUANTIZED = b"DequantizeLinear"
-"""An operator of int8 files alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,15 +124,12 @@ def predict_images(
 
 def predict(command: Predict) -> int:
     """Predict every image and return the exit code: 0 if at least one could be read, else 2."""
-    from export.inference.classifier import Classifier
     from export.inference.inputs import find_images
     from export.inference.onnx_metadata import FORCED
     from export.inference.outputs import OVERLAY_SIDE, Writers
-    from pneumo_tfds.program.processor import instruction_sets
     from pneumo_tfds.program.progress import track
 
-    command.check_signature(command.model)
-    classifier = Classifier(
+    classifier = command.opened(
         command.model, threads=command.threads, threshold=command.threshold, two_way=command.two_way
     )
     if command.golden is not None:
@@ -146,10 +139,6 @@ def predict(command: Predict) -> int:
     if command.heatmap is not None and not classifier.has_heatmap:
         reason = "its network has no class activation map"
         raise InputError(f"{command.model} has no heat map ({reason}); leave --heatmap out")
-    content = classifier.path.read_bytes()
-    identity = identity_of(content)
-    if QUANTIZED in content and (instruction_sets() or {}).get("VNNI") is False:
-        print(f"{classifier.path}: slower than model.onnx here, as this processor has no VNNI", file=sys.stderr)
     dicom = None
     if command.dicom_out is not None:
         from export.dicom_out.dicom_folder import DicomFolder
@@ -170,7 +159,7 @@ def predict(command: Predict) -> int:
     try:
         with Writers(json_path=command.json, csv_path=command.csv, heatmap=command.heatmap) as writers:
             for row in track(rows, "Predicting", len(images)):
-                writers.write({**row.to_json(), "model": identity})
+                writers.write({**row.to_json(), "model": classifier.identity})
                 if row.prediction is None:
                     failed.append(row)
                     continue

@@ -130,7 +130,7 @@ def recalibrate(command: Recalibrate) -> None:
             f"note: {command.model} has no familiarity, so no image will be UNSUITABLE by its looks; train anew for it"
         )
     here = decision.apply(found.table, scores)
-    lineage = _lineage(command, found, decision, before["auroc"])
+    lineage = _lineage(classifier.content.sha256, command.source, found, decision, before["auroc"])
     metadata = replace(
         classifier.metadata,
         version=2,
@@ -212,14 +212,15 @@ def _balanced(figures: Mapping[str, Figure]) -> float:
     return sum(figures[name][0] or 0.0 for name in ("sensitivity", "specificity"))
 
 
-def _lineage(command: Recalibrate, found: LabelledImages, decision: LocalDecision, auroc: Figure) -> Mapping[str, Any]:
+def _lineage(
+    parent: str, source: Path, found: LabelledImages, decision: LocalDecision, auroc: Figure
+) -> Mapping[str, Any]:
     """Return what the new file says of its origin; no file and no patient is named."""
-    from pneumo_tfds.program.files import sha256_of
     from pneumo_tfds.sources.identifiers import is_unknown
 
     return {
-        "parent_sha256": sha256_of(command.model),
-        "source": "".join(filter(str.isprintable, command.source.resolve().name)),
+        "parent_sha256": parent,
+        "source": "".join(filter(str.isprintable, source.resolve().name)),
         "images": len(found.table),
         "patients": len({patient for patient in found.table.patients.tolist() if not is_unknown(patient)}),
         "images_sha256": found.sha256,

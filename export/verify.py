@@ -16,6 +16,7 @@ from pneumo_tfds.program.files import sha256_of
 from pneumo_tfds.program.wording import counted
 
 if TYPE_CHECKING:
+    from export.inference.content_digest import Content
     from export.inference.onnx_metadata import Metadata
 
 UNKNOWN = "not recorded"
@@ -45,11 +46,11 @@ def verify(command: Verify) -> None:
     unused, place = set(command.parent), command.model
     seen: set[str] = set()
     while True:
-        (metadata, has_digest), digest = opened(place), _sha256(place)
+        metadata, content = opened(place)
         signed = f"right, by {command.require_signature}" if command.require_signature and not seen else None
-        told = lines(place, metadata, has_digest, digest, signed)
+        told = lines(place, metadata, content, signed)
         print(f"{place}\n" + "\n".join(f"  {name:<14}{text}" for name, text in told))
-        seen.add(digest)
+        seen.add(content.sha256)
         parent = metadata.parent_sha256
         unused.discard(place)
         if not parent or parent in seen:
@@ -63,8 +64,8 @@ def verify(command: Verify) -> None:
         raise InputError(f"{command.model} was not made from {wrong}; its parents are named above by their SHA-256")
 
 
-def opened(path: Path) -> tuple[Metadata, bool]:
-    """Return the metadata of a file of this project, of any kind, and whether it ends with its digest.
+def opened(path: Path) -> tuple[Metadata, Content]:
+    """Return the metadata of a file of this project, of any kind, and what its bytes say of it.
 
     Raises:
         ModelFileError: the file is missing or damaged, or of another project.
@@ -73,18 +74,16 @@ def opened(path: Path) -> tuple[Metadata, bool]:
     from export.inference.classifier import open_session
     from export.inference.onnx_metadata import Metadata
 
-    has_digest = path.is_file() and content_digest.has_right_digest(path)
+    content = content_digest.read_content(path)
     props = dict(open_session(path, threads=1).get_modelmeta().custom_metadata_map)
-    content_digest.check_place(props, path, is_last=has_digest)
-    return Metadata.from_props(props, str(path)), has_digest
+    content_digest.check_place(props, path, is_last=content.has_digest)
+    return Metadata.from_props(props, str(path)), content
 
 
-def lines(
-    path: Path, found: Metadata, has_digest: bool, digest: str, signed: str | None = None
-) -> Iterator[tuple[str, str]]:
+def lines(path: Path, found: Metadata, content: Content, signed: str | None = None) -> Iterator[tuple[str, str]]:
     """Yield what an opened file says of its origin, as pairs of a name and a text."""
-    yield "file", f"SHA-256 {digest}, {path.stat().st_size / 1e6:.2f} MB"
-    if has_digest:
+    yield "file", f"SHA-256 {content.sha256}, {path.stat().st_size / 1e6:.2f} MB"
+    if content.has_digest:
         yield "content", "as exported: weights, graph and metadata are those of its digest"
     else:
         yield "content", "not checked: it has no digest, as files of earlier versions; export its run again for one"

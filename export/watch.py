@@ -36,6 +36,8 @@ class Watch(SignatureOption, Bounded, Command):
     """Folder of DICOM files (under any names), or address of a DICOMweb archive, such as http://host:8042/dicom-web."""
     out: str | None = None
     """Folder or DICOMweb archive for the answers. Default: the archive that is the source."""
+    token_file: Path | None = None
+    """File with a bearer token for the archive, read again at each request. Default: a password in ~/.netrc, if any."""
     journal: Path = Path("watch.sqlite")
     """What was done about each image. Of one model and one source; on a local disk."""
     every: Annotated[float, Gt(0), Le(86_400)] = 5.0
@@ -55,13 +57,11 @@ class Watch(SignatureOption, Bounded, Command):
 def watch(command: Watch) -> int:
     """Follow the source until SIGTERM, or handle what is there; return the exit code."""
     from export.dicom_out.dicom_answers import DicomAnswers
-    from export.inference.classifier import Classifier
     from export.watching.watch_journal import ANSWERED, DEAD, SEEN, WatchJournal
     from export.watching.watch_loop import Watcher
     from export.watching.watched_places import PassingError
 
-    command.check_signature(command.model)
-    classifier = Classifier(command.model, threads=command.threads)
+    classifier = command.opened(command.model, threads=command.threads)
     model = DicomAnswers(classifier).model.sha256
     source, target = _places(command)
     journal = WatchJournal(command.journal, model, source.whole)
@@ -109,10 +109,13 @@ def _places(command: Watch) -> tuple[FolderSource | Archive, FolderTarget | Arch
         place for place in (command.source, command.out) if place and place.startswith(("http://", "https://"))
     }
     archives = {}
+    if command.token_file and len(addresses) != 1:
+        named = len(addresses) or "no"
+        raise InputError(f"--token-file is for one archive, and --source and --out name {named}; give it with one")
     if addresses:
         from export.watching.dicomweb_archive import Archive
 
-        archives = {place: Archive(place, command.days) for place in addresses}
+        archives = {place: Archive(place, command.days, command.token_file) for place in addresses}
     if command.source not in archives and not Path(command.source).is_dir():
         raise InputError(f"{command.source} is not a folder; give one, or the address of a DICOMweb archive")
     if command.out is None and command.source not in archives:

@@ -15,7 +15,6 @@ from export.inference.decision import UNSUITABLE
 from pneumo_tfds import __version__
 from pneumo_tfds.decode.dicom_file import import_pydicom
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import sha256_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -50,7 +49,7 @@ class DicomAnswers:
         import highdicom  # noqa: F401 (missing, it is said before anything is done)
 
         metadata = classifier.metadata
-        digest = sha256_of(classifier.path)
+        digest = classifier.content.sha256
         self.model = Model(classifier.path.name, digest, metadata.intended_use, classifier.rule, __version__)
         self._framing = metadata.framing
 

@@ -30,6 +30,7 @@ ORT_ERRORS = (
 )  # fmt: skip
 ERRORS_ONLY = 3  # onnxruntime's log severity
 OUTPUTS = ("probability", "heatmap", "familiarity")
+IDENTITY_DIGITS = 12
 ROUNDING = 1e-6  # by which a familiarity may lie outside 0 to 1
 # Waiting threads sleep instead of spinning, and take work in small pieces. Spinning occupies the cores that decode the
 # next images and serve the next request: on two half-busy cores it halved the rate of single images.
@@ -92,8 +93,8 @@ class Classifier:
         providers: Sequence[str] = ("CPUExecutionProvider",),
     ) -> None:
         self.path = Path(path) / "model.onnx" if Path(path).is_dir() else Path(path)
-        self.has_digest = self.path.is_file() and content_digest.has_right_digest(self.path)
-        """Whether the file ends with its digest, so that damage would have been noticed; files of old do not."""
+        self.content = content_digest.read_content(self.path)
+        """SHA-256 of the file, whether it ends with its digest, and whether it is an int8 file."""
         self.session = open_session(self.path, threads=threads, providers=providers)
         try:
             props = dict(self.session.get_modelmeta().custom_metadata_map)
@@ -104,7 +105,7 @@ class Classifier:
         if JPEG in inputs:
             usual = self.path.with_name("model.onnx")
             raise ModelFileError(f"{path} takes pictures of any size, for programs without this decoder; give {usual}")
-        content_digest.check_place(props, self.path, is_last=self.has_digest)
+        content_digest.check_place(props, self.path, is_last=self.content.has_digest)
         self._outputs = [name for name, kind in outputs.items() if name in OUTPUTS and kind == "tensor(float)"]
         self.metadata = Metadata.from_props(props, str(path))
         self.threshold = self.metadata.threshold if threshold is None else threshold
@@ -122,6 +123,11 @@ class Classifier:
     def image_size(self) -> int:
         """Side of the input in pixels."""
         return self.metadata.image_size
+
+    @property
+    def identity(self) -> str:
+        """The first 12 hex digits of the file's SHA-256, by which answers name the model."""
+        return self.content.sha256[:IDENTITY_DIGITS]
 
     @property
     def has_heatmap(self) -> bool:
@@ -246,13 +252,11 @@ def open_session(
     """Open an onnxruntime session on a model file, with all graph optimisations.
 
     Raises:
-        ModelFileError: the file is missing or onnxruntime cannot read it.
+        ModelFileError: onnxruntime cannot read the file.
         InputError: `threads` is below 1.
     """
     if threads is not None and threads < 1:
         raise InputError(f"threads is {threads}; it must be 1 or more, or None for one per core")
-    if not path.is_file():
-        raise ModelFileError(f"{path} is not a file; give the .onnx file of a run (python -m export RUN makes it)")
     options = ort.SessionOptions()
     # 0: one per physical core, each bound to a core, also to one that this process may not use.
     options.intra_op_num_threads = threads or (available_cores() if cores_are_limited() else 0)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from export.inference.onnx_metadata import ModelFileError
 from pneumo_tfds.program.errors import reason_of
@@ -20,6 +20,17 @@ KEY = "content_sha256"
 # Field 14 of a ModelProto, `metadata_props`, is a message of 82 bytes with the key in field 1 and the value in field 2.
 _HEAD = b"\x72\x52\x0a\x0e" + KEY.encode() + b"\x12\x40"
 _LENGTH = len(_HEAD) + 64
+_QUANTIZED = b"DequantizeLinear"  # an operator of int8 files alone
+
+
+class Content(NamedTuple):
+    """What the bytes of a model file say of it."""
+
+    sha256: str
+    """Of the whole file, in hexadecimal."""
+    has_digest: bool
+    """Whether it ends with its digest, so that damage would have been noticed; files of old do not."""
+    is_int8: bool
 
 
 def sealed(model: Any) -> bytes:
@@ -43,20 +54,22 @@ def check_place(props: Mapping[str, str], path: Path, *, is_last: bool) -> None:
         )
 
 
-def has_right_digest(path: Path) -> bool:
-    """Return whether a file ends with its digest, which is right; False if it ends with none.
+def read_content(path: Path) -> Content:
+    """Read a model file and check its digest, if it ends with one.
 
     Raises:
-        ModelFileError: the file cannot be read, or its content is not that of the digest.
+        ModelFileError: the file is missing or cannot be read, or its content is not that of the digest.
     """
+    if not path.is_file():
+        raise ModelFileError(f"{path} is not a file; give the .onnx file of a run (python -m export RUN makes it)")
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ModelFileError(f"{path} cannot be read: {reason_of(error)}; give the .onnx file of a run") from error
-    if data[-_LENGTH:-64] != _HEAD:
-        return False
-    if hashlib.sha256(memoryview(data)[:-_LENGTH]).hexdigest().encode() != data[-64:]:
+    hashed, has_digest = hashlib.sha256(memoryview(data)[:-_LENGTH]), data[-_LENGTH:-64] == _HEAD
+    if has_digest and hashed.hexdigest().encode() != data[-64:]:
         raise ModelFileError(
             f"{path} is damaged: its content is not what its {KEY} says; copy it again, or export its run again"
         )
-    return True
+    hashed.update(data[-_LENGTH:])
+    return Content(hashed.hexdigest(), has_digest, _QUANTIZED in data)

@@ -6,6 +6,7 @@ import logging
 import signal
 import socket
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -59,16 +60,12 @@ def serve(command: Serve) -> None:
     import python_multipart  # noqa: F401 (missing, it is said now and not at the first form)
     import uvicorn
 
-    from export.inference.classifier import Classifier
     from export.serve.batching import BatchLimits
     from export.serve.closing_server import ClosingServer
     from export.serve.served_models import models_by_name
     from export.serve.service import Limits, create_app
 
-    def open_model(path: Path) -> Classifier:
-        command.check_signature(path)
-        return Classifier(path, threads=command.threads, threshold=command.threshold, two_way=command.two_way)
-
+    open_model = partial(command.opened, threads=command.threads, threshold=command.threshold, two_way=command.two_way)
     classifiers = {name: open_model(path) for name, path in models_by_name(command.models).items()}
     batch = BatchLimits(largest=command.batch_size, wait=command.batch_wait / 1000, queue=command.queue)
     if command.triton_repository is not None:
@@ -79,6 +76,7 @@ def serve(command: Serve) -> None:
         return
     limits = Limits(body_bytes=int(command.max_megabytes * 1e6), requests=command.max_requests, batch=batch)
     app = create_app(classifiers, limits, open_model)
+    del classifiers  # nothing may hold a model that is exchanged
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     if command.access_log:
         logging.getLogger("export.serve").setLevel(logging.INFO)
@@ -89,6 +87,7 @@ def serve(command: Serve) -> None:
         print(f"Try it: curl --data-binary @IMAGE http://{host}:{command.port}/v1/predict", flush=True)
         settings = uvicorn.Config(
             app,
+            http="h11",  # refuses a head of some 100 KB; httptools, which uvicorn prefers where it is, reads any
             log_level="warning",
             access_log=False,
             server_header=False,

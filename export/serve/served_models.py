@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import gc
 import logging
 import re
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -149,7 +152,9 @@ class Models:
         metrics: Metrics,
         reopen: Callable[[Path], Classifier] = Classifier,
     ) -> None:
-        self._classifiers, self._limits, self._decoders, self._metrics = classifiers, limits, decoders, metrics
+        self.names = tuple(classifiers)
+        """Names of the models, the default first."""
+        self._first, self._limits, self._decoders, self._metrics = dict(classifiers), limits, decoders, metrics
         self._reopen, self._loaded = reopen, dict[str, Loaded]()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._one_exchange = asyncio.Lock()
@@ -159,11 +164,11 @@ class Models:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Hold the models open during the block."""
+        """Hold the models open during the block; once, as no model is kept that was exchanged."""
         self._loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(self._decoders, "decode") as self._decoding:
-            for name, classifier in self._classifiers.items():
-                self._loaded[name] = await self._load(name, classifier)
+            for name in self.names:
+                self._loaded[name] = await self._load(name, self._first.pop(name))
             try:
                 yield
             finally:
@@ -172,11 +177,6 @@ class Models:
                 self._loop = None
                 for task in self._tasks:
                     task.cancel()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the models, the default first."""
-        return tuple(self._classifiers)
 
     def __getitem__(self, name: str | None) -> Loaded:
         """Return what is loaded under a name now, None for the default; raises KeyError."""
@@ -228,3 +228,16 @@ class Models:
     async def _end(self, old: Loaded) -> None:
         await old.until_unused()
         await old.__aexit__()
+        del old
+        await asyncio.sleep(0)  # until now the loop refers to what ended, and by its traceback to the model
+        await asyncio.to_thread(_give_memory_back)
+
+
+def _give_memory_back() -> None:
+    """Free the files that were exchanged, and return their memory to the system.
+
+    glibc keeps what one thread freed for that thread: without this, 160 MB became 900 MB in 14 exchanges.
+    """
+    gc.collect()  # a file and its queue refer to each other
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):  # musl has none
+        trim(0)

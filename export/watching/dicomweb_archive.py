@@ -10,12 +10,15 @@ import re
 import secrets
 from collections.abc import Sequence
 from datetime import date, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import requests
 
 from export.dicom_out.dicom_answers import AnswerFile
 from export.watching.watched_places import LastingError, PassingError
+from pneumo_tfds.program.errors import reason_of
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
 
 MODALITIES = ("CR", "DX")
@@ -35,16 +38,24 @@ _DICOM = 'multipart/related; type="application/dicom"'
 
 
 class Archive:
-    """A DICOMweb server. `requests` takes its password from `~/.netrc` and its certificate by `REQUESTS_CA_BUNDLE`.
+    """A DICOMweb server. `requests` takes its certificate by `REQUESTS_CA_BUNDLE`.
 
     Args:
         url: root of the three services.
         days: how far back studies are looked at by their date, today included.
+        token_file: holds a bearer token, and is read for each request; without it, `requests` takes a password from
+            `~/.netrc`.
+
+    Raises:
+        PassingError: the file holds no token.
     """
 
-    def __init__(self, url: str, days: int) -> None:
+    def __init__(self, url: str, days: int, token_file: Path | None = None) -> None:
         self.whole, self._days = url.rstrip("/"), days
         self._session = requests.Session()
+        if token_file is not None:
+            self._session.auth = partial(_with_token, token_file)
+            _with_token(token_file, requests.Request())  # a file without one is said before anything is done
 
     def found(self) -> list[str]:
         """Return the radiographs in studies of the last days. Reports and captures are of other modalities."""
@@ -120,3 +131,15 @@ class Archive:
             return response
         refused = response.status_code in REFUSED
         raise (LastingError if refused else PassingError)(f"{self.whole}: answers {response.status_code} to {method}")
+
+
+def _with_token(path: Path, request: Any) -> Any:
+    """Give a request the token in a file, which may have been exchanged since the last one; raises PassingError."""
+    try:
+        token = path.read_text(encoding="latin-1").strip()
+    except OSError as error:
+        raise PassingError(f"--token-file {path} cannot be read: {reason_of(error)}") from error
+    if not re.fullmatch(r"[\x21-\x7e]+", token):
+        raise PassingError(f"--token-file {path} holds no bearer token, one word of ASCII characters")
+    request.headers["Authorization"] = f"Bearer {token}"
+    return request

@@ -139,7 +139,7 @@ def _evaluation(
         "dataset": dataset,
         "phantom": bool(dataset.get("phantom")),
         "point": point,
-        "doubt": metrics.get("doubt"),
+        "doubt": doubt,
         "refused": metrics.get("refused"),
         "views": 1 + len(SHIFTS) if under_shift and point["chosen_on"] == CHOSEN_ON else 1,
         "splits": splits,

@@ -6,13 +6,13 @@ import csv
 import ctypes
 import json
 import os
-import resource
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from full_disk import full_after
 from pneumo_tfds.program.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -65,17 +65,6 @@ def test_whatever_is_written_is_written_beside_and_renamed():
             if "node_modules" not in path.parts and (lines := list(writes(ast.parse(path.read_text())))):
                 found[path.relative_to(ROOT).as_posix()] = lines
     assert set(found) <= set(ELSEWHERE), f"in place: {found}"
-
-
-@contextlib.contextmanager
-def full_after(size):
-    """Let no file of this process grow beyond `size` bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def predictions(path):

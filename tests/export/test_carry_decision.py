@@ -66,8 +66,8 @@ def test_graphs_stay_and_the_metadata_says_the_decision(run, decided):
             old, new = onnx.load(path), onnx.load_from_string(content)
             assert old.graph == new.graph
             path.write_bytes(content)
-            metadata, has_digest = opened(path)
-            assert has_digest
+            metadata, content = opened(path)
+            assert content.has_digest
             assert metadata.threshold == 0.25
             assert metadata.threshold_rule == "sensitivity>=0.99 (chosen on other images)"
             assert (metadata.certain_normal_below, metadata.certain_pneumonia_from) == (0.0, 1.0)

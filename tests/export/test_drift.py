@@ -12,7 +12,6 @@ from export.export_run import export_run
 from export.inference.answer_reference import reference_of, stability
 from export.inference.classifier import Classifier
 from export.inference.decision import Limits, decide
-from export.inference.file_identity import identity_of
 from export.inference.onnx_metadata import ModelFileError
 from pneumo_tfds.program.errors import InputError
 
@@ -151,7 +150,7 @@ def test_bad_input(model, tmp_path):
 
 
 def test_answers_say_which_file_gave_them(model):
-    mine = identity_of(model.read_bytes())
+    mine = Classifier(model).identity
     assert drift(written(model, *answers(40, seed=9), model=mine)) == 0
     with pytest.raises(
         InputError, match=rf"line 1: by the model '0123456789ab', and .*model\.onnx is {mine}; give that"

@@ -79,7 +79,7 @@ def test_the_origin_is_kept_as_a_list_without_a_name_of_a_patient_or_file(local)
     parents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (model, first.out)]
     again = Classifier(model.with_name("again.onnx"))
     lineage = again.metadata.recalibrated
-    assert (again.metadata.parent_sha256, again.has_digest) == (parents[1], True)
+    assert (again.metadata.parent_sha256, again.content.has_digest) == (parents[1], True)
     assert [entry["parent_sha256"] for entry in lineage] == parents
     assert (lineage[0]["source"], lineage[0]["images"], lineage[0]["patients"]) == ("labels.csv", 200, 100)
     hashes = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in source.parent.glob("*.png"))

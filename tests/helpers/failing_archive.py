@@ -10,14 +10,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from radiographs import radiograph
 
 
+class Stored(list):
+    """The bodies that were stored, and what every request said for its authorization."""
+
+    def __init__(self):
+        super().__init__()
+        self.authorizations = []
+
+
 class Failing(BaseHTTPRequestHandler):
     """A DICOMweb server of one image, that answers a method with the statuses in `plan` before it works."""
 
     plan: dict[str, list[tuple[int, object]]]
-    stored: list[bytes]
+    stored: Stored
     WHOLE = False
 
     def do_GET(self):
+        self.stored.authorizations.append(self.headers["Authorization"])
         kind = "WADO" if "studies" in self.path else "QIDO"
         if self._planned(kind):
             return
@@ -33,6 +42,7 @@ class Failing(BaseHTTPRequestHandler):
         self._give(200, json.dumps(rows if "Modality=CR" in self.path else []).encode())
 
     def do_POST(self):
+        self.stored.authorizations.append(self.headers["Authorization"])
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if not self._planned("STOW"):
             self.stored.append(body)
@@ -58,7 +68,7 @@ class Failing(BaseHTTPRequestHandler):
 
 @contextmanager
 def failing(**plan):
-    handler = type("Planned", (Failing,), {"plan": plan, "stored": []})
+    handler = type("Planned", (Failing,), {"plan": plan, "stored": Stored()})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever).start()
         try:

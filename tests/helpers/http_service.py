@@ -23,6 +23,7 @@ def served(models, **limits):
 
     models = models if isinstance(models, dict) else {"model": models}
     app = create_app(models, Limits(**{"body_bytes": 2_000_000, "body_seconds": 1.0, **limits}))
+    del models
     listener = listening("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

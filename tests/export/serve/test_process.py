@@ -117,6 +117,16 @@ def test_sighup_exchanges_the_model_and_the_log_has_the_ids_of_requests(exported
     assert "Traceback" not in lines
 
 
+def test_a_head_of_megabytes_is_refused(exported):
+    with started(exported / "model.onnx", "--threads", "1") as (_, url):
+        assert httpx.get(f"{url}/healthz", headers={"X": 30_000 * "x"}).status_code == 200
+        try:
+            status = httpx.get(f"{url}/healthz", headers={"X": 3_000_000 * "x"}).status_code
+        except httpx.TransportError:  # refused while it was sent
+            status = 400
+        assert status == 400
+
+
 def test_idle_connections_are_no_load(exported, body):
     with served(Classifier(exported / "model.onnx", threads=1), requests=2) as client, contextlib.ExitStack() as idle:
         for _ in range(IDLE):

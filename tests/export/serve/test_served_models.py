@@ -1,7 +1,10 @@
 """Several models under their names, and the exchange of one while requests are answered."""
 
+import gc
 import shutil
 import threading
+import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -105,6 +108,23 @@ def test_a_model_is_exchanged_under_load_without_a_lost_request(copied, four_way
         either = [pytest.approx(old[place], abs=1e-6), pytest.approx(new[place], abs=1e-6)]
         assert all(answer.json()["probability"] in either for answer in answers)
     np.testing.assert_allclose(after, new, atol=1e-6)
+
+
+def test_a_model_that_was_exchanged_is_freed_without_waiting_for_the_garbage_collector(copied):
+    from http_service import served
+
+    classifiers = [Classifier(copied, threads=1)]
+    session = weakref.ref(classifiers[0].session)
+    gc.disable()
+    try:
+        with served(classifiers.pop()) as client:
+            exchange(client)
+            until = time.monotonic() + 60
+            while session() is not None:
+                assert time.monotonic() < until
+                client.get("/healthz")
+    finally:
+        gc.enable()
 
 
 def test_a_request_that_was_begun_is_answered_by_the_old_model(copied, four_way, jpegs, monkeypatch):

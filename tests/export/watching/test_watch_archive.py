@@ -189,6 +189,30 @@ def test_what_an_archive_says_about_a_store_is_understood(watch, answer, state):
         assert len(stored) == (0 if state == "sent" else 1)
 
 
+def test_token_is_read_for_each_request_and_never_said(watch, tmp_path):
+    token = tmp_path / "token"
+    from export.watching.dicomweb_archive import Archive, PassingError
+
+    with failing() as (url, stored):
+        for content in ("", "two words", "grün"):
+            token.write_text(content)
+            code, said = watch(url, token_file=token)
+            assert (code, said) == (2, f"--token-file {token} holds no bearer token, one word of ASCII characters")
+        token.write_text("s3cret\n")
+        assert "s3cret" not in watch(url, token_file=token)[1]
+        assert len(stored) == 1
+        assert set(stored.authorizations) == {"Bearer s3cret"}
+        code, said = watch(url, "http://localhost:1", token_file=token)
+        assert (code, "--token-file is for one archive, and --source and --out name 2" in said) == (2, True)
+        archive = Archive(url, 3, token)
+        token.write_text("renewed")
+        archive.found()
+        assert stored.authorizations[-1] == "Bearer renewed"
+        token.unlink()
+        with pytest.raises(PassingError, match="cannot be read: No such file"):
+            archive.found()
+
+
 @pytest.mark.parametrize("rows", [{"no": "list"}, [{}], ["text"], [{"0020000D": {}}]])
 def test_search_that_cannot_be_read_is_said(watch, rows):
     with failing(QIDO=[(200, rows)]) as (url, _):

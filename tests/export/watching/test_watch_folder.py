@@ -1,15 +1,14 @@
 """Following a folder: each image once, whatever happens to the files, the target, the journal or the process."""
 
 import os
-import resource
 import signal
 import sqlite3
 import time
-from contextlib import contextmanager
 
 import pytest
 
 from brightness_model import write_model
+from full_disk import full_after
 from radiographs import radiograph
 
 pydicom = pytest.importorskip("pydicom", reason="needs the dicom-out extra")
@@ -36,16 +35,6 @@ def waited_for(condition):
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.02)
-
-
-@contextmanager
-def files_up_to(size):
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_images_are_known_by_content_and_answered_once(watch, places):
@@ -209,7 +198,7 @@ def test_answers_that_wait_are_limited(watch, places, monkeypatch):
 def test_journal_on_a_full_disk_is_said_and_nothing_is_lost(watch, places, size):
     source, out = places
     (source / "a").write_bytes(radiograph(1))
-    with files_up_to(size):
+    with full_after(size):
         code, said = watch(source, out)
     assert code == 2
     assert f"cannot use the journal {source.parent / 'journal'}: " in said
