@@ -9,7 +9,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.classes import ClassWords, class_told, flags_for
 from pneumo_tfds.sources.column_kinds import FEW_VALUES, Column, class_of_flag, is_split, may_be_patient, split_remedy
 from pneumo_tfds.sources.csv_text import Row, read_rows
-from pneumo_tfds.sources.described_table import read_described
+from pneumo_tfds.sources.described_table import Rules, read_described
 from pneumo_tfds.sources.description import TABLE, Found, TableDescription
 from pneumo_tfds.sources.file_index import FileIndex
 from pneumo_tfds.sources.image_kinds import MOSTLY, warn_of_views
@@ -17,7 +17,6 @@ from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.layout_questions import ask_about_classes_in_names, ask_about_names
 from pneumo_tfds.sources.listing import IMAGE_SUFFIXES, Find, Labelled
 from pneumo_tfds.sources.survey import SurveyNotes
-from pneumo_tfds.sources.table_cells import Rules
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, class_columns, has_split, roles_of, tell_columns
 from pneumo_tfds.sources.table_paths import ask_about_folders, find_all, take_folder_splits, without_other_images
 from pneumo_tfds.sources.unread_columns import ask_about_unread

@@ -15,8 +15,7 @@ from pneumo_tfds.sources import layout_questions, words
 from pneumo_tfds.sources.class_folders import Folders, InClass, read_class_folders
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.inventory import LABELS
-from pneumo_tfds.sources.listing import File, Labelled
-from pneumo_tfds.sources.nested_copies import Same, nested_copies
+from pneumo_tfds.sources.listing import File, Labelled, Same, nested_copies
 from pneumo_tfds.sources.survey import SHOWN, SurveyNotes, listed
 
 
