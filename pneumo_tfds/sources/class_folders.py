@@ -65,13 +65,17 @@ def read_class_folders(
         if role_of_name(one.file.stem) == "view":
             notes.leave_out("lateral or oblique views, by the name of the file", one.file.name)
             continue
+        named = sorted(set(splits(one)))
+        if len(named) > 1:
+            raise InputError(f"{one.file.name}: its folders name two splits, {' and '.join(named)}; keep one")
+        split = "".join(named)
         patient, shown, not_understood = _read(one.below, levels)
         unclear.update(f"{one.label_folder}/{name}" for name in not_understood)
         placed.append(
             Labelled(
                 one.file,
                 one.label,
-                _only_split(one, splits),
+                split,
                 normal_identifier(patient),
                 next(filter(None, map(words.subtype_of, one.below)), ""),
                 "/".join((*one.above, one.label_folder, *shown)),
@@ -156,10 +160,3 @@ def _read(folders: Folders, levels: dict[int, _Level]) -> tuple[str, list[str], 
 def _is_examination(name: str) -> bool:
     """Return whether a folder inside that of a patient is named like one of their examinations or series."""
     return any(map(str.isdecimal, name)) or re.fullmatch(numbering.EXAMINATION, name, re.IGNORECASE) is not None
-
-
-def _only_split(one: InClass, splits: Callable[[InClass], Iterator[str]]) -> str:
-    named = set(splits(one))
-    if len(named) > 1:
-        raise InputError(f"{one.file.name}: its folders name two splits, {' and '.join(sorted(named))}; keep one")
-    return named.pop() if named else ""

@@ -118,7 +118,9 @@ def is_split(column: Column) -> bool:
             return True
         if len(plain) > 1 and any(map(words.is_named_split, plain)):
             return True
-        if None not in map(mark_of, counts) and len(counts) < counts.total() and _names_split(column.name):
+        rest = [word for word in words_of(column.name) if word not in _BESIDE_SPLITS and not word.isdecimal()]
+        names_split = bool(rest) and (all(map(split_of, rest)) or words.may_be_split("".join(rest)))  # `run1_test`
+        if None not in map(mark_of, counts) and len(counts) < counts.total() and names_split:
             return True
     if column.words & _FOLD and counted_alike(Counter(filter(None, column.identifiers)), least=3):
         return True
@@ -135,12 +137,6 @@ def split_remedy(column: Column) -> str:
     numbers = all(map(str.isdecimal, column.counts))
     cells = f"place of its numbers, such as test for {min(column.counts)}" if numbers and column.counts else "its cells"
     return f"write train, val and test in {cells}{'' if column.name == 'split' else ', and name it split'}"
-
-
-def _names_split(name: str) -> bool:
-    """Return whether a name is a word for a split, perhaps beside those for runs and folds, such as `run1_test`."""
-    rest = [word for word in words_of(name) if word not in _BESIDE_SPLITS and not word.isdecimal()]
-    return bool(rest) and (all(map(split_of, rest)) or words.may_be_split("".join(rest)))
 
 
 def counted_alike(counts: Counter[str], least: int) -> bool:

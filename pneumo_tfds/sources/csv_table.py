@@ -9,16 +9,15 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.classes import ClassWords, class_told, flags_for
 from pneumo_tfds.sources.column_kinds import FEW_VALUES, Column, class_of_flag, is_split, may_be_patient, split_remedy
 from pneumo_tfds.sources.csv_text import Row, read_rows
-from pneumo_tfds.sources.described_table import read_described
+from pneumo_tfds.sources.described_table import Rules, read_described
 from pneumo_tfds.sources.description import TABLE, Found, TableDescription
 from pneumo_tfds.sources.file_index import FileIndex
 from pneumo_tfds.sources.image_kinds import MOSTLY, warn_of_views
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.layout_questions import ask_about_classes_in_names, ask_about_names
-from pneumo_tfds.sources.listing import IMAGE_SUFFIXES, Find, Labelled
+from pneumo_tfds.sources.listing import IMAGE_SUFFIXES, Find
 from pneumo_tfds.sources.survey import SurveyNotes
-from pneumo_tfds.sources.table_cells import Rules
-from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, class_columns, has_split, roles_of, tell_columns
+from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, class_columns, roles_of, tell_columns
 from pneumo_tfds.sources.table_paths import ask_about_folders, find_all, take_folder_splits, without_other_images
 from pneumo_tfds.sources.unread_columns import ask_about_unread
 from pneumo_tfds.sources.words import mark_of, split_of
@@ -59,7 +58,13 @@ def read_table(
     if marks := class_columns(columns, classes):
         notes.tell(f"the label is which of the columns {' and '.join(marks)} has 1")
         chosen |= {"label": " and ".join(marks), **{f"named {column}": column for column in marks}}
-    _ask_about_training_alone(read.images, chosen, notes)
+    held_out = sum(one.split == "test" for one in read.images)
+    if "is_train" in chosen and not {"is_val", "is_test"} & chosen.keys() and held_out:
+        notes.ask(
+            f"the column {chosen['is_train']} says which images are for training and not what the other "
+            f"{held_out:,} are for; --yes takes them for the test split; else write train, val and test into a column "
+            "split"
+        )
     if "view" in chosen:
         warn_of_views(chosen["view"], [row[chosen["view"]] for _, row in rows], notes)
     ask_about_unread(read.used, chosen, classes, notes)
@@ -67,19 +72,10 @@ def read_table(
     ask_about_folders(images, classes, notes)
     ask_about_names(images, notes)
     ask_about_classes_in_names(images, classes, notes)
-    if not has_split(chosen):
+    has_split = not chosen.keys().isdisjoint({"split", *SPLIT_FLAGS})
+    if not has_split:
         images = take_folder_splits(images, classes, notes)
-    return Found(images, TABLE, classes, f"column {chosen.get('patient', '')}", has_split(chosen))
-
-
-def _ask_about_training_alone(images: list[Labelled], chosen: dict[str, str], notes: SurveyNotes) -> None:
-    held_out = sum(one.split == "test" for one in images)
-    if "is_train" in chosen and not {"is_val", "is_test"} & chosen.keys() and held_out:
-        notes.ask(
-            f"the column {chosen['is_train']} says which images are for training and not what the other "
-            f"{held_out:,} are for; --yes takes them for the test split; else write train, val and test into a column "
-            "split"
-        )
+    return Found(images, TABLE, classes, f"column {chosen.get('patient', '')}", has_split)
 
 
 def _choose_columns(
@@ -132,9 +128,13 @@ def _renames(
             "such as an accession number, and name the files in a column path"
         )
     rest = [column for column in rest if column not in paths]
-    labels = [column for column in rest if _means_classes(column, classes)] if "label" in missing else []
+    few = [column for column in rest if len(column.counts) <= FEW_VALUES] if "label" in missing else []
+    labels = [column for column in few if any(class_told(cell, classes) for cell in column.counts)]
     if labels:
-        told.append(f"rename {' or '.join(map(str, labels))} to label{_flags(labels[0], classes)}")
+        cells = labels[0].counts
+        plain = {classes.label_of(cell) for cell in cells} >= set(LABELS)
+        flags = "" if plain else f" and pass {flags_for(cells, classes)}"
+        told.append(f"rename {' or '.join(map(str, labels))} to label{flags}")
     elif "label" in missing:
         told.append(_label_of_flags(rest, classes))
     rest = [column for column in rest if column not in labels]
@@ -163,14 +163,3 @@ def _label_of_flags(rest: Sequence[Column], classes: ClassWords) -> str:
 def _holds_images(column: Column) -> bool:
     images = sum(posixpath.splitext(cell)[1].lower() in IMAGE_SUFFIXES for cell in column.cells)
     return images > 0 and images >= MOSTLY * column.counts.total()
-
-
-def _means_classes(column: Column, classes: ClassWords) -> bool:
-    """Return whether a column of a few values has one that names a class."""
-    return len(column.counts) <= FEW_VALUES and any(class_told(cell, classes) for cell in column.counts)
-
-
-def _flags(column: Column, classes: ClassWords) -> str:
-    """Return the flags that name the classes of a column, where its words alone do not."""
-    plain = {classes.label_of(cell) for cell in column.counts} >= set(LABELS)
-    return "" if plain else f" and pass {flags_for(column.counts, classes)}"

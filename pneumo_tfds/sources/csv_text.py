@@ -47,7 +47,13 @@ def read_rows(text: str, where: str) -> tuple[list[str], list[tuple[int, dict[st
         for row in reader:
             line = reader.line_num + skipped
             start = line + 1
-            _check_length(row.pop(None, ()), columns, f"{where}, line {line}")  # type: ignore[call-overload]
+            more = row.pop(None, ())  # type: ignore[call-overload]  # cells behind the last column
+            if any(cell.strip() for cell in more):
+                raise InputError(
+                    f"{where}, line {line}: has {counted(len(columns) + len(more), 'cell')}, but the first line names "
+                    f"{counted(len(columns), 'column')}; if a title is above the header remove it, or quote the cell "
+                    "that holds a separator"
+                )
             cells = {column: cell.strip() for column, cell in row.items()}
             if any(cells.values()):
                 rows.append((line, {column: cell for column, cell in cells.items() if column}))
@@ -93,16 +99,6 @@ def _check_header(columns: Sequence[str], where: str) -> None:
             )
     if repeated := [column for column, count in Counter(columns).items() if column and count > 1]:
         raise InputError(f"{where}: has the column {repeated[0]!r} twice; keep one")
-
-
-def _check_length(more: Sequence[str], columns: Sequence[str], where: str) -> None:
-    """Raise InputError if a row has cells behind its last column."""
-    if any(cell.strip() for cell in more):
-        raise InputError(
-            f"{where}: has {counted(len(columns) + len(more), 'cell')}, but the first line names "
-            f"{counted(len(columns), 'column')}; if a title is above the header remove it, or quote the cell that "
-            "holds a separator"
-        )
 
 
 def decode_text(data: bytes, where: str, *, errors: str = "strict") -> str:

@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources.classes import flags_for
+from pneumo_tfds.sources.classes import ClassWords, flags_for, meaning_of
+from pneumo_tfds.sources.column_kinds import Column, split_remedy
 from pneumo_tfds.sources.csv_text import Row
+from pneumo_tfds.sources.description import COLUMN, TableDescription, Uncertain, columns_of_table
 from pneumo_tfds.sources.identifiers import normal_identifier
-from pneumo_tfds.sources.inventory import LABELS
+from pneumo_tfds.sources.image_kinds import unfit_row
+from pneumo_tfds.sources.inventory import LABELS, SUBTYPES
 from pneumo_tfds.sources.listing import File, Find, Labelled, is_printable
 from pneumo_tfds.sources.survey import SurveyNotes, listed
-from pneumo_tfds.sources.table_cells import (
-    Rows,
-    Rules,
-    fill,
-    finding_columns,
-    label_of_row,
-    split_of_row,
-    subtype_of_row,
-    unfit_of_row,
-)
+from pneumo_tfds.sources.table_columns import SPLIT_FLAGS
+from pneumo_tfds.sources.words import mark_of, split_of
 
 Value = TypeVar("Value")
+
+Rows = Sequence[tuple[int, Row]]
+"""Line number and cells of each row."""
+
+Problems = defaultdict[str, list[tuple[int, str]]]
+"""What is wrong in rows, told all at once: kind to line and text of each."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How the rows of a table become images with labels."""
+
+    table: TableDescription
+    classes: ClassWords
+    uncertain: Uncertain = "left_out"
+    roles: Mapping[str, str] | None = None
+    """Role to column of a user's own table, in which 0 and 1 tell a class too and no image is listed twice; None for a
+    table that is described."""
+    marked: Counter[str] = field(default_factory=Counter)
+    """Where every finding has a column: how many images each marks, of all tables that were read."""
 
 
 @dataclass
@@ -43,29 +57,6 @@ class Read:
     def images(self) -> list[Labelled]:
         """The images, each once."""
         return list({one.file.name: one for _, one in self.used}.values())
-
-
-class _Problems:
-    """What is wrong in rows, told all at once: the first row of each kind, and how many are like it."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, list[tuple[int, str]]] = defaultdict(list)
-
-    def attempt(self, kind: str, line: int, read: Callable[[], Value]) -> Value | None:
-        """Return what `read` returns; note what is wrong and return None if it raises InputError."""
-        try:
-            return read()
-        except InputError as error:
-            self.found[kind].append((line, str(error)))
-            return None
-
-    def refuse(self, where: str) -> None:
-        """Raise InputError if anything is wrong."""
-        told = []
-        for (line, text), *more in sorted(self.found.values()):
-            told.append(f"line {line}: {text}" + (f" (and {counted(len(more), 'more row')})" if more else ""))
-        if told:
-            raise InputError(f"{where}, {'; '.join(told)}")
 
 
 def read_described(
@@ -86,42 +77,53 @@ def read_described(
             told at once, with the first line of each kind.
     """
     table, own = rules.table, rules.roles is not None
-    findings = finding_columns(rules, columns, where)
-    read, problems = Read(), _Problems()
-    seen: set[str] = set()
+    findings = _finding_columns(rules, columns, where)
+    read, problems, seen = Read(), Problems(list), set[str]()
     first: dict[str, Labelled] = {}
     left_out: dict[str, str] = {}
     neither: list[tuple[int, Row]] = []
     disagreeing: set[str] = set()
     for line, row in rows:
-        path, patient = fill(table.image, row), fill(table.patient, row)
-        file = problems.attempt("file", line, partial(_find, path, patient, find, seen if own else ()))
-        if file is not None:
+
+        def told(kind: str, tell: Callable[..., Value], *more: Any, line: int = line, row: Row = row) -> Value | None:
+            try:
+                return tell(row, rules, *more)
+            except InputError as error:
+                problems[kind].append((line, str(error)))
+                return None
+
+        if file := told("file", _file, find, seen if own else ()):
             seen.add(file.name)
         else:
-            read.missing.append(path)
+            read.missing.append(_filled(table.image, row))
             if not own:
                 continue
-        told = problems.attempt("label", line, partial(label_of_row, row, rules, findings))
-        split = problems.attempt("split", line, partial(split_of_row, row, rules, rows))
-        subtype = problems.attempt("subtype", line, partial(subtype_of_row, row, rules))
-        if own and told and not told[0] and table.label:
+        meant = told("label", _label, findings)
+        split, subtype = told("split", _split, rows), told("subtype", _subtype)
+        if own and meant and not meant[0] and table.label:
             neither.append((line, row))
-        if file is None or told is None or split is None or subtype is None:
+        if file is None or meant is None or split is None or subtype is None:
             continue
-        label, what = told
-        if reason := unfit_of_row(row, rules) or ("" if label else what):
+        label, what = meant
+        if reason := _unfit(row, rules) or ("" if label else what):
             left_out[file.name] = reason
             continue
         place = f"{table.label or 'label'} = {what}" if own else f"{where.rpartition('/')[2]}: {what}"
-        one = Labelled(file, label, split, normal_identifier(patient), subtype, place)
+        one = Labelled(file, label, split, normal_identifier(_filled(table.patient, row)), subtype, place)
         read.used.append((row, one))
         known = first.setdefault(file.name, one)
         if (known.label, known.split, known.patient) != (label, split, one.patient):
             disagreeing.add(file.name)
     if neither:
         _judge_neither(neither, read, rules, rows, problems, notes)
-    problems.refuse(where)
+    if problems:
+        raise InputError(
+            f"{where}, "
+            + "; ".join(
+                f"line {line}: {text}" + (f" (and {counted(len(more), 'more row')})" if more else "")
+                for (line, text), *more in sorted(problems.values())
+            )
+        )
     disagreeing |= left_out.keys() & first.keys()
     left_out |= dict.fromkeys(disagreeing, "rows of the table disagree about the image")
     for name, reason in sorted(left_out.items()):
@@ -130,18 +132,7 @@ def read_described(
     return read
 
 
-def _find(path: str, patient: str, find: Find, seen: Collection[str]) -> File | None:
-    if not is_printable(path + patient):
-        raise InputError(f"has control characters in {path!r} or the patient; remove them")
-    file = find(path)
-    if file and file.name in seen:
-        raise InputError(f"{file.name} is listed twice; keep one line")
-    return file
-
-
-def _judge_neither(
-    neither: Rows, read: Read, rules: Rules, rows: Rows, problems: _Problems, notes: SurveyNotes
-) -> None:
+def _judge_neither(neither: Rows, read: Read, rules: Rules, rows: Rows, problems: Problems, notes: SurveyNotes) -> None:
     """Refuse or warn of rows of a user's own table that name neither class: refuse where one class has no row."""
     column = rules.table.label
     cells = Counter(row[column] or "empty" for _, row in neither)
@@ -152,7 +143,7 @@ def _judge_neither(
         )
         return
     held = listed(Counter(row[column] or "empty" for _, row in rows), noun="row")
-    problems.found["label"] += [
+    problems["label"] += [
         (
             line,
             f"unknown label {row[column]!r}; the column {column} holds {held}; use NORMAL and PNEUMONIA, or name "
@@ -160,3 +151,100 @@ def _judge_neither(
         )
         for line, row in neither
     ]
+
+
+def _filled(template: str, row: Row) -> str:
+    """Return a text with the cells of a row in place of the columns in braces."""
+    return COLUMN.sub(lambda match: row.get(match[1], ""), template)
+
+
+def _file(row: Row, rules: Rules, find: Find, seen: set[str]) -> File | None:
+    path, patient = _filled(rules.table.image, row), _filled(rules.table.patient, row)
+    if not is_printable(path + patient):
+        raise InputError(f"has control characters in {path!r} or the patient; remove them")
+    file = find(path)
+    if file and file.name in seen:
+        raise InputError(f"{file.name} is listed twice; keep one line")
+    return file
+
+
+def _split(row: Row, rules: Rules, rows: Rows) -> str:
+    """Return the split of a row, empty if it has none; the message for an unknown one shows what all `rows` hold."""
+    column, roles = rules.table.split, rules.roles or {}
+    cell = column.removeprefix("=") if column.startswith("=") else row.get(column, "")
+    split = split_of(cell)
+    if cell and not split:
+        held = Column(column, [other.get(column, "") for _, other in rows])
+        raise InputError(
+            f"unknown split {cell!r} in the column {column}, which holds {listed(held.counts, noun='row')}; "
+            f"{split_remedy(held)}, or remove the column"
+        )
+    flags = {role: mark_of(row[roles[role]]) for role in SPLIT_FLAGS if role in roles}
+    if unknown := [roles[role] for role, flag in flags.items() if flag not in (0, 1)]:
+        raise InputError(f"unknown value {row[unknown[0]]!r} in the column {unknown[0]}; use 0 or 1")
+    named = [role for role, flag in flags.items() if flag]
+    if len(named) > 1:
+        raise InputError(f"the columns {' and '.join(roles[role] for role in named)} name two splits; keep one")
+    if flags and not named:
+        return "test" if [*flags] == ["is_train"] else "" if "is_train" in flags else "train"
+    return SPLIT_FLAGS[named[0]] if named else split
+
+
+def _subtype(row: Row, rules: Rules) -> str:
+    """Return the subtype of a row, one of `SUBTYPES` or empty."""
+    subtype = row.get((rules.roles or {}).get("subtype", ""), "").lower()
+    if subtype and subtype not in SUBTYPES:
+        raise InputError(f"unknown subtype {subtype!r}; use one of {', '.join(SUBTYPES)}")
+    return subtype
+
+
+def _unfit(row: Row, rules: Rules) -> str:
+    """Return why a row is left out by columns that tell its fitness; empty if none speaks against it."""
+    for column, values in rules.table.keep.items():
+        if row.get(column, "").casefold() not in [value.casefold() for value in values]:
+            return f"{column} is {row.get(column) or 'empty'}"
+    return unfit_row({role: row[column] for role, column in (rules.roles or {}).items() if column in row})
+
+
+def _finding_columns(rules: Rules, columns: Sequence[str], where: str) -> dict[str, str]:
+    """Return the columns of findings with the label that each means; none if the table has a column of labels."""
+    found = ", ".join(columns[:20])
+    if missing := columns_of_table(rules.table).difference(columns):
+        raise InputError(f"{where}: has no column {' and '.join(map(repr, sorted(missing)))}; found {found}")
+    if rules.table.label:
+        return {}
+    findings = {column: label for column in columns if (label := rules.classes.label_of(column))}
+    for label, names in zip(LABELS, (rules.classes.negative, rules.classes.positive), strict=True):
+        if label not in findings.values():
+            raise InputError(f"{where}: has no column {' or '.join(names)}; found {found}")
+    rules.marked.update(dict.fromkeys(findings, 0))
+    return findings
+
+
+def _label(row: Row, rules: Rules, findings: Mapping[str, str]) -> tuple[str, str]:
+    """Return the label of a row and what says so; or no label, and why the row is left out."""
+    table, classes = rules.table, rules.classes
+    if table.label:
+        cell = row.get(table.label, "")
+        parts = cell.split(table.separator) if table.separator else [cell]
+        named = sorted({part.strip(" []'\"") for part in parts})
+        meant = ((classes.label_of(name) if rules.roles is None else meaning_of(name, classes), name) for name in named)
+        found = {label: name for label, name in meant if label}
+        reason = f"{table.label} names neither class" if table.separator else f"{table.label} is {cell or 'empty'}"
+    else:
+        marks = {name: mark_of(row.get(name, "")) for name in findings}  # 1 present, 0 absent, -1 uncertain
+        if unknown := [name for name, mark in marks.items() if mark is None]:
+            raise InputError(
+                f"unknown value {row[unknown[0]]!r:.60} in the column {unknown[0]}; use 1 where it is present, 0 or "
+                "nothing where not, and -1 where uncertain"
+            )
+        rules.marked.update(name for name, mark in marks.items() if mark == 1)
+        found = {findings[name]: name for name, mark in marks.items() if mark == 1}
+        unsure = [name for name, mark in marks.items() if mark == -1]
+        if not found and unsure:
+            word = {"positive": LABELS[1], "negative": LABELS[0]}.get(rules.uncertain, "")
+            return word, f"{unsure[0]} is uncertain{'' if word else ' (-1); see --uncertain'}"
+        reason = "no finding of either class is marked"
+    if len(found) > 1:
+        return "", "findings of both classes"
+    return found.popitem() if found else ("", reason)

@@ -1,20 +1,22 @@
-"""Finish what folders or tables say of images: read the headers, decide who is on each image, and settle the splits."""
+"""Finish what folders or tables say of images: read headers, decide who is on each image, and settle the splits."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pneumo_tfds.decode.dicom_header import HeaderFacts
+from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources import official_splits
 from pneumo_tfds.sources.class_folders import patient_folders
-from pneumo_tfds.sources.description import Found
+from pneumo_tfds.sources.description import OWN_DESCRIPTION, Description, Found
 from pneumo_tfds.sources.header_facts import leave_out_unfit, read_headers
 from pneumo_tfds.sources.identifiers import (
+    HEADER_PATIENT,
     STUDY,
+    TEST_PATIENT,
     hashed,
     identify,
     is_unknown,
@@ -22,12 +24,19 @@ from pneumo_tfds.sources.identifiers import (
     study_uid,
     unknown,
 )
-from pneumo_tfds.sources.inventory import Image, Source
+from pneumo_tfds.sources.inventory import Image, Source, Validation
 from pneumo_tfds.sources.listing import Labelled, NamedReader
 from pneumo_tfds.sources.patient_doubts import Told, warn_of_both_classes, warn_of_unknown
 from pneumo_tfds.sources.patients import apart_by_site, decide, with_other_identifiers
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
+
+FEW = 0.05
+"""Share of the test patients that may have images outside it by chance, where the test set is said to be of others."""
+
+PUBLISHED_VALIDATION, SUBSTANTIAL = 16, 0.02
+"""Images of the published archive's validation folder, which is divided anew, and the share of all images up to which
+that is done with larger ones."""
 
 
 def finish(source: Source, reader: NamedReader, found: Found, options: SourceOptions, notes: SurveyNotes) -> Source:
@@ -50,11 +59,10 @@ def finish(source: Source, reader: NamedReader, found: Found, options: SourceOpt
     images = apart_by_site(images, {} if found.in_table else kept, notes)
     warn_of_both_classes(images, notes, from_table=found.in_table)
     warn_of_unknown(images, notes)
-    _warn_of_studies({of_folders.get(image.name, "") for image in images if is_unknown(image.patient)}, notes)
-    images = _with_studies(images, of_folders | {name: one.study for name, one in facts.items() if one.study})
+    images = _with_studies(images, of_folders, facts, notes)
 
     own_splits = found.in_table and found.has_splits
-    images, validation = official_splits.settle(images, own_splits, found.description, options, notes)
+    images, validation = _settle(images, own_splits, found.description, options, notes)
     for text in found.description.notes:
         notes.tell(text)
     for text in found.description.warnings:
@@ -91,20 +99,119 @@ def _image(one: Labelled) -> Image:
     return Image(file.name, one.label, unknown(file.name), subtype, one.split, file.size, file.checksum)
 
 
-def _warn_of_studies(unknown_of: set[str], notes: SurveyNotes) -> None:
-    """Warn of folders named like studies, by their identifiers, as these tell no patients."""
-    if studies := unknown_of - {""}:
+def _with_studies(
+    images: Sequence[Image], of_folders: Mapping[str, str], facts: Mapping[str, HeaderFacts], notes: SurveyNotes
+) -> list[Image]:
+    """Return the images, those of unknown patients and of one study with one patient; warn where folders name studies.
+
+    `of_folders` gives the UID of a study that the folder of an image is named by.
+    """
+    if studies := {of_folders.get(image.name, "") for image in images if is_unknown(image.patient)} - {""}:
         notes.warn_about_patients(
             f"{counted(len(studies), 'folder')} have the identifier of a study, which is one examination and not a "
             "patient; images of one study are kept together, those of one patient perhaps not"
         )
-
-
-def _with_studies(images: Sequence[Image], studies: Mapping[str, str]) -> list[Image]:
-    """Return the images, those of unknown patients and of one study with one patient; `studies` gives their UIDs."""
+    uids = {**of_folders, **{name: one.study for name, one in facts.items() if one.study}}
     return [
-        replace(image, patient=f"{STUDY}{short_hash(studies[image.name])}")
-        if is_unknown(image.patient) and image.name in studies
+        replace(image, patient=f"{STUDY}{short_hash(uids[image.name])}")
+        if is_unknown(image.patient) and image.name in uids
         else image
+        for image in images
+    ]
+
+
+def _settle(
+    images: Sequence[Image], from_table: bool, description: Description, options: SourceOptions, notes: SurveyNotes
+) -> tuple[list[Image], Validation]:
+    """Return the images, and whether their splits are final.
+
+    Where patients of the test split are other people whose numbers begin again, their patients get `TEST_PATIENT`. The
+    splits are obeyed unless a patient is on two sides of them; those of a table are refused then by InputError.
+    """
+    images = list(images)
+    without = [image.name for image in images if not image.official_split]
+    if len(without) not in (0, len(images)):
+        notes.ask_about_patients(
+            f"{counted(len(without), 'image')} of {len(images):,}, the first {without[0]}, are in no split, though "
+            "others are in train, val or test; --yes takes them for training; else give them one, by a folder, a "
+            "column or a list"
+        )
+    tested = [image for image in images if image.official_split == "test"]
+    rest = [image for image in images if image.official_split != "test"]
+    if both := _shared(tested, rest):
+        if from_table:
+            raise _two_sides(both, "test")
+        if description.test_patients == "apart" and not _was_divided_anew(tested, rest):
+            images = _apart(images)
+        else:
+            notes.ask_about_patients(
+                f"{counted(len(both), 'patient')} of the test split, {_such_as(both, tested, rest)}, have images "
+                "outside it: the same patient ID, study or the like stands on both sides; if it is one person, this "
+                "leaks; --yes divides all images anew by patient, a test split too; else move all images of a patient "
+                "to one side, or, if the numbers of the test split are other people's, say "
+                f'test_patients = "apart" in a description ({OWN_DESCRIPTION})'
+            )
+            if options.yes:
+                return [replace(image, official_split="") for image in images], "redrawn"
+    elif description.test_patients == "apart":
+        images = _apart(images)
+    validating = [image for image in images if image.official_split == "val"]
+    few = len(validating) <= max(PUBLISHED_VALIDATION, SUBSTANTIAL * len(images))
+    if (description.validation == "redrawn" and few) or not any(image.official_split for image in images):
+        return images, "redrawn"
+    training = [image for image in images if image.official_split in ("train", "")]
+    if both := _shared(validating, training):
+        if from_table:
+            raise _two_sides(both, "val")
+        if description.validation == "redrawn":
+            return images, "redrawn"
+        drawn = "train and validation anew by patient" if tested else "all images anew by patient, a test split too"
+        notes.ask_about_patients(
+            f"{counted(len(both), 'patient')} of the validation split, {_such_as(both, validating, training)}, have "
+            f"images in train too; --yes divides {drawn}; else move all images of a patient to one side"
+        )
+        return images, "redrawn"
+    return [replace(image, official_split=image.official_split or "train") for image in images], "given"
+
+
+def _such_as(both: set[str], some: Iterable[Image], others: Iterable[Image]) -> str:
+    """Return an example of patients; by two images where only a hash of the identifier is known."""
+    patient = min(both)
+    if not patient.startswith((HEADER_PATIENT, STUDY)):
+        return f"such as {patient}"
+    first, second = (next(image.name for image in side if image.patient == patient) for side in (some, others))
+    return f"such as that of {first} and {second}"
+
+
+def _shared(some: Iterable[Image], others: Iterable[Image]) -> set[str]:
+    known = {image.patient for image in some if not is_unknown(image.patient) or image.patient.startswith(STUDY)}
+    return known & {image.patient for image in others}
+
+
+def _two_sides(both: set[str], split: str) -> InputError:
+    names = ", ".join(sorted(both)[:5])
+    return InputError(
+        f"{counted(len(both), 'patient')} of the split {split} have images in another split too: {names}; give all "
+        "images of a patient the same split"
+    )
+
+
+def _was_divided_anew(tested: Sequence[Image], rest: Sequence[Image]) -> bool:
+    """Return whether somebody divided a known data set again, by image.
+
+    Where only numbers begin again, either no patient of one number and subtype is on both sides, as in the published
+    archive, or their file names are there twice.
+    """
+    patients = {(image.patient, image.subtype) for image in rest}
+    names = {image.base_name for image in rest}
+    divided = {
+        image.patient for image in tested if (image.patient, image.subtype) in patients and image.base_name not in names
+    }
+    return len(divided) > FEW * len({image.patient for image in tested})
+
+
+def _apart(images: Iterable[Image]) -> list[Image]:
+    return [
+        replace(image, patient=f"{TEST_PATIENT}{image.patient}") if image.official_split == "test" else image
         for image in images
     ]

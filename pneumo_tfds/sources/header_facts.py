@@ -59,7 +59,15 @@ def read_headers(files: Sequence[File], reader: NamedReader, where: Path, notes:
     dicom = [file for file in possible if file in kept or _starts_as_dicom(file, reader)]
     known = {file.name: kept[file] for file in dicom if file in kept}
     new = [file for file in dicom if file.name not in known]
-    if new and not _can_be_read(new, notes):
+    try:
+        if new:
+            import_pydicom(new[0].name)
+    except DecodeError:
+        text = (
+            f"headers of {counted(len(new), 'DICOM file')}, such as {new[0].name}, cannot be read, because pydicom is "
+            f"not installed; {how_to_install('dicom')}; --yes goes on without, and leaves these files out as unreadable"
+        )
+        notes.remarks.insert(0, Remark(text, question=True))  # before doubts that the headers may settle
         return known
 
     def read(file: File) -> HeaderFacts | None:
@@ -90,20 +98,6 @@ def _may_be_dicom(files: Sequence[File], reader: NamedReader) -> list[File]:
     looked_at = ordered_map(lambda file: _starts_as_dicom(file, reader), sample)
     wrong = {file.name.rpartition("/")[0] for file, dicom in zip(sample, looked_at, strict=True) if dicom}
     return possible + [file for folder in sorted(wrong) for file in folders[folder]]
-
-
-def _can_be_read(dicom: Sequence[File], notes: SurveyNotes) -> bool:
-    try:
-        import_pydicom(dicom[0].name)
-    except DecodeError:
-        text = (
-            f"headers of {counted(len(dicom), 'DICOM file')}, such as {dicom[0].name}, cannot be read, because pydicom "
-            f"is not installed; {how_to_install('dicom')}; --yes goes on without, and leaves these files out as "
-            "unreadable"
-        )
-        notes.remarks.insert(0, Remark(text, question=True))  # before doubts that the headers may settle
-        return False
-    return True
 
 
 def _starts_as_dicom(file: File, reader: NamedReader) -> bool:

@@ -125,8 +125,8 @@ def own(name: str, names: Collection[str]) -> str:
     Files renamed together are `normal (1).png`, `normal (2).png` and so on without being copies.
     """
     plain = unknown(name)
-    is_copy = not words.is_numbered(posixpath.splitext(name)[0]) or plain.removeprefix(UNKNOWN_PATIENT) in names
-    return plain if is_copy else f"{UNKNOWN_PATIENT}{name}"
+    is_numbered = re.search(r"\([0-9]+\)$", posixpath.splitext(name)[0])
+    return f"{UNKNOWN_PATIENT}{name}" if is_numbered and plain.removeprefix(UNKNOWN_PATIENT) not in names else plain
 
 
 def is_unknown(patient: str) -> bool:

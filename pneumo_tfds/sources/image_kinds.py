@@ -103,7 +103,7 @@ def role_of_name(name: str) -> str:
 def role_in(text: str) -> str:
     """Return the role by which a text is unfit, `fit` for the chest or a frontal view, or empty."""
     text = " ".join(words_of(_plain(text)))
-    if _is_other_modality(text):
+    if not _OTHER_MODALITIES.isdisjoint(words_of(text)):
         return "modality"
     if other_part(text):
         return "body_part"
@@ -124,14 +124,9 @@ def _told(text: str) -> str:
     """
     found, part = words_of(text), other_part(text)
     silent = FILLERS | _FILM | {*words_of(part)}
-    if not all(word in silent or word.isdecimal() or _is_known(word) for word in found):
+    known = silent | _OTHER_MODALITIES
+    if not all(
+        word in known or word.isdecimal() or is_chest(word) or other_part(word) or is_known_view(word) for word in found
+    ):
         return ""
     return role_in(text) or ("other" if _FILM.isdisjoint(found) else "fit")
-
-
-def _is_other_modality(text: str) -> bool:
-    return not _OTHER_MODALITIES.isdisjoint(words_of(text))
-
-
-def _is_known(word: str) -> bool:
-    return _is_other_modality(word) or is_chest(word) or bool(other_part(word)) or is_known_view(word)

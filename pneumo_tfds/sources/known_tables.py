@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import decode_text, read_rows
-from pneumo_tfds.sources.described_table import read_described
+from pneumo_tfds.sources.described_table import Rules, read_described
 from pneumo_tfds.sources.description import (
     OWN_DESCRIPTION,
     Description,
+    Found,
     TableDescription,
-    Uncertain,
     columns_of,
     columns_of_table,
     known_descriptions,
@@ -23,9 +23,8 @@ from pneumo_tfds.sources.description import (
 from pneumo_tfds.sources.file_index import FileIndex, differs_in_case
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import File, Labelled, NamedReader
-from pneumo_tfds.sources.split_lists import take_listed_splits
+from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
-from pneumo_tfds.sources.table_cells import Rules
 from pneumo_tfds.sources.unread_columns import ask_about_unread
 
 
@@ -35,7 +34,7 @@ class KnownTables:
 
     description: Description
     classes: ClassWords
-    uncertain: Uncertain
+    options: SourceOptions
     files: FileIndex
     """All files, among which the tables are."""
     images: FileIndex
@@ -45,8 +44,8 @@ class KnownTables:
     marked: Counter[str] = field(default_factory=Counter)
     """Where every finding has a column, how many images each marks."""
 
-    def read_all(self) -> list[Labelled]:
-        """Return the images that the tables list.
+    def read_all(self, images: Sequence[File]) -> Found:
+        """Return those of the images that the tables list, each once; the others are noted as left out.
 
         Raises:
             InputError: a table does not fit the description, or no image has a label.
@@ -62,11 +61,31 @@ class KnownTables:
             raise InputError(
                 f"no image of the layout {self.description.name} is labelled {self.classes.in_words()}{self._doubts()}"
             )
-        return self._checked(self._merged(labelled))
+        first: dict[str, Labelled] = {}
+        disagreeing = set()
+        for one in labelled:
+            if replace(first.setdefault(one.file.name, one), where="") != replace(one, where=""):
+                disagreeing.add(one.file.name)
+        if disagreeing:
+            self.notes.leave_out("tables disagree about the image", sorted(disagreeing))
+        known = first.keys() | {name for names in self.notes.left_out.values() for name in names}
+        if unlisted := [file.name for file in images if file.name not in known]:
+            self.notes.leave_out("listed by no table", unlisted)
+        return self._found([one for name, one in first.items() if name not in disagreeing])
 
-    def read(self, name: str, table: TableDescription) -> list[Labelled]:
+    def read(self, name: str, table: TableDescription) -> Found:
         """Return the images that the table `name` lists, with their official split."""
-        return self._checked(self._read(name, table))
+        return self._found(self._read(name, table))
+
+    def _found(self, labelled: Sequence[Labelled]) -> Found:
+        """Return the images; warn of findings that no row marks."""
+        unmarked = [
+            name for name, count in self.marked.items() if not count and self.classes.label_of(name) == LABELS[1]
+        ]
+        if unmarked:
+            self.notes.warn(f"no image is marked in the column {' and '.join(unmarked)}, which is to mean {LABELS[1]}")
+        columns = sorted({name for table in self.description.tables for name in columns_of(table.patient)})
+        return Found(labelled, self.description, self.classes, f"column {' and '.join(columns)}", has_splits=True)
 
     def _outermost(self, name: str) -> list[File]:
         """Return all files of a name with `*` or `?`; of one without, the outermost, as the others may be copies."""
@@ -75,8 +94,7 @@ class KnownTables:
             return found
         first, *others = found
         content = self.reader.read_name(first.name)
-        differing = [file for file in others if self.reader.read_name(file.name) != content]
-        if differing:
+        if differing := [file for file in others if self.reader.read_name(file.name) != content]:
             self.notes.warn(
                 f"{name} is there {len(found)} times; only {first.name} is read, and {differing[0].name} is not; "
                 "remove or rename one"
@@ -87,27 +105,6 @@ class KnownTables:
             self.notes.was_read(file.name, tell=False)
         return [first]
 
-    def _checked(self, labelled: list[Labelled]) -> list[Labelled]:
-        """Warn of findings that no row marks, and return the images."""
-        unmarked = [
-            name for name, count in self.marked.items() if not count and self.classes.label_of(name) == LABELS[1]
-        ]
-        if unmarked:
-            self.notes.warn(f"no image is marked in the column {' and '.join(unmarked)}, which is to mean {LABELS[1]}")
-        return labelled
-
-    def _merged(self, labelled: Sequence[Labelled]) -> list[Labelled]:
-        """Return each image once; leave out those of which two tables say different things."""
-        found: dict[str, Labelled] = {}
-        disagreeing = set()
-        for one in labelled:
-            first = found.setdefault(one.file.name, one)
-            if replace(first, where="") != replace(one, where=""):
-                disagreeing.add(one.file.name)
-        if disagreeing:
-            self.notes.leave_out("tables disagree about the image", sorted(disagreeing))
-        return [one for name, one in found.items() if name not in disagreeing]
-
     def _doubts(self) -> str:
         """Return what may be the cause that no image has a label."""
         kept = {column: values for table in self.description.tables for column, values in table.keep.items()}
@@ -117,13 +114,12 @@ class KnownTables:
 
     def _read(self, name: str, table: TableDescription) -> list[Labelled]:
         find = self.images.anywhere if table.anywhere else self.images.below(name.rpartition("/")[0])
-        rules = Rules(table, self.classes, self.uncertain, marked=self.marked)
+        rules = Rules(table, self.classes, self.options.uncertain or self.description.uncertain, marked=self.marked)
         columns, rows = read_rows(self._text(name), name)
         read = read_described(columns, rows, name, rules, find, self.notes)
         if read.missing:
             self._warn_of_missing(name, read.missing, len(rows))
-        own = known_descriptions().get(self.description.name) != self.description
-        if own and table.label:
+        if table.label and known_descriptions().get(self.description.name) != self.description:
             named = {f"named {column}": column for column in columns_of_table(table)}
             roles = {"label": table.label, "patient": next(iter(columns_of(table.patient)), ""), "split": table.split}
             chosen = named | {role: column for role, column in roles.items() if column}
@@ -131,11 +127,12 @@ class KnownTables:
         return self._with_split_lists(read.images, table)
 
     def _warn_of_missing(self, name: str, missing: Sequence[str], rows: int) -> None:
-        like = next(filter(None, map(self.images.alike, missing)), None)
-        own = f"a description of your own can name another suffix or folder in image, see {OWN_DESCRIPTION}"
-        hint = f"; {like.name} is like one of them: {own}" if like else ""
-        if like and any(differs_in_case(path, like) for path in missing):
-            hint = f"; {like.name} is one of them but for letter case; correct it in the table"
+        hint = ""
+        if like := next(filter(None, map(self.images.alike, missing)), None):
+            own = f"a description of your own can name another suffix or folder in image, see {OWN_DESCRIPTION}"
+            hint = f"; {like.name} is like one of them: {own}"
+            if any(differs_in_case(path, like) for path in missing):
+                hint = f"; {like.name} is one of them but for letter case; correct it in the table"
         others = "; the others are used" if len(missing) < rows else ""
         self.notes.warn(
             f"{name}: {len(missing):,} of {counted(rows, 'row')} name images that are not there, the first "
@@ -148,29 +145,72 @@ class KnownTables:
         return text
 
     def _with_split_lists(self, rows: list[Labelled], table: TableDescription) -> list[Labelled]:
-        """Return the images with the split that text files list them in; without such a file nothing is changed."""
+        """Return the images with the split that text files list them in; without such a file nothing is changed.
+
+        Where no list is of training images and every name in the lists leads to an image, the others are for training.
+
+        Raises:
+            InputError: an image is in the lists of two splits, or a name could mean two images.
+        """
         files = {pattern: self._outermost(pattern) for pattern in table.lists.values()}
-        missing = " and ".join(pattern for pattern, found in files.items() if not found)
-        texts = {
-            file.name: (split, self._text(file.name))
+        names = {
+            file.name: (split, list(_names(self._text(file.name))))
             for split, pattern in table.lists.items()
             for file in files[pattern]
         }
-        if missing:
-            without = "takes images in no list for training" if texts else "divides the images anew"
+        if missing := " and ".join(pattern for pattern, found in files.items() if not found):
+            without = "takes images in no list for training" if names else "divides the images anew"
             self.notes.ask(f"the official split is not there: {missing}; --yes {without}; add the list")
-        return take_listed_splits(rows, texts, self.images, self.notes) if texts else rows
+        if not names:
+            return rows
+        found, all_known = self._listed({one.file.name for one in rows}, names)
+        rest = "" if "train" in {split for split, _ in names.values()} or not all_known else "train"
+        if rest and len(found) < len(rows):
+            self.notes.tell(f"{counted(len(rows) - len(found), 'image')} in no list are for training")
+        return [replace(one, split=found.get(one.file.name, (one.split or rest, ""))[0]) for one in rows]
+
+    def _listed(
+        self, labelled: set[str], lists: Mapping[str, tuple[str, list[str]]]
+    ) -> tuple[dict[str, tuple[str, str]], bool]:
+        """Return image to split and list, and whether all names in the lists lead to images, labelled or not."""
+        found: dict[str, tuple[str, str]] = {}
+        all_known = True
+        for file, (split, names) in lists.items():
+            known = 0
+            for name in names:
+                alike = self._named_in_list(name)
+                known += bool(alike)
+                meant = [one for one in alike if one in labelled]
+                if len(meant) > 1:
+                    raise InputError(
+                        f"{file}: {name} could mean {meant[0]} or {meant[1]}; write the folder and suffix into the list"
+                    )
+                for one in meant:
+                    other, first = found.setdefault(one, (split, file))
+                    if other != split:
+                        raise InputError(f"{one} is listed for {other} in {first} and for {split} in {file}; keep one")
+            all_known = all_known and known == len(names)
+            if known:
+                self.notes.tell(
+                    f"{file}: {known:,} of {counted(len(names), 'name')} lead to images, which are of {split}"
+                )
+            else:
+                first = f"the first name in it is {names[0]!r:.60}" if names else "it is empty"
+                self.notes.ask(
+                    f"{file} names no image that is here ({first}); --yes goes on without it; write one file name a "
+                    "line, or add its images"
+                )
+        return found, all_known
+
+    def _named_in_list(self, name: str) -> list[str]:
+        """Return the images whose path ends like `name`, or a part of it; else those of that name but for suffix."""
+        parts = name.split("/")
+        endings = (self.images.ending("/".join(parts[first:])) for first in range(len(parts)))
+        return [file.name for file in next(filter(None, endings), None) or self.images.of_stem(name)]
 
 
-def note_unlisted(images: Sequence[File], labelled: Sequence[Labelled], notes: SurveyNotes) -> None:
-    """Note the images that no table lists as left out."""
-    known = {one.file.name for one in labelled} | {name for names in notes.left_out.values() for name in names}
-    unlisted = [file.name for file in images if file.name not in known]
-    if unlisted:
-        notes.leave_out("listed by no table", unlisted)
-
-
-def patient_column(description: Description) -> str:
-    """Return where the tables tell the patient, in words."""
-    columns = {name for table in description.tables for name in columns_of(table.patient)}
-    return f"column {' and '.join(sorted(columns))}"
+def _names(text: str) -> Iterator[str]:
+    """Yield the paths that a text lists, one a line."""
+    for line in text.splitlines():
+        if name := line.strip().replace("\\", "/").strip("/"):
+            yield name

@@ -15,8 +15,7 @@ from pneumo_tfds.sources import layout_questions, words
 from pneumo_tfds.sources.class_folders import Folders, InClass, read_class_folders
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.inventory import LABELS
-from pneumo_tfds.sources.listing import File, Labelled
-from pneumo_tfds.sources.nested_copies import Same, nested_copies
+from pneumo_tfds.sources.listing import File, Labelled, Same, nested_copies
 from pneumo_tfds.sources.survey import SHOWN, SurveyNotes, listed
 
 
@@ -177,17 +176,14 @@ def _telling_folders(files: Sequence[File]) -> Counter[str]:
     """Return the folders most likely to be classes, with counts: those of the level with the fewest different names."""
     levels: dict[int, Counter[str]] = defaultdict(Counter)
     for file in files:
-        names = [name for name in file.folders if not (words.split_of(name) or _says_nothing(name))]
+        silent = (words.split_of, words.is_filler, words.is_mask)
+        names = [name for name in file.folders if not any(is_silent(name) for is_silent in silent)]
         for depth, name in enumerate(names):
             levels[depth][name] += 1
     several = [names for _, names in sorted(levels.items(), reverse=True) if len(names) > 1]
     if several:
         return min(several, key=len)
     return Counter(file.folders[-1] if file.folders else "no folder" for file in files)
-
-
-def _says_nothing(name: str) -> bool:
-    return words.is_filler(name) or words.is_mask(name)
 
 
 def _without_masks(found: list[InClass], notes: SurveyNotes) -> list[InClass]:

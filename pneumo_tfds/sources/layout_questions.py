@@ -31,17 +31,12 @@ def ask_about_folders(found: Sequence[InClass], notes: SurveyNotes) -> None:
     _ask_about_places(found, notes)
     if names := sorted({one.label_folder for one in found if words.split_words_in(one.label_folder)}):
         _ask_about_split_words("classes", names, notes)
-    _tell_of_spellings(found, notes)
-
-
-def _tell_of_spellings(found: Sequence[InClass], notes: SurveyNotes) -> None:
-    """Tell of folders of one class side by side whose names differ in letter case, spaces or the like."""
     spellings: dict[tuple[Folders, str], Counter[str]] = defaultdict(Counter)
     for one in found:
         spellings[one.above, words.plain_name(one.label_folder)]["/".join((*one.above, one.label_folder))] += 1
-    for names in spellings.values():
-        if len(names) > 1:
-            notes.tell(f"{listed(names)} are taken for one folder, as only the spelling differs")
+    for alike in spellings.values():
+        if len(alike) > 1:
+            notes.tell(f"{listed(alike)} are taken for one folder, as only the spelling differs")
 
 
 def ask_about_images(placed: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> None:
@@ -49,11 +44,6 @@ def ask_about_images(placed: Sequence[Labelled], classes: ClassWords, notes: Sur
     ask_about_split_words_in_files(placed, notes)
     ask_about_names(placed, notes)
     ask_about_classes_in_names(placed, classes, notes)
-    _warn_of_files_not_read(placed, classes, notes)
-
-
-def _warn_of_files_not_read(placed: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> None:
-    """Warn if much of a class is of a kind that is not read."""
     counts = Counter(place.label for place in placed)
     for reason, names in notes.left_out.items():
         if reason in OTHER_IMAGES.values():
@@ -143,8 +133,10 @@ def _ask_about_versions(found: Sequence[InClass], notes: SurveyNotes) -> None:
 
     def plain(name: str) -> str:
         original = words.without_copy(name)  # `p (1)` and `p (2)` without `p` were numbered, not copied
-        name = words.without_size(original if original in names else name)
-        return "" if words.split_of(name) or words.is_version(name) else name
+        name = words.SIZE.sub("", original if original in names else name)
+        # An image of each view, and of parts such as `images_001`, may have one name.
+        part = any(word in ("ap", "frontal", "pa") or word.startswith("0") for word in words.words_of(name))
+        return "" if words.split_of(name) or (words.is_filler(name) and not part) else name
 
     alike: dict[tuple[object, ...], Counter[str]] = defaultdict(Counter)
     for one in found:

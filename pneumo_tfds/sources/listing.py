@@ -6,7 +6,8 @@ import functools
 import os
 import posixpath
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -81,6 +82,9 @@ class Labelled:
 
 Find = Callable[[str], File | None]
 """Returns the file of a path that a table gives, or None if there is none."""
+
+Same = Callable[[File, File], bool]
+"""Returns whether two files of one name and size are equal."""
 
 
 class NamedReader(Reader, Protocol):
@@ -172,3 +176,28 @@ def is_hidden(file: File) -> bool:
 def is_printable(name: str) -> bool:
     """Return whether a name can be written to records and tables: Unicode without line breaks or control characters."""
     return name.isprintable() or not {"Cc", "Cs", "Zl", "Zp"} & set(map(unicodedata.category, name))
+
+
+def nested_copies(files: Iterable[tuple[File, Hashable]], same: Same, notes: SurveyNotes) -> set[File]:
+    """Return the files that lie a second time in further folders, `a/1.png` in `a/a/1.png`, and note them as left out.
+
+    Kaggle's zip has everything twice so. Each file comes with what else must be equal in its copies.
+    """
+    alike: dict[Hashable, list[File]] = defaultdict(list)
+    for file, kind in files:
+        alike[kind, file.name.rpartition("/")[2], file.size, file.checksum].append(file)
+    copies: set[File] = set()
+    for group in alike.values():
+        first, *others = sorted(group, key=lambda file: (len(file.folders), file.name))
+        copies.update(other for other in others if _is_inside(other.folders, first.folders) and same(first, other))
+    if copies:
+        notes.leave_out("second nested copy", sorted(file.name for file in copies))
+    return copies
+
+
+def _is_inside(inner: Sequence[str], outer: Sequence[str]) -> bool:
+    """Return whether the folders `inner` are `outer` with others inserted at one place."""
+    more = len(inner) - len(outer)
+    return more > 0 and any(
+        inner[:at] == outer[:at] and inner[at + more :] == outer[at:] for at in range(len(outer) + 1)
+    )

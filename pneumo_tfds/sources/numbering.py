@@ -9,11 +9,7 @@ from collections.abc import Collection
 
 from pneumo_tfds.sources.words import PATIENT_NUMBER, may_be_split, words_for, words_of
 
-_GROUPS = words_for("groups")
-
-_SITES = words_for("sites")
-
-_VISITS = words_for("visits")
+_GROUPS, _SITES, _VISITS = map(words_for, ("groups", "sites", "visits"))
 EXAMINATION = (
     r"(?:(?:acq|after|baseline|before|control|copia|copie|copy|erect|exam|frontal|follow[- ]?up|image|img|kopie|"
     r"lateral|post|scan|series|ses|sess|session|study|supine|view|vis|visit)[-_ ]?[0-9]{0,3}|"

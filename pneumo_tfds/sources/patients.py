@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from pneumo_tfds.decode.dicom_header import HeaderFacts
 from pneumo_tfds.program.wording import counted
@@ -19,6 +20,8 @@ from pneumo_tfds.sources.listing import Labelled
 from pneumo_tfds.sources.numbering import is_site
 from pneumo_tfds.sources.patient_doubts import Told
 from pneumo_tfds.sources.survey import SurveyNotes
+
+Member = TypeVar("Member", bound=Hashable)
 
 MOST_OF_ONE = 3
 """Identifiers of one beginning, in the median, above which it is a site or a year if it is one of even fewer."""
@@ -47,13 +50,17 @@ def decide(images: Sequence[Image], told: Sequence[Told], notes: SurveyNotes) ->
             joined = place if place.only_joins else _joined(place, believed, notes, only_sure=known)
             patients_of = {name: joined.patients[name] for name in believed}
             _add_certain(patients, rules, Told(place.rule, patients_of), notes)
-    by_name = {image.name: _by_name(image) for image in images}
+    named = {image.name: identify(image.name, image.label)[0] for image in images}
+    by_name = {name: "" if is_unknown(patient) else patient for name, patient in named.items()}
     names = Told("file name", by_name, by_name=True)
     for place in (*(place for place in told if not place.certain), names):
         rest = [image for image in images if image.name not in patients]
         believed = patient_doubts.believed(place, rest, notes)
         told_by = (place if place is names else _joined(place, believed, notes)).patients
-        known_as = _known_as(told_by, patients)
+        known_as: dict[str, set[str]] = defaultdict(set)  # the patients, by a better place, of each identifier
+        for name, identifier in told_by.items():
+            if name in patients:
+                known_as[identifier].add(patients[name])
         for name in believed:
             same = known_as.get(told_by[name], {told_by[name]})
             if len(same) == 1:
@@ -61,11 +68,6 @@ def decide(images: Sequence[Image], told: Sequence[Told], notes: SurveyNotes) ->
     patient_doubts.ask_about_single_images(images, patients, by_name, notes)
     decided = [replace(image, patient=patients.get(image.name) or own(image.name, by_name)) for image in images]
     return decided, {image.name: rules.get(image.name, "unknown") for image in images}
-
-
-def _by_name(image: Image) -> str:
-    patient = identify(image.name, image.label)[0]
-    return "" if is_unknown(patient) else patient
 
 
 def _joined(place: Told, believed: Mapping[str, str], notes: SurveyNotes, *, only_sure: bool = False) -> Told:
@@ -80,37 +82,17 @@ def _add_certain(patients: dict[str, str], rules: dict[str, str], place: Told, n
     for name, identifier in place.patients.items():
         if name in patients:
             together[identifier].add(patients[name])
-    one_of: dict[str, str] = {}
-    for group in together.values():
-        joined = {_first(patient, one_of) for patient in group}
-        one_of.update(dict.fromkeys(joined - {min(joined)}, min(joined)))
-    several = [identifier for identifier, group in together.items() if len(group) > 1]
-    if several:
+    one_of = {patient: min(group) for group in merge_overlapping(together.values()) for patient in group}
+    if several := [identifier for identifier, group in together.items() if len(group) > 1]:
         notes.warn(
             f"{counted(len(several), 'patient')} by the {place.rule}{in_brackets(min(several))} are several by "
             f"the {next(iter(rules.values()))}; whoever is one patient in either of them is kept together"
         )
-    for name in patients:
-        patients[name] = _first(patients[name], one_of)
-    known = {identifier: _first(min(group), one_of) for identifier, group in together.items()}
+    patients.update((name, one_of.get(patient, patient)) for name, patient in patients.items())
     for name, identifier in place.patients.items():
         if name not in patients:
-            patients[name], rules[name] = known.get(identifier, identifier), place.rule
-
-
-def _first(patient: str, one_of: Mapping[str, str]) -> str:
-    while patient in one_of:
-        patient = one_of[patient]
-    return patient
-
-
-def _known_as(told: Mapping[str, str], patients: Mapping[str, str]) -> dict[str, set[str]]:
-    """Return the identifiers that a place tells with the patients that their images have by a better place."""
-    known: dict[str, set[str]] = defaultdict(set)
-    for name, identifier in told.items():
-        if identifier and name in patients:
-            known[identifier].add(patients[name])
-    return dict(known)
+            same = one_of[min(together[identifier])] if identifier in together else identifier
+            patients[name], rules[name] = same, place.rule
 
 
 def _same_people(
@@ -201,16 +183,21 @@ def _shown(identifier: str) -> str:
 
 def with_other_identifiers(facts: Mapping[str, HeaderFacts]) -> dict[str, str]:
     """Return file name to one identifier for all files that share any, where one of them is among `others`."""
-    one_of: dict[str, str] = {}
-
-    def first(identifier: str) -> str:
-        while (other := one_of.get(identifier, identifier)) != identifier:
-            identifier = other
-        return identifier
-
     known = {name: [_shown(told) for told in (one.patient, *one.others) if told] for name, one in facts.items()}
-    for told in known.values():
-        for other in told[1:]:
-            one_of[first(other)] = first(told[0])
-    joined = {first(told[0]) for told in known.values() if len(told) > 1}
-    return {name: first(told[0]) for name, told in known.items() if told and first(told[0]) in joined}
+    groups = merge_overlapping(told for told in known.values() if len(told) > 1)
+    one_of = {identifier: min(group) for group in groups for identifier in group}
+    return {name: one_of[told[0]] for name, told in known.items() if told and told[0] in one_of}
+
+
+def merge_overlapping(groups: Iterable[Iterable[Member]]) -> list[set[Member]]:
+    """Return the groups as disjoint sets: groups that share a member, directly or through others, become one.
+
+    SciPy's `DisjointSet` does the same, but importing it takes 0.5 s, and an audit works without the `train` extra.
+    """
+    group_of: dict[Member, set[Member]] = {}
+    for group in groups:
+        merged = set(group)
+        for other in {id(found): found for member in merged if (found := group_of.get(member))}.values():
+            merged |= other
+        group_of.update(dict.fromkeys(merged, merged))
+    return list({id(group): group for group in group_of.values()}.values())

@@ -58,11 +58,6 @@ def tell_columns(columns: Sequence[str], chosen: Mapping[str, str], notes: Surve
     notes.tell(f"columns read: {roles}; not read: {', '.join(unread) or 'none'}")
 
 
-def has_split(chosen: Mapping[str, str]) -> bool:
-    """Return whether a column tells the split."""
-    return not chosen.keys().isdisjoint({"split", *SPLIT_FLAGS})
-
-
 def class_columns(columns: Sequence[str], classes: ClassWords) -> list[str]:
     """Return the columns named like both classes, such as NORMAL and PNEUMONIA; none if there is a label."""
     named = {} if roles_of(columns)["label"] else {column: classes.label_of(column) for column in columns}

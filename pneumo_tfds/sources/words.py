@@ -48,8 +48,6 @@ FILLERS = words_for("fillers")
 
 _MASKS = words_for("masks")
 
-_VIEWS = set_of("ap frontal pa")
-
 PERSON = (
     "patient|pat|paciente|paziente|pacient|pts?|pid|mrn|person|participant|proband|volunteer|subject|subj|sub|child|kid"
 )
@@ -68,7 +66,7 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
 _COPY = re.compile(r"(\.rf\.[0-9a-zA-Z]+|[ _-]*\([0-9]+\)|[ _-]+(copy|copia|copie|kopie)( ?[0-9]+)?)$", re.IGNORECASE)
 """What programs add to the name of a copy: Roboflow's hash, ` (1)`, ` - Copy`."""
 
-_SIZE = re.compile(r"[ _-]*(?<![0-9])[0-9]{2,5} ?(x ?[0-9]{2,5}(px)?|px)(?![0-9a-z])", re.IGNORECASE)
+SIZE = re.compile(r"[ _-]*(?<![0-9])[0-9]{2,5} ?(x ?[0-9]{2,5}(px)?|px)(?![0-9a-z])", re.IGNORECASE)
 """A size in pixels, such as `224x224` or `512px`."""
 
 
@@ -164,28 +162,9 @@ def is_filler(name: str) -> bool:
     return bool(words) and FILLERS.issuperset(words) and not PATIENT_NUMBER.fullmatch(name)
 
 
-@functools.lru_cache(maxsize=1 << 16)
-def is_version(name: str) -> bool:
-    """Return whether a folder's name can be that of one version of images, such as `images_224`, `raw` or `png`.
-
-    Views are none, as an image of each view may have one name, and nor are parts such as `images_001`.
-    """
-    return is_filler(name) and not any(word in _VIEWS or word.startswith("0") for word in words_of(name))
-
-
 def without_copy(name: str) -> str:
     """Return a name without what programs add to that of a copy, such as ` (1)`."""
     return _COPY.sub("", name)
-
-
-def is_numbered(name: str) -> bool:
-    """Return whether a name ends with a number in brackets, as a copy's does, and that of one of many renamed files."""
-    return bool(re.search(r"\([0-9]+\)$", name))
-
-
-def without_size(name: str) -> str:
-    """Return a folder's name without a size in pixels."""
-    return _SIZE.sub("", name)
 
 
 @functools.lru_cache(maxsize=1 << 16)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.inventory import LABELS, Image, Validation
-from pneumo_tfds.splits.duplicates import merge_overlapping
+from pneumo_tfds.sources.patients import merge_overlapping
 from pneumo_tfds.splits.options import SplitOptions
 
 SPLITS = ("train", "validation", "test")

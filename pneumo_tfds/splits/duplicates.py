@@ -1,11 +1,10 @@
-"""Find byte-identical images, reading as little as possible, and merge groups of images or patients."""
+"""Find byte-identical images, reading as little as possible."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
-from typing import TypeVar
+from collections.abc import Iterable
 
 from pneumo_tfds.decode import decode
 from pneumo_tfds.program.errors import InputError
@@ -14,8 +13,6 @@ from pneumo_tfds.sources.inventory import Image, Source
 
 GLANCE = 32
 """Pixels a side in which it is seen whether a file holds a picture."""
-
-Member = TypeVar("Member", bound=Hashable)
 
 
 def identical_groups(source: Source, workers: int | None = None) -> list[tuple[Image, ...]]:
@@ -65,17 +62,3 @@ def check_labels(groups: Iterable[tuple[Image, ...]]) -> None:
         if len({image.label for image in group}) > 1:
             names = " and ".join(f"{image.name} ({image.label})" for image in group)
             raise InputError(f"{names} are the same image with different labels; remove the wrong one")
-
-
-def merge_overlapping(groups: Iterable[Iterable[Member]]) -> list[set[Member]]:
-    """Return the groups as disjoint sets: groups that share a member, directly or through others, become one.
-
-    SciPy's `DisjointSet` does the same, but importing it takes 0.5 s, and an audit works without the `train` extra.
-    """
-    group_of: dict[Member, set[Member]] = {}
-    for group in groups:
-        merged = set(group)
-        for other in {id(found): found for member in merged if (found := group_of.get(member))}.values():
-            merged |= other
-        group_of.update(dict.fromkeys(merged, merged))
-    return list({id(group): group for group in group_of.values()}.values())

@@ -16,8 +16,8 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.identifiers import is_unknown
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import File
+from pneumo_tfds.sources.opening import understand_files, understand_table
 from pneumo_tfds.sources.source_options import SourceOptions
-from pneumo_tfds.sources.understanding import understand_files, understand_table
 from pneumo_tfds.splits.assignment import assign
 
 quick = settings(

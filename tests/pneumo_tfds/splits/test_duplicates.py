@@ -8,7 +8,8 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from image_files import jpeg, picture
 from made_sources import understood
-from pneumo_tfds.splits.duplicates import identical_groups, merge_overlapping
+from pneumo_tfds.sources.patients import merge_overlapping
+from pneumo_tfds.splits.duplicates import identical_groups
 
 PAGE = b"<!DOCTYPE html><html><body>404 Not Found</body></html>"
 WITHOUT_PICTURE = {
