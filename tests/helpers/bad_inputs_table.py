@@ -517,7 +517,7 @@ CASES = (
     # Searches.
     Bad("range-order", f"{TUNE} --ranges dropout=0.5:0.1", "a range upside down", "give the smaller number first"),
     Bad("range-words", f"{TUNE} --ranges dropout=low:high", "a range of words", "expected name=low:high"),
-    Bad("range-unknown", f"{TUNE} --ranges depth=1:2", "a range of something else", "depth"),
+    Bad("range-unknown", f"{TUNE} --ranges layers=1:2", "a range of something else", "layers"),
     Bad("space-missing", f"{TUNE} --space none.json", "a space that is not there", "--space none.json"),
     Bad("space-cut", f"{TUNE} --space space.json", "a space that is no JSON", "is not JSON",
         lambda place: place.write("space.json", '{"dropout": [0.1,')),
