@@ -32,6 +32,7 @@ GROUPS = {
         "train": "pipeline.train:Train",
         "evaluate": "pipeline.evaluate:Evaluate",
         "compare": "pipeline.compare:Compare",
+        "suspects": "pipeline.suspects:Suspects",
         "ladder": "pipeline.ladder:Ladder",
         "tuning": "tuning.__main__:TuneCommand",
         "learn-lungs": "pipeline.learn_lungs:LearnLungs",
