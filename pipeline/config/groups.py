@@ -265,7 +265,7 @@ class ModelConfig(Bounded):
 class FitConfig(Bounded):
     """How the network is trained."""
 
-    epochs: Annotated[int, Ge(1), Le(10_000)] = 10
+    epochs: Annotated[int, Ge(1), Le(10_000)] = 14
     """Passes over the training images."""
     batch_size: Annotated[int, Ge(1), Le(65_536)] = 32
     """Images in one step."""
