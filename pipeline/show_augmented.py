@@ -39,7 +39,7 @@ class ShowAugmented(SourceOptions, Bounded, Command):
     """Folder, zip or CSV of X-rays. Default: phantoms."""
     out: Path = Path("show-augmented")
     """Folder for changes.png, a row for each change from one end of its range to the other, and augmented.png."""
-    image_size: Annotated[int, Ge(16), Le(2048)] = 192
+    image_size: Annotated[int, Ge(16), Le(2048)] = 224
     """Side of the images, pixels."""
     seed: Seed = 0
     """Seed that chooses images and changes."""
@@ -57,47 +57,55 @@ def show_augmented(command: ShowAugmented) -> None:
     source = open_source(command.source, command) if command.source else phantom_source()
     quiet_tensorflow()
     chosen = readable(source, source.images, command.seed, command.image_size)
-    images = [pixels for _, pixels in islice(chosen, ROWS)]
-    if not images:
+    pairs = list(islice(chosen, ROWS))
+    if not pairs:
         raise InputError(f"{source.where}: no image can be read; python -m pneumo_tfds audit says why")
+    images = [pixels for _, pixels in pairs]
+    others = [
+        next((pixels for other, pixels in pairs if other.label != image.label), own) for image, own in pairs
+    ]  # whose grey levels the image may get
     for name, rows in (
-        ("changes.png", each_alone(images[0], command.augment)),
-        ("augmented.png", as_in_training(images, command.augment, command.seed)),
+        ("changes.png", each_alone(images[0], others[0], command.augment)),
+        ("augmented.png", as_in_training(images, others, command.augment, command.seed)),
     ):
         _draw(command.out / name, rows)
         print(command.out / name)
 
 
-def each_alone(image: Grey, config: AugmentConfig) -> Iterator[Row]:
+def each_alone(image: Grey, other: Grey, config: AugmentConfig) -> Iterator[Row]:
     """Yield flag, image and `COLUMNS` copies for each change, from one end of its range to the other.
 
-    `image` is uint8 `[S, S, 1]`; the copies are float32 `[COLUMNS, S, S, 1]`, 0 to 255.
+    `image`, and `other` of the other class, are uint8 `[S, S, 1]`; the copies are float32 `[COLUMNS, S, S, 1]`, 0 to
+    255.
     """
     import numpy as np
 
-    from pipeline.augmentation.augment import DRAWS
+    from pipeline.augmentation.augment import DRAWS, Draw
 
     draws = np.repeat(np.linspace(0, 1 - 1e-6, COLUMNS, dtype=np.float32)[:, None], DRAWS, axis=1)
+    draws[:, Draw.SWAP] = 0
     for name in CHANGES:
         if magnitude := getattr(config, name):
             only = AugmentConfig(**{**dict.fromkeys(CHANGES, 0.0), name: magnitude})
-            yield f"--{name.replace('_', '-')} {magnitude:g}", image, _changed(image, only, draws)
+            yield f"--{name.replace('_', '-')} {magnitude:g}", image, _changed(image, other, only, draws)
 
 
-def as_in_training(images: Sequence[Grey], config: AugmentConfig, seed: int) -> Iterator[Row]:
+def as_in_training(images: Sequence[Grey], others: Sequence[Grey], config: AugmentConfig, seed: int) -> Iterator[Row]:
     """Yield each image with copies that are changed at random, as `each_alone` does."""
     from pipeline.augmentation.augment import draw
 
-    for step, image in enumerate(images):
-        yield "" if step else "unchanged", image, _changed(image, config, draw(seed, step, COLUMNS))
+    for step, (image, other) in enumerate(zip(images, others, strict=True)):
+        yield "" if step else "unchanged", image, _changed(image, other, config, draw(seed, step, COLUMNS))
 
 
-def _changed(image: Grey, config: AugmentConfig, draws: Any) -> Any:
+def _changed(image: Grey, other: Grey, config: AugmentConfig, draws: Any) -> Any:
     import numpy as np
 
-    from pipeline.augmentation import augment
+    from pipeline.augmentation import augment, histogram_swap
 
-    return np.asarray(augment.apply(np.repeat(image[None], COLUMNS, axis=0), augment.sample(draws, config, len(image))))
+    batch, labels = np.stack([image] * COLUMNS + [other]), np.array([0] * COLUMNS + [1])
+    swapped = histogram_swap.swap(batch, labels, np.concatenate([draws, draws[-1:]]), config.histogram_swap)
+    return np.asarray(augment.apply(swapped[:-1], augment.sample(draws, config, len(image))))
 
 
 def _draw(path: Path, rows: Iterable[Row]) -> None:
