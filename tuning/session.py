@@ -55,7 +55,7 @@ def run_search(
     with quiet_libraries(), RunFolder(folder.path).locked():
         settings = with_dataset(settings)
         data = open_data(settings)
-        check_own(settings.model, data.train.image_size)
+        check_own(settings.model, settings.data.image_size)
         begun = folder.plan.exists()
         plan = Plan(settings, data.identity())
         warm = recorded_warm_start(folder.plan) if begun else best_values(settings.search.warm_start, plan.parameters)

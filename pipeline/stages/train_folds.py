@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -28,7 +27,7 @@ from pipeline.stages.fit_and_judge import fit_and_judge
 from pipeline.stages.illustrate import illustrate
 from pipeline.stages.judge import judge_by, score, uncalibrated
 from pipeline.training.fastest import fastest_for
-from pneumo_tfds.program.files import write_json
+from pneumo_tfds.program.files import write_bytes, write_json
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.splits.fold_sides import HELD_OUT
 
@@ -53,7 +52,7 @@ def fit_and_judge_folds(folder: RunFolder, config: RunConfig) -> None:
         print(f"fold {number}/{count}", flush=True)
         with fold.locked():
             fold.write_config(replace(config, data=data))
-            shutil.copyfile(folder.execution, fold.execution)
+            write_bytes(fold.execution, folder.execution.read_bytes())
             fit_and_judge(fold, replace(config, data=data), splits_of_fold(pool, data))
         keras.backend.clear_session()
     _write_out_of_fold(folder, config)

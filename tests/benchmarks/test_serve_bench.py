@@ -50,7 +50,7 @@ def service():
 def test_clients_send_every_file_over_connections_that_they_keep(service, monkeypatch):
     monkeypatch.setattr(harness, "is_installed", lambda module: True)
     started, seen = service
-    contender = serve_speed._service([b"\x0a", b"\x14", b"\x1e"], [0.1, 0.2, 0.3], 2, started)
+    contender = serve_speed._service([b"\x0a", b"\x14", b"\x1e"], [0.1, 0.2, 0.3], 2, started, [0.001])
     (record,) = measure(CASE, [contender], Pace(1, 0.2))
     assert record.images_per_second > 0
     assert {first for first, _ in seen} == {10, 20, 30}
@@ -64,13 +64,13 @@ def test_clients_send_every_file_over_connections_that_they_keep(service, monkey
 )
 def test_another_answer_than_expected_is_told_and_not_measured(service, monkeypatch, file, expected, words):
     monkeypatch.setattr(harness, "is_installed", lambda module: True)
-    (record,) = measure(CASE, [serve_speed._service([file], [expected], 1, service[0])], Pace(1, 0.05))
+    (record,) = measure(CASE, [serve_speed._service([file], [expected], 1, service[0], [0.001])], Pace(1, 0.05))
     assert (record.runs, words in record.note) == ((), True)
 
 
 def test_without_the_extra_a_line_says_what_to_install(monkeypatch):
     monkeypatch.setattr(harness, "is_installed", lambda module: False)
-    assert serve_speed._service([], [], 1, lambda: None).missing().endswith(how_to_install("serve"))
+    assert serve_speed._service([], [], 1, lambda: None, []).missing().endswith(how_to_install("serve"))
 
 
 def test_a_service_that_does_not_start_is_told(tmp_path):
@@ -85,13 +85,13 @@ def test_the_service_is_measured_beside_its_limits(tmp_path, monkeypatch):
         place.parent.mkdir(parents=True, exist_ok=True)
         picture = np.random.default_rng(number).integers(0, 256, (300, 260), dtype=np.uint8)
         cv2.imwrite(str(place), cv2.GaussianBlur(picture, (0, 0), 5))
-    found = JpegFolder("made up", tmp_path)
-    monkeypatch.setattr(serve_speed.image_folders, "heavy", lambda quick: found)
-    monkeypatch.setattr(serve_speed.image_folders, "large", lambda quick: found)
-    monkeypatch.setattr(serve_speed.image_folders, "small", lambda source, quick: found)
+    first, second, third = (JpegFolder("made up", tmp_path) for _ in range(3))
+    monkeypatch.setattr(serve_speed.image_folders, "heavy", lambda quick: first)
+    monkeypatch.setattr(serve_speed.image_folders, "large", lambda quick: second)
+    monkeypatch.setattr(serve_speed.image_folders, "small", lambda source, quick: third)
     monkeypatch.setattr(BenchmarkOptions, "pace", lambda self, **_: Pace(1, 0.05))
     monkeypatch.setattr(serve_speed, "QUICK_CLIENTS", (1, 3))
     records = serve_speed.measure_stage(BenchmarkOptions(quick=True, threads=1))
-    assert [record.case.case for record in records[::4]] == ["1 client", "3 clients"] * 3
+    assert [record.case.case for record in records[::4]] == ["16 clients", *["1 client", "3 clients"] * 2]
     for record in records:
-        assert record.runs or ".[serve]" in record.note
+        assert record.runs or "serve]" in record.note

@@ -34,6 +34,8 @@ ELSEWHERE = {
     "export/recalibration/labelled_images.py": "a temporary folder",
     "export/watching/watch_journal.py": "a lock; the journal is SQLite's",
     "export/inference/outputs.py": "a file that `replacing` holds open",
+    "pipeline/networks/own_model.py": "a temporary folder",
+    "pipeline/tracking/to_tensorboard.py": "the log of TensorBoard, event after event",
     "tuning/local_workers.py": "the logs of workers, line after line",
     "benchmarks/inference_speed.py": "a temporary folder",
     "benchmarks/image_folders.py": "a temporary folder",

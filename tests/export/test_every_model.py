@@ -54,7 +54,9 @@ def test_network_is_exported_exactly(name, tmp_path, pictures):
     from pipeline.networks.models import inference_model
 
     model = inference_model(*networks(name), temperature=0.7, bias=0.2)
-    assert exported_exactly(model, tmp_path, pictures(4, SIDE))["Transpose"] <= 2
+    # Finding the lungs takes three more: two for the products that crop, one before its dense layers.
+    most = 5 if name == "efficientnet_lite0" else 2
+    assert exported_exactly(model, tmp_path, pictures(4, SIDE))["Transpose"] <= most
 
 
 @pytest.mark.parametrize(("names", "flips"), COMMITTEES.values(), ids=COMMITTEES)

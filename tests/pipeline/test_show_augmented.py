@@ -12,7 +12,10 @@ IMAGE = np.random.default_rng(0).integers(40, 200, (32, 32, 1), dtype=np.uint8)
 
 
 def test_each_change_is_shown_alone_from_one_end_to_the_other_by_its_flag():
-    rows = {title: copies for title, _, copies in each_alone(IMAGE, 255 - IMAGE, AugmentConfig(rotation=20, flip=0.5, noise=0))}
+    rows = {
+        title: copies
+        for title, _, copies in each_alone(IMAGE, 255 - IMAGE, AugmentConfig(rotation=20, flip=0.5, noise=0))
+    }
     assert "--rotation 20" in rows
     assert not [title for title in rows if title.startswith(("--noise", "--random-erasing"))], "these are 0"
     turned = rows["--rotation 20"]
@@ -25,7 +28,9 @@ def test_each_change_is_shown_alone_from_one_end_to_the_other_by_its_flag():
 
 
 def test_all_at_once_is_drawn_anew_for_each_copy_and_follows_from_the_seed():
-    first, again, other = (list(as_in_training([IMAGE, IMAGE], [255 - IMAGE] * 2, AugmentConfig(), seed)) for seed in (1, 1, 2))
+    first, again, other = (
+        list(as_in_training([IMAGE, IMAGE], [255 - IMAGE] * 2, AugmentConfig(), seed)) for seed in (1, 1, 2)
+    )
     np.testing.assert_array_equal(first[0][2], again[0][2])
     assert abs(first[0][2] - other[0][2]).max() > 20
     assert abs(first[0][2] - first[1][2]).max() > 20
