@@ -8,7 +8,7 @@ import pytest
 nbformat = pytest.importorskip("nbformat")
 ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "docs" / "tutorial" / "in-a-notebook.ipynb"
-TRACES = ("/home/", "/root/", "/tmp/", "/Users/", "/work/", "site-packages")
+TRACES = ("/home/", "/root/", "/tmp/", "/Users/", "site-packages")
 SECONDS = 900  # for one cell, on a busy machine
 
 
