@@ -1,8 +1,7 @@
-"""Train the network that finds lungs, for who wants it to know other X-rays: `python -m pipeline.learn_lungs`."""
+"""Train the network that finds lungs, for example on other X-rays: `python -m pipeline.learn_lungs`."""
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from annotated_types import Ge, Le
 
 from pneumo_tfds.program.bounds import Bounded
 from pneumo_tfds.program.command import Command, run
-from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.errors import InputError, reason_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,14 +82,19 @@ def _read(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     import numpy as np
 
     from pneumo_tfds.decode.pixels import decode
+    from pneumo_tfds.sources.csv_text import decode_text, read_rows
 
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        boxes = np.array([[float(row[edge]) for edge in EDGES] for row in rows], np.float32).reshape(-1, 4)
-        names = [row["path"] for row in rows]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is not a CSV file with path, {', '.join(EDGES)} in each row: {error}") from error
+        columns, rows = read_rows(decode_text(path.read_bytes(), str(path)), str(path))
+    except OSError as error:
+        raise InputError(f"--boxes {path} cannot be read ({reason_of(error)}); give a CSV file") from error
+    if missing := [name for name in ("path", *EDGES) if name not in columns]:
+        raise InputError(f"{path} has no column {missing[0]}; give path, {', '.join(EDGES)}")
+    names = [row["path"] for _, row in rows]
+    try:
+        boxes = np.array([[float(row[edge]) for edge in EDGES] for _, row in rows], np.float32).reshape(-1, 4)
+    except ValueError as error:
+        raise InputError(f"{path}: a box has an edge that is no number; give fractions from 0 to 1") from error
     wrong = np.flatnonzero(~((boxes[:, :2] >= 0) & (boxes[:, 2:] <= 1) & (boxes[:, :2] < boxes[:, 2:])).all(axis=1))
     if len(wrong):
         raise InputError(f"{path}: the box of {names[wrong[0]]} is not from 0 to 1, left of right and top above bottom")

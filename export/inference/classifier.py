@@ -257,8 +257,7 @@ def open_session(
     """
     if threads is not None and threads < 1:
         raise InputError(f"threads is {threads}; it must be 1 or more, or None for one per core")
-    if not path.is_file():
-        raise ModelFileError(f"{path} is not a file; give the .onnx file of a run (python -m export RUN makes it)")
+    content_digest.require_file(path)
     options = ort.SessionOptions()
     # 0: one per physical core, each bound to a core, also to one that this process may not use.
     options.intra_op_num_threads = threads or (available_cores() if cores_are_limited() else 0)

@@ -54,14 +54,19 @@ def check_place(props: Mapping[str, str], path: Path, *, is_last: bool) -> None:
         )
 
 
+def require_file(path: Path) -> None:
+    """Raise ModelFileError if there is no such file."""
+    if not path.is_file():
+        raise ModelFileError(f"{path} is not a file; give the .onnx file of a run (python -m export RUN makes it)")
+
+
 def read_content(path: Path) -> Content:
     """Read a model file and check its digest, if it ends with one.
 
     Raises:
         ModelFileError: the file is missing or cannot be read, or its content is not that of the digest.
     """
-    if not path.is_file():
-        raise ModelFileError(f"{path} is not a file; give the .onnx file of a run (python -m export RUN makes it)")
+    require_file(path)
     try:
         data = path.read_bytes()
     except OSError as error:

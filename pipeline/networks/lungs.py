@@ -16,16 +16,15 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
+from pipeline.networks.standardization import standardized
+
 BOX, SEEN = "lung_box", "lungs"  # the names of two layers: the box, and what the classifier sees
 WEIGHTS = Path(__file__).with_name("lungs.npz")
 THUMBNAIL = 64  # side of the image from which the box is read, pixels
-FILTERS, HIDDEN = (
-    (16, 24, 32, 48),
-    64,
-)  # of the convolutions, each with 2 x 2 max pooling, and of the layer above
+FILTERS = (16, 24, 32, 48)  # of the convolutions, each followed by 2 x 2 max pooling
+HIDDEN = 64  # units of the dense layer above them
 MARGIN = 0.1  # added to each side of the box, as a fraction of its width or height
 SMALLEST = 0.3  # least width and height of the box, as a fraction of the image's side
-FLAT = 2.55  # grey levels, squared and added to the variance, so that a flat thumbnail stays flat
 PART = 5 / 7  # side of what is seen, of the image's: about the part that lungs take, so that no detail is lost
 
 
@@ -51,9 +50,7 @@ def find(image: Any) -> Any:
 def thumbnail(image: Any) -> Any:
     """Return standardized thumbnails `[N, 64, 64, 1]` of images float32 `[N, S, S, 1]`."""
     left = 0 * image[:, :1, 0, 0]
-    x = crop(image, ops.concatenate([left, left, left + 1, left + 1], axis=1), THUMBNAIL)
-    centred = x - ops.mean(x, axis=(1, 2, 3), keepdims=True)
-    return centred * ops.rsqrt(ops.mean(ops.square(centred), axis=(1, 2, 3), keepdims=True) + FLAT**2)
+    return standardized(crop(image, ops.concatenate([left, left, left + 1, left + 1], axis=1), THUMBNAIL))
 
 
 def read_off(x: Any, *, trainable: bool) -> tuple[Any, list[layers.Layer]]:
@@ -87,11 +84,6 @@ def with_margin(box: Any, margin: float = MARGIN) -> Any:
     return ops.concatenate([middle - reach, middle + reach], axis=1)
 
 
-def within(box: Any) -> Any:
-    """Return boxes `[N, 4]` cut at the edges of the image."""
-    return ops.clip(box, 0, 1)
-
-
 def crop(image: Any, box: Any, side: int) -> Any:
     """Return what lies in the boxes, `[N, side, side, 1]`, by means of the pixels near each place.
 
@@ -116,7 +108,7 @@ def _weights(low: Any, high: Any, count: int, size: int) -> Any:
 
 def seen(image: Any, side: int) -> Any:
     """Return what the classifier sees of images float32 `[N, S, S, 1]`: `[N, side, side, 1]`, by the layer `SEEN`."""
-    box = layers.Activation("linear", dtype="float32", name=BOX)(within(with_margin(find(image))))
+    box = layers.Activation("linear", dtype="float32", name=BOX)(ops.clip(with_margin(find(image)), 0, 1))
     return layers.Activation("linear", dtype="float32", name=SEEN)(crop(image, box, side))
 
 
@@ -134,9 +126,10 @@ def spread(heatmap: Any, box: Any, cells: int) -> Any:
     columns = _inverse(box[:, 0], box[:, 2], cells, heatmap.shape[2])
     inside = ops.sum(rows, axis=2)[:, :, None] * ops.sum(columns, axis=2)[:, None, :]
     wide = ops.matmul(ops.matmul(rows, heatmap), ops.transpose(columns, (0, 2, 1)))
-    scaled = wide / ops.mean(inside, axis=(1, 2), keepdims=True)
+    covered = ops.mean(inside, axis=(1, 2), keepdims=True)
+    scaled = wide / covered
     lacking = ops.mean(heatmap, axis=(1, 2), keepdims=True) - ops.mean(scaled, axis=(1, 2), keepdims=True)
-    return scaled + lacking * inside / ops.mean(inside, axis=(1, 2), keepdims=True)
+    return scaled + lacking * inside / covered
 
 
 def _inverse(low: Any, high: Any, count: int, size: int) -> Any:

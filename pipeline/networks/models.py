@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from pipeline.config import ModelConfig
 from pipeline.networks import depthwise_bfloat16, efficientnet_lite, familiarity, inception_v3, lungs, own_model
 from pipeline.networks.fused_batch_norm import FusedNormalization
+from pipeline.networks.standardization import standardized
 from pneumo_tfds.program.files import sha256_of
 
 FEATURES, POOL, LOGIT, HEATMAP, CALIBRATE = "features", own_model.POOL, own_model.LOGIT, "heatmap", "calibrate"
 CELL = 16  # pixels of an image for each cell of the heat map of a network that looks at the lungs alone
-FLAT = 2.55  # grey levels (1 % of full white), squared and added to the variance, so that a flat image stays flat
 
 # Of `compact`: filters of the first convolution, which reduces the side to a quarter because large images cost most of
 # the time; then filters and number of residual blocks of each stage, which halves the side.
@@ -64,7 +64,7 @@ def build(config: ModelConfig, image_size: int, precision: str = "float32", *, f
     with _dtype_policy(precision):
         image = keras.Input((image_size, image_size, 1), dtype="float32", name="image")
         x = lungs.seen(image, lungs.side_of(image_size)) if config.crops else image
-        x = _standardized(x) if config.normalize else layers.Rescaling(1 / 255, name="scale")(x)
+        x = standardized(x) if config.normalize else layers.Rescaling(1 / 255, name="scale")(x)
         x = bodies[config.model](x, config)
         logit = layers.Dense(1, kernel_regularizer=_penalty(config), dtype="float32", name=LOGIT)(x)
         network = keras.Model(image, logit, name=config.model)
@@ -237,18 +237,6 @@ def float32_copy(network: keras.Model, config: ModelConfig) -> keras.Model:
     copy = build(replace(config, pretrained_weights="none"), network.input_shape[1])
     copy.set_weights(network.get_weights())
     return copy
-
-
-def _standardized(image: Any) -> Any:
-    """Shift and scale every image to mean 0 and standard deviation 1.
-
-    On grey levels 0 to 255, not on fractions: sums of integers are exact in float32 up to 256 x 256 pixels, so that
-    every runtime computes the same mean. (LayerNormalization computes x·s - mean·s, which is rounding noise for flat
-    images.)
-    """
-    centred = image - ops.mean(image, axis=(1, 2, 3), keepdims=True)
-    variance = ops.mean(ops.square(centred), axis=(1, 2, 3), keepdims=True)
-    return centred * ops.rsqrt(variance + FLAT**2)
 
 
 def _penalty(config: ModelConfig) -> keras.Regularizer | None:
