@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from importlib.metadata import PackageNotFoundError, distribution, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 
 
 def is_installed(module: str) -> bool:
@@ -31,11 +31,11 @@ def version_of(package: str) -> str:
 
 @functools.cache
 def record() -> str:
-    """Return the list of files that pip installed for this project; empty if it is used without an installation."""
-    try:
-        return distribution("pneumo").read_text("RECORD") or ""  # metadata in a clone has no such list
-    except PackageNotFoundError:
-        return ""
+    """Return the list of files that pip installed for this project; empty if it is used without an installation.
+
+    The folder of a clone may hold metadata too, without such a list, and come first where Python looks.
+    """
+    return next(filter(None, (found.read_text("RECORD") for found in distributions(name="pneumo"))), "")
 
 
 def how_to_install(extra: str) -> str:

