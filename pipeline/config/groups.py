@@ -196,7 +196,7 @@ class ModelConfig(Bounded):
     efficientnet_lite0; none of inception_v3, as in the original study."""
 
     crop: Literal["auto", "lungs", "none"] = "auto"
-    """lungs: find the lungs in each image and look at nothing else, at 5/7 of the image's side. none: look at the whole
+    """lungs: find the lungs in each image and look at nothing else, at 4/7 of the image's side. none: look at the whole
     image. auto: lungs for efficientnet_lite0, none for the others."""
 
     def __post_init__(self) -> None:
@@ -265,7 +265,7 @@ class ModelConfig(Bounded):
 class FitConfig(Bounded):
     """How the network is trained."""
 
-    epochs: Annotated[int, Ge(1), Le(10_000)] = 14
+    epochs: Annotated[int, Ge(1), Le(10_000)] = 20
     """Passes over the training images."""
     batch_size: Annotated[int, Ge(1), Le(65_536)] = 32
     """Images in one step."""

@@ -25,11 +25,11 @@ FILTERS = (16, 24, 32, 48)  # of the convolutions, each followed by 2 x 2 max po
 HIDDEN = 64  # units of the dense layer above them
 MARGIN = 0.1  # added to each side of the box, as a fraction of its width or height
 SMALLEST = 0.3  # least width and height of the box, as a fraction of the image's side
-PART = 5 / 7  # side of what is seen, of the image's: about the part that lungs take, so that no detail is lost
+PART = 4 / 7  # side of what is seen, of the image's; with 5/7 answers are no better (docs/explanation/results.md)
 
 
 def side_of(image_size: int) -> int:
-    """Return the side of what is seen of images of this side, pixels: the multiple of 32 that is nearest to 5/7."""
+    """Return the side of what is seen of images of this side, pixels: the multiple of 32 that is nearest to 4/7."""
     return max(32, 32 * round(PART * image_size / 32))
 
 

@@ -217,6 +217,11 @@ def test_edge_images_are_compared_too(reference, spoilt, images, level):
     assert len(report.differences) == len(BATCH_SIZES)
 
 
+@pytest.mark.parametrize(("shift", "passes"), [(8e-5, True), (1.2e-4, False)])
+def test_edge_images_may_differ_by_ten_times_as_much(reference, spoilt, images, shift, passes):
+    assert compare(reference, spoilt(shift=shift, at_level=128), images[:0]).passed is passes
+
+
 @pytest.mark.parametrize(("shift", "passes"), [(0.0015, True), (0.0017, False), (-0.0017, False)])
 def test_the_heat_maps_budget_is_a_part_of_the_largest_heat(reference, spoilt, images, shift, passes):
     """A ten-thousandth of 16."""

@@ -71,10 +71,10 @@ def test_what_surrounds_the_lungs_changes_no_answer():
     np.testing.assert_array_equal(first, second)
 
 
-def test_the_network_sees_a_square_of_five_sevenths():
-    assert [lungs.side_of(size) for size in (64, 160, 192, 224, 512)] == [32, 128, 128, 160, 352]
+def test_the_network_sees_a_square_of_four_sevenths():
+    assert [lungs.side_of(size) for size in (64, 160, 192, 224, 512)] == [32, 96, 96, 128, 288]
     network = models.build(ModelConfig(model="compact", crop="lungs"), 224)
-    assert network.get_layer(lungs.SEEN).output.shape == (None, 160, 160, 1)
+    assert network.get_layer(lungs.SEEN).output.shape == (None, 128, 128, 1)
     assert lungs.SEEN not in [layer.name for layer in models.build(ModelConfig(model="compact"), 224).layers]
 
 
