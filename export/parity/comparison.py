@@ -41,6 +41,8 @@ class Budget:
     familiarity: float = 1e-3
     """Largest absolute difference of a familiarity: one of its steps. It moves by 2e-5 at most on 852 X-rays:
     the distance that it ranks is a sum of some 800 squares, whose rounding is magnified where many images are alike."""
+    subtype: float = 1e-5
+    """Largest absolute difference of the probability of a virus."""
     flips: float = 0.0
     """Largest fraction of the real images whose decision at the threshold may change, 0 to 1."""
     answers: float = 0.0
@@ -54,7 +56,9 @@ class Budget:
 
 
 FLOAT32 = Budget()
-REDUCED = Budget(probability=1.0, heatmap=0.25, familiarity=1.0, flips=0.01, answers=0.05, heatmap_optional=True)
+REDUCED = Budget(
+    probability=1.0, heatmap=0.25, familiarity=1.0, subtype=1.0, flips=0.01, answers=0.05, heatmap_optional=True
+)
 """For float16 and int8: single probabilities may move, the ranking and the decisions may not. Answers may become
 UNCERTAIN or certain where they are near a limit: of 852 X-rays with the default network, 1 in float16, and 27 or 16 in
 int8 with the first convolution or the first four in float32. Its heat map differed by 0.01 of the largest value in
@@ -73,6 +77,7 @@ class Report:
     mean_abs_probability: float | None = None
     max_abs_heatmap: float | None = None
     max_abs_familiarity: float | None = None
+    max_abs_subtype: float | None = None
     decision_flips: int | None = None
     answer_flips: int | None = None
     heatmap_left_out: bool = False
