@@ -69,7 +69,7 @@ class Prediction:
         return SUBTYPES[self.viral >= EVEN]
 
     def subtype_fields(self) -> dict[str, Any]:
-        """Return `subtype` and `subtype_probability`, 0.5 to 1, both None unless PNEUMONIA; {} if the model has none."""
+        """Return `subtype` and `subtype_probability`, None unless it is PNEUMONIA; nothing if the model has no such."""
         if self.viral is None:
             return {}
         probability = float(f"{max(self.viral, 1 - self.viral):.9g}")
@@ -212,7 +212,7 @@ class Classifier:
             reason = reason_of(error)
             raise ModelFileError(f"{self.path} cannot be run ({reason:.200}); export the run again") from error
         probability, heat = found["probability"], found.get("heatmap", np.zeros((len(images), 1, 1), np.float32))
-        for part in (probability, found.get("subtype", probability)):
+        for part in (found[name] for name in ("probability", "subtype") if name in found):
             if part.shape != (len(images), 1) or not ((part >= 0) & (part <= 1)).all():
                 raise ModelFileError(f"{self.path} returns values that are not probabilities; export the run again")
         shares: Any = found.get("familiarity", probability)

@@ -79,7 +79,7 @@ def targets_of(labels: tf.Tensor, subtypes: tf.Tensor) -> tf.Tensor:
     0 NORMAL or 1 PNEUMONIA; and 0 bacteria, 1 virus, or -1 where that is not known, as of every NORMAL image.
     """
     kinds = sum(tf.cast(subtypes == name, tf.int64) * number for number, name in enumerate(KINDS, start=1)) - 1
-    return tf.stack([labels, kinds], axis=1)
+    return tf.stack([labels, tf.where(labels == 1, kinds, -1)], axis=1)
 
 
 @dataclass(frozen=True)
