@@ -297,7 +297,7 @@ class FitConfig(Bounded):
     they are exported as one file."""
     class_weights: bool = True
     """Weight the loss so that NORMAL and PNEUMONIA count equally, however many images there are of each."""
-    subtype_weight: Annotated[float, Gt(0), Le(10)] = 0.3
+    subtype_weight: Annotated[float, Gt(0), Le(10)] = 1.0
     """Weight of the loss of --subtype-head, beside 1 for that of NORMAL and PNEUMONIA."""
     patience: Annotated[int, Ge(0)] = 0
     """Stop after this many epochs without a better validation AUROC. 0 never stops early."""

@@ -55,7 +55,7 @@ def test_loss_without_it_is_that_of_the_classes():
 
 
 def test_mixing_in_an_image_of_unknown_kind_says_nothing_for_or_against():
-    trained = training(WITH, mixup=0.5)
+    trained = training(WITH, mixup=0.5, subtype_weight=0.3)
     uniform = tf.ones((4, 32))  # half of each image is the one before it
     mixed = (IMAGES.astype(np.float32) + np.roll(IMAGES, 1, axis=0)) / 2
     logits = trained.network(mixed).numpy()
