@@ -79,6 +79,7 @@ class Row:
             "threshold": answer.threshold,
             "familiarity": None if answer.familiarity is None else float(f"{answer.familiarity:.6g}"),
             "reasons": list(answer.reasons),
+            **answer.subtype_fields(),
         }
 
 
@@ -157,7 +158,8 @@ def predict(command: Predict) -> int:
     failed: list[Row] = []
     counts, undrawn = Counter[str](), 0
     try:
-        with Writers(json_path=command.json, csv_path=command.csv, heatmap=command.heatmap) as writers:
+        outputs = {"json_path": command.json, "csv_path": command.csv, "heatmap": command.heatmap}
+        with Writers(**outputs, subtype=classifier.has_subtype) as writers:
             for row in track(rows, "Predicting", len(images)):
                 writers.write({**row.to_json(), "model": classifier.identity})
                 if row.prediction is None:

@@ -71,8 +71,8 @@ def to_onnx(model: Any, props: Mapping[str, str]) -> onnx.ModelProto:
     """Convert a float32 inference model.
 
     Args:
-        model: takes `[N, S, S, 1]`, returns a dict with `probability` float32 `[N, 1]` and optionally `heatmap`
-            float32 `[N, h, w]`.
+        model: takes `[N, S, S, 1]`, returns a dict with `probability` float32 `[N, 1]` and those of the other `OUTPUTS`
+            that it has.
         props: metadata to write into the file.
 
     Returns:

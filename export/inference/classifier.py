@@ -15,12 +15,13 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from export.inference import content_digest
 from export.inference.answer_html import answer_table
 from export.inference.decision import UNCERTAIN, UNSUITABLE, decide
-from export.inference.onnx_metadata import Metadata, ModelFileError
+from export.inference.onnx_metadata import SUBTYPES, Metadata, ModelFileError
 from export.inference.picture_input import JPEG
 from pneumo_tfds.decode import decode
 from pneumo_tfds.decode.reasons import Reasons, reasons_to_doubt
 from pneumo_tfds.program.cores_and_memory import available_cores, cores_are_limited
 from pneumo_tfds.program.errors import InputError, reason_of
+from pneumo_tfds.sources.inventory import LABELS
 
 # Errors of `run` that mean a broken file; the others may be about memory (`pneumo_tfds.program.machine_errors`).
 BROKEN = (ort_errors.InvalidArgument, ort_errors.InvalidGraph, ort_errors.NotImplemented)
@@ -29,7 +30,8 @@ ORT_ERRORS = (
     *BROKEN, ort_errors.Fail, ort_errors.InvalidProtobuf, ort_errors.NoSuchFile, ort_errors.RuntimeException,
 )  # fmt: skip
 ERRORS_ONLY = 3  # onnxruntime's log severity
-OUTPUTS = ("probability", "heatmap", "familiarity")
+OUTPUTS = ("probability", "heatmap", "familiarity", "subtype")
+EVEN = 0.5  # P(VIRUS) from which a pneumonia is called viral
 IDENTITY_DIGITS = 12
 ROUNDING = 1e-6  # by which a familiarity may lie outside 0 to 1
 # Waiting threads sleep instead of spinning, and take work in small pieces. Spinning occupies the cores that decode the
@@ -56,10 +58,27 @@ class Prediction:
     familiarity: float | None = None
     """How much the image looks like the training images, as the share of validation images that look less like them, in
     0 to 1; None if the model does not say."""
+    viral: float | None = None
+    """P(VIRUS), should it be a pneumonia, in 0 to 1 and not calibrated; None if the model does not say."""
+
+    @property
+    def subtype(self) -> str | None:
+        """BACTERIA or VIRUS, the likelier, if the decision is PNEUMONIA and the model says. For research only."""
+        if self.viral is None or self.decision != LABELS[1]:
+            return None
+        return SUBTYPES[self.viral >= EVEN]
+
+    def subtype_fields(self) -> dict[str, Any]:
+        """Return `subtype` and `subtype_probability`, None unless it is PNEUMONIA; nothing if the model has no such."""
+        if self.viral is None:
+            return {}
+        probability = float(f"{max(self.viral, 1 - self.viral):.9g}")
+        return {"subtype": self.subtype, "subtype_probability": probability if self.subtype else None}
 
     def _repr_html_(self) -> str:
         probability = None if self.decision == UNSUITABLE else self.probability
         figures = {"probability": probability, "familiarity": self.familiarity}
+        figures |= {self.subtype: self.subtype_fields()["subtype_probability"]} if self.subtype else {}
         return answer_table(self.decision, figures, self.reasons)
 
 
@@ -116,6 +135,8 @@ class Classifier:
         side, needs = self.image_size, {"probability"}
         if self._limits.familiarity_threshold is not None:
             needs.add("familiarity")
+        if self.has_subtype:
+            needs.add("subtype")
         if inputs != {"image": ("tensor(uint8)", [side, side, 1])} or not needs <= {*self._outputs}:
             raise ModelFileError(f"{path} has other tensors than its metadata says; export the run again")
 
@@ -138,6 +159,11 @@ class Classifier:
     def has_familiarity(self) -> bool:
         """Whether the model says how much an image looks like the training images."""
         return "familiarity" in self._outputs
+
+    @property
+    def has_subtype(self) -> bool:
+        """Whether the model says if a pneumonia is bacterial or viral."""
+        return bool(self.metadata.subtypes)
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -167,8 +193,8 @@ class Classifier:
             images: uint8 `[N, S, S, 1]`, as `decode` returns them; N at least 1.
 
         Returns:
-            `probability` float32 `[N, 1]` and, if the model has them, `heatmap` float32 `[N, h, w]` and `familiarity`
-            float32 `[N, 1]`.
+            `probability` float32 `[N, 1]` and, if the model has them, `heatmap` float32 `[N, h, w]`, `familiarity` and
+            `subtype` float32 `[N, 1]`.
 
         Raises:
             InputError: `images` has another dtype or shape.
@@ -186,8 +212,9 @@ class Classifier:
             reason = reason_of(error)
             raise ModelFileError(f"{self.path} cannot be run ({reason:.200}); export the run again") from error
         probability, heat = found["probability"], found.get("heatmap", np.zeros((len(images), 1, 1), np.float32))
-        if probability.shape != (len(images), 1) or not ((probability >= 0) & (probability <= 1)).all():
-            raise ModelFileError(f"{self.path} returns values that are not probabilities; export the run again")
+        for part in (found[name] for name in ("probability", "subtype") if name in found):
+            if part.shape != (len(images), 1) or not ((part >= 0) & (part <= 1)).all():
+                raise ModelFileError(f"{self.path} returns values that are not probabilities; export the run again")
         shares: Any = found.get("familiarity", probability)
         if shares.shape != (len(images), 1) or not ((shares >= -ROUNDING) & (shares <= 1 + ROUNDING)).all():
             raise ModelFileError(f"{self.path} returns values that are not familiarities; export the run again")
@@ -205,7 +232,7 @@ class Classifier:
         outputs, none = self.predict_batch(images), [None] * len(images)
         found = zip(
             outputs["probability"][:, 0].tolist(),
-            outputs["familiarity"][:, 0].tolist() if "familiarity" in outputs else none,
+            *(outputs[name][:, 0].tolist() if name in outputs else none for name in ("familiarity", "subtype")),
             outputs.get("heatmap", none),
             reasons or [Reasons()] * len(images),
             strict=True,
@@ -213,14 +240,20 @@ class Classifier:
         return [self._prediction(*each) for each in found]
 
     def _prediction(
-        self, probability: float, familiarity: float | None, heatmap: np.ndarray | None, reasons: Reasons
+        self,
+        probability: float,
+        familiarity: float | None,
+        viral: float | None,
+        heatmap: np.ndarray | None,
+        reasons: Reasons,
     ) -> Prediction:
         decision, why = decide(self._limits, probability, familiarity, reasons.unfit)
         if self.two_way:
             decision = self.metadata.classes[probability >= self.threshold]
         elif decision == UNSUITABLE:
             heatmap = None
-        return Prediction(probability, decision, self.threshold, heatmap, (*why, *reasons.remarks), familiarity)
+        why = (*why, *reasons.remarks)
+        return Prediction(probability, decision, self.threshold, heatmap, why, familiarity, viral)
 
     def predict_bytes(self, data: bytes, name: str = "image") -> Prediction:
         """Decode and predict one encoded image (JPEG, PNG, or DICOM with the extra); raises `DecodeError`."""

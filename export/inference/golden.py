@@ -6,8 +6,8 @@
   The edge cases at the end (black, white, noise and others), and a drawn X-ray that is UNCERTAIN, if one was found, are
   tensors only and have no file.
 - `images` uint8 [n, S, S, 1]: each file as `pneumo_tfds.decode.decode` returns it, with the model's framing.
-- `probability` float32 [n, 1], and if the model has them `heatmap` float32 [n, h, w] and `familiarity` float32 [n, 1]:
-  Keras's outputs in float32.
+- `probability` float32 [n, 1], and if the model has them `heatmap` float32 [n, h, w], `familiarity` and `subtype`
+  float32 [n, 1]: Keras's outputs in float32.
 - `decision` text [n]: what the limits in the model file make of them, NORMAL, PNEUMONIA, UNCERTAIN or UNSUITABLE. The
   answer to `file_<i>` may be UNSUITABLE all the same, for what the file says of itself, such as its size.
 """
@@ -168,20 +168,21 @@ def _fit_together(arrays: Arrays) -> bool:
     heat = arrays.get("heatmap", np.zeros((len(names) if names.ndim else 0, 1, 1), np.float32))
     familiarity, decision = arrays.get("familiarity", probability), arrays.get("decision", names)
     files = [array for name, array in arrays.items() if name.startswith("file_")]
-    kinds = [f"{array.ndim}d {array.dtype.name}" for array in (images, probability, familiarity, heat, *files)]
+    numbers = probability, familiarity, arrays.get("subtype", probability)
+    kinds = [f"{array.ndim}d {array.dtype.name}" for array in (images, heat, *numbers, *files)]
     return (
         names.shape == decision.shape == (len(names) if names.ndim else 0,)
         and names.dtype.kind == decision.dtype.kind == "U"
-        and kinds == ["4d uint8", "2d float32", "2d float32", "3d float32", *["1d uint8"] * len(files)]
+        and kinds == ["4d uint8", "3d float32", *["2d float32"] * len(numbers), *["1d uint8"] * len(files)]
         and len(images) == len(heat) == len(names) > 0
-        and probability.shape == familiarity.shape == (len(names), 1)
+        and all(array.shape == (len(names), 1) for array in numbers)
         and images.shape[1:] == (images.shape[1], images.shape[1], 1)
     )
 
 
 def tolerances(arrays: Arrays, tolerance: float = TOLERANCE) -> dict[str, float]:
     """Return by how much each output of a float32 file may differ, from the tolerance of a probability."""
-    allowed = {"probability": tolerance, "familiarity": FAMILIARITY_TOLERANCE}
+    allowed = {"probability": tolerance, "familiarity": FAMILIARITY_TOLERANCE, "subtype": tolerance}
     if "heatmap" in arrays:
         allowed["heatmap"] = 10 * tolerance * max(1.0, float(np.abs(arrays["heatmap"]).max()))
     return allowed
@@ -220,7 +221,7 @@ def self_test(classifier: Classifier, arrays: Arrays, tolerance: float = TOLERAN
             if levels:
                 found.append(f"{name}: decoded pixels differ by up to {levels} grey levels")
     outputs = classifier.predict_batch(images)
-    for output in ("probability", "familiarity"):
+    for output in ("probability", "familiarity", "subtype"):
         if output in arrays and output in outputs:
             gaps = np.abs(outputs[output].astype(np.float64) - arrays[output])[:, 0]
             for name, gap in zip(arrays["names"], gaps, strict=True):

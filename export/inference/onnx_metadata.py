@@ -13,12 +13,15 @@ from export.inference.decision import Limits
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, FRAMINGS, Framing, as_framing
-from pneumo_tfds.sources.inventory import LABELS
+from pneumo_tfds.sources.inventory import KINDS, LABELS
 
 FORMAT_VERSION = 2
 """The newest that is read. Increased when an older reader would misread a newer file: another input, output or meaning
-of a key. A file gets the lowest version whose readers understand it: 2 if its framing is not squeeze or it gives four
-answers, else 1."""
+of a key. A file gets the lowest version whose readers understand it: 2 if its framing is not squeeze, it gives four
+answers or it has the output `subtype`, else 1."""
+
+SUBTYPES = tuple(kind.upper() for kind in KINDS)
+"""What the output `subtype` tells apart: it is the probability of the second."""
 
 LARGEST_SIDE = 2048
 FORCED = "made with --force"  # in the guarantee of a file that was recalibrated on images it may not tell apart
@@ -40,6 +43,8 @@ class Metadata:
 
     classes: tuple[str, ...] = LABELS
     """Class names by label; the probability is that of the second one."""
+    subtypes: tuple[str, ...] = ()
+    """What the output `subtype` tells apart among images of the second class; empty if the file has none."""
     image_size: int
     """Side of the square input in pixels."""
     framing: Framing = DEFAULT_FRAMING
@@ -148,6 +153,8 @@ class Metadata:
         found = cls(**values)
         if found.classes != LABELS:
             raise ModelFileError(f"{name} has the classes {props['classes']}, not {json.dumps(LABELS)}; export again")
+        if found.subtypes not in ((), SUBTYPES):
+            raise ModelFileError(f"{name} has the subtypes {props['subtypes']:.40}, unknown here; update the program")
         if not 0.0 <= found.threshold <= 1.0:
             raise ModelFileError(f"{name} has the threshold {props['threshold']}, not one in 0 to 1; export again")
         if not 1 <= found.image_size <= LARGEST_SIDE or not isinstance(found.metrics, dict):
@@ -160,13 +167,13 @@ class Metadata:
 
 
 KEYS = tuple(field.name for field in fields(Metadata))
-STRUCTURED = ("metrics", "pretrained_weights", "recalibrated", "reference", "golden_tolerance")
+STRUCTURED = ("subtypes", "metrics", "pretrained_weights", "recalibrated", "reference", "golden_tolerance")
 """Keys whose values are JSON objects or lists of them."""
 LIMITS = tuple(field.name for field in fields(Limits))
 WHERE_ABSENT: Mapping[str, str] = {
     "framing": DEFAULT_FRAMING,
     **dict.fromkeys((*LIMITS, "guarantee", "training_manifest_sha256", "pretrained_weights"), ""),
-    **dict.fromkeys(("parent_sha256", "made_with", "recalibrated", "reference", "golden_tolerance"), ""),
+    **dict.fromkeys(("subtypes", "parent_sha256", "made_with", "recalibrated", "reference", "golden_tolerance"), ""),
 }
 """Keys that a file may lack, and what that means."""
 
@@ -186,18 +193,20 @@ def metadata_of_run(metrics: Mapping[str, Any], image_size: int, run: str) -> Me
         raise InputError(f"{run}/metrics.json has the threshold {threshold}, not one in 0 to 1; evaluate the run again")
     try:
         framing = as_framing(metrics["dataset"].get("framing", DEFAULT_FRAMING))
-        doubt = metrics.get("doubt")
+        doubt, splits = metrics.get("doubt"), metrics["splits"]
+        subtypes = SUBTYPES if any("subtype" in figures for figures in splits.values()) else ()
         found = Metadata(
             image_size=image_size,
             framing=framing,
-            version=1 if framing == DEFAULT_FRAMING and doubt is None else 2,
+            version=1 if framing == DEFAULT_FRAMING and doubt is None and not subtypes else 2,
+            subtypes=subtypes,
             threshold=threshold,
             threshold_rule=rule,
             dataset=str(metrics["dataset"]["name"]),
             dataset_version=str(metrics["dataset"]["version"]),
             intended_use=_intended_use(metrics["dataset"]),
             pretrained_weights=metrics.get("pretrained_weights"),
-            metrics={split: _single_figures(figures) for split, figures in metrics["splits"].items()},
+            metrics={split: _single_figures(figures) for split, figures in splits.items()},
         )
         if doubt is None:
             return found
@@ -257,6 +266,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(LIMITS, lambda text: float(text) if text else None),
     **dict.fromkeys(("pretrained_weights", "reference"), lambda text: {**json.loads(text)} if text else None),
     "golden_tolerance": lambda text: {key: float(value) for key, value in json.loads(text).items()} if text else None,
+    "subtypes": lambda text: tuple(json.loads(text)) if text else (),
     "recalibrated": lambda text: tuple({**entry} for entry in json.loads(text)) if text else (),
     "metrics": partial(json.loads, parse_constant=int),  # int refuses NaN and Infinity, which JSON does not have
     "version": int,

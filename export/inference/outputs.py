@@ -22,6 +22,7 @@ from pneumo_tfds.program.files import replacing
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing
 
 COLUMNS = ("file", "probability", "decision", "threshold", "familiarity", "reasons", "error")
+SUBTYPE_COLUMNS = ("subtype", "subtype_probability")
 OVERLAY_SIDE = 512  # pixels, of the longer side
 UNSEEN = 0.5  # brightness of what `crop` cut off
 OVERLAY_STRENGTH = 0.45  # opacity of the colour where the evidence is strongest
@@ -31,17 +32,24 @@ class Writers(ExitStack):
     """Writers of all outputs that were asked for; a table on standard output if neither JSON nor CSV was.
 
     Use as a context manager: files get their names when the block ends without an error, so that an interrupted
-    command leaves no incomplete file. A path of `-` is standard output; `heatmap` is the folder of overlays.
+    command leaves no incomplete file. A path of `-` is standard output; `heatmap` is the folder of overlays. With
+    `subtype` the table has the columns for that.
     """
 
     def __init__(
-        self, *, json_path: Path | None = None, csv_path: Path | None = None, heatmap: Path | None = None
+        self,
+        *,
+        json_path: Path | None = None,
+        csv_path: Path | None = None,
+        heatmap: Path | None = None,
+        subtype: bool = False,
     ) -> None:
         if json_path == csv_path == Path("-"):
             raise InputError("--json - and --csv - both ask for standard output; give one of them a file")
         if json_path is not None and json_path == csv_path:
             raise InputError(f"--json and --csv both name {json_path}; give them a file each")
         self._json_path, self._csv_path, self._heatmap = json_path, csv_path, heatmap
+        self._columns = COLUMNS + SUBTYPE_COLUMNS if subtype else COLUMNS
         super().__init__()
         self._overlays: set[str] = set()
 
@@ -51,7 +59,7 @@ class Writers(ExitStack):
         self._csv = (
             None
             if table is None
-            else csv.DictWriter(table, COLUMNS, lineterminator="\n", restval="", extrasaction="ignore")
+            else csv.DictWriter(table, self._columns, lineterminator="\n", restval="", extrasaction="ignore")
         )
         if self._csv is not None:
             self._csv.writeheader()
@@ -66,7 +74,8 @@ class Writers(ExitStack):
         if self._json is None and self._csv is None:
             answer = "-" if row.get("decision", UNSUITABLE) == UNSUITABLE else f"{row['probability']:.4f}"
             doubts = f"  ({'; '.join(row['reasons'])})" if row.get("reasons") else ""
-            print(f"{answer:>6}  {row.get('decision', 'unreadable'):<10}  {row['file']}{doubts}")
+            kind = f"  {row['subtype']} {row['subtype_probability']:.2f}" if row.get("subtype") else ""
+            print(f"{answer:>6}  {row.get('decision', 'unreadable'):<10}  {row['file']}{kind}{doubts}")
 
     def overlay(
         self,

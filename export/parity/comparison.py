@@ -25,7 +25,7 @@ BATCH_SIZES = (1, 2, 7, 64)
 LARGE_BATCH = 64
 SMALL_BATCH_IMAGES = 16  # images that are run in the small batches too; all images are run in the large ones
 EDGE_SHARE = 10
-"""Times the budget of a probability that the edge cases may differ by. Noise and a checkerboard have the steepest edges
+"""Times the budget of a probability or subtype that the edge cases may differ by. Noise and a checkerboard have the steepest edges
 that can be: where a network crops to the lungs, rounding of the box by 2e-7 of the side moved them by 1.1e-5, and 852
 X-rays by 4e-6 at most."""
 
@@ -45,6 +45,8 @@ class Budget:
     familiarity: float = 1e-3
     """Largest absolute difference of a familiarity: one of its steps. It moves by 2e-5 at most on 852 X-rays:
     the distance that it ranks is a sum of some 800 squares, whose rounding is magnified where many images are alike."""
+    subtype: float = 1e-5
+    """Largest absolute difference of the probability of a virus."""
     flips: float = 0.0
     """Largest fraction of the real images whose decision at the threshold may change, 0 to 1."""
     answers: float = 0.0
@@ -58,7 +60,9 @@ class Budget:
 
 
 FLOAT32 = Budget()
-REDUCED = Budget(probability=1.0, heatmap=0.25, familiarity=1.0, flips=0.01, answers=0.05, heatmap_optional=True)
+REDUCED = Budget(
+    probability=1.0, heatmap=0.25, familiarity=1.0, subtype=1.0, flips=0.01, answers=0.05, heatmap_optional=True
+)
 """For float16 and int8: single probabilities may move, the ranking and the decisions may not. Answers may become
 UNCERTAIN or certain where they are near a limit: of 852 X-rays with the default network, 1 in float16, and 27 or 16 in
 int8 with the first convolution or the first four in float32. Its heat map differed by 0.01 of the largest value in
@@ -77,6 +81,7 @@ class Report:
     mean_abs_probability: float | None = None
     max_abs_heatmap: float | None = None
     max_abs_familiarity: float | None = None
+    max_abs_subtype: float | None = None
     decision_flips: int | None = None
     answer_flips: int | None = None
     heatmap_left_out: bool = False
@@ -198,6 +203,7 @@ def _compare_values(answers: Mapping[str, Floats], truth: Mapping[str, Floats], 
         allowed: float = getattr(report.budget, name)
         if name == "probability":
             report.mean_abs_probability = float(gaps.mean())
+        if name in ("probability", "subtype"):
             gaps[: len(EDGES)] /= EDGE_SHARE
         figure = f"max_abs_{name}"
         setattr(report, figure, max(largest, getattr(report, figure) or 0.0))

@@ -34,6 +34,10 @@ class Answer(BaseModel):
     threshold: float
     familiarity: float | None = Field(description="How much the image looks like the training images, 0 to 1")
     reasons: list[str] = Field(description="Why it is UNCERTAIN or UNSUITABLE, and what else is unusual")
+    subtype: str | None = Field(
+        None, description="BACTERIA or VIRUS if it is PNEUMONIA; only of a model that tells. For research only"
+    )
+    subtype_probability: float | None = Field(None, description="Probability of the subtype, 0.5 to 1; not calibrated")
     intended_use: str
     heatmap: list[list[float]] | None = Field(None, description="[h][w], logit units; only if asked for")
 

@@ -179,6 +179,7 @@ def _fields(classifier: Classifier, found: Prediction, options: Options) -> dict
         "threshold": threshold,
         "familiarity": found.familiarity,
         "reasons": list(found.reasons),
+        **replace(found, decision=decision).subtype_fields(),
         "intended_use": classifier.metadata.intended_use,
     }
     if options.heatmap:

@@ -37,7 +37,7 @@ async function answerImages(classifier, paths, twoWay) {
       const picture = await decode(await bytesOf(path)), square = frame(picture, imageSize, framing);
       const [found] = await classifier.predict(square);
       const { decision, reasons } = classifier.decide({ ...found, unfit: unfitFor(picture, imageSize) }, { twoWay });
-      show(found.probability.toFixed(4), decision, path, [...reasons, ...remarksOn(picture, square)]);
+      show(found.probability.toFixed(4), decision, path, classifier.subtype(found, decision), [...reasons, ...remarksOn(picture, square)]);
       read++;
     } catch (error) {
       console.error(error instanceof Refused ? error.message : `${path}: ${error.message.split("\n")[0]}`);
@@ -51,7 +51,7 @@ async function checkGolden(classifier, path, twoWay) {
   const answers = await classifier.predict(arrays.images.data);
   answers.forEach((found, i) => {
     const { decision, reasons } = classifier.decide(found, { twoWay });
-    show(found.probability.toFixed(6), decision, arrays.names.data[i], reasons);
+    show(found.probability.toFixed(6), decision, arrays.names.data[i], classifier.subtype(found, decision), reasons);
   });
   const square = async (blob, side, framing) => frame(await decode(new Uint8Array(await blob.arrayBuffer())), side, framing);
   const { tensors, files, decisions, levels } = await goldenCheck(classifier, arrays, square);
@@ -60,8 +60,9 @@ async function checkGolden(classifier, path, twoWay) {
   return tensors.passed && files.passed ? 0 : 1;
 }
 
-function show(probability, decision, name, reasons) {
-  console.log(probability, decision, name, reasons.length ? `(${reasons.join("; ")})` : "");
+function show(probability, decision, name, subtype, reasons) {
+  const kind = subtype ? [`${subtype.name} ${subtype.probability.toFixed(2)}`] : [];
+  console.log(probability, decision, name, ...kind, reasons.length ? `(${reasons.join("; ")})` : "");
 }
 
 async function main(words) {

@@ -198,6 +198,9 @@ class ModelConfig(Bounded):
     crop: Literal["auto", "lungs", "none"] = "auto"
     """lungs: find the lungs in each image and look at nothing else, at 4/7 of the image's side. none: look at the whole
     image. auto: lungs for efficientnet_lite0, none for the others."""
+    subtype_head: bool = False
+    """Also learn whether a pneumonia is bacterial or viral, from the PNEUMONIA images whose kind is known. For research
+    only; what is answered besides does not depend on it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -212,6 +215,7 @@ class ModelConfig(Bounded):
         blocks, pretrained = PRETRAINED_BLOCKS.get(self.model, 0), " or ".join(PRETRAINED_BLOCKS)
         allowed = f"from 0 to {blocks} for --model {self.model}"
         require(0 <= self.free_blocks <= blocks, "fine-tune-blocks", self.fine_tune_blocks, allowed)
+        require(not (own and self.subtype_head), "subtype-head", "given", "left out with a network of your own")
         for name in ("width", "depth"):
             value = getattr(self, name)
             require(value == 1 or self.model == "compact", name, value, "1 unless --model is compact")
@@ -229,6 +233,11 @@ class ModelConfig(Bounded):
     def crops(self) -> bool:
         """Whether the network looks at the lungs alone."""
         return self.crop == "lungs" or (self.crop == "auto" and self.model == "efficientnet_lite0")
+
+    @property
+    def heads(self) -> int:
+        """How many logits the network has: PNEUMONIA, and with a second head VIRUS."""
+        return 1 + self.subtype_head
 
     @property
     def free_blocks(self) -> int:
@@ -288,6 +297,8 @@ class FitConfig(Bounded):
     they are exported as one file."""
     class_weights: bool = True
     """Weight the loss so that NORMAL and PNEUMONIA count equally, however many images there are of each."""
+    subtype_weight: Annotated[float, Gt(0), Le(10)] = 1.0
+    """Weight of the loss of --subtype-head, beside 1 for that of NORMAL and PNEUMONIA."""
     patience: Annotated[int, Ge(0)] = 0
     """Stop after this many epochs without a better validation AUROC. 0 never stops early."""
     precision: Precision = "auto"

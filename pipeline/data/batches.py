@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.config import Switch
 from pipeline.data import aligned_arrays
-from pipeline.data.split import MemorySplit, Split, StoredSplit
+from pipeline.data.split import MemorySplit, Split, StoredSplit, targets_of
 from pneumo_tfds.program.errors import InputError
 
 EVERY_ROW = slice(None)
@@ -27,7 +27,7 @@ GRAPH_SEED = 1  # any number but 0
 SERVICE_TIMEOUT = 5.0  # seconds for the tf.data service to answer at all; TensorFlow itself would retry for an hour
 
 Batch = tuple[tf.Tensor, tf.Tensor]
-"""Images uint8 `[b, S, S, 1]` and labels int64 `[b]`."""
+"""Images uint8 `[b, S, S, 1]`, and labels int64 `[b]` or, for training, what `targets_of` makes of them, `[b, 2]`."""
 
 
 def training_batches(
@@ -53,7 +53,7 @@ def training_batches(
         raise InputError(f"--batch-size is {batch_size}, but {split.name} holds {split.count} images; make it smaller")
     if not service and split.in_memory(cache):
         order = shuffled(split.count, seed, epoch)
-        return _gathered(split, order, batch_size, rows, drop_remainder=True)
+        return _gathered(split, split.examples.targets, order, batch_size, rows, drop_remainder=True)
     if isinstance(split, MemorySplit):
         raise InputError("--data-service serves record files, but --hold-out makes splits in memory; leave one out")
     files = shuffled(len(split.checked_files), seed, epoch)
@@ -61,7 +61,7 @@ def training_batches(
         tf.data.Dataset.from_tensors((files, np.int64(epoch_seed(seed, epoch))))
         .flat_map(lambda files, number: shuffled_records(split, batch_size, files, number))
         .map(lambda records: split.parse(records[rows]), tf.data.AUTOTUNE)
-        .map(lambda batch: (batch["image"], batch["label"]))
+        .map(lambda batch: (batch["image"], targets_of(batch["label"], batch["subtype"])))
     )
     return split.explained(_served(chain, service) if service else chain.prefetch(tf.data.AUTOTUNE))
 
@@ -125,7 +125,7 @@ def _served(chain: tf.data.Dataset, address: str) -> Iterator[Any]:
 def evaluation_batches(split: Split, batch_size: int, *, cache: Switch = "auto") -> Iterator[Batch]:
     """Return batches of every example once, in the order of the records; the last one may be smaller."""
     if isinstance(split, MemorySplit) or split.in_memory(cache):
-        return _gathered(split, np.arange(split.count), batch_size)
+        return _gathered(split, split.examples.labels, np.arange(split.count), batch_size)
     return split.explained(evaluation_stream(split, batch_size).prefetch(tf.data.AUTOTUNE))
 
 
@@ -140,15 +140,18 @@ def evaluation_stream(split: StoredSplit, batch_size: int) -> tf.data.Dataset:
 
 
 def _gathered(
-    split: Split, order: NDArray[np.int64], batch_size: int, rows: slice = EVERY_ROW, *, drop_remainder: bool = False
+    split: Split,
+    labels: NDArray[np.int64],
+    order: NDArray[np.int64],
+    batch_size: int,
+    rows: slice = EVERY_ROW,
+    *,
+    drop_remainder: bool = False,
 ) -> Iterator[Batch]:
-    """Yield `rows` of each batch of a split in memory, its images taken in the given order of their numbers."""
+    """Yield `rows` of each batch of a split in memory and of its labels, taken in the given order of their numbers."""
     examples, on_gpu = split.examples, bool(tf.config.list_logical_devices("GPU"))
     end = len(order) - len(order) % batch_size if drop_remainder else len(order)
     for start in range(0, end, batch_size):
         chosen = order[start : start + batch_size][rows]
-        if on_gpu:
-            images, labels = examples.tensors
-            yield tf.gather(images, chosen), tf.gather(labels, chosen)
-        else:
-            yield aligned_arrays.gather(examples.images, chosen), tf.constant(examples.labels[chosen])
+        images = tf.gather(examples.on_device, chosen) if on_gpu else aligned_arrays.gather(examples.images, chosen)
+        yield images, tf.constant(labels[chosen])

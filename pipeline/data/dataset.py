@@ -10,7 +10,7 @@ from pneumo_tfds.prepared import default_data_dir, inspect, is_built, prepare
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.published import in_manual_folder
 from pneumo_tfds.sources.inspection import short_form
-from pneumo_tfds.sources.inventory import Source
+from pneumo_tfds.sources.inventory import KINDS, Source
 from pneumo_tfds.sources.opening import open_source, require_both_classes, require_decisions, understand
 from pneumo_tfds.sources.source_options import SourceOptions
 
@@ -39,7 +39,7 @@ def with_dataset(config: RunConfig) -> RunConfig:
             raise InputError(
                 f"--dataset {data.dataset} holds no built dataset; make one with python -m pneumo_tfds build"
             )
-        _check_batch(config, data.dataset)
+        _check(config, data.dataset)
         return config
     manual = (data.data_dir or default_data_dir()) / "downloads" / "manual"  # where TFDS expects manual downloads
     source = data.source or in_manual_folder(manual)
@@ -47,15 +47,24 @@ def with_dataset(config: RunConfig) -> RunConfig:
     if opened:
         print("\n".join(short_form(opened, show_path=False)), flush=True)
     dataset = prepare(opened, data.image_size, data.data_dir, data.validation_fraction, framing=data.framing)
-    _check_batch(config, dataset)
+    _check(config, dataset)
     return dataclasses.replace(config, data=dataclasses.replace(data, dataset=dataset.resolve()))
 
 
-def _check_batch(config: RunConfig, dataset: Path) -> None:
-    """Raise InputError if a batch is larger than the training split; with `--hold-out` it may be smaller still."""
-    count = inspect(dataset).examples.get("train", 0)
+def _check(config: RunConfig, dataset: Path) -> None:
+    """Raise InputError if a batch is larger than the training split, or that lacks a kind of pneumonia to be learned.
+
+    With `--hold-out` it may be smaller still.
+    """
+    built = inspect(dataset)
+    count = built.examples.get("train", 0)
     if config.fit.batch_size > count and not config.search.tune:  # a search may try other sizes
         raise InputError(f"--batch-size is {config.fit.batch_size}, but train holds {count} images; make it smaller")
+    kinds = built.metadata.get("planned_subtypes", {}).get("train", {})
+    missing = [kind for kind in KINDS if not kinds.get(kind)]
+    if config.model.subtype_head and missing:
+        none = f"train has no PNEUMONIA image that is known to be of {' or '.join(missing)}"
+        raise InputError(f"--subtype-head needs images of bacteria and virus, but {none}; leave it out")
 
 
 def with_images_to_score(config: RunConfig, source: Path, options: SourceOptions) -> RunConfig:

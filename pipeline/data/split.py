@@ -25,6 +25,7 @@ from pneumo_tfds.program.cores_and_memory import memory_limit
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json
 from pneumo_tfds.program.framing_names import Framing
+from pneumo_tfds.sources.inventory import KINDS
 
 FILE_ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError)
 PARSE_BATCH = 64  # records parsed by one op: what stays in the L2 cache at 224 pixels (docs/explanation/speed.md)
@@ -61,9 +62,24 @@ class Examples:
         return Examples(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Examples)))
 
     @cached_property
-    def tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Images and labels on the training device, put there once."""
-        return aligned_arrays.as_tensor(self.images), tf.constant(self.labels)
+    def on_device(self) -> tf.Tensor:
+        """The images on the training device, put there once."""
+        return aligned_arrays.as_tensor(self.images)
+
+    @cached_property
+    def targets(self) -> NDArray[np.int64]:
+        """What is learned of the images, as of `targets_of`."""
+        with tf.device("CPU"):
+            return np.asarray(targets_of(tf.constant(self.labels), tf.constant(self.subtypes)))
+
+
+def targets_of(labels: tf.Tensor, subtypes: tf.Tensor) -> tf.Tensor:
+    """Return what is learned, int64 `[n, 2]`, of labels and subtypes `[n]`: a column for each head.
+
+    0 NORMAL or 1 PNEUMONIA; and 0 bacteria, 1 virus, or -1 where that is not known, as of every NORMAL image.
+    """
+    kinds = sum(tf.cast(subtypes == name, tf.int64) * number for number, name in enumerate(KINDS, start=1)) - 1
+    return tf.stack([labels, tf.where(labels == 1, kinds, -1)], axis=1)
 
 
 @dataclass(frozen=True)

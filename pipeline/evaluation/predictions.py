@@ -6,6 +6,7 @@ import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,8 @@ POSITIVE = 1
 COLUMNS = ("split", "filename", "patient", "subtype", "label", "probability")
 FAMILIARITY = "familiarity"
 """A further column, empty where the model has none; earlier versions did not write it."""
+VIRAL = "viral"
+"""A further column, written only of a model that tells bacteria from viruses."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +48,8 @@ class Predictions:
     """[n], P(PNEUMONIA), 0 to 1. A float64 sigmoid distinguishes values that float32 rounds to 1."""
     familiarity: Floats = field(default_factory=lambda: np.empty(0))
     """[n], 0 (unlike the training images) to 1, or NaN where it is not known; NaN for all if it is not given."""
+    viral: Floats = field(default_factory=lambda: np.empty(0))
+    """[n], P(VIRUS) of a pneumonia, or NaN where the model does not tell; NaN for all if it is not given."""
 
     def __post_init__(self) -> None:
         """Convert the arrays to their dtypes and check that figures can be computed from them.
@@ -57,10 +62,11 @@ class Predictions:
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.str_))
         labels = np.asarray(self.labels)
         probabilities = np.asarray(self.probabilities, dtype=np.float64)
-        familiarity = np.asarray(self.familiarity, dtype=np.float64)
-        if not familiarity.size:
-            familiarity = np.full(labels.shape, np.nan)
-        sizes = {a.shape for a in (self.filenames, self.patients, self.subtypes, labels, probabilities, familiarity)}
+        for name in (FAMILIARITY, VIRAL):
+            column = np.asarray(getattr(self, name), dtype=np.float64)
+            object.__setattr__(self, name, column if column.size else np.full(labels.shape, np.nan))
+        columns = self.filenames, self.patients, self.subtypes, labels, probabilities, self.familiarity, self.viral
+        sizes = {column.shape for column in columns}
         if len(sizes) != 1 or labels.ndim != 1:
             raise InputError(
                 f"the columns of a predictions table must be one-dimensional and equally long, not {sizes}"
@@ -78,11 +84,15 @@ class Predictions:
             raise InputError(f"{names[counts.argmax()]} is in a predictions table twice; each image is scored once")
         object.__setattr__(self, "labels", labels.astype(np.int64))
         object.__setattr__(self, "probabilities", probabilities)
-        object.__setattr__(self, "familiarity", familiarity)
 
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.labels)
+
+    @property
+    def tells_subtypes(self) -> bool:
+        """Whether the model tells bacteria from viruses."""
+        return not np.isnan(self.viral).all()
 
     def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Predictions:
         """Return the images at `rows`, which are indices or a mask [n]."""
@@ -100,13 +110,14 @@ def as_written(probabilities: Floats) -> Floats:
 
 def write_csv(path: Path, predictions: Mapping[str, Predictions]) -> None:
     """Write the table of all splits, in their order, to `path`; probabilities have 9 significant digits."""
+    further = [FAMILIARITY, *[VIRAL] * any(table.tells_subtypes for table in predictions.values())]
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow((*COLUMNS, FAMILIARITY))
+        writer.writerow((*COLUMNS, *further))
         for split, table in predictions.items():
-            for *names, label, probability, familiarity in zip(*vars(table).values(), strict=True):
-                known = "" if np.isnan(familiarity) else _text(familiarity)
-                writer.writerow((split, *names, CLASSES[label], _text(probability), known))
+            for *names, label, probability, familiarity, viral in zip(*vars(table).values(), strict=True):
+                known = ["" if np.isnan(value) else _text(value) for value in (familiarity, viral)]
+                writer.writerow((split, *names, CLASSES[label], _text(probability), *known[: len(further)]))
 
 
 def read_csv(path: Path) -> dict[str, Predictions]:
@@ -115,7 +126,7 @@ def read_csv(path: Path) -> dict[str, Predictions]:
     Raises:
         InputError: the file is missing, or a column or value is not valid.
     """
-    rows: dict[str, list[tuple[str, str, str, int, float, float]]] = {}
+    rows: dict[str, list[tuple[Any, ...]]] = {}
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
@@ -128,9 +139,10 @@ def read_csv(path: Path) -> dict[str, Predictions]:
                     labels = ", ".join(CLASSES)
                     raise InputError(f"{where}: the label must be one of {labels}, and no column may be empty")
                 try:
-                    numbers = float(row["probability"]), float(row.get(FAMILIARITY) or "nan")
+                    further = [float(row.get(name) or "nan") for name in (FAMILIARITY, VIRAL)]
+                    numbers = float(row["probability"]), *further
                 except ValueError as error:
-                    found = f"{row['probability']!r} or familiarity {row.get(FAMILIARITY)!r}"
+                    found = f"{row['probability']!r}, familiarity {row.get(FAMILIARITY)!r} or viral {row.get(VIRAL)!r}"
                     raise InputError(f"{where}: the probability {found} is not a number") from error
                 values = row["filename"], row["patient"], row["subtype"], CLASSES.index(row["label"]), *numbers
                 rows.setdefault(row["split"], []).append(values)

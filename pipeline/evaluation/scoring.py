@@ -17,11 +17,12 @@ from pipeline.evaluation.calibration import (
     negative_log_likelihood,
     probabilities_at,
 )
-from pipeline.evaluation.doubt import Doubt, answered
+from pipeline.evaluation.doubt import Doubt, answered, answers
 from pipeline.evaluation.intervals import LEVEL, intervals, percentile
-from pipeline.evaluation.metrics import PREVALENCES, by_subtype, figures, predictive_values
+from pipeline.evaluation.metrics import PREVALENCES, by_subtype, decisions, figures, predictive_values
 from pipeline.evaluation.operating_point import OperatingPoint, choose_operating_point
-from pipeline.evaluation.predictions import Predictions, as_written
+from pipeline.evaluation.predictions import CLASSES, POSITIVE, Predictions, as_written
+from pipeline.evaluation.subtypes import subtype_figures
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
 from pneumo_tfds.program.progress import track
@@ -134,7 +135,8 @@ def calibrated(table: Predictions, decision: Decision) -> Predictions:
 
 def _calibrated(table: Predictions, temperature: float, bias: float) -> Predictions:
     probabilities = as_written(probabilities_at(logits(table.probabilities), temperature, bias))
-    return replace(table, probabilities=probabilities, familiarity=as_written(table.familiarity))
+    familiarity, viral = as_written(table.familiarity), as_written(table.viral)
+    return replace(table, probabilities=probabilities, familiarity=familiarity, viral=viral)
 
 
 def score_split(table: Predictions, threshold: float, seed: int, resamples: int) -> dict[str, Any]:
@@ -173,6 +175,14 @@ def score_split(table: Predictions, threshold: float, seed: int, resamples: int)
     }
 
 
+def _subtype(table: Predictions, decision: Decision, seed: int, resamples: int) -> dict[str, Any]:
+    if decision.doubt:
+        answered_pneumonia = answers(table, decision.doubt) == CLASSES[POSITIVE]
+    else:
+        answered_pneumonia = decisions(table.probabilities, decision.operating_point.threshold)
+    return subtype_figures(table, answered_pneumonia, seed, resamples)
+
+
 def score_splits(tables: Mapping[str, Predictions], decision: Decision, seed: int, resamples: int) -> dict[str, Any]:
     """Compute the content of `metrics.json`, all but its description of the data, from calibrated tables.
 
@@ -187,6 +197,7 @@ def score_splits(tables: Mapping[str, Predictions], decision: Decision, seed: in
         "splits": {
             split: score_split(table, point.threshold, seed, resamples)
             | ({"answered": answered(table, doubt)} if doubt else {})
+            | ({"subtype": _subtype(table, decision, seed, resamples)} if table.tells_subtypes else {})
             for split, table in track(tables.items(), "Computing figures and intervals")
         },
         **({"doubt": asdict(doubt)} if doubt else {}),

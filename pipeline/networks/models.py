@@ -1,8 +1,9 @@
 """The networks: grey images in, one logit out, and the class activation map that explains it.
 
-A *network* maps float32 images `[N, S, S, 1]` with values 0 to 255 to `logit` float32 `[N, 1]`. A *committee* averages
-the logits of one or more of them. The *inference model* wraps it for use: uint8 images in, `probability` out, and
-`heatmap` if the networks end in global average pooling, and `familiarity` if it is known what to compare with.
+A *network* maps float32 images `[N, S, S, 1]` with values 0 to 255 to `logit` float32 `[N, heads]`: that of PNEUMONIA,
+and with a second head that of VIRUS among pneumonias. A *committee* averages the logits of one or more of them. The
+*inference model* wraps it for use: uint8 images in, `probability` out, `heatmap` if the networks end in global average
+pooling, `familiarity` if it is known what to compare with, and `subtype` of the second head.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pipeline.networks.standardization import standardized
 from pneumo_tfds.program.files import sha256_of
 
 FEATURES, POOL, LOGIT, HEATMAP, CALIBRATE = "features", own_model.POOL, own_model.LOGIT, "heatmap", "calibrate"
+SUBTYPE = "subtype"
 CELL = 16  # pixels of an image for each cell of the heat map of a network that looks at the lungs alone
 
 # Of `compact`: filters of the first convolution, which reduces the side to a quarter because large images cost most of
@@ -45,7 +47,7 @@ def build(config: ModelConfig, image_size: int, precision: str = "float32", *, f
             network is not to be saved.
 
     Returns:
-        A model from float32 `[N, S, S, 1]`, 0 to 255, to `logit` float32 `[N, 1]`.
+        A model from float32 `[N, S, S, 1]`, 0 to 255, to `logit` float32 `[N, heads]`.
 
     Raises:
         InputError: the pretrained weights are of another network, or (`WeightsError`) not available.
@@ -66,7 +68,7 @@ def build(config: ModelConfig, image_size: int, precision: str = "float32", *, f
         x = lungs.seen(image, lungs.side_of(image_size)) if config.crops else image
         x = standardized(x) if config.normalize else layers.Rescaling(1 / 255, name="scale")(x)
         x = bodies[config.model](x, config)
-        logit = layers.Dense(1, kernel_regularizer=_penalty(config), dtype="float32", name=LOGIT)(x)
+        logit = layers.Dense(config.heads, kernel_regularizer=_penalty(config), dtype="float32", name=LOGIT)(x)
         network = keras.Model(image, logit, name=config.model)
     if config.model == "efficientnet_lite0" and config.start != "none":
         given = efficientnet_lite.imagenet_weights() if config.start == "imagenet" else Path(config.start)
@@ -121,10 +123,10 @@ def committee(networks: Sequence[keras.Model], *, flips: bool = False) -> keras.
         flips: average over the image and its mirror image too, at twice the cost.
 
     Returns:
-        A model from float32 `[N, S, S, 1]`, 0 to 255, to a dict of `logit` float32 `[N, 1]`, the mean of all logits,
-        if every network ends in global average pooling of maps of one size, `heatmap` float32 `[N, h, w]`: the class
-        activation map (Zhou et al. 2016) in logit units, whose mean over h and w is the logit; and, if the first
-        network has layers to compare, `statistics1` and so on of them (`pipeline.networks.familiarity`).
+        A model from float32 `[N, S, S, 1]`, 0 to 255, to a dict of `logit` float32 `[N, heads]`, the mean of all
+        logits; if every network ends in global average pooling of maps of one size, `heatmap` float32 `[N, h, w]`: the
+        class activation map (Zhou et al. 2016) in logit units, whose mean over h and w is the first logit; and, if the
+        first network has layers to compare, `statistics1` and so on of them (`pipeline.networks.familiarity`).
     """
     image = keras.Input(networks[0].input_shape[1:], dtype="float32", name="image")
     logits, maps = [], []
@@ -157,14 +159,18 @@ def calibrated_committee(models: Sequence[keras.Model]) -> keras.Model:
         models: from `inference_model`, one or more, of one image size; their weights are shared, not copied.
 
     Returns:
-        A model from uint8 `[N, S, S, 1]` to a dict of `logit` float32 `[N, 1]`; if every model has one, `heatmap`
-        float32 `[N, h, w]`, whose mean over h and w is the logit; and the `familiarity` of the first, if it has one.
+        A model from uint8 `[N, S, S, 1]` to a dict of `logit` float32 `[N, heads]`; if every model has one, `heatmap`
+        float32 `[N, h, w]`, whose mean over h and w is the first logit; and the `familiarity` of the first, if it has
+        one.
     """
     image = keras.Input(models[0].input_shape[1:], dtype="uint8", name="image")
     members = []
     for number, model in enumerate(models, start=1):
         calibrate = model.get_layer(CALIBRATE)
         outputs = {LOGIT: calibrate.output}
+        if SUBTYPE in model.output:
+            both = [calibrate.output, model.get_layer(SUBTYPE).input]
+            outputs[LOGIT] = layers.Concatenate(dtype="float32", name=LOGIT)(both)
         if HEATMAP in model.output:
             scale, offset = calibrate.scale, calibrate.offset
             outputs[HEATMAP] = layers.Rescaling(scale, offset, dtype="float32", name="calibrate_heatmap")(
@@ -195,16 +201,20 @@ def inference_model(
 
     Returns:
         A model from `image` uint8 `[N, S, S, 1]` to a dict of `probability` float32 `[N, 1]`, P(PNEUMONIA); if the
-        network has one, `heatmap` float32 `[N, h, w]`, in logit units before calibration; and with a reference
-        `familiarity` float32 `[N, 1]`, 0 (unlike all that it knows) to 1.
+        network has one, `heatmap` float32 `[N, h, w]`, in logit units before calibration; with a reference
+        `familiarity` float32 `[N, 1]`, 0 (unlike all that it knows) to 1; and with a second head `subtype` float32
+        `[N, 1]`, P(VIRUS) if it is a pneumonia, not calibrated.
     """
     inner = network if isinstance(network.output, dict) else committee([network])
     image = keras.Input(inner.input_shape[1:], dtype="uint8", name="image")
     output = inner(image)  # which casts it to the dtype of its own input, float32
-    calibrated = layers.Rescaling(1 / temperature, offset=bias, dtype="float32", name=CALIBRATE)(output[LOGIT])
+    logit = output[LOGIT] if output[LOGIT].shape[1] == 1 else output[LOGIT][:, :1]
+    calibrated = layers.Rescaling(1 / temperature, offset=bias, dtype="float32", name=CALIBRATE)(logit)
     outputs = {"probability": layers.Activation("sigmoid", dtype="float32", name="probability")(calibrated)}
     if HEATMAP in output:
         outputs[HEATMAP] = layers.Activation("linear", dtype="float32", name=HEATMAP)(output[HEATMAP])
+    if logit is not output[LOGIT]:
+        outputs[SUBTYPE] = layers.Activation("sigmoid", dtype="float32", name=SUBTYPE)(output[LOGIT][:, 1:])
     if reference is not None:
         distance = familiarity.distance_of(output, reference)
         outputs[familiarity.FAMILIARITY] = familiarity.familiarity_of(distance, reference)

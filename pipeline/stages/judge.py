@@ -25,7 +25,7 @@ from pipeline.evaluation.scoring import Decision, calibrated, decide, score_spli
 from pipeline.evaluation.shifts import SHIFTS, WRONG
 from pipeline.networks import familiarity
 from pipeline.networks.forward_pass import Answers, OutputsFn
-from pipeline.networks.models import LOGIT, inference_model, pretrained, scoring_model
+from pipeline.networks.models import LOGIT, SUBTYPE, inference_model, pretrained, scoring_model
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import save_model
 from pipeline.training import reference_images
@@ -136,17 +136,20 @@ def score(ask: OutputsFn, split: Split) -> Answers:
 
 
 def predictions_of(
-    examples: Examples, probabilities: NDArray[np.float64], familiarity: NDArray[np.float64] | None = None
+    examples: Examples,
+    probabilities: NDArray[np.float64],
+    familiarity: NDArray[np.float64] | None = None,
+    viral: NDArray[np.float64] | None = None,
 ) -> Predictions:
-    """Return a table of the images' names, patients and labels with their probabilities and familiarity, both `[n]`."""
-    known = np.empty(0) if familiarity is None else familiarity
-    return Predictions(examples.filenames, examples.patients, examples.subtypes, examples.labels, probabilities, known)
+    """Return a table of the images' names, patients and labels with what was answered, `[n]` each."""
+    named = examples.filenames, examples.patients, examples.subtypes, examples.labels
+    return Predictions(*named, probabilities, *(np.empty(0) if part is None else part for part in (familiarity, viral)))
 
 
 def answers_of(examples: Examples, answers: Answers) -> Predictions:
     """Return the table of an inference model's answers, rounded to the 9 digits of `predictions.csv`."""
-    probabilities, known = answers["probability"], answers.get(familiarity.FAMILIARITY)
-    return predictions_of(examples, _written(probabilities), None if known is None else _written(known))
+    further = (_written(answers[name]) if name in answers else None for name in (familiarity.FAMILIARITY, SUBTYPE))
+    return predictions_of(examples, _written(answers["probability"]), *further)
 
 
 def uncalibrated(examples: Examples, answers: Answers, reference: familiarity.Reference | None = None) -> Predictions:
@@ -155,10 +158,10 @@ def uncalibrated(examples: Examples, answers: Answers, reference: familiarity.Re
     In float64, because a float32 sigmoid rounds to exactly 1 above a logit of 17. The familiarity is that of
     `reference`, or what the model itself says.
     """
-    probabilities = expit(answers[LOGIT][:, 0].astype(np.float64))
+    probabilities, *viral = expit(answers[LOGIT].astype(np.float64)).T
     known = answers[familiarity.FAMILIARITY][:, 0].astype(np.float64) if familiarity.FAMILIARITY in answers else None
     known = reference.familiarity(reference.distances(answers)) if reference else known
-    return predictions_of(examples, probabilities, known)
+    return predictions_of(examples, probabilities, known, *viral)
 
 
 def _reference(ask: OutputsFn, background: bool, train: Split, seed: int) -> familiarity.Reference:

@@ -55,7 +55,9 @@ class Training:
         self.iterations = 0
         # scikit-learn's own class weights refuse a split of one class.
         counts = np.bincount(train.labels, minlength=2) if config.fit.class_weights else np.ones(2)
-        self._class_weights = tf.constant(counts.sum() / (2 * np.maximum(counts, 1)), tf.float32)
+        of_classes, of_kind = counts.sum() / (2 * np.maximum(counts, 1)), config.fit.subtype_weight
+        # Of each head: the weight of a target that is not known, of 0 and of 1.
+        self._weights = tf.constant([[0, *of_classes], [0, of_kind, of_kind]], tf.float32)
         self._augments, self._on_host = config.augment.augment, execution.device == "CPU"
         self._augmented = on_device.compiled(config.augment, self._size)
         self._step = compiled(self._step_on_all_replicas, execution)
@@ -111,7 +113,7 @@ class Training:
         return values, time.perf_counter() - start, waiting
 
     def _batches(self, number: int) -> Iterator[tuple[Any, ...]]:
-        """Yield this process's rows of each batch of an epoch: images, labels, and random numbers for their changes.
+        """Yield this process's rows of each batch of an epoch: images, targets, and random numbers for their changes.
 
         For a CPU the images are changed here already, and are then float32.
         """
@@ -122,18 +124,18 @@ class Training:
             seed=fit.seed, epoch=number, rows=rows, cache=data.cache, service=data.data_service,
         )  # fmt: skip
         sample = on_host.sampler(self.config.augment, self._size)
-        for step, (images, labels) in enumerate(batches, start=self.iterations):
+        for step, (images, targets) in enumerate(batches, start=self.iterations):
             uniform = augment.draw(fit.seed, step, fit.batch_size)[rows]
             if self._augments:
                 pixels = histogram_swap.swap(
-                    images.numpy(), labels.numpy(), uniform, self.config.augment.histogram_swap
+                    images.numpy(), targets.numpy()[:, 0], uniform, self.config.augment.histogram_swap
                 )
                 if self._on_host:
                     changed = aligned_arrays.empty((len(pixels), self._size, self._size, 1), np.float32)
                     on_host.apply(pixels, sample(uniform), changed)
                     pixels = changed
                 images = aligned_arrays.as_tensor(pixels)
-            yield images, labels, uniform
+            yield images, targets, uniform
 
     def _step_on_all_replicas(self, shares: tuple[Any, ...], decay: Any) -> Any:
         """Update the network, then the average; return the loss of the whole batch."""
@@ -141,10 +143,10 @@ class Training:
         self._update_average(decay)
         return self.devices.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 
-    def _step_on_one_replica(self, images: Any, labels: Any, uniform: Any) -> Any:
+    def _step_on_one_replica(self, images: Any, known: Any, uniform: Any) -> Any:
         """Update the network by a replica's rows of the batch; return its share of the loss."""
         with tf.GradientTape() as tape:
-            loss = self._loss(images, labels, uniform)
+            loss = self._loss(images, known, uniform)
             scaled = self.optimizer.scale_loss(loss)
         trainable = self.network.trainable_variables
         gradients = tape.gradient(scaled, [variable.value for variable in trainable])
@@ -153,23 +155,27 @@ class Training:
         self.optimizer.apply(gradients, trainable)
         return loss
 
-    def _loss(self, images: Any, labels: Any, uniform: Any) -> Any:
+    def _loss(self, images: Any, known: Any, uniform: Any) -> Any:
         """Compute a replica's share of the loss: weighted cross-entropy and penalties, on augmented images.
 
-        Divided by the size of the whole batch, because losses and gradients of all replicas are added up.
+        A head learns nothing of images whose target, in `known` `[b, 2]`, is -1. Divided by the size of the whole
+        batch, because losses and gradients of all replicas are added up.
         """
         fit = self.config.fit
         if self._augments and not self._on_host:
             images = self._augmented(images, uniform)
         images = tf.cast(images, tf.float32)
-        targets = tf.cast(labels, tf.float32)[:, None]
+        heads = self.config.model.heads
+        known = known[:, :heads]
+        weights = tf.stack([tf.gather(self._weights[head], known[:, head] + 1) for head in range(heads)], axis=1)
+        targets = tf.where(known < 0, 0.5, tf.cast(known, tf.float32))
         targets = targets * (1 - fit.label_smoothing) + 0.5 * fit.label_smoothing
         if fit.mixup:
             images, targets = augment.blend(images, targets, uniform, fit.mixup)
         logits = self.network(images, training=True)
         # Not Keras's BinaryCrossentropy: it would smooth the labels after they are blended.
-        entropy = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)[:, 0]
-        loss = tf.reduce_sum(entropy * tf.gather(self._class_weights, labels)) / fit.batch_size
+        entropy = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)
+        loss = tf.reduce_sum(entropy * weights) / fit.batch_size
         return loss + sum(self.network.losses, tf.constant(0.0)) / self.devices.replicas
 
     def _update_average(self, decay: Any) -> None:

@@ -106,11 +106,12 @@ class LastLayer(WholeNetwork):
         return MemorySplit(split.name, dataclasses.replace(split.examples, images=values[:, None, None, :]))
 
     def build(self, execution: Execution) -> keras.Model:
-        """Return the model from features `[N, 1, 1, C]` to `logit` `[N, 1]`, with the network's own first weights."""
+        """Return the model from features `[N, 1, 1, C]` to `logit` `[N, heads]`, with the network's first weights."""
         features = keras.Input((1, 1, int(self._pool.output.shape[-1])), dtype="float32", name="features")
         x = layers.Dropout(self.config.dropout, name="dropout")(layers.Flatten(name="flatten")(features))
         penalty = self._logit.kernel_regularizer
-        head = keras.Model(features, layers.Dense(1, kernel_regularizer=penalty, dtype="float32", name=models.LOGIT)(x))
+        last = layers.Dense(self.config.heads, kernel_regularizer=penalty, dtype="float32", name=models.LOGIT)
+        head = keras.Model(features, last(x))
         head.set_weights(self._logit.get_weights())
         return head
 

@@ -16,6 +16,8 @@ Validation = Literal["redrawn", "given"]
 """Whether the images of `train` and `val` are divided anew, see `Source.validation`."""
 
 SUBTYPES = ("normal", "bacteria", "virus", "unknown")
+KINDS = SUBTYPES[1:3]
+"""Kinds of pneumonia that a network can tell apart; the second is the one whose probability it gives."""
 
 
 @dataclass(frozen=True, order=True)

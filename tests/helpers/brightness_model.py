@@ -17,15 +17,16 @@ LIMITS = {
 }  # fmt: skip
 
 
-def write_model(path: Path, *, familiar: bool = True, heatmap: bool = False, **props) -> Path:
+def write_model(path: Path, *, familiar: bool = True, heatmap: bool = False, subtype: bool = False, **props) -> Path:
     """Write it: the logit is (mean - 128) / 20, the distance |mean - 128|. Without `familiar` it is of version 1.
 
-    With `heatmap` it has that of the same logit, as large as the picture.
+    With `heatmap` it has that of the same logit, as large as the picture. With `subtype` that is VIRUS below a logit of
+    2.5, of a probability of 0.924, and BACTERIA above.
     """
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", SIDE, SIDE, 1])
-    outputs = ["probability", "familiarity"][: 1 + familiar]
+    outputs = ["probability", "familiarity"][: 1 + familiar] + ["subtype"] * subtype
     slopes, offsets = ramps(levels_of(np.linspace(0, 60, 500)))
-    weights = {"grey": GREY, "step": 1 / STEP, "scale": 1.0, "offset": 0.0, "one": 1.0}
+    weights = {"grey": GREY, "step": 1 / STEP, "scale": 1.0, "offset": 0.0, "one": 1.0, "even": 2.5}
     weights |= {"slopes": slopes, "offsets": offsets}
     axes = {"hw": [1, 2], "all": [1], "channel": [3]}
     tensors = [numpy_helper.from_array(np.asarray(value, np.float32), name) for name, value in weights.items()]
@@ -41,6 +42,9 @@ def write_model(path: Path, *, familiar: bool = True, heatmap: bool = False, **p
         ]  # fmt: skip
     if heatmap:
         steps += ["ReduceMean float channel plane", "Sub plane grey bright", "Mul bright step heatmap"]
+    if subtype:
+        steps += ["Sub even logit darker", "Sigmoid darker subtype"]
+        props = {"version": "2", "subtypes": '["BACTERIA","VIRUS"]'} | props
     extra = {"Cast": {"to": TensorProto.FLOAT}, "float": {"keepdims": 0}, "between": {"keepdims": 1}}
     nodes = [
         helper.make_node(kind, names[:-1], names[-1:], **extra.get(kind, {}), **extra.get(names[0], {}))

@@ -70,7 +70,9 @@ function showDecision(result) {
   if (probability === undefined) return;
   const [negative, positive] = classifier.metadata.classes, { decision, reasons } = answerTo(result);
   for (const answer of [positive, negative, UNCERTAIN, UNSUITABLE]) card.classList.toggle(answer.toLowerCase(), decision === answer);
-  const number = decision === UNSUITABLE ? "No answer for this image" : `${percent(probability)} probability of pneumonia`;
+  const subtype = classifier.subtype(result, decision);
+  const kind = subtype ? `; ${subtype.name} ${percent(subtype.probability)}, for research only` : "";
+  const number = decision === UNSUITABLE ? "No answer for this image" : `${percent(probability)} probability of pneumonia${kind}`;
   card.querySelector(".decision").textContent = decision;
   card.querySelector(".number").textContent = number;
   card.querySelector(".reasons").textContent = reasons.join("; ");
@@ -149,13 +151,15 @@ async function check() {
 
 function save() {
   const quote = (text) => `"${String(text).replaceAll('"', '""')}"`;
+  const told = classifier.metadata.subtypes ? ",subtype,subtype_probability" : "";
   const lines = results.map((result) => {
-    if (result.probability === undefined) return [quote(result.name), "", "", "", "", "", quote(result.error)].join(",");
-    const { decision, reasons } = answerTo(result);
-    return [quote(result.name), result.probability, decision, threshold(), result.familiarity ?? "", quote(reasons.join("; ")), ""].join(",");
+    if (result.probability === undefined) return [quote(result.name), "", "", "", "", "", quote(result.error), ...told ? ["", ""] : []].join(",");
+    const { decision, reasons } = answerTo(result), subtype = classifier.subtype(result, decision);
+    const kind = told ? [subtype?.name ?? "", subtype?.probability ?? ""] : [];
+    return [quote(result.name), result.probability, decision, threshold(), result.familiarity ?? "", quote(reasons.join("; ")), "", ...kind].join(",");
   });
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob(["file,probability,decision,threshold,familiarity,reasons,error\n", lines.join("\n"), "\n"], { type: "text/csv" }));
+  link.href = URL.createObjectURL(new Blob([`file,probability,decision,threshold,familiarity,reasons,error${told}\n`, lines.join("\n"), "\n"], { type: "text/csv" }));
   link.download = "predictions.csv";
   link.click();
   URL.revokeObjectURL(link.href);

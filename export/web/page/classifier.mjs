@@ -12,6 +12,7 @@ export class Classifier {
     const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"], logSeverityLevel: 3 });
     if (session.inputNames.includes("jpeg")) throw new Error("The model takes pictures of any size; give the file model.onnx beside it.");
     if (metadata.limits.familiarity !== null && !session.outputNames.includes("familiarity")) throw new Error("The model lacks the output familiarity; export its run again.");
+    if (metadata.subtypes && !session.outputNames.includes("subtype")) throw new Error("The model lacks the output subtype; export its run again.");
     return new Classifier(ort, session, metadata);
   }
 
@@ -20,15 +21,15 @@ export class Classifier {
   }
 
   /** Predict n square grey images (Uint8Array [n * S * S]): [{probability, familiarity or null,
-   * heatmap: {data, height, width} or null}]. */
+   * viral: P(VIRUS) of a pneumonia or null, heatmap: {data, height, width} or null}]. */
   async predict(pixels) {
     const side = this.metadata.imageSize, count = pixels.length / (side * side);
     if (!(pixels instanceof Uint8Array) || !Number.isInteger(count) || count < 1)
       throw new Error(`The model needs a Uint8Array of ${side} x ${side} bytes per image.`);
     const feeds = { image: new this.ort.Tensor("uint8", pixels, [count, side, side, 1]) };
-    const { probability, familiarity, heatmap } = await this.session.run(feeds);
+    const { probability, familiarity, subtype, heatmap } = await this.session.run(feeds);
     return Array.from({ length: count }, (_, i) => {
-      const found = { probability: probability.data[i], familiarity: familiarity ? familiarity.data[i] : null, heatmap: null };
+      const found = { probability: probability.data[i], familiarity: familiarity ? familiarity.data[i] : null, viral: subtype ? subtype.data[i] : null, heatmap: null };
       if (!heatmap) return found;
       const [, height, width] = heatmap.dims, size = height * width;
       return { ...found, heatmap: { data: heatmap.data.slice(i * size, (i + 1) * size), height, width } };
@@ -43,5 +44,11 @@ export class Classifier {
     const answer = decide(this.metadata.limits, probability, familiarity, unfit);
     if (!twoWay && this.metadata.fourWay) return answer;
     return { ...answer, decision: this.metadata.classes[Number(probability >= threshold)] };
+  }
+
+  /** Return {name, probability} of the likelier kind of pneumonia, or null unless that is the decision and the model tells. */
+  subtype({ viral }, decision) {
+    if (!this.metadata.subtypes || decision !== this.metadata.classes[1]) return null;
+    return { name: this.metadata.subtypes[Number(viral >= 0.5)], probability: Math.max(viral, 1 - viral) };
   }
 }

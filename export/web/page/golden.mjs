@@ -21,12 +21,13 @@ export async function goldenCheck(classifier, arrays, decode) {
   const files = { count: 0, worst: 0 };
   let levels = 0, refused = 0;
   const worse = (found, i, part) => { part.worst = Math.max(part.worst, Math.abs(found.probability - expected[i])); };
-  const tolerance = { probability: TENSOR_BOUND, familiarity: FAMILIARITY_BOUND, ...classifier.metadata.goldenTolerance };
-  const { limits } = classifier.metadata, shares = arrays.familiarity?.data;
-  let decisions = 0, unfamiliar = 0;
+  const tolerance = { probability: TENSOR_BOUND, familiarity: FAMILIARITY_BOUND, subtype: TENSOR_BOUND, ...classifier.metadata.goldenTolerance };
+  const { limits } = classifier.metadata, shares = arrays.familiarity?.data, kinds = arrays.subtype?.data;
+  let decisions = 0, unfamiliar = 0, otherKind = 0;
   (await classifier.predict(images.data)).forEach((found, i) => {
     worse(found, i, tensors);
     if (shares) unfamiliar = Math.max(unfamiliar, Math.abs(found.familiarity - shares[i]));
+    if (kinds) otherKind = Math.max(otherKind, Math.abs(found.viral - kinds[i]));
     const other = arrays.decision && decide(limits, found.probability, found.familiarity).decision !== arrays.decision.data[i];
     if (other && !near(limits, expected[i], shares ? shares[i] : null, Math.max(tolerance.probability, tolerance.familiarity))) decisions++;
   });
@@ -46,7 +47,7 @@ export async function goldenCheck(classifier, arrays, decode) {
     worse((await classifier.predict(pixels))[0], i, files);
     files.count++;
   }
-  tensors.passed = tensors.worst <= tolerance.probability && unfamiliar <= tolerance.familiarity && decisions === 0;
+  tensors.passed = tensors.worst <= tolerance.probability && unfamiliar <= tolerance.familiarity && otherKind <= tolerance.subtype && decisions === 0;
   files.passed = files.worst <= FILE_BOUND || levels <= LEVEL_BOUND;
   return { tensors, files, decisions, refused, levels };
 }

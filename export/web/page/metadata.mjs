@@ -8,7 +8,7 @@ const VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5;
 const NEWEST_VERSION = 2, LARGEST_SIDE = 2048;
 const TAIL = "\x72\x52\x0a\x0econtent_sha256\x12\x40";  // what precedes the 64 hex digits at the end of a file
 const NEEDED = ["classes", "image_size", "threshold", "threshold_rule", "dataset", "intended_use", "metrics", "version"];
-const CLASSES = '["NORMAL", "PNEUMONIA"]';
+const CLASSES = '["NORMAL", "PNEUMONIA"]', SUBTYPES = '["BACTERIA","VIRUS"]';
 
 /** Fields of one protobuf message, as [number, payload]; the payload of a number is null. */
 function* fields(bytes) {
@@ -60,6 +60,7 @@ export function readMetadata(model) {
   if (!FRAMINGS.includes(framing)) throw new Error(`The model has the framing ${framing}, which this page does not know.`);
   const threshold = number(props.threshold), limits = readLimits(props, threshold), imageSize = number(props.image_size);
   if (props.classes !== CLASSES) throw new Error(`The model has the classes ${props.classes}, not ${CLASSES}; export its run again.`);
+  if (![undefined, SUBTYPES].includes(props.subtypes)) throw new Error(`The model has the subtypes ${props.subtypes}, which this page does not know.`);
   if (!(0 <= threshold && threshold <= 1)) throw new Error("The model has a threshold that is not one in 0 to 1; export its run again.");
   if (!(Number.isInteger(imageSize) && 1 <= imageSize && imageSize <= LARGEST_SIDE)) throw new Error("The model has an image size that is none; export its run again.");
   return {
@@ -69,6 +70,7 @@ export function readMetadata(model) {
     guarantee: props.guarantee ?? "",
     goldenTolerance: JSON.parse(props.golden_tolerance ?? "{}"),  // of float16 and int8 files
     classes: JSON.parse(props.classes),
+    subtypes: JSON.parse(props.subtypes ?? "null"),  // what the output subtype tells apart, or null
     imageSize,
     threshold,
     thresholdRule: props.threshold_rule,

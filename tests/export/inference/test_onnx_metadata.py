@@ -33,6 +33,7 @@ FOUR_WAY = replace(
     recalibrated=({"parent_sha256": "cd" * 32, "source": "here", "images": 300},),
     reference={"answers": {"NORMAL": 2}, "probability": {"edges": [0.5], "counts": [1, 1]}},
     golden_tolerance={"probability": 0.02, "familiarity": 0.01},
+    subtypes=("BACTERIA", "VIRUS"),
 )
 
 

@@ -162,7 +162,7 @@ def test_a_right_file_passes_and_every_figure_is_filled(reference, spoilt, image
     assert written["passed"] is True
     assert written["differences"] == []
     budget = {"probability": 1e-5, "heatmap": 1e-4, "familiarity": 1e-3, "flips": 0.0, "answers": 0.0, "auroc": 0.003}
-    assert written["budget"] == {**budget, "heatmap_optional": False}
+    assert written["budget"] == {**budget, "subtype": 1e-5, "heatmap_optional": False}
 
 
 def test_without_images_or_labels_the_rest_is_compared(reference, spoilt, images):
@@ -545,9 +545,10 @@ def test_no_file_and_no_threads_are_one_clear_error(reference, spoilt, images, t
 
 
 def test_the_budgets_are_those_of_the_documentation():
-    assert Budget(probability=1e-5, heatmap=1e-4, familiarity=1e-3, flips=0.0, answers=0.0, auroc=0.003) == FLOAT32
+    float32 = {"probability": 1e-5, "heatmap": 1e-4, "familiarity": 1e-3, "flips": 0.0, "answers": 0.0, "auroc": 0.003}
+    assert Budget(**float32, subtype=1e-5) == FLOAT32
     reduced = {"probability": 1.0, "heatmap": 0.25, "familiarity": 1.0, "flips": 0.01, "answers": 0.05, "auroc": 0.003}
-    assert Budget(**reduced, heatmap_optional=True) == REDUCED
+    assert Budget(**reduced, subtype=1.0, heatmap_optional=True) == REDUCED
     assert (BATCH_SIZES, LARGE_BATCH) == ((1, 2, 7, 64), 64)
     assert issubclass(ParityError, InputError)
     assert Report(budget=FLOAT32, images=6, real_images=0).passed
