@@ -2,9 +2,11 @@
 import { readFile } from "node:fs/promises";
 import * as ort from "onnxruntime-web";
 import sharp from "sharp";
+import { answerOf, metadataOf } from "./answer.mjs";
 
-const [model, ...paths] = process.argv.slice(2);
-const session = await ort.InferenceSession.create(new Uint8Array(await readFile(model)));
+const [file, ...paths] = process.argv.slice(2);
+const model = new Uint8Array(await readFile(file)), metadata = metadataOf(model);
+const session = await ort.InferenceSession.create(model);
 for (const path of paths) {
   const picture = sharp(path, { failOn: "warning", ignoreIcc: true });  // damage is an error; an ICC profile would change the greys
   const { format, depth } = await picture.metadata();
@@ -15,6 +17,6 @@ for (const path of paths) {
   const upright = picture.autoOrient().flatten({ background: "black" }).toColourspace("srgb");
   const { data, info } = await upright.raw().toBuffer({ resolveWithObject: true });
   const image = new ort.Tensor("uint8", new Uint8Array(data), [1, info.height, info.width, info.channels]);
-  const { probability } = await session.run({ image, jpeg: new ort.Tensor("bool", [format === "jpeg"], [1]) });
-  console.log(probability.data[0].toFixed(6), path);
+  const outputs = await session.run({ image, jpeg: new ort.Tensor("bool", [format === "jpeg"], [1]) });
+  console.log(outputs.probability.data[0].toFixed(6), answerOf(metadata, outputs), path);
 }

@@ -35,8 +35,8 @@ class Serve(SignatureOption, Bounded, Command):
     """Largest upload in MB; a larger one is answered with status 413."""
     batch_size: Annotated[int, Ge(1), Le(1024)] = 16
     """Largest number of images per call of the model."""
-    batch_wait: Annotated[float, Ge(0), Le(1000), Unit("ms")] = 4.0
-    """Milliseconds to wait for further images that can share a call of the model."""
+    batch_wait: Annotated[float, Ge(0), Le(1000), Unit("ms")] = 20.0
+    """Most milliseconds that an image waits for others that are being decoded, to share a call of the model."""
     queue: Annotated[int, Ge(1), Le(100_000)] = 256
     """Largest number of images that wait for one model; requests beyond it are answered with status 503."""
     max_requests: Annotated[int, Ge(1), Le(100_000)] = 512
@@ -91,6 +91,7 @@ def serve(command: Serve) -> None:
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # nothing here asks who the client is
             timeout_graceful_shutdown=command.stop_seconds,
         )
         # uvicorn sends the signal that stopped it again at its end, to the handler of before: that is a good end.

@@ -23,8 +23,8 @@ class BatchLimits:
 
     largest: int = 16
     """Largest number of items in one call of the model."""
-    wait: float = 0.004
-    """Seconds to wait for further items when the model is free."""
+    wait: float = 0.02
+    """Most seconds to wait for further items that are on their way when the model is free."""
     queue: int = 256
     """Largest number of waiting items; the next one is refused."""
 
@@ -40,6 +40,7 @@ class Batcher(Generic[Item, Answer]):
         limits: sizes and times.
         executor: where `answer` runs, so that it does not block the event loop.
         observe: called with the size of each batch.
+        coming: returns whether further items are on their way; nothing waits for them otherwise.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class Batcher(Generic[Item, Answer]):
         limits: BatchLimits,
         executor: Executor,
         observe: Callable[[int], None] = lambda size: None,
+        coming: Callable[[], bool] = lambda: True,
     ) -> None:
         self._answer, self._limits, self._executor, self._observe = answer, limits, executor, observe
+        self._coming = coming
         self._queue: asyncio.Queue[tuple[Item, asyncio.Future[Answer]]] = asyncio.Queue(limits.queue)
         self._worker: asyncio.Task[None] | None = None
 
@@ -103,10 +106,10 @@ class Batcher(Generic[Item, Answer]):
                     future.set_result(answer)
 
     async def _next_batch(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
-        """Wait for one item, then for others until the batch is full or the time is over."""
+        """Wait for one item, then for others until none is coming, the batch is full or the time is over."""
         batch = [await self._queue.get()]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._limits.wait):
-                while len(batch) < self._limits.largest:
+                while len(batch) < self._limits.largest and (self._coming() or not self._queue.empty()):
                     batch.append(await self._queue.get())
         return batch

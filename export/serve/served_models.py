@@ -67,7 +67,10 @@ class Loaded:
     def __init__(self, classifier: Classifier, limits: BatchLimits, decoding: Executor, metrics: ModelMetrics) -> None:
         self.classifier, self.metrics, self._decoding = classifier, metrics, decoding
         self._answering = ThreadPoolExecutor(1, "answer")
-        self._batcher = Batcher(self._predict, limits, self._answering, metrics.batches.observe)
+        self._undecoded = 0
+        self._batcher = Batcher(
+            self._predict, limits, self._answering, metrics.batches.observe, lambda: self._undecoded > 0
+        )
         self._users, self._unused = 0, asyncio.Event()
         self._unused.set()
 
@@ -91,7 +94,11 @@ class Loaded:
             DecodeError: it cannot be decoded.
             OverloadedError: the queue is full.
         """
-        decoded = await asyncio.get_running_loop().run_in_executor(self._decoding, self._decode, data)
+        self._undecoded += 1
+        try:
+            decoded = await asyncio.get_running_loop().run_in_executor(self._decoding, self._decode, data)
+        finally:
+            self._undecoded -= 1
         return await self.answer_pixels(*decoded)
 
     async def answer_pixels(self, pixels: np.ndarray, reasons: Reasons) -> Prediction:

@@ -42,6 +42,7 @@ class Watcher:
         source: where images come from.
         target: where answers go to.
         stop: ends the loop after the image in work, once it is set.
+        once: the program ends when `work` returns, so what fails is tried again when it is started again.
     """
 
     def __init__(
@@ -51,10 +52,11 @@ class Watcher:
         source: FolderSource | Archive,
         target: FolderTarget | Archive,
         stop: threading.Event,
+        once: bool = False,
     ) -> None:
         self._classifier, self._journal, self._source, self._target = classifier, journal, source, target
         self._answers = DicomAnswers(classifier)
-        self._stop = stop
+        self._stop, self._once = stop, once
         self.ended = Counter[str]()
         """Images by the state that they came to."""
 
@@ -104,7 +106,8 @@ class Watcher:
                 entry = entry._replace(state=SENT)
         except PassingError as error:
             pause = backing_off(entry.tries + 1)
-            _say(f"{name}: {error}; trying again in {pause:.0f} s")
+            when = "at the next start" if self._once else f"in {pause:.0f} s"
+            _say(f"{name}: {error}; trying again {when}")
             self._journal.later(entry.key, pause)
             return False
         except (DecodeError, LastingError) as error:

@@ -217,11 +217,13 @@ def test_cpp_with_openvino(files, expected, four_way, tmp_path):
     not (shutil.which("node") and (PACKAGES / "sharp").is_dir()), reason="needs node, and npm ci --prefix export/web"
 )
 def test_node(files, expected, unusual, four_way, tmp_path):
-    shutil.copy(EXAMPLES / "predict.mjs", tmp_path)
+    for name in ("predict.mjs", "answer.mjs"):
+        shutil.copy(EXAMPLES / name, tmp_path)
     (tmp_path / "node_modules").symlink_to(PACKAGES)
     command = ["node", tmp_path / "predict.mjs", files / "model.any_size.onnx"]
-    check(printed(*command, *(files / name for name in expected)), expected)
-    check(printed(*command, *unusual), unusual_answers(unusual, four_way))
+    found = printed(*command, *(files / name for name in expected), *unusual)
+    check(found, expected | unusual_answers(unusual, four_way))
+    assert all(len(row) == 2 for row in found.values())  # the answer too
     assert "has 16 bits" in refused(*command, files / "wide-16-bit.png")
     assert refused(*command, half_a_jpeg(files, tmp_path))
 
@@ -231,6 +233,7 @@ def test_node(files, expected, unusual, four_way, tmp_path):
 )
 def test_browser(files, expected, unusual, four_way, tmp_path, monkeypatch):
     shutil.copy(EXAMPLES / "predict.html", tmp_path / "index.html")
+    shutil.copy(EXAMPLES / "answer.mjs", tmp_path)
     shutil.copy(files / "model.any_size.onnx", tmp_path)
     (tmp_path / "ort").symlink_to(PACKAGES / "onnxruntime-web" / "dist")
 
@@ -242,6 +245,7 @@ def test_browser(files, expected, unusual, four_way, tmp_path, monkeypatch):
         script = Path(__file__).parent / "example_check.mjs"
         found = printed("node", script, address, CHROMIUM, *(files / name for name in expected), *unusual)
         check(found, expected | unusual_answers(unusual, four_way))
+        assert all(len(row) == 2 for row in found.values())  # the answer too
         command = ["node", script, address, CHROMIUM, files / "wide-16-bit.png"]
         said = subprocess.run([str(x) for x in command], capture_output=True, text=True, check=True).stdout
         assert said.startswith("16 bits")

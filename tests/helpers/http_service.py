@@ -22,7 +22,7 @@ def served(models, **limits):
     from export.serve.service import Limits, create_app
 
     models = models if isinstance(models, dict) else {"model": models}
-    app = create_app(models, Limits(**{"body_bytes": 2_000_000, "body_seconds": 1.0, **limits}))
+    app = create_app(models, Limits(**{"body_bytes": 2_000_000, **limits}))
     del models
     listener = listening("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
@@ -30,11 +30,13 @@ def served(models, **limits):
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    with httpx.Client(base_url="http://{}:{}".format(*listener.getsockname()), timeout=20) as client:
-        client.app = app
-        yield client
-    server.should_exit = True
-    thread.join()
+    try:
+        with httpx.Client(base_url="http://{}:{}".format(*listener.getsockname()), timeout=60) as client:
+            client.app = app
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@ import pytest
 
 from export.inference.signature import require_signature
 from export.predict import Predict, predict
+from export.serve.__main__ import Serve, serve
+from export.watch import Watch, watch
 from pneumo_tfds.program.errors import InputError
 
 needs_extra = pytest.mark.skipif(
@@ -78,8 +80,28 @@ def test_what_is_missing_is_named(model, missing):
         require_signature(model, key)
 
 
-def test_predict_opens_no_model_without_the_signature_that_it_needs(model):
+@pytest.mark.parametrize("command", ["predict", "serve", "watch"])
+def test_no_model_is_opened_without_the_signature_that_is_required(command, model, tmp_path):
     key = model.with_name("key.pub.pem")
     key.write_text("")
+    start = {
+        "predict": lambda: predict(Predict(model=model, images=("x.png",), require_signature=key)),
+        "serve": lambda: serve(Serve(models=(str(model),), require_signature=key)),
+        "watch": lambda: watch(
+            Watch(model=model, source=str(tmp_path), out=str(tmp_path), journal=tmp_path / "j", require_signature=key)
+        ),
+    }[command]
+    for module in {"serve": ["python_multipart", "uvicorn"], "watch": ["highdicom"]}.get(command, []):
+        pytest.importorskip(module)
     with pytest.raises(InputError, match=r"model\.onnx\.sig is not a file"):
-        predict(Predict(model=model, images=("x.png",), require_signature=key))
+        start()
+    if importlib.util.find_spec("model_signing") and importlib.util.find_spec("OpenSSL"):
+        from model_signing import signing
+
+        signing.Config().use_elliptic_key_signer(private_key=keys(tmp_path, "mine")[0]).sign(
+            model, model.with_name("model.onnx.sig")
+        )
+        key.write_bytes(keys(tmp_path, "other")[1].read_bytes())
+        with pytest.raises(InputError, match="another key signed it"):
+            start()
+    assert not (tmp_path / "j").exists()

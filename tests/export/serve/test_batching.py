@@ -101,6 +101,25 @@ def test_a_batch_ends_when_it_is_full_or_its_time_is_over(executor):
     assert sizes == [4, 3, 1]
 
 
+def test_a_batch_does_not_wait_when_nothing_is_coming(executor):
+    """The first item would wait for a minute; the second shares its call, as it is there already."""
+    sizes, gate, coming = [], Gate(), [False]
+    gate.open.set()
+
+    async def work():
+        async with Batcher(
+            gate, BatchLimits(largest=4, wait=60.0), executor, sizes.append, lambda: coming[0]
+        ) as batcher:
+            await asyncio.wait_for(asyncio.gather(batcher.submit(1), batcher.submit(2)), 30)
+            coming[0] = True
+            waits = asyncio.create_task(batcher.submit(3))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(waits, 0.05)
+
+    asyncio.run(work())
+    assert sizes == [2]
+
+
 def test_a_batcher_that_was_never_started_can_be_closed(executor):
     async def work():
         await Batcher(Gate(), BatchLimits(), executor).__aexit__(None, None, None)

@@ -158,11 +158,12 @@ def test_the_body_of_an_answer_does_not_wait_until_its_head_is_acknowledged():
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_a_body_that_does_not_arrive_times_out(service):
-    url = service.base_url
-    with socket.create_connection((url.host, url.port), timeout=5) as client:
-        client.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
-        assert client.recv(100).startswith(b"HTTP/1.1 408")
+def test_a_body_that_does_not_arrive_times_out(exported):
+    with served(Classifier(exported / "model.onnx", threads=1), body_seconds=0.1) as service:
+        url = service.base_url
+        with socket.create_connection((url.host, url.port), timeout=60) as client:
+            client.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
+            assert client.recv(100).startswith(b"HTTP/1.1 408")
 
 
 def test_four_clients_at_once_share_batches(service, jpegs):

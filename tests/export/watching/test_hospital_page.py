@@ -34,9 +34,6 @@ def test_every_command_of_the_page_does_its_work(bright, tmp_path, monkeypatch):
             words = shlex.split(line.replace(ADDRESS, url))
             if "watch" in line and not set(words) & set(ENDS):
                 words += ["--once", "--every", "0.1"]
-            words += (
-                ["--journal", f"{'archive' if ADDRESS in line else 'watch'}{len(stored)}"] if ADDRESS in line else []
-            )
             ended = subprocess.run(
                 [sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True, check=False
             )

@@ -120,7 +120,7 @@ def test_from_a_folder_to_an_archive_that_comes_later(watch, tmp_path):
     (tmp_path / "in" / "a").write_bytes(image(0))
     code, said = watch(tmp_path / "in", archive.url)
     assert code == 2
-    assert "does not answer (ConnectionError); trying again in" in said
+    assert "does not answer (ConnectionError); trying again at the next start" in said
     archive.start()
     archive.send(image(0))
     try:

@@ -175,7 +175,7 @@ def test_place_that_is_down_is_not_asked_for_every_image(watch, places):
     for number in range(6):
         (source / str(number)).write_bytes(radiograph(number))
     out.touch()
-    assert watch(source, out)[1].count("trying again in") == 3
+    assert watch(source, out)[1].count("trying again at the next start") == 3
 
 
 def test_answers_that_wait_are_limited(watch, places, monkeypatch):
