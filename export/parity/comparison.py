@@ -25,9 +25,9 @@ BATCH_SIZES = (1, 2, 7, 64)
 LARGE_BATCH = 64
 SMALL_BATCH_IMAGES = 16  # images that are run in the small batches too; all images are run in the large ones
 EDGE_SHARE = 10
-"""Times the budget of a probability or subtype that the edge cases may differ by. Noise and a checkerboard have the steepest edges
-that can be: where a network crops to the lungs, rounding of the box by 2e-7 of the side moved them by 1.1e-5, and 852
-X-rays by 4e-6 at most."""
+"""Times the budget of a probability or subtype that the edge cases may differ by. Noise and a checkerboard have the
+steepest edges that can be: where a network crops to the lungs, rounding of the box by 2e-7 of the side moved them by
+1.1e-5, and 852 X-rays by 4e-6 at most."""
 
 
 class ParityError(InputError):
