@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pipeline.config.own_network import look_in_working_folder
 from pneumo_tfds.program.errors import InputError
 
 Value = str | float | bool
@@ -87,6 +88,7 @@ def tracker_class(name: str) -> type[Tracker]:
         raise InputError(f"--track {name}: choose from {', '.join(BUILT_IN)}, or name a class as package.module:Class")
     for variable, setting in UNLESS_SET.items():
         os.environ.setdefault(variable, setting)
+    look_in_working_folder()
     try:
         found: type[Tracker] = getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:

@@ -266,3 +266,10 @@ def test_no_tool_is_imported_unless_it_is_asked_for():
     code = "import sys, pipeline.train; print({'tensorboard', 'mlflow', 'wandb'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_class_in_the_working_folder_is_found_by_an_installed_command_too(tmp_path, monkeypatch):
+    (tmp_path / "tracker_beside.py").write_text("class Beside:\n    pass\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    assert tracker_class("tracker_beside:Beside").__name__ == "Beside"
