@@ -1,8 +1,9 @@
 """The project in a notebook or a program: `from pipeline.api import prepare, train, evaluate, export, Classifier`.
 
 Each function is the command of its name, with the command's flags as keyword arguments: `--image-size 96` is
-`image_size=96`. None of them prints unless it is told `progress=True`: what the command notes is a Python warning. None ends the
-program: what the user has to correct is an `InputError`. Like the commands, this module stands above all packages.
+`image_size=96`. None of them prints unless it is told `progress=True`: what the command notes is a Python warning. None
+ends the program: what the user has to correct is an `InputError`. Like the commands, this module stands above all
+packages.
 """
 
 from __future__ import annotations
@@ -250,7 +251,7 @@ def _from_keywords(kind: type[Settings], given: Mapping[str, Any], start: Mappin
 
 @contextmanager
 def _printing(progress: bool) -> Iterator[None]:
-    """Let the stages print, or turn what they note into Python warnings; without what TensorFlow notes at its import."""
+    """Let the stages print, or turn what they note into Python warnings; without what TensorFlow notes at import."""
     said = io.StringIO()
     with ExitStack() as stack:
         if not progress:

@@ -111,7 +111,7 @@ def decide_again(
         robustness = run.read_json(run.robustness) if run.robustness.exists() else {}
         if robustness.pop(ELSEWHERE, None):
             print(
-                "note: the figures on other sources were those of the earlier threshold and are left out of the report; "
+                "note: figures on other sources were those of the earlier threshold, so the report leaves them out; "
                 f"score them at this one: python -m pipeline.evaluate {run_dir} --also-judge PATH"
             )
         if under_shift:
