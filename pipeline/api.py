@@ -78,7 +78,7 @@ class Run:
 
     @property
     def history(self) -> list[Epoch]:
-        """Its epochs, oldest first."""
+        """Its epochs, oldest first. Those of a run with folds: `Run(run.folder / "fold-1").history`, and so on."""
         return read(self._files.history)
 
     @property
