@@ -290,6 +290,9 @@ class FitConfig(Bounded):
     """Weight the loss so that NORMAL and PNEUMONIA count equally, however many images there are of each."""
     patience: Annotated[int, Ge(0)] = 0
     """Stop after this many epochs without a better validation AUROC. 0 never stops early."""
+    keep: Literal["best", "last"] = "best"
+    """Which epoch's weights are kept: the best by validation AUROC, or the last. Where labels are wrong, that AUROC
+    prefers networks that do not yet contradict them, so last finds more of them."""
     precision: Precision = "auto"
     """Arithmetic of the layers. auto picks the fastest valid one for the device. Weights and loss stay float32."""
     xla: Switch = "auto"
