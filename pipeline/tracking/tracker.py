@@ -11,6 +11,7 @@ from typing import Protocol
 
 from pipeline.config.own_network import look_in_working_folder
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.installed import how_to_install
 
 Value = str | float | bool
 BUILT_IN = {
@@ -92,7 +93,7 @@ def tracker_class(name: str) -> type[Tracker]:
     try:
         found: type[Tracker] = getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
-        extra = f"; install it in the clone with: pip install '.[{name}]'" if name in BUILT_IN else ""
+        extra = f"; {how_to_install(name)}" if name in BUILT_IN else ""
         raise InputError(f"--track {name} needs {error.name}, which is not installed{extra}") from error
     except AttributeError as error:
         raise InputError(f"--track {name}: {module} has no class {attribute}") from error
