@@ -28,6 +28,7 @@ from pipeline.stages.illustrate import illustrate
 from pipeline.stages.judge import judge_by, score, uncalibrated
 from pipeline.training.fastest import fastest_for
 from pneumo_tfds.program.files import write_bytes, write_json
+from pneumo_tfds.program.quiet import errors_only
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.splits.fold_sides import HELD_OUT
 
@@ -58,7 +59,8 @@ def fit_and_judge_folds(folder: RunFolder, config: RunConfig, after_epoch: Calla
         keras.backend.clear_session()
     _write_out_of_fold(folder, config)
     if not folder.metrics.exists():
-        _judge_committee(folder, config, splits, held)
+        with errors_only("tensorflow"):  # it warns that each network is traced anew, which is intended
+            _judge_committee(folder, config, splits, held)
     illustrate(folder, OutputsFn(load_model(folder.model)), splits, config.evaluation.evaluation_seed)
 
 
