@@ -1,8 +1,9 @@
 """The project in a notebook or a program: `from pipeline.api import prepare, train, evaluate, export, Classifier`.
 
 Each function is the command of its name, with the command's flags as keyword arguments: `--image-size 96` is
-`image_size=96`. None of them prints unless it is told `progress=True`, and none ends the program: what the user has to
-correct is an `InputError`. Like the commands, this module stands above all packages.
+`image_size=96`. None of them prints unless it is told `progress=True`: what the command notes is a Python warning. None
+ends the program: what the user has to correct is an `InputError`. Like the commands, this module stands above all
+packages.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import io
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from functools import cached_property
@@ -76,7 +78,7 @@ class Run:
 
     @property
     def history(self) -> list[Epoch]:
-        """Its epochs, oldest first."""
+        """Its epochs, oldest first. Those of a run with folds: `Run(run.folder / "fold-1").history`, and so on."""
         return read(self._files.history)
 
     @property
@@ -104,7 +106,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         from pipeline.evaluation.scoring import by_interest
-        from pipeline.report.reader_warnings import warnings
+        from pipeline.report import reader_warnings
         from pipeline.report.report_tables import headline
         from pipeline.report.terminal import figure_rows
         from pneumo_tfds.program.html_page import render
@@ -114,7 +116,7 @@ class Run:
         return render(
             "pipeline.report", "run_table.html",
             folder=str(self.folder), headline=headline(metrics, split), rows=figure_rows(metrics),
-            warnings=warnings(metrics, split),
+            warnings=reader_warnings.warnings(metrics, split),
         )  # fmt: skip
 
 
@@ -249,11 +251,20 @@ def _from_keywords(kind: type[Settings], given: Mapping[str, Any], start: Mappin
 
 @contextmanager
 def _printing(progress: bool) -> Iterator[None]:
-    """Let the stages print, or not; without the notes that TensorFlow prints when it is imported."""
+    """Let the stages print, or turn what they note into Python warnings; without what TensorFlow notes at import."""
+    said = io.StringIO()
     with ExitStack() as stack:
         if not progress:
-            stack.enter_context(redirect_stdout(io.StringIO()))
-            stack.enter_context(redirect_stderr(io.StringIO()))
+            stack.callback(_warn_of, said)  # after the streams are back, and when the work failed too
+            stack.enter_context(redirect_stdout(said))
+            stack.enter_context(redirect_stderr(said))
         quiet_tensorflow()
         yield
         sys.stdout.flush()
+
+
+def _warn_of(said: io.StringIO) -> None:
+    """Warn of each line that begins with `note:` or `warning:`, or that Python's own warnings printed."""
+    for line in said.getvalue().splitlines():
+        if re.match(r"(?i:note|warning): |.+:\d+: \w+Warning: ", line):
+            warnings.warn(line, stacklevel=2)

@@ -110,15 +110,16 @@ def train_and_judge(folder: RunFolder, command: Train, search: Search) -> tuple[
     tracking = Tracking(folder.path, command.track, "training", resume=command.resume)
     if not (folder.config.exists() and folder.read_config() == config):
         folder.write_config(config)
+    after_epoch = partial(_tell, tracking, folder, config)
     try:
         if config.data.folds and not config.data.fold:
             from pipeline.stages.train_folds import fit_and_judge_folds
 
-            fit_and_judge_folds(folder, config)
+            fit_and_judge_folds(folder, config, after_epoch)
         else:
             from pipeline.stages.fit_and_judge import fit_and_judge
 
-            fit_and_judge(folder, config, after_epoch=partial(_tell, tracking, folder, config))
+            fit_and_judge(folder, config, after_epoch=after_epoch)
     except InputError:
         if not command.resume:  # what is resumed was there before
             folder.forget_unused_settings()

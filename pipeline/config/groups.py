@@ -301,6 +301,9 @@ class FitConfig(Bounded):
     """Weight of the loss of --subtype-head, beside 1 for that of NORMAL and PNEUMONIA."""
     patience: Annotated[int, Ge(0)] = 0
     """Stop after this many epochs without a better validation AUROC. 0 never stops early."""
+    keep: Literal["best", "last"] = "best"
+    """Which epoch's weights are kept: the best by validation AUROC, or the last. Where labels are wrong, that AUROC
+    prefers networks that do not yet contradict them, so last finds more of them."""
     precision: Precision = "auto"
     """Arithmetic of the layers. auto picks the fastest valid one for the device. Weights and loss stay float32."""
     xla: Switch = "auto"

@@ -141,6 +141,15 @@ def what_failed(error: BaseException, file: Path) -> str:
     return f"{type(error).__name__}: {reason_of(error):.200}{place}"
 
 
+def look_in_working_folder() -> None:
+    """Let modules of the working folder be imported, as `python -m` does and an installed command does not.
+
+    It is looked in last, so that no file there hides a package.
+    """
+    if not {"", os.getcwd()} & set(sys.path):
+        sys.path.append(os.getcwd())
+
+
 def _source_of(where: str, module: str) -> Path:
     """Return the source file of a module in the working folder or among the installed packages."""
     if module == "__main__":
@@ -148,8 +157,7 @@ def _source_of(where: str, module: str) -> Path:
             f"{where} is a function of a notebook or script, which other processes cannot find; write it to a file of "
             "its own, such as my_network.py, and name my_network:FUNCTION"
         )
-    if not {"", os.getcwd()} & set(sys.path):
-        sys.path.insert(0, os.getcwd())  # an installed command does not look there
+    look_in_working_folder()
     importlib.invalidate_caches()  # the file may be a moment old
     parent = module.rpartition(".")[0]
     try:  # by the finder, because `importlib.util.find_spec` answers for a module that is imported by where it was then

@@ -136,7 +136,7 @@ def facts(folder: RunFolder) -> dict[str, Any]:
         "main": splits[split],
         "config": config,
         "files": {path.name: path.name for path in folder.path.iterdir() if path.is_file()},
-        "elsewhere": _elsewhere(folder),
+        "elsewhere": _elsewhere(folder, metrics),
         "warnings": warnings(metrics, split) + shortcut_warnings(known.get("shortcuts", {})),
         "statements": statements(dataset, refuses=refuses(metrics), refused=metrics.get("refused")),
         "lock": verify(folder),
@@ -156,11 +156,18 @@ def write_model_card(folder: RunFolder) -> None:
     write_text(folder.model_card, render("pipeline.report", "model_card.md", **facts(folder)) + "\n")
 
 
-def _elsewhere(folder: RunFolder) -> list[dict[str, Any]]:
-    """Return the figures of the run on other sources, from `evaluation-NAME/`, without the names of these."""
+def _elsewhere(folder: RunFolder, metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the figures of the run on other sources, from `evaluation-NAME/`, without the names of these.
+
+    Those of an earlier decision are left out: they stand beside figures at the threshold of `metrics`.
+    """
     found = (RunFolder(path) for path in sorted(folder.path.glob("evaluation-*")))
-    metrics = [run.read_json(run.metrics) for run in found if run.metrics.exists()]
-    return [entry["splits"]["external"] | {"external": entry["external"]} for entry in metrics if entry.get("external")]
+    others = [run.read_json(run.metrics) for run in found if run.metrics.exists()]
+    return [
+        other["splits"]["external"] | {"external": other["external"]}
+        for other in others
+        if other.get("external") and all(other.get(key) == metrics.get(key) for key in ("operating_point", "doubt"))
+    ]
 
 
 def _answer_share(figures: Mapping[str, Any], answer: str) -> float:

@@ -13,6 +13,8 @@ from pipeline.stages.evaluate_run import evaluate_elsewhere
 from pipeline.stages.examine import extend
 from pneumo_tfds.program.errors import InputError
 
+ELSEWHERE = "elsewhere"
+"""Its rows in `robustness.json`."""
 FIGURES = ("auroc", "sensitivity", "specificity")
 KEPT = ("n", "patients", *FIGURES)
 """What `robustness.json` has of the figures of another source, beside the intervals of `FIGURES`."""
@@ -45,5 +47,5 @@ def also_judge(run: RunFolder, sources: Sequence[Path], *, show_names: bool = Fa
         said = ", ".join(f"{name} {number(figures[name])}{in_brackets(figures['intervals'][name])}" for name in FIGURES)
         print(f"also judged {source} ({figures['n']:,} images): {said}; report: {other.report}", flush=True)
     if rows:
-        extend(run.robustness, elsewhere=rows)
+        extend(run.robustness, **{ELSEWHERE: rows})
         write_report(run, show_names=show_names)

@@ -23,6 +23,7 @@ from pipeline.report.reader_warnings import CHANCE, overlap_sentences
 from pipeline.report.report_tables import in_brackets, number
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
+from pipeline.stages.also_judge import ELSEWHERE
 from pipeline.stages.evaluate_run import DECIDED_ON, WISH
 from pipeline.stages.examine import examine, passes
 from pipeline.stages.illustrate import illustrate
@@ -107,8 +108,15 @@ def decide_again(
         for path, content in exported.items():
             write_bytes(path, content)
         point = decision.operating_point
+        robustness = run.read_json(run.robustness) if run.robustness.exists() else {}
+        if robustness.pop(ELSEWHERE, None):
+            print(
+                "note: figures on other sources were those of the earlier threshold, so the report leaves them out; "
+                f"score them at this one: python -m pipeline.evaluate {run_dir} --also-judge PATH"
+            )
         if under_shift:
-            write_json(run.robustness, summary(views, point.threshold, decision.refused_below))
+            robustness = summary(views, point.threshold, decision.refused_below)
+        write_json(run.robustness, robustness)
         write_json(run.metrics, new)
         old = before.operating_point
         print(f"threshold {old.threshold} (by {old.rule} on {old.chosen_on}) is now {point.threshold}")

@@ -55,14 +55,15 @@ def find_suspects(run_dir: Path) -> list[str]:
     if set(row_of) != set(table.filenames.tolist()):
         raise InputError(f"{data.dataset} holds other images than {run.out_of_fold}; give the run its dataset back")
     back = np.array([row_of[name] for name in table.filenames.tolist()])
-    rows = back[suspects(table)]
+    copies, rows = _copies(examples), back[suspects(table)]
+    rows = np.concatenate([rows, np.setdiff1d(list(copies), rows).astype(rows.dtype)])
     probabilities = np.empty(len(table))
     probabilities[back] = table.probabilities
 
     def near(row: int) -> Neighbour:
         return Neighbour(str(examples.filenames[row]), CLASSES[examples.labels[row]], examples.images[row, :, :, 0])
 
-    copies, neighbours = _copies(examples), _neighbours(run, examples, rows)
+    neighbours = _neighbours(run, examples, rows)
     found = [
         Suspect(
             near(row),
@@ -83,8 +84,7 @@ def find_suspects(run_dir: Path) -> list[str]:
     write_page(run, found, len(table), auroc)
     share = f"{counted(len(found), 'image')} of {len(table):,} ({len(found) / len(table):.1%})"
     return [
-        f"{share} may have the wrong label; {counted(len(copies), 'image')} of all are nearly identical to one of "
-        "the other label",
+        f"{share} may have the wrong label, {len(copies)} of them nearly identical to one of the other label",
         f"AUROC out of fold {number(auroc)}: the lower it is, the more of them have a right label and are only hard",
         f"look at them: {run.suspects_page}",
         f"decide in the column decision of {run.suspects}: NORMAL, PNEUMONIA, remove, or nothing to keep the label",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -28,14 +28,16 @@ from pipeline.stages.illustrate import illustrate
 from pipeline.stages.judge import judge_by, score, uncalibrated
 from pipeline.training.fastest import fastest_for
 from pneumo_tfds.program.files import write_bytes, write_json
+from pneumo_tfds.program.quiet import errors_only
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.splits.fold_sides import HELD_OUT
 
 
-def fit_and_judge_folds(folder: RunFolder, config: RunConfig) -> None:
+def fit_and_judge_folds(folder: RunFolder, config: RunConfig, after_epoch: Callable[[], None] = lambda: None) -> None:
     """Train and judge a run in every fold, write what they answer out of fold, and judge the committee of all.
 
     What is done already is not done again. The dataset is read once. The test split is scored by the committee alone.
+    `after_epoch` is called when an epoch is in the history of its fold.
     """
     splits = splits_of(config.data)
     pool, count = splits["train"], config.data.folds
@@ -53,11 +55,12 @@ def fit_and_judge_folds(folder: RunFolder, config: RunConfig) -> None:
         with fold.locked():
             fold.write_config(replace(config, data=data))
             write_bytes(fold.execution, folder.execution.read_bytes())
-            fit_and_judge(fold, replace(config, data=data), splits_of_fold(pool, data))
+            fit_and_judge(fold, replace(config, data=data), splits_of_fold(pool, data), after_epoch)
         keras.backend.clear_session()
     _write_out_of_fold(folder, config)
     if not folder.metrics.exists():
-        _judge_committee(folder, config, splits, held)
+        with errors_only("tensorflow"):  # it warns that each network is traced anew, which is intended
+            _judge_committee(folder, config, splits, held)
     illustrate(folder, OutputsFn(load_model(folder.model)), splits, config.evaluation.evaluation_seed)
 
 

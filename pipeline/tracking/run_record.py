@@ -22,7 +22,7 @@ PICTURES = ("training_curves", "roc_*", "precision_recall_*", "confusion_matrix_
 
 def training_record(folder: RunFolder, config: RunConfig, *, ended: bool = False) -> Record:
     """Return what is known of a training; if it has ended, with its figures, pictures and the hash of its ONNX file."""
-    epochs = list(_epochs(folder, config.fit.ensemble_size))
+    epochs = list(_epochs(folder, config))
     if not ended:
         return Record("training", settings_of(config), epochs)
     metrics = folder.read_json(folder.metrics)
@@ -50,10 +50,15 @@ def curves_of(epoch: Mapping[str, float], prefix: str = "") -> tuple[int, dict[s
     return int(epoch["epoch"]), {f"{prefix}{name}": value for name, value in epoch.items() if name != "epoch"}
 
 
-def _epochs(folder: RunFolder, networks: int) -> Iterator[tuple[int, dict[str, float]]]:
-    for number in range(networks):
-        prefix = f"network {number + 1}/" if networks > 1 else ""
-        yield from (curves_of(asdict(row), prefix) for row in history.read(folder.history_of(number)))
+def _epochs(folder: RunFolder, config: RunConfig) -> Iterator[tuple[int, dict[str, float]]]:
+    """Yield the epochs of every network, in the order of training; those of several have the name before each curve."""
+    data, networks = config.data, config.fit.ensemble_size
+    divided = data.folds and not data.fold
+    runs = {f"fold {number}/": folder.fold(number) for number in range(1, data.folds + 1)} if divided else {"": folder}
+    for fold, run in runs.items():
+        for number in range(networks):
+            prefix = f"{fold}network {number + 1}/" if networks > 1 else fold
+            yield from (curves_of(asdict(row), prefix) for row in history.read(run.history_of(number)))
 
 
 def _figures(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

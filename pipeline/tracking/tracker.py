@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pipeline.config.own_network import look_in_working_folder
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.installed import how_to_install
 
 Value = str | float | bool
 BUILT_IN = {
@@ -87,10 +89,11 @@ def tracker_class(name: str) -> type[Tracker]:
         raise InputError(f"--track {name}: choose from {', '.join(BUILT_IN)}, or name a class as package.module:Class")
     for variable, setting in UNLESS_SET.items():
         os.environ.setdefault(variable, setting)
+    look_in_working_folder()
     try:
         found: type[Tracker] = getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
-        extra = f"; install it in the clone with: pip install '.[{name}]'" if name in BUILT_IN else ""
+        extra = f"; {how_to_install(name)}" if name in BUILT_IN else ""
         raise InputError(f"--track {name} needs {error.name}, which is not installed{extra}") from error
     except AttributeError as error:
         raise InputError(f"--track {name}: {module} has no class {attribute}") from error

@@ -35,16 +35,18 @@ class Fitted:
     """The result of a training run."""
 
     network: keras.Model
-    """float32, with the weights of the best epoch."""
+    """float32, with the weights of the epoch that was kept."""
     history: tuple[Epoch, ...]
     """Every epoch, oldest first."""
     execution: Execution
     """The device, precision and compilation it was trained with."""
+    keep: str = "best"
+    """`FitConfig.keep`"""
 
     @property
     def best(self) -> Epoch:
         """The epoch whose weights were kept."""
-        return max(self.history, key=_merit)
+        return self.history[-1] if self.keep == "last" else max(self.history, key=_merit)
 
 
 def fit(
@@ -58,7 +60,7 @@ def fit(
     on_epoch: Callable[[Epoch], bool | None] = lambda epoch: None,
     description: str = "Training",
 ) -> Fitted:
-    """Train the network that `config` names, on `train`, and keep the epoch that is best on `validation`.
+    """Train the network that `config` names, on `train`, and keep the best epoch on `validation`, or the last.
 
     Where TF_CONFIG names other machines, they all call this with the same arguments and end with the same weights. The
     chief writes a checkpoint to `folder` after every epoch, from which training is resumed. `until` ends training after
@@ -109,7 +111,7 @@ def fit(
             images_per_second=len(losses) * config.fit.batch_size / seconds,
             waiting=waiting / seconds,
         )
-        if not history or _merit(row) > max(map(_merit, history)):
+        if config.fit.keep == "last" or not history or _merit(row) > max(map(_merit, history)):
             training.remember_best()
         history.append(row)
         stop = on_epoch(row)
@@ -117,7 +119,7 @@ def fit(
             training.save(folder, history)
         if stop:
             break
-    return Fitted(part.complete(training.best_network()), tuple(history), execution)
+    return Fitted(part.complete(training.best_network()), tuple(history), execution, config.fit.keep)
 
 
 def _done(history: list[Epoch], epochs: int, patience: int) -> bool:

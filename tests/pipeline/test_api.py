@@ -1,5 +1,8 @@
 """The functions of `pipeline.api` are the commands: the same settings, no printing, no exit."""
 
+import sys
+import warnings
+
 import pytest
 
 from pipeline import api
@@ -46,10 +49,24 @@ def test_function_in_a_module_is_a_model():
     assert made.model.model == f"{__name__}:refusal"
 
 
-def test_nothing_is_printed_unless_asked(capsys):
-    with api._printing(False):
-        print("stages print")
-    assert capsys.readouterr().out == ""
+def test_nothing_is_printed_unless_asked_and_notes_are_warnings(capsys):
+    with warnings.catch_warnings(record=True) as warned, api._printing(False):
+        print("stages print\nNote: no GPU is used\nwarning: one image twice")
+        print("network.py:3: DeprecationWarning: old", file=sys.stderr)
+    assert [str(one.message) for one in warned] == [
+        "Note: no GPU is used", "warning: one image twice", "network.py:3: DeprecationWarning: old",
+    ]  # fmt: skip
+    assert capsys.readouterr() == ("", "")
     with api._printing(True):
         print("stages print")
     assert capsys.readouterr().out == "stages print\n"
+
+
+def test_what_was_noted_before_a_failure_is_a_warning_too():
+    def refused():
+        with api._printing(False):
+            print("note: 3 files were left out")
+            raise InputError("no X-ray is left")
+
+    with pytest.warns(UserWarning, match="note: 3 files"):
+        assert refusal(refused) == "no X-ray is left"

@@ -112,6 +112,10 @@ def test_figures_of_another_source_come_into_the_card_of_the_run_without_its_nam
     state, said = rows(run, "CLAIM 2024")["33"]
     assert state == "partly"
     assert f"120 images of another source: AUROC {figures['auroc']:.3f}" in said
+    own = json.loads(run.metrics.read_text())
+    own["operating_point"] |= {"threshold": 0.123}
+    run.metrics.write_text(json.dumps(own))
+    assert "another source, 120 images |" not in card(run)
 
 
 def test_names_are_escaped_once_in_the_page_and_not_in_the_text(run):

@@ -116,6 +116,21 @@ def test_the_decision_is_that_of_validation_and_in_every_file(run):
     assert str(point["threshold"]) in run.report.read_text()
 
 
+def test_figures_on_other_sources_at_the_earlier_threshold_leave_the_report(run, capsys):
+    row = {"source": 1, "n": 9, "patients": 9, "auroc": 0.9, "sensitivity": 0.123, "specificity": 0.9}
+    intervals = dict.fromkeys(("auroc", "sensitivity", "specificity"))
+    run.robustness.write_text(
+        json.dumps({"elsewhere": [{**row, "intervals": intervals, "overlap": {"unknown": "made"}}]})
+    )
+    write_report(run)
+    assert "0.123" in run.report.read_text()
+    decide_again(run.path, {"threshold_rule": "specificity>=0.95"}, carry)
+    assert "0.123" not in run.report.read_text()
+    assert (
+        f"score them at this one: python -m pipeline.evaluate {run.path} --also-judge PATH" in capsys.readouterr().out
+    )
+
+
 def test_what_is_not_asked_for_stays_and_the_same_wish_twice_changes_nothing(run):
     decide_again(run.path, {"threshold_rule": "sensitivity>=0.9"}, carry)
     first, lock = read(run.metrics), run.evaluation_lock.read_bytes()

@@ -53,6 +53,18 @@ def test_the_networks_of_an_ensemble_have_curves_of_their_own(tmp_path):
     assert (1, "network 2/loss", 1.1) in told
 
 
+def test_folds_have_curves_of_their_own_in_the_order_of_training(tmp_path):
+    folder, config = RunFolder(tmp_path), RunConfig(data=DataConfig(folds=2))
+    for fold in (1, 2):
+        history.append(folder.fold(fold).history, history.Epoch(1, *[0.1 + fold] * 8))
+    told = training_record(folder, config).epochs
+    assert [(number, values[f"fold {fold}/loss"]) for fold, (number, values) in enumerate(told, start=1)] == [
+        (1, 1.1), (1, 2.1),
+    ]  # fmt: skip
+    alone = RunConfig(data=DataConfig(folds=2, fold=2))
+    assert [values["loss"] for _, values in training_record(folder.fold(2), alone).epochs] == [2.1]
+
+
 def test_no_path_is_told():
     config = RunConfig(
         data=DataConfig(source=Path("/clinic/doe")),

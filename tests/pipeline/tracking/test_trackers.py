@@ -16,9 +16,10 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.tracking.tracker import TrackingError, tracker_class
+from pipeline.tracking.tracker import BUILT_IN, TrackingError, tracker_class
 from pipeline.tracking.tracking import Record, Tracking
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.installed import how_to_install
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = {"fit.learning_rate": 5e-4, "fit.epochs": 3, "model.model": "compact", "augment.augment": True}
@@ -266,3 +267,17 @@ def test_no_tool_is_imported_unless_it_is_asked_for():
     code = "import sys, pipeline.train; print({'tensorboard', 'mlflow', 'wandb'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_class_in_the_working_folder_is_found_by_an_installed_command_too(tmp_path, monkeypatch):
+    (tmp_path / "tracker_beside.py").write_text("class Beside:\n    pass\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    assert tracker_class("tracker_beside:Beside").__name__ == "Beside"
+
+
+def test_a_tool_that_is_missing_is_named_with_the_line_that_installs_it(monkeypatch):
+    monkeypatch.setitem(BUILT_IN, "mlflow", "no_such_module:Mine")
+    with pytest.raises(InputError) as refused:
+        tracker_class("mlflow")
+    assert str(refused.value).endswith(f"not installed; {how_to_install('mlflow')}")

@@ -45,6 +45,19 @@ def test_training_learns_what_can_be_learned(splits):
 
 
 @pytest.mark.slow
+def test_the_best_epoch_is_kept_or_the_last(splits, monkeypatch):
+    monkeypatch.setattr("pipeline.training.fit._merit", lambda epoch: (-float(epoch.epoch), 0.0))
+    two = dataclasses.replace(SETTINGS.fit, epochs=2)
+    both = {
+        keep: fit(dataclasses.replace(SETTINGS, fit=dataclasses.replace(two, keep=keep)), *splits)
+        for keep in ("best", "last")
+    }
+    assert {keep: fitted.best.epoch for keep, fitted in both.items()} == {"best": 1, "last": 2}
+    first, last = (fitted.network.get_weights()[0] for fitted in both.values())
+    assert np.abs(first - last).max() > 1e-4
+
+
+@pytest.mark.slow
 def test_resumed_training_equals_the_uninterrupted_one(splits, tmp_path):
     def end_between_its_row_and_its_checkpoint(epoch):
         if epoch.epoch == 2:
