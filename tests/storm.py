@@ -48,6 +48,7 @@ import stub_search  # noqa: E402
 
 ROOM = 512  # MB of a job's file system
 FAULTS_A_ROUND = 8  # then a round is left alone, so that it ends
+LONGEST = 90.0  # seconds between two faults of a job, twice
 PATIENCE = 900.0  # seconds after which a process hangs
 SMALL = ("--image-size", "32", "--epochs", "2", "--batch-size", "16", "--resamples", "100", "--deterministic")
 
@@ -116,6 +117,9 @@ class Storm:
             self.faults += [lambda *given: armed("eio", *given), lambda *given: armed("clock", *given)]
         self.over = threading.Event()
 
+    def __str__(self) -> str:
+        return "; ".join(f"{name} {count}" for name, count in sorted(self.counts.items()))
+
     def mount(self, folder: Path) -> None:
         folder.mkdir(parents=True)
         words = ["mount", "-t", "tmpfs", "-o", f"size={ROOM}m", "tmpfs", str(folder)]
@@ -157,7 +161,7 @@ class Storm:
             process, deadline = job.start(), time.monotonic() + PATIENCE
             while process.exitcode is None and time.monotonic() < deadline:
                 disturbed = faults < FAULTS_A_ROUND and not self.over.is_set()
-                process.join(chance.expovariate(2 / job.seconds) if disturbed else 1.0)
+                process.join(chance.expovariate(2 / min(job.seconds, LONGEST)) if disturbed else 1.0)
                 if disturbed and process.exitcode is None:
                     fault = chance.choice(self.faults)
                     fault(job, process, chance)
@@ -312,14 +316,17 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=Path("/tmp/storm"), help="emptied first")
+    parser.add_argument("--again", action="store_true", help="keep what was done undisturbed in the folder before")
     given = parser.parse_args()
     if os.geteuid() == 0 and "STORM_MOUNTS" not in os.environ:
         os.environ["STORM_MOUNTS"] = "own"
         if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode == 0:
             os.execvp("unshare", ["unshare", "--mount", sys.executable, *sys.argv])
     folder = given.folder.resolve()
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    for each in list(folder.iterdir()) if folder.exists() else ():
+        if not (given.again and each.name in ("calm", "data", "xrays", "bright.onnx")):
+            shutil.rmtree(each) if each.is_dir() else each.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
     library, flags = folder / "failing_disk.so", ("-shared", "-fPIC", "-O1")
     shim = (
         bool(shutil.which("gcc"))
@@ -351,11 +358,14 @@ def main() -> int:
     calm = jobs(folder / "calm", source, dataset, folder / "dicoms", bright, folder / "calm/train/work/run")
     wild = jobs(folder / "wild", source, dataset, folder / "dicoms", bright, folder / "calm/train/work/run")
     for job, later in zip(calm, wild, strict=True):
-        job.folder.mkdir(parents=True)
-        job.begin(job.work)
-        begun = time.monotonic()
-        killing.finish((__file__, "--as", job.folder, *job.line(job.work)), job.folder.with_suffix(".log"))
-        later.seconds, later.undisturbed = max(3.0, time.monotonic() - begun), job.made(job.work)
+        job.folder.mkdir(parents=True, exist_ok=True)
+        took = job.folder / "seconds.json"
+        if not took.exists():
+            job.begin(job.work)
+            begun = time.monotonic()
+            killing.finish((__file__, "--as", job.folder, *job.line(job.work)), job.folder.with_suffix(".log"))
+            took.write_text(json.dumps(time.monotonic() - begun))
+        later.seconds, later.undisturbed = max(3.0, json.loads(took.read_text())), job.made(job.work)
         assert later.undisturbed, f"{job.name} made nothing"
         storm.mount(later.folder)
         print(f"{job.name}: {later.seconds:.0f} s, {len(later.undisturbed)} artefacts", flush=True)
@@ -367,7 +377,10 @@ def main() -> int:
     threads.append(threading.Thread(target=storm.serve, args=[bright, images]))
     for thread in threads:
         thread.start()
-    storm.over.wait(60 * given.minutes)
+    end = time.monotonic() + 60 * given.minutes
+    while time.monotonic() < end:
+        storm.over.wait(60)
+        print(f"{(end - time.monotonic()) / 60:.0f} minutes left; {storm}", flush=True)
     storm.over.set()
     for thread in threads:
         thread.join()
@@ -378,7 +391,7 @@ def main() -> int:
     ]
     if left:
         storm.fail(f"processes left: {left}")
-    print("; ".join(f"{name} {count}" for name, count in sorted(storm.counts.items())))
+    print(storm)
     print(f"{len(storm.failures)} failures in {given.minutes:.0f} minutes, seed {given.seed}")
     return min(len(storm.failures), 1)
 

@@ -97,14 +97,16 @@ def dataset(folder, marks):
 
 
 def export(folder, marks):
-    """A model that answers, and no variant of older weights."""
+    """A model that answers, and no variant of other weights."""
     from export.inference.classifier import Classifier
+    from pneumo_tfds.program.files import sha256_of
 
-    if (folder / "run/model.onnx").exists():
-        Classifier(folder / "run/model.onnx")
-    for name in ("fp16", "any_size"):
-        if (folder / f"run/model.{name}.onnx").exists():
-            Classifier(folder / f"run/model.{name}.onnx")
+    run = folder / "run"
+    Classifier(run / "model.onnx")
+    if (run / "model.fp16.onnx").exists():
+        Classifier(run / "model.fp16.onnx")
+    if (run / "model.any_size.onnx").exists():
+        assert Classifier(run / "model.any_size.onnx").metadata.parent_sha256 == sha256_of(run / "model.onnx")
 
 
 LOOKS = {look.__name__: look for look in (checkpoint, run_folder, model, journal, search, dataset, export)}

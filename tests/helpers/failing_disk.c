@@ -23,8 +23,9 @@ static int fails(int file) {
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
     ssize_t size = readlink(link, target, sizeof target - 1);
     target[size > 0 ? size : 0] = 0;
-    strncpy(folder, getenv("STORM_EIO"), sizeof folder - 1);
+    snprintf(folder, sizeof folder - 1, "%s", getenv("STORM_EIO"));
     dirname(folder);
+    strcat(folder, "/");
     failing = strncmp(target, folder, strlen(folder)) == 0;
   }
   errno = failing ? EIO : before;

@@ -87,7 +87,7 @@ def export(age):
     run = RunFolder(HERE / "run")
     keras.utils.set_random_seed(age)
     save_model(run.model, inference_model(build(ModelConfig(model="compact"), 32)))
-    list(export_run(run, ExportOptions(threads=1, fp16=True, any_size=True)))
+    list(export_run(run.path, ExportOptions(threads=1, fp16=True, any_size=True)))
 
 
 if __name__ == "__main__":
