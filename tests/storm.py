@@ -46,6 +46,7 @@ import killing  # noqa: E402
 import radiographs  # noqa: E402
 import stub_search  # noqa: E402
 
+JOBS = ("train", "build", "search", "export", "watch", "serve")
 ROOM = 512  # MB of a job's file system
 FAULTS_A_ROUND = 8  # then a round is left alone, so that it ends
 LONGEST = 90.0  # seconds between two faults of a job, twice
@@ -74,6 +75,7 @@ class Job:
         return self.folder / "work"
 
     def start(self) -> Any:
+        self.folder.with_suffix(".log").touch()
         return killing.begin((__file__, "--as", self.folder, *self.line(self.work)), self.folder.with_suffix(".log"))
 
 
@@ -133,6 +135,7 @@ class Storm:
     def second(self, job: Job, process: Any, chance: random.Random) -> None:
         """Start the same command in the same folder: it waits, is refused, or finds the work done."""
         log = job.folder.with_suffix(".second.log")
+        log.touch()
         other = killing.begin((__file__, "--as", job.folder, *job.line(job.work)), log)
         other.join(chance.uniform(1, job.seconds))
         if not killing.kill(other):
@@ -317,6 +320,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=Path("/tmp/storm"), help="emptied first")
     parser.add_argument("--again", action="store_true", help="keep what was done undisturbed in the folder before")
+    parser.add_argument("--only", nargs="+", default=JOBS, choices=JOBS)
     given = parser.parse_args()
     if os.geteuid() == 0 and "STORM_MOUNTS" not in os.environ:
         os.environ["STORM_MOUNTS"] = "own"
@@ -373,8 +377,9 @@ def main() -> int:
         f"seed {given.seed}; disks that fail and clocks that jump: {shim}; full disks: {fill in storm.faults}",
         flush=True,
     )
-    threads = [threading.Thread(target=storm.again_and_again, args=[job]) for job in wild]
-    threads.append(threading.Thread(target=storm.serve, args=[bright, images]))
+    threads = [threading.Thread(target=storm.again_and_again, args=[job]) for job in wild if job.name in given.only]
+    if "serve" in given.only:
+        threads.append(threading.Thread(target=storm.serve, args=[bright, images]))
     for thread in threads:
         thread.start()
     end = time.monotonic() + 60 * given.minutes

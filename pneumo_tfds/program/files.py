@@ -97,7 +97,7 @@ def synchronize_tree(folder: Path) -> None:
 def _synchronize_above(folder: str) -> None:
     """Wait until the disk has the names of the folders that lead to a folder."""
     for above in Path(folder).parents:
-        with suppress(OSError):  # one that may be passed but not read
+        with suppress(PermissionError):  # one that may be passed but not read
             synchronize(above)
 
 
