@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 PACKAGES := pneumo_tfds pipeline tuning export benchmarks
 
-.PHONY: help setup train test test-all soak mutants lint format web bench docs dist constraints clean
+.PHONY: help setup train test test-all soak storm mutants lint format web bench docs dist constraints clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ test-all: $(READY)  ## The same with the long tests (kills, fuzzing)
 
 soak: $(READY)  ## The HTTP service under 100,000 requests: no error, and memory that stays as it was
 	$(BIN)/pytest tests/export/serve/test_soak.py --long -s $(ARGS)
+
+storm: $(READY)  ## Everything at once under kills, full and failing disks: make storm MINUTES=60 ARGS="--seed 2"
+	nice $(BIN)/python tests/storm.py --minutes $(or $(MINUTES),60) $(ARGS)
 
 mutants: $(READY)  ## Mutation testing of splits, evaluation and parity: at least 80 % must be noticed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[mutants]"

@@ -24,7 +24,7 @@ from export.parity import comparison, parity_sample
 from export.run_metadata import SPLIT, made_with, run_metadata, with_brightness
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import replacing, write_json
+from pneumo_tfds.program.files import remove, replacing, write_json
 from pneumo_tfds.program.progress import stage
 
 FLOAT32_CONVOLUTIONS = (1, 4)
@@ -86,9 +86,6 @@ def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Ite
     reports = _earlier_reports(run.parity) if unchanged else {}
     yield run.onnx, _write_float32(run, encoded, golden.make(expected, metadata), compare, reports)
 
-    for file in (run.onnx_fp16, run.onnx_int8, run.onnx_any_size):
-        if file.name not in reports:  # made from another model.onnx
-            file.unlink(missing_ok=True)
     if options.fp16:
         from export.graph.quantize import to_fp16  # slow to import, and not always needed
 
@@ -121,6 +118,8 @@ def _write_float32(
         if not report.passed:
             more = f" and {len(report.differences) - 1} more" if len(report.differences) > 1 else ""
             raise comparison.ParityError(f"{run.onnx} was not written: {report.differences[0]}{more}; see {run.parity}")
+        # Made from another model.onnx: they go before the new one gets its name.
+        remove(*(file for file in (run.onnx_fp16, run.onnx_int8, run.onnx_any_size) if file.name not in reports))
     golden.write(run.golden, examples)
     return _summary(run.onnx, report)
 

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import json
 import os
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +20,7 @@ from tensorflow_datasets.core import dataset_builder
 
 from pneumo_tfds.phantoms.phantom_source import phantom_source
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import synchronize, synchronize_tree
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, FRAMINGS, Framing, config_suffix
 from pneumo_tfds.program.locks import exclusive
 from pneumo_tfds.program.progress import track
@@ -168,6 +170,8 @@ class Builder(dataset_builder.FileReaderBuilder):
         """Build the dataset unless it exists, one process at a time, and first remove what a killed build left."""
         with exclusive(self.data_dir):
             super().download_and_prepare(**kwargs)
+            if "://" not in os.fspath(self.data_dir):
+                synchronize(Path(self.data_dir).parent)
 
     def _download_and_prepare(
         self, dl_manager: tfds.download.DownloadManager, download_config: tfds.download.DownloadConfig | None = None
@@ -203,6 +207,8 @@ class Builder(dataset_builder.FileReaderBuilder):
         self.info.metadata.update(describe(source, plan, self._options, log, framing, self._workers))
         card = croissant(self.builder_config.name, str(self.version), file_format.value, self.info.metadata, files)
         (self.data_path / "croissant.json").write_text(json.dumps(card, indent=2) + "\n")
+        # The last thing that TFDS writes. It then gives the folder its name, which must not be there before the data.
+        self.info.write_to_directory = functools.partial(_write_and_synchronize, self.info.write_to_directory)
 
     def _open_source(self, dl_manager: tfds.download.DownloadManager) -> Source:
         if isinstance(self._source, Source):
@@ -231,3 +237,10 @@ class Builder(dataset_builder.FileReaderBuilder):
 
     def _log_download_done(self) -> None:
         """Print nothing."""
+
+
+def _write_and_synchronize(write: Callable[..., None], folder: Any, *arguments: Any, **keywords: Any) -> None:
+    """Write what TFDS knows of a dataset into its folder, and wait until the disk has all of it."""
+    write(folder, *arguments, **keywords)
+    if "://" not in os.fspath(folder):
+        synchronize_tree(Path(folder))

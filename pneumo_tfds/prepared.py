@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pneumo_tfds.phantoms.phantom_source import DEFAULT_COUNT, phantom_source
 from pneumo_tfds.program.errors import InputError, reason_and_remedy
+from pneumo_tfds.program.files import synchronize
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing, as_framing, config_suffix
 from pneumo_tfds.program.installed import how_to_install
 from pneumo_tfds.program.locks import exclusive
@@ -162,6 +163,7 @@ def _replaced(folder: Path) -> Iterator[Path]:
         except OSError:
             old.rename(folder)
             raise
+        synchronize(folder.parent)  # before the old one is deleted
 
 
 def _run_builder(

@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import stat
 
 import pytest
 
@@ -51,7 +52,8 @@ class FullDisk:
         self.files, self._full = 0, number
 
     def _kept(self, handle):
-        self.files += 1
-        if self.files == self._full:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            self.files += 1
+            if self.files == self._full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._fsync(handle)

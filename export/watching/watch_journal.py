@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from export.dicom_out.dicom_answers import AnswerFile
 from pneumo_tfds.program.errors import InputError, reason_and_remedy, reason_of
+from pneumo_tfds.program.files import synchronize
 from pneumo_tfds.program.locks import lock
 
 SEEN, ANSWERED, SENT, LEFT, DEAD = "seen", "answered", "sent", "left", "dead"
@@ -66,6 +67,7 @@ class WatchJournal:
         self._path = path
         with self._explained():
             path.touch(0o600)  # answers that are not sent yet name their patients
+            synchronize(path.parent)
             self._database = sqlite3.connect(path, timeout=30, isolation_level=None)
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = FULL")

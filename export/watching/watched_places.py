@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,7 +91,7 @@ class FolderTarget:
         self._folder = folder
 
     def put(self, files: Sequence[AnswerFile]) -> None:
-        """Write the files of an answer, and wait until the disk has them and their names.
+        """Write the files of an answer; the disk has them and their names when this returns.
 
         Raises:
             PassingError: the folder cannot be written now.
@@ -102,9 +101,3 @@ class FolderTarget:
                 write_bytes(self._folder / file.name, file.content)
         except InputError as error:
             raise PassingError(str(error)) from error
-        if os.name != "nt":
-            folder = os.open(self._folder, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)

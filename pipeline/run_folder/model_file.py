@@ -11,6 +11,7 @@ import keras
 
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.files import replace_patiently
+from pneumo_tfds.program.npz import DAMAGE
 
 
 def save_model(path: Path, model: keras.Model) -> None:
@@ -50,8 +51,11 @@ def load_model(path: Path) -> keras.Model:
     if not path.is_file():
         raise InputError(f"{path} does not exist; finish its run first, or give the folder of a finished one")
     try:
+        with ZipFile(path) as archive:
+            if damaged := archive.testzip():  # Keras does not read all of a part to its end, where the checksum is
+                raise ValueError(f"its part {damaged} is damaged")
         return keras.models.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except (TypeError, *DAMAGE) as error:
         reason = reason_of(error)
         if "Lambda" in reason or "safe_mode" in reason:
             reason = "it holds a Lambda layer, which is code; only models without code are loaded"

@@ -1,8 +1,9 @@
-"""Write files so that a reader sees the old content or the new, never half of either."""
+"""Write files so that a reader sees the old content or the new, never half of either, also if the power fails."""
 
 from __future__ import annotations
 
 import csv
+import errno
 import functools
 import hashlib
 import io
@@ -59,11 +60,52 @@ def _explained(target: Path) -> Iterator[None]:
 @contextmanager
 def _replacing(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
+    _synchronize_above(os.path.abspath(target.parent))
     with _temporary(target) as temporary:
         yield temporary
         with temporary.open("r+b") as written:  # Windows synchronizes only files that are open for writing
             os.fsync(written.fileno())
         temporary.replace(target)
+        synchronize(target.parent)
+
+
+def synchronize(folder: Path) -> None:
+    """Wait until the disk has the names in a folder: after a power failure they are as they are now."""
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that does not synchronize folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def synchronize_tree(folder: Path) -> None:
+    """Wait until the disk has all files below a folder, and all names, its own among them."""
+    for at, _, names in os.walk(folder):
+        for name in names:
+            with Path(at, name).open("r+b") as file:
+                os.fsync(file.fileno())
+        synchronize(Path(at))
+    _synchronize_above(os.path.abspath(folder))
+
+
+@functools.lru_cache(maxsize=4096)  # once per folder and process: a name that is there stays
+def _synchronize_above(folder: str) -> None:
+    """Wait until the disk has the names of the folders that lead to a folder."""
+    for above in Path(folder).parents:
+        with suppress(PermissionError):  # one that may be passed but not read
+            synchronize(above)
+
+
+def remove(*paths: Path) -> None:
+    """Remove files that may be there, and wait until the disk has forgotten their names."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+        synchronize(path.parent)
 
 
 def replace_patiently(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:

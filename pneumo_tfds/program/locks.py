@@ -15,6 +15,7 @@ from typing import IO
 from filelock import lock_descriptor
 
 from pneumo_tfds.program.errors import InputError, reason_and_remedy
+from pneumo_tfds.program.files import synchronize
 
 NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF})
 """What file systems without locks answer; EBADF where only files that are open for writing can be locked (NFS)."""
@@ -99,6 +100,7 @@ def _remove_unfinished(target: Path) -> None:
         new = unfinished.joinpath(*target.parts[-3:])
         if (unfinished / "old").exists() and new.exists() and not target.exists():
             new.rename(target)
+            synchronize(target.parent)
         shutil.rmtree(unfinished, ignore_errors=True)
 
 

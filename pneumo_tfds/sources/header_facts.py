@@ -184,10 +184,10 @@ def _place(where: Path) -> Path:
 
 
 def _read_kept(where: Path) -> dict[File, HeaderFacts]:
-    """Return the facts that were kept, by name, size and time of change; none if another version wrote them."""
+    """Return the facts that were kept, by name, size and time of change; none if damaged or of another version."""
     with suppress(InputError, *JSON_SHAPE_ERRORS):
         found = read_json(_place(where), "remove it")
-        if found["fields"] == _FIELDS:
+        if found["fields"] == _FIELDS and found["sha256"] == _digest(found["files"]):
             rows = ((File(*file), dict(zip(_FIELDS, values, strict=True))) for file, values in found["files"])
             return {file: HeaderFacts(**{key: _frozen(value) for key, value in one.items()}) for file, one in rows}
     return {}
@@ -197,7 +197,11 @@ def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _digest(rows: Any) -> str:
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
 def _keep(where: Path, facts: Mapping[File, HeaderFacts]) -> None:
     rows = [[list(astuple(file)), list(astuple(one))] for file, one in facts.items()]
     with suppress(InputError):  # a home folder that cannot be written; the headers are read again at the next start
-        write_text(_place(where), json.dumps({"fields": _FIELDS, "files": rows}))
+        write_text(_place(where), json.dumps({"fields": _FIELDS, "sha256": _digest(rows), "files": rows}))

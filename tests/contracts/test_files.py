@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,7 @@ def test_a_disk_that_fails_once_gets_the_whole_file_again(function, tmp_path, mo
         written.append(path)
         path.write_text("new")
 
+    write_text(tmp_path / "file.txt", "old")  # the folders above are synchronized once
     monkeypatch.setattr(os, function, fail_once)
     monkeypatch.setattr(trying_again, "PAUSES", (0.0,))
     replace_patiently(tmp_path / "file.txt", write)
@@ -145,7 +147,7 @@ def test_what_is_to_be_kept_is_open_for_writing_as_windows_needs_it(tmp_path, mo
     modes = []
     monkeypatch.setattr(os, "fsync", lambda file: modes.append(fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE))
     write_text(tmp_path / "file.txt", "text")
-    assert modes == [os.O_RDWR]
+    assert [mode for mode in modes if mode != os.O_RDONLY] == [os.O_RDWR]  # folders are opened to be read
 
 
 def test_cache_without_a_home_is_not_a_folder_named_tilde(monkeypatch):
@@ -211,3 +213,35 @@ def test_json_that_cannot_be_read_is_one_line_with_the_remedy(tmp_path, content)
     for path in (tmp_path / "file.json", tmp_path / "none.json", tmp_path):
         with pytest.raises(InputError, match=r"cannot read .*; write it again$"):
             read_json(path, "write it again")
+
+
+def test_name_is_on_the_disk_after_its_content_and_before_the_writer_returns(tmp_path, monkeypatch):
+    """What a power failure must not reorder; `test_power_loss.py` tries it where there is strace."""
+    steps, synchronize, replace = [], os.fsync, Path.replace
+
+    def fsync(handle):
+        steps.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        synchronize(handle)
+
+    def renamed(path, target):
+        steps.append("name")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", renamed)
+    write_text(tmp_path / "new" / "a.txt", "content")
+    steps = steps[steps.index("file") :]
+    assert steps == ["file", "name", "folder"]
+
+
+def test_folder_of_a_file_system_that_cannot_synchronize_folders_is_written(tmp_path, monkeypatch):
+    synchronize = os.fsync
+
+    def fsync(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        synchronize(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(tmp_path / "a.txt", "content")
+    assert (tmp_path / "a.txt").read_text() == "content"

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from pipeline.config import FitConfig, ModelConfig, RunConfig, SearchConfig
+from pneumo_tfds.program.errors import InputError
 
 DATA = {"images": {"train": 80, "validation": 20}, "image_size": 32, "metadata": "abc"}
 
@@ -137,4 +138,8 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
