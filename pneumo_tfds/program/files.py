@@ -77,7 +77,7 @@ def synchronize(folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that does not synchronize folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS):  # folders are not synchronized here
             raise
     finally:
         os.close(descriptor)
