@@ -11,6 +11,7 @@ import keras
 
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.files import replace_patiently
+from pneumo_tfds.program.npz import DAMAGE
 
 
 def save_model(path: Path, model: keras.Model) -> None:
@@ -51,7 +52,7 @@ def load_model(path: Path) -> keras.Model:
         raise InputError(f"{path} does not exist; finish its run first, or give the folder of a finished one")
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except (*DAMAGE, AttributeError, TypeError) as error:
         reason = reason_of(error)
         if "Lambda" in reason or "safe_mode" in reason:
             reason = "it holds a Lambda layer, which is code; only models without code are loaded"
