@@ -147,4 +147,5 @@ class Target:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))  # this copy, whatever is installed
     sys.exit(main())
