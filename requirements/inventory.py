@@ -51,17 +51,19 @@ READ_BY_HAND = {
 """Packages whose metadata have no licence, or several without saying what for: what their licence files say."""
 
 
-def pinned(lock: str) -> dict[str, tuple[str, list[str]]]:
-    """Return the version and the SHA-256s of each package in a file with hashes, or none of these in another one."""
+def pinned(lock: str) -> list[tuple[str, str, list[str]]]:
+    """Return name, version and SHA-256s of each line of a lock; a package has several for several Pythons."""
     text = (ROOT / lock).read_text(encoding="utf-8")
     found = re.findall(r"^([a-z0-9-]+)(?:\[[^]]*\])?==(\S+)((?:.*\\\n)*.*)", text, re.MULTILINE)
-    return {name: (version, re.findall(r"--hash=sha256:([0-9a-f]{64})", rest)) for name, version, rest in found}
+    return [(name, version, re.findall(r"--hash=sha256:([0-9a-f]{64})", rest)) for name, version, rest in found]
 
 
 def licences() -> dict[str, str]:
     """Return the licence of each package that is pinned and installed here, as an SPDX expression where it is known."""
     known = {part["name"]: part.get("licenses", []) for part in packages()}
-    return {name: READ_BY_HAND.get(name) or spdx(known[name]) for name in pinned("constraints.txt") if name in known}
+    return {
+        name: READ_BY_HAND.get(name) or spdx(known[name]) for name, *_ in pinned("constraints.txt") if name in known
+    }
 
 
 def spdx(entries: list[dict[str, Any]]) -> str:
@@ -87,12 +89,12 @@ def table() -> str:
 def bill() -> dict[str, Any]:
     """Return a bill of materials in CycloneDX 1.6: `pneumo[train]`, and every package of its lock with its hashes."""
     known, parts = licences(), []
-    for name, (version, hashes) in pinned("requirements/train.txt").items():
+    for name, version, hashes in pinned("requirements/train.txt"):
         purl = f"pkg:pypi/{name}@{version}"
         # One hash for each platform's file; `hashes` of a component would be those of one and the same file.
         sums = [[{"alg": "SHA-256", "content": each}] for each in hashes]
         files = [{"type": "distribution", "url": purl, "hashes": each} for each in sums]
-        part = {"type": "library", "bom-ref": name, "name": name, "version": version, "purl": purl}
+        part = {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
         licence = {"licenses": [{"license": {"name": known[name]}}]} if name in known else {}
         parts.append(part | licence | {"externalReferences": files})
     product = {"type": "application", "bom-ref": "pneumo", "name": "pneumo", "version": pneumo_tfds.__version__}
