@@ -1,6 +1,7 @@
 """What `export.watch` reads: the answers of an archive and its own journal, with anything in them."""
 
 import functools
+import gzip
 import itertools
 import json
 import re
@@ -8,6 +9,8 @@ import re
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
+from pneumo_tfds.program.errors import InputError
 
 pytest.importorskip("pydicom")
 requests = pytest.importorskip("requests")
@@ -24,6 +27,7 @@ class _Answering(requests.adapters.BaseAdapter):
     def send(self, request, **_):
         import urllib3
 
+        self.asked.append(request.url)
         answer = urllib3.HTTPResponse(self.body, self.headers, self.status, preload_content=False)
         return requests.adapters.HTTPAdapter().build_response(request, answer)
 
@@ -40,10 +44,13 @@ def archive():
     made, adapter = Archive("http://archive.example/dicom-web", days=1), _Answering()
     made._session.mount("http://", adapter)
 
-    def answer(body, kind="", status=200, packing=None):
+    def answer(body, kind="", status=200, packing=None, **headers):
         packed = {"Content-Encoding": packing} if packing else {}
-        adapter.body, adapter.headers, adapter.status = io.BytesIO(body), {"Content-Type": kind} | packed, status
+        adapter.headers = {"Content-Type": kind} | packed | headers
+        adapter.body, adapter.status, adapter.asked = io.BytesIO(body), status, []
         return made
+
+    answer.adapter = adapter
 
     return answer
 
@@ -70,6 +77,19 @@ def test_answers_of_an_archive(data, archive, mutated, changed, input_error_only
         assert isinstance(answer().read(json.dumps(["1", "2", "3"])), bytes)
     with input_error_only("archive.example"):
         answer().put([])
+
+
+def test_an_answer_is_not_sent_where_the_archive_says(archive):
+    with pytest.raises(InputError, match="answers 307 to POST"):
+        archive(b"", status=307, Location="http://elsewhere.example/studies").put([])
+    assert archive.adapter.asked == ["http://archive.example/dicom-web/studies"]
+
+
+def test_an_endless_answer_is_given_up(archive, monkeypatch):
+    monkeypatch.setattr("export.watching.dicomweb_archive.MAX_FILE_BYTES", 1 << 20)
+    packed = gzip.compress(bytes(64 << 20))
+    with pytest.raises(InputError, match="answers more than 1 MiB to GET"):
+        archive(packed, "application/dicom", packing="gzip").read('["1", "2", "3"]')
 
 
 NUMBERS = itertools.count()
