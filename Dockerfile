@@ -3,7 +3,8 @@
 #   docker run --rm --read-only --publish 127.0.0.1:8000:8000 --volume "$PWD/runs/first:/models:ro" pneumo
 FROM python:3.11-slim AS build
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE ./
+COPY requirements/serve.txt requirements/serve.txt
 COPY pneumo_tfds pneumo_tfds
 COPY pipeline pipeline
 COPY tuning tuning
@@ -12,7 +13,10 @@ COPY benchmarks benchmarks
 # Left out: tests of the libraries, what nothing here imports, copies of GDCM's libraries that should be links.
 # Bytecode is made for what is imported, as a read-only container cannot make it.
 RUN python -m venv --without-pip /venv \
-    && pip --python /venv/bin/python install --no-cache-dir --no-compile --constraint constraints.txt ".[serve,dicom]" \
+    && export PIP_PYTHON=/venv/bin/python \
+    && pip install --no-cache-dir --no-compile --require-hashes --requirement requirements/serve.txt \
+    && pip install --no-cache-dir --no-compile --no-deps --no-build-isolation . \
+    && pip uninstall --yes setuptools \
     && find /venv -type d \( -name tests -o -path "*/onnxruntime/transformers" \) -prune -exec rm -r {} + \
     && find /venv -path "*/_gdcm/lib*" \( -name "*.so" -o -name "*.so.*.*.*" \) -delete \
     && /venv/bin/python -P -c "import export.serve.service, gdcm, pydicom, uvicorn"

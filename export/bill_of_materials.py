@@ -33,7 +33,7 @@ def write_bill_of_materials(run: RunFolder) -> Path:
     metadata = Classifier(run.onnx, threads=1).metadata
     every = (run.onnx, run.onnx_fp16, run.onnx_int8, run.onnx_any_size)
     files = [_exported(path) for path in every if path.is_file()]
-    made_of = [*_origin(metadata), *_packages()]
+    made_of = [*_origin(metadata), *packages()]
     write_json(
         run.bill_of_materials,
         {
@@ -73,7 +73,7 @@ def _origin(metadata: Metadata) -> Iterator[dict[str, Any]]:
     yield {"type": "data", "bom-ref": "training images", "name": metadata.dataset, **_present(known), "data": contents}
 
 
-def _packages() -> Iterator[dict[str, Any]]:
+def packages() -> Iterator[dict[str, Any]]:
     """Yield the installed Python packages by name; of several with one name the first, which is the one imported."""
     found: dict[str, dict[str, Any]] = {}
     for package in distributions():

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
 
@@ -20,6 +20,7 @@ from export.dicom_out.dicom_answers import AnswerFile
 from export.watching.watched_places import LastingError, PassingError
 from pneumo_tfds.program.errors import reason_of
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
+from pneumo_tfds.program.limits import MAX_FILE_BYTES
 
 MODALITIES = ("CR", "DX")
 PAGE = 500
@@ -32,9 +33,19 @@ REFUSED = frozenset({400, 406, 410, 413, 415, 422})
 DUPLICATE, OUT_OF_RESOURCES = 0x0111, 0xA700
 """Reasons of a failed store: it is there already; the server has no room (PS3.18, table I.2-2)."""
 
+MOST_FOUND = 1_000_000
+"""Images that a search may find; an archive that never ends its pages would fill the memory."""
+
 _UIDS = ("0020000D", "0020000E", "00080018")  # of study, series and instance
 _FAILED, _REASON = "00081198", "00081197"
 _DICOM = 'multipart/related; type="application/dicom"'
+_SHAPE_ERRORS = (*JSON_SHAPE_ERRORS, RecursionError)
+
+
+class _Reply(NamedTuple):
+    status: int
+    kind: str
+    content: bytes
 
 
 class Archive:
@@ -68,12 +79,14 @@ class Archive:
         found: dict[str, None] = {}
         while True:
             asked, before = filters | {"limit": str(PAGE), "offset": str(len(found))}, len(found)
-            response = self._ask("GET", "instances", params=asked, headers={"Accept": "application/dicom+json"})
+            reply = self._ask("GET", "instances", params=asked, headers={"Accept": "application/dicom+json"})
             try:
-                rows = response.json() if response.content else []
-                found |= dict.fromkeys(json.dumps([row[tag]["Value"][0] for tag in _UIDS]) for row in rows)
-            except JSON_SHAPE_ERRORS as error:
+                rows = json.loads(reply.content) if reply.content else []
+                found |= dict.fromkeys(json.dumps([_uid(row[tag]["Value"][0]) for tag in _UIDS]) for row in rows)
+            except _SHAPE_ERRORS as error:
                 raise PassingError(f"{self.whole}: answers a search with what is no list of images") from error
+            if len(found) > MOST_FOUND:
+                raise PassingError(f"{self.whole}: finds more than {MOST_FOUND:,} images; ask for fewer --days")
             if len(rows) < PAGE or len(found) == before:  # the last page, or a server that knows no pages
                 return found
 
@@ -85,17 +98,16 @@ class Archive:
         """Fetch an image as the archive has it, in whatever transfer syntax."""
         study, series, instance = json.loads(key)
         path = f"studies/{study}/series/{series}/instances/{instance}"
-        response = self._ask("GET", path, headers={"Accept": f"{_DICOM}; transfer-syntax=*"}, accepted=(200, GONE))
-        if response.status_code == GONE:
+        reply = self._ask("GET", path, headers={"Accept": f"{_DICOM}; transfer-syntax=*"}, accepted=(200, GONE))
+        if reply.status == GONE:
             raise LastingError(f"is not in {self.whole} any more")
-        kind = response.headers.get("Content-Type", "")
-        if kind.partition(";")[0].strip().lower() == "application/dicom":  # in one part, as some servers do
-            return bytes(response.content)
-        boundary = re.search(r'boundary="?([^";]+)', kind)
-        parts = response.content.split(f"--{boundary[1]}".encode()) if boundary else []
+        if reply.kind.partition(";")[0].strip().lower() == "application/dicom":  # in one part, as some servers do
+            return reply.content
+        boundary = re.search(r'boundary="?([^";]+)', reply.kind)
+        parts = reply.content.split(f"--{boundary[1]}".encode()) if boundary else []
         if len(parts) != 3:
             raise PassingError(f"{self.whole}: answers something else than one DICOM file")
-        return bytes(parts[1].partition(b"\r\n\r\n")[2].removesuffix(b"\r\n"))
+        return parts[1].partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
 
     def put(self, files: Sequence[AnswerFile]) -> None:
         """Store the files of an answer. That the archive has them already is a good answer."""
@@ -103,34 +115,47 @@ class Archive:
         part = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
         body = b"".join(part + file.content + b"\r\n" for file in files) + f"--{boundary}--\r\n".encode()
         headers = {"Content-Type": f"{_DICOM}; boundary={boundary}", "Accept": "application/dicom+json"}
-        response = self._ask("POST", "studies", data=body, headers=headers, accepted=(200, 202, CONFLICT))
+        reply = self._ask("POST", "studies", data=body, headers=headers, accepted=(200, 202, CONFLICT))
         try:
-            failed = response.json().get(_FAILED, {}).get("Value", [])
-            reasons = {row[_REASON]["Value"][0] for row in failed}
-        except JSON_SHAPE_ERRORS:  # in XML, or nothing; then the status alone says it
+            failed = json.loads(reply.content).get(_FAILED, {}).get("Value", [])
+            reasons = {int(row[_REASON]["Value"][0]) for row in failed}
+        except _SHAPE_ERRORS:  # in XML, or nothing; then the status alone says it
             reasons = set()
-        if reasons - {DUPLICATE} or (response.status_code == CONFLICT and not reasons):
+        if reasons - {DUPLICATE} or (reply.status == CONFLICT and not reasons):
             said = ", ".join(f"reason {reason:04X}" for reason in sorted(reasons)) or f"status {CONFLICT}"
             passing = all(reason & 0xFF00 == OUT_OF_RESOURCES for reason in reasons - {DUPLICATE}) and reasons
             raise (PassingError if passing else LastingError)(f"{self.whole}: did not store the answer, {said}")
 
-    def _ask(
-        self, method: str, path: str, *, accepted: tuple[int, ...] = (200, 204), **arguments: Any
-    ) -> requests.Response:
+    def _ask(self, method: str, path: str, *, accepted: tuple[int, ...] = (200, 204), **arguments: Any) -> _Reply:
         """Return the server's answer to a request if its status is accepted.
 
+        No redirection is followed: an X-ray goes to the address that was given, and to no other.
+
         Raises:
-            PassingError: the server or the way to it fails.
+            PassingError: the server or the way to it fails, or its answer is larger than an image may be.
             LastingError: the server refuses what was asked for or sent.
         """
+        content = bytearray()
+        arguments |= {"timeout": TIMEOUT, "allow_redirects": False, "stream": True}
         try:
-            response = self._session.request(method, f"{self.whole}/{path}", timeout=TIMEOUT, **arguments)
+            with self._session.request(method, f"{self.whole}/{path}", **arguments) as response:
+                for piece in response.iter_content(1 << 16):
+                    content += piece
+                    if len(content) > MAX_FILE_BYTES:
+                        raise PassingError(f"{self.whole}: answers more than {MAX_FILE_BYTES >> 20} MiB to {method}")
         except requests.RequestException as error:
             raise PassingError(f"{self.whole}: does not answer ({type(error).__name__})") from error
-        if response.status_code in accepted:
-            return response
-        refused = response.status_code in REFUSED
-        raise (LastingError if refused else PassingError)(f"{self.whole}: answers {response.status_code} to {method}")
+        status = response.status_code
+        if status in accepted:
+            return _Reply(status, response.headers.get("Content-Type", ""), bytes(content))
+        raise (LastingError if status in REFUSED else PassingError)(f"{self.whole}: answers {status} to {method}")
+
+
+def _uid(value: Any) -> str:
+    """Return a UID of an answer, which becomes part of an address; raises ValueError if it is none."""
+    if not (isinstance(value, str) and re.fullmatch(r"[0-9.]{1,64}", value)):
+        raise ValueError(f"no UID: {value!r:.100}")
+    return value
 
 
 def _with_token(path: Path, request: Any) -> Any:

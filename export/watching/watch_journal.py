@@ -81,7 +81,7 @@ class WatchJournal:
                 run("INSERT INTO about VALUES (?, ?)", (model, source))
             elif version != VERSION:
                 raise InputError(f"{path} is of another version of this program; give another --journal")
-            known = run("SELECT model, source FROM about").fetchone()
+            known = run("SELECT model, source FROM about").fetchone() or ("none", "none")
         for what, mine, its in zip(("model", "source"), (model, source), known, strict=True):
             if mine != its:
                 raise InputError(f"{path} is the journal of another {what} ({its}); give another --journal")
@@ -213,6 +213,7 @@ class WatchJournal:
         except sqlite3.OperationalError as error:
             remedy = "make room or check the disk, and start again: nothing is lost"
             raise InputError(f"cannot use the journal {self._path}: {reason_of(error)}; {remedy}") from error
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # SQLite's message may quote what is no text
+            why = "its tables have no names" if isinstance(error, UnicodeDecodeError) else reason_of(error)
             remedy = "give another --journal: answers that are sent again replace themselves"
-            raise InputError(f"{self._path} is damaged or not a journal ({reason_of(error)}); {remedy}") from error
+            raise InputError(f"{self._path} is damaged or not a journal ({why}); {remedy}") from error

@@ -55,7 +55,7 @@ def load_model(path: Path) -> keras.Model:
             if damaged := archive.testzip():  # Keras does not read all of a part to its end, where the checksum is
                 raise ValueError(f"its part {damaged} is damaged")
         return keras.models.load_model(path, compile=False, safe_mode=True)
-    except (TypeError, *DAMAGE) as error:
+    except (*DAMAGE, AttributeError, TypeError) as error:
         reason = reason_of(error)
         if "Lambda" in reason or "safe_mode" in reason:
             reason = "it holds a Lambda layer, which is code; only models without code are loaded"

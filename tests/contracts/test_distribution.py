@@ -1,5 +1,6 @@
 """What `make dist` makes, installed where nothing but the base dependencies is."""
 
+import hashlib
 import importlib.metadata
 import os
 import shutil
@@ -18,6 +19,7 @@ from pneumo_tfds import __version__
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("pneumo_tfds", "pipeline", "tuning", "export", "benchmarks")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
+DATED = {"SOURCE_DATE_EPOCH": "1700000000"}
 NEEDS_TRAINING = (
     "train",
     "tuning",
@@ -39,7 +41,7 @@ def made(tmp_path_factory):
     for file in FILES:
         shutil.copy(ROOT / file, place)
     line = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(place / "dist"), str(place)]
-    subprocess.run(line, capture_output=True, check=True)
+    subprocess.run(line, capture_output=True, check=True, env=os.environ | DATED)
     return place / "dist"
 
 
@@ -97,6 +99,22 @@ def test_the_files_are_in_order_and_hold_the_packages_with_their_types(made):
     left_out = ("node_modules", "__pycache__")
     ours = {str(path.relative_to(ROOT)) for path in ours if not set(path.parts) & set(left_out)}
     assert ours - set(names) == set(), "a file that the wheel lacks"
+
+
+def name_and_digest(path):
+    return path.name, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.slow
+def test_another_build_gives_the_same_wheel(made, tmp_path):
+    """In another folder, at another time: who doubts a wheel can build it again."""
+    (source,) = made.glob("*.tar.gz")
+    shutil.unpack_archive(source, tmp_path, filter="data")
+    (place,) = tmp_path.iterdir()
+    line = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(place)]
+    subprocess.run(line, capture_output=True, check=True, env=os.environ | DATED)
+    (first,), (second,) = made.glob("*.whl"), (tmp_path / "dist").glob("*.whl")
+    assert name_and_digest(second) == name_and_digest(first)
 
 
 @pytest.mark.slow

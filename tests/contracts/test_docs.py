@@ -147,6 +147,18 @@ def test_files_and_modules_that_are_named_exist(page):
     assert not missing, missing
 
 
+@pytest.mark.parametrize("page", [ROOT / "SECURITY.md", ROOT / "docs/explanation/reliability.md"], ids=name)
+def test_every_promise_names_a_test_or_a_file_that_is_there(page):
+    """Shorter than from the root, too: `test_security.py`, `limits.py`, or a function of a test."""
+    ours = [path for part in (*PACKAGES, "tests") for path in (ROOT / part).rglob("*.py")]
+    known = {path.name for path in ours}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        known |= set(re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8")))
+    named = {code for code in CODE.findall(prose(page)) if re.fullmatch(r"\w+\.py|test_\w+", code)}
+    assert named
+    assert named <= known
+
+
 def exists(dotted):
     """Whether a dotted name is a module, or a name that a module has."""
     module, _, attribute = dotted.rpartition(".")

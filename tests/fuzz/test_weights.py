@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.networks.torch_state_dict import LEGACY_MAGIC, LEGACY_PROTOCOL, read_state_dict
@@ -117,3 +117,48 @@ def test_a_key_of_nested_tuples_is_not_hashed(file):
     file.write_bytes(head + program(True) + deep)
     with pytest.raises(ValueError, match="treats tuple as str"):
         read_state_dict(file)
+
+
+@functools.cache
+def keras_model():
+    """The bytes of a `model.keras`: a zip with JSON and HDF5 in it."""
+    import tempfile
+    from pathlib import Path
+
+    import keras
+
+    from pipeline.run_folder.model_file import save_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        save_model(path, keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
+        return path.read_bytes()
+
+
+@settings(max_examples=max(20, settings.default.max_examples // 40))  # a model takes 20 ms
+@given(data=st.data())
+def test_keras_model(data, file, mutated, input_error_only):
+    from pipeline.run_folder.model_file import load_model
+
+    path = file.with_name("model.keras")
+    path.write_bytes(data.draw(mutated([keras_model()])))
+    with input_error_only("model.keras"):
+        load_model(path).count_params()
+
+
+@settings(max_examples=max(20, settings.default.max_examples // 40))
+@given(data=st.data())
+def test_parts_of_a_keras_model(data, file, mutated, input_error_only):
+    """The configuration or the weights are wrong, in a zip that is whole."""
+    from pipeline.run_folder.model_file import load_model
+
+    with zipfile.ZipFile(io.BytesIO(keras_model())) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    name = data.draw(st.sampled_from(sorted(parts)))
+    parts[name] = data.draw(mutated(list(parts.values())))
+    path = file.with_name("model.keras")
+    with zipfile.ZipFile(path, "w") as archive:
+        for each, content in parts.items():
+            archive.writestr(each, content)
+    with input_error_only("model.keras"):
+        load_model(path).count_params()
