@@ -258,16 +258,19 @@ def _check_version(text: str, name: str) -> None:
         )
 
 
+_json = partial(json.loads, parse_constant=int)
+"""Read JSON; `int` refuses NaN and Infinity, which JSON does not have."""
+
 PARSERS: dict[str, Callable[[str], Any]] = {
-    "classes": lambda text: tuple(json.loads(text)),
+    "classes": lambda text: tuple(_json(text)),
     "image_size": int,
     "framing": as_framing,
     "threshold": float,
     **dict.fromkeys(LIMITS, lambda text: float(text) if text else None),
-    **dict.fromkeys(("pretrained_weights", "reference"), lambda text: {**json.loads(text)} if text else None),
-    "golden_tolerance": lambda text: {key: float(value) for key, value in json.loads(text).items()} if text else None,
-    "subtypes": lambda text: tuple(json.loads(text)) if text else (),
-    "recalibrated": lambda text: tuple({**entry} for entry in json.loads(text)) if text else (),
-    "metrics": partial(json.loads, parse_constant=int),  # int refuses NaN and Infinity, which JSON does not have
+    **dict.fromkeys(("pretrained_weights", "reference"), lambda text: {**_json(text)} if text else None),
+    "golden_tolerance": lambda text: {key: float(value) for key, value in _json(text).items()} if text else None,
+    "subtypes": lambda text: tuple(_json(text)) if text else (),
+    "recalibrated": lambda text: tuple({**entry} for entry in _json(text)) if text else (),
+    "metrics": _json,
     "version": int,
 }

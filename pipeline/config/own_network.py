@@ -27,6 +27,7 @@ IMAGE_SIZE = "image_size"
 PASSED = ("dropout", "l1", "l2", "normalize")
 """Settings of a run that are handed to the function if it takes arguments of these names."""
 _imported: dict[str, str] = {}  # SHA-256 of a module's file when it was imported, by its name
+_looked_in: set[str] = set()  # working folders that were put among the places of modules
 
 
 @dataclass(frozen=True)
@@ -144,10 +145,12 @@ def what_failed(error: BaseException, file: Path) -> str:
 def look_in_working_folder() -> None:
     """Let modules of the working folder be imported, as `python -m` does and an installed command does not.
 
-    It is looked in last, so that no file there hides a package.
+    It is looked in last, so that no file there hides a package; one that was the working folder before, no more.
     """
+    sys.path[:] = [path for path in sys.path if path not in _looked_in]
     if not {"", os.getcwd()} & set(sys.path):
         sys.path.append(os.getcwd())
+        _looked_in.add(os.getcwd())
 
 
 def _source_of(where: str, module: str) -> Path:

@@ -54,6 +54,10 @@ def props(draw):
 @example(props=VALID | {"metrics": '{"a": ' * 5000})
 @example(props=VALID | {"classes": "[" * 100_000})
 @example(props=VALID | {"intended_use": "for all\x1b[2J"})
+@example(props=VALID | {"reference": '{"test": NaN}'})
+@example(props=VALID | {"recalibrated": '[{"rule": Infinity}]'})
+@example(props=VALID | {"pretrained_weights": '{"name": -Infinity}'})
+@example(props=VALID | {"golden_tolerance": '{"probability": NaN}'})
 def test_metadata(props, input_error_only):
     with input_error_only("m.onnx"):
         found = Metadata.from_props(props, "m.onnx")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -259,7 +260,7 @@ def test_a_tool_that_is_not_installed_is_refused_with_its_extra(name, monkeypatc
     for module in [one for one in sys.modules if one.partition(".")[0] == name or one.endswith(f"to_{name}")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(InputError, match=rf"--track {name} needs {name}.*pip install '\.\[{name}\]'"):
+    with pytest.raises(InputError, match=f"--track {name} needs {name}.*; {re.escape(how_to_install(name))}"):
         tracker_class(name)
 
 
