@@ -19,7 +19,7 @@ $(READY): pyproject.toml requirements/dev.txt
 	touch $@
 
 train: $(READY)  ## Search, train, evaluate and export; on phantoms with the small network, or: make train ARGS="--source FOLDER"
-	$(BIN)/python -m pipeline.train --tune $(or $(ARGS),--model compact --image-size 192 --epochs 10)
+	$(BIN)/python -m pipeline.train --tune $(or $(ARGS),--model compact --image-size 192 --epochs 10 --max-trials 6)
 
 test: $(READY)  ## Lint, type-check, and run the tests with coverage
 	$(BIN)/ruff check .
