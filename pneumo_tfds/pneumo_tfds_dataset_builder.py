@@ -20,7 +20,7 @@ from tensorflow_datasets.core import dataset_builder
 
 from pneumo_tfds.phantoms.phantom_source import phantom_source
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import synchronize, synchronize_tree
+from pneumo_tfds.program.files import is_local, synchronize, synchronize_tree
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, FRAMINGS, Framing, config_suffix
 from pneumo_tfds.program.locks import exclusive
 from pneumo_tfds.program.progress import track
@@ -170,7 +170,7 @@ class Builder(dataset_builder.FileReaderBuilder):
         """Build the dataset unless it exists, one process at a time, and first remove what a killed build left."""
         with exclusive(self.data_dir):
             super().download_and_prepare(**kwargs)
-            if "://" not in os.fspath(self.data_dir):
+            if is_local(self.data_dir):
                 synchronize(Path(self.data_dir).parent)
 
     def _download_and_prepare(
@@ -242,5 +242,5 @@ class Builder(dataset_builder.FileReaderBuilder):
 def _write_and_synchronize(write: Callable[..., None], folder: Any, *arguments: Any, **keywords: Any) -> None:
     """Write what TFDS knows of a dataset into its folder, and wait until the disk has all of it."""
     write(folder, *arguments, **keywords)
-    if "://" not in os.fspath(folder):
+    if is_local(folder):
         synchronize_tree(Path(folder))

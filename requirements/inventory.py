@@ -76,7 +76,7 @@ def spdx(entries: list[dict[str, Any]]) -> str:
 
 
 def is_allowed(expression: str) -> bool:
-    """Whether one of the alternatives of an SPDX expression is made of allowed licences alone."""
+    """Return whether one of the alternatives of an SPDX expression is made of allowed licences alone."""
     options = expression.replace("(", "").replace(")", "").split(" OR ")
     return any(all(part in ALLOWED for part in option.split(" AND ")) for option in options)
 

@@ -24,7 +24,7 @@ Answer = Callable[[npt.NDArray[np.uint8]], Mapping[str, Floats]]
 BATCH_SIZES = (1, 2, 7, 64)
 LARGE_BATCH = 64
 SMALL_BATCH_IMAGES = 16  # images that are run in the small batches too; all images are run in the large ones
-EDGE_SHARE = 10
+EDGE_FACTOR = 10
 """Times the budget of a probability or subtype that the edge cases may differ by. Noise and a checkerboard have the
 steepest edges that can be: where a network crops to the lungs, rounding of the box by 2e-7 of the side moved them by
 1.1e-5, and 852 X-rays by 4e-6 at most."""
@@ -204,7 +204,7 @@ def _compare_values(answers: Mapping[str, Floats], truth: Mapping[str, Floats], 
         if name == "probability":
             report.mean_abs_probability = float(gaps.mean())
         if name in ("probability", "subtype"):
-            gaps[: len(EDGES)] /= EDGE_SHARE
+            gaps[: len(EDGES)] /= EDGE_FACTOR
         figure = f"max_abs_{name}"
         setattr(report, figure, max(largest, getattr(report, figure) or 0.0))
         if name == "heatmap":

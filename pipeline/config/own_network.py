@@ -145,7 +145,8 @@ def what_failed(error: BaseException, file: Path) -> str:
 def look_in_working_folder() -> None:
     """Let modules of the working folder be imported, as `python -m` does and an installed command does not.
 
-    It is looked in last, so that no file there hides a package; one that was the working folder before, no more.
+    It is looked in last, so that no file there hides a package. A folder that was the working folder at an earlier
+    call is looked in no longer.
     """
     sys.path[:] = [path for path in sys.path if path not in _looked_in]
     if not {"", os.getcwd()} & set(sys.path):

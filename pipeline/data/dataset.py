@@ -39,7 +39,7 @@ def with_dataset(config: RunConfig) -> RunConfig:
             raise InputError(
                 f"--dataset {data.dataset} holds no built dataset; make one with python -m pneumo_tfds build"
             )
-        _check(config, data.dataset)
+        _check_training_images(config, data.dataset)
         return config
     manual = (data.data_dir or default_data_dir()) / "downloads" / "manual"  # where TFDS expects manual downloads
     source = data.source or in_manual_folder(manual)
@@ -47,14 +47,14 @@ def with_dataset(config: RunConfig) -> RunConfig:
     if opened:
         print("\n".join(short_form(opened, show_path=False)), flush=True)
     dataset = prepare(opened, data.image_size, data.data_dir, data.validation_fraction, framing=data.framing)
-    _check(config, dataset)
+    _check_training_images(config, dataset)
     return dataclasses.replace(config, data=dataclasses.replace(data, dataset=dataset.resolve()))
 
 
-def _check(config: RunConfig, dataset: Path) -> None:
-    """Raise InputError if a batch is larger than the training split, or that lacks a kind of pneumonia to be learned.
+def _check_training_images(config: RunConfig, dataset: Path) -> None:
+    """Raise InputError if the training split holds less than a batch, or lacks a kind that `--subtype-head` learns.
 
-    With `--hold-out` it may be smaller still.
+    With `--hold-out` it may hold fewer images still.
     """
     built = inspect(dataset)
     count = built.examples.get("train", 0)

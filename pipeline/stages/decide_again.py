@@ -116,7 +116,8 @@ def decide_again(
             )
         if under_shift:
             robustness = summary(views, point.threshold, decision.refused_below)
-        write_json(run.robustness, robustness)
+        if under_shift or run.robustness.exists():
+            write_json(run.robustness, robustness)
         write_json(run.metrics, new)
         old = before.operating_point
         print(f"threshold {old.threshold} (by {old.rule} on {old.chosen_on}) is now {point.threshold}")

@@ -69,6 +69,11 @@ def _replacing(target: Path) -> Iterator[Path]:
         synchronize(target.parent)
 
 
+def is_local(place: str | os.PathLike[str]) -> bool:
+    """Return whether a place is a path of this machine, not an address such as `gs://...`."""
+    return "://" not in os.fspath(place)
+
+
 def synchronize(folder: Path) -> None:
     """Wait until the disk has the names in a folder: after a power failure they are as they are now."""
     if os.name == "nt":  # folders cannot be opened there

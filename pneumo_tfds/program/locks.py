@@ -15,7 +15,7 @@ from typing import IO
 from filelock import lock_descriptor
 
 from pneumo_tfds.program.errors import InputError, reason_and_remedy
-from pneumo_tfds.program.files import synchronize
+from pneumo_tfds.program.files import is_local, synchronize
 
 NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF})
 """What file systems without locks answer; EBADF where only files that are open for writing can be locked (NFS)."""
@@ -79,7 +79,7 @@ def exclusive(dataset_dir: str | os.PathLike[str]) -> Iterator[None]:
     Raises:
         InputError: the folder cannot be written.
     """
-    if "://" in os.fspath(dataset_dir):
+    if not is_local(dataset_dir):
         yield
         return
     target = Path(dataset_dir)
