@@ -1,15 +1,17 @@
 """Our two networks written for PyTorch as a careful user would, and their training step.
 
-Memory is `channels_last`, AdamW is fused, and `autocast` computes in bfloat16 where that is asked for. The step gets
-images that are already standardized and in memory: it does not augment and keeps no average of the weights, which ours
-does. The numbers of weights are those of our networks, which a test compares.
+Memory is `channels_last` and AdamW is fused; where that is asked for, `autocast` computes in bfloat16, and
+`torch.compile` compiles the network. The step gets images that are already standardized and in memory: it does not
+augment and keeps no average of the weights, which ours does. The numbers of weights are those of our networks, which a
+test compares.
 """
 
 from __future__ import annotations
 
+from shutil import which
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.measuring.harness import Work
+from benchmarks.measuring.harness import CannotRunError, Work
 from pipeline.networks.efficientnet_lite import EPSILON, GROUPS, HEAD, STEM
 from pipeline.networks.models import COMPACT_STAGES, COMPACT_STEM
 
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def train(network: str, size: int, batch: int, threads: int, *, bfloat16: bool = False) -> Work:
+def train(
+    network: str, size: int, batch: int, threads: int, *, bfloat16: bool = False, compiled: bool = False
+) -> Work:
     """Train on one batch of random images of side `size`, again and again."""
     import torch
     from torch.nn import functional
@@ -26,6 +30,10 @@ def train(network: str, size: int, batch: int, threads: int, *, bfloat16: bool =
     torch.manual_seed(0)
     model: Any = {"compact": compact, "efficientnet_lite0": efficientnet_lite0}[network]()
     model = model.to(memory_format=torch.channels_last).train()
+    if compiled:
+        if not which("g++"):
+            raise CannotRunError("torch.compile needs the compiler g++, which is not installed")
+        model = torch.compile(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     images = torch.randn(batch, 1, size, size).to(memory_format=torch.channels_last)
     labels = (torch.arange(batch) % 2).float()[:, None]

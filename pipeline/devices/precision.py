@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,6 +17,9 @@ from pneumo_tfds.program.errors import InputError
 
 # CUDA compute capability of the first GPUs with matrix units for a precision, Ampere and Volta; the fastest first.
 GPU_CAPABILITIES = {"mixed_bfloat16": (8, 0), "mixed_float16": (7, 0), "float32": (0, 0)}
+# What oneDNN may be limited to that has no bfloat16 (`dnnl_cpu_isa_t` of its documentation), and where it is told so.
+WITHOUT_BFLOAT16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI"}
+ISA_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 NOT_COMPILED = re.compile(r"unsupported operations.*? on XLA_\w+: (\w+).*?\{\{node ([^}]*)\}\}", re.DOTALL)
 
 
@@ -59,7 +63,8 @@ def choose(config: FitConfig) -> Execution:
     """Return the way to run a training step that is the fastest on most machines of this kind; see `candidates`.
 
     Raises:
-        InputError: XLA was requested on several devices.
+        InputError: XLA was requested on several devices, or a precision of which a variable of the user's deprives the
+            CPU.
     """
     several = config.devices > 1 or read_cluster().workers > 1
     if several and config.xla == "on":
@@ -67,8 +72,14 @@ def choose(config: FitConfig) -> Execution:
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         has_bfloat16 = (processor.instruction_sets() or {}).get("bfloat16", False)
-        native = "mixed_bfloat16" if has_bfloat16 else "float32"
+        limit = next((name for name in ISA_VARIABLES if os.environ.get(name, "").upper() in WITHOUT_BFLOAT16), None)
+        native = "mixed_bfloat16" if has_bfloat16 and not limit else "float32"
         precision = native if config.precision == "auto" else config.precision
+        if has_bfloat16 and limit and precision == "mixed_bfloat16":  # TensorFlow asks oneDNN for it all the same
+            raise InputError(
+                f"--precision mixed_bfloat16: {limit}={os.environ[limit]} keeps TensorFlow from this CPU's bfloat16; "
+                "unset the variable, or give --precision float32"
+            )
         slow = precision not in ("float32", native)
         note = f"this CPU only emulates {precision}: a step takes up to 14 times as long as in float32" if slow else ""
         return Execution("CPU", precision, config.xla == "on", note)

@@ -42,6 +42,15 @@ def test_cpu_with_bfloat16_instructions_uses_them(cpu):
     assert precision.choose(FitConfig()) == precision.Execution("CPU", "mixed_bfloat16", False)
 
 
+@pytest.mark.parametrize("name", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])
+def test_variable_that_takes_bfloat16_away_is_obeyed(cpu, monkeypatch, name):
+    cpu("AVX-512", "bfloat16")
+    monkeypatch.setenv(name, "avx2")
+    assert precision.candidates(FitConfig()) == [precision.Execution("CPU", "float32", False)]
+    with pytest.raises(InputError, match=f"{name}=avx2 .* unset the variable"):
+        precision.choose(FitConfig(precision="mixed_bfloat16"))
+
+
 def test_emulated_precision_is_done_as_asked_and_its_cost_named(cpu):
     cpu("AVX2")
     chosen = precision.choose(FitConfig(precision="mixed_bfloat16", xla="on"))
