@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def train(
-    network: str, size: int, batch: int, threads: int, *, bfloat16: bool = False, compiled: bool = False
-) -> Work:
+def train(network: str, size: int, batch: int, threads: int, *, bfloat16: bool = False, compiled: bool = False) -> Work:
     """Train on one batch of random images of side `size`, again and again."""
     import torch
     from torch.nn import functional
