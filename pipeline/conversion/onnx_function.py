@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,10 @@ BATCH = 4
 takes 3.5 ms an image on two cores in batches of 4, 3.7 in batches of 16; with two threads on one batch of 16 or 64 it
 takes 3.9 to 4.1."""
 ERRORS_ONLY = 3  # onnxruntime's log severity
+WITHOUT_COPIES = "TF2ONNX_CATCH_ERRORS"
+"""A variable of tf2onnx. Unless it is set, to whatever, each of its some 36 optimizing passes begins with a copy of the
+graph, to go on from if it fails; the copies take a third of a conversion."""
+OF_A_PASS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 class UnknownOpError(InputError):
@@ -42,7 +48,7 @@ def to_graph(function: Any, signature: Sequence[Any]) -> onnx.ModelProto:
     """
     try:
         with errors_only("tf2onnx", logging.CRITICAL):  # which names unknown ops, as this function does
-            graph, _ = tf2onnx.convert.from_function(function, input_signature=list(signature), opset=OPSET)
+            graph = _convert(function, signature)
     except (ValueError, RuntimeError) as error:
         raise InputError(f"tf2onnx cannot convert the model: {reason_of(error):.300}") from error
     for node in graph.graph.node:
@@ -52,6 +58,21 @@ def to_graph(function: Any, signature: Sequence[Any]) -> onnx.ModelProto:
     _fill_captured(graph.graph, function.get_concrete_function(*signature))
     simplify(graph)
     return graph
+
+
+def _convert(function: Any, signature: Sequence[Any]) -> onnx.ModelProto:
+    """Convert without copies, and once more with them if a pass fails."""
+    attempt = partial(tf2onnx.convert.from_function, function, input_signature=list(signature), opset=OPSET)
+    if WITHOUT_COPIES in os.environ:
+        return attempt()[0]
+    os.environ[WITHOUT_COPIES] = "FALSE"
+    try:
+        return attempt()[0]
+    except OF_A_PASS:
+        del os.environ[WITHOUT_COPIES]
+        return attempt()[0]
+    finally:
+        os.environ.pop(WITHOUT_COPIES, None)
 
 
 def _fill_captured(graph: onnx.GraphProto, function: Any) -> None:

@@ -1,0 +1,48 @@
+"""Conversion of a TensorFlow function to ONNX."""
+
+import os
+
+import numpy as np
+import onnx
+import pytest
+import tensorflow as tf
+import tf2onnx
+
+from pipeline.conversion.onnx_function import WITHOUT_COPIES, by_onnxruntime, to_graph
+
+SIGNATURE = tf.TensorSpec((None, 3), tf.float32)
+
+
+@tf.function
+def doubled(values):
+    return {"doubled": 2 * values}
+
+
+@pytest.mark.parametrize("given", [None, "TRUE"])
+def test_graph_is_copied_before_no_pass_and_the_variable_is_as_before(monkeypatch, given):
+    monkeypatch.delenv(WITHOUT_COPIES, raising=False)
+    if given:
+        monkeypatch.setenv(WITHOUT_COPIES, given)
+    seen = []
+
+    def optimize(graph, catch_errors, optimizers=None):
+        seen.append(catch_errors)
+        return graph
+
+    monkeypatch.setattr(tf2onnx.convert.optimizer, "optimize_graph", optimize)
+    assert isinstance(to_graph(doubled, [SIGNATURE]), onnx.ModelProto)
+    assert seen == [False]
+    assert os.environ.get(WITHOUT_COPIES) == given
+
+
+def test_pass_that_fails_is_left_out(monkeypatch):
+    class Failing:
+        def optimize(self, graph, iteration):
+            raise KeyError("a node")
+
+    monkeypatch.delenv(WITHOUT_COPIES, raising=False)
+    passes = {"failing": Failing, **tf2onnx.optimizer._get_optimizers()}
+    monkeypatch.setattr(tf2onnx.optimizer, "_get_optimizers", lambda: passes)
+    values = np.ones((5, 3), np.float32)
+    np.testing.assert_array_equal(by_onnxruntime(doubled, SIGNATURE)(values)["doubled"], 2 * values)
+    assert WITHOUT_COPIES not in os.environ
