@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 
 import cv2
+import numpy as np
 import tensorflow as tf
 
 from benchmarks import image_folders
@@ -20,8 +21,9 @@ from benchmarks.measuring.harness import Case, Contender, Record, Work, measure
 from benchmarks.measuring.machine import write_bandwidth
 from benchmarks.peers import dali_peer, keras_peers, opencv_peers
 from benchmarks.peers.keras_peers import CHANGES
-from pipeline.augmentation import augment, on_device
+from pipeline.augmentation import augment, on_device, on_host
 from pipeline.config import Switch
+from pipeline.data import aligned_arrays
 from pipeline.data.batches import training_batches
 from pipeline.data.split import StoredSplit, open_splits
 from pipeline.data.tf_dataset import training_dataset
@@ -138,8 +140,13 @@ def _records(found: JpegFolder, size: int, augmented: bool) -> list[Contender]:
 
 
 def _batches(split: StoredSplit, epoch: int, augmented: bool, cache: Switch = "on") -> Iterator[int]:
-    size = split.image_size
+    """Yield the size of each batch of an epoch; it is augmented where training does that: on a CPU by OpenCV."""
+    size, gpu = split.image_size, tf.config.list_physical_devices("GPU")
     for step, (images, labels) in enumerate(training_batches(split, BATCH, seed=SEED, epoch=epoch, cache=cache)):
-        if augmented:
-            on_device.compiled(CHANGES, size)(images, augment.draw(SEED, epoch * 10_000 + step, BATCH)).numpy()
+        uniform = augment.draw(SEED, epoch * 10_000 + step, BATCH)
+        if augmented and gpu:
+            on_device.compiled(CHANGES, size)(images, uniform).numpy()
+        elif augmented:
+            changed = aligned_arrays.empty(images.shape, np.float32)
+            on_host.apply(images.numpy(), on_host.sampler(CHANGES, size)(uniform), changed)
         yield len(labels)
