@@ -97,20 +97,16 @@ def headline(metrics: Mapping[str, Any], split: str) -> str:
     if figures["auroc"] is not None:
         auroc = f"; AUROC {number(figures['auroc'])}{in_brackets(limits['auroc'])}"
     images = counted(figures["n"], f"{split} image")
-    return (
-        f"On {images}{_of_patients(figures)}, the model {' and '.join(parts)}{auroc}.{_left(metrics.get('reliance'))}"
-    )
+    found = f"On {images}{_of_patients(figures)}, the model {' and '.join(parts)}{auroc}."
+    return found + _without_lungs(metrics.get("reliance"))
 
 
-def _left(found: Mapping[str, Any] | None) -> str:
-    """Return what is left of the ranking without the lungs as a sentence; empty if that is not known."""
+def _without_lungs(found: Mapping[str, Any] | None) -> str:
+    """Return how well the model ranks without the lungs as a sentence; empty if that is not known."""
     if not found or found["left"] is None:
         return ""
-    left = f"{number(found['left'])}{in_brackets(found['interval'])}"
-    return (
-        f" With the lungs blacked out, AUROC on validation is {number(found['auroc_without_lungs'])} instead of "
-        f"{number(found['auroc'])}: {left} of its lead over chance is left."
-    )
+    without, with_lungs = number(found["auroc_without_lungs"]), number(found["auroc"])
+    return f" With the lungs blacked out, AUROC on validation is {without} instead of {with_lungs}."
 
 
 def _of_patients(figures: Mapping[str, Any]) -> str:
