@@ -22,6 +22,7 @@ from export.inference.content_digest import sealed
 from export.inference.onnx_metadata import Metadata
 from export.parity import comparison, parity_sample
 from export.run_metadata import SPLIT, made_with, run_metadata, with_brightness
+from pipeline.evaluation.evaluation_lock import verify
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import remove, replacing, write_json
@@ -66,6 +67,8 @@ def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Ite
         model = convert.load_keras(run.model)
     side = convert.image_side(model)
     metrics, config = run.read_json(run.metrics), run.read_json(run.config)
+    if (lock := verify(run)) and not lock.kept:
+        print(f"note: the evaluation lock of {run.path} is {lock.summary}")
     metadata = run_metadata(run, metrics, side)
     dataset = parity_sample.dataset_folder(run.path, config, dataset)
     sample = parity_sample.take(dataset, SPLIT, side, options.parity_images)

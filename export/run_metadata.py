@@ -25,7 +25,7 @@ def run_metadata(run: RunFolder, metrics: Mapping[str, Any], image_size: int) ->
         InputError: the metrics have no operating point, or they or the predictions are damaged.
     """
     metadata = replace(metadata_of_run(metrics, image_size, str(run.path)), made_with=made_with())
-    answers = read_csv(run.predictions).get(SPLIT) if run.predictions.is_file() else None
+    answers = read_csv(run.predictions, metrics).get(SPLIT) if run.predictions.is_file() else None
     if answers is None:
         return metadata
     known = None if metadata.limits.familiarity_threshold is None else answers.familiarity.tolist()

@@ -98,7 +98,7 @@ class Run:
         from pipeline.evaluation.predictions import read_csv
         from pipeline.evaluation.scoring import by_interest
 
-        tables = read_csv(self._files.predictions)
+        tables = read_csv(self._files.predictions, self.metrics)
         name = split or by_interest(tables)[0]
         if name not in tables:
             raise InputError(f"{self.folder} has no predictions of {name}, only of {', '.join(tables)}")

@@ -111,13 +111,14 @@ def load(folder: RunFolder, split: str | None = None) -> ScoredRun:
 
     if not folder.path.is_dir():
         raise InputError(f"{folder.path} is not a folder; give run folders, such as runs/first")
-    tables = read_csv(folder.predictions)
+    metrics = folder.read_json(folder.metrics) if folder.predictions.exists() else {}
+    tables = read_csv(folder.predictions, metrics)
     if split is None:
         split = next(iter(tables)) if len(tables) == 1 else "test"
     if split not in tables:
         others = ", ".join(tables)
         raise InputError(f"{folder.path} has predictions for {others}, not for {split}; choose another --split")
-    threshold = Decision.from_json(folder.read_json(folder.metrics), folder.metrics).operating_point.threshold
+    threshold = Decision.from_json(metrics, folder.metrics).operating_point.threshold
     table = tables[split]
     return ScoredRun(str(folder.path), split, table.take(table.filenames.argsort(kind="stable")), threshold)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from export.dicom_out.dicom_answers import AnswerFile
+from export.watching.watched_places import PassingError
 from pneumo_tfds.program.errors import InputError, reason_and_remedy, reason_of
 from pneumo_tfds.program.files import synchronize
 from pneumo_tfds.program.locks import lock
@@ -31,10 +33,15 @@ CREATE INDEX by_instance ON image (instance);
 CREATE TABLE file (key TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, content BLOB NOT NULL);
 CREATE TABLE told (uid TEXT PRIMARY KEY, digest TEXT NOT NULL);
 """
-
+_SEALS = "CREATE TABLE IF NOT EXISTS seal (key TEXT PRIMARY KEY, digest BLOB NOT NULL)"
+"""SHA-256 of the files of an answer. Older journals lack it, and answers in them are not checked."""
 
 _ENTRY = "key, state, tries, begun, reason"
 Run = Callable[..., sqlite3.Cursor]
+
+
+def _digest(files: Sequence[AnswerFile]) -> bytes:
+    return hashlib.sha256(repr([tuple(file) for file in files]).encode()).digest()
 
 
 class Entry(NamedTuple):
@@ -81,6 +88,10 @@ class WatchJournal:
                 run("INSERT INTO about VALUES (?, ?)", (model, source))
             elif version != VERSION:
                 raise InputError(f"{path} is of another version of this program; give another --journal")
+            run(_SEALS)
+            (found,) = run("PRAGMA integrity_check(1)").fetchone()  # of the tables against their indexes
+            if found != "ok":
+                raise sqlite3.DatabaseError(found)
             known = run("SELECT model, source FROM about").fetchone() or ("none", "none")
         for what, mine, its in zip(("model", "source"), (model, source), known, strict=True):
             if mine != its:
@@ -136,19 +147,31 @@ class WatchJournal:
             self._move(key, ANSWERED, reason)
             run("UPDATE image SET instance = ? WHERE key = ?", (instance, key))
             self._database.executemany("INSERT INTO file VALUES (?, ?, ?, ?)", ((key, *file) for file in files))
+            run("INSERT OR REPLACE INTO seal VALUES (?, ?)", (key, _digest(files)))
 
     def files(self, key: str) -> list[AnswerFile]:
-        """Return the files of an answer that is not sent yet."""
+        """Return the files of an answer that is not sent yet.
+
+        Raises:
+            PassingError: they are not what was kept. They are forgotten, and the image is one to answer again.
+        """
         with self._transaction() as run:
             rows = run("SELECT kind, name, content FROM file WHERE key = ? ORDER BY rowid", (key,))
-            return [AnswerFile(*row) for row in rows]
+            files = [AnswerFile(*row) for row in rows]
+            (seal,) = run("SELECT digest FROM seal WHERE key = ?", (key,)).fetchone() or (None,)
+            if seal in (None, _digest(files)):
+                return files
+            self._move(key, SEEN, "")
+            run("DELETE FROM file WHERE key = ?", (key,))
+        raise PassingError(f"its answer in {self._path} has changed since it was made; it is made again")
 
     def end(self, key: str, state: str, reason: str) -> None:
         """Note that an image is done with: SENT, LEFT or DEAD."""
         with self._transaction() as run:
             self._move(key, state, reason)
             if state == SENT:
-                run("DELETE FROM file WHERE key = ?", (key,))
+                for table in ("file", "seal"):
+                    run(f"DELETE FROM {table} WHERE key = ?", (key,))
 
     def begin(self, key: str) -> None:
         """Note that work on an image begins, which may end the process."""
@@ -180,7 +203,7 @@ class WatchJournal:
         rows = [(key,) for key in keys]
         with self._transaction():
             told = "DELETE FROM told WHERE uid IN (SELECT instance FROM image WHERE key = ?)"
-            for statement in (told, "DELETE FROM file WHERE key = ?", "DELETE FROM image WHERE key = ?"):
+            for statement in (told, *(f"DELETE FROM {table} WHERE key = ?" for table in ("file", "seal", "image"))):
                 self._database.executemany(statement, rows)
 
     def remember(self, uid: str, digest: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_tfds.program.errors import InputError, reason_of
-from pneumo_tfds.program.files import replacing
+from pneumo_tfds.program.files import replacing, sha256_of
 from pneumo_tfds.sources.inventory import LABELS
 
 Floats = npt.NDArray[np.float64]
@@ -28,6 +28,8 @@ POSITIVE = 1
 COLUMNS = ("split", "filename", "patient", "subtype", "label", "probability")
 FAMILIARITY = "familiarity"
 """A further column, empty where the model has none; earlier versions did not write it."""
+DIGEST = "predictions_sha256"
+"""Key of `metrics.json`: SHA-256 of `predictions.csv`."""
 VIRAL = "viral"
 """A further column, written only of a model that tells bacteria from viruses."""
 
@@ -120,14 +122,20 @@ def write_csv(path: Path, predictions: Mapping[str, Predictions]) -> None:
                 writer.writerow((split, *names, CLASSES[label], _text(probability), *known[: len(further)]))
 
 
-def read_csv(path: Path) -> dict[str, Predictions]:
+def read_csv(path: Path, metrics: Mapping[str, Any] | None = None) -> dict[str, Predictions]:
     """Read the tables that `write_csv` wrote, splits in the order of their first row.
 
+    Args:
+        path: the file.
+        metrics: content of the `metrics.json` beside it; if that holds the file's digest, the file must have it.
+
     Raises:
-        InputError: the file is missing, or a column or value is not valid.
+        InputError: the file is missing, is not the one of `metrics`, or a column or value is not valid.
     """
     rows: dict[str, list[tuple[Any, ...]]] = {}
     try:
+        if metrics and metrics.get(DIGEST, digest := sha256_of(path)) != digest:
+            raise InputError(f"{path} has changed since metrics.json was made from it; evaluate the run again")
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]

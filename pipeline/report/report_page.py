@@ -49,7 +49,8 @@ def write_report(folder: RunFolder, *, show_names: bool = False) -> None:
     Raises:
         InputError: the run has no metrics or predictions yet, or one of its files cannot be read.
     """
-    metrics, tables = folder.read_json(folder.metrics), read_csv(folder.predictions)
+    metrics = folder.read_json(folder.metrics)
+    tables = read_csv(folder.predictions, metrics)
     path = folder.path.resolve()
     external = metrics.get("external") or {}
     other = path.name.startswith("evaluation-") and not show_names  # the name of the folder of other images follows

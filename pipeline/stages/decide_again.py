@@ -75,7 +75,7 @@ def decide_again(
             f"{run_dir} was decided out of fold, which its committee cannot repeat; give the wish to pipeline.train, "
             "or decide by your own X-rays with export.recalibrate"
         )
-    before, tables = Decision.from_json(metrics, run.metrics), read_csv(run.predictions)
+    before, tables = Decision.from_json(metrics, run.metrics), read_csv(run.predictions, metrics)
     last = {"threshold_rule": before.operating_point.rule, **metrics.get(WISH, {})}
     run.import_own_network()
     settings = replace(config.evaluation, **{**last, **wish})

@@ -42,7 +42,8 @@ def examine(folder: RunFolder, ask: OutputsFn, splits: Mapping[str, Split], conf
         splits: of its dataset.
         config: its settings.
     """
-    metrics, table = folder.read_json(folder.metrics), read_csv(folder.predictions).get("validation")
+    metrics = folder.read_json(folder.metrics)
+    table = read_csv(folder.predictions, metrics).get("validation")
     if table is None or "validation" not in splits:
         return
     seed, resamples = config.evaluation.evaluation_seed, config.evaluation.resamples

@@ -32,7 +32,7 @@ def illustrate(
     """
     metrics = folder.read_json(folder.metrics)
     threshold = metrics["operating_point"]["threshold"]
-    tables = read_csv(folder.predictions)
+    tables = read_csv(folder.predictions, metrics)
     with stage("Drawing plots"):
         if epochs := history.read(folder.history):
             plots.training_curves(folder.plots / "training_curves.png", epochs)

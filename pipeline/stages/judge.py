@@ -19,7 +19,7 @@ from pipeline.config.guarantee import candidates
 from pipeline.data.split import Examples, MemorySplit, Split
 from pipeline.evaluation.doubt import Doubt, familiarity_threshold, limits
 from pipeline.evaluation.evaluation_lock import write_lock
-from pipeline.evaluation.predictions import Predictions, as_written, write_csv
+from pipeline.evaluation.predictions import DIGEST, Predictions, as_written, write_csv
 from pipeline.evaluation.robustness import UNCHANGED, pooled, summary, through_changes
 from pipeline.evaluation.scoring import Decision, calibrated, decide, score_splits
 from pipeline.evaluation.shifts import SHIFTS, WRONG
@@ -30,7 +30,7 @@ from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import save_model
 from pipeline.training import reference_images
 from pneumo_tfds.prepared import framing_of, inspect
-from pneumo_tfds.program.files import write_json
+from pneumo_tfds.program.files import sha256_of, write_json
 from pneumo_tfds.program.installed import version_of
 from pneumo_tfds.program.progress import track
 
@@ -218,7 +218,8 @@ def write_scores(
     """
     figures = score_splits(tables, decision, config.evaluation.evaluation_seed, config.evaluation.resamples)
     write_csv(folder.predictions, tables)
-    write_json(folder.metrics, {"dataset": describe(config.data.built), **(beside or {}), **figures})
+    scored = {"dataset": describe(config.data.built), DIGEST: sha256_of(folder.predictions)}
+    write_json(folder.metrics, {**scored, **(beside or {}), **figures})
 
 
 def made_from(config: RunConfig) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def _write_out_of_fold(folder: RunFolder, config: RunConfig) -> None:
         fold = folder.fold(number)
         metrics = fold.read_json(fold.metrics)
         thresholds.append(Decision.from_json(metrics, fold.metrics).operating_point.threshold)
-        tables[fold.path.name] = read_csv(fold.predictions)[HELD_OUT]
+        tables[fold.path.name] = read_csv(fold.predictions, metrics)[HELD_OUT]
         figures.append(metrics["splits"][HELD_OUT])
     settings = config.evaluation
     write_csv(folder.out_of_fold, tables)

@@ -11,13 +11,15 @@ import io
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar, Union
 
 import tyro
 
-from pneumo_tfds.program.errors import InputError, plain
+from pneumo_tfds.program.errors import InputError, plain, reason_and_remedy
 from pneumo_tfds.program.installed import how_to_install
 from pneumo_tfds.program.machine_errors import explain_machine_error, machine_error_types
 from pneumo_tfds.program.shadowing import shadowing
@@ -38,6 +40,9 @@ EXTRAS = {
     "apache_beam": "beam",
 }  # fmt: skip
 """Modules that a plain installation lacks, and the extra that brings them."""
+
+OUTPUTS = ("out", "json", "csv", "html", "plot", "dicom_out")
+"""Flags that name a file or folder to write."""
 
 Config = TypeVar("Config")
 
@@ -73,6 +78,7 @@ def run(
     config = None
     try:
         config = _parse(config_type, prog, default())
+        _check_outputs(config)
         code = action(config) or DONE
         sys.stdout.flush()  # here, where a full disk can still be reported
         sys.exit(code)
@@ -115,6 +121,19 @@ def _parse(config_type: Any, prog: str, default: Any) -> Any:
         if left.code == BAD_INPUT:
             raise InputError(_one_line(box.getvalue())) from None
         raise
+
+
+def _check_outputs(config: Any) -> None:
+    """Raise InputError if what a command is to write may not be created, before its work and not after hours of it."""
+    for path in (getattr(config, name, None) for name in OUTPUTS):
+        if isinstance(path, Path):
+            try:
+                places = path.parents if path.is_file() else (path, *path.parents)
+                above = next(place for place in places if place.exists())
+                if above.is_dir():
+                    tempfile.TemporaryFile(dir=above).close()
+            except OSError as error:
+                raise InputError(f"cannot write {path}: {reason_and_remedy(error)}") from error
 
 
 def _one_line(box: str) -> str:

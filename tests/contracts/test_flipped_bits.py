@@ -1,6 +1,9 @@
 """A bit that flips in a file is noticed before the file is used; `reliability.md` lists the files without a digest."""
 
 import random
+import shutil
+from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from bad_inputs_files import PROPS, SIDE, onnx_file
 from pneumo_tfds.program.errors import InputError
 
 FLIPS, SEED = 200, 3
-FEW = {"keras_model": 10, "records": 24}
+FEW = {"keras_model": 10, "records": 24, "journal": 40}
 
 
 class Variable:
@@ -98,11 +101,41 @@ def kept_headers(folder):
     return header_facts._place(folder), lambda: header_facts._read_kept(folder) or _noticed("read anew")
 
 
+def journal(folder):
+    """What is to be done, and with which bytes. Its reasons and its counts of tries are not among that."""
+    from export.dicom_out.dicom_answers import AnswerFile
+    from export.watching.watch_journal import ANSWERED, DEAD, LEFT, SEEN, SENT, WatchJournal
+
+    path, states = folder / "watch.sqlite", (SEEN, ANSWERED, SENT, LEFT, DEAD)
+
+    kept = WatchJournal(path, "model", "source")
+    with kept.locked():
+        keys = [f"image-{number}" for number in range(40)]
+        kept.add(keys)
+        for number, key in enumerate(keys):
+            state = states[number % len(states)]
+            if state in (ANSWERED, SENT):
+                content = b"DICM" * (2000 if state == ANSWERED else 1)
+                kept.answered(key, f"1.2.{number}", "NORMAL", [AnswerFile("report", f"{key}.dcm", content)])
+            if state not in (SEEN, ANSWERED):
+                kept.end(key, state, "why")
+
+    def read():
+        copied = Path(mkdtemp(dir=folder)) / path.name  # opening one writes to it
+        shutil.copyfile(path, copied)
+        again = WatchJournal(copied, "model", "source")
+        with again.locked():
+            found = {state: [entry.key for entry in again.entries(state)] for state in states}
+            return found, [again.files(key) for key in found[ANSWERED]]
+
+    return path, read
+
+
 def _noticed(words):
     raise InputError(words)
 
 
-MADE = {make.__name__: make for make in (checkpoint, golden, sealed_model, kept_headers, records, keras_model)}
+MADE = {make.__name__: make for make in (checkpoint, golden, sealed_model, kept_headers, journal, records, keras_model)}
 
 
 def flipped(path, read, flips=FLIPS):
@@ -126,9 +159,7 @@ def flipped(path, read, flips=FLIPS):
     return noticed, same, other
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in ("records", "keras_model"))) for name in MADE]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in FEW)) for name in MADE])
 def test_no_flipped_bit_changes_what_is_read(name, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path, read = MADE[name](tmp_path)

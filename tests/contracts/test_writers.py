@@ -242,6 +242,11 @@ DENIED = {
     "tune": "tuning --model compact --run-dir closed/run",
     "predict": "export.predict model.onnx xrays --csv closed/a.csv",
     "heatmaps": "export.predict model.onnx xrays --json closed/a.jsonl",
+    # What is to be read is not there, so they are refused before their work begins.
+    "recalibrate": "export.recalibrate gone.onnx --source gone --out closed/new.onnx",
+    "drift": "export.drift gone.jsonl --model gone.onnx --plot closed/a.png",
+    "learn_lungs": "pipeline.learn_lungs --boxes gone.csv --out closed/lungs.npz",
+    "show_augmented": "pipeline.show_augmented --source gone --out closed/new",
 }
 HEAVY = {"build", "ladder", "tune"}
 

@@ -5,7 +5,11 @@ import shutil
 import pytest
 
 from export.__main__ import Export, export
+from pipeline.evaluation.evaluation_lock import write_lock
+from pipeline.evaluation.scoring import Decision
+from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import write_json
 
 
 def test_export_prints_a_line_for_each_file(exported, tmp_path, sample_images, capsys):
@@ -31,3 +35,20 @@ def test_a_folder_that_is_not_a_finished_run(tmp_path, make, reason):
         run.mkdir()
     with pytest.raises(InputError, match=reason):
         export(Export(run_folder=run))
+
+
+@pytest.mark.slow
+def test_threshold_that_changed_since_it_was_locked_is_said(exported, tmp_path, sample_images, capsys):
+    run = RunFolder(shutil.copytree(exported, tmp_path / "run"))
+    metrics = run.read_json(run.metrics) | {"temperature": 1.0, "calibration": {}}
+    metrics["operating_point"] |= {"sensitivity": 0.9, "specificity": 0.9}
+    write_json(run.metrics, metrics)
+    write_lock(run, Decision.from_json(metrics, run.metrics))
+    write_json(run.metrics, metrics)
+    export(Export(run_folder=run.path, threads=1))
+    assert "lock" not in capsys.readouterr().out
+    metrics["operating_point"]["threshold"] += 0.01
+    write_json(run.metrics, metrics)
+    export(Export(run_folder=run.path, threads=1))
+    assert "note: the evaluation lock of" in (said := capsys.readouterr().out)
+    assert "not what was locked: the threshold changed since" in said

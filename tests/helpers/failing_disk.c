@@ -1,32 +1,29 @@
-/* Preloaded into a command: while the file named by STORM_EIO exists, its writes below the folder of this file fail
-   with EIO; while the one named by STORM_CLOCK exists, the clock of the wall is a day ahead. stdio's own writes (C++
-   streams, TensorFlow's records) do not pass here. */
+/* Preloaded into a command: while a file `eio` lies in a folder directly below the one that STORM names, all writes
+   below that folder fail with EIO; while `clock` lies in the one that STORM names, the clock of the wall is a day
+   ahead. stdio's own writes (C++ streams, TensorFlow's records) do not pass here. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-static int armed(const char *name) {
-  const char *path = getenv(name);
-  return path && access(path, F_OK) == 0;
-}
-
 static int fails(int file) {
-  char link[64], target[4096], folder[4096];
+  const char *storm = getenv("STORM");
+  char link[64], path[4096 + sizeof "/eio"];
   int before = errno, failing = 0;
-  if (armed("STORM_EIO")) {
+  if (storm) {
+    size_t above = strlen(storm);
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
-    ssize_t size = readlink(link, target, sizeof target - 1);
-    target[size > 0 ? size : 0] = 0;
-    snprintf(folder, sizeof folder - 1, "%s", getenv("STORM_EIO"));
-    dirname(folder);
-    strcat(folder, "/");
-    failing = strncmp(target, folder, strlen(folder)) == 0;
+    ssize_t size = readlink(link, path, 4096);
+    path[size > 0 ? size : 0] = 0;
+    char *end = strncmp(path, storm, above) || path[above] != '/' ? NULL : strchr(path + above + 1, '/');
+    if (end) {
+      strcpy(end, "/eio");
+      failing = access(path, F_OK) == 0;
+    }
   }
   errno = failing ? EIO : before;
   return failing;
@@ -57,6 +54,13 @@ int fdatasync(int file) {
 int clock_gettime(clockid_t clock, struct timespec *now) {
   REAL(clock_gettime);
   int result = real(clock, now);
-  if (clock == CLOCK_REALTIME && armed("STORM_CLOCK")) now->tv_sec += 86400;
+  const char *storm = clock == CLOCK_REALTIME ? getenv("STORM") : NULL;
+  if (storm) {
+    char path[4096];
+    int before = errno;
+    snprintf(path, sizeof path, "%s/clock", storm);
+    if (access(path, F_OK) == 0) now->tv_sec += 86400;
+    errno = before;
+  }
   return result;
 }

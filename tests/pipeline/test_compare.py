@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from pipeline.compare import Compare, compare, load, main
-from pipeline.evaluation.predictions import Predictions, read_csv, write_csv
+from pipeline.evaluation.predictions import DIGEST, Predictions, read_csv, write_csv
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import sha256_of
 
 
 def table(noise, seed=0, n=120):
@@ -122,6 +123,16 @@ def test_runs_that_cannot_be_compared_are_one_clear_error(runs, tmp_path):
     runs[0].metrics.write_text("{}")
     with pytest.raises(InputError, match=r"metrics\.json lacks a full operating point"):
         load(runs[0], "test")
+
+
+def test_digits_that_changed_in_a_table_are_noticed(runs):
+    metrics, table = runs[0].read_json(runs[0].metrics), runs[0].predictions.read_text()
+    runs[0].metrics.write_text(json.dumps(metrics | {DIGEST: sha256_of(runs[0].predictions)}))
+    load(runs[0])
+    digit = table.index("0.", 200) + 3
+    runs[0].predictions.write_text(f"{table[:digit]}{(int(table[digit]) + 1) % 10}{table[digit + 1 :]}")
+    with pytest.raises(InputError, match=r"has changed since .* was made from it; evaluate"):
+        load(runs[0])
 
 
 @pytest.mark.parametrize(

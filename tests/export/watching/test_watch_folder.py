@@ -231,6 +231,36 @@ def test_journal_belongs_to_one_model_and_one_source(watch, places, tmp_path):
     assert f"is the journal of another source ({source})" in watch(out, source)[1]
 
 
+def test_answer_that_changed_in_the_journal_is_made_again(watch, places, tmp_path):
+    """A bit that flipped while it waited must not reach a patient's folder."""
+    source, out = places
+    (source / "a").write_bytes(radiograph(1))
+    out.write_text("in the way")
+    watch(source, out)
+    out.unlink()
+    with sqlite3.connect(tmp_path / "journal") as journal:
+        (content,) = journal.execute("SELECT content FROM file").fetchone()
+        flipped = content[:1000] + bytes([content[1000] ^ 1]) + content[1001:]
+        journal.execute("UPDATE file SET content = ? WHERE rowid = 1", (flipped,))
+    assert "its answer in " in watch(source, out)[1]
+    assert not list(out.glob("*"))
+    watch(source, out)
+    assert answered(out) == {"1.2.3.1.1.1": 1}
+    assert flipped not in {path.read_bytes() for path in out.iterdir()}
+
+
+def test_journal_from_before_answers_had_digests_is_read(watch, places, tmp_path):
+    source, out = places
+    (source / "a").write_bytes(radiograph(1))
+    out.write_text("in the way")
+    watch(source, out)
+    out.unlink()
+    with sqlite3.connect(tmp_path / "journal") as journal:
+        journal.execute("DROP TABLE seal")
+    assert watch(source, out)[0] == 0
+    assert answered(out) == {"1.2.3.1.1.1": 1}
+
+
 @pytest.mark.parametrize("content", [b"hello, I am no journal" * 50, None])
 def test_damaged_journal_is_one_line(watch, places, tmp_path, content):
     if content is None:

@@ -15,13 +15,14 @@ from pipeline.config.guarantee import candidates
 from pipeline.data.split import Examples, MemorySplit
 from pipeline.evaluation.doubt import Doubt, limits
 from pipeline.evaluation.evaluation_lock import verify
-from pipeline.evaluation.predictions import read_csv
+from pipeline.evaluation.predictions import DIGEST, read_csv
 from pipeline.evaluation.robustness import UNCHANGED, pooled, through_changes
 from pipeline.evaluation.scoring import Decision, calibrated, decide
 from pipeline.networks.forward_pass import LogitsFn
 from pipeline.run_folder.folder import RunFolder
 from pipeline.stages import judge as module
 from pipeline.stages.judge import judge, predictions_of
+from pneumo_tfds.program.files import sha256_of
 
 SIDE = 8
 
@@ -106,6 +107,7 @@ def test_test_is_opened_only_after_the_lock_and_the_lock_is_not_written_again(ju
     assert read(folder.evaluation_lock)["earlier"] == []
     assert verify(folder).kept
     assert {name: len(table) for name, table in read_csv(folder.predictions).items()} == {"validation": 60, "test": 40}
+    assert read(folder.metrics)[DIGEST] == sha256_of(folder.predictions)
 
 
 def test_the_decision_that_scores_test_is_that_of_validation(judged, config, network):
@@ -139,5 +141,6 @@ def test_another_test_split_changes_nothing_but_its_own_figures(judged, config):
     if config.evaluation.threshold_under_shift:
         assert first.robustness.read_bytes() == other.robustness.read_bytes()
     figures, others = read(first.metrics), read(other.metrics)
+    assert figures.pop(DIGEST) != others.pop(DIGEST)
     assert figures["splits"].pop("test") != others["splits"].pop("test")
     assert figures == others
