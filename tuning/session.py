@@ -25,7 +25,6 @@ from tuning.results.front import costs
 from tuning.results.search_page import write_page
 from tuning.results.search_records import search_record
 from tuning.search import kerastuner_roles
-from tuning.search.objective import scorer
 from tuning.search.search_folder import SearchData, SearchFolder, open_data
 from tuning.search.search_plan import Plan, check_settings
 from tuning.search.warm_start import best_values, recorded_warm_start
@@ -134,12 +133,11 @@ def _killed_before_it_began(run: RunFolder, folder: SearchFolder) -> bool:
 
 
 def _announce(console: Console, plan: Plan) -> None:
-    search, images = plan.start.search, plan.data["images"]
+    search = plan.start.search
     spans = (f"{p.name} {p.low:g} to {p.high:g}" + " or 0" * (p.scale == "log_or_zero") for p in plan.parameters)
     console.out(
         f"Search ({search.tuner}): {search.max_trials} trials of {search.trial_epochs} epochs, "
-        f"{plan.objective.name} ({plan.objective.direction}), {images['train']} training and "
-        f"{images['validation']} validation images; {', '.join(spans)}",
+        f"{plan.objective.name} ({plan.objective.direction}), {plan.images}; {', '.join(spans)}",
         highlight=False,
     )
     for said in plan.moved:
@@ -152,8 +150,6 @@ def _finish(
     plan: Plan, data: SearchData, folder: SearchFolder, console: Console, tracking: Tracking, end: float
 ) -> None:
     """Rank the trials, confirm the best until the `time.time()` of `end`, and write the page and the winner."""
-    from pipeline.training.fit import fit
-
     line, objective = partial(console.out, highlight=False), plan.objective
     rows = record_trials(plan, folder, tracking, last=True)
     ranked = [row for row in rows if row.score is not None]
@@ -161,8 +157,7 @@ def _finish(
         reason = next((row.reason for row in rows if row.reason), "no trial was begun; allow more --minutes")
         raise InputError(f"no trial of the search was trained to its end: {reason}")
     console.print(leaderboard.terminal_table(rows, objective))
-    train = partial(fit, train=data.train, validation=data.validation)
-    confirmed = confirm.confirm(plan, ranked, folder.confirm, train, scorer(objective, data.validation), line, end)
+    confirmed = confirm.confirm(plan, ranked, folder.confirm, data.folds(objective), line, end)
     if confirmed:
         write_json(folder.confirmed, confirm.as_json(confirmed, objective))
         console.print(confirm.candidates_table(confirmed, objective))
@@ -170,8 +165,8 @@ def _finish(
     else:
         best, first = ranked[0], next((row for row in ranked if row.trial == 1), None)
         values = ", ".join(f"{name} {value:.3g}" for name, value in best.values.items())
-        beside = f" (starting values: {first.score:.4f})" if first and first is not best else ""
-        line(f"Winner: trial {best.trial}, {objective.name} {best.score:.4f}{beside}; {values}")
+        beside = f" (starting values: {first.figure})" if first and first is not best else ""
+        line(f"Winner: trial {best.trial}, {objective.name} {best.figure}{beside}; {values}")
     write_page(folder.page, plan, rows, confirmed, costs(plan, rows))
     winner = plan.winner(confirmed[0].values if confirmed else ranked[0].values)
     write_json(folder.best, to_dict(winner))  # last: when it exists, everything else does

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import tensorflow as tf
@@ -23,11 +23,11 @@ from tuning.results.leaderboard import TrialRow
 from tuning.results.search_records import trial_record
 from tuning.search import kerastuner_roles
 from tuning.search.journal import read_journals
-from tuning.search.objective import scorer
 from tuning.search.oracles import make_oracle
 from tuning.search.search_folder import SearchData, SearchFolder
 from tuning.search.search_plan import Plan
-from tuning.search.tuner import Score, SearchTuner, Train
+from tuning.search.trial_folds import Fold
+from tuning.search.tuner import SearchTuner
 
 
 def run_trials(
@@ -111,17 +111,12 @@ def make_tuner(
     data: SearchData,
     folder: SearchFolder,
     *,
-    train: Train | None = None,
-    score: Score | None = None,
+    folds: Sequence[Fold] | None = None,
     on_trial: Callable[[], None] = lambda: None,
 ) -> SearchTuner:
-    """Return this process's tuner; both splits are read when its first trial needs them, once for all trials."""
-    from pipeline.training.fit import fit
-
-    train = train or partial(fit, train=data.train, validation=data.validation)
-    score = score or scorer(plan.objective, data.validation)
+    """Return this process's tuner; the images are read once, at the latest when its first trial needs them."""
     oracle = make_oracle(plan, partial(_budget_spent, plan, folder))
-    tuner = SearchTuner(plan, oracle, folder.path, train, score, on_trial)
+    tuner = SearchTuner(plan, oracle, folder.path, folds or data.folds(plan.objective), on_trial)
     if plan.start.search.minutes:
         end = end_of_minutes(plan, oracle.elapsed())
         tuner.deadline = lambda: end - seconds_to_confirm(plan, folder.trials)

@@ -367,6 +367,9 @@ class SearchConfig(Bounded):
     """Number of sets of hyper-parameters to try."""
     trial_epochs: Annotated[int, Ge(1), Le(10_000)] = 3
     """Largest number of epochs of one trial."""
+    trial_folds: Annotated[int, Ge(1), Le(20)] = 1
+    """Train each trial once in each of so many folds of the patients of train and validation, and rank it by the mean
+    over the folds. 1 trains it once, on train, and ranks it on validation."""
     objective: str = "shifted_auroc"
     """Figure by which trials are ranked: shifted_auroc (AUROC on validation under shift), validation_auroc,
     validation_loss, validation_accuracy, or sensitivity@0.90 (sensitivity at that specificity)."""
@@ -410,6 +413,9 @@ class RunConfig(Bounded):
         least = SMALLEST_IMAGE.get(self.model.model, 0)
         allowed = f"at least {least} for --model {self.model.model}"
         require(self.data.image_size >= least, "image-size", self.data.image_size, allowed)
+        folds, allowed = self.search.trial_folds, "1 with --tuner hyperband and with --data-service"
+        alone = self.search.tuner == "hyperband" or self.data.data_service is not None
+        require(folds == 1 or not alone, "trial-folds", folds, allowed)
 
 
 @dataclass(frozen=True, kw_only=True)

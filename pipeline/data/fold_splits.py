@@ -30,6 +30,12 @@ def splits_of_fold(pool: Split, data: DataConfig) -> dict[str, Split]:
     return {name: MemorySplit(name, examples.take(chosen)) for name, chosen in rows.items()}
 
 
+def halves_of_fold(pool: Split, data: DataConfig) -> tuple[Split, Split]:
+    """Return the images outside of fold `data.fold`, as `train`, and those in it; raise InputError as above."""
+    splits = pooled(splits_of_fold(pool, data))
+    return splits["train"], splits[HELD_OUT]
+
+
 def rows_of_fold(pool: Split, data: DataConfig) -> dict[str, np.ndarray]:
     """Return which images of the pool are in which split of a fold: ascending row numbers, as `splits_of_fold`."""
     part = pool.examples

@@ -88,7 +88,8 @@ def find_suspects(run_dir: Path) -> list[str]:
         f"AUROC out of fold {number(auroc)}: the lower it is, the more of them have a right label and are only hard",
         f"look at them: {run.suspects_page}",
         f"decide in the column decision of {run.suspects}: NORMAL, PNEUMONIA, remove, or nothing to keep the label",
-        f"then: python -m pipeline.train --source SAME --folds {data.folds} --corrections {run.suspects}",
+        f"then: python -m pipeline.train --source SAME{' --yes' * data.yes} --folds {data.folds} "
+        f"--corrections {run.suspects}",
     ]
 
 

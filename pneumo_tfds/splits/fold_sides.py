@@ -38,8 +38,9 @@ def sides_of_fold(
     for label, of_label in zip(LABELS, (normal, pneumonia), strict=True):
         if len(of_label) < (least := max(folds, 4 if folds == 2 else 3)):
             raise InputError(
-                f"--folds {folds} needs {least} {label} patients in train and validation together, who share no file, "
-                f"but there are {len(of_label)}; take fewer folds or add {counted(least - len(of_label), 'patient')}"
+                f"{folds} folds need {least} {label} patients in train and validation together, who share no file, but "
+                f"there are {len(of_label)}; lower --folds or --trial-folds, or add "
+                f"{counted(least - len(of_label), 'patient')}"
             )
     kinds = {name: sorted({(image.label, image.subtype) for image in groups[name]}) for name, *_ in strata}
     dealt = [

@@ -46,8 +46,7 @@ MAY_USE = {
         "pipeline.training pipeline.report pipeline.tracking search"
     ),
     "tuning": (
-        "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.data pipeline.networks pipeline.training "
-        "pipeline.tracking "
+        "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.data pipeline.networks pipeline.tracking "
         "search results"
     ),
     # The ONNX file. `export.inference`, `export.serve` and `export.web` must work without TensorFlow.

@@ -479,6 +479,8 @@ CASES = (
     Bad("train-fold-number", "pipeline.train --folds 3 --fold 4", "a fold beyond the last", "--fold is 4"),
     Bad("train-folds-and-group", "pipeline.train --folds 3 --hold-out im", "folds and a group that is held out",
         "--hold-out is im; it must be none with --folds"),
+    Bad("train-trial-folds-hyperband", "pipeline.train --tune --tuner hyperband --trial-folds 5",
+        "trials in folds with hyperband", "--trial-folds is 5; it must be 1 with --tuner hyperband"),
     Bad("train-corrections-alone", "pipeline.train --corrections suspects.csv", "corrections of no source",
         "--corrections needs --source"),
     Bad("suspects-without-folds", "pipeline.suspects run", "a run without folds", "is no run with folds",

@@ -79,14 +79,14 @@ def score(config, fitted):
     return fitted.best.validation_auroc
 
 
-def tuner(run_dir, plan, train=None, **options):
+def tuner(run_dir, plan, train=None, folds=1, **options):
     """Return the tuner of a search that trains nothing; made again in the same folder, it resumes."""
     from pipeline.run_folder.folder import RunFolder
     from tuning.search.search_folder import SearchFolder
     from tuning.trials import make_tuner
 
     folder = SearchFolder(RunFolder(run_dir))
-    return make_tuner(plan, None, folder, train=train or training(), score=score, **options)
+    return make_tuner(plan, None, folder, folds=[(train or training(), score)] * folds, **options)
 
 
 def main():

@@ -162,7 +162,7 @@ def test_too_many_folds_are_refused_before_anything_is_trained(config, tmp_path)
     many = dataclasses.replace(config, data=dataclasses.replace(config.data, folds=20))
     folder = RunFolder(tmp_path / "many")
     folder.path.mkdir()
-    with pytest.raises(InputError, match="--folds 20 needs 20 NORMAL patients"):
+    with pytest.raises(InputError, match="20 folds need 20 NORMAL patients"):
         train_folds.fit_and_judge_folds(folder, many)
     assert not any(folder.path.iterdir())
 

@@ -12,7 +12,8 @@ import stub_search as stub
 @pytest.fixture(autouse=True)
 def no_memory_to_release(monkeypatch):
     """Stubbed trials leave nothing behind, and collecting garbage takes half a second each."""
-    monkeypatch.setattr("tuning.search.tuner.releasing_memory", nullcontext)
+    for user in ("tuner", "trial_folds"):
+        monkeypatch.setattr(f"tuning.search.{user}.releasing_memory", nullcontext)
 
 
 @pytest.fixture

@@ -29,16 +29,14 @@ def whole(tmp_path, monkeypatch):
     """Run whole searches in one run folder, without data and training; gives what was printed."""
     from tuning import session
 
-    data = SimpleNamespace(train=None, validation=None, identity=lambda: stub.DATA)
+    data = SimpleNamespace(folds=lambda objective: [(fit, stub.score)], identity=lambda: stub.DATA)
     monkeypatch.setattr(session, "with_dataset", lambda settings: settings)
     monkeypatch.setattr(session, "open_data", lambda settings: data)
     monkeypatch.setattr("tuning.results.confirm.releasing_memory", nullcontext)
     whole = SimpleNamespace(folder=tmp_path / "run", train=stub.training())
 
-    def fit(config, train, validation, **keywords):
+    def fit(config, **keywords):
         return whole.train(config, **keywords)
-
-    monkeypatch.setattr("pipeline.training.fit.fit", fit)
 
     def search(resume=False, folder=None, track=(), **options):
         text = io.StringIO()

@@ -37,7 +37,7 @@ def shown(tmp_path, monkeypatch):
     def run(plan, *, terminal=False, train=None):
         def make(plan, data, folder, **how):
             with alone():
-                return make_tuner(plan, data, folder, train=train or stub.training(), score=stub.score, **how)
+                return make_tuner(plan, data, folder, folds=[(train or stub.training(), stub.score)], **how)
 
         monkeypatch.setattr(trials, "make_tuner", make)
         console = Console(file=io.StringIO(), width=200, force_terminal=terminal)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,8 @@ from tuning.search.journal import read_journals
 from tuning.search.keras_memory import releasing_memory
 from tuning.search.objective import Objective
 from tuning.search.search_plan import Plan
-from tuning.search.tuner import CHECKPOINT, Score, Train
+from tuning.search.trial_folds import Fold, train_in_folds
+from tuning.search.tuner import CHECKPOINT
 
 LEVEL = 0.95
 DEFAULT_COUNT = 2  # and the starting values, from three seeds each: about as many epochs as eight more trials
@@ -66,8 +68,7 @@ def confirm(
     plan: Plan,
     ranked: list[TrialRow],
     folder: Path,
-    train: Train,
-    score: Score,
+    folds: Sequence[Fold],
     report: Callable[[str], None] = lambda text: None,
     end: float = math.inf,
 ) -> list[Candidate]:
@@ -80,8 +81,7 @@ def confirm(
         plan: what was searched.
         ranked: finished trials, best first.
         folder: for the runs.
-        train: trains one run.
-        score: returns the objective of a trained run.
+        folds: how a run is trained and scored, in each of its folds.
         report: called with a line about each run.
         end: `time.time()` at which no run begins any more, and a running one stops.
     """
@@ -95,9 +95,9 @@ def confirm(
         try:
             for row in rows:
                 drawn = {one.name: one.to_drawn(row.values[one.name]) for one in plan.parameters}
-                description = f"Confirming trial {row.trial}, seed {number}/{len(seeds)}, epoch"
+                description = f"Confirming trial {row.trial}, seed {number}/{len(seeds)}"
                 run = folder / f"trial_{row.trial - 1}_seed_{seed}"
-                value = _score_of_run(plan.trial(drawn, seed), run, train, score, description, end)
+                value = _score_of_run(plan.trial(drawn, seed), run, folds, description, end)
                 if value is not None:
                     reached[row.trial] = value
                 ended = "diverged" if value is None else f"{plan.objective.name} {value:.4f}"
@@ -203,26 +203,23 @@ def as_json(found: list[Candidate], objective: Objective) -> dict[str, Any]:
     return {"objective": objective.name, "verdict": conclusion(found, objective), "candidates": rows}
 
 
-def _score_of_run(
-    config: RunConfig, folder: Path, train: Train, score: Score, description: str, end: float
-) -> float | None:
+def _score_of_run(config: RunConfig, folder: Path, folds: Sequence[Fold], description: str, end: float) -> float | None:
     """Return the score of a run, after training it unless it has ended; None if it diverged.
 
     Raises:
         OutOfTimeError: it has not ended, and there is no time for it.
     """
 
-    def check_time(epoch: Epoch | None = None) -> None:
-        if time.time() > end and (epoch is None or epoch.epoch < config.fit.epochs):
+    def check_time(epoch: Epoch | None = None, fold: int = 1) -> None:
+        if time.time() > end and (epoch is None or epoch.epoch < config.fit.epochs * len(folds)):
             raise OutOfTimeError
 
     result = folder / "score.json"
     if not result.exists():
         check_time()
-        options = {"until": config.fit.epochs, "on_epoch": check_time, "description": description}
-        value = None
+        value, checkpoint, until = None, folder / CHECKPOINT, config.fit.epochs
         with releasing_memory(), suppress(DivergedError):
-            value = score(config, train(config, folder=folder / CHECKPOINT, **options))
+            value = fmean(train_in_folds(folds, config, checkpoint, until, check_time, description)[1])
         write_json(result, value)
     loaded: float | None = read_json(result, "delete it to train the run again")
     return loaded

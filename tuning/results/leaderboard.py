@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import stdev
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -35,6 +36,14 @@ class TrialRow:
     history: tuple[dict[str, float], ...]
     """Fields of `pipeline.run_folder.history.Epoch`, oldest first."""
     reason: str
+    deviation: float | None = None
+    """Of the objective over folds, the sample standard deviation; None for a trial without folds or a score."""
+
+    @property
+    def figure(self) -> str:
+        """The score as text, with its deviation; empty without a score."""
+        spread = "" if self.deviation is None else f" ± {self.deviation:.4f}"
+        return "" if self.score is None else f"{self.score:.4f}{spread}"
 
     @property
     def ended(self) -> bool:
@@ -65,7 +74,9 @@ def rows(trials: Path, objective: Objective) -> list[TrialRow]:
         except JSON_SHAPE_ERRORS as error:
             raise InputError(f"{record} is not the record of a trial ({error}); {REMEDY}") from error
         epochs = tuple(journal.epochs)
-        found.append(TrialRow(number, outcome, score, len(epochs), journal.seconds, journal.values, epochs, reason))
+        spread = stdev(journal.scores) if score is not None and len(journal.scores) > 1 else None
+        row = TrialRow(number, outcome, score, len(epochs), journal.seconds, journal.values, epochs, reason, spread)
+        found.append(row)
     sign = -1 if objective.direction == "max" else 1
     return sorted(found, key=lambda row: (row.score is None, sign * (row.score or 0.0), row.trial))
 
@@ -83,7 +94,7 @@ def terminal_table(found: list[TrialRow], objective: Objective) -> Table:
         drawn.add_row(
             str(place) if row.score is not None else "",
             str(row.trial),
-            "" if row.score is None else f"{row.score:.4f}",
+            row.figure,
             *(f"{row.values[name]:.2g}" for name in names),
             str(row.epochs),
             f"{row.seconds:.0f} s",
@@ -99,7 +110,7 @@ def line(found: list[TrialRow], objective: Objective, trial: int) -> str:
     """Return one line for a log: how a trial ended, and the best one so far."""
     last, best = next(row for row in found if row.trial == trial), found[0]
     values = ", ".join(f"{name} {value:.3g}" for name, value in last.values.items())
-    result = f"failed: {last.reason}" if last.score is None else f"{objective.name} {last.score:.4f}"
+    result = f"failed: {last.reason}" if last.score is None else f"{objective.name} {last.figure}"
     note = f" ({last.status})" if last.status not in ("finished", "failed") else ""
     so_far = "" if best.score is None else f"; best so far {best.score:.4f} (trial {best.trial})"
     return f"trial {last.trial}: {result}{note}, {last.epochs} epochs, {last.seconds:.0f} s; {values}{so_far}"
@@ -108,9 +119,13 @@ def line(found: list[TrialRow], objective: Objective, trial: int) -> str:
 def write_csv(found: list[TrialRow], objective: Objective, path: Path) -> None:
     """Write `leaderboard.csv`, best trial first."""
     names = list(found[0].values) if found else []
-    lines: list[list[object]] = [["place", "trial", "status", objective.name, *names, "epochs", "seconds", "reason"]]
+    columns = ["place", "trial", "status", objective.name, "deviation", *names, "epochs", "seconds", "reason"]
+    lines: list[list[object]] = [list[object](columns)]
     for place, row in enumerate(found, start=1):
         ranked, score = ("", "") if row.score is None else (place, f"{row.score:.6f}")
+        spread = "" if row.deviation is None else f"{row.deviation:.6f}"
         values = [f"{row.values[name]:.6g}" for name in names]
-        lines.append([ranked, row.trial, row.status, score, *values, row.epochs, f"{row.seconds:.1f}", row.reason])
+        lines.append(
+            [ranked, row.trial, row.status, score, spread, *values, row.epochs, f"{row.seconds:.1f}", row.reason]
+        )
     write_csv_rows(path, lines)

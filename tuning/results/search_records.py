@@ -29,11 +29,12 @@ def search_record(plan: Plan, best: TrialRow | None = None, confirmed: Sequence[
 
 def trial_record(row: TrialRow, objective: Objective) -> Record:
     """Return the record of a trial that has ended: its hyper-parameters, its curves and its objective."""
+    figures = {"objective": row.score, "objective deviation over folds": row.deviation}
     return Record(
         f"trial {row.trial}",
         row.values,
         [curves_of(epoch) for epoch in row.history],
-        {} if row.score is None else {"objective": row.score},
+        {name: value for name, value in figures.items() if value is not None},
         {"objective": objective.name, "outcome": row.status} | ({"reason": row.reason} if row.reason else {}),
         ended=True,
         failed=row.score is None,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from keras_tuner.errors import FailedTrialError
 
 from pipeline.run_folder.history import Epoch
-from pipeline.training.fit import Fitted
-from tuning.search.journal import Journal, Outcome, read_journals
+from tuning.search.journal import Journal, read_journals
 from tuning.search.median_rule import below_median
 from tuning.search.search_plan import Plan
 
@@ -28,8 +28,8 @@ class Attempt:
         self.plan, self.folder, self.deadline = plan, folder, deadline
         self.journal = Journal.read(folder) or Journal(plan.drawn_values(drawn))
         self.last_epoch = int(drawn.get("tuner/epochs", plan.start.search.trial_epochs))
-        if self.journal.outcome == "stopped early":  # and killed before it was scored, which only its last epoch needs
-            self.last_epoch = int(self.journal.epochs[-1]["epoch"])
+        if self.journal.stopped_after:  # and killed before it was scored
+            self.last_epoch = self.journal.stopped_after
         else:
             self.journal.outcome = "running"
         if "tuner/trial_id" in drawn:
@@ -37,13 +37,19 @@ class Attempt:
         self._began, self._seconds_before = time.monotonic(), self.journal.seconds
         self._save()
 
-    def after_epoch(self, epoch: Epoch) -> bool:
-        """Record an epoch; return whether the trial stops after it."""
+    def after_epoch(self, epoch: Epoch, fold: int) -> bool:
+        """Record an epoch of the network in a fold, counted from 1; return whether the trial stops after it."""
         del self.journal.epochs[epoch.epoch - 1 :]
         self.journal.epochs.append(asdict(epoch))
-        self.journal.outcome = self._outcome()
+        late = bool(self.deadline and time.time() > self.deadline)
+        # Folds differ, so only the first, in which all trials begin, tells a trial that is below the others.
+        stopped = not late and fold == 1 and epoch.epoch < self.last_epoch and self._below_median()
+        if late or stopped:
+            self.journal.outcome = "out of time" if late else "stopped early"
+        if stopped:
+            self.journal.stopped_after = epoch.epoch
         self._save()
-        return self.journal.outcome != "running"
+        return late or stopped
 
     def fail(self, reason: str) -> FailedTrialError:
         """Record that the trial failed; return the error that makes KerasTuner take the next one."""
@@ -51,23 +57,22 @@ class Attempt:
         self._save()
         return FailedTrialError(reason)
 
-    def finish(self, fitted: Fitted, score: float) -> None:
-        """Record the result."""
-        self.journal.epochs = [asdict(epoch) for epoch in fitted.history]
-        self.journal.score = score
+    def finish(self, history: Sequence[Epoch], scores: Sequence[float]) -> float:
+        """Record the result; return the objective of the trial, the mean over its folds."""
+        self.journal.epochs = [asdict(epoch) for epoch in history]
+        self.journal.score, self.journal.scores = fmean(scores), tuple(scores)
         if self.journal.outcome == "running":
             self.journal.outcome = "finished"
         self._save()
+        return self.journal.score
 
-    def _outcome(self) -> Outcome:
-        if self.deadline and time.time() > self.deadline:
-            return "out of time"
+    def _below_median(self) -> bool:
         search, objective = self.plan.start.search, self.plan.objective
         if not search.median_stopping or search.tuner == "hyperband":
-            return "running"
+            return False
         curve = [epoch[objective.curve] for epoch in self.journal.epochs]
         others = list(read_journals(self.folder.parent, other_than=self.folder))
-        return "stopped early" if below_median(curve, others, objective) else "running"
+        return below_median(curve, others, objective)
 
     def _save(self) -> None:
         self.journal.seconds = self._seconds_before + time.monotonic() - self._began

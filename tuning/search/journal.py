@@ -26,12 +26,16 @@ class Journal:
     values: dict[str, float]
     """Searched hyper-parameters."""
     epochs: list[dict[str, float]] = field(default_factory=list)
-    """Fields of `pipeline.run_folder.history.Epoch`, oldest first."""
+    """Fields of `pipeline.run_folder.history.Epoch`, oldest first; of several folds one after the other."""
     seconds: float = 0.0
     """Duration of the trial, over all attempts."""
     outcome: Outcome = "running"
     score: float | None = None
     """The objective."""
+    scores: tuple[float, ...] = ()
+    """The objective in each fold; `score` is their mean."""
+    stopped_after: int = 0
+    """Epochs of each network of a trial that was stopped early."""
     reason: str = ""
     """Why the trial failed, in one line."""
     inherited: int = 0

@@ -63,6 +63,14 @@ class Plan:
         return self._space[1]
 
     @property
+    def images(self) -> str:
+        """The images that trials are trained and scored on, in words."""
+        images, folds = self.data["images"], self.start.search.trial_folds
+        if folds > 1:
+            return f"mean ± deviation over {folds} folds of {images['train'] + images['validation']} images"
+        return f"{images['train']} training and {images['validation']} validation images"
+
+    @property
     def moved(self) -> list[str]:
         """What the first trial has in place of a value that the range given for it does not hold; one line each."""
         return [

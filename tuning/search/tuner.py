@@ -9,7 +9,7 @@ import contextlib
 import io
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,9 @@ from keras_tuner.errors import FatalError
 from keras_tuner.src import config as kerastuner_config
 from keras_tuner.src.distribute import oracle_client
 
-from pipeline.config import RunConfig
 from pipeline.run_folder.checkpoint import FILE as STATE
 from pipeline.run_folder.history import Epoch
-from pipeline.training.fit import DivergedError, Fitted
+from pipeline.training.fit import DivergedError
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.files import replacing, write_json
 from tuning.search import kerastuner_roles
@@ -33,15 +32,11 @@ from tuning.search.journal import REMEDY, Journal
 from tuning.search.keras_memory import releasing_memory
 from tuning.search.oracles import ResumableOracle
 from tuning.search.search_plan import Plan
+from tuning.search.trial_folds import Fold, train_in_folds
 
 TRIALS = "trials"
 CHECKPOINT = "checkpoint"
 IDLE_SECONDS = 0.2  # between two requests of a worker while there is no trial for it; KerasTuner does not pause
-
-Train = Callable[..., Fitted]
-"""Trains a trial: `pipeline.training.fit.fit` with its splits bound, or a stub."""
-Score = Callable[[RunConfig, Fitted], float]
-"""Returns the objective of a trained trial."""
 
 
 class TrialReassignedError(Exception):
@@ -49,22 +44,21 @@ class TrialReassignedError(Exception):
 
 
 class SearchTuner(BaseTuner):
-    """KerasTuner's loop over trials, in which a trial is one call of `pipeline.training.fit.fit`."""
+    """KerasTuner's loop over trials, in which a trial is trained by `train_in_folds`."""
 
     def __init__(
         self,
         plan: Plan,
         oracle: ResumableOracle,
         folder: Path,
-        train: Train,
-        score: Score,
+        folds: Sequence[Fold],
         on_trial: Callable[[], None],
     ) -> None:
         """Create the tuner; if `folder`, the run's `tuner` folder, holds a search, resume it.
 
         `on_trial` is called whenever a trial has ended in this process.
         """
-        self.plan, self.train, self.score, self._on_trial = plan, train, score, on_trial
+        self.plan, self.folds, self._on_trial = plan, folds, on_trial
         self.deadline: Callable[[], float | None] = lambda: None
         """Returns the `time.time()` at which a trial that begins now stops."""
         self.reassigned: Callable[[], bool] = lambda: False
@@ -145,18 +139,15 @@ class SearchTuner(BaseTuner):
         if "tuner/trial_id" in drawn:
             _copy_checkpoint(Path(self.get_trial_dir(drawn["tuner/trial_id"])), folder)
 
-        def on_epoch(epoch: Epoch) -> bool:
+        def on_epoch(epoch: Epoch, fold: int) -> bool:
             if self.reassigned():
                 raise TrialReassignedError
-            return attempt.after_epoch(epoch)
+            return attempt.after_epoch(epoch, fold)
 
         config = self.plan.trial(drawn)
-        description = f"Trial {int(trial.trial_id) + 1}/{self.plan.start.search.max_trials}, epoch"
+        description = f"Trial {int(trial.trial_id) + 1}/{self.plan.start.search.max_trials}"
         try:
-            fitted = self.train(
-                config, folder=folder / CHECKPOINT, until=attempt.last_epoch, on_epoch=on_epoch, description=description
-            )
-            score = self.score(config, fitted)
+            result = train_in_folds(self.folds, config, folder / CHECKPOINT, attempt.last_epoch, on_epoch, description)
         except DivergedError as error:
             raise attempt.fail(reason_of(error)) from error
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
@@ -164,8 +155,7 @@ class SearchTuner(BaseTuner):
         except TrialReassignedError:
             self._abandoned = True  # nothing is written: the journal is the other worker's now
             raise
-        attempt.finish(fitted, score)
-        return {self.plan.objective.name: score}
+        return {self.plan.objective.name: attempt.finish(*result)}
 
     def on_trial_end(self, trial: Any) -> None:
         """Report the end, and remove what only an interrupted trial would need."""

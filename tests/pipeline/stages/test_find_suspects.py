@@ -63,3 +63,9 @@ def test_the_page_shows_both_copies_beside_each_other(run):
     assert page.count("Nearly identical to this image of the other label") == 2
     assert all(page.count(f"{number}.png") == 2 for number in COPY)
     assert all(f"{number}.png" not in page for number in OTHER_COPY)
+
+
+def test_the_command_to_go_on_with_accepts_what_the_run_accepted_of_its_source(run):
+    assert "--source SAME --folds 2 --corrections" in module.find_suspects(run.path)[-1]
+    run.write_config(RunConfig(data=DataConfig(dataset=run.path.parent, folds=2, yes=True)))
+    assert "--source SAME --yes --folds 2 --corrections" in module.find_suspects(run.path)[-1]

@@ -68,9 +68,9 @@ def test_order_of_the_images_does_not_matter_and_validation_differs_between_fold
 
 
 def test_more_folds_than_patients_of_a_class_are_refused_with_what_to_do():
-    with pytest.raises(InputError, match=r"--folds 5 needs 5 NORMAL patients.* there are 3; take fewer folds or add 2"):
+    with pytest.raises(InputError, match=r"5 folds need 5 NORMAL patients.* there are 3; lower --folds.* or add 2"):
         all_sides(images(normal=3), 5)
-    with pytest.raises(InputError, match="--folds 2 needs 4 PNEUMONIA patients"):
+    with pytest.raises(InputError, match="2 folds need 4 PNEUMONIA patients"):
         all_sides(images(bacteria=3, virus=0), 2)
     assert all_sides(images(normal=3), 3)
     for side in all_sides(images(normal=4, bacteria=2, virus=2), 2):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -20,7 +22,8 @@ AUROC = parse_objective("validation_auroc")
 def no_memory_to_release(monkeypatch):
     from contextlib import nullcontext
 
-    monkeypatch.setattr("tuning.results.confirm.releasing_memory", nullcontext)
+    for user in ("tuning.results.confirm", "tuning.search.trial_folds"):
+        monkeypatch.setattr(f"{user}.releasing_memory", nullcontext)
 
 
 def candidate(trial, scores):
@@ -68,18 +71,18 @@ def test_every_candidate_is_trained_from_every_new_seed_once(plan, tmp_path):
     trained, said = [], []
 
     def train(config, *, folder, until, on_epoch, description):
-        trained.append((folder.parent.name, config.fit.seed, until, on_epoch(None)))
+        trained.append((folder.parent.name, config.fit.seed, until, on_epoch(Epoch(1, *[0.5] * 8))))
         if len(trained) == 3:
             raise DivergedError("no longer finite")
-        return config
+        return SimpleNamespace(history=(), seed=config.fit.seed)
 
     def score(config, fitted):
-        assert fitted is config
+        assert fitted.seed == config.fit.seed
         return 0.5 + config.fit.seed / 4
 
-    found = confirm(made, rows(made, 3), tmp_path, train, score, said.append)
+    found = confirm(made, rows(made, 3), tmp_path, [(train, score)], said.append)
     epochs = made.start.search.trial_epochs
-    assert trained == [(f"trial_{t}_seed_{s}", s, epochs, None) for s in (1, 2, 3) for t in (2, 0)]
+    assert trained == [(f"trial_{t}_seed_{s}", s, epochs, False) for s in (1, 2, 3) for t in (2, 0)]
     assert said[:3:2] == [
         "confirming trial 3, seed 1 of 3: validation_auroc 0.7500",
         "confirming trial 3, seed 2 of 3: diverged",
@@ -88,7 +91,7 @@ def test_every_candidate_is_trained_from_every_new_seed_once(plan, tmp_path):
     assert (by_trial[3].seeds, by_trial[3].scores) == ((1, 3), (0.75, 1.25))
     assert (by_trial[1].seeds, by_trial[1].scores) == ((1, 2, 3), (0.75, 1.0, 1.25))
     assert [one.start for one in found] == [True, False]  # of equal means the starting values come first
-    assert confirm(made, rows(made, 3), tmp_path, train, score) == found
+    assert confirm(made, rows(made, 3), tmp_path, [(train, score)]) == found
     assert len(trained) == 6
 
 
@@ -101,18 +104,18 @@ def test_a_seed_for_which_the_minutes_do_not_suffice_counts_for_none_and_is_trai
             clock[0] += 1
             on_epoch(Epoch(epoch, *[0.5] * 8))
         trained.append((folder.parent.name, config.fit.seed))
-        return config
+        return SimpleNamespace(history=())
 
     def score(config, fitted):
         return 0.5 + config.fit.seed / 4
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tuning.results.confirm.time.time", lambda: clock[0])
-        found = confirm(made, rows(made, 2), tmp_path, train, score, said.append, end=9.5)
+        found = confirm(made, rows(made, 2), tmp_path, [(train, score)], said.append, end=9.5)
     assert trained == [("trial_1_seed_1", 1), ("trial_0_seed_1", 1), ("trial_1_seed_2", 2)]
     assert {one.seeds for one in found} == {(1,)}
     assert said[-1] == "--minutes 1 ended after 1 of 2 seeds; --resume with more minutes trains the others"
-    found = confirm(made, rows(made, 2), tmp_path, train, score, said.append)
+    found = confirm(made, rows(made, 2), tmp_path, [(train, score)], said.append)
     assert {one.seeds for one in found} == {(1, 2)}
     assert len(trained) == 4
 
@@ -135,7 +138,7 @@ def test_a_candidate_that_never_trains_is_none(plan, tmp_path):
     def train(config, **_):
         raise DivergedError("no longer finite")
 
-    assert confirm(made, rows(made, 2), tmp_path, train, lambda config, fitted: 0.9) == []
+    assert confirm(made, rows(made, 2), tmp_path, [(train, lambda config, fitted: 0.9)]) == []
 
 
 def test_what_is_written_is_json_even_of_a_single_seed():
@@ -143,3 +146,28 @@ def test_what_is_written_is_json_even_of_a_single_seed():
     (one,) = written["candidates"]
     assert (one["seeds"], one["scores"], one["low"], one["high"]) == ((1,), (0.9,), None, None)
     assert written["objective"] == "validation_auroc"
+
+
+def test_with_folds_a_seed_has_the_mean_over_them_and_counts_if_the_minutes_suffice_for_all(plan, tmp_path):
+    made = plan(confirm_top=1, confirm_seeds=2, trial_folds=2)
+    trained, clock = [], [0]
+
+    def fold(number):
+        def train(config, *, folder, until, on_epoch, description):
+            clock[0] += 1
+            for epoch in range(1, until + 1):
+                on_epoch(Epoch(epoch, *[0.5] * 8))
+            trained.append((config.fit.seed, number, folder.name, "fold " in description))
+            return SimpleNamespace(history=())
+
+        return train, lambda config, fitted: number / 2 + config.fit.seed / 10
+
+    folds = [fold(1), fold(2)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tuning.results.confirm.time.time", lambda: clock[0])
+        # Four networks make a seed of both candidates; the fifth is the first of the next seed.
+        (best, start) = confirm(made, rows(made, 2), tmp_path, folds, end=5.5)
+    assert best.scores == start.scores == pytest.approx((0.85,))
+    assert trained[:2] == [(1, 1, "fold-1", True), (1, 2, "fold-2", True)]
+    (best, start) = confirm(made, rows(made, 2), tmp_path, folds)
+    assert best.scores == start.scores == pytest.approx((0.85, 0.95))

@@ -184,7 +184,7 @@ def test_too_many_failures_in_a_row_end_the_search(plan, search):
 
         raise DivergedError("the loss is no longer finite")
 
-    tuner.train = failing
+    tuner.folds = [(failing, stub.score)]
     tuner.search()
     assert tuner.oracle.failed_in_a_row()
     assert len(list(search.trials.glob("trial_*"))) == FAILURES_IN_A_ROW

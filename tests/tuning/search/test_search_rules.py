@@ -122,8 +122,8 @@ def test_where_the_data_lie_does_not_matter_but_what_they_are_does(plan, tmp_pat
     for name, content in (("a", "{}"), ("b", "{}"), ("c", "[]")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "metadata.json").write_text(content)
-    train, validation = SimpleNamespace(count=8, image_size=32), SimpleNamespace(count=2, image_size=32)
-    a, b, c = (SearchData(tmp_path / name, train, validation).identity() for name in "abc")
+    images, halves = {"train": 8, "validation": 2}, [lambda: (SimpleNamespace(image_size=32), None)]
+    a, b, c = (SearchData(tmp_path / name, images, halves).identity() for name in "abc")
     assert a == b != c
     assert a["images"] == {"train": 8, "validation": 2}
     made = plan()
