@@ -220,9 +220,9 @@ def open_vino(path: Path, threads: int, *, precision: str = "f32") -> Answer:
     Raises:
         CannotRunError: the CPU has no instructions of this precision.
     """
-    import openvino
+    from export.inference.openvino_session import import_openvino
 
-    core = openvino.Core()
+    core = import_openvino().Core()
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise CannotRunError("this CPU has no bfloat16 instructions")
     settings = {

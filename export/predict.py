@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from annotated_types import Ge, Le
 
-from export.inference.signature import SignatureOption
+from export.inference.engine import ModelOptions
 from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import BAD_INPUT, Command, give_up_output, run
 from pneumo_tfds.program.errors import InputError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predict(SignatureOption, Bounded, Command):
+class Predict(ModelOptions, Bounded, Command):
     """Estimate the probability of pneumonia for each X-ray. For research only; not a medical device."""
 
     model: Annotated[Path, tyro.conf.Positional]
@@ -161,7 +161,7 @@ def predict(command: Predict) -> int:
         outputs = {"json_path": command.json, "csv_path": command.csv, "heatmap": command.heatmap}
         with Writers(**outputs, subtype=classifier.has_subtype) as writers:
             for row in track(rows, "Predicting", len(images)):
-                writers.write({**row.to_json(), "model": classifier.identity})
+                writers.write({**row.to_json(), "model": classifier.identity, "engine": classifier.engine})
                 if row.prediction is None:
                     failed.append(row)
                     continue

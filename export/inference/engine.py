@@ -1,0 +1,51 @@
+"""Which library computes an answer: onnxruntime, or OpenVINO (extra `openvino`) where it is faster and as exact."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from export.inference.signature import SignatureOption
+from pneumo_tfds.program import processor
+from pneumo_tfds.program.installed import is_installed
+
+if TYPE_CHECKING:
+    from export.inference.classifier import Classifier
+
+Engine = Literal["auto", "onnxruntime", "openvino"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(SignatureOption):
+    """The flags of every command that answers with a model file."""
+
+    engine: Engine = "auto"
+    """What computes. auto: OpenVINO for int8 files if it is installed (extra openvino), else onnxruntime."""
+
+    def opened(self, model: Path, **options: Any) -> Classifier:
+        """Return a model, opened with the options of `Classifier` after its signature was checked.
+
+        Say so on standard error if OpenVINO was chosen, or if it is an int8 file and this processor is slow with those.
+        """
+        from export.inference.classifier import Classifier
+
+        self.check_signature(model)
+        found = Classifier(model, engine=self.engine, **options)
+        if self.engine == "auto" and not found.engine.startswith("onnxruntime"):
+            print(f"{found.path}: computed by {found.engine}, as it is int8; --engine says otherwise", file=sys.stderr)
+        if found.content.is_int8 and _vnni() is False:
+            print(f"{found.path}: slower than model.onnx here, as this processor has no VNNI", file=sys.stderr)
+        return found
+
+
+def resolve(engine: Engine, *, is_int8: bool) -> Literal["onnxruntime", "openvino"]:
+    """Return what computes a file. auto is OpenVINO where it was measured to be faster: int8, on a CPU with VNNI."""
+    if engine != "auto":
+        return engine
+    return "openvino" if is_int8 and _vnni() and is_installed("openvino") else "onnxruntime"
+
+
+def _vnni() -> bool | None:
+    return (processor.instruction_sets() or {}).get("VNNI")
