@@ -130,12 +130,13 @@ def predict(command: Predict) -> int:
     from export.inference.outputs import OVERLAY_SIDE, Writers
     from pneumo_tfds.program.progress import track
 
-    classifier = command.opened(
-        command.model, threads=command.threads, threshold=command.threshold, two_way=command.two_way
-    )
+    left_out = Counter[str]()
+    images = [] if command.golden and not command.images else find_images(command.images, left_out)
+    options = {"threads": command.threads, "threshold": command.threshold, "two_way": command.two_way}
+    classifier = command.opened(command.model, images=len(images) or None, **options)
     if command.golden is not None:
         _check_golden(classifier, command.golden)
-        if not command.images:
+        if not images:
             return 0
     if command.heatmap is not None and not classifier.has_heatmap:
         reason = "its network has no class activation map"
@@ -145,8 +146,6 @@ def predict(command: Predict) -> int:
         from export.dicom_out.dicom_folder import DicomFolder
 
         dicom = DicomFolder(command.dicom_out, classifier)
-    left_out = Counter[str]()
-    images = find_images(command.images, left_out)
     rows = predict_images(
         classifier,
         images,

@@ -65,7 +65,7 @@ def test_auto_is_openvino_where_it_is_faster(asked, is_int8, installed, vnni, us
 def test_without_it_the_extra_is_named(exported, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(InputError, match="OpenVINO cannot be imported") as refused:
-        predict(Predict(model=exported / "model.onnx", engine="openvino"))
+        predict(Predict(model=exported / "model.onnx", images=(__file__,), engine="openvino"))
     assert str(refused.value).endswith(how_to_install("openvino"))
 
 
@@ -113,16 +113,20 @@ class TestWithOpenVino:
         assert predict(Predict(**given)) == 0
         assert "Golden check passed" in capsys.readouterr().err
 
-    def test_an_int8_file_is_computed_by_it_and_a_line_says_so(
-        self, int8, four_way, jpegs, tmp_path, fast_int8, capsys
+    def test_much_work_with_an_int8_file_is_computed_by_it_and_a_line_says_so(
+        self, int8, four_way, jpegs, tmp_path, fast_int8, monkeypatch, capsys
     ):
         out = tmp_path / "out.jsonl"
-        assert predict(Predict(model=int8, images=(str(jpegs),), json=out)) == 0
-        assert f"{int8}: computed by openvino " in capsys.readouterr().err
-        assert out.read_text().count('"engine": "openvino 20') == 12
-        assert predict(Predict(model=four_way, images=(str(jpegs),), json=out)) == 0
-        assert out.read_text().count('"engine": "onnxruntime ') == 12
-        assert "computed" not in capsys.readouterr().err
+        for model, enough, used in (
+            (int8, 12, "openvino 20"),
+            (int8, 13, "onnxruntime "),
+            (four_way, 1, "onnxruntime "),
+        ):
+            monkeypatch.setattr(engine, "WORTHWHILE", enough)
+            assert predict(Predict(model=model, images=(str(jpegs),), json=out)) == 0
+            assert out.read_text().count(f'"engine": "{used}') == 12
+            assert (f"{model}: computed by openvino " in capsys.readouterr().err) == (used == "openvino 20")
+        assert engine.ModelOptions().opened(int8).engine.startswith("openvino")  # as the service and the watcher do
 
     def test_an_int8_file_answers_as_with_onnxruntime(self, int8, four_way):
         """By as much as its golden tolerance may be: twice what it differs by from float32."""
@@ -155,14 +159,6 @@ class TestWithOpenVino:
             found = list(threads.map(lambda part: classifier.predict_batch(images[part])["probability"], batches))
         for part, each in zip(batches, found, strict=True):
             np.testing.assert_allclose(each, wanted[part], atol=1e-5)
-
-    def test_another_file_in_its_place_does_not_change_what_was_opened(self, exported, pictures, tmp_path):
-        path, images = tmp_path / "model.onnx", pictures(16)
-        shutil.copyfile(exported / "model.onnx", path)
-        classifier = Classifier(path, engine="openvino")
-        path.write_bytes(b"another")
-        wanted = Classifier(exported).predict_batch(images)["probability"]  # of a size that was not compiled yet
-        np.testing.assert_allclose(classifier.predict_batch(images)["probability"], wanted, atol=1e-5)
 
     def test_the_service_names_it(self, exported):
         from fastapi.testclient import TestClient
