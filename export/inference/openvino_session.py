@@ -57,10 +57,18 @@ class OpenVinoSession:
         (images,) = feeds.values()
         try:
             with self._one_at_a_time:
-                found = [self._requests[len(part)].infer([part], share_inputs=True) for part in _pieces(images)]
+                found = [self._infer(part) for part in _pieces(images)]
         except RuntimeError as error:
             raise self._refused(error) from error
         return [np.concatenate([part[name] for part in found]) for name in names]
+
+    def _infer(self, images: npt.NDArray[Any]) -> Mapping[str, npt.NDArray[Any]]:
+        request = self._requests[len(images)]
+        request.get_input_tensor().data[:] = (
+            images  # sharing memory instead made a single image take 1.25 times as long
+        )
+        outputs: Mapping[str, npt.NDArray[Any]] = request.infer()
+        return outputs
 
     def _refused(self, error: RuntimeError) -> ModelFileError:
         reason = " ".join(str(error).rpartition("Summary:")[2].split())  # names operators that it does not know
