@@ -239,7 +239,8 @@ def open_vino(path: Path, threads: int, *, precision: str = "f32") -> Answer:
 
     def answer(batch: Images) -> Any:
         request, output = compiled(batch.shape)
-        return request.infer({"image": batch}, share_inputs=True)[output]
+        request.get_input_tensor().data[:] = batch  # faster than sharing it
+        return request.infer()[output]
 
     return answer
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from annotated_types import Ge, Le
 
-from export.inference.engine import ModelOptions
+from export.inference.model_options import ModelOptions
 from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import BAD_INPUT, Command, give_up_output, run
 from pneumo_tfds.program.errors import InputError

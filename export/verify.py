@@ -71,8 +71,8 @@ def opened(path: Path) -> tuple[Metadata, Content]:
         ModelFileError: the file is missing or damaged, or of another project.
     """
     from export.inference import content_digest
+    from export.inference.inference_session import open_session
     from export.inference.onnx_metadata import Metadata
-    from export.inference.session import open_session
 
     content = content_digest.read_content(path)
     props = dict(open_session(path, threads=1).get_modelmeta().custom_metadata_map)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from annotated_types import Ge, Gt, Le
 
-from export.inference.engine import ModelOptions
+from export.inference.model_options import ModelOptions
 from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import BAD_INPUT, Command, run
 from pneumo_tfds.program.errors import InputError

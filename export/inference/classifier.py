@@ -14,9 +14,9 @@ from export.inference import content_digest
 from export.inference.answer_html import answer_table
 from export.inference.decision import UNCERTAIN, UNSUITABLE, decide
 from export.inference.engine import Engine, resolve
+from export.inference.inference_session import BROKEN, open_session, version_of_engine
 from export.inference.onnx_metadata import SUBTYPES, Metadata, ModelFileError
 from export.inference.picture_input import JPEG
-from export.inference.session import BROKEN, open_session, version_of_engine
 from pneumo_tfds.decode import decode
 from pneumo_tfds.decode.reasons import Reasons, reasons_to_doubt
 from pneumo_tfds.program.errors import InputError, reason_of

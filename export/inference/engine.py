@@ -2,55 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from export.inference.signature import SignatureOption
 from pneumo_tfds.program import processor
 from pneumo_tfds.program.installed import is_installed
 
-if TYPE_CHECKING:
-    from export.inference.classifier import Classifier
-
 Engine = Literal["auto", "onnxruntime", "openvino"]
-WORTHWHILE = 5000
-"""Images from which OpenVINO is faster as a whole. On one core it compiles a network for 0.5 (`compact`) or 3 s (the
-default), and saves 0.17 or 0.9 ms an image."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelOptions(SignatureOption):
-    """The flags of every command that answers with a model file."""
-
-    engine: Engine = "auto"
-    """What computes. auto: OpenVINO (extra openvino) for much work with an int8 file, else onnxruntime."""
-
-    def opened(self, model: Path, *, images: int | None = None, **options: Any) -> Classifier:
-        """Return a model, opened with the options of `Classifier` after its signature was checked.
-
-        `images` is how many it will answer; None if there is no end of them. Say so on standard error if OpenVINO was
-        chosen, or if it is an int8 file and this processor is slow with those.
-        """
-        from export.inference.classifier import Classifier
-
-        self.check_signature(model)
-        little = self.engine == "auto" and images is not None and images < WORTHWHILE
-        found = Classifier(model, engine="onnxruntime" if little else self.engine, **options)
-        if self.engine == "auto" and not found.engine.startswith("onnxruntime"):
-            print(f"{found.path}: computed by {found.engine}; --engine onnxruntime changes that", file=sys.stderr)
-        if found.content.is_int8 and _vnni() is False:
-            print(f"{found.path}: slower than model.onnx here, as this processor has no VNNI", file=sys.stderr)
-        return found
 
 
 def resolve(engine: Engine, *, is_int8: bool) -> Literal["onnxruntime", "openvino"]:
     """Return what computes a file. auto is OpenVINO where it was measured to be faster: int8, on a CPU with VNNI."""
     if engine != "auto":
         return engine
-    return "openvino" if is_int8 and _vnni() and is_installed("openvino") else "onnxruntime"
+    return "openvino" if is_int8 and has_vnni() and is_installed("openvino") else "onnxruntime"
 
 
-def _vnni() -> bool | None:
+def has_vnni() -> bool | None:
+    """Return whether the processor has instructions for dot products of 8 bits; None where the system does not tell."""
     return (processor.instruction_sets() or {}).get("VNNI")

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from export.inference.decision import Limits, decide
 from export.inference.golden import EDGES, edge_images, rows
-from export.inference.session import ORT_ERRORS, open_session
+from export.inference.inference_session import ORT_ERRORS, open_session
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.progress import stage, track
 

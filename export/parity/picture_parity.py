@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from export.inference.golden import Arrays, pictures
+from export.inference.inference_session import open_session
 from export.inference.onnx_metadata import Metadata
 from export.inference.picture_input import JPEG
-from export.inference.session import open_session
 from export.parity.comparison import FLOAT32
 
 MAX_LEVELS = 2

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.inference.classifier import Classifier
-from export.inference.session import open_session
+from export.inference.inference_session import open_session
 from export.recalibration.graph_values import CalibratedGraph
 from pipeline.evaluation.predictions import Floats, Images, Predictions
 from pneumo_tfds.program.errors import InputError

@@ -13,7 +13,7 @@ from typing import Annotated
 import tyro
 from annotated_types import Ge, Le, Unit
 
-from export.inference.engine import ModelOptions
+from export.inference.model_options import ModelOptions
 from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError, reason_of

@@ -17,7 +17,7 @@ from brightness_model import write_model
 from export import Classifier
 from export.check import Check, check
 from export.graph.quantize import to_int8
-from export.inference import engine, golden, openvino_session
+from export.inference import engine, golden, model_options, openvino_session
 from export.inference.content_digest import sealed
 from export.inference.onnx_metadata import ModelFileError
 from export.parity import parity_sample
@@ -129,11 +129,13 @@ class TestWithOpenVino:
             (int8, 13, "onnxruntime "),
             (four_way, 1, "onnxruntime "),
         ):
-            monkeypatch.setattr(engine, "WORTHWHILE", enough)
+            monkeypatch.setattr(model_options, "WORTHWHILE", enough)
             assert predict(Predict(model=model, images=(str(jpegs),), json=out)) == 0
             assert out.read_text().count(f'"engine": "{used}') == 12
             assert (f"{model}: computed by openvino " in capsys.readouterr().err) == (used == "openvino 20")
-        assert engine.ModelOptions().opened(int8).engine.startswith("openvino")  # as the service and the watcher do
+        assert (
+            model_options.ModelOptions().opened(int8).engine.startswith("openvino")
+        )  # as the service and the watcher do
 
     def test_an_int8_file_may_differ_by_half_more_than_with_onnxruntime(self, int8, four_way, tmp_path):
         arrays = golden.read(four_way / "golden.npz")
