@@ -130,6 +130,7 @@ def predict(command: Predict) -> int:
     from export.inference.outputs import OVERLAY_SIDE, Writers
     from pneumo_tfds.program.progress import track
 
+    command.check_signature(command.model)  # before anything else is read
     left_out = Counter[str]()
     images = [] if command.golden and not command.images else find_images(command.images, left_out)
     options = {"threads": command.threads, "threshold": command.threshold, "two_way": command.two_way}

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.inference.onnx_metadata import ModelFileError
-from pneumo_tfds.program.errors import InputError, reason_of
+from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.installed import how_to_install
 
 SIZES = (8, 2, 1)
@@ -86,7 +86,8 @@ def import_openvino() -> Any:
     try:
         import openvino
     except ImportError as error:
-        raise InputError(f"OpenVINO cannot be imported ({reason_of(error)}); {how_to_install('openvino')}") from error
+        install = how_to_install("openvino")
+        raise InputError(f"OpenVINO cannot be imported; give --engine onnxruntime, or {install}") from error
     return openvino
 
 
