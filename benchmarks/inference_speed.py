@@ -220,9 +220,9 @@ def open_vino(path: Path, threads: int, *, precision: str = "f32") -> Answer:
     Raises:
         CannotRunError: the CPU has no instructions of this precision.
     """
-    import openvino
+    from export.inference.openvino_session import import_openvino
 
-    core = openvino.Core()
+    core = import_openvino().Core()
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise CannotRunError("this CPU has no bfloat16 instructions")
     settings = {
@@ -239,7 +239,8 @@ def open_vino(path: Path, threads: int, *, precision: str = "f32") -> Answer:
 
     def answer(batch: Images) -> Any:
         request, output = compiled(batch.shape)
-        return request.infer({"image": batch}, share_inputs=True)[output]
+        request.get_input_tensor().data[:] = batch  # faster than sharing it
+        return request.infer()[output]
 
     return answer
 

@@ -36,7 +36,9 @@ class Check(Bounded, Command):
     split: Literal["train", "validation", "test", "all"] = "all"
     """Split whose images are compared."""
     threads: Count | None = None
-    """Threads of onnxruntime. Default: one per core."""
+    """Threads of the model. Default: one per core."""
+    engine: Literal["onnxruntime", "openvino"] = "onnxruntime"
+    """What computes the files."""
     json: Path | None = None
     """Also write the results to this file."""
 
@@ -79,6 +81,7 @@ def check(command: Check) -> int:
         threshold=metadata.threshold,
         limits=metadata.limits if metadata.four_way else None,
         threads=command.threads,
+        engine=command.engine,
     )
     reports: dict[str, dict[str, Any]] = {}
     for file in files:
@@ -87,7 +90,8 @@ def check(command: Check) -> int:
         print("\n  ".join([f"{file}: {report.summary()}", *report.differences]), flush=True)
         reports[file.name] = report.to_json()
     if command.json is not None:
-        write_json(command.json, {"dataset": str(dataset), "split": command.split, "files": reports})
+        asked = {"dataset": str(dataset), "split": command.split, "engine": command.engine}
+        write_json(command.json, {**asked, "files": reports})
     return 0 if all(report["passed"] for report in reports.values()) else DIFFERS
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from annotated_types import Ge, Le
 
-from export.inference.signature import SignatureOption
+from export.inference.model_options import ModelOptions
 from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import BAD_INPUT, Command, give_up_output, run
 from pneumo_tfds.program.errors import InputError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predict(SignatureOption, Bounded, Command):
+class Predict(ModelOptions, Bounded, Command):
     """Estimate the probability of pneumonia for each X-ray. For research only; not a medical device."""
 
     model: Annotated[Path, tyro.conf.Positional]
@@ -130,12 +130,14 @@ def predict(command: Predict) -> int:
     from export.inference.outputs import OVERLAY_SIDE, Writers
     from pneumo_tfds.program.progress import track
 
-    classifier = command.opened(
-        command.model, threads=command.threads, threshold=command.threshold, two_way=command.two_way
-    )
+    command.check_signature(command.model)  # before anything else is read
+    left_out = Counter[str]()
+    images = [] if command.golden and not command.images else find_images(command.images, left_out)
+    options = {"threads": command.threads, "threshold": command.threshold, "two_way": command.two_way}
+    classifier = command.opened(command.model, images=len(images) or None, **options)
     if command.golden is not None:
         _check_golden(classifier, command.golden)
-        if not command.images:
+        if not images:
             return 0
     if command.heatmap is not None and not classifier.has_heatmap:
         reason = "its network has no class activation map"
@@ -145,8 +147,6 @@ def predict(command: Predict) -> int:
         from export.dicom_out.dicom_folder import DicomFolder
 
         dicom = DicomFolder(command.dicom_out, classifier)
-    left_out = Counter[str]()
-    images = find_images(command.images, left_out)
     rows = predict_images(
         classifier,
         images,
@@ -161,7 +161,7 @@ def predict(command: Predict) -> int:
         outputs = {"json_path": command.json, "csv_path": command.csv, "heatmap": command.heatmap}
         with Writers(**outputs, subtype=classifier.has_subtype) as writers:
             for row in track(rows, "Predicting", len(images)):
-                writers.write({**row.to_json(), "model": classifier.identity})
+                writers.write({**row.to_json(), "model": classifier.identity, "engine": classifier.engine})
                 if row.prediction is None:
                     failed.append(row)
                     continue

@@ -71,7 +71,7 @@ def opened(path: Path) -> tuple[Metadata, Content]:
         ModelFileError: the file is missing or damaged, or of another project.
     """
     from export.inference import content_digest
-    from export.inference.classifier import open_session
+    from export.inference.inference_session import open_session
     from export.inference.onnx_metadata import Metadata
 
     content = content_digest.read_content(path)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from annotated_types import Ge, Gt, Le
 
-from export.inference.signature import SignatureOption
+from export.inference.model_options import ModelOptions
 from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import BAD_INPUT, Command, run
 from pneumo_tfds.program.errors import InputError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watch(SignatureOption, Bounded, Command):
+class Watch(ModelOptions, Bounded, Command):
     """Follow a folder or a DICOMweb archive and answer its new chest X-rays with DICOM objects. For research only."""
 
     model: Annotated[Path, tyro.conf.Positional]

@@ -28,6 +28,7 @@ OPTIONAL = {
     "dicom": ("reading DICOM files", ["pydicom", "gdcm"]),
     "dicom-out": ("answers as DICOM", [name for name in EXTRAS if EXTRAS[name] == "dicom-out"]),
     "serve": ("the HTTP service", [name for name in EXTRAS if EXTRAS[name] == "serve"]),
+    "openvino": ("faster answers of int8 files", ["openvino"]),
     **{name: (f"--track {name}", [name]) for name in ("tensorboard", "mlflow", "wandb")},
     "beam": ("building on a cluster", ["apache_beam", "mlcroissant"]),
     "peers": (

@@ -49,8 +49,8 @@ class DicomAnswers:
         import highdicom  # noqa: F401 (missing, it is said before anything is done)
 
         metadata = classifier.metadata
-        digest = classifier.content.sha256
-        self.model = Model(classifier.path.name, digest, metadata.intended_use, classifier.rule, __version__)
+        digest, rule = classifier.content.sha256, f"{classifier.rule}, computed by {classifier.engine}"
+        self.model = Model(classifier.path.name, digest, metadata.intended_use, rule, __version__)
         self._framing = metadata.framing
 
     def files(self, header: Dataset, answer: Prediction, picture: npt.NDArray[np.uint8] | None) -> list[AnswerFile]:

@@ -34,7 +34,7 @@ class Model:
     """Of its file, in hexadecimal."""
     intended_use: str
     rule: str
-    """What it decides by, in words."""
+    """What it decides by, in words, and what computes it."""
     program: str
     """Version of this program."""
 

@@ -9,34 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from export.inference import content_digest
 from export.inference.answer_html import answer_table
 from export.inference.decision import UNCERTAIN, UNSUITABLE, decide
+from export.inference.engine import Engine, resolve
+from export.inference.inference_session import BROKEN, open_session, version_of_engine
 from export.inference.onnx_metadata import SUBTYPES, Metadata, ModelFileError
 from export.inference.picture_input import JPEG
 from pneumo_tfds.decode import decode
 from pneumo_tfds.decode.reasons import Reasons, reasons_to_doubt
-from pneumo_tfds.program.cores_and_memory import available_cores, cores_are_limited
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.sources.inventory import LABELS
 
-# Errors of `run` that mean a broken file; the others may be about memory (`pneumo_tfds.program.machine_errors`).
-BROKEN = (ort_errors.InvalidArgument, ort_errors.InvalidGraph, ort_errors.NotImplemented)
-# onnxruntime's errors have no common base class.
-ORT_ERRORS = (
-    *BROKEN, ort_errors.Fail, ort_errors.InvalidProtobuf, ort_errors.NoSuchFile, ort_errors.RuntimeException,
-)  # fmt: skip
-ERRORS_ONLY = 3  # onnxruntime's log severity
 OUTPUTS = ("probability", "heatmap", "familiarity", "subtype")
 EVEN = 0.5  # P(VIRUS) from which a pneumonia is called viral
 IDENTITY_DIGITS = 12
 ROUNDING = 1e-6  # by which a familiarity may lie outside 0 to 1
-# Waiting threads sleep instead of spinning, and take work in small pieces. Spinning occupies the cores that decode the
-# next images and serve the next request: on two half-busy cores it halved the rate of single images.
-SESSION = {"session.intra_op.allow_spinning": "0", "session.dynamic_block_base": "4"}
 
 
 @dataclass(frozen=True)
@@ -91,15 +80,17 @@ class Classifier:
 
     Args:
         path: the ONNX file, or the folder of a run, whose model.onnx is taken.
-        threads: threads of onnxruntime; None for one per core.
+        threads: threads that compute; None for one per core.
         threshold: decision threshold in [0, 1]; None for the one in the file. Giving one implies `two_way`.
         two_way: decide NORMAL or PNEUMONIA by the threshold alone, whatever speaks against the image.
         providers: onnxruntime execution providers, such as `["CUDAExecutionProvider", "CPUExecutionProvider"]`.
+        engine: what computes. Unlike the commands, this takes "auto" only if it is told to: answers of a program should
+            not change, by the little that engines differ, when a library is installed.
 
     Raises:
-        ModelFileError: the file is missing, damaged, not as it was exported, of another project, or newer than this
-            program.
-        InputError: the threshold is outside [0, 1], or `threads` is below 1.
+        ModelFileError: the file is missing, damaged, not as it was exported, of another project, newer than this
+            program, or the engine cannot compute it.
+        InputError: the threshold is outside [0, 1], `threads` is below 1, or the engine is not installed.
     """
 
     def __init__(
@@ -110,11 +101,15 @@ class Classifier:
         threshold: float | None = None,
         two_way: bool = False,
         providers: Sequence[str] = ("CPUExecutionProvider",),
+        engine: Engine = "onnxruntime",
     ) -> None:
         self.path = Path(path) / "model.onnx" if Path(path).is_dir() else Path(path)
         self.content = content_digest.read_content(self.path)
         """SHA-256 of the file, whether it ends with its digest, and whether it is an int8 file."""
-        self.session = open_session(self.path, threads=threads, providers=providers)
+        used = resolve(engine, is_int8=self.content.is_int8)
+        self.session = open_session(self.path, threads=threads, providers=providers, engine=used)
+        self.engine = f"{used} {version_of_engine(used)}"
+        """What computes, such as `onnxruntime 1.32.0`."""
         try:
             props = dict(self.session.get_modelmeta().custom_metadata_map)
             inputs = {value.name: (value.type, value.shape[1:]) for value in self.session.get_inputs()}
@@ -277,30 +272,3 @@ class Classifier:
         except OSError as error:
             raise InputError(f"{path} cannot be read: {reason_of(error)}; give an image file") from error
         return self.predict_bytes(data, str(path))
-
-
-def open_session(
-    path: Path, *, threads: int | None = None, providers: Sequence[str] = ("CPUExecutionProvider",)
-) -> Any:
-    """Open an onnxruntime session on a model file, with all graph optimisations.
-
-    Raises:
-        ModelFileError: onnxruntime cannot read the file.
-        InputError: `threads` is below 1.
-    """
-    if threads is not None and threads < 1:
-        raise InputError(f"threads is {threads}; it must be 1 or more, or None for one per core")
-    content_digest.require_file(path)
-    options = ort.SessionOptions()
-    # 0: one per physical core, each bound to a core, also to one that this process may not use.
-    options.intra_op_num_threads = threads or (available_cores() if cores_are_limited() else 0)
-    options.inter_op_num_threads = 1
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = ERRORS_ONLY
-    for name, value in SESSION.items():
-        options.add_session_config_entry(name, value)
-    try:
-        return ort.InferenceSession(str(path), options, providers=list(providers))
-    except (*ORT_ERRORS, ValueError) as error:
-        reason = reason_of(error)
-        raise ModelFileError(f"{path} is not a readable ONNX file ({reason:.120}); export or copy it again") from error

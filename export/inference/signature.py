@@ -5,18 +5,12 @@ A signature shows who gave the file out, and that nobody changed it since. It li
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from pneumo_tfds.program import processor
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
 from pneumo_tfds.program.installed import how_to_install
-
-if TYPE_CHECKING:
-    from export.inference.classifier import Classifier
 
 SUFFIX = ".sig"
 MEANINGS = {"Key mismatch": "another key signed it", "Signature mismatch": "it was changed after it was signed"}
@@ -34,19 +28,6 @@ class SignatureOption:
         """Call `require_signature` if a key was given."""
         if self.require_signature is not None:
             require_signature(model, self.require_signature)
-
-    def opened(self, model: Path, **options: Any) -> Classifier:
-        """Return a model, opened with the options of `Classifier` after its signature was checked.
-
-        Say so on standard error if it is an int8 file and this processor is slow with those.
-        """
-        from export.inference.classifier import Classifier
-
-        self.check_signature(model)
-        found = Classifier(model, **options)
-        if found.content.is_int8 and (processor.instruction_sets() or {}).get("VNNI") is False:
-            print(f"{found.path}: slower than model.onnx here, as this processor has no VNNI", file=sys.stderr)
-        return found
 
 
 def require_signature(path: Path, key: Path) -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-from export.inference.classifier import ORT_ERRORS, open_session
 from export.inference.decision import Limits, decide
 from export.inference.golden import EDGES, edge_images, rows
+from export.inference.inference_session import ORT_ERRORS, open_session
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.progress import stage, track
 
@@ -118,6 +118,7 @@ def compare(
     limits: Limits | None = None,
     budget: Budget = FLOAT32,
     threads: int | None = None,
+    engine: str = "onnxruntime",
 ) -> Report:
     """Run a file on real images and edge cases, and collect every difference from Keras.
 
@@ -129,7 +130,8 @@ def compare(
         threshold: threshold of the decisions.
         limits: of the four answers; without them these are not compared.
         budget: largest differences allowed.
-        threads: threads of onnxruntime; None for one per core.
+        threads: threads that compute the file; None for one per core.
+        engine: what computes the file.
 
     Returns:
         Figures, and every difference over the budget. Batches of 1, 2, 7 and 64 are run, all images in those of 64.
@@ -139,7 +141,7 @@ def compare(
     report = Report(budget=budget, images=len(everything), real_images=len(images))
     with stage("Keras's answers to compare with"):
         truth = _in_batches(expected, everything, LARGE_BATCH)
-    session = open_session(file, threads=threads)
+    session = open_session(file, threads=threads, engine=engine)
     if budget.heatmap_optional and "heatmap" not in [output.name for output in session.get_outputs()]:
         report.heatmap_left_out = truth.pop("heatmap", None) is not None
     _compare_signature(session, truth, side, report.differences)

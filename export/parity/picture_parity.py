@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from export.inference.classifier import open_session
 from export.inference.golden import Arrays, pictures
+from export.inference.inference_session import open_session
 from export.inference.onnx_metadata import Metadata
 from export.inference.picture_input import JPEG
 from export.parity.comparison import FLOAT32

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.inference.classifier import Classifier, open_session
+from export.inference.classifier import Classifier
+from export.inference.inference_session import open_session
 from export.recalibration.graph_values import CalibratedGraph
 from pipeline.evaluation.predictions import Floats, Images, Predictions
 from pneumo_tfds.program.errors import InputError

@@ -13,7 +13,7 @@ from typing import Annotated
 import tyro
 from annotated_types import Ge, Le, Unit
 
-from export.inference.signature import SignatureOption
+from export.inference.model_options import ModelOptions
 from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError, reason_of
@@ -22,7 +22,7 @@ BACKLOG = 2048  # connections waiting to be accepted; uvicorn's default
 
 
 @dataclass(frozen=True, kw_only=True)
-class Serve(SignatureOption, Bounded, Command):
+class Serve(ModelOptions, Bounded, Command):
     """Predict X-rays over HTTP: POST an image to /v1/predict. An example to start from; it has no authentication."""
 
     models: Annotated[tuple[str, ...], tyro.conf.Positional]

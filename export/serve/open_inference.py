@@ -82,7 +82,7 @@ def open_inference_routes(models: Models, most_bytes: int, seconds: float) -> AP
         side = classifier.image_size
         inputs, outputs = {"file": ("BYTES", [-1, 1]), "image": ("UINT8", [-1, side, side, 1])}, outputs_of(classifier)
         return {
-            "name": name, "versions": [VERSION], "platform": "onnxruntime_onnx",
+            "name": name, "versions": [VERSION], "platform": f"{classifier.engine.split()[0]}_onnx",
             "inputs": [_described(tensor, *kind) for tensor, kind in inputs.items()],
             "outputs": [_described(tensor, *kind) for tensor, kind in outputs.items()],
         }  # fmt: skip

@@ -146,7 +146,7 @@ class _Service:
 
     async def model(self, which: Annotated[Which, Query()]) -> dict[str, Any]:
         classifier = named(self.models, which.model).classifier
-        return asdict(replace(classifier.metadata, threshold=classifier.threshold))
+        return {**asdict(replace(classifier.metadata, threshold=classifier.threshold)), "engine": classifier.engine}
 
     async def health(self) -> dict[str, str]:
         return {"status": "alive"}

@@ -429,6 +429,7 @@ def test_four_answers_with_their_reasons_in_every_output(four_way, mixed, tmp_pa
         "familiarity",
         "reasons",
         "model",
+        "engine",
     ]
     assert {row["decision"] for row in found.values()} == {"NORMAL", "PNEUMONIA", "UNCERTAIN", "UNSUITABLE"}
     for name, row in found.items():

@@ -102,7 +102,7 @@ os.sched_setaffinity(0, [core])
 import tempfile
 from pathlib import Path
 from onnx import TensorProto, helper
-from export.inference.classifier import open_session
+from export.inference.inference_session import open_session
 value = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [1])
 graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "graph", [value("x")], [value("y")])
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
