@@ -20,6 +20,7 @@ from pipeline.data.split import MemorySplit, Split
 from pipeline.devices.precision import Execution
 from pipeline.networks import lungs, models
 from pipeline.networks.forward_pass import BATCH
+from pipeline.networks.inference_model import LOGIT, POOL
 from pneumo_tfds.program.progress import track
 
 ROOM = 1.3
@@ -94,7 +95,7 @@ class LastLayer(WholeNetwork):
     def __init__(self, config: RunConfig, image_size: int) -> None:
         super().__init__(config, image_size)
         self.network = models.build(config.model, image_size)
-        self._pool, self._logit = self.network.get_layer(models.POOL), self.network.get_layer(models.LOGIT)
+        self._pool, self._logit = self.network.get_layer(POOL), self.network.get_layer(LOGIT)
 
     def inputs(self, split: Split, *, room: bool = False) -> Split:
         """Return a split whose "images" are features, float32 `[n, 1, 1, C]`, computed with a progress bar."""
@@ -110,7 +111,7 @@ class LastLayer(WholeNetwork):
         features = keras.Input((1, 1, int(self._pool.output.shape[-1])), dtype="float32", name="features")
         x = layers.Dropout(self.config.dropout, name="dropout")(layers.Flatten(name="flatten")(features))
         penalty = self._logit.kernel_regularizer
-        last = layers.Dense(self.config.heads, kernel_regularizer=penalty, dtype="float32", name=models.LOGIT)
+        last = layers.Dense(self.config.heads, kernel_regularizer=penalty, dtype="float32", name=LOGIT)
         head = keras.Model(features, last(x))
         head.set_weights(self._logit.get_weights())
         return head
@@ -121,7 +122,7 @@ class LastLayer(WholeNetwork):
 
     def complete(self, trained: keras.Model) -> keras.Model:
         """Return the whole network with the trained layer in it."""
-        self._logit.set_weights(trained.get_layer(models.LOGIT).get_weights())
+        self._logit.set_weights(trained.get_layer(LOGIT).get_weights())
         return self.network
 
 
