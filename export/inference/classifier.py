@@ -21,7 +21,7 @@ from pneumo_tfds.decode import decode
 from pneumo_tfds.decode.reasons import Reasons, reasons_to_doubt
 from pneumo_tfds.program.cores_and_memory import available_cores, cores_are_limited
 from pneumo_tfds.program.errors import InputError, reason_of
-from pneumo_tfds.sources.inventory import LABELS
+from pneumo_tfds.sources.inventory import LABELS, VIRUS_FROM
 
 # Errors of `run` that mean a broken file; the others may be about memory (`pneumo_tfds.program.machine_errors`).
 BROKEN = (ort_errors.InvalidArgument, ort_errors.InvalidGraph, ort_errors.NotImplemented)
@@ -31,7 +31,6 @@ ORT_ERRORS = (
 )  # fmt: skip
 ERRORS_ONLY = 3  # onnxruntime's log severity
 OUTPUTS = ("probability", "heatmap", "familiarity", "subtype")
-EVEN = 0.5  # P(VIRUS) from which a pneumonia is called viral
 IDENTITY_DIGITS = 12
 ROUNDING = 1e-6  # by which a familiarity may lie outside 0 to 1
 # Waiting threads sleep instead of spinning, and take work in small pieces. Spinning occupies the cores that decode the
@@ -66,7 +65,7 @@ class Prediction:
         """BACTERIA or VIRUS, the likelier, if the decision is PNEUMONIA and the model says. For research only."""
         if self.viral is None or self.decision != LABELS[1]:
             return None
-        return SUBTYPES[self.viral >= EVEN]
+        return SUBTYPES[self.viral >= VIRUS_FROM]
 
     def subtype_fields(self) -> dict[str, Any]:
         """Return `subtype` and `subtype_probability`, None unless it is PNEUMONIA; nothing if the model has no such."""
