@@ -11,7 +11,6 @@ from typing import Any
 
 from jinja2 import UndefinedError
 
-from pipeline.config.config_json import with_current_names
 from pipeline.evaluation.doubt import Doubt
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.metrics import most_confident_errors
@@ -127,7 +126,7 @@ def _evaluation(
         described |= {name: sum(dataset[name].values()) for name in ("images", "patients") if dataset.get(name)}
     names = {str(value) for table in tables.values() for value in (*table.filenames, *table.patients)}
     private = None if show_names else names
-    configuration = with_current_names(folder.read_json(folder.config) if folder.config.exists() else {})
+    configuration = folder.read_json(folder.config) if folder.config.exists() else {}
     shortcuts = folder.read_json(folder.shortcuts) if folder.shortcuts.exists() else {}
     robustness = folder.read_json(folder.robustness) if folder.robustness.exists() else {}
     under_shift = "views" in robustness or configuration.get("evaluation", {}).get("threshold_under_shift", False)
