@@ -8,7 +8,6 @@ packages.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import difflib
 import io
@@ -270,7 +269,7 @@ def _warn_of(said: io.StringIO) -> None:
     The warning names the line that called this module, as a filter or a reader of warnings expects.
     """
     level, frame = 1, sys._getframe()
-    while frame.f_back and frame.f_code.co_filename in (__file__, contextlib.__file__):
+    while frame.f_back and frame.f_code.co_filename in (__file__, contextmanager.__code__.co_filename):
         level, frame = level + 1, frame.f_back
     for line in said.getvalue().splitlines():
         if re.match(r"(?i:note|warning): |.+:\d+: \w+Warning: ", line):
