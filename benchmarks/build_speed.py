@@ -24,6 +24,7 @@ from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.image_folders import JpegFolder
 from benchmarks.measuring.harness import Case, Contender, Record, Work, measure
 from pneumo_tfds.decode.headers import read_header
+from pneumo_tfds.decode.jpeg import REDUCED
 from pneumo_tfds.prepared import BuildOptions, build
 from pneumo_tfds.program.parallel import one_thread_per_opencv_call
 from pneumo_tfds.sources.inventory import LABELS, Image, Reader, Source
@@ -31,13 +32,6 @@ from pneumo_tfds.sources.inventory import LABELS, Image, Reader, Source
 SIZE = 224
 IMAGES, QUICK_IMAGES = 1024, 256
 """Images in one dataset. Files are repeated if there are fewer, so that fixed costs do not dominate."""
-
-DECODER_FLAGS = {
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    1: cv2.IMREAD_GRAYSCALE,
-}
 
 LIMIT = "limit: bare OpenCV loop"
 
@@ -101,9 +95,8 @@ def repeat_files(source: Source, count: int) -> tuple[Source, list[Image]]:
 def decoder_flag(path: Path) -> int:
     """Return OpenCV's flag for the smallest scale that covers the target size, as our decoder chooses it."""
     header = read_header(path.read_bytes(), path.name)
-    return next(
-        flag for scale, flag in DECODER_FLAGS.items() if scale == 1 or min(header.width, header.height) >= scale * SIZE
-    )
+    covering = [scale for scale in REDUCED if min(header.width, header.height) >= scale * SIZE]
+    return REDUCED[max(covering, default=1)]
 
 
 def decode_bare(files: list[tuple[Path, int]], threads: int) -> int:

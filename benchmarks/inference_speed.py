@@ -81,7 +81,8 @@ def make_onnx(folder: Path) -> Any:
     from export.graph.convert import to_onnx
     from export.inference.onnx_metadata import Metadata
     from pipeline.config import ModelConfig
-    from pipeline.networks.models import LOGIT, build, inference_model
+    from pipeline.networks.inference_model import LOGIT, inference_model
+    from pipeline.networks.models import build
 
     keras.utils.set_random_seed(SEED)
     network = build(ModelConfig(model="compact"), IMAGE_SIZE)

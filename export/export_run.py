@@ -117,7 +117,7 @@ def _write_float32(
         report = compare(candidate)
         if report.passed:
             report.differences += golden.self_test(Classifier(candidate), examples, report.budget.probability)
-        _add_report(run, reports, run.onnx, report)
+        _add_report(run, reports, run.onnx, report.to_json())
         if not report.passed:
             more = f" and {len(report.differences) - 1} more" if len(report.differences) > 1 else ""
             raise comparison.ParityError(f"{run.onnx} was not written: {report.differences[0]}{more}; see {run.parity}")
@@ -149,7 +149,7 @@ def _write_variant(
                 shutil.copyfile(candidate, place)
         else:
             file.unlink(missing_ok=True)
-    _add_report(run, reports, file, report)
+    _add_report(run, reports, file, report.to_json())
     if not report.passed:
         return f"not kept: {report.differences[0]}"
     without = "; without heat map, which differed too much" if report.heatmap_left_out else ""
@@ -168,8 +168,7 @@ def _write_any_size(run: RunFolder, metadata: Metadata, reports: dict[str, Any])
         candidate.write_bytes(sealed(model))
         pixels = bytes(preprocessing(metadata.image_size, metadata.framing).SerializeToString())
         report = compare_pictures(candidate, pixels, golden.read(run.golden), metadata)
-        reports[run.onnx_any_size.name] = report
-        write_json(run.parity, {"split": SPLIT, "made_with": made_with(), "files": reports})
+        _add_report(run, reports, run.onnx_any_size, report)
         if report["differences"]:
             raise comparison.ParityError(f"{run.onnx_any_size} was not written: {report['differences'][0]}")
     return (
@@ -182,8 +181,8 @@ def _summary(file: Path, report: comparison.Report) -> str:
     return f"{file.stat().st_size / 1e6:.2f} MB; {report.summary()}"
 
 
-def _add_report(run: RunFolder, reports: dict[str, Any], file: Path, report: comparison.Report) -> None:
-    reports[file.name] = report.to_json()
+def _add_report(run: RunFolder, reports: dict[str, Any], file: Path, report: dict[str, Any]) -> None:
+    reports[file.name] = report
     write_json(run.parity, {"split": SPLIT, "made_with": made_with(), "files": reports})
 
 

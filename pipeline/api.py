@@ -264,7 +264,13 @@ def _printing(progress: bool) -> Iterator[None]:
 
 
 def _warn_of(said: io.StringIO) -> None:
-    """Warn of each line that begins with `note:` or `warning:`, or that Python's own warnings printed."""
+    """Warn of each line that begins with `note:` or `warning:`, or that Python's own warnings printed.
+
+    The warning names the line that called this module, as a filter or a reader of warnings expects.
+    """
+    level, frame = 1, sys._getframe()
+    while frame.f_back and frame.f_code.co_filename in (__file__, contextmanager.__code__.co_filename):
+        level, frame = level + 1, frame.f_back
     for line in said.getvalue().splitlines():
         if re.match(r"(?i:note|warning): |.+:\d+: \w+Warning: ", line):
-            warnings.warn(line, stacklevel=2)
+            warnings.warn(line, stacklevel=level)

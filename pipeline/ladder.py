@@ -157,7 +157,7 @@ def _outcome(command: Ladder, name: str) -> Outcome:
                 fit_and_judge(folder, config)
             except WeightsError as error:
                 return str(error)  # the table gets a row without figures, and the other rows are still run
-            under_shift = folder.read_json(folder.robustness) if folder.robustness.exists() else {}
+            under_shift = folder.read_json_if_there(folder.robustness)
             found.append({**folder.read_json(folder.metrics), "shift": under_shift})
     return found
 

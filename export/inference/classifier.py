@@ -20,10 +20,9 @@ from export.inference.picture_input import JPEG
 from pneumo_tfds.decode import decode
 from pneumo_tfds.decode.reasons import Reasons, reasons_to_doubt
 from pneumo_tfds.program.errors import InputError, reason_of
-from pneumo_tfds.sources.inventory import LABELS
+from pneumo_tfds.sources.inventory import LABELS, VIRUS_FROM
 
 OUTPUTS = ("probability", "heatmap", "familiarity", "subtype")
-EVEN = 0.5  # P(VIRUS) from which a pneumonia is called viral
 IDENTITY_DIGITS = 12
 ROUNDING = 1e-6  # by which a familiarity may lie outside 0 to 1
 
@@ -55,7 +54,7 @@ class Prediction:
         """BACTERIA or VIRUS, the likelier, if the decision is PNEUMONIA and the model says. For research only."""
         if self.viral is None or self.decision != LABELS[1]:
             return None
-        return SUBTYPES[self.viral >= EVEN]
+        return SUBTYPES[self.viral >= VIRUS_FROM]
 
     def subtype_fields(self) -> dict[str, Any]:
         """Return `subtype` and `subtype_probability`, None unless it is PNEUMONIA; nothing if the model has no such."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pneumo_tfds.program.answers import UNCERTAIN, UNSUITABLE, why_uncertain, why_unsuitable
 from pneumo_tfds.sources.inventory import LABELS
 
-UNCERTAIN, UNSUITABLE = "UNCERTAIN", "UNSUITABLE"
+__all__ = ["UNCERTAIN", "UNSUITABLE", "Limits", "decide"]
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,10 @@ def decide(
     """
     needed = limits.familiarity_threshold
     if needed is not None and familiarity is not None and familiarity < needed:
-        shown = f"its familiarity is {familiarity:.4f}, and {needed:.4g} the least"
-        unfit = (f"it does not look like the X-rays that the model learned from: {shown}", *unfit)
+        unfit = (why_unsuitable(familiarity, needed), *unfit)
     if unfit:
         return UNSUITABLE, tuple(unfit)
     low, high = limits.certain_normal_below, limits.certain_pneumonia_from
     if low <= probability < high:
-        return UNCERTAIN, (f"between the limits {low:.4g} and {high:.4g} for a certain answer",)
+        return UNCERTAIN, (why_uncertain(low, high),)
     return LABELS[probability >= high], ()

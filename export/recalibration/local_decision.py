@@ -13,13 +13,14 @@ from export.inference.onnx_metadata import Metadata
 from export.recalibration.labelled_images import Scores
 from pipeline.config.guarantee import Guarantee
 from pipeline.evaluation.calibration import fit_temperature_and_bias, probabilities_at
-from pipeline.evaluation.doubt import UNCERTAIN, UNSUITABLE, Doubt, answers, familiarity_threshold, limits, named
+from pipeline.evaluation.doubt import Doubt, answers, familiarity_threshold, limits, named
 from pipeline.evaluation.intervals import Interval, percentile, weights
 from pipeline.evaluation.metrics import decisions
 from pipeline.evaluation.operating_point import OperatingPoint, choose_operating_point
 from pipeline.evaluation.predictions import POSITIVE, Labels, Mask, Predictions, as_written
 from pipeline.evaluation.scoring import score_split
 from pipeline.networks.familiarity_levels import levels_of, share_beyond
+from pneumo_tfds.program.answers import UNCERTAIN, UNSUITABLE
 
 FOLDS = 5
 KIND = "local"

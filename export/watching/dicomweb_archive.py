@@ -36,7 +36,8 @@ DUPLICATE, OUT_OF_RESOURCES = 0x0111, 0xA700
 MOST_FOUND = 1_000_000
 """Images that a search may find; an archive that never ends its pages would fill the memory."""
 
-_UIDS = ("0020000D", "0020000E", "00080018")  # of study, series and instance
+_UIDS = {"0020000D": "StudyInstanceUID", "0020000E": "SeriesInstanceUID", "00080018": "SOPInstanceUID"}
+_UID = re.compile(r"(?!.{65})[0-9]+(\.[0-9]+)*")  # it becomes part of an address, in which ".." would lead elsewhere
 _FAILED, _REASON = "00081198", "00081197"
 _DICOM = 'multipart/related; type="application/dicom"'
 _SHAPE_ERRORS = (*JSON_SHAPE_ERRORS, RecursionError)
@@ -69,7 +70,10 @@ class Archive:
             _with_token(token_file, requests.Request())  # a file without one is said before anything is done
 
     def found(self) -> list[str]:
-        """Return the radiographs in studies of the last days. Reports and captures are of other modalities."""
+        """Return a key for each radiograph in studies of the last days. Reports and captures are of other modalities.
+
+        An entry with a UID that is none gets a key too, so that `read` refuses it and it becomes a dead letter.
+        """
         since = (date.today() - timedelta(days=self._days - 1)).strftime("%Y%m%d")
         return [
             key for modality in MODALITIES for key in self._search({"Modality": modality, "StudyDate": f"{since}-"})
@@ -82,7 +86,7 @@ class Archive:
             reply = self._ask("GET", "instances", params=asked, headers={"Accept": "application/dicom+json"})
             try:
                 rows = json.loads(reply.content) if reply.content else []
-                found |= dict.fromkeys(json.dumps([_uid(row[tag]["Value"][0]) for tag in _UIDS]) for row in rows)
+                found |= dict.fromkeys(json.dumps(_uids_of(row)) for row in rows)
             except _SHAPE_ERRORS as error:
                 raise PassingError(f"{self.whole}: answers a search with what is no list of images") from error
             if len(found) > MOST_FOUND:
@@ -91,12 +95,21 @@ class Archive:
                 return found
 
     def name(self, key: str) -> str:
-        """Return the SOPInstanceUID."""
-        return str(json.loads(key)[2])
+        """Return the SOPInstanceUID, or of which study the image is that has none."""
+        study, _, instance = json.loads(key)
+        return str(instance or f"an image of the study {study}")
 
     def read(self, key: str) -> bytes:
-        """Fetch an image as the archive has it, in whatever transfer syntax."""
+        """Fetch an image as the archive has it, in whatever transfer syntax.
+
+        Raises:
+            PassingError: it cannot be fetched now.
+            LastingError: it is gone, or the archive lists it with what is no UID, which cannot be asked for.
+        """
         study, series, instance = json.loads(key)
+        for kind, uid in zip(_UIDS.values(), (study, series, instance), strict=True):
+            if not _UID.fullmatch(uid):
+                raise LastingError(f"{self.whole} lists it with the {kind} {uid!r}, which is none; correct it there")
         path = f"studies/{study}/series/{series}/instances/{instance}"
         reply = self._ask("GET", path, headers={"Accept": f"{_DICOM}; transfer-syntax=*"}, accepted=(200, GONE))
         if reply.status == GONE:
@@ -151,11 +164,17 @@ class Archive:
         raise (LastingError if status in REFUSED else PassingError)(f"{self.whole}: answers {status} to {method}")
 
 
-def _uid(value: Any) -> str:
-    """Return a UID of an answer, which becomes part of an address; raises ValueError if it is none."""
-    if not (isinstance(value, str) and re.fullmatch(r"[0-9.]{1,64}", value)):
-        raise ValueError(f"no UID: {value!r:.100}")
-    return value
+def _uids_of(row: Any) -> list[str]:
+    """Return what a search gives as UIDs of an image, empty where it gives nothing; ValueError if none is a UID."""
+    uids = []
+    for tag in _UIDS:
+        try:
+            uids.append(f"{row[tag]['Value'][0]:.100}")
+        except _SHAPE_ERRORS:
+            uids.append("")
+    if not any(map(_UID.fullmatch, uids)):
+        raise ValueError("an entry without any UID")
+    return uids
 
 
 def _with_token(path: Path, request: Any) -> Any:

@@ -29,6 +29,7 @@ MOST_FAILURES = 3
 """Images in a row that fail before the others are left for the next look, as the place is then likely to be down."""
 MOST_DEATHS = 3
 """Times that the process may die while it works on an image before the image is held to be the cause."""
+REPORT = "report that to the makers of pneumo, but send no X-ray of a patient"
 MOST_WAITING = 20
 """Answers kept in the journal until they can be sent; no image is answered while there are more."""
 
@@ -75,7 +76,7 @@ class Watcher:
             self._stop.wait(pause)
 
     def look(self) -> None:
-        """Note what is in the source, and forget dead letters of files that are others by now; raises PassingError."""
+        """Note what is in the source, and forget dead letters of files that were replaced; raises PassingError."""
         found = self._source.found()
         self._journal.add(found)
         if dead := {entry.key for entry in self._journal.entries(DEAD)}.difference(found):
@@ -98,7 +99,7 @@ class Watcher:
         try:
             if entry.state == SEEN:
                 if entry.begun >= MOST_DEATHS:
-                    raise LastingError(f"the program died {entry.begun} times of it; send it to the makers of pneumo")
+                    raise LastingError(f"the program crashed {entry.begun} times while it worked on it; {REPORT}")
                 self._journal.begin(entry.key)
                 entry = self._answer(entry)
             if entry.state == ANSWERED:

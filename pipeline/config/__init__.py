@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from pipeline.config.data_settings import BuiltDataset, DataConfig, HoldOut, Switch
 from pipeline.config.groups import (
     AugmentConfig,
-    BuiltDataset,
-    DataConfig,
     EvaluationConfig,
     FitConfig,
-    HoldOut,
-    ModelConfig,
-    ModelName,
     Precision,
     RunCommand,
     RunConfig,
     SearchConfig,
-    Switch,
-    WeightsError,
 )
+from pipeline.config.model_settings import ModelConfig, ModelName, WeightsError
 
 __all__ = [
     "AugmentConfig", "BuiltDataset", "DataConfig", "EvaluationConfig", "FitConfig", "HoldOut", "ModelConfig",

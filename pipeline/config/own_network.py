@@ -24,6 +24,7 @@ from pneumo_tfds.program.quiet import quiet_tensorflow
 
 NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 IMAGE_SIZE = "image_size"
+PREFIX = "own_"  # of the names of the Keras models that are made of what the functions return
 PASSED = ("dropout", "l1", "l2", "normalize")
 """Settings of a run that are handed to the function if it takes arguments of these names."""
 _imported: dict[str, str] = {}  # SHA-256 of a module's file when it was imported, by its name

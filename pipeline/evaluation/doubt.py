@@ -17,6 +17,7 @@ from scipy.special import expit, rel_entr
 from pipeline.config.guarantee import Guarantee
 from pipeline.evaluation.metrics import figures
 from pipeline.evaluation.predictions import CLASSES, POSITIVE, Floats, Mask, Predictions
+from pneumo_tfds.program.answers import UNCERTAIN, UNSUITABLE
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.identifiers import is_unknown
@@ -32,7 +33,6 @@ NO_BETTER_THAN_GUESSING = 0.5
 """A predictive value at which an answer says nothing."""
 LIMITS = tuple(round(float(value), 5) for value in expit(np.arange(-9, 9.01, 0.05)))
 """Probabilities that can be a limit, fixed beforehand and ascending."""
-UNSUITABLE, UNCERTAIN = "UNSUITABLE", "UNCERTAIN"
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def write_lock(folder: RunFolder, decision: Decision) -> None:
             return
         earlier = [*before["earlier"], {name: value for name, value in before.items() if name != "earlier"}]
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    scored = folder.read_json(folder.metrics).get("splits", {}) if folder.metrics.exists() else {}
+    scored = folder.read_json_if_there(folder.metrics).get("splits", {})
     seen = [name for name in scored if name not in MADE_FROM]
     write_json(path, {"locked_at": now, "locked": locked, "scored_before": seen, "earlier": earlier})
 

@@ -10,10 +10,7 @@ from sklearn.metrics import roc_auc_score
 from pipeline.evaluation.intervals import percentile, ranking_figures, weights
 from pipeline.evaluation.metrics import decisions
 from pipeline.evaluation.predictions import POSITIVE, Mask, Predictions
-from pneumo_tfds.sources.inventory import KINDS
-
-NAMED_FROM = 0.5
-"""P(VIRUS) from which a pneumonia is called viral. Nobody chose it, and the probabilities are not calibrated."""
+from pneumo_tfds.sources.inventory import KINDS, VIRUS_FROM
 
 
 def subtype_figures(table: Predictions, answered: Mask, seed: int, resamples: int) -> dict[str, Any]:
@@ -40,7 +37,7 @@ def subtype_figures(table: Predictions, answered: Mask, seed: int, resamples: in
         blocks = weights(part.patients, resamples, seed)
         values = np.concatenate([ranking_figures(virus, part.viral, block)[0] for block in blocks])
         interval = percentile(values) if len(np.unique(part.patients)) > 1 else None
-    called = decisions(table.viral, NAMED_FROM)
+    called = decisions(table.viral, VIRUS_FROM)
     return {
         "images": {
             **{kind: int(rows.sum()) for kind, rows in of_kind.items()},

@@ -18,9 +18,8 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from pipeline.config.own_network import is_own
+from pipeline.config.own_network import PREFIX, is_own
 from pipeline.networks.familiarity_levels import levels_of, ramps, share_beyond
-from pipeline.networks.own_model import PREFIX
 
 STATISTICS, FAMILIARITY, WHITEN = "statistics", "familiarity", "whiten"
 

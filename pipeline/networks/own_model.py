@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,13 @@ import tensorflow as tf
 from keras import layers
 
 from pipeline.config import ModelConfig
-from pipeline.config.own_network import PASSED, OwnNetwork, read_argument, what_failed
+from pipeline.config.own_network import PASSED, PREFIX, OwnNetwork, read_argument, what_failed
 from pipeline.conversion.onnx_function import UnknownOpError, by_onnxruntime
+from pipeline.networks.inference_model import LOGIT, POOL, inference_model
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.progress import stage
 
-IMAGE, POOL, LOGIT = "image", "pool", "logit"
-PREFIX = "own_"
-"""Of the names of these networks."""
+IMAGE = "image"
 LARGEST_DIFFERENCE = 1e-4
 """Of a probability of the untrained network between Keras and onnxruntime; once trained, 1e-5 is allowed."""
 PROBES = 4  # images
@@ -164,13 +162,12 @@ def _our_names(flat: keras.Model) -> dict[Any, str]:
     return {last: LOGIT, pool: POOL} if pooled else {last: LOGIT}
 
 
-def check_export(name: str, network: keras.Model, inference_model: Callable[[keras.Model], keras.Model]) -> None:
+def check_export(name: str, network: keras.Model) -> None:
     """Save, load and convert an untrained network of the user, and compare answers for a few images with Keras's.
 
     Args:
         name: the value of `--model`.
         network: from `build`, float32.
-        inference_model: `pipeline.networks.models.inference_model`.
 
     Raises:
         InputError: it could not be exported after training; the message names the layer.

@@ -11,7 +11,6 @@ from typing import Any
 
 from jinja2 import UndefinedError
 
-from pipeline.config.config_json import with_current_names
 from pipeline.evaluation.doubt import Doubt
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.metrics import most_confident_errors
@@ -54,7 +53,6 @@ def write_report(folder: RunFolder, *, show_names: bool = False) -> None:
     path = folder.path.resolve()
     external = metrics.get("external") or {}
     other = path.name.startswith("evaluation-") and not show_names  # the name of the folder of other images follows
-    later = {name: getattr(folder, name) for name in OF_LATER_STAGES}
     with _complete(folder):
         page = render(
             "pipeline.report",
@@ -77,7 +75,7 @@ def write_report(folder: RunFolder, *, show_names: bool = False) -> None:
             percent=report_tables.percent,
             counted=counted,
             fold_rows=report_tables.fold_rows,
-            **{name: folder.read_json(path) if path.exists() else {} for name, path in later.items()},
+            **{name: folder.read_json_if_there(getattr(folder, name)) for name in OF_LATER_STAGES},
             **_evaluation(folder, metrics, tables, show_names),
         )
         write_text(folder.report, page)
@@ -128,9 +126,9 @@ def _evaluation(
         described |= {name: sum(dataset[name].values()) for name in ("images", "patients") if dataset.get(name)}
     names = {str(value) for table in tables.values() for value in (*table.filenames, *table.patients)}
     private = None if show_names else names
-    configuration = with_current_names(folder.read_json(folder.config) if folder.config.exists() else {})
-    shortcuts = folder.read_json(folder.shortcuts) if folder.shortcuts.exists() else {}
-    robustness = folder.read_json(folder.robustness) if folder.robustness.exists() else {}
+    configuration = folder.read_json_if_there(folder.config)
+    shortcuts = folder.read_json_if_there(folder.shortcuts)
+    robustness = folder.read_json_if_there(folder.robustness)
     under_shift = "views" in robustness or configuration.get("evaluation", {}).get("threshold_under_shift", False)
     return {
         "headline": report_tables.headline(metrics, shown[0]),

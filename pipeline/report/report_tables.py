@@ -12,9 +12,10 @@ import numpy as np
 from sklearn.metrics import classification_report
 
 from pipeline.config import RunConfig
-from pipeline.evaluation.doubt import UNCERTAIN, UNSUITABLE, Doubt, answers
+from pipeline.evaluation.doubt import Doubt, answers
 from pipeline.evaluation.metrics import decisions
 from pipeline.evaluation.predictions import CLASSES, POSITIVE, Labels, Predictions
+from pneumo_tfds.program.answers import UNCERTAIN, UNSUITABLE, why_uncertain, why_unsuitable
 from pneumo_tfds.program.wording import counted
 
 DASH = "\u2013"
@@ -149,17 +150,17 @@ def error_rows(
 def reasons(table: Predictions, chosen: Labels, threshold: float, doubt: Doubt | None) -> list[str]:
     """Return why each image of `chosen`, int64 [k], was called what it was, and what the answer in use would be."""
     found = []
-    given = answers(table, doubt) if doubt else None
     for index in chosen.tolist():
-        probability, familiarity = table.probabilities[index], table.familiarity[index]
+        probability = table.probabilities[index]
         side = "at or above" if probability >= threshold else "below"
         text = f"{probability:.5g} is {side} the threshold {threshold:.5g}"
-        if doubt and given is not None:
-            text += f"; in use {given[index]}"
-            if given[index] == UNSUITABLE:
-                text += f", as familiarity {familiarity:.4g} is below {doubt.familiarity_threshold:.4g}"
-            elif given[index] == UNCERTAIN:
-                text += f", as between {doubt.certain_normal_below:.5g} and {doubt.certain_pneumonia_from:.5g}"
+        if doubt:
+            (given,) = answers(table.take(np.array([index])), doubt)
+            text += f"; in use {given}"
+            if given == UNCERTAIN:
+                text += f": {why_uncertain(doubt.certain_normal_below, doubt.certain_pneumonia_from)}"
+            elif given == UNSUITABLE and doubt.familiarity_threshold is not None:
+                text += f": {why_unsuitable(table.familiarity[index], doubt.familiarity_threshold)}"
         found.append(text)
     return found
 

@@ -133,6 +133,10 @@ class RunFolder:
         """
         _ = self.read_config().model.own
 
+    def read_json_if_there(self, path: Path) -> dict[str, Any]:
+        """Read one of the folder's JSON files, empty if it is not there; raises InputError if it is damaged."""
+        return self.read_json(path) if path.exists() else {}
+
     def read_json(self, path: Path) -> dict[str, Any]:
         """Read one of the folder's JSON files.
 
@@ -143,9 +147,9 @@ class RunFolder:
             raise InputError(
                 f"{path} is not there; finish the run first: python -m pipeline.train --run-dir {self.path} --resume"
             )
-        content = read_json(path, "evaluate the run again, or take the file from a copy")
+        content = read_json(path, "evaluate the run again, or restore the file from a backup")
         if not isinstance(content, dict):
-            raise InputError(f"{path} holds no object; evaluate the run again, or take the file from a copy")
+            raise InputError(f"{path} is not a JSON object; evaluate the run again, or restore the file from a backup")
         return content
 
 

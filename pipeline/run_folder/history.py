@@ -49,7 +49,9 @@ def read(path: Path) -> list[Epoch]:
         with path.open(encoding="utf-8", newline="") as file:
             return [_epoch(row) for row in csv.DictReader(file)]
     except (*JSON_SHAPE_ERRORS, OSError, csv.Error) as error:
-        raise InputError(f"{path} is not a table of epochs ({error}); remove it, or take it from a copy") from error
+        raise InputError(
+            f"{path} is not a table of epochs ({error}); remove it, or restore it from a backup"
+        ) from error
 
 
 def _epoch(row: dict[str, str]) -> Epoch:

@@ -108,7 +108,7 @@ def decide_again(
         for path, content in exported.items():
             write_bytes(path, content)
         point = decision.operating_point
-        robustness = run.read_json(run.robustness) if run.robustness.exists() else {}
+        robustness = run.read_json_if_there(run.robustness)
         if robustness.pop(ELSEWHERE, None):
             print(
                 "note: figures on other sources were those of the earlier threshold, so the report leaves them out; "

@@ -116,8 +116,7 @@ def stratified(labels: Labels, most: int, seed: int) -> Labels:
 
 def extend(path: Path, **entries: Any) -> None:
     """Set entries of a JSON file of the run folder, which is made if there is none; the others stay."""
-    before = RunFolder(path.parent).read_json(path) if path.exists() else {}
-    write_json(path, {**before, **entries})
+    write_json(path, {**RunFolder(path.parent).read_json_if_there(path), **entries})
 
 
 def _aspects(config: RunConfig, sizes: Floats, labels: Labels) -> Floats | None:

@@ -53,7 +53,9 @@ def find_suspects(run_dir: Path) -> list[str]:
     table, examples = joined(read_csv(run.out_of_fold)), splits_of(data)["train"].examples
     row_of = {name: row for row, name in enumerate(examples.filenames.tolist())}
     if set(row_of) != set(table.filenames.tolist()):
-        raise InputError(f"{data.dataset} holds other images than {run.out_of_fold}; give the run its dataset back")
+        raise InputError(
+            f"{data.dataset} holds other images than {run.out_of_fold}; restore the dataset that the run was trained on"
+        )
     back = np.array([row_of[name] for name in table.filenames.tolist()])
     copies, rows = _copies(examples), back[suspects(table)]
     rows = np.concatenate([rows, np.setdiff1d(list(copies), rows).astype(rows.dtype)])

@@ -13,7 +13,8 @@ from pipeline.data.split import Split
 from pipeline.devices.distribution import connect
 from pipeline.devices.precision import Execution
 from pipeline.networks.forward_pass import OutputsFn
-from pipeline.networks.models import check_own, committee
+from pipeline.networks.inference_model import committee
+from pipeline.networks.models import check_own
 from pipeline.run_folder import history
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model

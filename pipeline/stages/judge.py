@@ -25,7 +25,8 @@ from pipeline.evaluation.scoring import Decision, calibrated, decide, score_spli
 from pipeline.evaluation.shifts import SHIFTS, WRONG
 from pipeline.networks import familiarity
 from pipeline.networks.forward_pass import Answers, OutputsFn
-from pipeline.networks.models import LOGIT, SUBTYPE, inference_model, pretrained, scoring_model
+from pipeline.networks.inference_model import LOGIT, SUBTYPE, inference_model, scoring_model
+from pipeline.networks.models import pretrained
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import save_model
 from pipeline.training import reference_images
@@ -54,7 +55,7 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
     Args:
         folder: of the run; its config.json exists.
         config: the run's settings.
-        network: float32, from `pipeline.networks.models.committee`.
+        network: float32, from `pipeline.networks.inference_model.committee`.
         splits: `train`, `validation`, and those to score with its threshold: `test`, if there is one, or `held_out`.
     """
     validation, settings = splits["validation"], config.evaluation

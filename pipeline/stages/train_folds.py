@@ -20,7 +20,7 @@ from pipeline.evaluation.robustness import UNCHANGED, through_changes
 from pipeline.evaluation.scoring import Decision
 from pipeline.evaluation.shifts import SHIFTS
 from pipeline.networks.forward_pass import OutputsFn
-from pipeline.networks.models import calibrated_committee, inference_model, scoring_model
+from pipeline.networks.inference_model import calibrated_committee, inference_model, scoring_model
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
 from pipeline.stages.fit_and_judge import fit_and_judge

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 
@@ -13,8 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
-from pipeline.tracking.tracker import TrackedRun, TrackingError, Value
-from pneumo_tfds.program.errors import reason_of
+from pipeline.tracking.tracker import TrackedRun, Value, explained
 
 SERVER, EXPERIMENT = "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"
 KEY = "pneumo_key"  # the tag by which a run is found again
@@ -83,11 +82,5 @@ class MlflowTracker:
             self._client.log_batch(self._id, [Metric(name, value, now, step) for name, value in values.items()])
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except MlflowException as error:
-        where = os.environ.get(SERVER, "its local store")
-        silent = "Max retries exceeded" in str(error)  # urllib3's words, of a connection refused and of one timed out
-        raise TrackingError(f"MLflow at {where}: {'no answer' if silent else reason_of(error)[:200]}") from error
+def _explained() -> AbstractContextManager[None]:
+    return explained(f"MLflow at {os.environ.get(SERVER, 'its local store')}", MlflowException)

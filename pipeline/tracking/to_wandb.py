@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import wandb
 from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError  # its own process has ended
 
-from pipeline.tracking.tracker import TrackedRun, TrackingError, Value
-from pneumo_tfds.program.errors import reason_of
+from pipeline.tracking.tracker import TrackedRun, Value, explained
 
 SECONDS_TO_BEGIN = 15.0  # for the server to answer; W&B itself waits 90
 
@@ -55,9 +54,5 @@ class WandbTracker:
             self._run.finish(exit_code=int(failed))
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except (wandb.Error, HandleAbandonedError, MailboxClosedError) as error:
-        raise TrackingError(f"Weights & Biases: {reason_of(error):.200}") from error
+def _explained() -> AbstractContextManager[None]:
+    return explained("Weights & Biases", wandb.Error, HandleAbandonedError, MailboxClosedError)

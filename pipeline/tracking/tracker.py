@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from pipeline.config.own_network import look_in_working_folder
-from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.installed import how_to_install
 
 Value = str | float | bool
@@ -35,6 +36,16 @@ UNLESS_SET = {
 
 class TrackingError(Exception):
     """Raised by a tracker whose tool cannot be reached or cannot write. The training goes on without it."""
+
+
+@contextmanager
+def explained(tool: str, *errors: type[Exception]) -> Iterator[None]:
+    """Turn these errors of a tool into a TrackingError that names it."""
+    try:
+        yield
+    except errors as error:
+        silent = "Max retries exceeded" in str(error)  # urllib3's words, of a connection refused and of one timed out
+        raise TrackingError(f"{tool}: {'no answer' if silent else reason_of(error)[:200]}") from error
 
 
 @dataclass(frozen=True)

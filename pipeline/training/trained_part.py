@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cached_property
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
+from numpy.typing import NDArray
 
 from pipeline.config import RunConfig
 from pipeline.data.batches import evaluation_batches
@@ -20,6 +22,7 @@ from pipeline.data.split import MemorySplit, Split
 from pipeline.devices.precision import Execution
 from pipeline.networks import lungs, models
 from pipeline.networks.forward_pass import BATCH
+from pipeline.networks.inference_model import LOGIT, POOL
 from pneumo_tfds.program.progress import track
 
 ROOM = 1.3
@@ -70,13 +73,8 @@ class LungCrops(WholeNetwork):
         image, box = self.network.input, self.network.get_layer(lungs.BOX).output
         side = round(ROOM * self.image_size) if room else self.image_size
         box = lungs.with_margin(box, (side / self.image_size - 1) / 2) if room else box
-        crop = keras.Model(image, keras.ops.round(lungs.crop(image, box, side)))
-        spec = tf.TensorSpec((None, *self.network.input_shape[1:]), tf.uint8)
-        ask = tf.function(
-            lambda images: tf.cast(crop(tf.cast(images, tf.float32), training=False), tf.uint8), input_signature=[spec]
-        )
-        batches = track(evaluation_batches(split, BATCH), f"Finding lungs, {split.name}", -(-split.count // BATCH))
-        crops = np.concatenate([ask(images).numpy() for images, _ in batches])
+        crop = keras.Model(image, keras.ops.cast(keras.ops.round(lungs.crop(image, box, side)), "uint8"))
+        crops = _computed(crop, split, f"Finding lungs, {split.name}")
         return MemorySplit(split.name, dataclasses.replace(split.examples, images=crops))
 
     def complete(self, trained: keras.Model) -> keras.Model:
@@ -94,15 +92,12 @@ class LastLayer(WholeNetwork):
     def __init__(self, config: RunConfig, image_size: int) -> None:
         super().__init__(config, image_size)
         self.network = models.build(config.model, image_size)
-        self._pool, self._logit = self.network.get_layer(models.POOL), self.network.get_layer(models.LOGIT)
+        self._pool, self._logit = self.network.get_layer(POOL), self.network.get_layer(LOGIT)
 
     def inputs(self, split: Split, *, room: bool = False) -> Split:
         """Return a split whose "images" are features, float32 `[n, 1, 1, C]`, computed with a progress bar."""
         backbone = keras.Model(self.network.input, self._pool.output)
-        spec = tf.TensorSpec((None, *self.network.input_shape[1:]), tf.uint8)
-        ask = tf.function(lambda images: backbone(tf.cast(images, tf.float32), training=False), input_signature=[spec])
-        batches = track(evaluation_batches(split, BATCH), "Features", -(-split.count // BATCH))
-        values = np.concatenate([ask(images).numpy() for images, _ in batches])
+        values = _computed(backbone, split, "Features")
         return MemorySplit(split.name, dataclasses.replace(split.examples, images=values[:, None, None, :]))
 
     def build(self, execution: Execution) -> keras.Model:
@@ -110,7 +105,7 @@ class LastLayer(WholeNetwork):
         features = keras.Input((1, 1, int(self._pool.output.shape[-1])), dtype="float32", name="features")
         x = layers.Dropout(self.config.dropout, name="dropout")(layers.Flatten(name="flatten")(features))
         penalty = self._logit.kernel_regularizer
-        last = layers.Dense(self.config.heads, kernel_regularizer=penalty, dtype="float32", name=models.LOGIT)
+        last = layers.Dense(self.config.heads, kernel_regularizer=penalty, dtype="float32", name=LOGIT)
         head = keras.Model(features, last(x))
         head.set_weights(self._logit.get_weights())
         return head
@@ -121,8 +116,16 @@ class LastLayer(WholeNetwork):
 
     def complete(self, trained: keras.Model) -> keras.Model:
         """Return the whole network with the trained layer in it."""
-        self._logit.set_weights(trained.get_layer(models.LOGIT).get_weights())
+        self._logit.set_weights(trained.get_layer(LOGIT).get_weights())
         return self.network
+
+
+def _computed(model: keras.Model, split: Split, description: str) -> NDArray[Any]:
+    """Return the output of a model for every image of a split, `[n, ...]`, with a progress bar."""
+    spec = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)
+    ask = tf.function(lambda images: model(tf.cast(images, tf.float32), training=False), input_signature=[spec])
+    batches = track(evaluation_batches(split, BATCH), description, -(-split.count // BATCH))
+    return np.concatenate([ask(images).numpy() for images, _ in batches])
 
 
 def part_to_train(config: RunConfig, train: Split) -> WholeNetwork:

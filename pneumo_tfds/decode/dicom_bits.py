@@ -1,4 +1,4 @@
-"""Bits of DICOM pixels beyond those that hold their values (PS3.5, 8.1.1): overlays, and rubbish.
+"""Bits of DICOM pixels beyond those that hold their values (PS3.5, 8.1.1): overlays, and leftovers of other values.
 
 They are to be ignored. But some devices declare fewer bits than their values need, and anonymisers remove the elements
 that tell of an overlay. So the picture itself decides: its neighbouring pixels are alike where the bits are used right.

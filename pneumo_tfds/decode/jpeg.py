@@ -16,12 +16,13 @@ import simplejpeg
 from pneumo_tfds.decode.headers import DecodeError, Header
 from pneumo_tfds.decode.opencv import imdecode
 
-_REDUCED = {
+REDUCED = {
     1: cv2.IMREAD_GRAYSCALE,
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
     4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
+"""OpenCV's flag for decoding at 1/1, 1/2, 1/4 or 1/8 of the size."""
 
 _HARMLESS = "Invalid SOS parameters for sequential JPEG"
 """A warning of libjpeg about numbers that it then ignores."""
@@ -45,7 +46,7 @@ def decode_jpeg(data: bytes, header: Header, scale: int, name: str) -> npt.NDArr
     if header.components in (1, 3) and not header.turned:
         return _strict(data, "GRAY", -(-header.height // scale), -(-header.width // scale), name)[0][:, :, 0]
     data = _strict(data, "CMYK" if header.components == 4 else "GRAY", 1, 1, name)[1]
-    return np.asarray(imdecode(data, _REDUCED[scale], name), dtype=np.uint8)
+    return np.asarray(imdecode(data, REDUCED[scale], name), dtype=np.uint8)
 
 
 def colours(data: bytes, name: str) -> npt.NDArray[np.uint8]:

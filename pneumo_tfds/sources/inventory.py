@@ -18,6 +18,9 @@ Validation = Literal["redrawn", "given"]
 SUBTYPES = ("normal", "bacteria", "virus", "unknown")
 KINDS = SUBTYPES[1:3]
 """Kinds of pneumonia that a network can tell apart; the second is the one whose probability it gives."""
+VIRUS_FROM = 0.5
+"""P(VIRUS) from which a pneumonia is called viral. Nobody chose it, and the probabilities are not calibrated. The page
+has it too (`export/web/page/decision.mjs`)."""
 
 
 @dataclass(frozen=True, order=True)

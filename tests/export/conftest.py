@@ -147,17 +147,17 @@ def four_way(tmp_path_factory) -> Path:
     import keras
 
     from pipeline.config import ModelConfig
-    from pipeline.networks import familiarity, models
+    from pipeline.networks import familiarity, inference_model, models
     from pipeline.networks.forward_pass import OutputsFn
 
     keras.utils.set_random_seed(3)
     network = models.build(ModelConfig(model="compact"), SIDE)
-    whole = models.committee([network])
-    ask = OutputsFn(models.scoring_model(whole))
+    whole = inference_model.committee([network])
+    ask = OutputsFn(inference_model.scoring_model(whole))
     reference, others = familiarity.fit(ask(make_pictures(1500, seed=1))), ask(make_pictures(200, seed=2))
     reference = reference.with_levels(reference.distances(others))
     scale, middle = float(others["logit"].std()), float(np.median(others["logit"]))
-    model = models.inference_model(whole, scale, -middle / scale, reference)
+    model = inference_model.inference_model(whole, scale, -middle / scale, reference)
     folder = make_run(tmp_path_factory.mktemp("runs") / "four-way", model)
     metrics = json.loads((folder / "metrics.json").read_text())
     metrics["dataset"]["manifest_sha256"] = "ab" * 32

@@ -4,9 +4,11 @@
 //   {filler: grey levels in base64, width} -> whether the picture ends in filler
 //   {judged: {grey, width, height, format}} -> {mask, reasons} of a picture, its grey levels in base64
 //   {probability, familiarity, unfit, limits: [low, high, familiarity]} -> {decision, reasons}
+//   {viral} -> BACTERIA or VIRUS, of a pneumonia with this P(VIRUS)
 //   {rgba: bytes in base64, width, height, side} -> why the picture is not for a model of this side
 //   {header: bytes in base64} -> {format, width, height, alpha} or {refused}
 import { readFileSync } from "node:fs";
+import { Classifier } from "../../export/web/page/classifier.mjs";
 import { decide } from "../../export/web/page/decision.mjs";
 import { RefusedFile, readHeader } from "../../export/web/page/headers.mjs";
 import { overPicture } from "../../export/web/page/heat.mjs";
@@ -20,6 +22,10 @@ const answers = JSON.parse(readFileSync(0, "utf-8")).map((each) => {
   if (each.limits) {
     const [low, high, familiarity] = each.limits;
     return decide({ low, high, familiarity }, each.probability, each.familiarity, each.unfit);
+  }
+  if ("viral" in each) {
+    const metadata = { classes: ["NORMAL", "PNEUMONIA"], subtypes: ["BACTERIA", "VIRUS"] };
+    return new Classifier(null, null, metadata).subtype(each, "PNEUMONIA").name;
   }
   if (each.rgba) return unfitFor({ ...each, coloured: colouredPart(bytes(each.rgba), each.width, each.height) }, each.side);
   if (each.filler) return endsInFiller(bytes(each.filler), each.width);

@@ -51,7 +51,7 @@ def exported_exactly(model, folder, images):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_network_is_exported_exactly(name, tmp_path, pictures):
-    from pipeline.networks.models import inference_model
+    from pipeline.networks.inference_model import inference_model
 
     model = inference_model(*networks(name), temperature=0.7, bias=0.2)
     # Finding the lungs takes three more: two for the products that crop, one before its dense layers.
@@ -61,7 +61,7 @@ def test_network_is_exported_exactly(name, tmp_path, pictures):
 
 @pytest.mark.parametrize(("names", "flips"), COMMITTEES.values(), ids=COMMITTEES)
 def test_committee_is_exported_exactly_as_one_file(names, flips, tmp_path, pictures):
-    from pipeline.networks.models import committee, inference_model
+    from pipeline.networks.inference_model import committee, inference_model
 
     model = inference_model(committee(networks(*names), flips=flips), temperature=0.7, bias=0.2)
     ops = exported_exactly(model, tmp_path, pictures(4, SIDE))

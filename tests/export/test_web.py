@@ -21,6 +21,7 @@ from export.inference.content_digest import sealed
 from export.web import server as web
 from image_files import png as made_png
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.inventory import VIRUS_FROM
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NODE = shutil.which("node")
@@ -249,6 +250,11 @@ def test_the_page_decides_as_python_does():
     cases = json.loads((HERE / "decisions.json").read_text())
     for case, found in zip(cases, page(cases), strict=True):
         assert found == {"decision": case["decision"], "reasons": case["reasons"]}, case
+
+
+@needs_node
+def test_the_page_calls_a_pneumonia_viral_from_where_python_does():
+    assert page([{"viral": VIRUS_FROM}, {"viral": VIRUS_FROM - 1e-6}]) == ["VIRUS", "BACTERIA"]
 
 
 @needs_node

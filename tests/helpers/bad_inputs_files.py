@@ -166,7 +166,8 @@ class Stock:
     def _run(self, folder):
         """A finished run, of a network that has learned nothing."""
         from pipeline.config import DataConfig, FitConfig, ModelConfig, RunConfig
-        from pipeline.networks.models import build, inference_model
+        from pipeline.networks.inference_model import inference_model
+        from pipeline.networks.models import build
         from pipeline.run_folder.folder import RunFolder
         from pipeline.run_folder.model_file import save_model
 

@@ -80,7 +80,8 @@ def export(age):
     from export.export_options import ExportOptions
     from export.export_run import export_run
     from pipeline.config import ModelConfig
-    from pipeline.networks.models import build, inference_model
+    from pipeline.networks.inference_model import inference_model
+    from pipeline.networks.models import build
     from pipeline.run_folder.folder import RunFolder
     from pipeline.run_folder.model_file import save_model
 

@@ -1,12 +1,14 @@
 """The functions of `pipeline.api` are the commands: the same settings, no printing, no exit."""
 
+import linecache
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
 from pipeline import api
-from pipeline.config import RunConfig
+from pipeline.config import DataConfig, RunConfig
 from pneumo_tfds.program.errors import InputError
 
 
@@ -70,3 +72,15 @@ def test_what_was_noted_before_a_failure_is_a_warning_too():
 
     with pytest.warns(UserWarning, match="note: 3 files"):
         assert refusal(refused) == "no X-ray is left"
+
+
+def test_a_warning_names_the_line_that_called(monkeypatch):
+    def built(config):
+        print("note: 3 files were left out")
+        return RunConfig(data=DataConfig(dataset=Path("gray_64/1.1.0")))
+
+    monkeypatch.setattr(api, "with_dataset", built)
+    with pytest.warns(UserWarning, match="note: 3 files") as warned:
+        api.prepare("xrays")
+    line = linecache.getline(warned[0].filename, warned[0].lineno)
+    assert line.strip() == 'api.prepare("xrays")'

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from image_files import jpeg, picture
+from mean_grey import OutputsFn
 from pipeline.config import DataConfig, EvaluationConfig, RunConfig
 from pipeline.data.dataset import with_dataset
 from pipeline.data.split import open_splits
@@ -28,19 +29,6 @@ from pipeline.stages.also_judge import also_judge
 from pipeline.stages.judge import predictions_of, write_scores
 from pneumo_tfds.prepared import prepare
 from pneumo_tfds.program.errors import InputError
-
-
-class OutputsFn:
-    """Says an image's mean grey level, and has no heat maps."""
-
-    def __init__(self, model, *, expected=0):
-        assert model == "the model"
-
-    def __call__(self, images):
-        return {"probability": self.probabilities(images)[:, None].astype(np.float32)}
-
-    def probabilities(self, images):
-        return images.mean(axis=(1, 2, 3)) / 255
 
 
 def write(folder: Path, names: list[str], seed: int) -> Path:
@@ -69,7 +57,7 @@ def trained(tmp_path_factory):
     run = RunFolder(place / "run")
     run.path.mkdir()
     run.write_config(config)
-    say = OutputsFn("the model").probabilities
+    say = OutputsFn().probabilities
     tables = {
         name: predictions_of(split.examples, say(split.examples.images))
         for name, split in open_splits(dataset).items()

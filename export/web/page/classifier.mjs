@@ -1,7 +1,7 @@
 // The model: one onnxruntime session that predicts batches of square grey images. The caller passes onnxruntime-web as
 // `ort`, so that the page and Node can use the same module.
 
-import { decide } from "./decision.mjs";
+import { VIRUS_FROM, decide } from "./decision.mjs";
 import { checkDigest, readMetadata } from "./metadata.mjs";
 
 export class Classifier {
@@ -49,6 +49,6 @@ export class Classifier {
   /** Return {name, probability} of the likelier kind of pneumonia, or null unless that is the decision and the model tells. */
   subtype({ viral }, decision) {
     if (!this.metadata.subtypes || decision !== this.metadata.classes[1]) return null;
-    return { name: this.metadata.subtypes[Number(viral >= 0.5)], probability: Math.max(viral, 1 - viral) };
+    return { name: this.metadata.subtypes[Number(viral >= VIRUS_FROM)], probability: Math.max(viral, 1 - viral) };
   }
 }

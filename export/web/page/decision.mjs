@@ -2,6 +2,7 @@
 // tests/export/decisions.json holds what both must answer.
 
 export const UNCERTAIN = "UNCERTAIN", UNSUITABLE = "UNSUITABLE";
+export const VIRUS_FROM = 0.5;  // P(VIRUS) from which a pneumonia is called viral, as in pneumo_tfds/sources/inventory.py
 
 const short = (value) => String(Number(value.toPrecision(4)));
 

@@ -221,6 +221,30 @@ def test_search_that_cannot_be_read_is_said(watch, rows):
         assert "answers a search with what is no list of images" in said
 
 
+@pytest.mark.parametrize(
+    ("tag", "value", "said"),
+    [
+        ("0020000D", ["../1"], "1.2.9: dead: {url} lists it with the StudyInstanceUID '../1', which is none"),
+        ("0020000D", [".."], "1.2.9: dead: {url} lists it with the StudyInstanceUID '..', which is none"),
+        ("00080018", ["1.2 3"], "1.2 3: dead: {url} lists it with the SOPInstanceUID '1.2 3', which is none"),
+        ("00080018", [], "an image of the study 1.2.7: dead: {url} lists it with the SOPInstanceUID '', which is none"),
+        ("0020000E", [{"1": 2}], "1.2.9: dead: {url} lists it with the SeriesInstanceUID '', which is none"),
+    ],
+)
+def test_an_entry_with_a_wrong_uid_is_a_dead_letter_and_the_others_are_answered(watch, tag, value, said):
+    def entry(study, series, instance):
+        uids = {"0020000D": study, "0020000E": series, "00080018": instance}
+        return {tag: {"vr": "UI", "Value": [uid]} for tag, uid in uids.items()}
+
+    wrong = entry("1.2.7", "1.2.8", "1.2.9") | {tag: {"vr": "UI", "Value": value}}
+    rows = [wrong, entry("1.2.3.1", "1.2.3.1.1", "1.2.3.1.1.1")]
+    with failing(QIDO=[(200, rows), (200, [])]) as (url, stored):
+        code, found = watch(url)
+        assert (code, len(stored)) == (0, 1)
+        assert said.format(url=url) + "; correct it there" in found
+        assert "1 dead, 1 sent; 0 to be tried again, 1 dead letter" in found
+
+
 def test_image_that_is_gone_is_a_dead_letter(watch):
     with failing(WADO=[(404, {})]) as (url, _):
         assert "1.2.3.1.1.1: dead: is not in" in watch(url)[1]

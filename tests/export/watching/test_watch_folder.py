@@ -333,7 +333,7 @@ def test_image_that_ends_the_program_each_time_does_not_stop_the_others(watch, p
             watch(source, out)
     code, said = watch(source, out)
     assert (code, answered(out)) == (0, {"1.2.3.2.1.2": 1})
-    assert "1: dead: the program died 3 times of it" in said
+    assert "1: dead: the program crashed 3 times while it worked on it" in said
     monkeypatch.undo()
     watch(source, out, retry=True)
     assert watch(source, out)[0] == 0

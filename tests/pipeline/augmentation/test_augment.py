@@ -14,7 +14,6 @@ FLAT = {"brightness": 0, "contrast": 0, "gamma": 0, "sharpness": 0, "noise": 0}
 STILL = AugmentConfig(flip=0, rotation=0, zoom=0, aspect=0, shift=0, shear=0, random_erasing=0, **FLAT)
 GEOMETRY = AugmentConfig(**FLAT)
 DEFAULT = AugmentConfig()
-SMOOTH = AugmentConfig(sharpness=0, noise=0)
 
 
 def pictures(count, size=SIZE, seed=0):

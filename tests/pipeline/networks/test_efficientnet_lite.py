@@ -11,7 +11,8 @@ import pytest
 from pipeline.config import ModelConfig
 from pipeline.networks import efficientnet_lite
 from pipeline.networks.efficientnet_lite import DEVIATION, MEAN, PACKAGE, feature_map, imagenet_weights
-from pipeline.networks.models import build, float32_copy, inference_model
+from pipeline.networks.inference_model import inference_model
+from pipeline.networks.models import build, float32_copy
 from pipeline.networks.torch_state_dict import read_state_dict
 from pneumo_tfds.program.errors import InputError
 

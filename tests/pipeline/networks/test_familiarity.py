@@ -7,7 +7,8 @@ import pytest
 from pipeline.config import ModelConfig
 from pipeline.networks import familiarity
 from pipeline.networks.forward_pass import OutputsFn
-from pipeline.networks.models import build, committee, inference_model, scoring_model
+from pipeline.networks.inference_model import committee, inference_model, scoring_model
+from pipeline.networks.models import build
 from pipeline.run_folder.model_file import load_model, save_model
 from pipeline.training.reference_images import wrong as as_wrong
 

@@ -9,7 +9,8 @@ from pipeline.config import ModelConfig
 from pipeline.conversion import onnx_function
 from pipeline.networks import forward_pass
 from pipeline.networks.forward_pass import LogitsFn, OutputsFn
-from pipeline.networks.models import build, committee, inference_model
+from pipeline.networks.inference_model import committee, inference_model
+from pipeline.networks.models import build
 
 SIDE = 48
 MANY = forward_pass.REPAID_PIXELS // SIDE**2 + 1

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import ModelConfig
-from pipeline.networks import lungs, models
+from pipeline.networks import inference_model, lungs, models
 from pneumo_tfds.decode.pixels import resize
 from pneumo_tfds.phantoms.drawing import render
 
@@ -79,7 +79,7 @@ def test_the_network_sees_a_square_of_four_sevenths():
 
 
 def test_the_heat_map_of_a_cropping_network_is_that_of_the_image():
-    network = models.committee([models.build(ModelConfig(model="compact", crop="lungs"), SIDE)])
+    network = inference_model.committee([models.build(ModelConfig(model="compact", crop="lungs"), SIDE)])
     images = chests(3)
     answer = network.predict(images.astype(np.float32), verbose=0)
     assert answer["heatmap"].shape == (3, 6, 6)

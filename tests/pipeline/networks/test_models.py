@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline.config import ModelConfig
-from pipeline.networks.models import build, committee, float32_copy, inference_model, pretrained
+from pipeline.networks.inference_model import committee, inference_model
+from pipeline.networks.models import build, float32_copy, pretrained
 from pipeline.run_folder.model_file import load_model, save_model
 from pneumo_tfds.program.errors import InputError
 

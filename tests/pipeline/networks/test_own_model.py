@@ -8,6 +8,7 @@ from keras import layers, ops
 from pipeline.config import ModelConfig
 from pipeline.config.own_network import OwnNetwork
 from pipeline.networks import familiarity, models, own_model
+from pipeline.networks.inference_model import LOGIT, POOL, committee
 from pneumo_tfds.program.errors import InputError
 
 SIDE = 48
@@ -66,7 +67,7 @@ def test_answers_are_those_of_the_model_that_was_returned(function):
         return returned[0]
 
     network = built(network)
-    assert [layer.name for layer in network.layers][-1] == models.LOGIT
+    assert [layer.name for layer in network.layers][-1] == LOGIT
     expected = returned[0](images(), training=False)
     np.testing.assert_allclose(network(images(), training=False), expected, atol=1e-6)
     assert len(network.trainable_weights) == len(returned[0].trainable_weights)
@@ -74,9 +75,9 @@ def test_answers_are_those_of_the_model_that_was_returned(function):
 
 def test_global_average_pooling_gives_a_heat_map_whose_mean_is_the_logit():
     for function in (pooled, with_backbone):
-        found = models.committee([built(function)])(images())
+        found = committee([built(function)])(images())
         np.testing.assert_allclose(ops.mean(found["heatmap"], (1, 2)), found["logit"][:, 0], atol=1e-4)
-    assert "heatmap" not in models.committee([built(flattened)]).output
+    assert "heatmap" not in committee([built(flattened)]).output
 
 
 def test_last_feature_map_that_is_not_too_wide_is_compared_for_familiarity():
@@ -88,7 +89,7 @@ def test_last_feature_map_that_is_not_too_wide_is_compared_for_familiarity():
 def test_settings_of_the_run_and_arguments_reach_the_function():
     network = built(pooled, dropout=0.1, arguments=("width=5",))
     assert next(layer.rate for layer in network.layers if isinstance(layer, layers.Dropout)) == 0.1
-    assert network.get_layer(models.POOL).output.shape == (None, 5)
+    assert network.get_layer(POOL).output.shape == (None, 5)
 
 
 def test_logit_is_float32_whatever_the_precision():
@@ -100,7 +101,7 @@ def test_logit_is_float32_whatever_the_precision():
 
 @pytest.mark.parametrize("function", [pooled, with_backbone, adapted], ids=lambda each: each.__name__)
 def test_what_can_be_exported_passes_the_check_before_training(function):
-    own_model.check_export("my:network", built(function), models.inference_model)
+    own_model.check_export("my:network", built(function))
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -128,7 +129,7 @@ def of_layer(layer):
 
 def test_layer_that_is_random_at_inference_is_named():
     with pytest.raises(InputError, match=r"its layer odd computes .*Random"):
-        own_model.check_export("my:network", built(of_layer(Noise(name="odd"))), models.inference_model)
+        own_model.check_export("my:network", built(of_layer(Noise(name="odd"))))
 
 
 def test_layer_that_forgets_its_arguments_is_told():

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mean_grey import OutputsFn
 from pipeline.config import DataConfig, EvaluationConfig, RunConfig
 from pipeline.data.split import Examples, MemorySplit
 from pipeline.evaluate import Evaluate
@@ -44,16 +45,6 @@ def examples(name, count):
         np.array([f"{name}-{i}" for i in range(count)]),
     )
     return Examples(images, labels, patients, np.where(labels, "virus", "normal"), names)
-
-
-class OutputsFn:
-    """Says an image's mean grey level."""
-
-    def __init__(self, model=None, *, expected=0):
-        pass
-
-    def __call__(self, images):
-        return {"probability": (images.mean(axis=(1, 2, 3)) / 255)[:, None].astype(np.float32)}
 
 
 @pytest.fixture(params=[True, False], ids=["under shift", "as it is"])

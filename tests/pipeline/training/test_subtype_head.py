@@ -11,7 +11,8 @@ from pipeline.config import AugmentConfig, FitConfig, ModelConfig, RunConfig
 from pipeline.data.dataset import with_dataset
 from pipeline.data.split import Examples, MemorySplit
 from pipeline.devices.precision import Execution
-from pipeline.networks.models import build, calibrated_committee, committee, inference_model
+from pipeline.networks.inference_model import calibrated_committee, committee, inference_model
+from pipeline.networks.models import build
 from pipeline.training.step import Training
 from pneumo_tfds.phantoms.phantom_source import phantom_source
 from pneumo_tfds.prepared import prepare
