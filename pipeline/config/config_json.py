@@ -7,8 +7,23 @@ from typing import Any, TypeVar
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import read_json
+from pneumo_tfds.program.framing_names import DEFAULT_FRAMING
 
 AnyConfig = TypeVar("AnyConfig")
+
+RENAMED = {
+    ("augment", "erase"): "random_erasing",
+    ("model", "weights"): "pretrained_weights",
+    ("fit", "average"): "ema_decay",
+    ("fit", "members"): "ensemble_size",
+    ("evaluation", "rule"): "threshold_rule",
+    ("evaluation", "under_shift"): "threshold_under_shift",
+    ("evaluation", "flips"): "test_time_flip",
+    ("search", "stop_hopeless"): "median_stopping",
+    ("search", "confirm"): "confirm_top",
+    ("search", "seeds"): "confirm_seeds",
+}
+"""(Group, name in runs made before the renaming) to today's name."""
 
 PLAINER = {
     "unexpected_keyword_argument": "there is no such setting",
@@ -31,7 +46,7 @@ def read(path: Path, kind: type[AnyConfig]) -> AnyConfig:
     Raises:
         InputError: the file is missing, is not JSON, or a field has an unknown name or a value that is not allowed.
     """
-    return checked(kind, read_json(path, "give a run's config.json"), f"{path}: ")
+    return checked(kind, with_current_names(read_json(path, "give a run's config.json")), f"{path}: ")
 
 
 def checked(kind: type[AnyConfig], settings: Any, origin: str = "") -> AnyConfig:
@@ -47,5 +62,28 @@ def checked(kind: type[AnyConfig], settings: Any, origin: str = "") -> AnyConfig
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        what = PLAINER.get(first["type"], first["msg"].removeprefix("Value error, "))  # which precedes an InputError
+        what = PLAINER.get(
+            first["type"], first["msg"].removeprefix("Value error, ")
+        )  # pydantic's, before an InputError
         raise InputError(f"{origin}{where}: {what}" if where else f"{origin}{what}") from error
+
+
+def with_current_names(settings: Any) -> Any:
+    """Return settings read from JSON under today's names, so that runs made before a renaming still open.
+
+    Those runs seeded their evaluation with the training seed. Runs that name no framing squeezed their pictures.
+    """
+    if not isinstance(settings, dict):
+        return settings
+    groups = {name: dict(group) if isinstance(group, dict) else group for name, group in settings.items()}
+    if isinstance(groups.get("data"), dict):
+        groups["data"].setdefault("framing", DEFAULT_FRAMING)
+    old = False
+    for (group, before), now in RENAMED.items():
+        values = groups.get(group)
+        if isinstance(values, dict) and before in values and now not in values:
+            values[now] = values.pop(before)
+            old = True
+    if old and isinstance(groups.get("evaluation"), dict) and isinstance(groups.get("fit"), dict):
+        groups["evaluation"].setdefault("evaluation_seed", groups["fit"].get("seed", 0))
+    return groups

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.config.config_json import with_current_names
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.scoring import by_interest
 from pipeline.report import report_tables
@@ -121,6 +122,7 @@ def facts(folder: RunFolder) -> dict[str, Any]:
     splits = {name: metrics["splits"][name] for name in by_interest(metrics["splits"])}
     split = next(iter(splits))
     later = {name: getattr(folder, name) for name in FILES}
+    config = with_current_names(folder.read_json_if_there(folder.config))
     known = {name: folder.read_json(path) for name, path in later.items() if path.exists()}
     return {
         **known,
@@ -132,7 +134,7 @@ def facts(folder: RunFolder) -> dict[str, Any]:
         "splits": splits,
         "split": split,
         "main": splits[split],
-        "config": folder.read_json_if_there(folder.config),
+        "config": config,
         "files": {path.name: path.name for path in folder.path.iterdir() if path.is_file()},
         "elsewhere": _elsewhere(folder, metrics),
         "warnings": warnings(metrics, split) + shortcut_warnings(known.get("shortcuts", {})),

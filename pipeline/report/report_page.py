@@ -11,6 +11,7 @@ from typing import Any
 
 from jinja2 import UndefinedError
 
+from pipeline.config.config_json import with_current_names
 from pipeline.evaluation.doubt import Doubt
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.metrics import most_confident_errors
@@ -126,7 +127,7 @@ def _evaluation(
         described |= {name: sum(dataset[name].values()) for name in ("images", "patients") if dataset.get(name)}
     names = {str(value) for table in tables.values() for value in (*table.filenames, *table.patients)}
     private = None if show_names else names
-    configuration = folder.read_json_if_there(folder.config)
+    configuration = with_current_names(folder.read_json_if_there(folder.config))
     shortcuts = folder.read_json_if_there(folder.shortcuts)
     robustness = folder.read_json_if_there(folder.robustness)
     under_shift = "views" in robustness or configuration.get("evaluation", {}).get("threshold_under_shift", False)

@@ -116,6 +116,7 @@ def test_resuming_leaves_config_json_of_an_earlier_version_as_it_is(stages, tmp_
     """The evaluation lock knows the file by its hash."""
     folder = RunFolder(tmp_path / "run")
     settings = to_dict(RunConfig())
+    settings["fit"]["average"] = settings["fit"].pop("ema_decay")
     del settings["evaluation"]["evaluation_seed"]
     settings["data"]["dataset"] = str(tmp_path / "pneumo_tfds" / "gray_192" / "1.0.0")
     write_json(folder.config, settings)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import RunConfig
-from pipeline.config.config_json import to_dict
+from pipeline.config.config_json import to_dict, with_current_names
 from pipeline.devices.tf_config import read_cluster
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import read_json, write_json
@@ -113,6 +113,8 @@ class Plan:
             InputError: it is another search; the message names the first differences.
         """
         recorded = read_json(path, REMEDY)
+        if isinstance(recorded, dict):
+            recorded = {**recorded, "settings": with_current_names(recorded.get("settings"))}
         if differences := list(_differences(recorded, self.as_json(), "")):
             more = len(differences) - SHOWN_DIFFERENCES
             shown = "; ".join(differences[:SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")

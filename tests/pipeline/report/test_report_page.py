@@ -79,7 +79,7 @@ def test_children_are_named_only_where_the_model_was_trained_on_them(run, known,
         assert wrong not in text, wrong
 
 
-@pytest.mark.parametrize("settings", [None, "threshold_under_shift"])
+@pytest.mark.parametrize("settings", [None, "threshold_under_shift", "under_shift"])
 def test_figures_of_the_threshold_that_differ_from_the_table_are_explained(run, settings):
     """The rule may have seen validation through 15 changes as well; the table never does."""
     if settings:

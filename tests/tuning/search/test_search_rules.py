@@ -80,6 +80,13 @@ def test_a_resumed_search_may_have_another_budget(plan, tmp_path):
     plan(max_trials=40, minutes=5.0, workers=2, epoch_budget=9).check_same_as(tmp_path / "search.json")
 
 
+def test_a_search_from_before_there_were_framings_may_be_resumed(plan, tmp_path):
+    recorded = plan().as_json()
+    assert recorded["settings"]["data"].pop("framing") == "squeeze"
+    (tmp_path / "search.json").write_text(json.dumps(recorded))
+    plan().check_same_as(tmp_path / "search.json")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
