@@ -121,20 +121,20 @@ def main():
         kerastuner_roles.await_chief()
         make().search()
         return
-    folder.path.mkdir(parents=True, exist_ok=True)
-    search.write(folder.plan)
-    report = Console(width=200).print
-    if kerastuner_roles.role() == "chief":
-        local_workers.serve(make(), None, report)
-    elif given.workers == 1:
-        make().search()
-    else:
-        port = kerastuner_roles.free_port()
-        os.environ.update(kerastuner_roles.environment("chief", port))
-        command = [sys.executable, __file__, *sys.argv[1:], "--worker"]
-        workers = local_workers.LocalWorkers(command, given.workers, port, folder.logs)
-        local_workers.serve(make(), workers, report)
-    write_json(folder.path / "done.json", True)
+    with RunFolder(folder.path).locked():  # as `tuning.session` holds it
+        search.write(folder.plan)
+        report = Console(width=200).print
+        if kerastuner_roles.role() == "chief":
+            local_workers.serve(make(), None, report)
+        elif given.workers == 1:
+            make().search()
+        else:
+            port = kerastuner_roles.free_port()
+            os.environ.update(kerastuner_roles.environment("chief", port))
+            command = [sys.executable, __file__, *sys.argv[1:], "--worker"]
+            workers = local_workers.LocalWorkers(command, given.workers, port, folder.logs)
+            local_workers.serve(make(), workers, report)
+        write_json(folder.path / "done.json", True)
 
 
 if __name__ == "__main__":
