@@ -130,14 +130,11 @@ def predict(command: Predict) -> int:
     from export.inference.outputs import OVERLAY_SIDE, Writers
     from pneumo_tfds.program.progress import track
 
-    command.check_signature(command.model)  # before anything else is read
-    left_out = Counter[str]()
-    images = [] if command.golden and not command.images else find_images(command.images, left_out)
-    options = {"threads": command.threads, "threshold": command.threshold, "two_way": command.two_way}
-    classifier = command.opened(command.model, images=len(images) or None, **options)
+    options: dict[str, Any] = {"threads": command.threads, "threshold": command.threshold, "two_way": command.two_way}
+    classifier = command.opened(command.model, little=bool(command.images), **options)
     if command.golden is not None:
         _check_golden(classifier, command.golden)
-        if not images:
+        if not command.images:
             return 0
     if command.heatmap is not None and not classifier.has_heatmap:
         reason = "its network has no class activation map"
@@ -147,6 +144,14 @@ def predict(command: Predict) -> int:
         from export.dicom_out.dicom_folder import DicomFolder
 
         dicom = DicomFolder(command.dicom_out, classifier)
+    left_out = Counter[str]()
+    images = find_images(command.images, left_out)
+    if command.is_much(len(images)):
+        classifier = command.opened(command.model, **options)
+        if command.golden is not None:
+            _check_golden(classifier, command.golden)
+        if command.dicom_out is not None:
+            dicom = DicomFolder(command.dicom_out, classifier)
     rows = predict_images(
         classifier,
         images,

@@ -25,19 +25,23 @@ class ModelOptions(SignatureOption):
     engine: Engine = "auto"
     """What computes. auto: OpenVINO (extra openvino) for much work with an int8 file, else onnxruntime."""
 
-    def opened(self, model: Path, *, images: int | None = None, **options: Any) -> Classifier:
+    def opened(self, model: Path, *, little: bool = False, **options: Any) -> Classifier:
         """Return a model, opened with the options of `Classifier` after its signature was checked.
 
-        `images` is how many it will answer; None if there is no end of them. Say so on standard error if OpenVINO was
-        chosen, or if it is an int8 file and this processor is slow with those.
+        For `little` work auto is onnxruntime. Say so on standard error if OpenVINO was chosen, or if it is an int8 file
+        and this processor is slow with those.
         """
         from export.inference.classifier import Classifier
 
         self.check_signature(model)
-        little = self.engine == "auto" and images is not None and images < WORTHWHILE
-        found = Classifier(model, engine="onnxruntime" if little else self.engine, **options)
+        engine: Engine = "onnxruntime" if little and self.engine == "auto" else self.engine
+        found = Classifier(model, engine=engine, **options)
         if self.engine == "auto" and not found.engine.startswith("onnxruntime"):
             print(f"{found.path}: computed by {found.engine}; --engine onnxruntime changes that", file=sys.stderr)
         if found.content.is_int8 and has_vnni() is False:
             print(f"{found.path}: slower than model.onnx here, as this processor has no VNNI", file=sys.stderr)
         return found
+
+    def is_much(self, images: int) -> bool:
+        """Return whether a model that was opened for little work is to be opened again, for so many images."""
+        return self.engine == "auto" and images >= WORTHWHILE
