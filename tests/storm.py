@@ -53,7 +53,7 @@ OVER = Event()
 
 def fail(words, shown_by):
     """Note a failure, and keep the file or folder that shows it."""
-    kept = Path(f"{shown_by}.{len(FAILURES)}.kept")
+    kept = Path(os.environ["STORM"], f"{len(FAILURES)}.kept")  # outside the job's file system, which ends with us
     shutil.copytree(shown_by, kept) if shown_by.is_dir() else shutil.copyfile(shown_by, kept)
     FAILURES.append(words)
     print(f"FAILED {words}; see {kept}", flush=True)
