@@ -35,14 +35,31 @@ def test_graph_is_copied_before_no_pass_and_the_variable_is_as_before(monkeypatc
     assert os.environ.get(WITHOUT_COPIES) == given
 
 
-def test_pass_that_fails_is_left_out(monkeypatch):
-    class Failing:
-        def optimize(self, graph, iteration):
-            raise KeyError("a node")
+@pytest.fixture
+def failing(monkeypatch):
+    """Let tf2onnx begin with a pass that raises an error."""
+
+    def with_error(error):
+        class Failing:
+            def optimize(self, graph, iteration):
+                raise error
+
+        passes = {"failing": Failing, **tf2onnx.optimizer._get_optimizers()}
+        monkeypatch.setattr(tf2onnx.optimizer, "_get_optimizers", lambda: passes)
 
     monkeypatch.delenv(WITHOUT_COPIES, raising=False)
-    passes = {"failing": Failing, **tf2onnx.optimizer._get_optimizers()}
-    monkeypatch.setattr(tf2onnx.optimizer, "_get_optimizers", lambda: passes)
+    return with_error
+
+
+def test_pass_that_fails_is_left_out(failing):
+    failing(KeyError("a node"))
     values = np.ones((5, 3), np.float32)
     np.testing.assert_array_equal(by_onnxruntime(doubled, SIGNATURE)(values)["doubled"], 2 * values)
+    assert WITHOUT_COPIES not in os.environ
+
+
+def test_pass_that_gets_no_memory_ends_the_conversion_and_does_not_change_the_file(failing):
+    failing(MemoryError())
+    with pytest.raises(MemoryError):
+        to_graph(doubled, [SIGNATURE])
     assert WITHOUT_COPIES not in os.environ
