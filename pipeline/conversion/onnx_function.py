@@ -14,6 +14,7 @@ import onnxruntime as ort
 import tf2onnx
 from numpy.typing import NDArray
 
+from pipeline.conversion.ordered_sets import ordered_sets
 from pipeline.conversion.simplify import simplify
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.parallel import ordered_map
@@ -47,7 +48,7 @@ def to_graph(function: Any, signature: Sequence[Any]) -> onnx.ModelProto:
         UnknownOpError: it has an op that ONNX does not know, or a branch or loop.
     """
     try:
-        with errors_only("tf2onnx", logging.CRITICAL):  # which names unknown ops, as this function does
+        with ordered_sets(), errors_only("tf2onnx", logging.CRITICAL):  # which names unknown ops, as this function does
             graph = _convert(function, signature)
     except (ValueError, RuntimeError) as error:
         raise InputError(f"tf2onnx cannot convert the model: {reason_of(error):.300}") from error

@@ -35,6 +35,25 @@ def test_graph_is_copied_before_no_pass_and_the_variable_is_as_before(monkeypatc
     assert os.environ.get(WITHOUT_COPIES) == given
 
 
+def test_passes_meet_nodes_in_an_order_that_does_not_depend_on_hashes(monkeypatch):
+    @tf.function
+    def many(values):
+        return {"sum": tf.add_n([values * number for number in range(2, 32)])}
+
+    met = []
+
+    def optimize(graph, catch_errors, optimizers=None):
+        users = graph.find_output_consumers(graph.input_names[0])
+        met.append([graph.get_nodes().index(node) for node in users])
+        return graph
+
+    monkeypatch.setattr(tf2onnx.convert.optimizer, "optimize_graph", optimize)
+    to_graph(many, [SIGNATURE])
+    assert len(met[0]) == 30
+    assert met[0] == sorted(met[0])
+    assert not hasattr(tf2onnx.graph, "set")
+
+
 @pytest.fixture
 def failing(monkeypatch):
     """Let tf2onnx begin with a pass that raises an error."""
