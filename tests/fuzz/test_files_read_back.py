@@ -263,6 +263,7 @@ class _Half:
     """A classifier that always says 0.5."""
 
     image_size, metadata = SIDE, SimpleNamespace(limits=Limits(0.1, 0.9, 0.2), golden_tolerance=None)
+    engine = "onnxruntime"
 
     def decode(self, data, name):
         return decode(data, SIDE, name)
