@@ -148,7 +148,7 @@ def test_a_distribution_that_wrote_over_a_package_is_named(pneumo, clean):
         f"pneumo: {own} was overwritten by pipelines-for-all; install pneumo in a virtual environment of its own\n"
     )
     own.write_bytes(before)
-    assert "image.png" in pneumo("predict model.onnx image.png").stderr
+    assert "model.onnx" in pneumo("predict model.onnx image.png").stderr
 
 
 def test_the_citation_has_what_its_format_requires_and_this_version():
