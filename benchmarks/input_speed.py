@@ -140,13 +140,14 @@ def _records(found: JpegFolder, size: int, augmented: bool) -> list[Contender]:
 
 
 def _batches(split: StoredSplit, epoch: int, augmented: bool, cache: Switch = "on") -> Iterator[int]:
-    """Yield the size of each batch of an epoch; it is augmented where training does that: on a CPU by OpenCV."""
+    """Yield the size of each batch of an epoch, augmented as in training if asked to: by OpenCV on a CPU."""
     size, gpu = split.image_size, tf.config.list_physical_devices("GPU")
     for step, (images, labels) in enumerate(training_batches(split, BATCH, seed=SEED, epoch=epoch, cache=cache)):
-        uniform = augment.draw(SEED, epoch * 10_000 + step, BATCH)
-        if augmented and gpu:
-            on_device.compiled(CHANGES, size)(images, uniform).numpy()
-        elif augmented:
-            changed = aligned_arrays.empty(images.shape, np.float32)
-            on_host.apply(images.numpy(), on_host.sampler(CHANGES, size)(uniform), changed)
+        if augmented:
+            uniform = augment.draw(SEED, epoch * 10_000 + step, BATCH)
+            if gpu:
+                on_device.compiled(CHANGES, size)(images, uniform).numpy()
+            else:
+                changed = aligned_arrays.empty(images.shape, np.float32)
+                on_host.apply(images.numpy(), on_host.sampler(CHANGES, size)(uniform), changed)
         yield len(labels)

@@ -22,6 +22,7 @@ from pneumo_tfds.program.wording import counted
 if TYPE_CHECKING:
     import numpy as np
 
+    from export.dicom_out.dicom_folder import DicomFolder
     from export.inference.classifier import Classifier, Prediction
     from export.inference.inputs import Image
     from pneumo_tfds.decode.reasons import Reasons
@@ -130,28 +131,18 @@ def predict(command: Predict) -> int:
     from export.inference.outputs import OVERLAY_SIDE, Writers
     from pneumo_tfds.program.progress import track
 
-    options: dict[str, Any] = {"threads": command.threads, "threshold": command.threshold, "two_way": command.two_way}
-    classifier = command.opened(command.model, little=bool(command.images), **options)
-    if command.golden is not None:
-        _check_golden(classifier, command.golden)
-        if not command.images:
-            return 0
+    classifier = _checked_model(command, little=bool(command.images))
+    if command.golden is not None and not command.images:
+        return 0
     if command.heatmap is not None and not classifier.has_heatmap:
         reason = "its network has no class activation map"
         raise InputError(f"{command.model} has no heat map ({reason}); leave --heatmap out")
-    dicom = None
-    if command.dicom_out is not None:
-        from export.dicom_out.dicom_folder import DicomFolder
-
-        dicom = DicomFolder(command.dicom_out, classifier)
+    dicom = _dicom_folder(command, classifier)
     left_out = Counter[str]()
     images = find_images(command.images, left_out)
     if command.is_much(len(images)):
-        classifier = command.opened(command.model, **options)
-        if command.golden is not None:
-            _check_golden(classifier, command.golden)
-        if command.dicom_out is not None:
-            dicom = DicomFolder(command.dicom_out, classifier)
+        classifier = _checked_model(command)
+        dicom = _dicom_folder(command, classifier)
     rows = predict_images(
         classifier,
         images,
@@ -212,6 +203,25 @@ def _by_reason(failed: Sequence[Row]) -> list[str]:
         rows[str(row.error).removeprefix(f"{row.file}: ")].append(row)
     ordered = sorted(rows.items(), key=lambda item: -len(item[1]))
     return [f"{found[0].file}: {why}" + f" ({len(found)} such)" * (len(found) > 1) for why, found in ordered]
+
+
+def _checked_model(command: Predict, *, little: bool = False) -> Classifier:
+    """Return the command's model, opened for `little` work or for much, after --golden was checked if it is given."""
+    classifier = command.opened(
+        command.model, little=little, threads=command.threads, threshold=command.threshold, two_way=command.two_way
+    )
+    if command.golden is not None:
+        _check_golden(classifier, command.golden)
+    return classifier
+
+
+def _dicom_folder(command: Predict, classifier: Classifier) -> DicomFolder | None:
+    """Return what writes --dicom-out; None without it."""
+    if command.dicom_out is None:
+        return None
+    from export.dicom_out.dicom_folder import DicomFolder
+
+    return DicomFolder(command.dicom_out, classifier)
 
 
 def _check_golden(classifier: Classifier, path: Path) -> None:

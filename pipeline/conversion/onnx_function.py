@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -27,9 +28,10 @@ takes 3.5 ms an image on two cores in batches of 4, 3.7 in batches of 16; with t
 takes 3.9 to 4.1."""
 ERRORS_ONLY = 3  # onnxruntime's log severity
 WITHOUT_COPIES = "TF2ONNX_CATCH_ERRORS"
-"""A variable of tf2onnx. Unless it is set, to whatever, each of its some 36 optimizing passes begins with a copy of the
-graph, to go on from if it fails; the copies take a third of a conversion."""
+"""A variable of tf2onnx. Unless it is set, to any value, each of some 36 optimizing passes begins with a copy of the
+graph, which is kept if the pass fails; the copies take a third of a conversion."""
 OF_A_PASS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a pass may raise; a MemoryError ends the conversion."""
 
 
 class UnknownOpError(InputError):
@@ -62,16 +64,18 @@ def to_graph(function: Any, signature: Sequence[Any]) -> onnx.ModelProto:
 
 
 def _convert(function: Any, signature: Sequence[Any]) -> onnx.ModelProto:
-    """Convert without copies, and once more with them if a pass fails."""
+    """Convert without copies; if a pass fails, convert again with them, so that it is left out, and say so."""
     attempt = partial(tf2onnx.convert.from_function, function, input_signature=list(signature), opset=OPSET)
     if WITHOUT_COPIES in os.environ:
         return attempt()[0]
     os.environ[WITHOUT_COPIES] = "FALSE"
     try:
         return attempt()[0]
-    except OF_A_PASS:
+    except OF_A_PASS as error:
         del os.environ[WITHOUT_COPIES]
-        return attempt()[0]
+        graph = attempt()[0]  # raises once more if it was not a pass that failed
+        print(f"note: an optimizing pass of tf2onnx failed and is left out: {reason_of(error):.200}", file=sys.stderr)
+        return graph
     finally:
         os.environ.pop(WITHOUT_COPIES, None)
 

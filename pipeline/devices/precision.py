@@ -17,7 +17,7 @@ from pneumo_tfds.program.errors import InputError
 
 # CUDA compute capability of the first GPUs with matrix units for a precision, Ampere and Volta; the fastest first.
 GPU_CAPABILITIES = {"mixed_bfloat16": (8, 0), "mixed_float16": (7, 0), "float32": (0, 0)}
-# What oneDNN may be limited to that has no bfloat16 (`dnnl_cpu_isa_t` of its documentation), and where it is told so.
+# Instruction sets without bfloat16 that a user may limit oneDNN to (`dnnl_cpu_isa_t` of its documentation), and how.
 WITHOUT_BFLOAT16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI"}
 ISA_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 NOT_COMPILED = re.compile(r"unsupported operations.*? on XLA_\w+: (\w+).*?\{\{node ([^}]*)\}\}", re.DOTALL)
@@ -63,8 +63,7 @@ def choose(config: FitConfig) -> Execution:
     """Return the way to run a training step that is the fastest on most machines of this kind; see `candidates`.
 
     Raises:
-        InputError: XLA was requested on several devices, or a precision of which a variable of the user's deprives the
-            CPU.
+        InputError: XLA was requested on several devices, or bfloat16 where an environment variable turns it off.
     """
     several = config.devices > 1 or read_cluster().workers > 1
     if several and config.xla == "on":

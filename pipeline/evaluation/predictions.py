@@ -134,7 +134,7 @@ def read_csv(path: Path, metrics: Mapping[str, Any] | None = None) -> dict[str, 
     """
     rows: dict[str, list[tuple[Any, ...]]] = {}
     try:
-        if metrics and metrics.get(DIGEST, digest := sha256_of(path)) != digest:
+        if metrics and DIGEST in metrics and metrics[DIGEST] != sha256_of(path):
             raise InputError(f"{path} has changed since metrics.json was made from it; evaluate the run again")
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)

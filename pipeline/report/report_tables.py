@@ -149,18 +149,17 @@ def error_rows(
 
 def reasons(table: Predictions, chosen: Labels, threshold: float, doubt: Doubt | None) -> list[str]:
     """Return why each image of `chosen`, int64 [k], was called what it was, and what the answer in use would be."""
-    found = []
-    for index in chosen.tolist():
-        probability = table.probabilities[index]
+    found, rows = [], table.take(chosen)
+    given = answers(rows, doubt) if doubt else [""] * len(chosen)
+    for probability, familiarity, answer in zip(rows.probabilities, rows.familiarity, given, strict=True):
         side = "at or above" if probability >= threshold else "below"
         text = f"{probability:.5g} is {side} the threshold {threshold:.5g}"
         if doubt:
-            (given,) = answers(table.take(np.array([index])), doubt)
-            text += f"; in use {given}"
-            if given == UNCERTAIN:
+            text += f"; in use {answer}"
+            if answer == UNCERTAIN:
                 text += f": {why_uncertain(doubt.certain_normal_below, doubt.certain_pneumonia_from)}"
-            elif given == UNSUITABLE and doubt.familiarity_threshold is not None:
-                text += f": {why_unsuitable(table.familiarity[index], doubt.familiarity_threshold)}"
+            elif answer == UNSUITABLE and doubt.familiarity_threshold is not None:
+                text += f": {why_unsuitable(familiarity, doubt.familiarity_threshold)}"
         found.append(text)
     return found
 

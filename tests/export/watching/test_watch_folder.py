@@ -231,13 +231,20 @@ def test_journal_belongs_to_one_model_and_one_source(watch, places, tmp_path):
     assert f"is the journal of another source ({source})" in watch(out, source)[1]
 
 
-def test_answer_that_changed_in_the_journal_is_made_again(watch, places, tmp_path):
-    """A bit that flipped while it waited must not reach a patient's folder."""
+@pytest.fixture
+def waiting(watch, places):
+    """Source and target of an answer that waits in the journal, because it could not be written."""
     source, out = places
     (source / "a").write_bytes(radiograph(1))
     out.write_text("in the way")
     watch(source, out)
     out.unlink()
+    return source, out
+
+
+def test_answer_that_changed_in_the_journal_is_made_again(watch, waiting, tmp_path):
+    """A bit that flipped while it waited must not reach a patient's folder."""
+    source, out = waiting
     with sqlite3.connect(tmp_path / "journal") as journal:
         (content,) = journal.execute("SELECT content FROM file").fetchone()
         flipped = content[:1000] + bytes([content[1000] ^ 1]) + content[1001:]
@@ -249,12 +256,8 @@ def test_answer_that_changed_in_the_journal_is_made_again(watch, places, tmp_pat
     assert flipped not in {path.read_bytes() for path in out.iterdir()}
 
 
-def test_journal_from_before_answers_had_digests_is_read(watch, places, tmp_path):
-    source, out = places
-    (source / "a").write_bytes(radiograph(1))
-    out.write_text("in the way")
-    watch(source, out)
-    out.unlink()
+def test_journal_from_before_answers_had_digests_is_read(watch, waiting, tmp_path):
+    source, out = waiting
     with sqlite3.connect(tmp_path / "journal") as journal:
         journal.execute("DROP TABLE seal")
     assert watch(source, out)[0] == 0
