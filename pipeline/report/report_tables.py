@@ -149,6 +149,8 @@ def error_rows(
 
 def reasons(table: Predictions, chosen: Labels, threshold: float, doubt: Doubt | None) -> list[str]:
     """Return why each image of `chosen`, int64 [k], was called what it was, and what the answer in use would be."""
+    if not len(chosen):
+        return []
     found, rows = [], table.take(chosen)
     given = answers(rows, doubt) if doubt else [""] * len(chosen)
     for probability, familiarity, answer in zip(rows.probabilities, rows.familiarity, given, strict=True):

@@ -18,6 +18,7 @@ def untrained(monkeypatch):
     from pipeline.networks import models
     from pipeline.run_folder import checkpoint, history
     from pipeline.training import fit
+    from pneumo_tfds.program import child_process
 
     def instead(config, train, validation, *, folder, on_epoch, **keywords):
         import keras
@@ -30,7 +31,7 @@ def untrained(monkeypatch):
         return fit.Fitted(network, (row,), Execution("CPU", "float32", False))
 
     monkeypatch.setattr(fit, "fit", instead)
-    monkeypatch.setattr("pipeline.train.run_in_child_process", lambda *stage: None)  # which need not pass its parity
+    monkeypatch.setattr(child_process, "run_in_child_process", lambda *stage: None)  # which need not pass its parity
 
 
 def names():
