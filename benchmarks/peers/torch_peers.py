@@ -12,7 +12,7 @@ from shutil import which
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.measuring.harness import CannotRunError, Work
-from pipeline.networks.efficientnet_lite import EPSILON, GROUPS, HEAD, STEM
+from pipeline.networks.efficientnet_lite import EPSILON, HEAD, LITE0, STEM
 from pipeline.networks.models import COMPACT_STAGES, COMPACT_STEM
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def efficientnet_lite0() -> nn.Module:
             return self.layers(x) + x if self.residual else self.layers(x)
 
     layers, width = [_convolution(1, STEM, 3, 2), nn.ReLU6()], STEM
-    for group in GROUPS:
+    for group in LITE0:
         for block in range(group.blocks):
             layers.append(Block(width, group.filters, group.kernel, 1 if block else group.stride, group.expansion))
             width = group.filters

