@@ -167,7 +167,7 @@ def _write_any_size(run: RunFolder, metadata: Metadata, reports: dict[str, Any])
         model = to_any_size(onnx.load_from_string(float32), metadata.image_size, metadata.framing, parent)
         candidate.write_bytes(sealed(model))
         pixels = bytes(preprocessing(metadata.image_size, metadata.framing).SerializeToString())
-        report = compare_pictures(candidate, pixels, golden.read(run.golden), metadata)
+        report = compare_pictures(candidate, pixels, golden.read(run.golden))
         _add_report(run, reports, run.onnx_any_size, report)
         if report["differences"]:
             raise comparison.ParityError(f"{run.onnx_any_size} was not written: {report['differences'][0]}")

@@ -9,7 +9,6 @@ import numpy as np
 
 from export.inference.golden import Arrays, pictures
 from export.inference.inference_session import open_session
-from export.inference.onnx_metadata import Metadata
 from export.inference.picture_input import JPEG
 from export.parity.comparison import FLOAT32
 
@@ -18,14 +17,13 @@ MAX_LEVELS = 2
 strongly may differ by more where a black or white edge overshoots: a full decode clips it before the average."""
 
 
-def compare_pictures(file: Path, preprocessing: bytes, examples: Arrays, metadata: Metadata) -> dict[str, Any]:
+def compare_pictures(file: Path, preprocessing: bytes, examples: Arrays) -> dict[str, Any]:
     """Return the entry of the file in `parity.json`.
 
     Args:
         file: takes pictures of any size.
         preprocessing: the part of it before the network, an ONNX file.
         examples: of `golden.npz`. Their squares must give the same answers, their files nearly the same pixels.
-        metadata: of the run.
     """
     import onnxruntime
 
