@@ -2,8 +2,8 @@
 
 Which instructions a CPU has does not say how fast a library's kernels for them are. So where more than one precision is
 valid, forward and backward passes of the network itself decide, at its image size and batch size. What was measured is
-kept in `~/.cache/pneumo/fastest.json` under everything that it depends on: processor, cores, library versions, the
-variables that switch kernels, network, image size and batch size.
+kept in `~/.cache/pneumo/fastest.json` under everything that it depends on: processor, cores, versions of the libraries
+and of this project, the variables that switch kernels, network, image size and batch size.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+import pneumo_tfds
 from pipeline.config import RunConfig
 from pipeline.devices.precision import Execution, candidates
 from pipeline.training.trained_part import network_part
@@ -155,6 +156,7 @@ def _machine() -> dict[str, Any]:
     return {
         "processor": processor.name(),
         "cores": available_cores(),
+        "pneumo": pneumo_tfds.__version__,  # whose own kernels a step has too
         **{name: version(name) for name in ("tensorflow", "keras")},
         **{name: os.environ.get(name, "") for name in VARIABLES},
     }
