@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from pipeline.data.group_holdout import splits_of
 from pipeline.data.split import Examples, MemorySplit
 from pipeline.evaluation.confident_learning import suspects
-from pipeline.evaluation.fold_figures import joined
-from pipeline.evaluation.predictions import CLASSES, read_csv
+from pipeline.evaluation.predictions import CLASSES, joined, read_csv
 from pipeline.networks.familiarity import whitening_layers
 from pipeline.networks.forward_pass import OutputsFn
 from pipeline.report.report_tables import number
@@ -50,7 +49,7 @@ def find_suspects(run_dir: Path) -> list[str]:
     if not run.out_of_fold.exists():
         raise InputError(f"{run_dir} is not finished; go on: python -m pipeline.train --run-dir {run_dir} --resume")
     _keep_decisions(run.suspects)
-    table, examples = joined(read_csv(run.out_of_fold)), splits_of(data)["train"].examples
+    table, examples = joined(read_csv(run.out_of_fold).values()), splits_of(data)["train"].examples
     row_of = {name: row for row, name in enumerate(examples.filenames.tolist())}
     if set(row_of) != set(table.filenames.tolist()):
         raise InputError(
