@@ -134,7 +134,7 @@ def _evaluation(
     return {
         "headline": report_tables.headline(metrics, shown[0]),
         "warnings": warnings(metrics, shown[0]) + shortcut_warnings(later["shortcuts"]),
-        "drops": drops(external["own"], metrics["splits"][shown[0]]) if external.get("own") else {},
+        "drops": drops(external.get("own", {}), metrics["splits"][shown[0]]),
         "metrics": metrics,
         "dataset": dataset,
         "phantom": bool(dataset.get("phantom")),

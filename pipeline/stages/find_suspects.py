@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from pipeline.data.group_holdout import splits_of
 from pipeline.data.split import Examples, MemorySplit
@@ -134,7 +135,6 @@ def _neighbours(run: RunFolder, examples: Examples, rows: NDArray[np.int64]) -> 
     answers = score(ask, MemorySplit("neighbours", examples))
     features = np.concatenate(list(answers.values()), axis=1).astype(np.float64)
     features = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-6)
-    squares = np.sum(features**2, axis=1)
-    distances = squares[rows, None] + squares[None] - 2 * features[rows] @ features.T
+    distances = cdist(features[rows], features, "sqeuclidean")
     distances[examples.patients[rows, None] == examples.patients[None]] = np.inf
     return [line[:NEIGHBOURS].tolist() for line in np.argsort(distances, axis=1, kind="stable")]
