@@ -68,13 +68,11 @@ def summary(
         if familiarity_threshold is not None:
             found[name][REFUSED] = float(np.mean(table.familiarity < familiarity_threshold))
     changed = [row for name, row in found.items() if name != UNCHANGED]
-    worst = {
-        figure: (np.max if figure == REFUSED else np.min)([row[figure] for row in changed]) for figure in changed[0]
-    }
+    columns = {figure: [row[figure] for row in changed] for figure in changed[0]}
     together = pooled(tables)
     return {
         "views": found,
-        "mean": {figure: float(np.mean([row[figure] for row in changed])) for figure in changed[0]},
-        "worst": {figure: float(value) for figure, value in worst.items()},
+        "mean": {figure: float(np.mean(values)) for figure, values in columns.items()},
+        "worst": {figure: (max if figure == REFUSED else min)(values) for figure, values in columns.items()},
         "auroc_pooled": figures(together.labels, together.probabilities, threshold)["auroc"],
     }

@@ -106,7 +106,7 @@ def _measured(config: RunConfig, ways: Sequence[Execution]) -> list[list[float]]
 
 
 def seconds_in_turn(steps: Sequence[Step], rounds: int) -> list[list[float]]:
-    """Return the seconds of each step in every round; in a round all take turns, so that a slow moment is nobody's."""
+    """Return the seconds of each step in every round. All take turns, so that what slows the machine slows all."""
     seconds: list[list[float]] = [[] for _ in steps]
     for _ in range(rounds):
         for step, times in zip(steps, seconds, strict=True):
