@@ -24,11 +24,10 @@ from pipeline.networks import models
 from pipeline.training.step import Training
 from pneumo_tfds.program.errors import InputError
 
-SIZE, BATCH = 150, 32  # the study's
+SIZE, BATCH = 150, 32  # the study's; the default recipe has batches of 32 too
 STEPS, QUICK_STEPS = 4, 2  # in a piece of work: one call of model.fit, one epoch of ours
 LEARNING_RATE = 1e-3
 REFERENCE = "peer: study, Keras's defaults"
-OWN_BATCH = 32  # of the default recipe
 OWN_SIZES: tuple[tuple[ModelName, int], ...] = (
     ("compact", 192),
     ("efficientnet_lite0", 192),
@@ -68,15 +67,15 @@ def _against_pytorch(options: BenchmarkOptions) -> list[Record]:
     precisions: tuple[Precision, ...] = ("float32", "mixed_bfloat16")
     records: list[Record] = []
     for name, size in OWN_SIZES[:1] if options.quick else OWN_SIZES:
-        train = _split(*found.decoded(steps * OWN_BATCH, size))
+        train = _split(*found.decoded(steps * BATCH, size))
         contenders = [
             _ours(name, precision, "off", train, augment) for precision, augment in product(precisions, (True, False))
         ]
         for words, ways in (TORCH | (COMPILED if name == "compact" else {})).items():
-            start = partial(torch_peers.train, name, size, OWN_BATCH, options.workers, **ways)
+            start = partial(torch_peers.train, name, size, BATCH, options.workers, **ways)
             contenders.append(Contender(f"peer: PyTorch, {words}", start, needs=("torch",), keep=True))
         reference = "peer: PyTorch, float32"
-        case = Case("train", found.name, size, OWN_BATCH, options.workers, f"{name}, {_chosen()}", reference)
+        case = Case("train", found.name, size, BATCH, options.workers, f"{name}, {_chosen()}", reference)
         records += measure(case, contenders, options.pace(seconds=1.0, rounds=3))
     return records
 

@@ -8,13 +8,12 @@ from typing import Annotated
 
 import tyro
 
-from pneumo_tfds.program.bounds import Bounded
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.quiet import quiet_tensorflow
 
 
 @dataclass(frozen=True, kw_only=True)
-class Suspects(Bounded, Command):
+class Suspects(Command):
     """Show the images whose label is probably wrong, by what networks say that have not seen them, for you to decide.
 
     Writes suspects.html, a page to look at, and suspects.csv, whose column decision you fill in. Then:

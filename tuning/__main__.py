@@ -17,8 +17,6 @@ from pneumo_tfds.program.quiet import quiet_tensorflow
 from tuning.search import kerastuner_roles
 from tuning.search.search_plan import check_settings
 
-PROG = "python -m tuning"
-
 
 @dataclass(frozen=True, kw_only=True)
 class TuneCommand(RunCommand):
@@ -73,4 +71,4 @@ def tune(command: TuneCommand) -> None:
 
 
 if __name__ == "__main__":
-    run(TuneCommand, tune, prog=PROG, default=lambda: recorded_settings(sys.argv[1:]))
+    run(TuneCommand, tune, prog="python -m tuning", default=lambda: recorded_settings(sys.argv[1:]))

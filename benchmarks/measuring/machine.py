@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import psutil
 
 from pneumo_tfds.program import processor
@@ -48,8 +49,6 @@ def summary(machine: dict[str, Any]) -> str:
 
 def write_bandwidth() -> float:
     """Return how many bytes a second one core copies from memory to memory: the best of a few passes over 256 MiB."""
-    import numpy as np
-
     source, target = np.ones(BANDWIDTH_BYTES, np.uint8), np.zeros(BANDWIDTH_BYTES, np.uint8)
     best = 0.0
     for _ in range(BANDWIDTH_PASSES):

@@ -62,9 +62,7 @@ def checked(kind: type[AnyConfig], settings: Any, origin: str = "") -> AnyConfig
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        what = PLAINER.get(
-            first["type"], first["msg"].removeprefix("Value error, ")
-        )  # pydantic's, before an InputError
+        what = PLAINER.get(first["type"], first["msg"].removeprefix("Value error, "))  # pydantic's own prefix
         raise InputError(f"{origin}{where}: {what}" if where else f"{origin}{what}") from error
 
 

@@ -82,12 +82,8 @@ class _Images(Bounded):
         require(self.folds != 1, "folds", self.folds, "from 2 to 20, or 0 to train once")
         require(self.fold <= self.folds, "fold", self.fold, f"from 1 to --folds, which is {self.folds}, or 0 for all")
         require(not self.folds or self.hold_out == "none", "hold-out", self.hold_out, "none with --folds")
-        require(
-            not self.folds or address is None,
-            "data-service",
-            address,
-            "left out with --folds, which trains from memory",
-        )
+        allowed = "left out with --folds, which trains from memory"
+        require(not self.folds or address is None, "data-service", address, allowed)
 
 
 @dataclass(frozen=True, kw_only=True)

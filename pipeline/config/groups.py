@@ -133,14 +133,14 @@ class EvaluationConfig(Bounded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        try:
-            Rule.parse(self.threshold_rule)
-        except InputError as error:
-            raise InputError(f"--threshold-rule: {error}") from error
-        try:
-            candidates(self.guarantee)
-        except InputError as error:
-            raise InputError(f"--guarantee: {error}") from error
+        for flag, read, text in (
+            ("threshold-rule", Rule.parse, self.threshold_rule),
+            ("guarantee", candidates, self.guarantee),
+        ):
+            try:
+                read(text)
+            except InputError as error:
+                raise InputError(f"--{flag}: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)

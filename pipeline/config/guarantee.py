@@ -38,10 +38,10 @@ def candidates(text: str) -> tuple[Guarantee, ...]:
         return ()
     if compact == "auto":
         return tuple(Guarantee(value, value) for value in AUTOMATIC)
-    found = dict(re.findall(rf"(npv|ppv)>=({NUMBER})", compact))
-    if len(found) != 2 or not re.fullmatch(rf"(npv|ppv)>={NUMBER},(npv|ppv)>={NUMBER}", compact):
+    match = re.fullmatch(rf"npv>=({NUMBER}),ppv>=({NUMBER})", ",".join(sorted(compact.split(","))))
+    if not match:
         raise InputError(f"the guarantee {text!r} is not one of {EXAMPLES}")
-    values = {name: float(value) for name, value in found.items()}
-    if not all(0.5 < value < 1 for value in values.values()):
+    values = [float(value) for value in match.groups()]
+    if not all(0.5 < value < 1 for value in values):
         raise InputError(f"the guarantee {text!r} asks for a value that is not over 0.5 and below 1")
-    return (Guarantee(**values),)
+    return (Guarantee(*values),)

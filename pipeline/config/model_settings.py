@@ -61,7 +61,6 @@ class ModelConfig(Bounded):
     """How many of the last blocks of a pretrained network are trained: up to 11 of inception_v3 (mixed0 to mixed10), up
     to 7 of efficientnet_lite (7 trains the stem too). 0 trains the new last layer alone. Default: all of
     efficientnet_lite; none of inception_v3, as in the original study."""
-
     crop: Literal["auto", "lungs", "none"] = "auto"
     """lungs: find the lungs in each image and look at nothing else, at 4/7 of the image's side. none: look at the whole
     image. auto: lungs for efficientnet_lite, none for the others."""

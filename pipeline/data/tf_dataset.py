@@ -76,9 +76,11 @@ def training_dataset(
     _require(first_epoch >= 1, "first_epoch", first_epoch, "at least 1")
     if batch_size > part.count:
         raise InputError(f"batch_size is {batch_size}, but {split} holds {part.count} images; make it smaller")
-    finish: Finish = _without_step
-    if augmentation is not None and augmentation.augment:
-        finish = _with_changes(augmentation, part.image_size, batch_size, seed)
+    finish: Finish = (
+        _with_changes(augmentation, part.image_size, batch_size, seed)
+        if augmentation and augmentation.augment
+        else lambda step, images, labels: (images, labels)
+    )
     make = _from_memory if part.in_memory(cache) else _from_records
     count = tf.data.experimental.assert_cardinality(part.count // batch_size)
     return _finished(make(part, batch_size, seed, first_epoch, finish).apply(count))
@@ -108,10 +110,6 @@ def evaluation_dataset(
     images, labels = _tensors(part)
     starts = tf.data.Dataset.range(0, part.count, batch_size)
     return _finished(starts.map(lambda i: (images[i : i + batch_size], labels[i : i + batch_size])))
-
-
-def _without_step(step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    return images, labels
 
 
 def _with_changes(config: AugmentConfig, image_size: int, batch_size: int, seed: int) -> Finish:

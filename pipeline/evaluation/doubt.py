@@ -156,7 +156,7 @@ class _Sides:
         if refused_below is not None:
             given = ~(np.stack([view.familiarity for view in views], axis=1) < refused_below)  # NaN is not refused
         self.cuts = np.asarray(LIMITS)
-        below, above, self.count = list[Floats](), list[Floats](), list[int]()
+        below, above, counts = list[Floats](), list[Floats](), list[int]()
         for label in (1 - POSITIVE, POSITIVE):
             rows = labels == label
             _, owner = np.unique(patients[rows], return_inverse=True)
@@ -165,9 +165,9 @@ class _Sides:
             for side, sides in ((under, below), (~under, above)):
                 of_images = np.mean(side & given[rows, :, None], axis=1)
                 sides.append(np.mean([np.bincount(owner, column) / images for column in of_images.T], axis=1))
-            self.count.append(len(images))
-        self.npv = self._predictive_values(below, 1 - prevalence)
-        self.ppv = self._predictive_values(above[::-1], prevalence, self.count[::-1])
+            counts.append(len(images))
+        self.npv = _predictive_values(below, counts, 1 - prevalence)
+        self.ppv = _predictive_values(above[::-1], counts[::-1], prevalence)
 
     def lower(self, npv: float) -> float | None:
         """Return the largest limit, at most the threshold, below which NORMAL answers reach `npv`, or None."""
@@ -188,22 +188,20 @@ class _Sides:
         high = max(high, self.threshold) if ppv > NO_BETTER_THAN_GUESSING else 1.0
         return low, high, shown
 
-    def _predictive_values(
-        self, answered: Sequence[Floats], share: float, counts: Sequence[int] | None = None
-    ) -> Floats:
-        """Return a lower bound of the predictive value of an answer, at each limit.
 
-        Args:
-            answered: of those for whom the answer is right, and of the others, the fraction who get it, at each limit.
-            share: fraction of the patients for whom it is right.
-            counts: patients of both.
-        """
-        right, wrong = counts or self.count
-        risk = 1 - CONFIDENCE
-        hits = np.array([1 - upper_bound(1 - rate, right, (1 - ERRORS_SHARE) * risk) for rate in answered[0]]) * share
-        misses = np.array([upper_bound(rate, wrong, ERRORS_SHARE * risk) for rate in answered[1]]) * (1 - share)
-        values: Floats = hits / (hits + misses)
-        return values
+def _predictive_values(answered: Sequence[Floats], counts: Sequence[int], share: float) -> Floats:
+    """Return a lower bound of the predictive value of an answer, at each limit.
+
+    Args:
+        answered: of those for whom the answer is right, and of the others, the fraction who get it, at each limit.
+        counts: patients of both.
+        share: fraction of the patients for whom it is right.
+    """
+    (right, wrong), risk = counts, 1 - CONFIDENCE
+    hits = np.array([1 - upper_bound(1 - rate, right, (1 - ERRORS_SHARE) * risk) for rate in answered[0]]) * share
+    misses = np.array([upper_bound(rate, wrong, ERRORS_SHARE * risk) for rate in answered[1]]) * (1 - share)
+    values: Floats = hits / (hits + misses)
+    return values
 
 
 def _last(limits: Sequence[float], holds: Mask, allowed: Mask) -> float | None:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import expit
 
 from pipeline.evaluation.calibration import logits
-from pipeline.evaluation.predictions import Predictions
+from pipeline.evaluation.predictions import Predictions, joined
 from pipeline.evaluation.scoring import score_split
 
 FIGURES = (
@@ -18,12 +18,6 @@ FIGURES = (
 )  # fmt: skip
 OF_PROBABILITIES = ("auroc", "average_precision", "brier", "ece")
 """Figures that depend on no threshold."""
-
-
-def joined(tables: Mapping[str, Predictions]) -> Predictions:
-    """Return all rows in one table."""
-    parts = [vars(table) for table in tables.values()]
-    return Predictions(**{column: np.concatenate([part[column] for part in parts]) for column in parts[0]})
 
 
 def fold_figures(
@@ -47,7 +41,7 @@ def fold_figures(
         over the folds; the sample standard deviation; None if it is not defined in each), and `pooled`: the figures of
         all images together with `intervals`, each image called by the threshold of its fold.
     """
-    table = joined(tables)
+    table = joined(tables.values())
     # On the scale of logits less the fold's threshold, one half is the threshold of every fold.
     shift = np.repeat(logits(np.asarray(thresholds)), [len(part) for part in tables.values()])
     called = table.with_probabilities(expit(logits(table.probabilities) - shift))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,11 @@ class Predictions:
     def with_probabilities(self, probabilities: npt.ArrayLike) -> Predictions:
         """Return the same images with other probabilities [n]."""
         return replace(self, probabilities=np.asarray(probabilities, dtype=np.float64))
+
+
+def joined(tables: Iterable[Predictions]) -> Predictions:
+    """Return all rows in one table; no file name may be in two of them."""
+    return Predictions(*map(np.concatenate, zip(*(vars(table).values() for table in tables), strict=True)))
 
 
 def as_written(probabilities: Floats) -> Floats:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from pipeline.config import EvaluationConfig
 from pipeline.evaluation.metrics import figures
-from pipeline.evaluation.predictions import Images, Predictions
+from pipeline.evaluation.predictions import Images, Predictions, joined
 from pipeline.evaluation.shifts import SHIFTS, shifted
 from pneumo_tfds.program.progress import track
 
@@ -18,13 +20,14 @@ FIGURES = ("auroc", "balanced_accuracy", "sensitivity", "specificity")
 ALONE = {"auroc_normal_changed": 0, "auroc_pneumonia_changed": 1}  # the label of the class that is changed alone
 
 
-def through_changes(images: Images, seed: int) -> Iterator[tuple[str, Images]]:
+def through_changes(images: Images, settings: EvaluationConfig) -> Iterator[tuple[str, Images]]:
     """Yield the name of every change and the images, uint8 [n, S, S, 1], through it, with a progress bar.
 
-    `seed` is that of the changes.
+    Nothing is yielded if `settings` say that the threshold is not chosen under shift.
     """
-    for name in track(SHIFTS, "Scoring validation through each change"):
-        yield name, shifted(images, name, seed)
+    if settings.threshold_under_shift:
+        for name in track(SHIFTS, "Scoring validation through each change"):
+            yield name, shifted(images, name, settings.evaluation_seed)
 
 
 def pooled(tables: Mapping[str, Predictions]) -> Predictions:
@@ -32,8 +35,7 @@ def pooled(tables: Mapping[str, Predictions]) -> Predictions:
 
     A threshold that should suit all views is chosen on it. `patients` stay the same; `filenames` become `VIEW/NAME`.
     """
-    named = [vars(table) | {"filenames": np.char.add(f"{name}/", table.filenames)} for name, table in tables.items()]
-    return Predictions(**{column: np.concatenate([view[column] for view in named]) for column in named[0]})
+    return joined(replace(table, filenames=np.char.add(f"{name}/", table.filenames)) for name, table in tables.items())
 
 
 def summary(
@@ -66,13 +68,11 @@ def summary(
         if familiarity_threshold is not None:
             found[name][REFUSED] = float(np.mean(table.familiarity < familiarity_threshold))
     changed = [row for name, row in found.items() if name != UNCHANGED]
-    worst = {
-        figure: (np.max if figure == REFUSED else np.min)([row[figure] for row in changed]) for figure in changed[0]
-    }
+    columns = {figure: [row[figure] for row in changed] for figure in changed[0]}
     together = pooled(tables)
     return {
         "views": found,
-        "mean": {figure: float(np.mean([row[figure] for row in changed])) for figure in changed[0]},
-        "worst": {figure: float(value) for figure, value in worst.items()},
+        "mean": {figure: float(np.mean(values)) for figure, values in columns.items()},
+        "worst": {figure: (max if figure == REFUSED else min)(values) for figure, values in columns.items()},
         "auroc_pooled": figures(together.labels, together.probabilities, threshold)["auroc"],
     }

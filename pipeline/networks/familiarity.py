@@ -69,8 +69,8 @@ class Reference(NamedTuple):
 
     layers: tuple[Distance, ...]
     """Of each layer; they are added."""
-    levels: NDArray[np.float32] | None = None
-    """Ascending distances of validation images at equal steps of rank; None until they are known."""
+    levels: NDArray[np.float32] = np.empty(0, np.float32)
+    """Ascending distances of validation images at equal steps of rank; empty until they are known."""
 
     def with_levels(self, distances: NDArray[np.float64]) -> Reference:
         """Return it with the levels of validation images, whose distances are `[n]`, n at least 1."""
@@ -85,8 +85,6 @@ class Reference(NamedTuple):
 
     def familiarity(self, distances: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what the output of the graph is for distances `[n]`: 0 to 1, float64 `[n]`."""
-        if self.levels is None:
-            raise ValueError("the levels are not known yet")
         return share_beyond(distances, self.levels)
 
 
@@ -187,8 +185,6 @@ def whitening_layers(model: keras.Model) -> list[keras.Layer]:
 
 def familiarity_of(distance: Any, reference: Reference) -> Any:
     """Return the familiarity `[N, 1]`, 0 to 1, of distances `[N, 1]`: one minus the mean of a ramp at each level."""
-    if reference.levels is None:
-        raise ValueError("the levels are not known yet")
     slopes, offsets = ramps(reference.levels)
     ramped = layers.ReLU(max_value=1.0, dtype="float32", name="ramps")(_dense(distance, "ranks", slopes, offsets))
     share = 1 - ops.mean(ramped, axis=1, keepdims=True)

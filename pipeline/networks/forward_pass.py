@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,11 @@ instead of 2.7, and 7 instead of 12 (TensorFlow with oneDNN, AVX-512; without on
 
 Answers = dict[str, NDArray[np.float32]]
 """Outputs of a model by name, each `[n, ...]`."""
+
+
+def joined(parts: Sequence[Mapping[str, Any]]) -> Answers:
+    """Return the outputs for several batches, one or more, as those for one."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 class LogitsFn:
@@ -70,9 +75,7 @@ class OutputsFn:
         return self(images)["probability"][:, 0].astype(np.float64)
 
 
-def _compiled(
-    forward: Callable[[Any], Any], signature: tf.TensorSpec, expected: int
-) -> Callable[[Any], dict[str, NDArray[np.float32]]]:
+def _compiled(forward: Callable[[Any], Any], signature: tf.TensorSpec, expected: int) -> Callable[[Any], Answers]:
     """Return a function from images `[n, ...]` by whatever scores `expected` of them fastest, conversion included."""
     compiled = tf.function(forward, input_signature=[signature])
     if expected * np.prod(signature.shape[1:]) < REPAID_PIXELS or tf.config.list_physical_devices("GPU"):
@@ -83,6 +86,6 @@ def _compiled(
         return by_onnxruntime(compiled, signature)
 
 
-def _by_tensorflow(compiled: Callable[[Any], Any], images: Any) -> dict[str, NDArray[np.float32]]:
-    parts = [compiled(tf.convert_to_tensor(images[start : start + BATCH])) for start in range(0, len(images), BATCH)]
-    return {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}
+def _by_tensorflow(compiled: Callable[[Any], Any], images: Any) -> Answers:
+    starts = range(0, len(images), BATCH)
+    return joined([compiled(tf.convert_to_tensor(images[start : start + BATCH])) for start in starts])

@@ -73,7 +73,7 @@ def read_off(x: Any, *, trainable: bool) -> tuple[Any, list[layers.Layer]]:
 def _trained() -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Return kernel and bias of each layer."""
     with np.load(WEIGHTS, allow_pickle=False) as file:
-        arrays = [file[f"arr_{number}"].astype(np.float32) for number in range(len(file.files))]
+        arrays = [array.astype(np.float32) for array in file.values()]
     return list(zip(arrays[::2], arrays[1::2], strict=True))
 
 

@@ -30,7 +30,6 @@ LARGEST_DIFFERENCE = 1e-4
 PROBES = 4  # images
 NOT_CONFIGURED = (ValueError, TypeError, KeyError, NotImplementedError)
 """What Keras raises where a layer does not tell how it was made."""
-CONFIGURE = "give layers of your own a get_config() with all arguments of __init__"
 
 
 def build(own: OwnNetwork, config: ModelConfig, image_size: int) -> keras.Model:
@@ -64,7 +63,8 @@ def build(own: OwnNetwork, config: ModelConfig, image_size: int) -> keras.Model:
     except NOT_CONFIGURED as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"--model {own.name} cannot be copied ({reason_of(error):.200}); {CONFIGURE}") from error
+        remedy = "give layers of your own a get_config() with all arguments of __init__"
+        raise InputError(f"--model {own.name} cannot be copied ({reason_of(error):.200}); {remedy}") from error
 
 
 def _fault(model: Any, side: int) -> str:
@@ -200,7 +200,7 @@ def _saved_and_loaded(name: str, model: keras.Model) -> keras.Model:
         try:
             model.save(file)
             return keras.models.load_model(file, compile=False, safe_mode=True)
-        except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+        except NOT_CONFIGURED as error:
             remedy = "give layers of your own get_config() and @keras.saving.register_keras_serializable()"
             raise InputError(
                 f"--model {name} cannot be saved and loaded ({reason_of(error):.200}); {remedy}"

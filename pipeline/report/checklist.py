@@ -19,6 +19,7 @@ from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, write_text
 from pneumo_tfds.program.html_page import render
 
 STATES = {"yes": "answered", "partly": "in part", "people": "for people"}
+NOT_KNOWN = {"state": "people", "text": "", "where": "", "add": ""}
 
 
 def write_checklist(folder: RunFolder) -> None:
@@ -34,14 +35,13 @@ def write_checklist(folder: RunFolder) -> None:
 def filled_in(table: Mapping[str, Any], known: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the guidelines of the table, each item with its `state` (of `STATES`), `text`, `where` and `add`."""
     evidence = {name: _evidence(templates, known) for name, templates in table["evidence"].items()}
-    nothing = {"state": "people", "text": "", "where": "", "add": ""}
     found = []
     for guideline in table["guideline"]:
         sections = [
             {
                 "title": section["title"],
                 "items": [
-                    {"number": number, "asks": asks, **(evidence[name] if name else nothing)}
+                    {"number": number, "asks": asks, **(evidence[name] if name else NOT_KNOWN)}
                     for number, asks, name in section["items"]
                 ],
             }
@@ -68,6 +68,6 @@ def _evidence(templates: Mapping[str, str], known: Mapping[str, Any]) -> dict[st
             Markup(environment.from_string(templates[part]).render(known).strip()) for part in ("text", "where")
         )
     except (*JSON_SHAPE_ERRORS, UndefinedError):  # such as a count that an earlier version did not write
-        return {"state": "people", "text": "", "where": "", "add": ""}
+        return NOT_KNOWN
     add = templates.get("add", "")
     return {"state": "partly" if add else "yes", "text": text, "where": where, "add": add}

@@ -17,7 +17,6 @@ from pipeline.report.reader_warnings import shortcut_warnings, warnings
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.files import write_text
 from pneumo_tfds.program.html_page import render
-from pneumo_tfds.program.wording import counted
 
 OF_ADULTS = " (of 268 adults of another hospital the default network refused half, and was often wrong about the rest)"
 """Measured on pictures of NIH ChestX-ray14 (docs/explanation/doubt.md)."""
@@ -33,20 +32,12 @@ FILES = ("parity", "robustness", "shortcuts", "explanation")
 """Files of the run folder that the card and the checklist use if they exist."""
 
 
-def refuses(metrics: Mapping[str, Any]) -> bool:
-    """Return whether a model refuses what does not look like its training images."""
-    return (metrics.get("doubt") or {}).get("familiarity_threshold") is not None
-
-
-def statements(
-    trained: Mapping[str, Any], *, refuses: bool, refused: Mapping[str, float] | None = None, groups: bool = False
-) -> dict[str, str]:
+def statements(trained: Mapping[str, Any], metrics: Mapping[str, Any], *, groups: bool = False) -> dict[str, str]:
     """Return what a reader must know of a model in words, by the name of the statement.
 
     Args:
         trained: what `metrics.json` says of the dataset that the model was trained on.
-        refuses: of the model, as of the function of this name.
-        refused: fraction of the X-rays made wrong on purpose that is UNSUITABLE, by what is wrong, if it was measured.
+        metrics: the content of `metrics.json`: what the model refuses.
         groups: whether figures of groups of patients stand above the words.
     """
     kermany, title = trained.get("layout") == "kermany", trained.get("title")
@@ -56,13 +47,13 @@ def statements(
         f"X-rays with another finding, lateral views, {people}, and images that are no X-rays get a probability too, "
         "which is meaningless."
     )
-    if refuses:
+    if (metrics.get("doubt") or {}).get("familiarity_threshold") is not None:
         others = (
             "Pictures that are no chest X-ray are mostly refused as UNSUITABLE. X-rays with another finding, lateral "
             f"views and {people} are often answered all the same, and then often wrongly"
         )
         others += f"{OF_ADULTS}." if kermany else "."
-    if refused:
+    if refused := metrics.get("refused"):
         shares = ", ".join(f"{report_tables.percent(share)} of those {name}" for name, share in refused.items())
         others += f" Of X-rays that were made wrong on purpose it refuses {shares}."
     version = f", version {trained['version']}" if trained.get("version") else ""
@@ -138,16 +129,13 @@ def facts(folder: RunFolder) -> dict[str, Any]:
         "files": {path.name: path.name for path in folder.path.iterdir() if path.is_file()},
         "elsewhere": _elsewhere(folder, metrics),
         "warnings": warnings(metrics, split) + shortcut_warnings(known.get("shortcuts", {})),
-        "statements": statements(dataset, refuses=refuses(metrics), refused=metrics.get("refused")),
+        "statements": statements(dataset, metrics),
         "lock": verify(folder),
         "hub_metrics": HUB_METRICS,
         "sentence": lambda text: text[:1].upper() + text[1:],
         "answer_share": _answer_share,
-        "number": report_tables.number,
-        "span": report_tables.span,
-        "percent": report_tables.percent,
         "headline": report_tables.headline(metrics, split),
-        "counted": counted,
+        **report_tables.FOR_TEMPLATES,
     }
 
 

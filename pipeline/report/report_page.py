@@ -20,14 +20,13 @@ from pipeline.evaluation.scoring import CHOSEN_ON, by_interest
 from pipeline.evaluation.shifts import SHIFTS
 from pipeline.report import report_tables
 from pipeline.report.checklist import write_checklist
-from pipeline.report.model_card import refuses, statements, write_model_card
+from pipeline.report.model_card import statements, write_model_card
 from pipeline.report.reader_warnings import drops, shortcut_warnings, warnings
 from pipeline.run_folder import history
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, write_text
 from pneumo_tfds.program.html_page import data_uri, render
-from pneumo_tfds.program.wording import counted
 
 ERRORS_LISTED = 12
 OF_LATER_STAGES = ("parity", "robustness", "shortcuts", "explanation", "folds")
@@ -51,6 +50,7 @@ def write_report(folder: RunFolder, *, show_names: bool = False) -> None:
     """
     metrics = folder.read_json(folder.metrics)
     tables = read_csv(folder.predictions, metrics)
+    later = {name: folder.read_json_if_there(getattr(folder, name)) for name in OF_LATER_STAGES}
     path = folder.path.resolve()
     external = metrics.get("external") or {}
     other = path.name.startswith("evaluation-") and not show_names  # the name of the folder of other images follows
@@ -67,17 +67,13 @@ def write_report(folder: RunFolder, *, show_names: bool = False) -> None:
             own=external.get("own", {}),
             statements=statements(
                 external.get("own", {}).get("dataset") or metrics.get("dataset") or {},
-                refuses=refuses(metrics),
-                refused=metrics.get("refused"),
+                metrics,
                 groups=bool(external.get("groups")),
             ),
-            number=report_tables.number,
-            span=report_tables.span,
-            percent=report_tables.percent,
-            counted=counted,
             fold_rows=report_tables.fold_rows,
-            **{name: folder.read_json_if_there(getattr(folder, name)) for name in OF_LATER_STAGES},
-            **_evaluation(folder, metrics, tables, show_names),
+            **report_tables.FOR_TEMPLATES,
+            **later,
+            **_evaluation(folder, metrics, tables, later, show_names),
         )
         write_text(folder.report, page)
     run = RunFolder(folder.path.parent) if external else folder
@@ -100,7 +96,11 @@ def _complete(folder: RunFolder) -> Iterator[None]:
 
 
 def _evaluation(
-    folder: RunFolder, metrics: Mapping[str, Any], tables: Mapping[str, Predictions], show_names: bool
+    folder: RunFolder,
+    metrics: Mapping[str, Any],
+    tables: Mapping[str, Predictions],
+    later: Mapping[str, Mapping[str, Any]],
+    show_names: bool,
 ) -> dict[str, Any]:
     """Return what the template shows of the figures, the predictions and the settings."""
     point, dataset = metrics["operating_point"], metrics.get("dataset") or {}
@@ -128,13 +128,13 @@ def _evaluation(
     names = {str(value) for table in tables.values() for value in (*table.filenames, *table.patients)}
     private = None if show_names else names
     configuration = with_current_names(folder.read_json_if_there(folder.config))
-    shortcuts = folder.read_json_if_there(folder.shortcuts)
-    robustness = folder.read_json_if_there(folder.robustness)
-    under_shift = "views" in robustness or configuration.get("evaluation", {}).get("threshold_under_shift", False)
+    under_shift = "views" in later["robustness"] or configuration.get("evaluation", {}).get(
+        "threshold_under_shift", False
+    )
     return {
         "headline": report_tables.headline(metrics, shown[0]),
-        "warnings": warnings(metrics, shown[0]) + shortcut_warnings(shortcuts),
-        "drops": drops(external["own"], metrics["splits"][shown[0]]) if external.get("own") else {},
+        "warnings": warnings(metrics, shown[0]) + shortcut_warnings(later["shortcuts"]),
+        "drops": drops(external.get("own", {}), metrics["splits"][shown[0]]),
         "metrics": metrics,
         "dataset": dataset,
         "phantom": bool(dataset.get("phantom")),

@@ -58,6 +58,9 @@ def percent(value: float | None, digits: int = 1) -> str:
     return DASH if value is None else f"{100 * value:.{digits}f} %"
 
 
+FOR_TEMPLATES = {"number": number, "span": span, "percent": percent, "counted": counted}
+"""Functions that every template of a page or card may call."""
+
 FOLD_FIGURES = {
     "auroc": "AUROC",
     "sensitivity": "sensitivity",

@@ -10,11 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.report.report_tables import number, percent
+from pipeline.report.report_tables import FOR_TEMPLATES, number, percent
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.files import write_text
 from pneumo_tfds.program.html_page import data_uri, render
-from pneumo_tfds.program.wording import counted
 
 MOST = 300
 """Suspects that are shown; `suspects.csv` has all."""
@@ -70,8 +69,7 @@ def write_page(run: RunFolder, suspects: Sequence[Suspect], images: int, auroc: 
         images=images,
         auroc=number(auroc),
         table=run.suspects.name,
-        percent=percent,
-        counted=counted,
+        **FOR_TEMPLATES,
     )
     write_text(run.suspects_page, page)
 

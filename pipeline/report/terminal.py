@@ -27,7 +27,6 @@ def show(folder: RunFolder) -> None:
     if folder.folds.exists():
         _show_folds(folder)
     own = metrics.get("external", {}).get("own", {})
-    answered = dict(metrics["splits"])
     main = by_interest(metrics["splits"])[0]
     unknown = metrics["splits"][main].get("patients_unknown", 0) == metrics["splits"][main]["n"]
     unit = "images (patients unknown)" if unknown else "patients"
@@ -35,20 +34,18 @@ def show(folder: RunFolder) -> None:
     head, *rows = figure_rows(metrics)
     for column in head[1:]:
         table.add_column(column, justify="right")
-    gaps = drops(own, metrics["splits"][main]) if own else {}
     for row in rows:
         table.add_row(*row)
     Console().print(table)
-    if gaps:
+    if gaps := drops(own, metrics["splits"][main]):
         parts = [f"{NAMES[name]} {gap['difference']:+.3f} ({signed(gap['interval'])})" for name, gap in gaps.items()]
         print(f"difference from its own {own['split']} images: {', '.join(parts)}")
     for text in warnings(metrics, main):
         print(f"warning: {text}")
     if (lock := verify(folder)) and not lock.kept:
         print(f"warning: evaluation lock: {lock.summary}")
-    if own.get("split"):
-        answered["own " + own["split"]] = own["figures"]
-    for split, figures in answered.items():
+    beside = {"own " + own["split"]: own["figures"]} if own.get("split") else {}
+    for split, figures in (metrics["splits"] | beside).items():
         if given := figures.get("answered"):
             counts = {answer: sum(labels.values()) for answer, labels in given["answers"].items()}
             told = ", ".join(f"{count:,} {answer}" for answer, count in counts.items())

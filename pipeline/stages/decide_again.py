@@ -95,9 +95,7 @@ def decide_again(
             _check_ranking(other, settings)
             decision = _decision(before, [other], settings, OTHER_IMAGES)
         views = {UNCHANGED: tables["validation"]}
-        if under_shift:
-            changed = through_changes(images.images, settings.evaluation_seed)
-            views |= {name: answers_of(images, ask(seen)) for name, seen in changed}
+        views |= {name: answers_of(images, ask(seen)) for name, seen in through_changes(images.images, settings)}
         decision = decision or _decision(before, list(views.values()), settings, CHOSEN_ON)
         kept = {name: value for name, value in metrics.items() if name != DECIDED_ON}
         figures = score_splits(tables, decision, settings.evaluation_seed, settings.resamples)

@@ -112,18 +112,18 @@ def evaluate_elsewhere(
     config = with_images_to_score(own, source, options or SourceOptions())
     (found,) = open_splits(config.data.built.folder).values()
     split = replace(found, name=EXTERNAL)
-    official = inspect(config.data.built.folder).metadata.get("test_origin") == "official"
+    metadata = inspect(config.data.built.folder).metadata
+    official = metadata.get("test_origin") == "official"
     part = "the test split of the source" if official else "all images of the source"
     columns = read_columns(source, found.names_and_patients[0].tolist(), by) if by else {}
     print(f"{source}: {counted(split.count, 'image')} to score, {part}")
     overlap = training_overlap(own.data, metrics.get("dataset", {}).get("manifest_sha256"), config.data, split)
     print("\n".join(overlap_sentences(overlap, split.count)), flush=True)
-    identity = inspect(config.data.built.folder).metadata.get("manifest_sha256")
     external = {
         "scored": "test" if official else "all",
         "overlap": overlap,
         "own": own_figures(metrics),
-        "decided_on": metrics.get(DECIDED_ON, {}).get("manifest_sha256", "") == identity,
+        "decided_on": metrics.get(DECIDED_ON, {}).get("manifest_sha256", "") == metadata.get("manifest_sha256"),
     }
     target = run.evaluation_of(config.data)
     with target.locked():

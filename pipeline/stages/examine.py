@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.config import RunConfig
 from pipeline.data.split import Split
 from pipeline.evaluation.occlusion import OTHER_PLACES, occlusion_check
-from pipeline.evaluation.predictions import POSITIVE, Floats, Images, Labels, read_csv
+from pipeline.evaluation.predictions import POSITIVE, Floats, Labels, read_csv
 from pipeline.evaluation.shortcuts import BLACKED, CHANGES, reliance, shortcut_audit
 from pipeline.evaluation.smoothness import change_of, tiny_changes
 from pipeline.evaluation.swaps import KERMANY_ASPECTS, swapped
@@ -61,9 +61,7 @@ def examine(folder: RunFolder, ask: OutputsFn, splits: Mapping[str, Split], conf
     if aspects is not None and note:
         note += "; each class is stretched to the median aspect ratio of the other in the published archive"
     parts = ((name, change(images)) for name, change in CHANGES.items() if name != BLACKED)
-    swaps: Iterator[tuple[str, Images]] = iter(())
-    if len(np.unique(some.labels)) == 2:
-        swaps = swapped(images, some.labels, seed, aspects)
+    swaps = swapped(images, some.labels, seed, aspects) if len(np.unique(some.labels)) == 2 else ()
     changed = track(chain(parts, swaps), "Looking for shortcuts")
     answers = {name: ask.probabilities(seen) for name, seen in changed}
     train = splits["train"].examples if "train" in splits else None

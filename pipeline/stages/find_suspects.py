@@ -10,12 +10,12 @@ from pathlib import Path
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from pipeline.data.group_holdout import splits_of
 from pipeline.data.split import Examples, MemorySplit
 from pipeline.evaluation.confident_learning import suspects
-from pipeline.evaluation.fold_figures import joined
-from pipeline.evaluation.predictions import CLASSES, read_csv
+from pipeline.evaluation.predictions import CLASSES, joined, read_csv
 from pipeline.networks.familiarity import whitening_layers
 from pipeline.networks.forward_pass import OutputsFn
 from pipeline.report.report_tables import number
@@ -50,7 +50,7 @@ def find_suspects(run_dir: Path) -> list[str]:
     if not run.out_of_fold.exists():
         raise InputError(f"{run_dir} is not finished; go on: python -m pipeline.train --run-dir {run_dir} --resume")
     _keep_decisions(run.suspects)
-    table, examples = joined(read_csv(run.out_of_fold)), splits_of(data)["train"].examples
+    table, examples = joined(read_csv(run.out_of_fold).values()), splits_of(data)["train"].examples
     row_of = {name: row for row, name in enumerate(examples.filenames.tolist())}
     if set(row_of) != set(table.filenames.tolist()):
         raise InputError(
@@ -135,7 +135,6 @@ def _neighbours(run: RunFolder, examples: Examples, rows: NDArray[np.int64]) -> 
     answers = score(ask, MemorySplit("neighbours", examples))
     features = np.concatenate(list(answers.values()), axis=1).astype(np.float64)
     features = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-6)
-    squares = np.sum(features**2, axis=1)
-    distances = squares[rows, None] + squares[None] - 2 * features[rows] @ features.T
+    distances = cdist(features[rows], features, "sqeuclidean")
     distances[examples.patients[rows, None] == examples.patients[None]] = np.inf
     return [line[:NEIGHBOURS].tolist() for line in np.argsort(distances, axis=1, kind="stable")]

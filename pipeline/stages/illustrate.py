@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pipeline.data.split import Split
 from pipeline.evaluation.metrics import most_confident_errors
-from pipeline.evaluation.predictions import Predictions, read_csv
+from pipeline.evaluation.predictions import read_csv
 from pipeline.networks.forward_pass import OutputsFn
 from pipeline.report import plots, xray_grids
 from pipeline.report.report_page import write_report
@@ -44,23 +44,11 @@ def illustrate(
         xray_grids.examples(folder.plots / "examples.png", shown.images, shown.labels, seed)
         for name, table in tables.items():
             plots.draw_split(folder.plots, name, table, metrics["splits"][name], threshold)
-            _draw_errors(folder, ask, splits, tables, name, threshold)
+            worst = most_confident_errors(table.labels, table.probabilities, threshold, ERRORS_SHOWN)
+            picture = folder.plots / f"mistakes_{name}.png"
+            if len(worst):
+                images = splits[name if name in splits else "train"].examples.images[worst]  # out of fold
+                xray_grids.errors(picture, images, ask(images).get("heatmap"), error_rows(tables, name, worst))
+            else:
+                picture.unlink(missing_ok=True)  # that of an earlier evaluation
     write_report(folder, show_names=show_names)
-
-
-def _draw_errors(
-    folder: RunFolder,
-    ask: OutputsFn,
-    splits: Mapping[str, Split],
-    tables: Mapping[str, Predictions],
-    name: str,
-    threshold: float,
-) -> None:
-    """Draw the most confident errors of a split, or remove the picture of an earlier evaluation if there are none."""
-    worst = most_confident_errors(tables[name].labels, tables[name].probabilities, threshold, ERRORS_SHOWN)
-    picture = folder.plots / f"mistakes_{name}.png"
-    if len(worst):
-        images = splits[name if name in splits else "train"].examples.images[worst]  # out of fold
-        xray_grids.errors(picture, images, ask(images).get("heatmap"), error_rows(tables, name, worst))
-    else:
-        picture.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from pipeline.evaluation.robustness import UNCHANGED, pooled, summary, through_c
 from pipeline.evaluation.scoring import Decision, calibrated, decide, score_splits
 from pipeline.evaluation.shifts import SHIFTS, WRONG
 from pipeline.networks import familiarity
-from pipeline.networks.forward_pass import Answers, OutputsFn
+from pipeline.networks.forward_pass import Answers, OutputsFn, joined
 from pipeline.networks.inference_model import LOGIT, SUBTYPE, inference_model, scoring_model
 from pipeline.networks.models import pretrained
 from pipeline.run_folder.folder import RunFolder
@@ -42,6 +42,7 @@ MADE_FROM = ("pretrained_weights", "software")
 REFUSED = "refused"
 """Key of the fraction of wrong images that is UNSUITABLE, by what is wrong with them, in `metrics.json`."""
 SHOWN = 256  # images scored between two steps of a progress bar
+ABSENT = np.empty((0, 1), np.float32)  # in place of an output that a model does not have
 
 
 def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Mapping[str, Split]) -> None:
@@ -68,9 +69,7 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
         reference = _reference(ask, background, splits["train"], settings.evaluation_seed)
 
     scored = {UNCHANGED: score(ask, validation)}
-    if settings.threshold_under_shift:
-        changed = through_changes(validation.examples.images, settings.evaluation_seed)
-        scored |= {name: ask(images) for name, images in changed}
+    scored |= {name: ask(images) for name, images in through_changes(validation.examples.images, settings)}
     if reference:
         reference = reference.with_levels(np.concatenate([reference.distances(view) for view in scored.values()]))
     views = {name: uncalibrated(validation.examples, answers, reference) for name, answers in scored.items()}
@@ -132,24 +131,17 @@ def score(ask: OutputsFn, split: Split) -> Answers:
     """Return the outputs of a model, each `[n, ...]`, for every image of a split, with a progress bar."""
     images = split.examples.images
     parts = [images[start : start + SHOWN] for start in range(0, len(images), SHOWN)]
-    found = [ask(part) for part in track(parts, f"Scoring {split.name}")]
-    return _joined(found)
+    return joined([ask(part) for part in track(parts, f"Scoring {split.name}")])
 
 
-def predictions_of(
-    examples: Examples,
-    probabilities: NDArray[np.float64],
-    familiarity: NDArray[np.float64] | None = None,
-    viral: NDArray[np.float64] | None = None,
-) -> Predictions:
-    """Return a table of the images' names, patients and labels with what was answered, `[n]` each."""
-    named = examples.filenames, examples.patients, examples.subtypes, examples.labels
-    return Predictions(*named, probabilities, *(np.empty(0) if part is None else part for part in (familiarity, viral)))
+def predictions_of(examples: Examples, *answered: NDArray[np.float64]) -> Predictions:
+    """Return a table of the images with what was `answered`: the last columns of `Predictions`, `[n]` or empty."""
+    return Predictions(examples.filenames, examples.patients, examples.subtypes, examples.labels, *answered)
 
 
 def answers_of(examples: Examples, answers: Answers) -> Predictions:
     """Return the table of an inference model's answers, rounded to the 9 digits of `predictions.csv`."""
-    further = (_written(answers[name]) if name in answers else None for name in (familiarity.FAMILIARITY, SUBTYPE))
+    further = (_written(answers.get(name, ABSENT)) for name in (familiarity.FAMILIARITY, SUBTYPE))
     return predictions_of(examples, _written(answers["probability"]), *further)
 
 
@@ -160,8 +152,8 @@ def uncalibrated(examples: Examples, answers: Answers, reference: familiarity.Re
     `reference`, or what the model itself says.
     """
     probabilities, *viral = expit(answers[LOGIT].astype(np.float64)).T
-    known = answers[familiarity.FAMILIARITY][:, 0].astype(np.float64) if familiarity.FAMILIARITY in answers else None
-    known = reference.familiarity(reference.distances(answers)) if reference else known
+    own = answers.get(familiarity.FAMILIARITY, ABSENT)[:, 0].astype(np.float64)
+    known = reference.familiarity(reference.distances(answers)) if reference else own
     return predictions_of(examples, probabilities, known, *viral)
 
 
@@ -177,11 +169,7 @@ def _reference(ask: OutputsFn, background: bool, train: Split, seed: int) -> fam
         known.append(ask(batch))
         if background:
             wrong.append(ask(reference_images.wrong(batch, generator)))
-    return familiarity.fit(_joined(known), _joined(wrong) if wrong else None)
-
-
-def _joined(parts: Sequence[Answers]) -> Answers:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return familiarity.fit(joined(known), joined(wrong) if wrong else None)
 
 
 def _written(output: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +53,7 @@ def original_files(data: DataConfig, names: Sequence[str], size: int) -> Origina
         source = understand(Path(str(read_metadata(folder).get("source"))), data)
     except InputError:
         note = "not known, because the files that the dataset was built from are not where they were"
-        return OriginalFiles(**{**vars(unknown), "note": "phantoms have none" if data.built.phantom else note})
+        return replace(unknown, note="phantoms have none" if data.built.phantom else note)
     images = {image.name: image for image in source.images}
 
     def look_at(name: str) -> tuple[tuple[float, float], list[Images]]:

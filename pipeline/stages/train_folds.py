@@ -19,7 +19,7 @@ from pipeline.evaluation.predictions import Images, Predictions, read_csv, write
 from pipeline.evaluation.robustness import UNCHANGED, through_changes
 from pipeline.evaluation.scoring import Decision
 from pipeline.evaluation.shifts import SHIFTS
-from pipeline.networks.forward_pass import OutputsFn
+from pipeline.networks.forward_pass import OutputsFn, joined
 from pipeline.networks.inference_model import calibrated_committee, inference_model, scoring_model
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
@@ -91,12 +91,10 @@ def _judge_committee(folder: RunFolder, config: RunConfig, splits: Mapping[str, 
     def out_of_fold(images: Images) -> Predictions:
         parts = [ask(images[rows]) for ask, rows in zip(asks, held, strict=True)]
         back = np.argsort(np.concatenate(held))
-        return uncalibrated(examples, {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]})
+        return uncalibrated(examples, {name: values[back] for name, values in joined(parts).items()})
 
     views = {UNCHANGED: out_of_fold(examples.images)}
-    if settings.threshold_under_shift:
-        changed = through_changes(examples.images, settings.evaluation_seed)
-        views |= {name: out_of_fold(images) for name, images in changed}
+    views |= {name: out_of_fold(images) for name, images in through_changes(examples.images, settings)}
     network = calibrated_committee(models)
     ask = OutputsFn(scoring_model(network), expected=sum(split.count for split in splits.values()) - len(examples))
     whose = f"{named(views[UNCHANGED], '')}, each answered by the one network of {len(models)} that had not seen them,"

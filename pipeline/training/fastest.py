@@ -101,13 +101,19 @@ def _measured(config: RunConfig, ways: Sequence[Execution]) -> list[list[float]]
     steps = [_step(config, way) for way in ways]
     for step in steps:
         step()
-    seconds: list[list[float]] = [[] for _ in ways]
-    for _ in range(ROUNDS):
+    seconds = seconds_in_turn(steps, ROUNDS)
+    keras.backend.clear_session()
+    return seconds
+
+
+def seconds_in_turn(steps: Sequence[Step], rounds: int) -> list[list[float]]:
+    """Return the seconds of each step in every round. All take turns, so that what slows the machine slows all."""
+    seconds: list[list[float]] = [[] for _ in steps]
+    for _ in range(rounds):
         for step, times in zip(steps, seconds, strict=True):
             start = time.perf_counter()
             step()
             times.append(time.perf_counter() - start)
-    keras.backend.clear_session()
     return seconds
 
 

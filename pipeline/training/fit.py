@@ -38,8 +38,6 @@ class Fitted:
     """float32, with the weights of the epoch that was kept."""
     history: tuple[Epoch, ...]
     """Every epoch, oldest first."""
-    execution: Execution
-    """The device, precision and compilation it was trained with."""
     keep: str = "best"
     """`FitConfig.keep`"""
 
@@ -119,7 +117,7 @@ def fit(
             training.save(folder, history)
         if stop:
             break
-    return Fitted(part.complete(training.best_network()), tuple(history), execution, config.fit.keep)
+    return Fitted(part.complete(training.best_network()), tuple(history), config.fit.keep)
 
 
 def _done(history: list[Epoch], epochs: int, patience: int) -> bool:

@@ -14,7 +14,6 @@ LINE = (
 @pytest.fixture
 def untrained(monkeypatch):
     """Training that takes no time: what is under test is what is written, in a process that exports nothing."""
-    from pipeline.devices.precision import Execution
     from pipeline.networks import models
     from pipeline.run_folder import checkpoint, history
     from pipeline.training import fit
@@ -28,7 +27,7 @@ def untrained(monkeypatch):
         row = history.Epoch(1, *[0.5] * 8)
         on_epoch(row)
         checkpoint.save(folder, {"network": network.variables}, {"history": [vars(row)], "iterations": 0})
-        return fit.Fitted(network, (row,), Execution("CPU", "float32", False))
+        return fit.Fitted(network, (row,))
 
     monkeypatch.setattr(fit, "fit", instead)
     monkeypatch.setattr(child_process, "run_in_child_process", lambda *stage: None)  # which need not pass its parity

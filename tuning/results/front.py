@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -29,17 +29,14 @@ class Cost:
     """Of its weights in float32."""
 
 
-def costs(
-    plan: Plan, rows: Sequence[TrialRow], measure: Callable[[Sequence[RunConfig]], list[Cost]] | None = None
-) -> dict[int, Cost]:
+def costs(plan: Plan, rows: Sequence[TrialRow]) -> dict[int, Cost]:
     """Return the cost of the network of every ranked trial, by trial; empty if all have the same network."""
     names = [parameter.name for parameter in plan.parameters if parameter.name in SHAPE]
     if not names:
         return {}
     shapes = {row.trial: tuple(row.values[name] for name in names) for row in rows if row.score is not None}
     of_shape = {shapes[row.trial]: plan.winner(row.values) for row in rows if row.trial in shapes}
-    measured = (measure or _measured)(list(of_shape.values()))
-    by_shape = dict(zip(of_shape, measured, strict=True))
+    by_shape = dict(zip(of_shape, _measured(list(of_shape.values())), strict=True))
     return {trial: by_shape[shape] for trial, shape in shapes.items()}
 
 
@@ -59,6 +56,7 @@ def _measured(configs: Sequence[RunConfig]) -> list[Cost]:
 
     from pipeline.conversion.onnx_function import by_onnxruntime
     from pipeline.networks import models
+    from pipeline.training.fastest import seconds_in_turn
 
     answers, megabytes = [], []
     with stage(f"Timing {len(configs)} networks in onnxruntime"):
@@ -69,10 +67,5 @@ def _measured(configs: Sequence[RunConfig]) -> list[Cost]:
             answers.append(by_onnxruntime(forward, signature))
             megabytes.append(network.count_params() * 4 / 1e6)
         images = np.zeros((IMAGES, *signature.shape[1:]), np.float32)
-        seconds: list[list[float]] = [[] for _ in answers]
-        for _ in range(ROUNDS):
-            for answer, times in zip(answers, seconds, strict=True):
-                began = time.perf_counter()
-                answer(images)
-                times.append(time.perf_counter() - began)
+        seconds = seconds_in_turn([partial(answer, images) for answer in answers], ROUNDS)
     return [Cost(median(times) / IMAGES * 1000, size) for times, size in zip(seconds, megabytes, strict=True)]

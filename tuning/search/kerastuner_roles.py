@@ -36,9 +36,9 @@ def role(environment: Mapping[str, str] = os.environ) -> Role:
     return "chief" if "chief" in environment[TUNER] else "worker"
 
 
-def environment(tuner: str, port: int, address: str = "127.0.0.1") -> dict[str, str]:
-    """Return the variables that make a process the tuner of that name."""
-    return {TUNER: tuner, ADDRESS: address, PORT: str(port)}
+def environment(tuner: str, port: int) -> dict[str, str]:
+    """Return the variables that make a process of this machine the tuner of that name."""
+    return {TUNER: tuner, ADDRESS: "127.0.0.1", PORT: str(port)}
 
 
 @contextmanager

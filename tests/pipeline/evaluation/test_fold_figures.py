@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from pipeline.evaluation.fold_figures import fold_figures, joined
-from pipeline.evaluation.predictions import Predictions
+from pipeline.evaluation.fold_figures import fold_figures
+from pipeline.evaluation.predictions import Predictions, joined
 from pipeline.evaluation.scoring import score_split
 
 
@@ -41,7 +41,7 @@ def test_mean_and_deviation_are_those_of_the_folds(folds):
 def test_pooled_images_are_called_by_the_threshold_of_their_own_fold(folds):
     _, found = figures_of(folds)
     called = np.concatenate([t.probabilities >= cut for t, cut in zip(folds.values(), THRESHOLDS, strict=True)])
-    labels = joined(folds).labels
+    labels = joined(folds.values()).labels
     assert found["pooled"]["sensitivity"] == pytest.approx(called[labels == 1].mean())
     assert found["pooled"]["specificity"] == pytest.approx(1 - called[labels == 0].mean())
     low, high = found["pooled"]["intervals"]["sensitivity"]
@@ -50,7 +50,7 @@ def test_pooled_images_are_called_by_the_threshold_of_their_own_fold(folds):
 
 def test_pooled_ranking_and_calibration_are_of_the_probabilities_themselves(folds):
     _, found = figures_of(folds)
-    table = joined(folds)
+    table = joined(folds.values())
     assert found["pooled"]["auroc"] == pytest.approx(roc_auc_score(table.labels, table.probabilities))
     assert found["pooled"]["brier"] == pytest.approx(np.mean((table.probabilities - table.labels) ** 2))
 

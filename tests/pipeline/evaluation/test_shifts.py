@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.config import EvaluationConfig
 from pipeline.evaluation.predictions import Predictions
 from pipeline.evaluation.robustness import UNCHANGED, pooled, summary, through_changes
 from pipeline.evaluation.shifts import SHIFTS, WRONG, shifted
@@ -68,9 +69,10 @@ def validation(images):
 
 
 def test_images_go_through_every_change_with_the_seed(images):
-    views = dict(through_changes(images, seed=5))
+    views = dict(through_changes(images, EvaluationConfig(evaluation_seed=5)))
     assert list(views) == list(SHIFTS)
     np.testing.assert_array_equal(views["darker"], shifted(images, "darker", 5))
+    assert not dict(through_changes(images, EvaluationConfig(threshold_under_shift=False)))
 
 
 def test_pooling_counts_each_image_once_a_view(validation):

@@ -66,7 +66,7 @@ def test_the_front_matter_is_yaml_that_model_hubs_read(run):
 def test_it_says_the_words_of_the_report_and_the_figures_with_their_intervals(run):
     text = card(run)
     report = html.unescape(run.report.read_text(encoding="utf-8"))
-    for name, words in statements(json.loads(run.metrics.read_text())["dataset"], refuses=False).items():
+    for name, words in statements(json.loads(run.metrics.read_text())["dataset"], {}).items():
         assert f"- **{name}:** {words}" in text
         assert f"<strong>{name}:</strong> {words}" in report
     figures = json.loads(run.metrics.read_text())["splits"]["test"]
@@ -139,7 +139,7 @@ def test_what_is_refused_is_not_claimed_beyond_what_was_measured(run):
     assert "Who the people on its images are is not recorded" in text
     change(run, doubt=limits | {"familiarity_threshold": None}, refused={})
     assert "get a probability too, which is meaningless" in card(run)
-    words = statements({"layout": "kermany"}, refuses=True)
+    words = statements({"layout": "kermany"}, {"doubt": {"familiarity_threshold": 0.01}})
     assert "children of one to five years from one hospital" in words["Training data"]
     assert "lateral views and adults are often answered all the same" in words["What it answers"]
 

@@ -86,9 +86,10 @@ def test_the_decision_is_that_of_validation_and_in_every_file(run):
     before, predictions = read(run.metrics), run.predictions.read_bytes()
     decide_again(run.path, {"threshold_rule": "specificity>=0.95"}, carry)
     metrics, part = read(run.metrics), examples("validation", 200)
+    settings = run.read_config().evaluation
     views = {UNCHANGED: answers_of(part, OutputsFn()(part.images))}
-    if run.read_config().evaluation.threshold_under_shift:
-        views |= {name: answers_of(part, OutputsFn()(seen)) for name, seen in through_changes(part.images, 0)}
+    views |= {name: answers_of(part, OutputsFn()(seen)) for name, seen in through_changes(part.images, settings)}
+    if settings.threshold_under_shift:
         assert set(read(run.robustness)["views"]) == set(views)
     together, point = pooled(views), metrics["operating_point"]
     called = together.probabilities >= point["threshold"]

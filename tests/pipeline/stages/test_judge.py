@@ -114,9 +114,8 @@ def test_the_decision_that_scores_test_is_that_of_validation(judged, config, net
     folder, _ = judged(config, examples("test", 40, brightness=40))
     images, score = examples("validation", 60), LogitsFn(network).probabilities
     validation = predictions_of(images, score(images.images))
-    views = {UNCHANGED: validation}
-    if config.evaluation.threshold_under_shift:
-        views |= {name: predictions_of(images, score(seen)) for name, seen in through_changes(images.images, 3)}
+    changed = through_changes(images.images, config.evaluation)
+    views = {UNCHANGED: validation} | {name: predictions_of(images, score(seen)) for name, seen in changed}
     expected = decide(validation, "sensitivity>=0.8", with_bias=config.fit.class_weights, views=pooled(views))
     metrics, point = read(folder.metrics), expected.operating_point
     found = Decision.from_json(metrics, folder.metrics)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import stub_search as stub
+from tuning.results import front as front_module
 from tuning.results.front import Cost, costs, front
 from tuning.results.leaderboard import TrialRow
 from tuning.search.objective import parse_objective
@@ -22,19 +23,20 @@ def test_a_trial_is_on_the_front_if_no_faster_one_is_as_good():
     assert [one.trial for one in front(rows[::-1], found, parse_objective("validation_loss"))] == [1, 5]
 
 
-def test_every_network_is_measured_once_and_none_where_all_are_the_same(plan):
+def test_every_network_is_measured_once_and_none_where_all_are_the_same(plan, monkeypatch):
     measured = []
 
     def measure(configs):
         measured.extend(config.model.width for config in configs)
         return [Cost(config.model.width, 2.0) for config in configs]
 
+    monkeypatch.setattr(front_module, "_measured", measure)
     fixed = ("learning_rate=2e-4", "dropout=0.1", "l1=0", "l2=0")
     rows = [row(3, 0.9, 2.0), row(1, 0.8), row(2, 0.7, 2.0), row(4, None, 0.5)]
-    found = costs(plan(ranges=(*fixed, "width")), rows, measure)
+    found = costs(plan(ranges=(*fixed, "width")), rows)
     assert found == {3: Cost(2.0, 2.0), 1: Cost(1.0, 2.0), 2: Cost(2.0, 2.0)}
     assert measured == [2.0, 1.0]
-    assert costs(plan(), rows, measure) == {}
+    assert costs(plan(), rows) == {}
 
 
 @pytest.mark.slow
