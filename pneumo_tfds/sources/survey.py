@@ -118,6 +118,8 @@ class SurveyNotes:
 
     left_out: dict[str, list[str]] = field(default_factory=dict)
     """Reason to the names of all files that are left out for it."""
+    decided: frozenset[str] = frozenset()
+    """Names of the images whose label a person decided on, which is not asked about again."""
     remarks: list[Remark] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
