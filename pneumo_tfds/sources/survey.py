@@ -129,10 +129,8 @@ class SurveyNotes:
 
     def was_read(self, name: str, *, tell: bool = True) -> None:
         """Note that a file is no image and was read, such as a table, so that it is not among what is left out."""
-        for reason, names in list(self.left_out.items()):
-            self.left_out[reason] = [other for other in names if other != name]
-            if not self.left_out[reason]:
-                del self.left_out[reason]
+        others = {reason: [other for other in names if other != name] for reason, names in self.left_out.items()}
+        self.left_out = {reason: names for reason, names in others.items() if names}
         if tell:
             self.tell(f"{name} was read")
 

@@ -15,7 +15,7 @@ GLANCE = 32
 """Pixels a side in which it is seen whether a file holds a picture."""
 
 
-def identical_groups(source: Source, workers: int | None = None) -> list[tuple[Image, ...]]:
+def identical_groups(source: Source) -> list[tuple[Image, ...]]:
     """Return groups of two or more images whose files are equal byte for byte and hold a picture.
 
     Equal files without one, such as the same error page of a server or blank images, say nothing about patients and
@@ -43,8 +43,8 @@ def identical_groups(source: Source, workers: int | None = None) -> list[tuple[I
             return False
         return True
 
-    groups = group_by_digest(zip(suspects, ordered_map(digest, suspects, workers), strict=True))
-    return [group for group, holds in zip(groups, ordered_map(is_picture, groups, workers), strict=True) if holds]
+    groups = group_by_digest(zip(suspects, ordered_map(digest, suspects), strict=True))
+    return [group for group, holds in zip(groups, ordered_map(is_picture, groups), strict=True) if holds]
 
 
 def group_by_digest(images: Iterable[tuple[Image, bytes | str | None]]) -> list[tuple[Image, ...]]:
