@@ -98,7 +98,7 @@ def recalibrate(command: Recalibrate) -> None:
     print("\n".join(short_form(source)), flush=True)
     found = labelled_images.read_images(source, classifier, command.threads)
     _tell_what_is_left_out(found)
-    fewest = local_decision.patients_of(found.table.labels, found.table)
+    fewest = local_decision.fewest_patients(found.table)
     if fewest < LEAST_PATIENTS:
         raise InputError(
             f"{source.where}: {counted(fewest, 'patient')} of one class, too few to recalibrate on; "
