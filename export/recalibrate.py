@@ -202,10 +202,8 @@ def _rows(before: Mapping[str, Figure], after: Mapping[str, Figure]) -> list[str
             return "-"
         return f"{figure[0]:.3f}" + ("" if figure[1] is None else f" [{figure[1][0]:.3f}, {figure[1][1]:.3f}]")
 
-    rows = [f"{'':<24}{'as it is':<24}recalibrated"]
-    for name, words in ROWS.items():
-        rows.append(f"{words:<24}{cell(before.get(name)):<24}{cell(after.get(name))}")
-    return rows
+    rows = (f"{words:<24}{cell(before.get(name)):<24}{cell(after.get(name))}" for name, words in ROWS.items())
+    return [f"{'':<24}{'as it is':<24}recalibrated", *rows]
 
 
 def _balanced(figures: Mapping[str, Figure]) -> float:

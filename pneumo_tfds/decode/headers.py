@@ -68,7 +68,7 @@ def format_of(data: bytes) -> str | None:
 
 
 def _starts_like_dicom(data: bytes) -> bool:
-    """Whether a file without preamble starts with a data element of group 0002 or 0008 (PS3.5, 7.1)."""
+    """Return whether a file without preamble starts with a data element of group 0002 or 0008 (PS3.5, 7.1)."""
     explicit = data[4:6] in _TYPES
     if data[:2] == b"\0\x08":  # big endian
         return explicit

@@ -58,7 +58,7 @@ def finish(source: Source, reader: NamedReader, found: Found, options: SourceOpt
     of_folders = {name: uid for name, one in folders.items() if (uid := study_uid(one.patient))}
     told = _told(found, {name: "" if name in of_folders else one.patient for name, one in kept.items()}, facts)
     images, rules = decide([_image(one) for _, one in sorted(kept.items())], told, notes)
-    images = apart_by_site(images, {} if found.in_table else kept, notes)
+    images = apart_by_site(images, folders, notes)
     warn_of_both_classes(images, notes, from_table=found.in_table)
     warn_of_unknown(images, notes)
     images = _with_studies(images, of_folders, facts, notes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pneumo_tfds.program.errors import InputError
@@ -154,7 +154,7 @@ class KnownTables:
         """
         files = {pattern: self._outermost(pattern) for pattern in table.lists.values()}
         names = {
-            file.name: (split, list(_names(self._text(file.name))))
+            file.name: (split, _names(self._text(file.name)))
             for split, pattern in table.lists.items()
             for file in files[pattern]
         }
@@ -209,8 +209,6 @@ class KnownTables:
         return [file.name for file in next(filter(None, endings), None) or self.images.of_stem(name)]
 
 
-def _names(text: str) -> Iterator[str]:
-    """Yield the paths that a text lists, one a line."""
-    for line in text.splitlines():
-        if name := line.strip().replace("\\", "/").strip("/"):
-            yield name
+def _names(text: str) -> list[str]:
+    """Return the paths that a text lists, one a line."""
+    return [name for line in text.splitlines() if (name := line.strip().replace("\\", "/").strip("/"))]

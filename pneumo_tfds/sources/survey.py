@@ -85,15 +85,9 @@ class Survey:
 
     def as_json(self) -> dict[str, Any]:
         """Return the survey as an object for JSON."""
-        return {
-            "layout": self.layout,
-            "title": self.title,
-            "notes": list(self.notes),
-            "parts": [asdict(part) for part in self.parts],
-            "left_out": [asdict(group) for group in self.left_out],
-            "warnings": self.warnings,
-            "questions": self.questions,
-        }
+        found = asdict(self)
+        del found["remarks"]
+        return found | {"warnings": self.warnings, "questions": self.questions}
 
     def table(self) -> list[str]:
         """Return lines that show every part with its label, split and patient rule, aligned in columns."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 
 from pneumo_tfds.decode import decode
 from pneumo_tfds.program.errors import InputError
@@ -31,17 +32,15 @@ def identical_groups(source: Source) -> list[tuple[Image, ...]]:
     suspects = [image for group in candidates.values() if len(group) > 1 for image in group]
 
     def digest(image: Image) -> bytes | None:
-        try:
+        with suppress(InputError):
             return hashlib.sha256(source.read(image)).digest()
-        except InputError:
-            return None
+        return None
 
     def is_picture(group: tuple[Image, ...]) -> bool:
-        try:
+        with suppress(InputError):
             decode(source.read(group[0]), GLANCE, group[0].name)
-        except InputError:
-            return False
-        return True
+            return True
+        return False
 
     groups = group_by_digest(zip(suspects, ordered_map(digest, suspects), strict=True))
     return [group for group, holds in zip(groups, ordered_map(is_picture, groups), strict=True) if holds]
