@@ -53,8 +53,8 @@ def check(command: Check) -> int:
     from pipeline.run_folder.folder import RunFolder
     from pneumo_tfds.program.files import write_json
 
-    folder = command.run_folder
-    files = sorted({*folder.glob("model*.onnx")} - {RunFolder(folder).onnx_any_size})  # its pictures are not squares
+    folder, paths = command.run_folder, RunFolder(command.run_folder)
+    files = sorted({*folder.glob("model*.onnx")} - {paths.onnx_any_size})  # its pictures are not squares
     if not files:
         raise InputError(f"{folder} holds no model.onnx; make one with python -m export {folder}")
     quiet_tensorflow()
@@ -63,7 +63,6 @@ def check(command: Check) -> int:
     from export.parity import comparison, parity_sample
     from pneumo_tfds.prepared import prepare
 
-    paths = RunFolder(folder)
     if paths.config.exists():
         paths.import_own_network()
     model = convert.load_keras(paths.model)

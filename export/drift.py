@@ -112,15 +112,16 @@ def _read(command: Drift, metadata: Metadata, identity: str) -> tuple[list[Mappi
             row = json.loads(line)
         except (RecursionError, ValueError) as error:
             raise InputError(f"{where}: not JSON; give a file of export.predict --json") from error
-        if isinstance(row, dict) and "error" in row:
+        row = row if isinstance(row, dict) else {}
+        if "error" in row:
             unread += 1
             continue
-        if isinstance(row, dict) and row.get("model", identity) != identity:
+        if row.get("model", identity) != identity:
             raise InputError(
                 f"{where}: by the model {row['model']!r:.20}, and {command.model} is {identity}; give that one"
             )
         for name in shares:
-            value = row.get(name) if isinstance(row, dict) else None
+            value = row.get(name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise InputError(f"{where}: no {name}; give a file of export.predict --json, by the same model")
         given = row["probability"], row.get("familiarity")

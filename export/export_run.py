@@ -30,15 +30,12 @@ from pneumo_tfds.program.progress import stage
 
 FLOAT32_CONVOLUTIONS = (1, 4)
 """Convolutions that int8 leaves in float32, fewest first: see `export.graph.quantize.to_int8`."""
-DEFAULTS = ExportOptions()
 
 Compare = Callable[..., comparison.Report]
 Conversion = Callable[[Path], onnx.ModelProto]
 
 
-def export_run(
-    folder: Path, options: ExportOptions = DEFAULTS, *, dataset: Path | None = None
-) -> Iterator[tuple[Path, str]]:
+def export_run(folder: Path, options: ExportOptions, *, dataset: Path | None = None) -> Iterator[tuple[Path, str]]:
     """Export a finished run and yield each file with a summary of its comparison, as soon as it is done.
 
     `model.onnx` comes first, with `parity.json` and `golden.npz`. The smaller variants are made from it; one that is

@@ -98,7 +98,7 @@ def recalibrate(command: Recalibrate) -> None:
     print("\n".join(short_form(source)), flush=True)
     found = labelled_images.read_images(source, classifier, command.threads)
     _tell_what_is_left_out(found)
-    fewest = local_decision.patients_of(found.table.labels, found.table)
+    fewest = local_decision.fewest_patients(found.table)
     if fewest < LEAST_PATIENTS:
         raise InputError(
             f"{source.where}: {counted(fewest, 'patient')} of one class, too few to recalibrate on; "
@@ -202,10 +202,8 @@ def _rows(before: Mapping[str, Figure], after: Mapping[str, Figure]) -> list[str
             return "-"
         return f"{figure[0]:.3f}" + ("" if figure[1] is None else f" [{figure[1][0]:.3f}, {figure[1][1]:.3f}]")
 
-    rows = [f"{'':<24}{'as it is':<24}recalibrated"]
-    for name, words in ROWS.items():
-        rows.append(f"{words:<24}{cell(before.get(name)):<24}{cell(after.get(name))}")
-    return rows
+    rows = (f"{words:<24}{cell(before.get(name)):<24}{cell(after.get(name))}" for name, words in ROWS.items())
+    return [f"{'':<24}{'as it is':<24}recalibrated", *rows]
 
 
 def _balanced(figures: Mapping[str, Figure]) -> float:

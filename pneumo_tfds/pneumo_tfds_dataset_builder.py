@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import json
 import os
+import re
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -68,25 +69,17 @@ def make_config(name: str) -> PneumoConfig:
     Raises:
         InputError: there is no such config.
     """
-    kind, digits, framing = _parts_of(name)
-    if kind not in ("gray", "phantom") or not digits.isdecimal() or not MIN_SIZE <= int(digits) <= MAX_SIZE:
+    suffixes = {config_suffix(framing): framing for framing in FRAMINGS}
+    parts = re.fullmatch(rf"(gray|phantom)_(\d+)({'|'.join(suffixes)})", name)
+    if not parts or not MIN_SIZE <= int(parts[2]) <= MAX_SIZE:
         raise InputError(
             f"config {name!r}: no such config; use gray_SIZE or phantom_SIZE with a SIZE from {MIN_SIZE} to {MAX_SIZE}"
             ", and after it _crop or _pad for another framing than squeeze"
         )
-    size, what = int(digits), "X-rays" if kind == "gray" else "Drawn phantoms (not medical images)"
+    phantom, size, framing = parts[1] == "phantom", int(parts[2]), suffixes[parts[3]]
+    what = "X-rays" if not phantom else "Drawn phantoms (not medical images)"
     description = f"{what}, grey, {size} x {size} pixels{DESCRIPTIONS[framing]}."
-    return PneumoConfig(name=name, description=description, image_size=size, phantom=kind == "phantom", framing=framing)
-
-
-def _parts_of(name: str) -> tuple[str, str, Framing]:
-    """Return kind, digits of the size and framing of a config's name; squeeze has no suffix."""
-    kind, _, rest = name.partition("_")
-    for framing in FRAMINGS:
-        suffix = config_suffix(framing)
-        if suffix and rest.endswith(suffix):
-            return kind, rest.removesuffix(suffix), framing
-    return kind, rest, DEFAULT_FRAMING
+    return PneumoConfig(name=name, description=description, image_size=size, phantom=phantom, framing=framing)
 
 
 class Builder(dataset_builder.FileReaderBuilder):

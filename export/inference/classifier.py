@@ -266,8 +266,12 @@ class Classifier:
         Raises:
             InputError: the file cannot be read or decoded.
         """
-        try:
-            data = Path(path).read_bytes()
-        except OSError as error:
-            raise InputError(f"{path} cannot be read: {reason_of(error)}; give an image file") from error
-        return self.predict_bytes(data, str(path))
+        return self.predict_bytes(read_image(path), str(path))
+
+
+def read_image(path: str | os.PathLike[str]) -> bytes:
+    """Return the bytes of an image file, or raise InputError if it cannot be read."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {reason_of(error)}; give an image file") from error

@@ -37,7 +37,7 @@ class Limits:
         tolerance: float,
         familiarity_tolerance: float | None = None,
     ) -> bool:
-        """Whether values are so close to a limit that a difference of `tolerance` may change the answer.
+        """Return whether values are so close to a limit that a difference of `tolerance` may change the answer.
 
         The tolerance of the familiarity is the same if None.
         """

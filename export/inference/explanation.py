@@ -5,15 +5,14 @@ from __future__ import annotations
 import base64
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from export.inference.classifier import Classifier, Prediction
+from export.inference.classifier import Classifier, Prediction, read_image
 from export.inference.outputs import OVERLAY_SIDE, overlay
 from pneumo_tfds.decode import decode_whole
-from pneumo_tfds.program.errors import InputError, reason_of
+from pneumo_tfds.program.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +48,7 @@ def explain(classifier: Classifier, path: str | os.PathLike[str], side: int = OV
     """
     if not classifier.has_heatmap:
         raise InputError(f"{classifier.path} has no heat map, as its network does not end in global average pooling")
-    answer = classifier.predict_file(path)
-    try:
-        picture = decode_whole(Path(path).read_bytes(), side, str(path))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {reason_of(error)}; give an image file") from error
+    data = read_image(path)
+    answer, picture = classifier.predict_bytes(data, str(path)), decode_whole(data, side, str(path))
     heat = np.zeros((1, 1), np.float32) if answer.heatmap is None else answer.heatmap
     return Explanation(answer, overlay(picture, heat, side, classifier.metadata.framing))

@@ -77,14 +77,14 @@ def encoded_examples() -> dict[str, bytes]:
     }
 
 
-def edge_images(side: int, seed: int = 0) -> npt.NDArray[np.uint8]:
+def edge_images(side: int) -> npt.NDArray[np.uint8]:
     """Draw the edge cases that `EDGES` names: images unlike X-rays, on which every copy of a model must agree too.
 
     Returns:
         uint8 [6, S, S, 1]: three flat images, uniform noise, a ramp, a one-pixel checkerboard.
     """
     flat = [np.full((side, side), level, np.uint8) for level in (0, 255, 128)]
-    noise = np.random.default_rng(seed).integers(0, 256, (side, side), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (side, side), dtype=np.uint8)
     ramp = np.broadcast_to(np.linspace(0, 255, side).astype(np.uint8), (side, side))
     row, column = np.indices((side, side))
     board = ((row + column) % 2 * 255).astype(np.uint8)
@@ -168,17 +168,18 @@ def read(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 def _fit_together(arrays: Arrays) -> bool:
     names, images, probability = arrays["names"], arrays["images"], arrays["probability"]
-    heat = arrays.get("heatmap", np.zeros((len(names) if names.ndim else 0, 1, 1), np.float32))
+    count = len(names) if names.ndim else 0
+    heat = arrays.get("heatmap", np.zeros((count, 1, 1), np.float32))
     familiarity, decision = arrays.get("familiarity", probability), arrays.get("decision", names)
     files = [array for name, array in arrays.items() if name.startswith("file_")]
     numbers = probability, familiarity, arrays.get("subtype", probability)
     kinds = [f"{array.ndim}d {array.dtype.name}" for array in (images, heat, *numbers, *files)]
     return (
-        names.shape == decision.shape == (len(names) if names.ndim else 0,)
+        names.shape == decision.shape == (count,)
         and names.dtype.kind == decision.dtype.kind == "U"
         and kinds == ["4d uint8", "3d float32", *["2d float32"] * len(numbers), *["1d uint8"] * len(files)]
-        and len(images) == len(heat) == len(names) > 0
-        and all(array.shape == (len(names), 1) for array in numbers)
+        and len(images) == len(heat) == count > 0
+        and all(array.shape == (count, 1) for array in numbers)
         and images.shape[1:] == (images.shape[1], images.shape[1], 1)
     )
 

@@ -28,7 +28,7 @@ class Image:
     """Returns the encoded bytes; raises InputError. Safe to call from any thread."""
 
 
-def find_images(places: Sequence[str], left_out: Counter[str] | None = None) -> list[Image]:
+def find_images(places: Sequence[str], left_out: Counter[str]) -> list[Image]:
     """Return every image in `places`, in the order given; folders and archives recursively, sorted by name.
 
     A file that is named is taken whatever it is. In folders and archives the images are found as a build finds them
@@ -41,8 +41,7 @@ def find_images(places: Sequence[str], left_out: Counter[str] | None = None) -> 
         raise InputError("no image was given; give files, folders or zips, or - for an image on standard input")
     if list(places).count(STANDARD_INPUT) > 1:
         raise InputError("standard input (-) was given twice; it holds one image")
-    counts = Counter[str]() if left_out is None else left_out
-    return [image for place in places for image in _in_place(place, counts)]
+    return [image for place in places for image in _in_place(place, left_out)]
 
 
 def _in_place(place: str, left_out: Counter[str]) -> list[Image]:

@@ -24,8 +24,9 @@ SUBTYPES = tuple(kind.upper() for kind in KINDS)
 """What the output `subtype` tells apart: it is the probability of the second."""
 
 LARGEST_SIDE = 2048
-FORCED = "made with --force"  # in the guarantee of a file that was recalibrated on images it may not tell apart
 """Pixels. A limit, because memory is allocated for whatever size a file of unknown origin names."""
+FORCED = "made with --force"
+"""In the guarantee of a file that was recalibrated on images it may not tell apart."""
 
 RESIZE = "pneumo_tfds.decode: grey, scaled decode, area average to a square"
 RESEARCH = "research only"

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from export.inference.decision import UNSUITABLE
 from pneumo_tfds.decode.framing import source_box, target_box, within
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import replacing
+from pneumo_tfds.program.files import replacing, write_bytes
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing
 
 COLUMNS = ("file", "probability", "decision", "threshold", "familiarity", "reasons", "error")
@@ -56,12 +56,9 @@ class Writers(ExitStack):
     def __enter__(self) -> Writers:
         self._json = self._open(self._json_path)
         table = self._open(self._csv_path)
-        self._csv = (
-            None
-            if table is None
-            else csv.DictWriter(table, self._columns, lineterminator="\n", restval="", extrasaction="ignore")
-        )
-        if self._csv is not None:
+        self._csv = None
+        if table is not None:
+            self._csv = csv.DictWriter(table, self._columns, lineterminator="\n", restval="", extrasaction="ignore")
             self._csv.writeheader()
         return self
 
@@ -93,8 +90,7 @@ class Writers(ExitStack):
             number, unique = number + 1, f"{stem}-{number + 1}"
         self._overlays.add(unique)
         encoded = cv2.imencode(".png", overlay(picture, heat, framing=framing))[1]
-        with replacing(self._heatmap / f"{unique}.heatmap.png") as temporary:
-            temporary.write_bytes(encoded.tobytes())
+        write_bytes(self._heatmap / f"{unique}.heatmap.png", encoded.tobytes())
 
     def _open(self, path: Path | None) -> IO[str] | None:
         if path is None:

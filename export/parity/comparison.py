@@ -50,7 +50,7 @@ class Budget:
     flips: float = 0.0
     """Largest fraction of the real images whose decision at the threshold may change, 0 to 1."""
     answers: float = 0.0
-    """The same of the four answers."""
+    """Largest fraction of the real images for which another of the four answers may be given, 0 to 1."""
     auroc: float = 0.003
     """Largest absolute difference of AUROC on the real images. Not smaller, because on a small split AUROC moves when
     two equal scores come to differ by 1e-7."""

@@ -31,12 +31,13 @@ def dataset_folder(run: Path, config: Mapping[str, Any], given: Path | None) -> 
     Raises:
         InputError: the folder does not exist, or `given` was made with another framing than the run's dataset.
     """
+    data = config.get("data", {})
     if given is not None:
         if not given.is_dir():
             raise InputError(f"--dataset {given} is not a folder; give a built dataset, .../pneumo_tfds/CONFIG/VERSION")
-        check_framing(given, config.get("data", {}).get("framing", DEFAULT_FRAMING), "give another --dataset")
+        check_framing(given, data.get("framing", DEFAULT_FRAMING), "give another --dataset")
         return given
-    named = config.get("data", {}).get("dataset")
+    named = data.get("dataset")
     if named and Path(named).is_dir():
         return Path(named)
     reason = f"{named} is gone" if named else "config.json does not name it"

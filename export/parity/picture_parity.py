@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 
 from export.inference.golden import Arrays, pictures
 from export.inference.inference_session import open_session
@@ -25,8 +26,6 @@ def compare_pictures(file: Path, preprocessing: bytes, examples: Arrays) -> dict
         preprocessing: the part of it before the network, an ONNX file.
         examples: of `golden.npz`. Their squares must give the same answers, their files nearly the same pixels.
     """
-    import onnxruntime
-
     session = open_session(file)
     before = onnxruntime.InferenceSession(preprocessing, providers=["CPUExecutionProvider"])
 

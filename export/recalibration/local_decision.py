@@ -17,7 +17,7 @@ from pipeline.evaluation.doubt import Doubt, answers, familiarity_threshold, lim
 from pipeline.evaluation.intervals import Interval, percentile, weights
 from pipeline.evaluation.metrics import decisions
 from pipeline.evaluation.operating_point import OperatingPoint, choose_operating_point
-from pipeline.evaluation.predictions import POSITIVE, Labels, Mask, Predictions, as_written
+from pipeline.evaluation.predictions import POSITIVE, Mask, Predictions, as_written
 from pipeline.evaluation.scoring import score_split
 from pipeline.networks.familiarity_levels import levels_of, share_beyond
 from pneumo_tfds.program.answers import UNCERTAIN, UNSUITABLE
@@ -163,9 +163,9 @@ def _level(decision: LocalDecision) -> str:
     return decision.doubt.guarantee.partition(",")[0].partition(":")[0]
 
 
-def patients_of(labels: Labels, table: Predictions) -> int:
+def fewest_patients(table: Predictions) -> int:
     """Return how many patients have an image of the smaller class."""
-    return min(len(np.unique(table.patients[labels == label])) for label in (1 - POSITIVE, POSITIVE))
+    return min(len(np.unique(table.patients[table.labels == label])) for label in (1 - POSITIVE, POSITIVE))
 
 
 def _with_values(

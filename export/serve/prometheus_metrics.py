@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter as Counts
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -61,23 +61,17 @@ class Metrics:
             registry=registry,
         )
 
-    def of_model(
-        self, model: str, answers: Iterable[str], reference: Mapping[str, Any] | None, path: str
-    ) -> ModelMetrics:
-        """Return the metrics of a model; each of the possible answers is counted, from 0 on.
-
-        Raises:
-            ModelFileError: the reference is damaged.
-        """
-        return ModelMetrics(self, model, tuple(answers), reference, path)
-
     def render(self) -> bytes:
         """Return all metrics in Prometheus's text format."""
         return generate_latest(self._registry)
 
 
 class ModelMetrics:
-    """The metrics of one loaded file, and its last answers."""
+    """The metrics of one loaded file, and its last answers. Each of the possible answers is counted, from 0 on.
+
+    Raises:
+        ModelFileError: the reference is damaged.
+    """
 
     def __init__(
         self, metrics: Metrics, model: str, answers: tuple[str, ...], reference: Mapping[str, Any] | None, path: str

@@ -225,7 +225,8 @@ class Models:
         return await Loaded(classifier, self._limits, self._decoding, metrics).__aenter__()
 
     def _metrics_of(self, name: str, classifier: Classifier) -> ModelMetrics:
-        return self._metrics.of_model(name, classifier.answers, classifier.metadata.reference, str(classifier.path))
+        reference, path = classifier.metadata.reference, str(classifier.path)
+        return ModelMetrics(self._metrics, name, classifier.answers, reference, path)
 
     def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         task = asyncio.create_task(work())

@@ -7,8 +7,7 @@ then by the file's header, before a pixel is decoded. `/v1` is ours, `/v2` the O
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,7 +26,7 @@ from export.serve.http_schema import BODY, PROBLEMS, Answer, Answers, NamedAnswe
 from export.serve.open_inference import named, not_ready, open_inference_routes
 from export.serve.prometheus_metrics import Metrics
 from export.serve.served_models import Loaded, Models
-from export.serve.traffic import Traffic, key_of_problem
+from export.serve.traffic import Traffic, problem
 from export.serve.uploads import HOW, check_kind, damage, media_type, read_uploads
 from pneumo_tfds.decode import DecodeError
 from pneumo_tfds.program.cores_and_memory import available_cores
@@ -70,7 +69,7 @@ def create_app(
         title="Pneumonia on chest X-rays",
         description=f"For {uses}. Not a medical device.",
         version="1",
-        lifespan=service.lifespan,
+        lifespan=lambda _: models.running(),
         docs_url=None,  # FastAPI's pages load scripts from another host
         redoc_url=None,
         dependencies=[Depends(_each_parameter_once)],
@@ -107,11 +106,6 @@ def create_app(
 class _Service:
     def __init__(self, models: Models, limits: Limits, metrics: Metrics) -> None:
         self.models, self.limits, self.recorded = models, limits, metrics
-
-    @asynccontextmanager
-    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        async with self.models.running():
-            yield
 
     async def predict(self, request: Request, options: Annotated[Options, Query()]) -> Response:
         named(self.models, options.model)
@@ -210,11 +204,11 @@ async def _refuse(request: Request, error: Any) -> JSONResponse:
     }
     ours = isinstance(error, HTTPException)
     detail = error.detail if ours else known.get(error.status_code, error.detail)
-    return JSONResponse({key_of_problem(request.scope): detail}, error.status_code, error.headers)
+    return problem(request.scope, error.status_code, detail, error.headers)
 
 
 async def _refuse_for_now(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({key_of_problem(request.scope): str(error)}, 503, {"Retry-After": "1"})
+    return problem(request.scope, 503, str(error), {"Retry-After": "1"})
 
 
 async def _refuse_parameter(request: Request, error: Any) -> JSONResponse:
@@ -223,4 +217,4 @@ async def _refuse_parameter(request: Request, error: Any) -> JSONResponse:
     known = ", ".join(Options.model_fields)
     unknown = first["type"] == "extra_forbidden"
     detail = f"unknown parameter {name:.40}; known are {known}" if unknown else f"{name:.40}: {first['msg']:.200}"
-    return JSONResponse({key_of_problem(request.scope): plain(detail)}, 422)
+    return problem(request.scope, 422, plain(detail))

@@ -6,6 +6,7 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi.responses import JSONResponse
@@ -59,7 +60,7 @@ class Traffic:
             app: Any = self._app
             if counted and self._active > self._most:
                 busy = f"{self._most} requests are being answered already; try again later"
-                app = _problem(scope, 503, busy, {"Retry-After": "1", "Connection": "close"})
+                app = problem(scope, 503, busy, {"Retry-After": "1", "Connection": "close"})
             await app(scope, receive, send_with_headers)
         except ClientDisconnect:
             status = CLIENT_LEFT
@@ -67,7 +68,7 @@ class Traffic:
             log.exception("id=%s", request_id)
             if status:
                 raise
-            failed = _problem(scope, 500, f"the service failed; its log says why, beside the id {request_id}", {})
+            failed = problem(scope, 500, f"the service failed; its log says why, beside the id {request_id}")
             await failed(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - start
@@ -80,10 +81,7 @@ class Traffic:
             log.info("id=%s %s %d %.1f ms", request_id, ascii(where)[1:-1], status, 1000 * seconds)
 
 
-def key_of_problem(scope: Scope) -> str:
-    """Return the key under which an answer says what is wrong: that of the Open Inference Protocol, or our own."""
-    return "error" if scope["path"].startswith("/v2") else "detail"
-
-
-def _problem(scope: Scope, status: int, text: str, headers: dict[str, str]) -> JSONResponse:
-    return JSONResponse({key_of_problem(scope): text}, status, headers)
+def problem(scope: Scope, status: int, text: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return the answer that says what is wrong, under the key of the Open Inference Protocol or our own."""
+    key = "error" if scope["path"].startswith("/v2") else "detail"
+    return JSONResponse({key: text}, status, headers)

@@ -136,7 +136,7 @@ class WatchJournal:
             return [Entry(*row) for row in rows]
 
     def is_answered(self, instance: str) -> bool:
-        """Whether an image with this SOPInstanceUID was answered, be it under another key."""
+        """Return whether an image with this SOPInstanceUID was answered, be it under another key."""
         with self._transaction() as run:
             states = (instance, ANSWERED, SENT)
             return bool(run("SELECT 1 FROM image WHERE instance = ? AND state IN (?, ?)", states).fetchone())

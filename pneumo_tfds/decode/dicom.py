@@ -106,19 +106,21 @@ def _grey_levels(
         if not problem:
             return table, ""
         remark = f"the picture is {problem} in the file's own window, so the range of its values was taken"
-    elif _eight_bits(possible, dataset):
-        bits, signed = int(dataset.BitsStored), int(dataset.PixelRepresentation)
-        ends = modality_values(np.array([0.0, (1 << bits) - 1]) - (signed << bits - 1), dataset, name)
+    elif (declared := _eight_bits(possible, dataset)) is not None:
+        ends = modality_values(declared, dataset, name)
         return scale(values, float(ends.min()), float(ends.max())), ""
     return scale(values, *content_range(values.astype(np.float32)[indices])), remark
 
 
-def _eight_bits(possible: npt.NDArray[np.float64], dataset: Dataset) -> bool:
-    """Whether a file declares at most eight bits and keeps to it; such a picture is shown as a JPEG would be."""
+def _eight_bits(possible: npt.NDArray[np.float64], dataset: Dataset) -> npt.NDArray[np.float64] | None:
+    """Return the ends of the range that a file of at most eight bits declares, None for others and if it breaks it.
+
+    A picture in such a range is shown as a JPEG would be.
+    """
     bits, signed = int(dataset.BitsStored), int(dataset.PixelRepresentation)
-    lowest = -(signed << bits - 1)
-    within = possible[0] >= lowest and possible[-1] < lowest + (1 << bits)
-    return bool(bits <= 8 and within and not dataset.get("ModalityLUTSequence"))
+    ends = np.array([0.0, (1 << bits) - 1]) - (signed << bits - 1)
+    within = ends[0] <= possible[0] and possible[-1] <= ends[1]
+    return ends if bits <= 8 and within and not dataset.get("ModalityLUTSequence") else None
 
 
 def _problem(grey: npt.NDArray[np.uint8]) -> str:

@@ -56,7 +56,7 @@ def shifted(values: npt.NDArray[Any], dataset: Dataset) -> npt.NDArray[Any]:
 
 
 def _is_smoother(masked: npt.NDArray[Any], values: npt.NDArray[Any], bits: int) -> bool:
-    """Whether neighbours differ less without the bits above, or as much; False if these are as manifold as values."""
+    """Return whether neighbours do not differ more without the bits above; False if these are as manifold as values."""
     changed = masked != values
     if len(np.unique(values[changed] >> bits)) > OVERLAYS:
         return False

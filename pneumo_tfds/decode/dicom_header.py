@@ -9,12 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pneumo_tfds.decode.dicom_file import inflated, standing_for, value_of
-from pneumo_tfds.decode.header_words import (
-    coded_region,
-    coded_view,
-    phantom_word,
-    test_word,
-)
+from pneumo_tfds.decode.header_words import coded_region, coded_view, phantom_word, test_word
 from pneumo_tfds.decode.headers import DecodeError, format_of
 
 _TAGS = {
@@ -118,11 +113,11 @@ def read_facts(data: bytes, name: str = "image") -> HeaderFacts:
             _code(dataset, "PatientSpeciesCodeSequence")[1],
             _text(dataset, "PatientBreedDescription"),
         )
-        names = [str(dataset.get("PatientName") or ""), _text(dataset, "PatientID")]
+        name_and_id = str(dataset.get("PatientName") or ""), _text(dataset, "PatientID")
         return HeaderFacts(
-            patient=_text(dataset, "PatientID"),
+            patient=name_and_id[1],
             others=_other_identifiers(dataset),
-            name=str(dataset.get("PatientName") or ""),
+            name=name_and_id[0],
             born=_text(dataset, "PatientBirthDate"),
             modality=_text(dataset, "Modality"),
             body_part=_text(dataset, "BodyPartExamined") or coded_region(*_code(dataset, "AnatomicRegionSequence")),
@@ -142,7 +137,7 @@ def read_facts(data: bytes, name: str = "image") -> HeaderFacts:
             presentation_intent=_text(dataset, "PresentationIntentType"),
             species=next(filter(None, species), ""),
             control="YES" in (_text(dataset, key).upper() for key in ("QualityControlImage", "QualityControlSubject")),
-            called=phantom_word(*names) or test_word(*names),
+            called=phantom_word(*name_and_id) or test_word(*name_and_id),
             polarity=_contradiction(
                 _text(dataset, "PhotometricInterpretation"), _text(dataset, "PresentationLUTShape")
             ),

@@ -49,12 +49,11 @@ def file_in_memory() -> BinaryIO:
 
 
 def _decoded(frame: bytes, description: dict[str, Any]) -> npt.NDArray[Any] | None:
-    foreign = (ArithmeticError, AttributeError, LookupError, NotImplementedError, OSError, RuntimeError, TypeError)
     try:
         if description["syntax"] == EXTENDED and description["SamplesPerPixel"] == 1:
             return _twelve_bits(frame, description["Rows"], description["Columns"])
         return _by_pydicom(frame, description)
-    except (*foreign, ValueError):  # whatever it is, the frame is damaged
+    except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError):  # damaged
         return None
 
 

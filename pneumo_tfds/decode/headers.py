@@ -68,12 +68,14 @@ def format_of(data: bytes) -> str | None:
 
 
 def _starts_like_dicom(data: bytes) -> bool:
-    """Whether a file without preamble starts with a data element of group 0002 or 0008 (PS3.5, 7.1)."""
+    """Return whether a file without preamble starts with a data element of group 0002 or 0008 (PS3.5, 7.1)."""
     explicit = data[4:6] in _TYPES
     if data[:2] == b"\0\x08":  # big endian
         return explicit
-    if data[:2] not in (b"\x02\0", b"\x08\0") or explicit:
-        return explicit and data[:2] in (b"\x02\0", b"\x08\0")
+    if data[:2] not in (b"\x02\0", b"\x08\0"):
+        return False
+    if explicit:
+        return True
     length = int.from_bytes(data[4:8], "little")  # without a type; another element of the group must follow
     return length <= _LONGEST_FIRST and data[:2] == data[8 + length : 10 + length]
 

@@ -56,10 +56,6 @@ class ClassWords:
                 return label
         return ""
 
-    def not_met(self, names: tuple[str, ...]) -> list[str]:
-        """Return those of `names` that nothing was called so far."""
-        return [name for name in names if plain_name(name) not in self.met]
-
     def in_words(self, between: str = "and") -> str:
         """Return the two groups of names for a message."""
         return f"{' or '.join(self.negative)} {between} {' or '.join(self.positive)}"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources.csv_text import decode_text, read_rows
+from pneumo_tfds.sources.csv_text import Row, decode_text, read_rows
 from pneumo_tfds.sources.inventory import LABELS, Image, Source
 from pneumo_tfds.sources.survey import EXAMPLES, LeftOut
 
@@ -23,6 +23,15 @@ COLUMNS = ("filename", "sha256", "label", "decision")
 """What a file of corrections must have; other columns are for the person."""
 SUBTYPES = dict(zip(LABELS, ("normal", "unknown"), strict=True))
 """The subtype of an image whose label is corrected to this."""
+
+
+def decided(files: Sequence[Path]) -> frozenset[str]:
+    """Return the names of the images about which a person decided in files of corrections.
+
+    Raises:
+        InputError: a file is no table of corrections.
+    """
+    return frozenset(row["filename"] for path in files for _, row in _rows(path.expanduser()) if row["decision"])
 
 
 def corrected(source: Source, files: Sequence[Path]) -> Source:
@@ -37,7 +46,7 @@ def corrected(source: Source, files: Sequence[Path]) -> Source:
     return source
 
 
-def _corrected(source: Source, path: Path) -> Source:
+def _rows(path: Path) -> list[tuple[int, Row]]:
     try:
         text = decode_text(path.read_bytes(), str(path))
     except OSError as error:
@@ -45,11 +54,15 @@ def _corrected(source: Source, path: Path) -> Source:
     columns, rows = read_rows(text, str(path))
     if missing := [column for column in COLUMNS if column not in columns]:
         raise InputError(f"{path}: has no column {missing[0]}; give a suspects.csv that pipeline.suspects wrote")
+    return [*rows]
+
+
+def _corrected(source: Source, path: Path) -> Source:
     images = {image.name: image for image in source.images}
     changed: dict[str, Image] = {}
     removed: list[str] = []
     counts: Counter[str] = Counter()
-    for line, row in rows:
+    for line, row in _rows(path):
         name, where = row["filename"], f"{path}, line {line}"
         decisions = {value.lower(): value for value in (*LABELS, KEEP, REMOVE)} | {"": KEEP}
         decision = decisions.get(row["decision"].lower())

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Callable, Mapping, Sequence
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.classes import ClassWords, class_told, flags_for
 from pneumo_tfds.sources.column_kinds import FEW_VALUES, Column, class_of_flag, is_split, may_be_patient, split_remedy
-from pneumo_tfds.sources.csv_text import Row, read_rows
+from pneumo_tfds.sources.csv_text import Row, names_image, read_rows
 from pneumo_tfds.sources.described_table import Rules, read_described
 from pneumo_tfds.sources.description import TABLE, Found, TableDescription
 from pneumo_tfds.sources.file_index import FileIndex
 from pneumo_tfds.sources.image_kinds import MOSTLY, warn_of_views
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.layout_questions import ask_about_classes_in_names, ask_about_names
-from pneumo_tfds.sources.listing import IMAGE_SUFFIXES, Find
+from pneumo_tfds.sources.listing import Find
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, class_columns, roles_of, tell_columns
 from pneumo_tfds.sources.table_paths import ask_about_folders, find_all, take_folder_splits, without_other_images
@@ -161,5 +160,5 @@ def _label_of_flags(rest: Sequence[Column], classes: ClassWords) -> str:
 
 
 def _holds_images(column: Column) -> bool:
-    images = sum(posixpath.splitext(cell)[1].lower() in IMAGE_SUFFIXES for cell in column.cells)
+    images = sum(map(names_image, column.cells))
     return images > 0 and images >= MOSTLY * column.counts.total()

@@ -78,7 +78,7 @@ def _check_swallowed(
                     place: {other[column] for _, other in rows} - {""} for place, column in enumerate(columns) if column
                 }
                 alike = len(parts) == len(columns) and any(parts[place] in known[place] for place in known)
-                if alike or any(map(_is_image, parts)):
+                if alike or any(map(names_image, parts)):
                     first = line - len(cell.splitlines()) + 1
                     raise InputError(
                         f"{where}, line {first}: its quotes take whole rows into one cell, such as "
@@ -86,13 +86,14 @@ def _check_swallowed(
                     )
 
 
-def _is_image(cell: str) -> bool:
+def names_image(cell: str) -> bool:
+    """Return whether a cell ends like the name of an image file."""
     return posixpath.splitext(cell)[1].lower() in IMAGE_SUFFIXES
 
 
 def _check_header(columns: Sequence[str], where: str) -> None:
     for column in columns:
-        if _is_image(column):
+        if names_image(column):
             raise InputError(
                 f"{where}: its first line is no header but holds {column!r}; write a line with the names of the "
                 "columns above it, such as path,label"

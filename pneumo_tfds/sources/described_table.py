@@ -12,11 +12,12 @@ from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords, flags_for, meaning_of
 from pneumo_tfds.sources.column_kinds import Column, split_remedy
 from pneumo_tfds.sources.csv_text import Row
-from pneumo_tfds.sources.description import COLUMN, TableDescription, Uncertain, columns_of_table
+from pneumo_tfds.sources.description import COLUMN, TableDescription, columns_of_table
 from pneumo_tfds.sources.identifiers import normal_identifier
 from pneumo_tfds.sources.image_kinds import unfit_row
 from pneumo_tfds.sources.inventory import LABELS, SUBTYPES
 from pneumo_tfds.sources.listing import File, Find, Labelled, is_printable
+from pneumo_tfds.sources.source_options import Uncertain
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS
 from pneumo_tfds.sources.words import mark_of, split_of

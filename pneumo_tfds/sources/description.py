@@ -14,10 +14,10 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.sources.classes import ClassWords
+from pneumo_tfds.sources.inventory import Validation
 from pneumo_tfds.sources.listing import File, Labelled
+from pneumo_tfds.sources.source_options import Uncertain
 from pneumo_tfds.sources.words import composed, plain_name
-
-Uncertain = Literal["left_out", "positive", "negative"]
 
 OWN_DESCRIPTION = "docs/how-to/bring-your-own-xrays.md"
 """Where it is said how somebody describes data of their own."""
@@ -26,7 +26,7 @@ NAMES_SHARE = 0.9
 """Share of the image files whose names must follow a description's pattern, if it is recognised by names."""
 
 COLUMN = re.compile(r"\{(.*?)\}")
-"""A column in a text."""
+"""A column in a text such as `{ImageDir}/{ImageID}`."""
 
 Made = TypeVar("Made")
 
@@ -56,15 +56,10 @@ class TableDescription:
     """Split to the name of a text file that lists its images, one a line."""
 
 
-def columns_of(template: str) -> list[str]:
-    """Return the columns that a text such as `{ImageDir}/{ImageID}` names."""
-    return COLUMN.findall(template)
-
-
 def columns_of_table(table: TableDescription) -> set[str]:
     """Return the columns that a description names."""
     single = {table.label, "" if table.split.startswith("=") else table.split} - {""}
-    return {*columns_of(table.image), *columns_of(table.patient), *table.keep, *single}
+    return {*COLUMN.findall(table.image), *COLUMN.findall(table.patient), *table.keep, *single}
 
 
 @dataclass(frozen=True)
@@ -84,7 +79,7 @@ class Description:
     """Labels that mean PNEUMONIA."""
     uncertain: Uncertain = "left_out"
     """What a finding marked -1 counts as."""
-    validation: Literal["redrawn", "given"] = "given"
+    validation: Validation = "given"
     """`redrawn`: the images of `train` and `val` are divided anew by patient."""
     test_patients: Literal["same", "apart"] = "same"
     """`apart`: the test folder holds other people, though their identifiers begin again."""

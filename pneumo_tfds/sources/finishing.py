@@ -30,6 +30,7 @@ from pneumo_tfds.sources.patient_doubts import Told, warn_of_both_classes, warn_
 from pneumo_tfds.sources.patients import apart_by_site, decide, with_other_identifiers
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.words import plain_name
 
 FEW = 0.05
 """Share of the test patients that may have images outside it by chance, where the test set is said to be of others."""
@@ -45,8 +46,9 @@ def finish(source: Source, reader: NamedReader, found: Found, options: SourceOpt
     Raises:
         InputError: a table gives a patient to two splits.
     """
-    for name in found.classes.not_met((*options.negative, *options.positive)):
-        notes.ask(f"no folder or label is named {name!r}; --yes goes on without it; check its spelling")
+    for name in (*options.negative, *options.positive):
+        if plain_name(name) not in found.classes.met:
+            notes.ask(f"no folder or label is named {name!r}; --yes goes on without it; check its spelling")
     facts = read_headers([one.file for one in found.labelled], reader, Path(source.where), notes)
     unfit = leave_out_unfit(facts, {one.file.name: one.label for one in found.labelled}, notes)
     kept = {one.file.name: one for one in found.labelled if one.file.name not in unfit}
@@ -56,7 +58,7 @@ def finish(source: Source, reader: NamedReader, found: Found, options: SourceOpt
     of_folders = {name: uid for name, one in folders.items() if (uid := study_uid(one.patient))}
     told = _told(found, {name: "" if name in of_folders else one.patient for name, one in kept.items()}, facts)
     images, rules = decide([_image(one) for _, one in sorted(kept.items())], told, notes)
-    images = apart_by_site(images, {} if found.in_table else kept, notes)
+    images = apart_by_site(images, folders, notes)
     warn_of_both_classes(images, notes, from_table=found.in_table)
     warn_of_unknown(images, notes)
     images = _with_studies(images, of_folders, facts, notes)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
-from pneumo_tfds.decode.dicom_file import import_pydicom, read_dataset, standing_for, value_of
+from pneumo_tfds.decode.dicom_file import read_dataset, standing_for, value_of
 from pneumo_tfds.decode.headers import HEAD_BYTES, format_of
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.csv_text import Row, decode_text, read_rows
@@ -89,7 +89,6 @@ def _in_headers(folder: Path, names: Sequence[str], wanted: Sequence[str]) -> di
 
 
 def _elements(data: bytes, name: str, wanted: Sequence[str]) -> list[str]:
-    import_pydicom(name)
     with standing_for(name, "the DICOM header is damaged; copy the file again or remove it"):
         dataset = read_dataset(data, name)
         return [str(value_of(dataset, KEYWORDS.get(column.lower(), column), "")).strip() for column in wanted]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pneumo_tfds.program.errors import InputError
@@ -12,11 +12,11 @@ from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import decode_text, read_rows
 from pneumo_tfds.sources.described_table import Rules, read_described
 from pneumo_tfds.sources.description import (
+    COLUMN,
     OWN_DESCRIPTION,
     Description,
     Found,
     TableDescription,
-    columns_of,
     columns_of_table,
     known_descriptions,
 )
@@ -84,7 +84,7 @@ class KnownTables:
         ]
         if unmarked:
             self.notes.warn(f"no image is marked in the column {' and '.join(unmarked)}, which is to mean {LABELS[1]}")
-        columns = sorted({name for table in self.description.tables for name in columns_of(table.patient)})
+        columns = sorted({name for table in self.description.tables for name in COLUMN.findall(table.patient)})
         return Found(labelled, self.description, self.classes, f"column {' and '.join(columns)}", has_splits=True)
 
     def _outermost(self, name: str) -> list[File]:
@@ -121,7 +121,7 @@ class KnownTables:
             self._warn_of_missing(name, read.missing, len(rows))
         if table.label and known_descriptions().get(self.description.name) != self.description:
             named = {f"named {column}": column for column in columns_of_table(table)}
-            roles = {"label": table.label, "patient": next(iter(columns_of(table.patient)), ""), "split": table.split}
+            roles = {"label": table.label, "patient": (COLUMN.findall(table.patient) or [""])[0], "split": table.split}
             chosen = named | {role: column for role, column in roles.items() if column}
             ask_about_unread(read.used, chosen, self.classes, self.notes)
         return self._with_split_lists(read.images, table)
@@ -154,7 +154,7 @@ class KnownTables:
         """
         files = {pattern: self._outermost(pattern) for pattern in table.lists.values()}
         names = {
-            file.name: (split, list(_names(self._text(file.name))))
+            file.name: (split, _names(self._text(file.name)))
             for split, pattern in table.lists.items()
             for file in files[pattern]
         }
@@ -209,8 +209,6 @@ class KnownTables:
         return [file.name for file in next(filter(None, endings), None) or self.images.of_stem(name)]
 
 
-def _names(text: str) -> Iterator[str]:
-    """Yield the paths that a text lists, one a line."""
-    for line in text.splitlines():
-        if name := line.strip().replace("\\", "/").strip("/"):
-            yield name
+def _names(text: str) -> list[str]:
+    """Return the paths that a text lists, one a line."""
+    return [name for line in text.splitlines() if (name := line.strip().replace("\\", "/").strip("/"))]

@@ -187,11 +187,12 @@ def ask_about_names(images: Sequence[Labelled], notes: SurveyNotes) -> None:
 def ask_about_classes_in_names(images: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> None:
     """Ask about names of files that mean another class than folders or the table say.
 
-    If all names mean the same class, the word is that of a project and tells nothing.
+    If all names mean the same class, the word is that of a project and tells nothing. An image that a person decided
+    about in a file of corrections is not asked about.
     """
     unmarked = replace(classes, met=set())
     told = [(class_in_name(one.file.stem, unmarked), one) for one in images]
-    other = [(name, one) for name, one in told if name not in ("", one.label)]
+    other = [(name, one) for name, one in told if name not in ("", one.label) and one.file.name not in notes.decided]
     if other and len({name for name, _ in told}) > 1:
         name, first = other[0]
         notes.ask(

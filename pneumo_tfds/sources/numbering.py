@@ -102,11 +102,6 @@ def is_of_group(name: str) -> bool:
     return not _GROUPS.isdisjoint(words_of(name)) and not PATIENT_NUMBER.search(name)
 
 
-def is_no_patient(name: str) -> bool:
-    """Return whether a name is that of an examination or of a group."""
-    return is_visit(name) or is_of_group(name)
-
-
 def are_counted(names: Collection[str]) -> set[str]:
     """Return the names that differ from others in their numbers: of `p1`, `p2` and `COVID19` not the last.
 

@@ -16,7 +16,7 @@ from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources import csv_table, tables_beside
 from pneumo_tfds.sources.classes import ClassWords
-from pneumo_tfds.sources.corrections import corrected
+from pneumo_tfds.sources.corrections import corrected, decided
 from pneumo_tfds.sources.csv_text import decode_text, read_rows, workbook
 from pneumo_tfds.sources.description import (
     FOLDERS,
@@ -126,7 +126,7 @@ def understand_files(
     Raises:
         InputError: there is no image, or none that can be given a class.
     """
-    notes = SurveyNotes()
+    notes = SurveyNotes(decided=decided(options.corrections))
     images = images_among(files, reader, notes)
     if not images:
         found = ", ".join(f"{len(names)} {reason}" for reason, names in notes.left_out.items()) or "it is empty"
@@ -170,7 +170,7 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
     Raises:
         InputError: something in the table is wrong; the message names the line.
     """
-    reader, notes = FolderReader(path.parent), SurveyNotes()
+    reader, notes = FolderReader(path.parent), SurveyNotes(decided=decided(options.corrections))
     text = decode_text(reader.read_name(path.name), str(path))
     columns, _ = read_rows(text[: tables_beside.HEADING_BYTES].partition("\n")[0], str(path))
     chosen = [choose_description(options.layout)] if options.layout else known_descriptions().values()

@@ -83,7 +83,10 @@ def believed(
             notes.ask_about_patients(question)
         told = {name: patient for name, patient in told.items() if patient not in doubted}
         counts = Counter(told.values())
-    elif counts and (numbering.are_dates(counts) or all(numbering.is_no_patient(compared(one)[1]) for one in counts)):
+    elif counts and (
+        numbering.are_dates(counts)
+        or all(numbering.is_visit(left) or numbering.is_of_group(left) for _, left, _ in map(compared, counts))
+    ):
         notes.ask_about_patients(
             f"the {place.rule} holds dates, or numbers of examinations, weeks or the like{in_brackets(min(counts))}; "
             "--yes does not take them for patients; name the column of the patients patient"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+Uncertain = Literal["left_out", "positive", "negative"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
@@ -18,7 +20,7 @@ class SourceOptions:
     """Folders or labels that mean PNEUMONIA. Default: PNEUMONIA, or what the layout says."""
     negative: tuple[str, ...] = ()
     """Folders or labels that mean NORMAL. Default: NORMAL, or what the layout says."""
-    uncertain: Literal["left_out", "positive", "negative"] | None = None
+    uncertain: Uncertain | None = None
     """What a finding that a table marks as uncertain (-1) counts as. Default: what the layout says, mostly left out."""
     corrections: tuple[Path, ...] = ()
     """Files of corrected labels and removed images, in order: each a suspects.csv of python -m pipeline.suspects whose

@@ -85,15 +85,9 @@ class Survey:
 
     def as_json(self) -> dict[str, Any]:
         """Return the survey as an object for JSON."""
-        return {
-            "layout": self.layout,
-            "title": self.title,
-            "notes": list(self.notes),
-            "parts": [asdict(part) for part in self.parts],
-            "left_out": [asdict(group) for group in self.left_out],
-            "warnings": self.warnings,
-            "questions": self.questions,
-        }
+        found = asdict(self)
+        del found["remarks"]
+        return found | {"warnings": self.warnings, "questions": self.questions}
 
     def table(self) -> list[str]:
         """Return lines that show every part with its label, split and patient rule, aligned in columns."""
@@ -118,6 +112,8 @@ class SurveyNotes:
 
     left_out: dict[str, list[str]] = field(default_factory=dict)
     """Reason to the names of all files that are left out for it."""
+    decided: frozenset[str] = frozenset()
+    """Names of the images whose label a person decided on, which is not asked about again."""
     remarks: list[Remark] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -127,10 +123,8 @@ class SurveyNotes:
 
     def was_read(self, name: str, *, tell: bool = True) -> None:
         """Note that a file is no image and was read, such as a table, so that it is not among what is left out."""
-        for reason, names in list(self.left_out.items()):
-            self.left_out[reason] = [other for other in names if other != name]
-            if not self.left_out[reason]:
-                del self.left_out[reason]
+        others = {reason: [other for other in names if other != name] for reason, names in self.left_out.items()}
+        self.left_out = {reason: names for reason, names in others.items() if names}
         if tell:
             self.tell(f"{name} was read")
 

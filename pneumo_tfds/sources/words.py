@@ -144,7 +144,7 @@ def telling_splits_in(name: str) -> frozenset[str]:
 
 @functools.lru_cache(maxsize=1 << 16)
 def is_named_split(name: str) -> bool:
-    """Return whether a cell is such a word and nothing else, perhaps in several parts, such as `lock-box`."""
+    """Return whether a cell is a word of `telling_splits_in` alone, perhaps in several parts, such as `lock-box`."""
     words = [word for word in words_of(name) if word not in FILLERS and not word.isdecimal()]
     return bool(words) and (set(words) <= telling_splits_in(name) or bool(telling_splits_in("".join(words))))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 
 from pneumo_tfds.decode import decode
 from pneumo_tfds.program.errors import InputError
@@ -15,7 +16,7 @@ GLANCE = 32
 """Pixels a side in which it is seen whether a file holds a picture."""
 
 
-def identical_groups(source: Source, workers: int | None = None) -> list[tuple[Image, ...]]:
+def identical_groups(source: Source) -> list[tuple[Image, ...]]:
     """Return groups of two or more images whose files are equal byte for byte and hold a picture.
 
     Equal files without one, such as the same error page of a server or blank images, say nothing about patients and
@@ -31,20 +32,18 @@ def identical_groups(source: Source, workers: int | None = None) -> list[tuple[I
     suspects = [image for group in candidates.values() if len(group) > 1 for image in group]
 
     def digest(image: Image) -> bytes | None:
-        try:
+        with suppress(InputError):
             return hashlib.sha256(source.read(image)).digest()
-        except InputError:
-            return None
+        return None
 
     def is_picture(group: tuple[Image, ...]) -> bool:
-        try:
+        with suppress(InputError):
             decode(source.read(group[0]), GLANCE, group[0].name)
-        except InputError:
-            return False
-        return True
+            return True
+        return False
 
-    groups = group_by_digest(zip(suspects, ordered_map(digest, suspects, workers), strict=True))
-    return [group for group, holds in zip(groups, ordered_map(is_picture, groups, workers), strict=True) if holds]
+    groups = group_by_digest(zip(suspects, ordered_map(digest, suspects), strict=True))
+    return [group for group, holds in zip(groups, ordered_map(is_picture, groups), strict=True) if holds]
 
 
 def group_by_digest(images: Iterable[tuple[Image, bytes | str | None]]) -> list[tuple[Image, ...]]:

@@ -76,6 +76,6 @@ def number_of_shards(images: int, image_size: int) -> int:
 
 
 def _cut(images: list[Image], shards: int) -> tuple[tuple[Image, ...], ...]:
-    shards = max(1, min(shards, len(images)))
+    shards = min(shards, len(images))
     edges = [round(len(images) * index / shards) for index in range(shards + 1)]
     return tuple(tuple(images[start:end]) for start, end in pairwise(edges))

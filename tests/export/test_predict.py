@@ -15,13 +15,13 @@ import numpy as np
 import onnx
 import pytest
 
-from export import Classifier
+from export import Classifier, explain
 from export.graph import convert
 from export.inference.classifier import ModelFileError
 from export.inference.content_digest import sealed
 from export.predict import Predict, predict
 from image_files import dicom, png
-from pneumo_tfds.decode import decode, resize
+from pneumo_tfds.decode import decode, decode_whole, resize
 from pneumo_tfds.program.errors import InputError
 
 BLOCKER = """
@@ -244,6 +244,19 @@ def test_overlay_colours_only_evidence_for_pneumonia():
     coloured = overlay(image, heat, 32)
     assert (coloured[:12, :12] == 100).all()
     assert coloured[-2, -2, 2] > coloured[-2, -2, 0]  # red over blue where it peaks
+
+
+def test_explain_gives_the_answer_and_the_picture_under_its_heat_map(exported, jpegs, tmp_path):
+    from export.inference.outputs import overlay
+
+    classifier, path = Classifier(exported / "model.onnx", two_way=True), next(jpegs.rglob("*.jpeg"))
+    answer, found = classifier.predict_file(path), explain(classifier, path, side=64)
+    assert found.prediction.probability == answer.probability
+    drawn = overlay(decode_whole(path.read_bytes(), 64), answer.heatmap, 64, classifier.metadata.framing)
+    assert (cv2.imdecode(np.frombuffer(found.png, np.uint8), cv2.IMREAD_COLOR) == drawn).all()
+    assert "data:image/png;base64," in found._repr_html_()
+    with pytest.raises(InputError, match=r"gone\.jpeg cannot be read: No such file or directory; give an image file"):
+        explain(classifier, tmp_path / "gone.jpeg")
 
 
 def test_heatmap_of_a_model_without_one_is_refused(tmp_path, tiny_model, exported, jpegs):

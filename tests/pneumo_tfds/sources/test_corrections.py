@@ -107,3 +107,25 @@ def test_a_file_that_is_no_table_of_corrections_is_refused(source, tmp_path):
         opened(source, path)
     with pytest.raises(InputError, match=r"--corrections .*none.csv: cannot be read"):
         opened(source, tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("decision", ["PNEUMONIA", "remove", "keep"])
+def test_a_file_name_against_its_folder_is_not_asked_about_once_a_person_decided(source, tmp_path, decision):
+    name = "NORMAL/person1_virus_6.png"
+    (source / "NORMAL/normal0.png").rename(source / name)
+    for rows in ([], [row(source, name, "")], [row(source, "NORMAL/normal1.png", "keep")]):
+        files = [write(tmp_path / "undecided.csv", rows)] if rows else []
+        with pytest.raises(InputError, match=r"names of 1 of 8 files say another class .* NORMAL/person1_virus_6\.png"):
+            opened(source, *files)
+    opened(source, write(tmp_path / "suspects.csv", [row(source, name, decision)]))
+
+
+def test_nor_is_it_in_a_table(source, tmp_path):
+    name = "NORMAL/person1_virus_6.png"
+    (source / "NORMAL/normal0.png").rename(source / name)
+    lines = [f"{path.relative_to(source)},{path.parent.name}" for path in sorted(source.rglob("*.png"))]
+    table = source / "labels.csv"
+    table.write_text("\n".join(["path,label", *lines]))
+    with pytest.raises(InputError, match="names of 1 of 8 files say another class"):
+        opened(table)
+    opened(table, write(tmp_path / "suspects.csv", [row(source, name, "PNEUMONIA")]))
