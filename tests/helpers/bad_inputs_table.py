@@ -390,7 +390,7 @@ CASES = (
         "a text file as weights", "damaged or not a plain state dict",
         _taking("data", then=lambda place: place.write("w.pth", "hello"))),
     Bad("weights-of-another", PRETRAINED,
-        "the weights of another network", "holds no EfficientNet-Lite0 weights", _taking("data", then=_weights)),
+        "the weights of another network", "holds no weights of efficientnet_lite0", _taking("data", then=_weights)),
     Bad("weights-cut", PRETRAINED,
         "weights that were cut off", "damaged or not a plain state dict",
         _taking("data", then=lambda place: (_weights(place), place.cut("w.pth")))),
