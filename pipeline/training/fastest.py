@@ -15,14 +15,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-import pneumo_tfds
 from pipeline.config import RunConfig
 from pipeline.devices.precision import Execution, candidates
 from pipeline.training.trained_part import network_part
@@ -30,6 +28,7 @@ from pneumo_tfds.program import processor
 from pneumo_tfds.program.cores_and_memory import available_cores
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, cache_folder, read_json, write_json
+from pneumo_tfds.program.installed import version_of
 from pneumo_tfds.program.progress import stage
 
 ROUNDS = 3
@@ -162,8 +161,8 @@ def _machine() -> dict[str, Any]:
     return {
         "processor": processor.name(),
         "cores": available_cores(),
-        "pneumo": pneumo_tfds.__version__,  # whose own kernels a step has too
-        **{name: version(name) for name in ("tensorflow", "keras")},
+        # A step has kernels of this project too.
+        **{name: version_of(name) for name in ("pneumo", "tensorflow", "keras")},
         **{name: os.environ.get(name, "") for name in VARIABLES},
     }
 

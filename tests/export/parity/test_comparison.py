@@ -120,4 +120,4 @@ def test_missing_dataset_is_one_line_that_names_the_remedy(exported, tmp_path, s
     shutil.copytree(exported, run)
     (run / "config.json").write_text(json.dumps({"data": {"dataset": str(tmp_path / "gone")}}))
     with pytest.raises(InputError, match=r"gone is gone.*--dataset FOLDER"):
-        list(export_run.export_run(run))
+        list(export_run.export_run(run, ONE_THREAD))

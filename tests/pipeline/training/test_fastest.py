@@ -45,8 +45,7 @@ def test_the_fastest_is_kept_and_not_measured_again(monkeypatch):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda patch: patch.setattr(fastest, "version", lambda name: "another"),
-        lambda patch: patch.setattr(fastest.pneumo_tfds, "__version__", "another"),
+        lambda patch: patch.setattr(fastest, "version_of", lambda name: "another"),
         lambda patch: patch.setattr(fastest.processor, "name", lambda: "another"),
         lambda patch: patch.setenv("TF_ENABLE_ONEDNN_OPTS", "another"),
     ],
