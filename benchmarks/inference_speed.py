@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
-from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -190,15 +189,28 @@ def _saved_model(path: Path, threads: int) -> Answer:
     return lambda batch: loaded.serve(tf.constant(batch))["probability"].numpy()
 
 
-def tf_lite(path: Path, threads: int, *, module: str = "tensorflow.lite.python.interpreter") -> Answer:
-    """Return TF-Lite's interpreter of a file; raises `CannotRunError` if this TensorFlow has no TF-Lite.
+def tf_lite(path: Path, threads: int) -> Answer:
+    """Return TF-Lite's interpreter of a file; raises `CannotRunError` if this TensorFlow has no TF-Lite."""
+    import tensorflow as tf
 
-    LiteRT's interpreter has the same interface. Its newer `CompiledModel` fails on two outputs of any batch.
-    """
+    return _interpreted(lambda: tf.lite.Interpreter, path, threads)
+
+
+def lite_rt(path: Path, threads: int) -> Answer:
+    """Return the same of LiteRT, TF-Lite's successor. Its newer `CompiledModel` fails on two outputs of any batch."""
+
+    def interpreter() -> Any:
+        from ai_edge_litert.interpreter import Interpreter
+
+        return Interpreter
+
+    return _interpreted(interpreter, path, threads)
+
+
+def _interpreted(interpreter: Callable[[], Any], path: Path, threads: int) -> Answer:
     if not path.is_file():
         raise CannotRunError("this TensorFlow has no TF-Lite, which converts the network")
-    interpreter = import_module(module).Interpreter(str(path), num_threads=threads)
-    runner = interpreter.get_signature_runner()
+    runner = interpreter()(str(path), num_threads=threads).get_signature_runner()
     (name,) = runner.get_input_details()
     return lambda batch: runner(**{name: batch})["probability"]
 
@@ -260,7 +272,7 @@ RUNTIMES = {
     "peer: Keras in tf.function, XLA": Runtime(partial(_function, xla=True), "model.keras"),
     "peer: SavedModel": Runtime(_saved_model, "saved_model"),
     "peer: TF-Lite": Runtime(tf_lite, "model.tflite"),
-    "peer: LiteRT": Runtime(partial(tf_lite, module="ai_edge_litert.interpreter"), "model.tflite", ("ai_edge_litert",)),
+    "peer: LiteRT": Runtime(lite_rt, "model.tflite", ("ai_edge_litert",)),
     "peer: OpenVINO float32": Runtime(open_vino, FILES["float32"], ("openvino",)),
     "peer: OpenVINO bfloat16": Runtime(partial(open_vino, precision="bf16"), FILES["float32"], ("openvino",), ROUNDED),
     "peer: OpenVINO int8": Runtime(open_vino, FILES["int8"], ("openvino",), ROUNDED),

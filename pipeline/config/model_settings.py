@@ -32,10 +32,10 @@ class ModelConfig(Bounded):
     """Which network."""
 
     model: Annotated[str, tyro.conf.arg(metavar="NAME|MODULE:FUNCTION")] = "efficientnet_lite0"
-    """efficientnet_lite0: pretrained on ImageNet, made for small machines; efficientnet_lite1 and 2 are larger (extra
-    lite). compact: a small residual CNN without
-    pretrained weights. study: the original study's four convolution blocks. inception_v3: pretrained, large.
-    PACKAGE.MODULE:FUNCTION: a network of your own (docs/how-to/your-own-network.md)."""
+    """efficientnet_lite0: pretrained on ImageNet, made for small machines. efficientnet_lite1, efficientnet_lite2: the
+    same, larger; their weights need the extra lite. compact: a small residual CNN without pretrained weights. study:
+    the original study's four convolution blocks. inception_v3: pretrained, large. PACKAGE.MODULE:FUNCTION: a network of
+    your own (docs/how-to/your-own-network.md)."""
     arguments: tuple[str, ...] = ()
     """Arguments of a network of your own, such as width=48."""
     module_sha256: Annotated[str, tyro.conf.Suppress] = ""
@@ -53,17 +53,17 @@ class ModelConfig(Bounded):
     normalize: bool = True
     """Give every image mean 0 and standard deviation 1 inside the model, so that exposure matters less."""
     pretrained_weights: str = "auto"
-    """Where inception_v3 and efficientnet_lite start: none, imagenet, or the path of a weights file. ImageNet weights
-    of inception_v3 are downloaded by Keras, those of efficientnet_lite0 are installed with this package, those of 1 and
-    2 with the extra lite; a file of your own for them must be a PyTorch state dict. auto: imagenet for
-    efficientnet_lite, else none."""
+    """Where a pretrained network starts: none, imagenet, or the path of a weights file. ImageNet weights of
+    inception_v3 are downloaded by Keras; those of efficientnet_lite0 are installed with this package, those of
+    efficientnet_lite1 and 2 with the extra lite. A file of your own for these three must be a PyTorch state dict. auto:
+    imagenet for these three, else none."""
     fine_tune_blocks: int | None = None
     """How many of the last blocks of a pretrained network are trained: up to 11 of inception_v3 (mixed0 to mixed10), up
-    to 7 of efficientnet_lite (7 trains the stem too). 0 trains the new last layer alone. Default: all of
-    efficientnet_lite; none of inception_v3, as in the original study."""
+    to 7 of efficientnet_lite0, 1 and 2 (7 trains the stem too). 0 trains the new last layer alone. Default: all of
+    efficientnet_lite0, 1 and 2; none of inception_v3, as in the original study."""
     crop: Literal["auto", "lungs", "none"] = "auto"
     """lungs: find the lungs in each image and look at nothing else, at 4/7 of the image's side. none: look at the whole
-    image. auto: lungs for efficientnet_lite, none for the others."""
+    image. auto: lungs for efficientnet_lite0, 1 and 2, none for the others."""
     subtype_head: bool = False
     """Also learn whether a pneumonia is bacterial or viral, from the PNEUMONIA images whose kind is known. For research
     only; what is answered besides does not depend on it."""

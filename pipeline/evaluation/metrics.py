@@ -9,6 +9,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, confusion
 
 from pipeline.evaluation.calibration import expected_calibration_error
 from pipeline.evaluation.predictions import POSITIVE, Floats, Labels, Mask, Names
+from pneumo_tfds.program.errors import InputError
 
 PREVALENCES = (0.01, 0.05, 0.10, 0.20, 0.50)
 """Prevalences for which predictive values are also reported; that of a hospital is rarely that of the data set."""
@@ -23,7 +24,7 @@ def figures(labels: Labels, probabilities: Floats, threshold: float) -> dict[str
     """Compute every figure of a split that is one number, and its confusion matrix.
 
     Args:
-        labels: int64 [n], n at least 1, 0 NORMAL or 1 PNEUMONIA.
+        labels: int64 [n], 0 NORMAL or 1 PNEUMONIA.
         probabilities: float [n], P(PNEUMONIA).
         threshold: an image at or above it is called PNEUMONIA.
 
@@ -32,6 +33,9 @@ def figures(labels: Labels, probabilities: Floats, threshold: float) -> dict[str
         `precision`, `npv`, `f1`, `brier`, `ece`, each a float (0 to 1) or None where undefined (AUROC of one class,
         precision with nothing called PNEUMONIA), and `confusion_matrix` with the counts `tn, fp, fn, tp`.
     """
+    labels, probabilities = np.asarray(labels, dtype=np.int64), np.asarray(probabilities, dtype=np.float64)
+    if labels.shape != probabilities.shape or labels.ndim != 1 or not len(labels):
+        raise InputError(f"figures need labels and probabilities [n], not {labels.shape} and {probabilities.shape}")
     called = decisions(probabilities, threshold)
     tn, fp, fn, tp = map(int, confusion_matrix(labels, called, labels=[0, POSITIVE]).ravel())
     both, positives = 0 < tp + fn < len(labels), tp + fn > 0

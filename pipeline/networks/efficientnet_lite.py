@@ -63,7 +63,7 @@ class Variant(NamedTuple):
     width: float
     depth: float
     extra: str
-    """Of this project, which brings its weights."""
+    """Extra of this project that installs its weights."""
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -112,7 +112,7 @@ def feature_map(
     Args:
         x: Keras tensor `[N, S, S, 3]`, or `[N, S, S, 1]` for grey images: three equal channels through the stem give
             the same as one channel through the sum of its kernels. Around -1 to 1. S is at least 32.
-        variant: which network.
+        variant: which of the family it is.
         penalty: makes the regularizer of each kernel.
         normalization: the layer class of batch normalization.
         depthwise: the layer class of depthwise convolutions.
@@ -183,7 +183,7 @@ def load(network: keras.Model, variant: Variant, path: Path) -> None:
 
     Args:
         network: its stem may have one channel; its own layers above the backbone keep their weights.
-        variant: which it is.
+        variant: which of the family the network contains.
         path: `.pth` file, read without running code in it.
 
     Raises:

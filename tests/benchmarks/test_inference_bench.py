@@ -143,10 +143,10 @@ def test_every_runtime_is_measured_on_its_own_file_at_each_batch_size(tmp_path, 
     assert {threads for _, _, threads in made} == {1}
 
 
-@pytest.mark.parametrize("name", ["peer: TF-Lite", "peer: LiteRT"])
-def test_a_tensorflow_without_tf_lite_is_told(tmp_path, name):
+@pytest.mark.parametrize("load", [inference_speed.tf_lite, inference_speed.lite_rt])
+def test_a_tensorflow_without_tf_lite_is_told(tmp_path, load):
     with pytest.raises(CannotRunError, match="no TF-Lite"):
-        inference_speed.RUNTIMES[name].load(tmp_path / "model.tflite", 1)
+        load(tmp_path / "model.tflite", 1)
 
 
 def test_starts_take_turns_and_the_first_of_each_is_left_out(tmp_path, monkeypatch):

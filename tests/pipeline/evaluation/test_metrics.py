@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.metrics import by_subtype, decisions, figures, most_confident_errors, predictive_values
+from pneumo_tfds.program.errors import InputError
 
 # Five NORMAL, five PNEUMONIA. At 0.5: NORMAL 0.6 is a false alarm, PNEUMONIA 0.2 and 0.4 are missed.
 LABELS = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
@@ -94,6 +95,20 @@ def test_predictive_values_are_nan_where_nothing_is_so_called():
     precision, npv = predictive_values(sensitivity, specificity, 0.2)
     np.testing.assert_allclose(precision, [np.nan, 0.2, 1.0, 0.2])
     np.testing.assert_allclose(npv, [0.8, np.nan, 1.0, 0.8])
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities"), [(LABELS, SCORES[:-1]), ([], []), (LABELS[:, None], SCORES[:, None])]
+)
+def test_columns_of_other_shapes_than_one_are_refused(labels, probabilities):
+    with pytest.raises(InputError) as refused:
+        figures(labels, probabilities, 0.5)
+    shapes = f"{np.shape(labels)} and {np.shape(probabilities)}"
+    assert str(refused.value) == f"figures need labels and probabilities [n], not {shapes}"
+
+
+def test_plain_lists_will_do():
+    assert figures(LABELS.tolist(), SCORES.tolist(), 0.5) == figures(LABELS, SCORES, 0.5)
 
 
 # Four missed pneumonias (0, 2, 4, 6; most confident: 4), three false alarms (1, 3, 5; most confident: 3), one right.

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import ModelConfig
+from pipeline.config.model_settings import EFFICIENTNETS
 from pipeline.networks import efficientnet_lite
 from pipeline.networks.efficientnet_lite import DEVIATION, MEAN, VARIANTS, feature_map, free_last, imagenet_weights
 from pipeline.networks.familiarity import COMPARED
@@ -294,6 +295,10 @@ def test_logits_are_those_of_the_reference_implementation(variant):
     expected, best = GOLDEN[variant.name]
     np.testing.assert_allclose(np.asarray(logits)[:, GOLDEN_CLASSES], expected, atol=1e-4)
     assert np.argmax(logits, axis=1).tolist() == best
+
+
+def test_every_variant_can_be_chosen_and_compared_with_training_images():
+    assert set(VARIANTS) == set(EFFICIENTNETS) <= set(COMPARED)
 
 
 def test_larger_variants_have_the_widths_and_depths_of_the_reference_implementation():
