@@ -1,6 +1,6 @@
 /* Preloaded into a command: while a file `eio` lies in a folder directly below the one that STORM names, all writes
    below that folder fail with EIO; while `clock` lies in the one that STORM names, the clock of the wall is a day
-   ahead. stdio's own writes (C++ streams, TensorFlow's records) do not pass here. */
+   ahead. What stdio writes when a buffer is full, or a file is closed, does not pass here. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -29,31 +29,46 @@ static int fails(int file) {
   return failing;
 }
 
-#define REAL(name) __typeof__(&name) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
+#define REAL(name) static __typeof__(&name) real_##name
+#define FIND(name) real_##name = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
-ssize_t write(int file, const void *data, size_t size) {
-  REAL(write);
-  return fails(file) ? -1 : real(file, data, size);
+REAL(write);
+REAL(pwrite64);
+REAL(fwrite);
+REAL(fflush);
+REAL(fsync);
+REAL(fdatasync);
+REAL(clock_gettime);
+
+/* Once, and before all else: dlsym takes a lock, and these functions are called by handlers of signals too. */
+__attribute__((constructor)) static void find(void) {
+  FIND(write);
+  FIND(pwrite64);
+  FIND(fwrite);
+  FIND(fflush);
+  FIND(fsync);
+  FIND(fdatasync);
+  FIND(clock_gettime);
 }
+
+ssize_t write(int file, const void *data, size_t size) { return fails(file) ? -1 : real_write(file, data, size); }
 
 ssize_t pwrite64(int file, const void *data, size_t size, off64_t at) {
-  REAL(pwrite64);
-  return fails(file) ? -1 : real(file, data, size, at);
+  return fails(file) ? -1 : real_pwrite64(file, data, size, at);
 }
 
-int fsync(int file) {
-  REAL(fsync);
-  return fails(file) ? -1 : real(file);
+size_t fwrite(const void *data, size_t size, size_t count, FILE *stream) {
+  return fails(fileno(stream)) ? 0 : real_fwrite(data, size, count, stream);
 }
 
-int fdatasync(int file) {
-  REAL(fdatasync);
-  return fails(file) ? -1 : real(file);
-}
+int fflush(FILE *stream) { return stream && fails(fileno(stream)) ? EOF : real_fflush(stream); }
+
+int fsync(int file) { return fails(file) ? -1 : real_fsync(file); }
+
+int fdatasync(int file) { return fails(file) ? -1 : real_fdatasync(file); }
 
 int clock_gettime(clockid_t clock, struct timespec *now) {
-  REAL(clock_gettime);
-  int result = real(clock, now);
+  int result = real_clock_gettime(clock, now);
   const char *storm = clock == CLOCK_REALTIME ? getenv("STORM") : NULL;
   if (storm) {
     char path[4096];
