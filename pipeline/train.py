@@ -2,13 +2,14 @@
 
 This is an application, not a library: nothing imports it, and it is the one file of this package that names the
 packages above it, `tuning` and `export`. Each stage leaves its result in the run folder, and that folder is all that
-the next stage needs. Search and export run in processes of their own.
+the next stage needs. Search and export run in processes of their own, the export beside examination and plots.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -22,7 +23,7 @@ from pipeline.devices.tf_config import read_cluster
 from pipeline.run_folder.folder import RunFolder
 from pipeline.tracking.run_record import training_record
 from pipeline.tracking.tracking import Tracking
-from pneumo_tfds.program.child_process import run_in_child_process
+from pneumo_tfds.program.child_process import beside, run_in_child_process
 from pneumo_tfds.program.command import run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
@@ -36,6 +37,7 @@ PHANTOMS = (
 )
 
 Search = Callable[[RunConfig, Path], None]
+Beside = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +83,9 @@ def train(command: Train) -> None:
         return
     folder.start(resume=command.resume)
     with folder.locked():
-        config, tracking = train_and_judge(folder, command, partial(_search_apart, track=command.track))
-        run_in_child_process("the export", _export, folder.path, command.export)
+        search_apart = partial(_search_apart, track=command.track)
+        export_apart = partial(beside, "the export", _export, folder.path, command.export)
+        config, tracking = train_and_judge(folder, command, search_apart, export_apart)
         _finish(folder)
         _tell(tracking, folder, config, ended=True)
         if config.data.built.phantom:
@@ -94,11 +97,14 @@ def new_run_dir() -> Path:
     return Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
 
 
-def train_and_judge(folder: RunFolder, command: Train, search: Search) -> tuple[RunConfig, Tracking]:
+def train_and_judge(
+    folder: RunFolder, command: Train, search: Search, when_judged: Beside = nullcontext
+) -> tuple[RunConfig, Tracking]:
     """Run all stages but the export in a folder that is locked.
 
-    `search` is how hyper-parameters are searched, if they are. Return the settings with the dataset's folder, and the
-    trackers, which have not been told the end.
+    `search` is how hyper-parameters are searched, if they are; `when_judged` returns what goes on beside examination
+    and plots, such as the export. Return the settings with the dataset's folder, and the trackers, which have not been
+    told the end.
     """
     folder.start(resume=command.resume)  # again: another process may have started and finished a run meanwhile
     config = with_dataset(_settings_on_resume(folder, command) if command.resume else command.settings())
@@ -115,11 +121,11 @@ def train_and_judge(folder: RunFolder, command: Train, search: Search) -> tuple[
         if config.data.folds and not config.data.fold:
             from pipeline.stages.train_folds import fit_and_judge_folds
 
-            fit_and_judge_folds(folder, config, after_epoch)
+            fit_and_judge_folds(folder, config, after_epoch, when_judged)
         else:
             from pipeline.stages.fit_and_judge import fit_and_judge
 
-            fit_and_judge(folder, config, after_epoch=after_epoch)
+            fit_and_judge(folder, config, after_epoch=after_epoch, when_judged=when_judged)
     except InputError:
         if not command.resume:  # what is resumed was there before
             folder.forget_unused_settings()

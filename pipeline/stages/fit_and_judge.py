@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import keras
 
@@ -31,13 +32,15 @@ def fit_and_judge(
     config: RunConfig,
     splits: dict[str, Split] | None = None,
     after_epoch: Callable[[], None] = lambda: None,
+    when_judged: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
     """Train the networks of a run, judge them on every split, and draw the plots and the report.
 
     `splits` are those of the run's dataset, if they are open already.
 
     What is done already is not done again: training continues from its checkpoint, and test is never scored twice.
-    `after_epoch` is called when an epoch is in the run's history.
+    `after_epoch` is called when an epoch is in the run's history; `when_judged` returns what goes on beside the rest
+    when the model and its threshold are there.
     """
     devices = connect(config.fit)
     splits = splits or splits_to_train_on(config.data)
@@ -56,10 +59,11 @@ def fit_and_judge(
         members = range(config.fit.ensemble_size)
         networks = [_fit_network(folder, config, splits, number, execution, after_epoch) for number in members]
         judge(folder, config, committee(networks, flips=config.evaluation.test_time_flip), splits)
-    ask = OutputsFn(load_model(folder.model), expected=passes(splits))
-    examine(folder, ask, splits, config)
-    illustrate(folder, ask, splits, config.evaluation.evaluation_seed)
-    also_judge(folder, config.evaluation.also_judge)
+    with when_judged():
+        ask = OutputsFn(load_model(folder.model), expected=passes(splits))
+        examine(folder, ask, splits, config)
+        illustrate(folder, ask, splits, config.evaluation.evaluation_seed)
+        also_judge(folder, config.evaluation.also_judge)
 
 
 def train_as_worker(folder: RunFolder, config: RunConfig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -33,11 +34,17 @@ from pneumo_tfds.program.wording import counted
 from pneumo_tfds.splits.fold_sides import HELD_OUT
 
 
-def fit_and_judge_folds(folder: RunFolder, config: RunConfig, after_epoch: Callable[[], None] = lambda: None) -> None:
+def fit_and_judge_folds(
+    folder: RunFolder,
+    config: RunConfig,
+    after_epoch: Callable[[], None] = lambda: None,
+    when_judged: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> None:
     """Train and judge a run in every fold, write what they answer out of fold, and judge the committee of all.
 
     What is done already is not done again. The dataset is read once. The test split is scored by the committee alone.
-    `after_epoch` is called when an epoch is in the history of its fold.
+    `after_epoch` is called when an epoch is in the history of its fold; `when_judged` returns what goes on beside the
+    plots when the committee and its threshold are there.
     """
     splits = splits_of(config.data)
     pool, count = splits["train"], config.data.folds
@@ -61,7 +68,8 @@ def fit_and_judge_folds(folder: RunFolder, config: RunConfig, after_epoch: Calla
     if not folder.metrics.exists():
         with errors_only("tensorflow"):  # it warns that each network is traced anew, which is intended
             _judge_committee(folder, config, splits, held)
-    illustrate(folder, OutputsFn(load_model(folder.model)), splits, config.evaluation.evaluation_seed)
+    with when_judged():
+        illustrate(folder, OutputsFn(load_model(folder.model)), splits, config.evaluation.evaluation_seed)
 
 
 def _write_out_of_fold(folder: RunFolder, config: RunConfig) -> None:

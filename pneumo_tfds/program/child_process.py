@@ -6,13 +6,17 @@ the stage had run in the caller's process.
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from typing import Any, ParamSpec, TypeVar
 
+from pneumo_tfds.program import progress
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.machine_errors import explain_machine_error, machine_error_types
 
@@ -20,7 +24,7 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 SECONDS_TO_STOP = 10.0
-"""How long a stage may take to save its work after Ctrl-C."""
+"""How long a stage may take to save its work after Ctrl-C, or when what goes on beside it fails."""
 
 
 def run_in_child_process(
@@ -35,12 +39,59 @@ def run_in_child_process(
         OSError, MemoryError, KeyboardInterrupt: as raised by the function.
         SystemExit: the function failed otherwise; its traceback has been printed.
     """
+    return _finish(stage, *_start(stage, function, args, keywords))  # type: ignore[no-any-return]
+
+
+@contextmanager
+def beside(
+    stage: str, function: Callable[Parameters, Any], *args: Parameters.args, **keywords: Parameters.kwargs
+) -> Iterator[None]:
+    """Call a module's function in a new process while the block does something else, and wait for it at the end.
+
+    What the function prints is shown after the block, so that the two do not mix. If the block fails, the process has
+    `SECONDS_TO_STOP` to come to its end. Raises as `run_in_child_process` does.
+    """
+    process, receiver = _start(stage, _noted, (function, args, keywords), {})
+    try:
+        yield
+        with progress.stage(f"Waiting for {stage}"):
+            errors, output = _finish(stage, process, receiver)
+    except BaseException:
+        process.join(SECONDS_TO_STOP)
+        process.terminate()
+        process.join()
+        raise
+    sys.stderr.write(errors)
+    sys.stdout.write(output)
+    sys.stdout.flush()
+
+
+def _noted(function: Callable[..., Any], args: Any, keywords: Any) -> tuple[str, str]:
+    """Call the function; return what it wrote to standard error and output, or write it there if it fails."""
+    errors, output = io.StringIO(), io.StringIO()
+    try:
+        with redirect_stderr(errors), redirect_stdout(output):
+            function(*args, **keywords)
+    except BaseException:
+        sys.stderr.write(errors.getvalue())
+        sys.stdout.write(output.getvalue())
+        raise
+    return errors.getvalue(), output.getvalue()
+
+
+def _start(stage: str, function: Callable[..., Any], args: Any, keywords: Any) -> tuple[SpawnProcess, Connection]:
+    """Start a process that calls the function; return it, and the end of the pipe where its result comes out."""
     sys.stdout.flush()
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_call, args=(sender, function, args, keywords), name=stage)
     process.start()
     sender.close()  # so that the end of the process is the end of the pipe
+    return process, receiver
+
+
+def _finish(stage: str, process: SpawnProcess, receiver: Connection) -> Any:
+    """Wait for the process; return its result, or raise its error."""
     try:
         error, result = receiver.recv()
         process.join()
@@ -59,7 +110,7 @@ def run_in_child_process(
         raise
     if error is not None:
         raise error
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 def _call(sender: Connection, function: Callable[..., Any], args: Any, keywords: Any) -> None:

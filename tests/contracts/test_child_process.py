@@ -8,7 +8,8 @@ import sys
 import pytest
 
 import child_stages as stages
-from pneumo_tfds.program.child_process import run_in_child_process
+from pneumo_tfds.program import child_process
+from pneumo_tfds.program.child_process import beside, run_in_child_process
 from pneumo_tfds.program.errors import InputError
 
 
@@ -43,6 +44,39 @@ def test_bug_in_a_stage_shows_its_traceback_and_ends_with_its_exit_code(capfd):
         run_in_child_process("the export", stages.fail)
     assert left.value.code == 1
     assert "ZeroDivisionError: a bug" in capfd.readouterr().err
+
+
+def test_stage_goes_on_beside_a_block_and_speaks_after_it(tmp_path, capfd):
+    marker = tmp_path / "marker"
+    with beside("the export", stages.speak, marker):
+        while not marker.exists():  # which it could not write if it began after the block
+            pass
+        print("the block")
+    out, err = capfd.readouterr()
+    assert out.splitlines() == ["the block", "the file is written"]
+    assert err == "a note\n"
+
+
+def refuse_when_there(marker):
+    while not (marker.exists() and marker.read_text()):
+        pass
+    raise InputError("no images")
+
+
+def test_error_of_a_stage_beside_a_block_is_raised_after_it():
+    done = []
+    with pytest.raises(InputError, match="--source none"), beside("the export", stages.refuse):
+        done.append(1)
+    assert done
+
+
+def test_stage_ends_when_the_block_beside_it_fails(tmp_path, monkeypatch):
+    monkeypatch.setattr(child_process, "SECONDS_TO_STOP", 0.1)
+    marker = tmp_path / "marker"
+    with pytest.raises(InputError, match="no images"), beside("the export", stages.wait, marker):
+        refuse_when_there(marker)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(marker.read_text()), 0)
 
 
 def test_ctrl_c_at_the_caller_ends_both(tmp_path):

@@ -1,7 +1,9 @@
-"""Stages for tests of `run_in_child_process`: a new process must be able to import them by name."""
+"""Stages for tests of `pneumo_tfds.program.child_process`: a new process must be able to import them by name."""
 
 import os
 import signal
+import sys
+import time
 
 from pneumo_tfds.program.errors import InputError
 
@@ -28,3 +30,14 @@ def fail():
 
 def leave():
     raise KeyboardInterrupt
+
+
+def speak(marker):
+    print("the file is written")
+    print("a note", file=sys.stderr)
+    marker.write_text("done")
+
+
+def wait(marker):
+    marker.write_text(str(os.getpid()))
+    time.sleep(60)

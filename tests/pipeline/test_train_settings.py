@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -30,15 +31,19 @@ def stages(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         write_json(folder.search_winner, to_dict(replace(config, fit=replace(config.fit, learning_rate=WON))))
 
-    def in_child_process(stage, function, *arguments):
-        stand_ins = {"the search": search, "the export": lambda *given: calls.append(("export", *given))}
-        stand_ins[stage](*arguments)
-
-    def fit_and_judge(folder, config, after_epoch):
+    def fit_and_judge(folder, config, after_epoch, when_judged):
         calls.append(("fit", config, folder.read_config()))
+        with when_judged():
+            pass
+
+    @contextmanager
+    def beside(stage, function, *arguments):
+        calls.append((stage, *arguments))
+        yield
 
     interrupted = []
-    monkeypatch.setattr(module, "run_in_child_process", in_child_process)
+    monkeypatch.setattr(module, "run_in_child_process", lambda stage, function, *arguments: search(*arguments))
+    monkeypatch.setattr(module, "beside", beside)
     monkeypatch.setattr(
         module, "with_dataset", lambda config: replace(config, data=replace(config.data, dataset=dataset))
     )
@@ -58,7 +63,7 @@ def test_config_json_is_written_before_training_and_holds_what_is_trained(stages
 
 @pytest.mark.parametrize("began", [False, True])
 def test_a_start_that_is_refused_before_anything_was_trained_leaves_no_run(stages, tmp_path, monkeypatch, began):
-    def refused(folder, config, after_epoch):
+    def refused(folder, config, after_epoch, when_judged):
         folder.execution.write_text("{}")
         if began:
             folder.history.write_text("epoch\n")
@@ -72,7 +77,7 @@ def test_a_start_that_is_refused_before_anything_was_trained_leaves_no_run(stage
 
 
 def test_a_run_that_cannot_be_resumed_keeps_its_settings(stages, tmp_path, monkeypatch):
-    def refused(folder, config, after_epoch):
+    def refused(folder, config, after_epoch, when_judged):
         raise InputError("--devices is 9")
 
     module.train(module.Train(run_dir=tmp_path / "run"))
@@ -93,7 +98,7 @@ def test_with_a_search_config_json_holds_the_winner_and_start_json_what_was_aske
     calls, _ = stages
     module.train(module.Train(run_dir=tmp_path / "run", search=SearchConfig(tune=True)))
     folder = RunFolder(tmp_path / "run")
-    assert [call[0] for call in calls] == ["search", "fit", "export"]
+    assert [call[0] for call in calls] == ["search", "fit", "the export"]
     assert calls[0][2] is False, "there is no config.json while it is not known what will be trained"
     assert folder.read_config().fit.learning_rate == WON
     assert read(folder.search_start, RunConfig).fit.learning_rate == RunConfig().fit.learning_rate
@@ -128,4 +133,4 @@ def test_resuming_leaves_config_json_of_an_earlier_version_as_it_is(stages, tmp_
 def test_flags_of_the_export_reach_it(stages, tmp_path):
     calls, _ = stages
     module.train(module.Train(run_dir=tmp_path / "run", export=ExportOptions(int8=True)))
-    assert calls[-1] == ("export", tmp_path / "run", ExportOptions(int8=True))
+    assert calls[-1] == ("the export", tmp_path / "run", ExportOptions(int8=True))
