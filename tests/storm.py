@@ -179,8 +179,8 @@ class Job:
             time.sleep(self.chance.uniform(0.1, 3))
 
     def break_disk_or_clock(self):
-        """Let writes fail, or the clock of all jobs be a day ahead, for a while; see `helpers/failing_disk.c`."""
-        flag = self.chance.choice((self.folder / "eio", self.folder.parent / "clock"))
+        """Let writes fail or be slow, or the clock be a day ahead, for a while; see `helpers/failing_disk.c`."""
+        flag = self.chance.choice((self.folder / "eio", self.folder / "slow", self.folder.parent / "clock"))
         flag.touch()
         time.sleep(self.chance.uniform(0.05, 2))
         flag.unlink(missing_ok=True)

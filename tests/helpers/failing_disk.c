@@ -1,6 +1,7 @@
 /* Preloaded into a command: while a file `eio` lies in a folder directly below the one that STORM names, all writes
-   below that folder fail with EIO; while `clock` lies in the one that STORM names, the clock of the wall is a day
-   ahead. What stdio writes when a buffer is full, or a file is closed, does not pass here. */
+   below that folder fail with EIO, and while a file `slow` lies there each takes 20 ms; while `clock` lies in the one
+   that STORM names, the clock of the wall is a day ahead. What stdio writes when a buffer is full, or a file is closed,
+   does not pass here. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -12,7 +13,7 @@
 
 static int fails(int file) {
   const char *storm = getenv("STORM");
-  char link[64], path[4096 + sizeof "/eio"];
+  char link[64], path[4096 + sizeof "/slow"];
   int before = errno, failing = 0;
   if (storm) {
     size_t above = strlen(storm);
@@ -23,6 +24,8 @@ static int fails(int file) {
     if (end) {
       strcpy(end, "/eio");
       failing = access(path, F_OK) == 0;
+      strcpy(end, "/slow");
+      if (access(path, F_OK) == 0) usleep(20000);
     }
   }
   errno = failing ? EIO : before;

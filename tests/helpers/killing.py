@@ -83,6 +83,7 @@ def begin(line: Sequence[object], log: Path) -> Any:
     words = [str(word) for word in line]
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, *LIBRARIES])
+    log.unlink(missing_ok=True)  # or a process that is killed at once seems to have written what is there
     process = context.Process(target=_command, args=(words, str(log)))
     process.start()
     return process
