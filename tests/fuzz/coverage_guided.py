@@ -8,6 +8,7 @@ all other choices of a test are made from the last bytes of the input. The oracl
     python tests/fuzz/coverage_guided.py --input FILE TARGET        one input again, with its traceback
 
 Inputs that reached something new are kept in `.fuzz/` and begin the next run; one that failed is named there too.
+With `--keep` the smallest of them that reach as much go into `corpora/` of this folder, with which every run begins.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ import re
 import resource
 import subprocess
 import sys
+import tempfile
 import time
+import zipfile
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -28,6 +32,8 @@ from hypothesis import strategies as st
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / ".fuzz"
+CORPORA = Path(__file__).parent / "corpora"
+MOST_KEPT = 16 << 10  # bytes of a target's inputs in the repository
 INSTRUMENTED = ["pneumo_tfds", "pipeline", "tuning", "export", "pydicom", "python_multipart", "tomllib", "zipfile"]
 CHOICES = 128
 """Bytes at the end of an input that make the choices of a test beside its file."""
@@ -39,13 +45,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60, help="for each target")
     parser.add_argument("--input", type=Path, help="run this input alone")
+    parser.add_argument("--keep", action="store_true", help="put the smallest inputs into tests/fuzz/corpora")
     parser.add_argument("--run", action="store_true", help=argparse.SUPPRESS)  # the process of one target
+    parser.add_argument("--flags", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)  # likewise: libFuzzer's own
     parser.add_argument("-k", default="", help="as pytest takes it")
     parser.add_argument("target", nargs="?", default="tests/fuzz", help="a file, or FILE::TEST")
     chosen = parser.parse_args()
     if chosen.run or chosen.input:
-        return in_this_process(chosen.target, chosen.minutes, chosen.input)
-    found = [run(target, chosen.minutes) for target in targets(chosen.target, chosen.k)]
+        return in_this_process(chosen.target, chosen.minutes, chosen.input, chosen.flags)
+    found = []
+    for target in targets(chosen.target, chosen.k):
+        found.append(run(target, chosen.minutes))
+        if chosen.keep:
+            keep(target)
     print(f"{sum(found)} of {len(found)} targets without a find")
     return 0 if found and all(found) else 1
 
@@ -60,8 +72,11 @@ def targets(where: str, words: str) -> list[str]:
 def run(target: str, minutes: float) -> bool:
     """Fuzz one target in a process of its own, print one line, and return whether there was no find."""
     line = [sys.executable, __file__, "--run", "--minutes", str(minutes), target]
-    start, folder = time.monotonic(), folder_of(target)
+    start, folder, corpus = time.monotonic(), folder_of(target), CORPORA / f"{folder_of(target).name}.zip"
     folder.mkdir(parents=True, exist_ok=True)
+    if corpus.exists():
+        with zipfile.ZipFile(corpus) as opened:
+            opened.extractall(folder / "corpus")
     with (folder / "log.txt").open("w") as log:
         code = subprocess.run(line, cwd=ROOT, stdout=log, stderr=log, check=False).returncode
     printed = (folder / "log.txt").read_text(errors="replace")
@@ -72,23 +87,43 @@ def run(target: str, minutes: float) -> bool:
     return ended == "no find"
 
 
+def keep(target: str) -> None:
+    """Put the fewest inputs that reach all that a target's inputs reach into the repository, the smallest first."""
+    with tempfile.TemporaryDirectory() as temporary:
+        few, again = Path(temporary, "few"), Path(temporary, "again")
+        few.mkdir()
+        again.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{__file__}" --run "{target}" --flags "$0" "$@"\n')
+        again.chmod(0o700)  # libFuzzer merges in processes of its own, which it starts by their name
+        subprocess.run(
+            [again, "-merge=1", few, folder_of(target) / "corpus"], cwd=ROOT, capture_output=True, check=True
+        )
+        inputs = sorted((path.read_bytes() for path in few.iterdir()), key=lambda data: (len(data), data))
+    fitting = [data for data, size in zip(inputs, accumulate(map(len, inputs)), strict=True) if size <= MOST_KEPT]
+    CORPORA.mkdir(exist_ok=True)
+    with zipfile.ZipFile(CORPORA / f"{folder_of(target).name}.zip", "w", zipfile.ZIP_DEFLATED) as written:
+        for number, data in enumerate(fitting):
+            info = zipfile.ZipInfo(f"kept_{number}")  # without the time, so that equal inputs are equal bytes
+            written.writestr(info, data, zipfile.ZIP_DEFLATED)
+    print(f"  kept {len(fitting)} of {len(inputs)} inputs", flush=True)
+
+
 def folder_of(target: str) -> Path:
     return KEPT / target.removeprefix("tests/fuzz/test_").replace(".py::test_", ".")
 
 
-def in_this_process(target: str, minutes: float, file: Path | None) -> int:
+def in_this_process(target: str, minutes: float, file: Path | None, flags: list[str] | None) -> int:
     import atheris
 
     with atheris.instrument_imports(include=INSTRUMENTED):
-        plugin = Target(folder_of(target), minutes, file)
+        plugin = Target(folder_of(target), minutes, file, flags)
         return int(pytest.main([target, "-q", "-s", "-p", "no:cacheprovider"], plugins=[plugin]))
 
 
 class Target:
     """A plugin of pytest that runs a Hypothesis test on libFuzzer's bytes, with the test's own fixtures."""
 
-    def __init__(self, folder: Path, minutes: float, file: Path | None):
-        self._folder, self._minutes, self._input = folder, minutes, file
+    def __init__(self, folder: Path, minutes: float, file: Path | None, flags: list[str] | None):
+        self._folder, self._minutes, self._input, self._flags = folder, minutes, file, flags
         self._file, self._originals = b"", set()
 
     @pytest.hookimpl(tryfirst=True)
@@ -142,7 +177,8 @@ class Target:
             "max_total_time": round(self._minutes * 60), "timeout": SLOWEST, "rss_limit_mb": grown + MOST_MEMORY,
             "artifact_prefix": f"{self._folder}{os.sep}", "print_final_stats": 1, "len_control": 0,
         }  # fmt: skip
-        atheris.Setup([sys.argv[0], *(f"-{name}={value}" for name, value in flags.items()), str(corpus)], self._one)
+        line = [sys.argv[0], *(f"-{name}={value}" for name, value in flags.items()), str(corpus)]
+        atheris.Setup(self._flags or line, self._one)
         atheris.Fuzz()
 
 
