@@ -15,7 +15,7 @@ import tensorflow as tf
 from pipeline.augmentation import augment, histogram_swap, on_device, on_host
 from pipeline.config import FitConfig, RunConfig
 from pipeline.data import aligned_arrays
-from pipeline.data.batches import training_batches
+from pipeline.data.batches import EVERY_ROW, training_batches
 from pipeline.data.split import Split
 from pipeline.devices.distribution import Devices
 from pipeline.devices.precision import Execution, compiled
@@ -119,23 +119,26 @@ class Training:
         """
         fit, data = self.config.fit, self.config.data
         rows = self.devices.rows(fit.batch_size)
+        swapped = self.config.augment.histogram_swap if self._augments else 0.0
         batches = training_batches(
             self.train, fit.batch_size,
-            seed=fit.seed, epoch=number, rows=rows, cache=data.cache, service=data.data_service,
+            seed=fit.seed, epoch=number, rows=EVERY_ROW if swapped else rows,
+            cache=data.cache, service=data.data_service,
         )  # fmt: skip
         sample = on_host.sampler(self.config.augment, self._size)
         for step, (images, targets) in enumerate(batches, start=self.iterations):
-            uniform = augment.draw(fit.seed, step, fit.batch_size)[rows]
+            uniform = augment.draw(fit.seed, step, fit.batch_size)
             if self._augments:
-                pixels = histogram_swap.swap(
-                    images.numpy(), targets.numpy()[:, 0], uniform, self.config.augment.histogram_swap
-                )
+                pixels = images.numpy()
+                if swapped:  # with images of the whole batch, whoever computes them
+                    pixels = histogram_swap.swap(pixels, targets.numpy()[:, 0], uniform, swapped)[rows]
+                    targets = targets[rows]
                 if self._on_host:
                     changed = aligned_arrays.empty((len(pixels), self._size, self._size, 1), np.float32)
-                    on_host.apply(pixels, sample(uniform), changed)
+                    on_host.apply(pixels, sample(uniform[rows]), changed)
                     pixels = changed
                 images = aligned_arrays.as_tensor(pixels)
-            yield images, targets, uniform
+            yield images, targets, uniform[rows]
 
     def _step_on_all_replicas(self, shares: tuple[Any, ...], decay: Any) -> Any:
         """Update the network, then the average; return the loss of the whole batch."""
