@@ -126,7 +126,7 @@ def test_two_processes_follow_the_curve_of_one_and_only_the_chief_writes(alone, 
     assert [code for code, *_ in ended] == [0, 0], ended
     for _, output, _ in ended:
         same(json.loads(output.splitlines()[-1]), alone)
-    assert [sorted(path.name for path in folder.iterdir()) for folder in folders] == [[FILE], []]
+    assert [sorted(path.name for path in folder.iterdir()) for folder in folders] == [["execution.json", FILE], []]
 
     # The other one has no checkpoint to go on from: neither may wait for the other forever.
     ended = together({"epochs": 3}, folders)
