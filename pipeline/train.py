@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -23,7 +23,7 @@ from pipeline.devices.tf_config import read_cluster
 from pipeline.run_folder.folder import RunFolder
 from pipeline.tracking.run_record import training_record
 from pipeline.tracking.tracking import Tracking
-from pneumo_tfds.program.child_process import beside, run_in_child_process
+from pneumo_tfds.program.child_process import Beside, beside, run_in_child_process
 from pneumo_tfds.program.command import run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
@@ -37,7 +37,6 @@ PHANTOMS = (
 )
 
 Search = Callable[[RunConfig, Path], None]
-Beside = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +101,9 @@ def train_and_judge(
 ) -> tuple[RunConfig, Tracking]:
     """Run all stages but the export in a folder that is locked.
 
-    `search` is how hyper-parameters are searched, if they are; `when_judged` returns what goes on beside examination
-    and plots, such as the export. Return the settings with the dataset's folder, and the trackers, which have not been
-    told the end.
+    `search` is how hyper-parameters are searched, if they are. What `when_judged` returns is entered when the model and
+    its threshold are saved, and left after the report: the export goes on beside that. Return the settings with the
+    dataset's folder, and the trackers, which have not been told the end.
     """
     folder.start(resume=command.resume)  # again: another process may have started and finished a run meanwhile
     config = with_dataset(_settings_on_resume(folder, command) if command.resume else command.settings())

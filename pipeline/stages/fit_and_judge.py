@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 
 import keras
 
@@ -25,6 +25,7 @@ from pipeline.stages.illustrate import illustrate
 from pipeline.stages.judge import judge
 from pipeline.training.fastest import fastest_for
 from pipeline.training.fit import fit
+from pneumo_tfds.program.child_process import Beside
 
 
 def fit_and_judge(
@@ -32,15 +33,15 @@ def fit_and_judge(
     config: RunConfig,
     splits: dict[str, Split] | None = None,
     after_epoch: Callable[[], None] = lambda: None,
-    when_judged: Callable[[], AbstractContextManager[None]] = nullcontext,
+    when_judged: Beside = nullcontext,
 ) -> None:
     """Train the networks of a run, judge them on every split, and draw the plots and the report.
 
     `splits` are those of the run's dataset, if they are open already.
 
     What is done already is not done again: training continues from its checkpoint, and test is never scored twice.
-    `after_epoch` is called when an epoch is in the run's history; `when_judged` returns what goes on beside the rest
-    when the model and its threshold are there.
+    `after_epoch` is called when an epoch is in the run's history. What `when_judged` returns is entered when the model
+    and its threshold are saved, and left after the report.
     """
     devices = connect(config.fit)
     splits = splits or splits_to_train_on(config.data)

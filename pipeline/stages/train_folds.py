@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -28,6 +28,7 @@ from pipeline.stages.fit_and_judge import fit_and_judge
 from pipeline.stages.illustrate import illustrate
 from pipeline.stages.judge import judge_by, score, uncalibrated
 from pipeline.training.fastest import fastest_for
+from pneumo_tfds.program.child_process import Beside
 from pneumo_tfds.program.files import write_bytes, write_json
 from pneumo_tfds.program.quiet import errors_only
 from pneumo_tfds.program.wording import counted
@@ -38,13 +39,13 @@ def fit_and_judge_folds(
     folder: RunFolder,
     config: RunConfig,
     after_epoch: Callable[[], None] = lambda: None,
-    when_judged: Callable[[], AbstractContextManager[None]] = nullcontext,
+    when_judged: Beside = nullcontext,
 ) -> None:
     """Train and judge a run in every fold, write what they answer out of fold, and judge the committee of all.
 
     What is done already is not done again. The dataset is read once. The test split is scored by the committee alone.
-    `after_epoch` is called when an epoch is in the history of its fold; `when_judged` returns what goes on beside the
-    plots when the committee and its threshold are there.
+    `after_epoch` is called when an epoch is in the history of its fold. What `when_judged` returns is entered when the
+    committee and its threshold are saved, and left after the report.
     """
     splits = splits_of(config.data)
     pool, count = splits["train"], config.data.folds

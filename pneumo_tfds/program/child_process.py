@@ -11,7 +11,7 @@ import multiprocessing
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any, ParamSpec, TypeVar
@@ -22,6 +22,8 @@ from pneumo_tfds.program.machine_errors import explain_machine_error, machine_er
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
+Beside = Callable[[], AbstractContextManager[None]]
+"""Returns a context manager that does something beside its block, as `beside` does."""
 
 SECONDS_TO_STOP = 10.0
 """How long a stage may take to save its work after Ctrl-C, or when what goes on beside it fails."""

@@ -72,10 +72,10 @@ def targets(where: str, words: str) -> list[str]:
 def run(target: str, minutes: float) -> bool:
     """Fuzz one target in a process of its own, print one line, and return whether there was no find."""
     line = [sys.executable, __file__, "--run", "--minutes", str(minutes), target]
-    start, folder, corpus = time.monotonic(), folder_of(target), CORPORA / f"{folder_of(target).name}.zip"
+    start, folder = time.monotonic(), folder_of(target)
     folder.mkdir(parents=True, exist_ok=True)
-    if corpus.exists():
-        with zipfile.ZipFile(corpus) as opened:
+    if corpus_of(target).exists():
+        with zipfile.ZipFile(corpus_of(target)) as opened:
             opened.extractall(folder / "corpus")
     with (folder / "log.txt").open("w") as log:
         code = subprocess.run(line, cwd=ROOT, stdout=log, stderr=log, check=False).returncode
@@ -94,13 +94,13 @@ def keep(target: str) -> None:
         few.mkdir()
         again.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{__file__}" --run "{target}" --flags "$0" "$@"\n')
         again.chmod(0o700)  # libFuzzer merges in processes of its own, which it starts by their name
-        subprocess.run(
-            [again, "-merge=1", few, folder_of(target) / "corpus"], cwd=ROOT, capture_output=True, check=True
-        )
+        line = [again, "-merge=1", few, folder_of(target) / "corpus"]
+        with (folder_of(target) / "log.txt").open("a") as log:
+            subprocess.run(line, cwd=ROOT, stdout=log, stderr=log, check=True)
         inputs = sorted((path.read_bytes() for path in few.iterdir()), key=lambda data: (len(data), data))
     fitting = [data for data, size in zip(inputs, accumulate(map(len, inputs)), strict=True) if size <= MOST_KEPT]
     CORPORA.mkdir(exist_ok=True)
-    with zipfile.ZipFile(CORPORA / f"{folder_of(target).name}.zip", "w", zipfile.ZIP_DEFLATED) as written:
+    with zipfile.ZipFile(corpus_of(target), "w") as written:
         for number, data in enumerate(fitting):
             info = zipfile.ZipInfo(f"kept_{number}")  # without the time, so that equal inputs are equal bytes
             written.writestr(info, data, zipfile.ZIP_DEFLATED)
@@ -109,6 +109,10 @@ def keep(target: str) -> None:
 
 def folder_of(target: str) -> Path:
     return KEPT / target.removeprefix("tests/fuzz/test_").replace(".py::test_", ".")
+
+
+def corpus_of(target: str) -> Path:
+    return CORPORA / f"{folder_of(target).name}.zip"
 
 
 def in_this_process(target: str, minutes: float, file: Path | None, flags: list[str] | None) -> int:
