@@ -33,8 +33,8 @@ def phantoms(count, seed):
 
 
 def nearer(images):
-    """The central half of each side, as from a place that frames its X-rays in another way."""
-    edge = SIZE // 4
+    """The central three eighths of each side, as from a place that frames its X-rays in another way."""
+    edge = SIZE * 5 // 16
     return np.stack([cv2.resize(image[edge:-edge, edge:-edge], (SIZE, SIZE)) for image in images])[..., None]
 
 
@@ -74,4 +74,4 @@ def test_guarantee_holds_in_19_of_20_repeats_on_resampled_patients_and_breaks_un
         held_elsewhere += holds(elsewhere.take(~seen), low, high)
     print(f"held {held}, elsewhere {held_elsewhere}")
     assert held >= 19
-    assert held_elsewhere <= 14  # so few of 20 have a chance of 1 in 3,000 where it holds with 95 % confidence
+    assert held_elsewhere <= 2
