@@ -11,15 +11,20 @@ from numpy.typing import NDArray
 LEVELS = 1000
 """Steps of the familiarity, each an equal share of the reference images."""
 
-LEAST_STEP = 3e-5
-"""Least difference of two levels, a fraction of the level or of 1,000 if that is more: of float32 distances, which are
-sums of some hundred squares, rounding changes 1e-6. The levels of X-rays are ten times as far apart and more."""
+LEAST_STEP = 0.03
+"""Least difference of two levels. Distances of X-rays are sums of some hundred squares of about 1, so rounding to
+float32 changes them by 0.001. The levels of X-rays are ten times as far apart and more."""
+
+LEAST_RATIO = 1e-4
+"""Least difference of two levels, a fraction of the level. A network that has learned for three steps tells images
+apart in directions in which its training images do not differ at all, by distances of 1e7; rounding changes these by
+7e-5 of their size."""
 
 
 def levels_of(distances: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return the levels of distances `[n]`, n at least 1: ascending, `[LEVELS + 1]`, at equal steps of rank."""
     levels = np.quantile(distances, np.linspace(0, 1, LEVELS + 1))
-    for rank, least in enumerate(LEAST_STEP * np.maximum(np.abs(levels[1:]), 1000.0), start=1):
+    for rank, least in enumerate(np.maximum(LEAST_STEP, LEAST_RATIO * np.abs(levels[1:])), start=1):
         levels[rank] = max(levels[rank], levels[rank - 1] + least)  # equal ones would be divided by zero
     return levels.astype(np.float32)
 

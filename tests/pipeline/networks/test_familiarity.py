@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.config import ModelConfig
 from pipeline.networks import familiarity
+from pipeline.networks.familiarity_levels import levels_of, share_beyond
 from pipeline.networks.forward_pass import OutputsFn
 from pipeline.networks.inference_model import committee, inference_model, scoring_model
 from pipeline.networks.models import build
@@ -89,6 +90,13 @@ def test_levels_that_are_alike_do_not_divide_by_zero(network, distances):
     answers = OutputsFn(inference_model(network, reference=fitted))(blobs(3, 1))["familiarity"]
     assert np.isfinite(answers).all()
     assert ((answers >= 0) & (answers <= 1)).all()
+
+
+def test_rounding_of_far_distances_moves_the_familiarity_by_less_than_a_step():
+    distances = 1e7 + np.arange(500.0)
+    levels = levels_of(distances)
+    moved = share_beyond(distances * (1 + 7e-5), levels) - share_beyond(distances, levels)
+    assert 0 < np.abs(moved).max() < 0.001
 
 
 def test_a_network_whose_layers_are_not_known_has_no_statistics():
