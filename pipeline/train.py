@@ -24,7 +24,7 @@ from pipeline.run_folder.folder import RunFolder
 from pipeline.tracking.run_record import training_record
 from pipeline.tracking.tracking import Tracking
 from pneumo_tfds.program.child_process import Beside, beside, run_in_child_process
-from pneumo_tfds.program.command import run
+from pneumo_tfds.program.command import path_before_parsing, run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
 from pneumo_tfds.program.installed import require_installed
@@ -192,10 +192,8 @@ def _finish(folder: RunFolder) -> None:
 
 def defaults() -> Train | None:
     """Return the settings of --config, because they are the defaults of all other flags; None without it."""
-    arguments = sys.argv[1:]
-    if "--config" not in arguments[:-1] or {"--help", "-h"} & set(arguments):
-        return None
-    return defaults_from(Path(arguments[arguments.index("--config") + 1]))
+    path = path_before_parsing("--config")
+    return None if path is None or {"--help", "-h"} & set(sys.argv) else defaults_from(path)
 
 
 def defaults_from(path: Path) -> Train:

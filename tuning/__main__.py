@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 from pipeline.config import RunCommand, RunConfig
 from pipeline.config.config_json import read
 from pipeline.run_folder.folder import RunFolder
-from pneumo_tfds.program.command import run
+from pneumo_tfds.program.command import path_before_parsing, run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.quiet import quiet_tensorflow
 from tuning.search import kerastuner_roles
@@ -31,21 +29,19 @@ class TuneCommand(RunCommand):
     three is an extra. They stay on this machine unless their own variables say otherwise."""
 
 
-def recorded_settings(arguments: list[str]) -> TuneCommand | None:
+def recorded_settings() -> TuneCommand | None:
     """Return the settings in --run-dir as the defaults of all flags; None if there are none that can be read.
 
     A search starts from `tuner/start.json` once it has begun, and from `config.json` before.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--run-dir", "--run_dir", type=Path)
+    path = path_before_parsing("--run-dir")
+    if path is None:
+        return None
+    run_folder = RunFolder(path)
     try:
-        path = parser.parse_known_args(arguments)[0].run_dir
-        if path is None:
-            return None
-        run_folder = RunFolder(path)
         begun = run_folder.search_start.exists()
         settings = read(run_folder.search_start if begun else run_folder.config, RunConfig)
-    except (InputError, argparse.ArgumentError):
+    except InputError:
         return None  # the search meets the same error and reports it
     return TuneCommand(**vars(settings))
 
@@ -71,4 +67,4 @@ def tune(command: TuneCommand) -> None:
 
 
 if __name__ == "__main__":
-    run(TuneCommand, tune, prog="python -m tuning", default=lambda: recorded_settings(sys.argv[1:]))
+    run(TuneCommand, tune, prog="python -m tuning", default=recorded_settings)

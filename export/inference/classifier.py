@@ -113,6 +113,7 @@ class Classifier:
             props = dict(self.session.get_modelmeta().custom_metadata_map)
             inputs = {value.name: (value.type, value.shape[1:]) for value in self.session.get_inputs()}
             outputs = {value.name: value.type for value in self.session.get_outputs()}
+            self._shapes = {value.name: tuple(value.shape[1:]) for value in self.session.get_outputs()}
         except UnicodeDecodeError as error:
             raise ModelFileError(f"{path} has names that are not text ({error}); export or copy it again") from error
         if JPEG in inputs:
@@ -148,6 +149,12 @@ class Classifier:
     def has_heatmap(self) -> bool:
         """Whether the model has a heat map as second output."""
         return "heatmap" in self._outputs
+
+    @property
+    def heatmap_shape(self) -> tuple[int, int] | None:
+        """Height and width of its heat maps; None if it has none, or the file does not tell their size."""
+        shape = self._shapes["heatmap"] if self.has_heatmap else ()
+        return (shape[0], shape[1]) if [type(side) for side in shape] == [int, int] else None
 
     @property
     def has_familiarity(self) -> bool:

@@ -106,7 +106,7 @@ def open_inference_routes(models: Models, most_bytes: int, seconds: float) -> AP
                 answers = [loaded.answer_pixels(pixels, Reasons()) for pixels in inputs]
             else:
                 answers = [_answer_file(loaded, place, data) for place, data in enumerate(inputs, 1)]
-            return _answered(name, asked, await asyncio.gather(*answers))
+            return _answered(name, asked, await asyncio.gather(*answers), loaded.classifier.heatmap_shape)
 
     return routes
 
@@ -118,8 +118,9 @@ async def not_ready(loaded: Loaded) -> str:
     """Return why a model does not answer now, or an empty text: it is asked about a black image."""
     side = loaded.classifier.image_size
     try:
-        async with asyncio.timeout(READY_SECONDS):
-            await loaded.ask(np.zeros((side, side, 1), np.uint8), Reasons())
+        with loaded.used():  # otherwise an exchange of the file would end the question
+            async with asyncio.timeout(READY_SECONDS):
+                await loaded.ask(np.zeros((side, side, 1), np.uint8), Reasons())
     except (TimeoutError, OverloadedError) as error:
         return str(error) or f"no answer in {READY_SECONDS:g} s"
     return ""
@@ -142,7 +143,8 @@ def outputs_of(classifier: Classifier) -> dict[str, tuple[str, list[int]]]:
     """Return datatype and shape of each output by name."""
     found = {"probability": ("FP32", [-1, 1]), "decision": ("BYTES", [-1, 1]), "reasons": ("BYTES", [-1, 1])}
     found |= {"familiarity": ("FP32", [-1, 1])} if classifier.has_familiarity else {}
-    return found | ({"heatmap": ("FP32", [-1, -1, -1])} if classifier.has_heatmap else {})
+    shape = classifier.heatmap_shape
+    return found | ({} if shape is None else {"heatmap": ("FP32", [-1, *shape])})
 
 
 def _described(name: str, datatype: str, shape: list[int]) -> dict[str, Any]:
@@ -212,7 +214,13 @@ def _files(tensor: Tensor, binary: bytes | None) -> list[bytes]:
     return found
 
 
-def _answered(name: str, asked: Inference, found: Sequence[Prediction]) -> Response:
+def _answered(
+    name: str, asked: Inference, found: Sequence[Prediction], heatmap_shape: tuple[int, int] | None
+) -> Response:
+    """Return the answer to a request; `heatmap_shape` is `[h, w]` of the model's heat maps, None if it has none.
+
+    The heat map of an image that is UNSUITABLE, which has none, is zeros.
+    """
     texts = {
         "decision": [one.decision.encode() for one in found],
         "reasons": [json.dumps(one.reasons).encode() for one in found],
@@ -220,8 +228,9 @@ def _answered(name: str, asked: Inference, found: Sequence[Prediction]) -> Respo
     numbers = {"probability": np.array([[one.probability] for one in found], np.float32)}
     if found[0].familiarity is not None:
         numbers["familiarity"] = np.array([[one.familiarity] for one in found], np.float32)
-    if found[0].heatmap is not None:
-        numbers["heatmap"] = np.array([one.heatmap for one in found], np.float32)
+    if heatmap_shape is not None:
+        none = np.zeros(heatmap_shape, np.float32)
+        numbers["heatmap"] = np.array([none if one.heatmap is None else one.heatmap for one in found], np.float32)
     whole = bool(asked.parameters.get("binary_data_output"))
     wanted = {output.name: bool(output.parameters.get("binary_data", whole)) for output in asked.outputs}
     outputs, parts = [], []

@@ -90,7 +90,10 @@ def require_judgeable(source: Path) -> None:
     try:
         require_both_classes(images_to_score(source, SourceOptions()))
     except InputError as error:
-        raise InputError(f"--also-judge: {error}; or leave it out, and score it with pipeline.evaluate") from error
+        raise InputError(
+            f"--also-judge: leave {source} out, and score it with pipeline.evaluate RUN --source {source}, whose flags "
+            f"about a source are not about those of --also-judge; what is wrong: {error}"
+        ) from error
 
 
 def images_to_score(source: Path, options: SourceOptions) -> Source:

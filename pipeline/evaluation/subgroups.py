@@ -16,6 +16,7 @@ from pipeline.evaluation.paired_tests import holm
 from pipeline.evaluation.predictions import Names, Predictions
 from pipeline.evaluation.scoring import Decision, score_split
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.words import BLANK
 
 COMPARED = ("auroc", "sensitivity", "specificity")
 FEWEST_PATIENTS = 10
@@ -55,9 +56,12 @@ def difference(first: Mapping[str, Any], second: Mapping[str, Any], name: str) -
 def bands(column: str, cells: Sequence[str]) -> Names:
     """Return the group of each cell: ages in decades, other numbers of many values in quarters, else the text.
 
+    A cell that says that nothing is known, such as `NA`, is as an empty one.
+
     Raises:
         InputError: there are too many groups, as of a column that names images.
     """
+    cells = ["" if cell.strip().casefold() in BLANK else cell for cell in cells]
     numbers = [_number(cell) for cell in cells]
     known = [number for number in numbers if number is not None]
     numeric = bool(known) and all(number is not None for number, cell in zip(numbers, cells, strict=True) if cell)

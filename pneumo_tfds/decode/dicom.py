@@ -69,10 +69,8 @@ def _decode(dataset: Dataset, name: str) -> tuple[npt.NDArray[np.uint8], str]:
     possible = np.arange(lowest, highest + 1, dtype=np.float64)
     indices = stored.astype(np.int32) - lowest
     inside = indices if padding is None else indices[~padding]
-    table, remark = _grey_levels(possible, inside, dataset, name)
     shape = str(value_of(dataset, "PresentationLUTShape", "")).strip().upper()
-    if photometric == "MONOCHROME1" or shape == "INVERSE":
-        table = 255 - table
+    table, remark = _grey_levels(possible, inside, dataset, name, photometric == "MONOCHROME1" or shape == "INVERSE")
     grey = table[indices]
     if padding is not None:
         grey[padding] = 0
@@ -92,24 +90,29 @@ def _padding(dataset: Dataset, stored: npt.NDArray[Any], name: str) -> npt.NDArr
 
 
 def _grey_levels(
-    possible: npt.NDArray[np.float64], indices: npt.NDArray[Any], dataset: Dataset, name: str
+    possible: npt.NDArray[np.float64], indices: npt.NDArray[Any], dataset: Dataset, name: str, inverted: bool
 ) -> tuple[npt.NDArray[np.uint8], str]:
     """Return the grey level of each possible stored value, and why the file's own window was not taken.
 
-    `indices` are those of the picture's pixels among the possible values.
+    `indices` are those of the picture's pixels among the possible values. Where the picture is `inverted`, low values
+    are bright.
     """
+
+    def turned(table: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        return 255 - table if inverted else table
+
     values = modality_values(possible, dataset, name)
     remark = ""
     table = shown_values(values, dataset, name)
     if table is not None:
-        problem = _problem(table[indices])
+        problem = _problem(turned(table)[indices])
         if not problem:
-            return table, ""
+            return turned(table), ""
         remark = f"the picture is {problem} in the file's own window, so the range of its values was taken"
     elif (declared := _eight_bits(possible, dataset)) is not None:
         ends = modality_values(declared, dataset, name)
-        return scale(values, float(ends.min()), float(ends.max())), ""
-    return scale(values, *content_range(values.astype(np.float32)[indices])), remark
+        return turned(scale(values, float(ends.min()), float(ends.max()))), ""
+    return turned(scale(values, *content_range(values.astype(np.float32)[indices]))), remark
 
 
 def _eight_bits(possible: npt.NDArray[np.float64], dataset: Dataset) -> npt.NDArray[np.float64] | None:

@@ -24,6 +24,9 @@ STRIP = 256
 MOST_UNPACKED = 64 << 20
 """Bytes of a picture that is inflated here, which takes some memory more; 32 million pixels of 16 bits."""
 
+HEADER_END = 33
+"""Bytes of the signature and the chunk with the header, with which a PNG begins."""
+
 LONGEST = 1_000_000
 """Pixels a side that libpng reads."""
 
@@ -54,8 +57,18 @@ def decode_png(data: bytes, header: Header, name: str, doubts: list[str] | None 
             grey = _on_black(image)
             if doubts is not None and not np.array_equal(grey, cv2.cvtColor(image, cv2.COLOR_BGRA2GRAY)):
                 doubts.append("partly transparent, and darker there than its colours say")
-            return grey
+            return _turned(grey, picture, name)
     return imdecode(picture, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH, name)
+
+
+def _turned(grey: npt.NDArray[np.generic], picture: bytes, name: str) -> npt.NDArray[np.generic]:
+    """Return a picture turned as the EXIF data of its PNG say, which OpenCV does not do to one with transparency."""
+    chunks = (picture[start : start + length + 12] for kind, start, length in png_chunks(picture) if kind == b"eXIf")
+    exif = next(chunks, b"")
+    if not exif:
+        return grey
+    plain = cv2.imencode(".png", grey, (cv2.IMWRITE_PNG_COMPRESSION, 0))[1].tobytes()
+    return imdecode(plain[:HEADER_END] + exif + plain[HEADER_END:], cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH, name)
 
 
 def decode_png_colours(data: bytes, header: Header, name: str) -> npt.NDArray[np.uint8]:

@@ -6,6 +6,7 @@ heavy, so `--help` answers at once; the function imports TensorFlow when its wor
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
@@ -56,6 +57,21 @@ class Command:
 
     debug: bool = False
     """Show the traceback of an error instead of one line."""
+
+
+def path_before_parsing(flag: str) -> Path | None:
+    """Return the path that `sys.argv` gives for a flag such as `--run-dir`, as `--run-dir PATH` or `--run-dir=PATH`.
+
+    For a file that holds the defaults of all other flags. None if the flag is not given or has no value, which the
+    parser of the command reports.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument(flag, "--" + flag[2:].replace("-", "_"), dest="path", type=Path)
+    try:
+        path: Path | None = parser.parse_known_args(sys.argv[1:])[0].path
+    except argparse.ArgumentError:
+        return None
+    return path
 
 
 def run(

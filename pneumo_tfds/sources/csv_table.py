@@ -71,10 +71,9 @@ def read_table(
     ask_about_folders(images, classes, notes)
     ask_about_names(images, notes)
     ask_about_classes_in_names(images, classes, notes)
-    has_split = not chosen.keys().isdisjoint({"split", *SPLIT_FLAGS})
-    if not has_split:
+    if chosen.keys().isdisjoint({"split", *SPLIT_FLAGS}):
         images = take_folder_splits(images, classes, notes)
-    return Found(images, TABLE, classes, f"column {chosen.get('patient', '')}", has_split)
+    return Found(images, TABLE, classes, f"column {chosen.get('patient', '')}")
 
 
 def _choose_columns(

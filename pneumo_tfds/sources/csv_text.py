@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import posixpath
 import re
 from collections import Counter
@@ -30,7 +31,7 @@ def read_rows(text: str, where: str) -> tuple[list[str], list[tuple[int, dict[st
         InputError: the text is no table, its first line does not name columns, a row has more cells than columns, or a
             quote swallows rows.
     """
-    lines = text.splitlines(keepends=True)
+    lines = _lines_of(text)
     skipped = 1 if lines and re.fullmatch(r"sep=.\s*", lines[0]) else 0  # written by Excel
     while lines[skipped:] and not lines[skipped].strip(f"{SEPARATORS} \r\n"):
         skipped += 1
@@ -65,6 +66,11 @@ def read_rows(text: str, where: str) -> tuple[list[str], list[tuple[int, dict[st
     return columns, rows
 
 
+def _lines_of(text: str) -> list[str]:
+    """Return the lines of a text with their ends, which are those of files alone: U+2028 and the like end none."""
+    return list(io.StringIO(text, newline=""))
+
+
 def _check_swallowed(
     rows: Sequence[tuple[int, Mapping[str, str]]], columns: Sequence[str], separator: str, where: str
 ) -> None:
@@ -72,14 +78,14 @@ def _check_swallowed(
     known: dict[int, set[str]] = {}
     for line, row in rows:
         for cell in row.values():
-            for inner in cell.splitlines()[1:]:
+            for inner in _lines_of(cell)[1:]:
                 parts = [part.strip().strip('"') for part in inner.split(separator)]
                 known = known or {
                     place: {other[column] for _, other in rows} - {""} for place, column in enumerate(columns) if column
                 }
                 alike = len(parts) == len(columns) and any(parts[place] in known[place] for place in known)
                 if alike or any(map(names_image, parts)):
-                    first = line - len(cell.splitlines()) + 1
+                    first = line - len(_lines_of(cell)) + 1
                     raise InputError(
                         f"{where}, line {first}: its quotes take whole rows into one cell, such as "
                         f"{inner.strip()[:60]!r}; correct the quotes"

@@ -113,8 +113,6 @@ class Found:
     classes: ClassWords
     column: str = ""
     """The column of a table that tells the patients, in words; empty for folders."""
-    has_splits: bool = False
-    """The splits are those of a table and not of folders."""
 
     @property
     def in_table(self) -> bool:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from pneumo_tfds.decode.dicom_header import HeaderFacts
-from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.class_folders import patient_folders
 from pneumo_tfds.sources.description import OWN_DESCRIPTION, Description, Found
@@ -41,11 +40,7 @@ that is done with larger ones."""
 
 
 def finish(source: Source, reader: NamedReader, found: Found, options: SourceOptions, notes: SurveyNotes) -> Source:
-    """Return the source with its images, after headers and patients were read, and with its survey.
-
-    Raises:
-        InputError: a table gives a patient to two splits.
-    """
+    """Return the source with its images, after headers and patients were read, and with its survey."""
     for name in (*options.negative, *options.positive):
         if plain_name(name) not in found.classes.met:
             notes.ask(f"no folder or label is named {name!r}; --yes goes on without it; check its spelling")
@@ -63,8 +58,7 @@ def finish(source: Source, reader: NamedReader, found: Found, options: SourceOpt
     warn_of_unknown(images, notes)
     images = _with_studies(images, of_folders, facts, notes)
 
-    own_splits = found.in_table and found.has_splits
-    images, validation = _settle(images, own_splits, found.description, options, notes)
+    images, validation = _settle(images, found.description, options, notes)
     for text in found.description.notes:
         notes.tell(text)
     for text in found.description.warnings:
@@ -123,12 +117,12 @@ def _with_studies(
 
 
 def _settle(
-    images: Sequence[Image], from_table: bool, description: Description, options: SourceOptions, notes: SurveyNotes
+    images: Sequence[Image], description: Description, options: SourceOptions, notes: SurveyNotes
 ) -> tuple[list[Image], Validation]:
     """Return the images, and whether their splits are final.
 
     Where patients of the test split are other people whose numbers begin again, their patients get `TEST_PATIENT`. The
-    splits are obeyed unless a patient is on two sides of them; those of a table are refused then by InputError.
+    splits are obeyed unless a patient is on two sides of them, which is asked about.
     """
     images = list(images)
     without = [image.name for image in images if not image.official_split]
@@ -141,8 +135,6 @@ def _settle(
     tested = [image for image in images if image.official_split == "test"]
     rest = [image for image in images if image.official_split != "test"]
     if both := _shared(tested, rest):
-        if from_table:
-            raise _two_sides(both, "test")
         if description.test_patients == "apart" and not _was_divided_anew(tested, rest):
             images = _apart(images)
         else:
@@ -163,8 +155,6 @@ def _settle(
         return images, "redrawn"
     training = [image for image in images if image.official_split in ("train", "")]
     if both := _shared(validating, training):
-        if from_table:
-            raise _two_sides(both, "val")
         if description.validation == "redrawn":
             return images, "redrawn"
         drawn = "train and validation anew by patient" if tested else "all images anew by patient, a test split too"
@@ -188,14 +178,6 @@ def _such_as(both: set[str], some: Iterable[Image], others: Iterable[Image]) -> 
 def _shared(some: Iterable[Image], others: Iterable[Image]) -> set[str]:
     known = {image.patient for image in some if not is_unknown(image.patient) or image.patient.startswith(STUDY)}
     return known & {image.patient for image in others}
-
-
-def _two_sides(both: set[str], split: str) -> InputError:
-    names = ", ".join(sorted(both)[:5])
-    return InputError(
-        f"{counted(len(both), 'patient')} of the split {split} have images in another split too: {names}; give all "
-        "images of a patient the same split"
-    )
 
 
 def _was_divided_anew(tested: Sequence[Image], rest: Sequence[Image]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from itertools import product
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from pneumo_tfds.decode.headers import HEAD_BYTES, format_of
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.csv_text import Row, decode_text, read_rows
 from pneumo_tfds.sources.file_index import FileIndex
-from pneumo_tfds.sources.listing import File, walk
+from pneumo_tfds.sources.listing import File, is_hidden, walk
 from pneumo_tfds.sources.reading import FolderReader
 from pneumo_tfds.sources.table_columns import usual_names
 from pneumo_tfds.sources.tables_beside import TABLE_SUFFIXES
@@ -43,11 +44,12 @@ def read_columns(source: Path, names: Sequence[str], wanted: Sequence[str]) -> d
     if not (source.is_dir() or source.name.lower().endswith(TABLE_SUFFIXES)):
         raise InputError(f"--by {wanted[0]}: {source} is packed; unpack it, and pass the folder or its table")
     folder = source if source.is_dir() else source.parent
-    tables = [file.name for file in walk(folder)] if source.is_dir() else [source.name]
+    tables = [file.name for file in walk(folder) if not is_hidden(file)] if source.is_dir() else [source.name]
     found: dict[str, list[str]] = {}
     known: dict[str, None] = {}
-    for table in tables:
-        if table.lower().endswith(TABLE_SUFFIXES):
+    for table in (name for name in tables if name.lower().endswith(TABLE_SUFFIXES)):
+        # A file of another kind in a folder is no part of the source.
+        with suppress(InputError) if source.is_dir() else nullcontext():
             columns, rows = read_rows(decode_text(FolderReader(folder).read_name(table), table), table)
             known |= dict.fromkeys(filter(None, columns))
             mine = _rows_of(names, columns, [row for _, row in rows])

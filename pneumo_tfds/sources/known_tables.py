@@ -85,7 +85,7 @@ class KnownTables:
         if unmarked:
             self.notes.warn(f"no image is marked in the column {' and '.join(unmarked)}, which is to mean {LABELS[1]}")
         columns = sorted({name for table in self.description.tables for name in COLUMN.findall(table.patient)})
-        return Found(labelled, self.description, self.classes, f"column {' and '.join(columns)}", has_splits=True)
+        return Found(labelled, self.description, self.classes, f"column {' and '.join(columns)}")
 
     def _outermost(self, name: str) -> list[File]:
         """Return all files of a name with `*` or `?`; of one without, the outermost, as the others may be copies."""

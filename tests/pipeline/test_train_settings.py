@@ -94,6 +94,16 @@ def test_a_source_that_cannot_be_read_leaves_a_folder_in_which_a_run_may_start(t
     RunFolder(tmp_path / "run").start(resume=False)
 
 
+@pytest.mark.parametrize("words", [["--config", "FILE"], ["--config=FILE"], ["--no-augment", "--config=FILE"]])
+def test_a_file_of_settings_is_the_default_of_every_flag_however_it_is_given(words, tmp_path, monkeypatch):
+    write_json(tmp_path / "config.json", to_dict(RunConfig(fit=FitConfig(epochs=77))))
+    given = [word.replace("FILE", str(tmp_path / "config.json")) for word in words]
+    monkeypatch.setattr("sys.argv", ["pipeline.train", *given])
+    assert module.defaults().fit.epochs == 77
+    monkeypatch.setattr("sys.argv", ["pipeline.train", *given, "--help"])
+    assert module.defaults() is None
+
+
 def test_with_a_search_config_json_holds_the_winner_and_start_json_what_was_asked(stages, tmp_path):
     calls, _ = stages
     module.train(module.Train(run_dir=tmp_path / "run", search=SearchConfig(tune=True)))

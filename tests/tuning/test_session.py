@@ -320,14 +320,19 @@ def test_each_change_of_the_shifted_objective_meets_its_share_of_the_images():
     np.testing.assert_array_equal(changed, shift_in_turn(images))
 
 
-def test_what_a_run_folder_holds_is_the_default_of_every_flag(tmp_path):
+def test_what_a_run_folder_holds_is_the_default_of_every_flag(tmp_path, monkeypatch):
+    def found(*arguments):
+        monkeypatch.setattr(sys, "argv", ["tuning", *arguments])
+        return recorded_settings()
+
     (tmp_path / "config.json").write_text(json.dumps(to_dict(stub.start(max_trials=3))))
-    assert recorded_settings(["--run-dir", str(tmp_path), "--resume"]) == TuneCommand(**vars(stub.start(max_trials=3)))
+    assert found("--run-dir", str(tmp_path), "--resume") == TuneCommand(**vars(stub.start(max_trials=3)))
     (tmp_path / "tuner").mkdir()
     (tmp_path / "tuner" / "start.json").write_text(json.dumps(to_dict(stub.start(max_trials=7))))
-    assert recorded_settings([f"--run-dir={tmp_path}"]).search.max_trials == 7  # config.json may hold the winner by now
-    assert recorded_settings(["--run-dir", str(tmp_path / "none")]) is None
-    assert recorded_settings([]) is None
+    assert found(f"--run-dir={tmp_path}").search.max_trials == 7  # config.json may hold the winner by now
+    assert found("--run-dir", str(tmp_path / "none")) is None
+    assert found("--resume") is None
+    assert found("--resume", "--run-dir") is None  # the parser says what is missing
 
 
 @pytest.mark.parametrize(

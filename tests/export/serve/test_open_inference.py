@@ -87,6 +87,21 @@ def test_json_alone_has_files_in_base64(client, classifier, files):
     assert answer["model_name"] == "model"
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (1,)])
+def test_an_image_that_is_unsuitable_has_a_heat_map_of_zeros_beside_those_of_others(
+    client, classifier, pictures, order
+):
+    noise = np.random.default_rng(0).integers(0, 256, (1, 48, 48, 1), dtype=np.uint8)
+    images = np.concatenate([pictures(1), noise])[list(order)]
+    expected = classifier.predict(images)
+    assert [answer.heatmap is None for answer in expected] == [place == 1 for place in order]
+    answer = client.post(INFER, json=one(shape=images.shape, data=images.ravel().tolist())).json()
+    found = {tensor["name"]: tensor for tensor in answer["outputs"]}["heatmap"]
+    assert found["shape"] == [len(order), *classifier.heatmap_shape]
+    maps = [np.zeros(classifier.heatmap_shape) if answer.heatmap is None else answer.heatmap for answer in expected]
+    np.testing.assert_allclose(np.reshape(found["data"], found["shape"]), maps, atol=1e-4)
+
+
 def one(name="image", datatype="UINT8", shape=(1, 48, 48, 1), **more):
     return {"inputs": [{"name": name, "datatype": datatype, "shape": list(shape), **more}]}
 

@@ -218,6 +218,24 @@ def test_the_alarm_rises_while_answers_differ_from_the_reference_and_falls_with_
         assert alarms(client) == [1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("address", ["/readyz", "/v2/health/ready", "/v2/models/model/ready"])
+def test_a_model_that_is_asked_whether_it_is_ready_is_in_use_so_that_an_exchange_waits(address, exported, monkeypatch):
+    from export.serve.served_models import Loaded
+    from http_service import served
+
+    unused = []
+
+    async def ask(self, pixels, reasons):
+        unused.append(self._unused.is_set())
+        return await asked(self, pixels, reasons)
+
+    asked = Loaded.ask
+    monkeypatch.setattr(Loaded, "ask", ask)
+    with served(Classifier(exported / "model.onnx", threads=1)) as client:
+        assert client.get(address).status_code == 200
+    assert unused == [False]
+
+
 def test_a_damaged_reference_is_refused_before_anything_is_served_and_in_an_exchange(tmp_path, caplog):
     from export.serve.service import create_app
     from http_service import served

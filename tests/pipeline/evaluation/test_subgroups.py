@@ -109,6 +109,11 @@ def test_a_difference_is_squared_and_added_and_agrees_with_its_p_value():
         ("stage", ["1", "2"], ["1", "2"]),
         ("sex", ["F", "M", ""], ["F", "M", "not told"]),
         ("age", ["old", "7"], ["old", "7"]),
+        (
+            "age",
+            [*map(str, range(30)), "NA", "-"],
+            [*["0 to 9 years"] * 10, *["10 to 19 years"] * 10, *["20 to 29 years"] * 10, "not told", "not told"],
+        ),
     ],
 )
 def test_ages_are_decades_and_words_are_groups(column, cells, groups):

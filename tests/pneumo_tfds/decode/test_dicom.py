@@ -290,6 +290,18 @@ def test_a_window_that_shows_nothing_is_not_believed(window, stored):
     assert decode_dicom(dicom(stored, **WINDOW), "scan.dcm")[1] == ""
 
 
+@pytest.mark.parametrize("levels", [(178, 250), (5, 80)], ids=["bright", "dark"])
+def test_a_window_is_judged_by_the_picture_that_it_shows(levels, picture):
+    from pneumo_tfds.decode.dicom import decode_dicom
+
+    grey = np.rint(np.interp(picture(1), (0, 255), levels) * 16).astype(np.uint16)
+    whole = {"WindowCenter": 2048, "WindowWidth": 4096}
+    out, remark = decode_dicom(dicom(grey, **whole), "scan.dcm")
+    inverted, same = decode_dicom(dicom(4095 - grey, **INVERTED, **whole), "scan.dcm")
+    assert remark == same
+    np.testing.assert_allclose(inverted.astype(int), out, atol=1)
+
+
 def test_a_hot_pixel_does_not_darken_a_file_without_a_window(stored):
     drawn = stored.copy()
     drawn[40, 40] = 65535

@@ -71,6 +71,20 @@ def test_exif_orientation_of_a_png_is_applied_as_before(picture):
         np.testing.assert_array_equal(decode_full(data), np.rot90(grey, -1))
 
 
+@pytest.mark.parametrize("value", range(1, 9))
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_exif_orientation_of_a_transparent_png_is_that_of_the_same_grey_one(value, depth, picture):
+    grey = picture(4)[:40].astype(depth)
+    opaque = np.full_like(grey, np.iinfo(depth).max)
+    exif = Image.Exif()
+    exif[274] = value
+    chunk = png_chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    images = [cv2.imencode(".png", image)[1].tobytes() for image in (grey, cv2.merge([grey, grey, grey, opaque]))]
+    plain, transparent = (decode_full(data[:33] + chunk + data[33:]) for data in images)
+    np.testing.assert_array_equal(transparent, plain)
+    assert plain.shape == (grey.shape if value < 5 else grey.shape[::-1])
+
+
 def remade(data: bytes, change, header: bytes | None = None) -> bytes:
     """The PNG with changed pixels, its checksums right."""
     at = data.index(b"IDAT")

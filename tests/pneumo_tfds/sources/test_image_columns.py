@@ -59,6 +59,15 @@ def test_a_column_that_nothing_says_is_refused_with_those_that_there_are(tmp_pat
         read_columns(path, NAMES, ["age"])
 
 
+def test_files_of_another_kind_in_a_folder_are_no_tables_of_it_but_a_table_that_is_the_source_is_read(tmp_path):
+    table(tmp_path, "path,sex", *(f"{name},F" for name in NAMES))
+    (tmp_path / "._labels.csv").write_bytes(b"\0\5\x16\7 of macOS")
+    (tmp_path / "notes.csv").write_bytes("path;Grüße".encode("latin-1"))
+    assert read_columns(tmp_path, NAMES, ["sex"]) == {"sex": ["F"] * 3}
+    with pytest.raises(InputError, match=r"notes\.csv, line 1: has a character that is not in UTF-8"):
+        read_columns(tmp_path / "notes.csv", NAMES, ["sex"])
+
+
 def test_a_zip_is_to_be_unpacked(tmp_path):
     (tmp_path / "x.zip").write_bytes(b"PK")
     with pytest.raises(InputError, match=r"x\.zip is packed; unpack it"):

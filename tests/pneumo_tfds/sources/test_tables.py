@@ -7,8 +7,9 @@ import re
 import pytest
 
 from made_sources import csv_of, files, header, labels, patients, splits, understood, write
+from pipeline.data.dataset import images_to_score
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.sources.opening import open_source
+from pneumo_tfds.sources.opening import SourceOptions, open_source, understand
 
 NAMES = "abcdefghij"
 EVEN = {"NORMAL": 5, "PNEUMONIA": 5}
@@ -113,12 +114,20 @@ def test_splits_that_are_not_understood_stop_the_build(tmp_path):
 
 
 @pytest.mark.parametrize("other", ["test", "val"])
-def test_a_patient_in_two_splits_of_a_table_is_refused_by_name(tmp_path, other):
+def test_a_patient_in_two_splits_of_a_table_is_asked_about_by_name_but_not_for_scoring(tmp_path, other):
     rows = table(
         "path,label,patient,split", lambda name, i: f"{name}.png,{i % 2},anna{i // 2},{[other, 'train'][i % 2]}"
     )
-    with pytest.raises(InputError, match=f"5 patients of the split {other} have images in another split too: anna0, a"):
-        understood(tmp_path, rows, "t.csv")
+    source = understood(tmp_path, rows, "t.csv").where
+    with pytest.raises(InputError, match=r"5 patients of the .*, such as anna0, .*--yes divides all images anew"):
+        open_source(source)
+    assert understand(source, SourceOptions(yes=True)).validation == "redrawn"
+    assert len(images_to_score(source, SourceOptions()).images) == (5 if other == "test" else 10)
+
+
+def test_line_separators_that_end_no_line_of_a_file_stay_in_their_cell(tmp_path):
+    rows = table("path,label,report", lambda name, i: f"{name}.png,{i % 2},clear" + "\x0b\x85\u2028"[i % 3] + "lungs")
+    assert len(understood(tmp_path, rows, "t.csv").images) == 10
 
 
 @pytest.mark.parametrize(
