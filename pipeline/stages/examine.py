@@ -64,15 +64,15 @@ def examine(folder: RunFolder, ask: OutputsFn, splits: Mapping[str, Split], conf
     swaps = swapped(images, some.labels, seed, aspects) if len(np.unique(some.labels)) == 2 else ()
     changed = track(chain(parts, swaps), "Looking for shortcuts")
     answers = {name: ask.probabilities(seen) for name, seen in changed}
-    train = splits["train"].examples if "train" in splits else None
-    every = slice(None, None, max(1, len(train) // TRAINING_IMAGES)) if train else slice(0)
+    train = splits.get("train")
+    learnt = train.take(np.arange(0, train.count, max(1, train.count // TRAINING_IMAGES))) if train else None
     audit = shortcut_audit(
         some,
         {BLACKED: blacked_out[chosen], **answers},
         images,
         threshold,
         split="validation",
-        train=(train.images[every], train.labels[every]) if train else None,
+        train=(learnt.images, learnt.labels) if learnt else None,
         sizes=files.sizes,
         seed=seed,
     )
