@@ -28,7 +28,7 @@ CHECKED_IMAGES = 250
 COVERED_IMAGES = 100
 """Of those that are called PNEUMONIA rightly, for the occlusion check, which asks about each ten times."""
 TRAINING_IMAGES = 1000
-"""That the classifier on exposure and sharpness alone learns from."""
+"""That the classifier on exposure and sharpness alone learns from, in the proportion of their classes."""
 VIEWS = 11
 """Changes, swaps and tiny changes through which each checked image is seen."""
 
@@ -65,7 +65,7 @@ def examine(folder: RunFolder, ask: OutputsFn, splits: Mapping[str, Split], conf
     changed = track(chain(parts, swaps), "Looking for shortcuts")
     answers = {name: ask.probabilities(seen) for name, seen in changed}
     train = splits.get("train")
-    learnt = train.take(np.arange(0, train.count, max(1, train.count // TRAINING_IMAGES))) if train else None
+    learnt = train.take(stratified(train.labels, TRAINING_IMAGES, seed)) if train else None
     audit = shortcut_audit(
         some,
         {BLACKED: blacked_out[chosen], **answers},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -101,3 +102,15 @@ def test_training_images_that_are_streamed_teach_exposure_as_those_in_memory_do(
         audits.append(json.loads(folder.shortcuts.read_text()))
     assert audits[0] == audits[1]
     assert EXPOSURE in [row["name"] for row in audits[0]["rows"]]
+
+
+@pytest.mark.parametrize("rare", [1, 0])
+def test_exposure_is_learnt_also_from_the_one_training_image_of_a_class(tmp_path, monkeypatch, rare):
+    monkeypatch.setattr("pipeline.stages.examine.TRAINING_IMAGES", 8)
+    folder, splits, config, _ = run_of(tmp_path)
+    part = splits["train"].examples
+    labels = np.ones(len(part), np.int64)
+    labels[[17] * rare] = 0
+    examine(folder, Border(), splits | {"train": MemorySplit("train", replace(part, labels=labels))}, config)
+    rows = [row["name"] for row in json.loads(folder.shortcuts.read_text())["rows"]]
+    assert (EXPOSURE in rows) == bool(rare), "of one class alone nothing can be learnt"
