@@ -67,9 +67,9 @@ def take(dataset: Path, split: str, image_size: int, limit: int = 0) -> Sample:
             f"{dataset} has images of {held} pixels, but the model takes {image_size}; give another --dataset"
         )
     images, labels = [], []
-    for examples in (part.examples for name, part in splits.items() if split in ("all", name)):
-        count = len(examples.labels)
-        rows = np.linspace(0, count - 1, min(limit or count, count)).round().astype(np.int64)
-        images.append(examples.images[rows])
-        labels.append(examples.labels[rows])
+    for part in (part for name, part in splits.items() if split in ("all", name)):
+        rows = np.linspace(0, part.count - 1, min(limit or part.count, part.count)).round().astype(np.int64)
+        examples = part.take(rows)
+        images.append(examples.images)
+        labels.append(examples.labels)
     return Sample(np.concatenate(images), np.concatenate(labels))

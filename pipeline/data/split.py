@@ -1,6 +1,7 @@
 """Splits of a dataset, in record files or in memory, and how a built dataset is opened.
 
-Both kinds have a `name`, a `count` of images, an `image_size`, `labels`, and `examples`, which are all of it in memory.
+Both kinds have a `name`, a `count` of images, an `image_size`, `labels`, `subtypes`, and `examples`, which are all of
+it in memory. `take` returns some of its examples, and of a split that is streamed keeps no others.
 """
 
 from __future__ import annotations
@@ -101,13 +102,22 @@ class MemorySplit:
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """The labels, `[n]`."""
+        """The labels, int64 `[n]`."""
         return self.examples.labels
+
+    @property
+    def subtypes(self) -> NDArray[np.str_]:
+        """The subtypes, `[n]`."""
+        return self.examples.subtypes
 
     @property
     def names_and_patients(self) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
         """The file names and the patients, `[n]` each."""
         return self.examples.filenames, self.examples.patients
+
+    def take(self, rows: NDArray[np.int64]) -> Examples:
+        """Return the examples of some rows, given by number, `[m]`."""
+        return self.examples.take(rows)
 
     def in_memory(self, cache: Switch) -> bool:
         """Return True: there are no files to stream from."""
@@ -141,40 +151,75 @@ class StoredSplit:
         Raises:
             InputError: a record file is damaged.
         """
-        images = aligned_arrays.empty((self.count, self.image_size, self.image_size, 1))
-        values = tfrecord_pixels.read(self.files, images, FEATURES) or self._read_by_tf_data(images)
-        text = {name: self._decoded(values[name]) for name in TEXTS}
-        if not np.isin(values["label"], (0, 1)).all():
-            raise InputError(f"{self.files[0]} is damaged: a label in it is neither 0 nor 1; build it again")
-        return Examples(images, values["label"], text["patient"], text["subtype"], text["filename"])
+        return self._read(np.arange(self.count))
 
-    def _read_by_tf_data(self, images: NDArray[np.uint8] | None = None) -> dict[str, NDArray[Any]]:
-        """Do what `tfrecord_pixels.read` does, or raise InputError for damaged files; None leaves the pixels out."""
+    def take(self, rows: NDArray[np.int64]) -> Examples:
+        """Return the examples of some rows, given by number, `[m]`, without keeping the pixels of the others.
+
+        Raises:
+            InputError: a record file is damaged.
+        """
+        return self.examples.take(rows) if "examples" in vars(self) else self._read(rows)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The labels alone, int64 `[n]`, read without keeping the pixels."""
+        return self._without_pixels.labels
+
+    @property
+    def subtypes(self) -> NDArray[np.str_]:
+        """The subtypes alone, `[n]`, read without keeping the pixels."""
+        return self._without_pixels.subtypes
+
+    @property
+    def names_and_patients(self) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+        """The file names and the patients alone, `[n]` each, read without keeping the pixels."""
+        return self._without_pixels.filenames, self._without_pixels.patients
+
+    @property
+    def _without_pixels(self) -> Examples:
+        """What is known of all images, beside their pixels, which may be there."""
+        return self.examples if "examples" in vars(self) else self._streamed
+
+    @cached_property
+    def _streamed(self) -> Examples:
+        """What is known of all images, read once; the images are `[n, 0, 0, 1]`."""
+        none = np.empty((0, self.image_size, self.image_size, 1), np.uint8)
+        values = self._read_by_tf_data(np.arange(0), none)
+        return self._examples(none.reshape(self.count, 0, 0, 1), values)
+
+    def _read(self, rows: NDArray[np.int64]) -> Examples:
+        images = aligned_arrays.empty((len(rows), self.image_size, self.image_size, 1))
+        values = tfrecord_pixels.read(self.files, self.count, rows, images, FEATURES)
+        if values is None:
+            whole = self._read_by_tf_data(rows, images)
+            values = {name: column[rows] for name, column in whole.items()}
+        return self._examples(images, values)
+
+    def _read_by_tf_data(self, rows: NDArray[np.int64], images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """Fill `images` with the pixels of `rows`, and return the other features of all records.
+
+        Raises:
+            InputError: a record file is damaged.
+        """
         records = tf.data.TFRecordDataset(self.checked_files).batch(PARSE_BATCH)
         batches = records.map(self.parse, tf.data.AUTOTUNE).prefetch(2).as_numpy_iterator()
         rest, position = [], 0
         for batch in self.explained(batches):
             pixels = batch.pop("image")
-            if images is not None and position + len(pixels) <= self.count:
-                images[position : position + len(pixels)] = pixels
+            here = np.flatnonzero((rows >= position) & (rows < position + len(pixels)))
+            images[here] = pixels[rows[here] - position]
             position += len(pixels)
             rest.append(batch)
         if position != self.count:
             raise InputError(f"{self.files[0]}: {self.name} holds {position} of {self.count} images; build it again")
         return {name: np.concatenate([batch[name] for batch in rest]) for name in FEATURES}
 
-    @cached_property
-    def labels(self) -> NDArray[np.int64]:
-        """The labels alone, `[n]`, read without keeping the pixels."""
-        return self.examples.labels if "examples" in vars(self) else self._read_by_tf_data()["label"]
-
-    @cached_property
-    def names_and_patients(self) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
-        """The file names and the patients alone, `[n]` each, read without keeping the pixels."""
-        if "examples" in vars(self):
-            return self.examples.filenames, self.examples.patients
-        values = self._read_by_tf_data()
-        return self._decoded(values["filename"]), self._decoded(values["patient"])
+    def _examples(self, images: NDArray[np.uint8], values: dict[str, NDArray[Any]]) -> Examples:
+        text = {name: self._decoded(values[name]) for name in TEXTS}
+        if not np.isin(values["label"], (0, 1)).all():
+            raise InputError(f"{self.files[0]} is damaged: a label in it is neither 0 nor 1; build it again")
+        return Examples(images, values["label"], text["patient"], text["subtype"], text["filename"])
 
     def _decoded(self, texts: NDArray[Any]) -> NDArray[np.str_]:
         try:

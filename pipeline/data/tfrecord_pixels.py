@@ -23,6 +23,7 @@ The data is a `tf.train.Example`: protobuf messages in one another, each with a 
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -60,13 +61,15 @@ class Record(NamedTuple):
 
 
 def read(
-    files: Sequence[str], images: NDArray[np.uint8], features: Mapping[str, Any]
+    files: Sequence[str], count: int, rows: NDArray[np.int64], images: NDArray[np.uint8], features: Mapping[str, Any]
 ) -> dict[str, NDArray[Any]] | None:
-    """Fill `images` with the pixels of all records, in their order, and return the other features of the records.
+    """Fill `images` with the pixels of some records, and return the other features of these. Others are not read.
 
     Args:
         files: TFRecord files of `tf.train.Example` whose feature `image` holds the raw pixels.
-        images: uint8 `[n, S, S, 1]`, contiguous; n is the number of records that the files must hold.
+        count: number of records that the files must hold.
+        rows: `[n]`, the numbers of the records to read, from 0, in the order of the files.
+        images: uint8 `[n, S, S, 1]`, contiguous; image i is to be that of record `rows[i]`.
         features: as for `tf.io.parse_example`, without `image`.
 
     Returns:
@@ -75,19 +78,20 @@ def read(
     # Without a wheel for this machine the checksum takes a hundred times as long, in Python; Windows has no preadv.
     if google_crc32c.implementation != "c" or not hasattr(os, "preadv"):
         return None
-    rows = images.reshape(len(images), -1)
+    pixels = images.reshape(len(images), math.prod(images.shape[1:]))
     try:
         with ExitStack() as opened, ThreadPoolExecutor(available_cores()) as pool:
             found = [_records(opened.enter_context(open(path, "rb", buffering=0))) for path in files]
-            records = [record for of_file in found for record in of_file]
-            if len(records) != len(rows):
+            every = [record for of_file in found for record in of_file]
+            if len(every) != count:
                 return None
+            records = [every[row] for row in rows]
 
             def read_chunk(first: int) -> list[bytes]:
                 chunk = slice(first, first + CHUNK)
-                return list(map(_read_into, rows[chunk], records[chunk]))
+                return list(map(_read_into, pixels[chunk], records[chunk]))
 
-            rest = pool.map(read_chunk, range(0, len(rows), CHUNK))
+            rest = pool.map(read_chunk, range(0, len(records), CHUNK))
             parsed = tf.io.parse_example(list(chain.from_iterable(rest)), dict(features))
     except (OSError, _UnexpectedError, ValueError, tf.errors.InvalidArgumentError):
         return None

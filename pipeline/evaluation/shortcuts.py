@@ -114,7 +114,7 @@ def shortcut_audit(
         images: uint8 [n, S, S, 1], as they are.
         threshold: of the operating point.
         split: its name, for the record.
-        train: images and labels to fit the exposure classifier on; without them it is left out.
+        train: images and labels to fit the exposure classifier on; without images of both classes it is left out.
         sizes: width and height of the files [n, 2], NaN where they are not known. An AUROC is 0.5 or more: whether
             larger means PNEUMONIA is taken from these images.
         resamples: of the bootstrap over patients.
@@ -125,7 +125,7 @@ def shortcut_audit(
         `specificity`.
     """
     tables = {WHOLE: table, **{name: table.with_probabilities(np.clip(p, 0, 1)) for name, p in answers.items()}}
-    if train is not None:
+    if train is not None and len(np.unique(train[1])) == 2:
         classifier = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
         classifier.fit(exposure_features(train[0]), train[1])
         tables[EXPOSURE] = table.with_probabilities(classifier.predict_proba(exposure_features(images))[:, 1])

@@ -16,21 +16,24 @@ from pipeline.report.plot_style import BY_CLASS, INK, NORMAL, PNEUMONIA, canvas
 
 SIGNED = LinearSegmentedColormap.from_list("normal_to_pneumonia", [NORMAL, "#FFFFFF", PNEUMONIA])
 MOST_OPAQUE = 0.5
+COLUMNS = 6  # examples of each class
 
 
-def examples(path: Path, images: Images, labels: Labels, seed: int = 0, columns: int = 6) -> None:
-    """Draw one row of up to `columns` images of each class, picked at random by `seed`.
-
-    Images are uint8 [n, S, S, 1], labels int64 [n].
-    """
+def some_of_each(labels: Labels, seed: int = 0) -> Labels:
+    """Return up to `COLUMNS` row numbers of each class, picked at random by `seed`; labels are int64 [n]."""
     generator = np.random.default_rng(seed)
-    with canvas(path, 1.55 * columns, 3.6, 2, columns, squeeze=False) as axes:
+    each = (generator.permutation(np.flatnonzero(labels == label)) for label in range(len(CLASSES)))
+    return np.concatenate([rows[:COLUMNS] for rows in each])
+
+
+def examples(path: Path, images: Images, labels: Labels) -> None:
+    """Draw one row of the first `COLUMNS` images of each class; images are uint8 [n, S, S, 1], labels int64 [n]."""
+    with canvas(path, 1.55 * COLUMNS, 3.6, 2, COLUMNS, squeeze=False) as axes:
         for axis in axes.ravel():
             axis.axis("off")
         for label, (row, name, colour) in enumerate(zip(axes, CLASSES, BY_CLASS, strict=True)):
-            chosen = generator.permutation(np.flatnonzero(labels == label))[:columns]
-            for axis, index in zip(row, chosen, strict=False):
-                _show(axis, images[index])
+            for axis, image in zip(row, images[labels == label], strict=False):
+                _show(axis, image)
             row[0].set_title(name, color=colour, pad=5)
 
 

@@ -28,7 +28,7 @@ CHECKED_IMAGES = 250
 COVERED_IMAGES = 100
 """Of those that are called PNEUMONIA rightly, for the occlusion check, which asks about each ten times."""
 TRAINING_IMAGES = 1000
-"""That the classifier on exposure and sharpness alone learns from."""
+"""That the classifier on exposure and sharpness alone learns from, in the proportion of their classes."""
 VIEWS = 11
 """Changes, swaps and tiny changes through which each checked image is seen."""
 
@@ -64,15 +64,15 @@ def examine(folder: RunFolder, ask: OutputsFn, splits: Mapping[str, Split], conf
     swaps = swapped(images, some.labels, seed, aspects) if len(np.unique(some.labels)) == 2 else ()
     changed = track(chain(parts, swaps), "Looking for shortcuts")
     answers = {name: ask.probabilities(seen) for name, seen in changed}
-    train = splits["train"].examples if "train" in splits else None
-    every = slice(None, None, max(1, len(train) // TRAINING_IMAGES)) if train else slice(0)
+    train = splits.get("train")
+    learnt = train.take(stratified(train.labels, TRAINING_IMAGES, seed)) if train else None
     audit = shortcut_audit(
         some,
         {BLACKED: blacked_out[chosen], **answers},
         images,
         threshold,
         split="validation",
-        train=(train.images[every], train.labels[every]) if train else None,
+        train=(learnt.images, learnt.labels) if learnt else None,
         sizes=files.sizes,
         seed=seed,
     )

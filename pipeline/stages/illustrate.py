@@ -36,18 +36,17 @@ def illustrate(
     with stage("Drawing plots"):
         if epochs := history.read(folder.history):
             plots.training_curves(folder.plots / "training_curves.png", epochs)
-        counts = {
-            name: plots.count_kinds(part.examples.labels, part.examples.subtypes) for name, part in splits.items()
-        }
+        counts = {name: plots.count_kinds(part.labels, part.subtypes) for name, part in splits.items()}
         plots.class_distribution(folder.plots / "class_distribution.png", counts)
-        shown = next(iter(splits.values())).examples
-        xray_grids.examples(folder.plots / "examples.png", shown.images, shown.labels, seed)
+        first = next(iter(splits.values()))
+        shown = first.take(xray_grids.some_of_each(first.labels, seed))
+        xray_grids.examples(folder.plots / "examples.png", shown.images, shown.labels)
         for name, table in tables.items():
             plots.draw_split(folder.plots, name, table, metrics["splits"][name], threshold)
             worst = most_confident_errors(table.labels, table.probabilities, threshold, ERRORS_SHOWN)
             picture = folder.plots / f"mistakes_{name}.png"
             if len(worst):
-                images = splits[name if name in splits else "train"].examples.images[worst]  # out of fold
+                images = splits[name if name in splits else "train"].take(worst).images  # train: out of fold
                 xray_grids.errors(picture, images, ask(images).get("heatmap"), error_rows(tables, name, worst))
             else:
                 picture.unlink(missing_ok=True)  # that of an earlier evaluation

@@ -159,13 +159,11 @@ def uncalibrated(examples: Examples, answers: Answers, reference: familiarity.Re
 
 def _reference(ask: OutputsFn, background: bool, train: Split, seed: int) -> familiarity.Reference:
     """Fit what images are compared with on training images, and on wrong ones for a `background`."""
-    images = train.examples.images
+    images = train.take(reference_images.reference_rows(train.count, seed)).images
+    batches, count = reference_images.reference_images(images, seed), -(-len(images) // reference_images.BATCH)
     generator = np.random.default_rng(seed)
-    count = -(-min(len(images), reference_images.LARGEST) // reference_images.BATCH)
     known, wrong = [], []
-    for batch in track(
-        reference_images.reference_images(images, seed), "Learning what training images look like", count
-    ):
+    for batch in track(batches, "Learning what training images look like", count):
         known.append(ask(batch))
         if background:
             wrong.append(ask(reference_images.wrong(batch, generator)))

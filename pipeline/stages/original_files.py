@@ -6,7 +6,6 @@ import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
@@ -21,7 +20,7 @@ from pneumo_tfds.prepared import read_manifest, read_metadata
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.framing_names import Framing
 from pneumo_tfds.program.parallel import ordered_map
-from pneumo_tfds.sources.opening import understand
+from pneumo_tfds.sources.opening import reader_of
 
 DECODER = "decoded whole by Pillow"
 RESIZE = "decoded and made smaller by Pillow (bilinear)"
@@ -50,15 +49,14 @@ def original_files(data: DataConfig, names: Sequence[str], size: int) -> Origina
     folder = data.built.folder
     try:
         digests = read_manifest(folder)
-        source = understand(Path(str(read_metadata(folder).get("source"))), data)
+        reader = reader_of(str(read_metadata(folder).get("source")))
     except InputError:
         note = "not known, because the files that the dataset was built from are not where they were"
         return replace(unknown, note="phantoms have none" if data.built.phantom else note)
-    images = {image.name: image for image in source.images}
 
     def look_at(name: str) -> tuple[tuple[float, float], list[Images]]:
         try:
-            content = source.read(images[name]) if name in images else b""
+            content = reader.read_name(name)
         except InputError:
             content = b""
         if hashlib.sha256(content).hexdigest() != digests.get(name):

@@ -24,6 +24,7 @@ from pipeline.networks.forward_pass import OutputsFn, joined
 from pipeline.networks.inference_model import calibrated_committee, inference_model, scoring_model
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
+from pipeline.stages.also_judge import also_judge
 from pipeline.stages.fit_and_judge import fit_and_judge
 from pipeline.stages.illustrate import illustrate
 from pipeline.stages.judge import judge_by, score, uncalibrated
@@ -43,7 +44,8 @@ def fit_and_judge_folds(
 ) -> None:
     """Train and judge a run in every fold, write what they answer out of fold, and judge the committee of all.
 
-    What is done already is not done again. The dataset is read once. The test split is scored by the committee alone.
+    What is done already is not done again. The dataset is read once. The test split, and the sources of `--also-judge`,
+    are scored by the committee alone.
     `after_epoch` is called when an epoch is in the history of its fold. What `when_judged` returns is entered when the
     committee and its threshold are saved, and left after the report.
     """
@@ -52,18 +54,18 @@ def fit_and_judge_folds(
     patients = counted(len(np.unique(pool.names_and_patients[1])), "patient")
     rest = ", ".join(f"{name} {split.count}" for name, split in splits.items() if name != "train") or "no test split"
     print(f"{count} folds of train and validation together: {pool.count} images of {patients}; beside them {rest}")
-    datas = [replace(config.data, fold=number) for number in range(1, count + 1)]
-    held = [rows_of_fold(pool, data)[HELD_OUT] for data in datas]  # refuses too many folds before the first is trained
+    of_folds = [_of_fold(config, number) for number in range(1, count + 1)]
+    held = [rows_of_fold(pool, own.data)[HELD_OUT] for own in of_folds]  # refuses too many folds before one is trained
     fastest_for(folder.execution, config)
-    for number, data in enumerate(datas, start=1):
+    for number, own in enumerate(of_folds, start=1):
         fold = folder.fold(number)
         if fold.report.exists():  # its last file
             continue
         print(f"fold {number}/{count}", flush=True)
         with fold.locked():
-            fold.write_config(replace(config, data=data))
+            fold.write_config(own)
             write_bytes(fold.execution, folder.execution.read_bytes())
-            fit_and_judge(fold, replace(config, data=data), splits_of_fold(pool, data), after_epoch)
+            fit_and_judge(fold, own, splits_of_fold(pool, own.data), after_epoch)
         keras.backend.clear_session()
     _write_out_of_fold(folder, config)
     if not folder.metrics.exists():
@@ -71,6 +73,13 @@ def fit_and_judge_folds(
             _judge_committee(folder, config, splits, held)
     with when_judged():
         illustrate(folder, OutputsFn(load_model(folder.model)), splits, config.evaluation.evaluation_seed)
+        also_judge(folder, config.evaluation.also_judge)
+
+
+def _of_fold(config: RunConfig, number: int) -> RunConfig:
+    """Return the settings of fold `number`, counted from 1."""
+    data, evaluation = replace(config.data, fold=number), replace(config.evaluation, also_judge=())
+    return replace(config, data=data, evaluation=evaluation)
 
 
 def _write_out_of_fold(folder: RunFolder, config: RunConfig) -> None:

@@ -25,16 +25,20 @@ COARSEST = 0.2
 """Smallest scale to which a changed image is reduced and enlarged again; half of them keep their resolution."""
 
 
+def reference_rows(count: int, seed: int) -> NDArray[np.int64]:
+    """Return which of `count` training images to take: at most `LARGEST` row numbers, drawn at random, in order."""
+    return np.sort(np.random.default_rng(seed).permutation(count)[:LARGEST])
+
+
 def reference_images(images: NDArray[np.uint8], seed: int) -> Iterator[NDArray[np.uint8]]:
-    """Yield batches uint8 `[b, S, S, 1]` of at most `LARGEST` of the training images uint8 `[n, S, S, 1]`.
+    """Yield batches uint8 `[b, S, S, 1]` of the training images uint8 `[n, S, S, 1]` that `reference_rows` chose.
 
     The odd ones of a batch are changed. Equal seeds give equal images.
     """
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:LARGEST])
     size = images.shape[1]
     sample = on_host.sampler(CHANGES, size)
-    for start in range(0, len(chosen), BATCH):
-        batch = images[chosen[start : start + BATCH]]  # a copy
+    for start in range(0, len(images), BATCH):
+        batch = images[start : start + BATCH].copy()
         odd = batch[1::2]
         if len(odd):
             changed = np.empty(odd.shape, np.float32)

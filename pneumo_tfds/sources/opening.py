@@ -94,6 +94,22 @@ def _understood(path: Path, options: SourceOptions) -> Source:
     raise InputError(f"{path}: neither a folder nor a zip nor a CSV; pass one of these with the X-rays")
 
 
+def reader_of(path: str | os.PathLike[str]) -> NamedReader:
+    """Return the reader of the files of a source that was understood before; nothing is listed or read.
+
+    The names that it takes are those that the images of the source had.
+
+    Raises:
+        InputError: the source does not exist.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        return FolderReader(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; pass the folder, zip or table that was read before")
+    return FolderReader(path.parent) if path.suffix.lower() in TABLE_SUFFIXES else ZipReader(path)
+
+
 def require_decisions(source: Source, options: SourceOptions) -> None:
     """Raise InputError if the user has to decide something first, or if there is a warning and `options.strict`."""
     asked = [] if options.yes else source.survey.questions

@@ -73,7 +73,7 @@ def read_pixels():
 
     def read(path, count):
         images = aligned_arrays.empty((count, SIZE, SIZE, 1))
-        values = tfrecord_pixels.read([str(path)], images, FEATURES)
+        values = tfrecord_pixels.read([str(path)], count, np.arange(count), images, FEATURES)
         return None if values is None else (images, values)
 
     return read

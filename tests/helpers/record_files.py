@@ -21,6 +21,14 @@ def example(number, size=SIZE):
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
 
+class Streamed(StoredSplit):
+    """A split of which all pixels may never be in memory at once."""
+
+    @property
+    def examples(self):
+        raise AssertionError("all pixels of a split that is streamed were put into memory")
+
+
 def write(folder, count=COUNT, files=3, size=SIZE):
     paths = [str(folder / f"pneumo_tfds-train.tfrecord-{part:05d}-of-{files:05d}") for part in range(files)]
     for part, path in enumerate(paths):

@@ -18,7 +18,7 @@ from pipeline.evaluation.predictions import read_csv
 from pipeline.networks.forward_pass import OutputsFn
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
-from pipeline.stages import fit_and_judge, train_folds
+from pipeline.stages import train_folds
 from pipeline.stages.decide_again import decide_again
 from pipeline.stages.evaluate_run import evaluate_run
 from pipeline.stages.find_suspects import find_suspects
@@ -34,19 +34,26 @@ pytestmark = pytest.mark.slow
 def without_plots():
     """Plots and reports take longer than all else here, and are tested elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (fit_and_judge, train_folds):
-            patch.setattr(module, "illustrate", lambda folder, *_: folder.report.write_text("report"))
+        for module in ("fit_and_judge", "train_folds", "evaluate_run"):
+            name = f"pipeline.stages.{module}.illustrate"
+            patch.setattr(name, lambda folder, *_, **__: folder.report.write_text("report"))
         yield
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
+def elsewhere(tmp_path_factory):
+    write_phantoms(place := tmp_path_factory.mktemp("st_mary") / "st_mary", 60, seed=5)
+    return place
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory, elsewhere):
     dataset = prepare(None, 32, tmp_path_factory.mktemp("data"), phantoms=80)
     return RunConfig(
         data=DataConfig(dataset=dataset, image_size=32, folds=2),
         model=ModelConfig(model="compact"),
         fit=FitConfig(epochs=1, batch_size=8, precision="float32", xla="off", deterministic=True),
-        evaluation=EvaluationConfig(resamples=100, threshold_under_shift=False),
+        evaluation=EvaluationConfig(resamples=100, threshold_under_shift=False, also_judge=(elsewhere,)),
     )
 
 
@@ -83,6 +90,21 @@ def test_the_committee_alone_scores_test_and_the_folds_never_do(run, splits):
     assert sorted(tables["test"].filenames) == sorted(splits["test"].examples.filenames)
     for number in (1, 2):
         assert set(read_csv(run.fold(number).predictions)) == {"validation", "held_out"}
+
+
+def test_the_committee_alone_is_judged_elsewhere_and_the_report_and_the_card_show_it(run, elsewhere):
+    (place,) = [metrics.parent for metrics in run.path.rglob("evaluation-*/metrics.json")]
+    assert place.parent == run.path
+    figures = json.loads((place / "metrics.json").read_text())
+    external = figures["splits"]["external"]
+    of_run = json.loads(run.metrics.read_text())
+    assert figures["operating_point"] == of_run["operating_point"]
+    (row,) = json.loads(run.robustness.read_text())["elsewhere"]
+    assert (row["n"], row["auroc"]) == (external["n"], external["auroc"])
+    assert "Judged elsewhere too" in run.report.read_text()
+    assert f"another source, {external['n']} images" in run.model_card.read_text().replace("\u00a0", " ")
+    assert [run.fold(number).read_config().evaluation.also_judge for number in (1, 2)] == [(), ()]
+    assert run.read_config().evaluation.also_judge == (elsewhere,)
 
 
 def test_the_committee_is_decided_by_the_answers_out_of_fold(run):
@@ -124,6 +146,7 @@ def test_a_run_that_was_killed_in_its_second_fold_goes_on_there_to_the_same_end(
     said = capsys.readouterr().out
     assert "fold 1/2" not in said
     assert "fold 2/2" in said
+    assert said.count("also judged") == 1
     for path in (run.out_of_fold, run.predictions, run.folds, run.model):
         assert (again.path / path.name).read_bytes() == path.read_bytes(), path.name
 

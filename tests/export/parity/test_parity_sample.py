@@ -1,11 +1,10 @@
 """The images that export compares on."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from export.parity import parity_sample
+from pipeline.data.split import Examples, MemorySplit
 from pneumo_tfds.program.errors import InputError
 
 ORIGINAL_TAKE = parity_sample.take
@@ -15,8 +14,9 @@ ORIGINAL_TAKE = parity_sample.take
 def dataset(tmp_path, monkeypatch):
     """A folder that reads as a dataset of ten 8 x 8 images in validation."""
     images = np.arange(10, dtype=np.uint8).repeat(64).reshape(10, 8, 8, 1)
-    split = SimpleNamespace(image_size=8, examples=SimpleNamespace(images=images, labels=np.arange(10) % 2))
-    other = SimpleNamespace(image_size=8, examples=SimpleNamespace(images=images[:3], labels=np.ones(3, np.int64)))
+    names = np.arange(10).astype(str)
+    split = MemorySplit("validation", Examples(images, np.arange(10) % 2, names, names, names))
+    other = MemorySplit("test", split.take(np.array([1, 3, 5])))
     monkeypatch.setattr(parity_sample, "open_splits", lambda folder: {"validation": split, "test": other})
     return tmp_path
 

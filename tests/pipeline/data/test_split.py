@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from pipeline.data import tfrecord_pixels
 from pipeline.data.batches import evaluation_batches, training_batches
 from pipeline.data.split import MemorySplit, StoredSplit, open_splits
 from pneumo_tfds.prepared import VERSION
@@ -28,6 +29,24 @@ def test_examples_are_what_was_written(split):
     assert examples.filenames[9] == "train/é9.jpeg"
     assert set(examples.subtypes) == {"virus"}
     assert (examples.images.dtype, examples.labels.dtype) == (np.uint8, np.int64)
+
+
+@pytest.mark.parametrize("by_tf_data", [False, True])
+def test_some_examples_are_taken_without_keeping_the_others(split, by_tf_data, monkeypatch):
+    rows = np.array([31, 4, 4, 17])
+    if by_tf_data:
+        monkeypatch.setattr(tfrecord_pixels, "read", lambda *_: None)
+    taken = split.take(rows)
+    assert taken.images.shape == (4, SIZE, SIZE, 1)
+    assert len(split.take(np.arange(0))) == 0
+    assert split.labels.tolist() == [number % 2 for number in range(COUNT)]
+    assert split.subtypes.tolist() == ["virus"] * COUNT
+    assert [column[9] for column in split.names_and_patients] == ["train/é9.jpeg", "person4"]
+    assert "examples" not in vars(split)
+    for whole in (split.examples, split, MemorySplit("made", split.examples)):
+        for name in ("images", "labels", "patients", "subtypes", "filenames"):
+            again = whole.take(rows)
+            assert np.array_equal(getattr(again, name), getattr(taken, name)), name
 
 
 def test_cache_is_on_when_asked_and_by_itself_only_if_it_fits(split, monkeypatch):

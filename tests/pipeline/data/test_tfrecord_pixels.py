@@ -41,14 +41,30 @@ def empty(split):
     return aligned_arrays.empty((split.count, SIZE, SIZE, 1))
 
 
+def read_all(files, images):
+    return tfrecord_pixels.read(files, len(images), np.arange(len(images)), images, FEATURES)
+
+
 @pytest.mark.parametrize("chunk", [1, 4, 64])
 def test_what_a_build_writes_is_read_without_tf_data(split, chunk, monkeypatch):
     monkeypatch.setattr(tfrecord_pixels, "CHUNK", chunk)
     images = empty(split)
-    values = tfrecord_pixels.read(split.files, images, FEATURES)
+    values = read_all(split.files, images)
     assert np.array_equal(images, np.stack([picture(number) for number in range(COUNT)]))
     assert values["label"].tolist() == [number % 2 for number in range(COUNT)]
     assert values["filename"][7].decode() == "train/é7.jpeg"
+
+
+def test_some_records_are_read_in_any_order_and_the_others_not_at_all(split):
+    with open(split.files[0], "r+b") as file:  # a pixel of record 0
+        file.seek(SIZE * SIZE)
+        file.write(bytes(8))
+    rows = np.array([20, 3, 3])
+    images = aligned_arrays.empty((len(rows), SIZE, SIZE, 1))
+    values = tfrecord_pixels.read(split.files, COUNT, rows, images, FEATURES)
+    assert np.array_equal(images, np.stack([picture(number) for number in rows]))
+    assert values["patient"].tolist() == [f"person{number}".encode() for number in rows]
+    assert read_all(split.files, empty(split)) is None
 
 
 def test_tf_data_reads_the_same(split, monkeypatch):
@@ -70,7 +86,7 @@ def test_any_changed_byte_is_an_error(split, seed):
         changed = bytes([file.read(1)[0] ^ int(rng.integers(1, 256))])
         file.seek(place)
         file.write(changed)
-    assert tfrecord_pixels.read(split.files, empty(split), FEATURES) is None
+    assert read_all(split.files, empty(split)) is None
     with pytest.raises(InputError, match=r"damaged.*build it again"):
         _ = split.examples
 
@@ -79,7 +95,7 @@ def test_any_changed_byte_is_an_error(split, seed):
 def test_any_missing_end_is_an_error(split, length):
     with open(split.files[1], "r+b") as file:
         file.truncate(int(file.seek(0, 2) * length))
-    assert tfrecord_pixels.read(split.files, empty(split), FEATURES) is None
+    assert read_all(split.files, empty(split)) is None
     with pytest.raises(InputError, match="build it again"):
         _ = split.examples
 
@@ -92,45 +108,45 @@ def test_missing_file_is_an_error(split):
 
 def test_images_of_another_size_are_left_to_tf_data(split):
     other = StoredSplit("train", split.files, COUNT, SIZE // 2)
-    assert tfrecord_pixels.read(split.files, aligned_arrays.empty((COUNT, SIZE // 2, SIZE // 2, 1)), FEATURES) is None
+    assert read_all(split.files, aligned_arrays.empty((COUNT, SIZE // 2, SIZE // 2, 1))) is None
     with pytest.raises(InputError, match=f"not of {SIZE // 2} pixels"):
         _ = other.examples
 
 
 def test_more_or_fewer_records_are_left_to_tf_data(split):
     for count in (COUNT - 1, COUNT + 1):
-        assert tfrecord_pixels.read(split.files, aligned_arrays.empty((count, SIZE, SIZE, 1)), FEATURES) is None
+        assert read_all(split.files, aligned_arrays.empty((count, SIZE, SIZE, 1))) is None
 
 
 def test_record_that_lacks_a_feature_is_left_to_tf_data(tmp_path):
     example = tf.train.Example.FromString(record(0))
     del example.features.feature["patient"]
     split = written(tmp_path, [example.SerializeToString()], files=1)
-    assert tfrecord_pixels.read(split.files, empty(split), FEATURES) is None
+    assert read_all(split.files, empty(split)) is None
     with pytest.raises(InputError):
         _ = split.examples
 
 
 def test_record_whose_features_do_not_fill_it_is_left_to_tf_data(tmp_path):
     split = written(tmp_path, [record(0) + tf.train.Example().SerializeToString() + b"\x12\x00"], files=1)
-    assert tfrecord_pixels.read(split.files, empty(split), FEATURES) is None
+    assert read_all(split.files, empty(split)) is None
 
 
 def test_a_system_that_cannot_scatter_leaves_it_to_tf_data(split, monkeypatch):
     monkeypatch.delattr("os.preadv")
-    assert tfrecord_pixels.read(split.files, empty(split), FEATURES) is None
+    assert read_all(split.files, empty(split)) is None
 
 
 def test_pixels_that_begin_late_are_left_to_tf_data(tmp_path):
     late = serialise(Image("é" * tfrecord_pixels.PEEK, "NORMAL", "p", "", "train"), picture(0))
     split = written(tmp_path, [record(1), late], files=1)
-    assert tfrecord_pixels.read(split.files, empty(split), FEATURES) is None
+    assert read_all(split.files, empty(split)) is None
     assert np.array_equal(split.examples.images[1], picture(0))
 
 
 def test_without_a_compiled_checksum_tf_data_reads(split, monkeypatch):
     monkeypatch.setattr(tfrecord_pixels.google_crc32c, "implementation", "python")
-    assert tfrecord_pixels.read(split.files, empty(split), FEATURES) is None
+    assert read_all(split.files, empty(split)) is None
     assert len(split.examples) == COUNT
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ from pipeline.config import DataConfig, EvaluationConfig, RunConfig
 from pipeline.data.split import Examples, MemorySplit
 from pipeline.evaluation.predictions import write_csv
 from pipeline.evaluation.scoring import decide, score_splits
+from pipeline.evaluation.shortcuts import EXPOSURE
 from pipeline.evaluation.swaps import ASPECT, GREY_LEVELS, SHARPNESS
 from pipeline.run_folder.folder import RunFolder
 from pipeline.stages.examine import CHECKED_IMAGES, examine, stratified
 from pipeline.stages.judge import predictions_of
+from record_files import Streamed, write
 
 SIDE = 32
 
@@ -86,3 +89,28 @@ def test_the_checked_images_keep_the_proportion_of_the_classes():
     assert stratified(labels[:9], 250, 0).tolist() == list(range(9))
     rare = np.repeat([0, 1], [1, 999])
     assert 0 in stratified(rare, CHECKED_IMAGES, 0)
+
+
+def test_training_images_that_are_streamed_teach_exposure_as_those_in_memory_do(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.stages.examine.TRAINING_IMAGES", 16)
+    folder, splits, config, _ = run_of(tmp_path)
+    stored = write(tmp_path, size=SIDE)
+    streamed = Streamed(stored.name, stored.files, stored.count, stored.image_size)
+    audits = []
+    for train in (streamed, MemorySplit("train", stored.examples)):
+        examine(folder, Border(), splits | {"train": train}, config)
+        audits.append(json.loads(folder.shortcuts.read_text()))
+    assert audits[0] == audits[1]
+    assert EXPOSURE in [row["name"] for row in audits[0]["rows"]]
+
+
+@pytest.mark.parametrize("rare", [1, 0])
+def test_exposure_is_learnt_also_from_the_one_training_image_of_a_class(tmp_path, monkeypatch, rare):
+    monkeypatch.setattr("pipeline.stages.examine.TRAINING_IMAGES", 8)
+    folder, splits, config, _ = run_of(tmp_path)
+    part = splits["train"].examples
+    labels = np.ones(len(part), np.int64)
+    labels[[17] * rare] = 0
+    examine(folder, Border(), splits | {"train": MemorySplit("train", replace(part, labels=labels))}, config)
+    rows = [row["name"] for row in json.loads(folder.shortcuts.read_text())["rows"]]
+    assert (EXPOSURE in rows) == bool(rare), "of one class alone nothing can be learnt"

@@ -15,6 +15,7 @@ from pipeline.networks.forward_pass import OutputsFn
 from pipeline.run_folder.folder import RunFolder
 from pipeline.stages.illustrate import illustrate
 from pipeline.stages.judge import predictions_of
+from record_files import Streamed, write
 
 SIDE = 8
 
@@ -41,3 +42,17 @@ def test_a_picture_of_errors_goes_when_a_later_evaluation_has_none(tmp_path, mod
         drawn.append((folder.plots / "mistakes_test.png").exists())
         assert ("The most confident errors" in folder.report.read_text()) == drawn[-1]
     assert drawn == [True, False]
+
+
+def test_a_split_that_is_streamed_is_drawn_as_one_in_memory_is(tmp_path, model):
+    stored = write(tmp_path, size=SIDE)
+    streamed = Streamed(stored.name, stored.files, stored.count, stored.image_size)
+    table = predictions_of(stored.examples, np.where(np.arange(stored.count) % 3, 0.9, 0.1))
+    folder, drawn = RunFolder(tmp_path / "run"), []
+    for train in (streamed, MemorySplit("train", stored.examples)):
+        write_csv(folder.predictions, {"validation": table})  # as out of fold: its images are those of train
+        folder.metrics.write_text(json.dumps(score_splits({"validation": table}, decide(table, "youden"), 0, 20)))
+        illustrate(folder, OutputsFn(model), {"train": train}, seed=0)
+        drawn.append({path.name: path.read_bytes() for path in folder.plots.iterdir()})
+    assert drawn[0] == drawn[1]
+    assert {"examples.png", "class_distribution.png", "mistakes_validation.png"} <= set(drawn[0])

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.config import DataConfig, EvaluationConfig, FitConfig, RunConfig
+from pipeline.config import DataConfig, EvaluationConfig, FitConfig, ModelConfig, RunConfig
 from pipeline.config.guarantee import candidates
 from pipeline.data.split import Examples, MemorySplit
 from pipeline.evaluation.doubt import Doubt, limits
@@ -23,6 +23,7 @@ from pipeline.run_folder.folder import RunFolder
 from pipeline.stages import judge as module
 from pipeline.stages.judge import judge, predictions_of
 from pneumo_tfds.program.files import sha256_of
+from record_files import Streamed, write
 
 SIDE = 8
 
@@ -143,3 +144,27 @@ def test_another_test_split_changes_nothing_but_its_own_figures(judged, config):
     assert figures.pop(DIGEST) != others.pop(DIGEST)
     assert figures["splits"].pop("test") != others["splits"].pop("test")
     assert figures == others
+
+
+def test_training_images_that_are_streamed_are_compared_with_as_those_in_memory_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "describe", lambda dataset: {"name": "a dataset"})
+    monkeypatch.setattr("pipeline.training.reference_images.LARGEST", 20)
+    image = keras.Input((SIDE, SIDE, 1))
+    mean = keras.layers.GlobalAveragePooling2D()(image)
+    corners = keras.layers.Flatten(name="statistics1")(image[:, ::7, ::7])
+    network = keras.Model(image, {"logit": keras.layers.Dense(1)(mean), "statistics1": corners})
+    config = RunConfig(
+        data=DataConfig(dataset=Path("datasets/gray_32/1.0.0")),
+        model=ModelConfig(model="compact"),
+        evaluation=EvaluationConfig(resamples=100, threshold_under_shift=False),
+    )
+    stored = write(tmp_path, size=SIDE)
+    streamed = Streamed(stored.name, stored.files, stored.count, stored.image_size)
+    for name, train in (("streamed", streamed), ("memory", MemorySplit("train", stored.examples))):
+        folder = RunFolder(tmp_path / name)
+        folder.path.mkdir()
+        folder.config.write_text("{}")
+        judge(folder, config, network, {"train": train, "validation": MemorySplit("validation", examples("v", 60))})
+    once, again = (RunFolder(tmp_path / name).predictions.read_bytes() for name in ("streamed", "memory"))
+    assert once == again
+    assert not np.isnan(read_csv(RunFolder(tmp_path / "streamed").predictions)["validation"].familiarity).any()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.training import reference_images as module
-from pipeline.training.reference_images import MISTAKES, reference_images, wrong
+from pipeline.training.reference_images import MISTAKES, reference_images, reference_rows, wrong
 
 
 def pictures(count, size=40):
@@ -31,11 +31,12 @@ def test_equal_seeds_give_equal_images_and_the_source_is_not_changed():
 
 def test_large_sources_are_sampled(monkeypatch):
     monkeypatch.setattr(module, "LARGEST", 6)
-    images = pictures(50)
-    found = np.concatenate(list(reference_images(images, seed=0)))
-    assert len(found) == 6
-    kept = [any((image == candidate).all() for candidate in images) for image in found[0::2]]
-    assert all(kept)
+    rows = reference_rows(50, seed=0)
+    assert len(set(rows.tolist())) == 6
+    assert (np.diff(rows) > 0).all()
+    assert rows.max() > 6, "not the first ones"
+    assert reference_rows(50, seed=0).tolist() == rows.tolist() != reference_rows(50, seed=1).tolist()
+    assert reference_rows(4, seed=0).tolist() == [0, 1, 2, 3]
 
 
 def test_some_changed_images_lose_resolution():
