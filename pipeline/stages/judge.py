@@ -159,8 +159,8 @@ def uncalibrated(examples: Examples, answers: Answers, reference: familiarity.Re
 
 def _reference(ask: OutputsFn, background: bool, train: Split, seed: int) -> familiarity.Reference:
     """Fit what images are compared with on training images, and on wrong ones for a `background`."""
-    images = train.take(reference_images.reference_rows(train.count, seed)).images
-    batches, count = reference_images.reference_images(images, seed), -(-len(images) // reference_images.BATCH)
+    batches = reference_images.reference_images(train, seed)
+    count = -(-min(train.count, reference_images.LARGEST) // reference_images.BATCH)
     generator = np.random.default_rng(seed)
     known, wrong = [], []
     for batch in track(batches, "Learning what training images look like", count):

@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 
 from pipeline.augmentation import augment, on_host
 from pipeline.config import AugmentConfig
+from pipeline.data.split import Split
 
 LARGEST = 4000
 """Images. 3,538 and four times as many separate equally well."""
 BATCH = 64
+AT_ONCE = 8 * BATCH
+"""Images that are read at once: 26 MB at 224 pixels."""
 CHANGES = AugmentConfig(zoom=0.4, aspect=0.35, shift=0.12, rotation=12.0)
 COARSEST = 0.2
 """Smallest scale to which a changed image is reduced and enlarged again; half of them keep their resolution."""
@@ -30,15 +33,17 @@ def reference_rows(count: int, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).permutation(count)[:LARGEST])
 
 
-def reference_images(images: NDArray[np.uint8], seed: int) -> Iterator[NDArray[np.uint8]]:
-    """Yield batches uint8 `[b, S, S, 1]` of the training images uint8 `[n, S, S, 1]` that `reference_rows` chose.
+def reference_images(train: Split, seed: int) -> Iterator[NDArray[np.uint8]]:
+    """Yield batches uint8 `[b, S, S, 1]` of the training images that `reference_rows` chooses.
 
     The odd ones of a batch are changed. Equal seeds give equal images.
     """
-    size = images.shape[1]
-    sample = on_host.sampler(CHANGES, size)
-    for start in range(0, len(images), BATCH):
-        batch = images[start : start + BATCH].copy()
+    rows = reference_rows(train.count, seed)
+    sample = on_host.sampler(CHANGES, train.image_size)
+    for start in range(0, len(rows), BATCH):
+        if start % AT_ONCE == 0:
+            images = train.take(rows[start : start + AT_ONCE]).images  # copies
+        batch = images[start % AT_ONCE :][:BATCH]
         odd = batch[1::2]
         if len(odd):
             changed = np.empty(odd.shape, np.float32)

@@ -1,7 +1,9 @@
 """Reference images: half as they are, half changed, and the same for the same seed."""
 
 import numpy as np
+import pytest
 
+from pipeline.data.split import Examples, MemorySplit
 from pipeline.training import reference_images as module
 from pipeline.training.reference_images import MISTAKES, reference_images, reference_rows, wrong
 
@@ -10,9 +12,17 @@ def pictures(count, size=40):
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 1), dtype=np.uint8)
 
 
-def test_every_second_image_is_changed():
+def split_of(images):
+    """A split of these images, all alike but for their pixels."""
+    names = np.full(len(images), "a")
+    return MemorySplit("train", Examples(images, np.zeros(len(images), np.int64), names, names, names))
+
+
+@pytest.mark.parametrize("at_once", [64, module.AT_ONCE])
+def test_every_second_image_is_changed(at_once, monkeypatch):
+    monkeypatch.setattr(module, "AT_ONCE", at_once)
     images = pictures(130)
-    batches = list(reference_images(images, seed=0))
+    batches = list(reference_images(split_of(images), seed=0))
     assert [len(batch) for batch in batches] == [64, 64, 2]
     found = np.concatenate(batches)
     same = (found == images).all(axis=(1, 2, 3))
@@ -23,7 +33,7 @@ def test_every_second_image_is_changed():
 def test_equal_seeds_give_equal_images_and_the_source_is_not_changed():
     images = pictures(10)
     before = images.copy()
-    once, again, other = (np.concatenate(list(reference_images(images, seed))) for seed in (3, 3, 4))
+    once, again, other = (np.concatenate(list(reference_images(split_of(images), seed))) for seed in (3, 3, 4))
     np.testing.assert_array_equal(once, again)
     assert (once != other).any()
     np.testing.assert_array_equal(images, before)
@@ -42,7 +52,7 @@ def test_large_sources_are_sampled(monkeypatch):
 def test_some_changed_images_lose_resolution():
     checked = np.zeros((200, 64, 64, 1), np.uint8)
     checked[:, ::2] = 255  # stripes that a coarser image cannot show
-    changed = np.concatenate(list(reference_images(checked, seed=0)))[1::2, 16:48, 16:48, 0].astype(float)
+    changed = np.concatenate(list(reference_images(split_of(checked), seed=0)))[1::2, 16:48, 16:48, 0].astype(float)
     contrast = np.abs(np.diff(changed, axis=1)).mean(axis=(1, 2))
     assert (contrast < 30).mean() > 0.2
 
