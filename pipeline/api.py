@@ -29,7 +29,7 @@ from pipeline.data.dataset import with_dataset
 from pipeline.evaluate import Evaluate, evaluated
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.history import Epoch, read
-from pipeline.train import Train, defaults_from, new_run_dir, search, train_and_judge
+from pipeline.train import Train, check_search, defaults_from, new_run_dir, search, started_with, train_and_judge
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING
 from pneumo_tfds.program.quiet import quiet_tensorflow
@@ -160,11 +160,17 @@ def train(
     Raises:
         InputError: a setting, the source or the folder cannot be used; the message says what to do.
     """
-    start = {} if config is None else to_dict(defaults_from(Path(config)).settings())
-    given = {"source": source, **_form_of(settings.get("dataset")), **settings}
-    made = _from_keywords(RunConfig, given, start)
     folder = RunFolder(new_run_dir() if run_dir is None else Path(run_dir))
-    command = Train(**vars(made), run_dir=folder.path, resume=resume)
+    started = started_with(folder) if resume and config is None else None
+    start = started if config is None else defaults_from(Path(config)).settings()
+    given = {
+        **({} if source is None and resume else {"source": source}),
+        **_form_of(settings.get("dataset")),
+        **settings,
+    }
+    made = _from_keywords(RunConfig, given, {} if start is None else to_dict(start))
+    command = Train(**vars(made), run_dir=folder.path, resume=resume, left_out=started)
+    check_search(command)
     with _printing(progress):
         folder.start(resume=resume)
         with folder.locked():

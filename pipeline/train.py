@@ -15,6 +15,8 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+import tyro
+
 from export.export_options import ExportOptions
 from pipeline.config import RunCommand, RunConfig
 from pipeline.config.config_json import read, to_dict
@@ -57,6 +59,8 @@ class Train(RunCommand):
     """Hand curves, figures and plots on to tensorboard, mlflow or wandb, or to a class of yours, package.module:Class.
     Each of the three is an extra. They stay on this machine unless their own variables say otherwise."""
     export: ExportOptions = field(default_factory=ExportOptions)
+    left_out: tyro.conf.Suppress[RunConfig | None] = None
+    """What settings that were not given stand for; None for the defaults. No flag."""
 
 
 def train(command: Train) -> None:
@@ -80,6 +84,7 @@ def train(command: Train) -> None:
 
         train_as_worker(folder, with_dataset(folder.read_config() if command.resume else command.settings()))
         return
+    check_search(command)
     folder.start(resume=command.resume)
     with folder.locked():
         search_apart = partial(_search_apart, track=command.track)
@@ -89,6 +94,14 @@ def train(command: Train) -> None:
         _tell(tracking, folder, config, ended=True)
         if config.data.built.phantom:
             print(PHANTOMS)
+
+
+def check_search(config: RunConfig) -> None:
+    """Raise InputError if the settings of a search are wrong, before a folder and a dataset are made for it."""
+    if config.search.tune:
+        from tuning.settings_check import check_settings
+
+        check_settings(config)
 
 
 def new_run_dir() -> Path:
@@ -140,8 +153,9 @@ def _tell(tracking: Tracking, folder: RunFolder, config: RunConfig, *, ended: bo
 
 def _settings_on_resume(folder: RunFolder, command: Train) -> RunConfig:
     """Return the settings that the run was started with; refuse flags that contradict them."""
-    started = read(folder.search_start, RunConfig) if folder.search_start.exists() else folder.read_config()
-    given, default, before = (to_dict(config) for config in (command.settings(), RunConfig(), started))
+    started = started_with(folder)
+    left_out = command.left_out or RunConfig()
+    given, default, before = (to_dict(config) for config in (command.settings(), left_out, started))
     for group, settings in given.items():
         for name, value in settings.items():
             if value not in (default[group][name], before[group][name]):
@@ -150,6 +164,11 @@ def _settings_on_resume(folder: RunFolder, command: Train) -> RunConfig:
                     f"{before[group][name]}; leave that flag out"
                 )
     return started
+
+
+def started_with(folder: RunFolder) -> RunConfig:
+    """Return the settings that the run in a folder was started with, before a search; raises InputError."""
+    return read(folder.search_start, RunConfig) if folder.search_start.exists() else folder.read_config()
 
 
 def _tune(folder: RunFolder, config: RunConfig, search: Search) -> RunConfig:
@@ -191,9 +210,22 @@ def _finish(folder: RunFolder) -> None:
 
 
 def defaults() -> Train | None:
-    """Return the settings of --config, because they are the defaults of all other flags; None without it."""
-    path = path_before_parsing("--config")
-    return None if path is None or {"--help", "-h"} & set(sys.argv) else defaults_from(path)
+    """Return what is the default of all other flags: the settings of --config, or of the run that --resume continues.
+
+    None without either.
+    """
+    path, run_dir = path_before_parsing("--config"), path_before_parsing("--run-dir")
+    if {"--help", "-h"} & set(sys.argv):
+        return None
+    if path is not None:
+        return defaults_from(path)
+    if run_dir is None or "--resume" not in sys.argv:
+        return None
+    try:
+        started = started_with(RunFolder(run_dir))
+    except InputError:
+        return None  # the training meets the same error and reports it
+    return Train(**vars(started), left_out=started)
 
 
 def defaults_from(path: Path) -> Train:

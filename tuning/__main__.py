@@ -13,7 +13,12 @@ from pneumo_tfds.program.command import path_before_parsing, run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.quiet import quiet_tensorflow
 from tuning.search import kerastuner_roles
-from tuning.search.search_plan import check_settings
+from tuning.settings_check import check_settings
+
+ABOUT_SOURCE = (
+    "source", "layout", "positive", "negative", "uncertain", "corrections", "validation_fraction", "framing",
+)  # fmt: skip
+"""Settings of a dataset that is not built yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +55,7 @@ def tune(command: TuneCommand) -> None:
     """Run the search, or a worker of it. Settings are checked before TensorFlow is imported, which takes seconds."""
     settings, role = command.settings(), kerastuner_roles.role()
     check_settings(settings)
+    _check_images(settings)
     if role == "chief":
         kerastuner_roles.check_port()
     elif role == "worker":
@@ -64,6 +70,20 @@ def tune(command: TuneCommand) -> None:
         run_worker(run_dir)
     else:
         run_search(settings, run_dir, resume=command.resume, track=command.track)
+
+
+def _check_images(settings: RunConfig) -> None:
+    """Raise InputError if flags say how a source is read and --run-dir has a dataset, which they would not change."""
+    recorded = recorded_settings()
+    dataset = settings.data.dataset
+    if recorded is None or dataset is None or recorded.data.dataset != dataset:
+        return
+    for name in ABOUT_SOURCE:
+        if getattr(settings.data, name) != getattr(recorded.data, name):
+            raise InputError(
+                f"--{name.replace('_', '-')} changes no built dataset, and the run in --run-dir has one, {dataset}; "
+                "leave it out, or give another --run-dir or --dataset"
+            )
 
 
 if __name__ == "__main__":

@@ -26,8 +26,9 @@ from tuning.results.search_page import write_page
 from tuning.results.search_records import search_record
 from tuning.search import kerastuner_roles
 from tuning.search.search_folder import SearchData, SearchFolder, open_data
-from tuning.search.search_plan import Plan, check_settings
+from tuning.search.search_plan import Plan
 from tuning.search.warm_start import best_values, recorded_warm_start
+from tuning.settings_check import check_settings
 from tuning.trials import make_tuner, record_trials, run_trials
 
 

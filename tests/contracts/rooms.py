@@ -38,16 +38,16 @@ MAY_USE = {
     ),
     # The search.
     "tuning.search": (
-        "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.devices pipeline.data pipeline.networks "
-        "pipeline.training pipeline.evaluation"
+        "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.data pipeline.networks pipeline.training "
+        "pipeline.evaluation"
     ),
     "tuning.results": (
         "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.conversion pipeline.networks "
         "pipeline.training pipeline.report pipeline.tracking search"
     ),
     "tuning": (
-        "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.data pipeline.networks pipeline.tracking "
-        "search results"
+        "pneumo_tfds.program pipeline.config pipeline.run_folder pipeline.devices pipeline.data pipeline.networks "
+        "pipeline.tracking search results"
     ),
     # The ONNX file. `export.inference`, `export.serve` and `export.web` must work without TensorFlow.
     "export.inference": "pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pneumo_tfds.phantoms",

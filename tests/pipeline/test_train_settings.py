@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import pytest
+import tyro
 
 from export.export_options import ExportOptions
 from pipeline import train as module
@@ -102,6 +103,25 @@ def test_a_file_of_settings_is_the_default_of_every_flag_however_it_is_given(wor
     assert module.defaults().fit.epochs == 77
     monkeypatch.setattr("sys.argv", ["pipeline.train", *given, "--help"])
     assert module.defaults() is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "refused"), [([], ""), (["--epochs", "5"], ""), (["--epochs", "20"], "--epochs is 20")]
+)
+def test_a_flag_that_is_the_default_contradicts_a_run_of_another_value(flags, refused, stages, tmp_path, monkeypatch):
+    RunFolder(tmp_path / "run").write_config(RunConfig(fit=FitConfig(epochs=5)))
+    monkeypatch.setattr("sys.argv", ["pipeline.train", "--run-dir", str(tmp_path / "run"), "--resume", *flags])
+    command = tyro.cli(module.Train, default=module.defaults(), config=(tyro.conf.OmitArgPrefixes,))
+    with pytest.raises(InputError, match=refused) if refused else nullcontext():
+        module.train(command)
+    assert [call[0] for call in stages[0]] == ([] if refused else ["fit", "the export"])
+
+
+def test_a_search_that_cannot_be_leaves_no_folder_behind(stages, tmp_path):
+    wrong = SearchConfig(tune=True, ranges=("dropoutt",))
+    with pytest.raises(InputError, match="dropoutt"):
+        module.train(module.Train(run_dir=tmp_path / "run", search=wrong))
+    assert not (tmp_path / "run").exists()
 
 
 def test_with_a_search_config_json_holds_the_winner_and_start_json_what_was_asked(stages, tmp_path):

@@ -335,6 +335,18 @@ def test_what_a_run_folder_holds_is_the_default_of_every_flag(tmp_path, monkeypa
     assert found("--resume", "--run-dir") is None  # the parser says what is missing
 
 
+@pytest.mark.parametrize("changed", [{"source": Path("other")}, {"validation_fraction": 0.1}, {"positive": ("a",)}])
+def test_flags_about_a_source_do_not_change_the_dataset_of_a_run(changed, tmp_path, monkeypatch):
+    began = stub.start(max_trials=3)
+    began = replace(began, data=replace(began.data, dataset=tmp_path / "built"))
+    (tmp_path / "config.json").write_text(json.dumps(to_dict(began)))
+    monkeypatch.setattr(sys, "argv", ["tuning", "--run-dir", str(tmp_path)])
+    other = replace(began, data=replace(began.data, **changed))
+    name = next(iter(changed)).replace("_", "-")
+    with pytest.raises(InputError, match=f"--{name} changes no built dataset, and the run in --run-dir has one"):
+        tune(TuneCommand(**vars(other), run_dir=tmp_path))
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

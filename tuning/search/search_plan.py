@@ -10,7 +10,6 @@ from typing import Any
 
 from pipeline.config import RunConfig
 from pipeline.config.config_json import to_dict, with_current_names
-from pipeline.devices.tf_config import read_cluster
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import read_json, write_json
 from tuning.search.journal import REMEDY
@@ -90,8 +89,11 @@ class Plan:
         return {parameter.name: parameter.from_drawn(drawn[parameter.name]) for parameter in self.parameters}
 
     def winner(self, values: Mapping[str, float]) -> RunConfig:
-        """Return the starting settings with these values; the number of epochs is the run's own."""
-        config = self.base
+        """Return the starting settings with these values, to train with and not to search again.
+
+        The number of epochs is the run's own.
+        """
+        config = replace(self.base, search=replace(self.base.search, tune=False))
         for parameter in self.parameters:
             config = parameter.write(config, values[parameter.name])
         return config
@@ -122,20 +124,6 @@ class Plan:
                 f"{path.parent.parent} holds another search ({shown}); resume with the settings it began with, "
                 "or start a new one with another --run-dir"
             )
-
-
-def check_settings(settings: RunConfig) -> None:
-    """Check the search settings before anything slow is done.
-
-    Raises:
-        InputError: a range or the objective is not valid, or TF_CONFIG describes several machines.
-    """
-    if read_cluster().workers > 1:
-        raise InputError(
-            "TF_CONFIG names several workers, but a search runs on one machine: unset it, or see --workers"
-        )
-    build_space(settings.search.ranges, settings.search.space, settings)
-    parse_objective(settings.search.objective)
 
 
 def _differences(before: Any, now: Any, name: str) -> Iterator[str]:
