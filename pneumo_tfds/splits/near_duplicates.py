@@ -11,6 +11,7 @@ All thresholds were measured on the 5,216 training images at 224 x 224 pixels, a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -21,6 +22,8 @@ from pneumo_tfds.program.parallel import ordered_map
 Grey = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
+Named = TypeVar("Named")
+"""An image, or its name."""
 
 SIDE = 64
 """Pixels a side of the thumbnails that are compared."""
@@ -106,6 +109,24 @@ def near_groups(
     order = np.argsort(group, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
     return sorted(part.tolist() for part in parts if len(part) > 1)
+
+
+def near_groups_of_copies(
+    copies: Sequence[Sequence[Named]],
+    thumbnails: Sequence[Grey],
+    sides: Sequence[str] | None = None,
+    workers: int | None = None,
+) -> list[list[Named]]:
+    """Return groups of near-identical images with all their byte-identical copies, of which one is compared.
+
+    Args:
+        copies: the byte-identical images, a group for each thumbnail; mostly groups of one.
+        thumbnails: what `thumbnail` returned, for each group.
+        sides: for each group the split it is in; then only groups of different splits are compared.
+        workers: threads; None for one per core.
+    """
+    near = near_groups(thumbnails, sides, workers)
+    return [[each for index in indices for each in copies[index]] for indices in near]
 
 
 def _similar(signatures: Floats, sides: Sequence[str] | None) -> Iterator[Indices]:
