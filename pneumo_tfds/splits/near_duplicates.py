@@ -130,15 +130,22 @@ def near_groups_of_copies(
 
 
 def _similar(signatures: Floats, sides: Sequence[str] | None) -> Iterator[Indices]:
-    """Yield arrays `[pairs, 2]` of the indices of images of similar signatures, the lower index first."""
+    """Yield arrays `[pairs, 2]` of the indices of images of similar signatures, the lower index first.
+
+    Either image of a pair may be the one of larger scale. Without `sides` every image is both a row and a column, which
+    sees to that; with them each pair is looked at once, from its first side, and either image is scaled.
+    """
     every = np.arange(signatures.shape[1])
     split = np.asarray(sides if sides is not None else [""] * len(every))
     for side in np.unique(split):
-        rows, columns = (every, every) if sides is None else (every[split == side], every[split != side])
-        scaled, plain = signatures[:, rows], signatures[0, columns].T
+        rows, columns = (every, every) if sides is None else (every[split == side], every[split > side])
+        scaled = signatures[:, rows]
+        other = signatures[:1, columns] if sides is None else signatures[:, columns]
         step = max(1, _BLOCK // max(1, len(columns)))
         for start in range(0, len(rows), step):
-            found = [np.flatnonzero(part[start : start + step] @ plain > MIN_SIMILARITY) for part in scaled]
+            block = scaled[:, start : start + step]
+            found = [np.flatnonzero(part @ other[0].T > MIN_SIMILARITY) for part in block]
+            found += [np.flatnonzero(block[0] @ part.T > MIN_SIMILARITY) for part in other[1:]]
             row, column = np.divmod(np.unique(np.concatenate(found)), len(columns))
             pairs = np.sort(np.stack([rows[start + row], columns[column]], axis=1), axis=1)
             yield np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
