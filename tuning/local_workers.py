@@ -132,6 +132,7 @@ class LocalWorkers:
     logs: Path
     """Folder of their output."""
     gpus: int = 0
+    """GPUs that this process sees; the workers take turns on them."""
     workers: list[Worker] = field(default_factory=list)
 
     def start(self) -> None:
@@ -176,13 +177,19 @@ class LocalWorkers:
         threads = {name: os.environ.get(name, share) for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")}
         variables = os.environ | threads | kerastuner_roles.environment(log.stem, self.port)
         if self.gpus:  # TF_FORCE_GPU_ALLOW_GROWTH: several workers may share one GPU
-            variables |= {"CUDA_VISIBLE_DEVICES": str((number - 1) % self.gpus), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+            variables |= {"CUDA_VISIBLE_DEVICES": self._gpu(number), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
         with log.open("ab") as output:
             # A session of its own: Ctrl-C reaches only the chief, which then ends the workers in order.
             return subprocess.Popen(
                 self.command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
                 env=variables,
             )  # fmt: skip
+
+    def _gpu(self, number: int) -> str:
+        """Return the GPU of a worker, by the name that the user gave it in CUDA_VISIBLE_DEVICES, or by its index."""
+        given = os.environ.get("CUDA_VISIBLE_DEVICES")
+        names = given.split(",")[: self.gpus] if given else [str(index) for index in range(self.gpus)]
+        return names[(number - 1) % len(names)].strip()
 
 
 def _count_loss(worker: Worker, code: int, trial: Any, losses: WorkerLosses) -> None:

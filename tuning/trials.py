@@ -118,8 +118,8 @@ def make_tuner(
     oracle = make_oracle(plan, partial(_budget_spent, plan, folder))
     tuner = SearchTuner(plan, oracle, folder.path, folds or data.folds(plan.objective), on_trial)
     if plan.start.search.minutes:
-        end = end_of_minutes(plan, oracle.elapsed())
-        tuner.deadline = lambda: end - seconds_to_confirm(plan, folder.trials)
+        elapsed = oracle.elapsed_at_chief if kerastuner_roles.role() == "worker" else oracle.elapsed
+        tuner.deadline = lambda: end_of_minutes(plan, elapsed()) - seconds_to_confirm(plan, folder.trials)
     return tuner
 
 

@@ -6,6 +6,7 @@ Every image is read, hashed and decoded once. `pneumo_tfds.audit.report` turns t
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from pathlib import Path
 
 from pneumo_tfds.audit.image_facts import ImageFacts
@@ -23,7 +24,7 @@ from pneumo_tfds.sources.opening import open_source
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.splits.assignment import assign
 from pneumo_tfds.splits.duplicates import group_by_digest
-from pneumo_tfds.splits.near_duplicates import near_groups, thumbnail
+from pneumo_tfds.splits.near_duplicates import near_groups_of_copies, thumbnail
 from pneumo_tfds.splits.options import SplitOptions
 
 LEAK = 1
@@ -40,11 +41,13 @@ def audit(source: Source, options: SplitOptions | None = None, workers: int | No
     facts = tuple(track(examined, "Auditing", len(source.images)))
     readable = [fact for fact in facts if not fact.error]
     identical = group_by_digest((fact.image, fact.sha256) for fact in readable)
-    copies = {image.name for group in identical for image in group[1:]}
-    looked_at = [fact for fact in readable if fact.image.name not in copies]
+    copies: dict[str, list[ImageFacts]] = defaultdict(list)
+    for fact in readable:
+        copies[fact.sha256].append(fact)
+    images = [[fact.image for fact in group] for group in copies.values()]
     with stage("Looking for near-identical images"):
-        groups = near_groups([fact.thumbnail for fact in looked_at], workers=workers)
-    near = sorted(tuple(sorted(looked_at[index].image for index in group)) for group in groups)
+        groups = near_groups_of_copies(images, [group[0].thumbnail for group in copies.values()], workers=workers)
+    near = sorted(tuple(sorted(group)) for group in groups)
     assignment, problem = None, ""
     try:
         assignment = assign(source.images, identical, options, source.validation)

@@ -11,6 +11,7 @@ All thresholds were measured on the 5,216 training images at 224 x 224 pixels, a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -21,6 +22,8 @@ from pneumo_tfds.program.parallel import ordered_map
 Grey = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
+Named = TypeVar("Named")
+"""An image, or its name."""
 
 SIDE = 64
 """Pixels a side of the thumbnails that are compared."""
@@ -108,16 +111,41 @@ def near_groups(
     return sorted(part.tolist() for part in parts if len(part) > 1)
 
 
+def near_groups_of_copies(
+    copies: Sequence[Sequence[Named]],
+    thumbnails: Sequence[Grey],
+    sides: Sequence[str] | None = None,
+    workers: int | None = None,
+) -> list[list[Named]]:
+    """Return groups of near-identical images with all their byte-identical copies, of which one is compared.
+
+    Args:
+        copies: the byte-identical images, a group for each thumbnail; mostly groups of one.
+        thumbnails: what `thumbnail` returned, for each group.
+        sides: for each group the split it is in; then only groups of different splits are compared.
+        workers: threads; None for one per core.
+    """
+    near = near_groups(thumbnails, sides, workers)
+    return [[each for index in indices for each in copies[index]] for indices in near]
+
+
 def _similar(signatures: Floats, sides: Sequence[str] | None) -> Iterator[Indices]:
-    """Yield arrays `[pairs, 2]` of the indices of images of similar signatures, the lower index first."""
+    """Yield arrays `[pairs, 2]` of the indices of images of similar signatures, the lower index first.
+
+    Either image of a pair may be the one of larger scale. Without `sides` every image is both a row and a column, which
+    sees to that; with them each pair is looked at once, from its first side, and either image is scaled.
+    """
     every = np.arange(signatures.shape[1])
     split = np.asarray(sides if sides is not None else [""] * len(every))
     for side in np.unique(split):
-        rows, columns = (every, every) if sides is None else (every[split == side], every[split != side])
-        scaled, plain = signatures[:, rows], signatures[0, columns].T
+        rows, columns = (every, every) if sides is None else (every[split == side], every[split > side])
+        scaled = signatures[:, rows]
+        other = signatures[:1, columns] if sides is None else signatures[:, columns]
         step = max(1, _BLOCK // max(1, len(columns)))
         for start in range(0, len(rows), step):
-            found = [np.flatnonzero(part[start : start + step] @ plain > MIN_SIMILARITY) for part in scaled]
+            block = scaled[:, start : start + step]
+            found = [np.flatnonzero(part @ other[0].T > MIN_SIMILARITY) for part in block]
+            found += [np.flatnonzero(block[0] @ part.T > MIN_SIMILARITY) for part in other[1:]]
             row, column = np.divmod(np.unique(np.concatenate(found)), len(columns))
             pairs = np.sort(np.stack([rows[start + row], columns[column]], axis=1), axis=1)
             yield np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)

@@ -11,7 +11,7 @@ from pneumo_tfds.program.progress import stage
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.identifiers import is_unknown
 from pneumo_tfds.sources.inventory import Source, manifest
-from pneumo_tfds.splits.near_duplicates import near_groups
+from pneumo_tfds.splits.near_duplicates import near_groups_of_copies
 from pneumo_tfds.splits.options import SplitOptions
 from pneumo_tfds.splits.shard_plan import Plan
 from pneumo_tfds.writing.examples import BuildLog
@@ -58,10 +58,9 @@ def near_identical_across_splits(plan: Plan, log: BuildLog, workers: int | None 
     groups = list(copies.values())
     sides = [" ".join(sorted({split[name] for name in group})) for group in groups]
     with stage("Looking for near-identical images in different splits"):
-        near = near_groups([log.thumbnails[group[0]] for group in groups], sides, workers)
-    merged = [[name for index in indices for name in groups[index]] for indices in near]
-    linked = {index for indices in near for index in indices}
-    merged += [group for index, group in enumerate(groups) if index not in linked]
+        near = near_groups_of_copies(groups, [log.thumbnails[group[0]] for group in groups], sides, workers)
+    linked = {name for group in near for name in group}
+    merged = [*near, *(group for group in groups if group[0] not in linked)]
     return sorted(sorted(group) for group in merged if len({split[name] for name in group}) > 1)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
+import time
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -126,3 +128,22 @@ def test_a_clusters_chief_starts_no_workers_and_a_complete_search_asks_for_none(
     served.workers = "not asked"
     assert shown(plan(max_trials=2)) == ""  # resumed when all was done
     assert served.workers == "not asked"
+
+
+def test_a_worker_keeps_the_minutes_of_its_chief(plan, search, monkeypatch):
+    hour = plan(minutes=60)
+    chief = search(hour)
+    chief.oracle.seconds_before = 3000.0  # as after a resume
+    chief.save()
+    for name, value in kerastuner_roles.environment("worker1", 1).items():
+        monkeypatch.setenv(name, value)
+    worker = search(hour)
+    assert worker.deadline() == pytest.approx(chief.deadline(), abs=5)
+    assert worker.deadline() == pytest.approx(time.time() + 600, abs=60)
+    file = search.trials / "oracle.json"
+    state = json.loads(file.read_text())
+    file.write_text(json.dumps(state | {"saved_at": state["saved_at"] - 300}))  # nothing was written since
+    assert worker.deadline() == pytest.approx(chief.deadline() - 300, abs=5)
+    file.write_text("{}")
+    with pytest.raises(InputError, match=r"oracle\.json is not the state of a search"):
+        worker.deadline()

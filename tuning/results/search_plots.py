@@ -25,14 +25,15 @@ def best_so_far(path: Path, plan: Plan, rows: Sequence[TrialRow]) -> None:
     best = (np.maximum if plan.objective.direction == "max" else np.minimum).accumulate(scores)
     with canvas(path, 9, 3.6) as axis:
         axis.step(trials, best, where="post", color=NORMAL, label="best so far")
-        whole = [row.status == "finished" for row in ordered]
-        for shown, mark, label in ((whole, "o", "trial"), ([not one for one in whole], "v", "trial, stopped early")):
-            places = np.flatnonzero(shown)
+        for status, mark in (("finished", "o"), ("stopped early", "v"), ("out of time", "s")):
+            places = np.flatnonzero([row.status == status for row in ordered])
+            label = "trial" if status == "finished" else f"trial, {status}"
             if len(places):
                 axis.scatter(
                     np.array(trials)[places], scores[places], s=26, marker=mark, color=GREY, label=label, zorder=3
                 )
-        axis.axhline(scores[0], color=PNEUMONIA, linestyle=":", linewidth=1.4, label="starting values")
+        if 1 in trials:
+            axis.axhline(scores[0], color=PNEUMONIA, linestyle=":", linewidth=1.4, label="starting values")
         failed = [row.trial for row in rows if row.status == "failed"]
         if failed:
             axis.scatter(failed, [scores.min()] * len(failed), marker="x", color=PNEUMONIA, label="failed", zorder=3)

@@ -34,7 +34,9 @@ from keras_tuner import synchronized
 from keras_tuner.oracles import BayesianOptimizationOracle, GridSearchOracle, HyperbandOracle, RandomSearchOracle
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from pneumo_tfds.program.files import write_json
+from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json, write_json
+from tuning.search.journal import REMEDY
 from tuning.search.search_plan import Plan
 from tuning.search.space import Parameter, first_values, hyperparameters
 
@@ -114,6 +116,18 @@ class ResumableOracle(keras_tuner.Oracle):
         """Return the seconds that the search has taken, without the time between a kill and a resume."""
         return self.seconds_before + time.monotonic() - self.started
 
+    def elapsed_at_chief(self) -> float:
+        """Return what the chief's `elapsed` returns now, for a worker, whose own oracle is never resumed.
+
+        Raises:
+            InputError: the file of the chief's state cannot be read.
+        """
+        state = read_json(path := self._get_oracle_fname(), REMEDY)
+        try:
+            return float(state["elapsed"] + time.time() - state["saved_at"])
+        except JSON_SHAPE_ERRORS as error:
+            raise InputError(f"{path} is not the state of a search ({error!r}); {REMEDY}") from error
+
     def failed_in_a_row(self) -> bool:
         """Return whether the last `FAILURES_IN_A_ROW` trials all failed."""
         last = self.end_order[-FAILURES_IN_A_ROW:]
@@ -189,8 +203,8 @@ class ResumableOracle(keras_tuner.Oracle):
         return str(super()._compute_values_hash(self._canonical(values)))
 
     def get_state(self) -> dict[str, Any]:
-        """Return the state, with the time taken."""
-        return {**super().get_state(), "elapsed": self.elapsed()}
+        """Return the state, with the time taken, and the `time.time()` at which that was read."""
+        return {**super().get_state(), "elapsed": self.elapsed(), "saved_at": time.time()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restore the state returned by `get_state`."""

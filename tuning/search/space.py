@@ -172,6 +172,11 @@ def build_space(ranges: Iterable[str], file: Path | None, start: RunConfig) -> t
         else:
             chosen[name] = replace(known[name], low=numbers[0], high=numbers[1]) if numbers else known[name]
             given = given | {name} if numbers else given - {name}
+            if not numbers and known[name].section == ARGUMENTS:
+                raise InputError(
+                    f"{where}: {name} is an argument of your network and has no usual range; "
+                    f"give it as {name}=low:high ([low, high] in a file)"
+                )
             _check(where, chosen[name], start)
     if not chosen:
         raise InputError("--ranges leave nothing to search; give at least one as name=low:high")

@@ -78,6 +78,19 @@ def test_recompressed_and_rescaled_copies_are_near_identical(xrays, picture):
     assert [leak["kind"] for leak in findings.leaks] == ["near-identical"]
 
 
+def test_a_near_copy_of_a_training_image_that_the_test_folder_holds_too_leaks(xrays):
+    (xrays / "train").rename(xrays / "Train")  # by name before the test folder, so that the copy there is looked at
+    original, near = "test/NORMAL/IM-0001-0001.jpeg", "Train/NORMAL/IM-0098-0001.jpeg"
+    copy(xrays, original, same := "Train/NORMAL/IM-0097-0001.jpeg")
+    grey = cv2.imread(str(xrays / original), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(xrays / near), grey, [cv2.IMWRITE_JPEG_QUALITY, 70])
+    leaks = audit(open_source(xrays)).leaks
+    assert [(leak["kind"], leak["across"], leak["names"]) for leak in leaks] == [
+        ("byte-identical", "official test and training", [same, original]),
+        ("near-identical", "official test and training", [same, near, original]),
+    ]
+
+
 def test_a_training_image_that_is_mirrored_and_turned_in_the_test_folder_is_a_leak(tmp_path):
     source = tmp_path / "phantoms"
     write_phantoms(source, 60)

@@ -128,6 +128,16 @@ def test_only_images_on_different_sides_are_compared_if_there_are_sides():
     assert near_groups([*THUMBNAILS, copy], ["train"] * 30 + ["test"]) == [[0, 30]]
 
 
+def test_pairs_across_sides_are_compared_once_whichever_image_is_the_larger(monkeypatch):
+    monkeypatch.setattr(near_duplicates, "MIN_SIMILARITY", 0.5)
+    signatures = np.random.default_rng(0).normal(size=(3, 24, 4)).astype(np.float32)
+    signatures /= np.linalg.norm(signatures, axis=2, keepdims=True)
+    sides = ["val", "train", "test"] * 8
+    found = [tuple(pair) for pairs in near_duplicates._similar(signatures, sides) for pair in pairs.tolist()]
+    every = {tuple(pair) for pairs in near_duplicates._similar(signatures, None) for pair in pairs.tolist()}
+    assert sorted(found) == sorted((one, other) for one, other in every if sides[one] != sides[other])
+
+
 def test_copies_are_linked_through_others():
     first = THUMBNAILS[0]
     assert near_groups([first, THUMBNAILS[1], first, first]) == [[0, 2, 3]]

@@ -171,6 +171,16 @@ def test_what_cannot_be_searched_is_refused_by_name(ranges, message):
     assert "\n" not in str(caught.value)
 
 
+def test_an_argument_of_ones_own_network_needs_a_range(tmp_path, monkeypatch):
+    (tmp_path / "own_for_space.py").write_text("def network(image_size, filters=16):\n    return 1\n")
+    monkeypatch.chdir(tmp_path)
+    start = RunConfig(model=ModelConfig(model="own_for_space:network"))
+    with pytest.raises(InputError, match=r"--ranges: filters .* has no usual range; give it as filters=low:high"):
+        build_space(["filters"], None, start)
+    parameters, _ = build_space(["filters=8:32"], None, start)
+    assert (parameters[-1].name, parameters[-1].low, parameters[-1].high) == ("filters", 8, 32)
+
+
 @pytest.mark.parametrize("content", ["[1]", "{", '{"dropout": "high"}', '{"dropout": [0.5, 0.1]}'])
 def test_a_bad_file_is_named(tmp_path, content):
     file = tmp_path / "space.json"
