@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -59,10 +59,7 @@ class Evaluate(SourceOptions, _Evaluation):
     def __post_init__(self) -> None:
         if self.source and self.split != "all":
             raise InputError(f"--split {self.split} is of the run's own dataset; leave --split or --source out")
-        about_source = [field.name for field in fields(SourceOptions)]
-        if any(getattr(self, name) for name in about_source) and not (self.source or self.on):
-            named = ", ".join(f"--{name}" for name in about_source[:-1])
-            raise InputError(f"{named} and --{about_source[-1]} are about --source or --on; name the images")
+        self.require_a_source("--source or --on", named=bool(self.source or self.on))
         if self.also_judge and (self.source or self.decides):
             raise InputError(
                 "--also-judge is beside the run's own dataset, at its threshold; name no --source, rule or --on"

@@ -78,7 +78,7 @@ def with_images_to_score(config: RunConfig, source: Path, options: SourceOptions
     opened = images_to_score(source, options)
     print("\n".join(short_form(opened)), flush=True)
     dataset = prepare(opened, data.image_size, data.data_dir, framing=data.framing, whole=True)
-    understood = {field.name: getattr(options, field.name) for field in dataclasses.fields(SourceOptions)}
+    understood = options.source_options()
     understood["corrections"] = tuple(path.expanduser().resolve() for path in options.corrections)
     data = dataclasses.replace(data, source=source, dataset=dataset.resolve(), **understood)
     return dataclasses.replace(config, data=data)
