@@ -16,14 +16,15 @@ from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.quiet import quiet_tensorflow
+from pneumo_tfds.sources.source_options import SourceOptions
 
 DIFFERS = 1
 """Exit code if a file differs from Keras by more than its budget."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check(Bounded, Command):
-    """Compare a run's ONNX files with its Keras model on many images. The exit code is 1 if a file differs too much."""
+class _Check(Bounded, Command):
+    """What to compare; apart from `Check` only because `--help` lists the flags of base classes first."""
 
     run_folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Folder of an exported run, such as runs/first."""
@@ -42,10 +43,16 @@ class Check(Bounded, Command):
     json: Path | None = None
     """Also write the results to this file."""
 
+
+@dataclass(frozen=True, kw_only=True)
+class Check(SourceOptions, _Check):
+    """Compare a run's ONNX files with its Keras model on many images. The exit code is 1 if a file differs too much."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.source is not None and self.dataset is not None:
             raise InputError("--source and --dataset both name images; give one of them")
+        self.require_a_source("--source", named=self.source is not None)
 
 
 def check(command: Check) -> int:
@@ -62,6 +69,7 @@ def check(command: Check) -> int:
     from export.inference.onnx_metadata import metadata_of_run
     from export.parity import comparison, parity_sample
     from pneumo_tfds.prepared import prepare
+    from pneumo_tfds.sources.opening import open_source
 
     if paths.config.exists():
         paths.import_own_network()
@@ -69,7 +77,8 @@ def check(command: Check) -> int:
     side = convert.image_side(model)
     metadata = metadata_of_run(paths.read_json(paths.metrics), side, str(folder))
     if command.source is not None:
-        dataset = prepare(command.source, side, command.data_dir, framing=metadata.framing)
+        source = open_source(command.source, command)
+        dataset = prepare(source, side, command.data_dir, framing=metadata.framing)
     else:
         dataset = parity_sample.dataset_folder(folder, paths.read_json(paths.config), command.dataset)
     sample = parity_sample.take(dataset, command.split, side)

@@ -59,11 +59,7 @@ class Evaluate(SourceOptions, _Evaluation):
     def __post_init__(self) -> None:
         if self.source and self.split != "all":
             raise InputError(f"--split {self.split} is of the run's own dataset; leave --split or --source out")
-        understood = self.layout or self.positive or self.negative or self.uncertain or self.strict or self.yes
-        if understood and not (self.source or self.on):
-            raise InputError(
-                "--layout, --positive, --negative, --uncertain, --strict and --yes are about --source or --on"
-            )
+        self.require_a_source("--source or --on", named=bool(self.source or self.on))
         if self.also_judge and (self.source or self.decides):
             raise InputError(
                 "--also-judge is beside the run's own dataset, at its threshold; name no --source, rule or --on"

@@ -25,6 +25,7 @@ from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError, require
 from pneumo_tfds.program.files import write_csv_rows, write_text
 from pneumo_tfds.program.quiet import quiet_tensorflow
+from pneumo_tfds.sources.source_options import SourceOptions
 
 STUDY_BEST = {"accuracy": 0.915, "sensitivity": 0.977, "specificity": 0.812}  # from its own confusion matrix
 FIGURES = ("accuracy", "auroc", "sensitivity", "specificity")
@@ -44,11 +45,8 @@ LADDERS = {"study": (STUDY, STUDY_BASE), "recipe": (RECIPE, RunConfig())}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ladder(Bounded, Command):
-    """Train the experiments of the original study, or our recipe without each of its parts, and write one table.
-
-    --out gets a run folder for each experiment and seed, ladder.csv and ladder.md. Finished runs are not trained again.
-    """
+class _Ladder(Bounded, Command):
+    """What to train; apart from `Ladder` only because `--help` lists the flags of base classes first."""
 
     ladder: Literal["study", "recipe"] = "study"
     """study: the original study's experiments. recipe: the default recipe, and the effect of each of its parts."""
@@ -72,6 +70,14 @@ class Ladder(Bounded, Command):
     """For the study's transfer experiments: imagenet, or the path of an InceptionV3 weights file."""
     quick: bool = False
     """Run one seed, one epoch and 75 pixels, without InceptionV3: shows in a few minutes that every experiment runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ladder(SourceOptions, _Ladder):
+    """Train the experiments of the original study, or our recipe without each of its parts, and write one table.
+
+    --out gets a run folder for each experiment and seed, ladder.csv and ladder.md. Finished runs are not trained again.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -106,7 +112,9 @@ def settings(name: str, command: Ladder) -> RunConfig:
     else:
         base = command.base
         size = command.image_size or base.data.image_size
-        data = replace(base.data, source=command.source, data_dir=command.data_dir, image_size=size)
+        data = replace(
+            base.data, source=command.source, data_dir=command.data_dir, image_size=size, **command.source_options()
+        )
         config = experiment.applied(replace(base, data=data, fit=replace(base.fit, epochs=command.epochs)))
     if command.quick:
         config = replace(config, data=replace(config.data, image_size=QUICK_SIZE))

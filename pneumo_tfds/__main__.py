@@ -149,11 +149,12 @@ def build(config: BuildConfig) -> None:
         raise InputError("--config phantom_SIZE draws its images; leave --source out or use gray_SIZE")
     if config.corrections and not config.source:
         raise InputError("--corrections needs --source, the images that it corrects")
-    opened = open_source(config.source, config) if config.source else None
+    data_dir = (config.data_dir or prepared.default_data_dir()).expanduser()
+    path = None if phantom else config.source or prepared.manual_source(data_dir)
+    opened = open_source(path, config) if path else None
     if opened:
         print("\n".join(short_form(opened)), flush=True)
     source = phantom_source(config.count, config.seed) if phantom else opened
-    data_dir = (config.data_dir or prepared.default_data_dir()).expanduser()
     built = prepared.build(source, config.config, data_dir, splits=config, options=config)
     print("\n".join(summary(built)))
 

@@ -21,6 +21,7 @@ from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing, as_frami
 from pneumo_tfds.program.installed import how_to_install
 from pneumo_tfds.program.locks import exclusive
 from pneumo_tfds.program.quiet import errors_only, quiet_tensorflow
+from pneumo_tfds.published import in_manual_folder
 from pneumo_tfds.sources.inventory import Source
 from pneumo_tfds.sources.opening import open_source
 from pneumo_tfds.splits.options import SplitOptions
@@ -39,7 +40,7 @@ from pneumo_tfds.writing.build_summary import (
 
 __all__ = [
     "READABLE", "REBUILD", "VERSION", "BuildOptions", "BuildSummary", "build", "default_data_dir", "framing_of",
-    "inspect", "is_built", "prepare", "read_manifest", "read_metadata",
+    "inspect", "is_built", "manual_source", "prepare", "read_manifest", "read_metadata",
 ]  # fmt: skip
 
 
@@ -53,6 +54,19 @@ def default_data_dir() -> Path:
         return Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
     except RuntimeError as error:
         raise InputError("there is no home folder to keep datasets in; give a folder by --data-dir") from error
+
+
+def manual_source(data_dir: Path | None) -> Path | None:
+    """Return the published X-rays in TFDS's manual folder below a root of datasets, None for TFDS's default.
+
+    Returns:
+        None if there are no X-rays.
+
+    Raises:
+        InputError: something else there looks like X-rays.
+    """
+    root = data_dir.expanduser() if data_dir is not None else default_data_dir()
+    return in_manual_folder(root / "downloads" / "manual")  # where TFDS expects manual downloads
 
 
 def prepare(
@@ -121,7 +135,8 @@ def build(
 ) -> BuildSummary:
     """Build a dataset with a config such as `gray_224` below the root `data_dir`, unless the same dataset is there.
 
-    `source` is what `open_source` returned; None for TFDS's manual folder, or for phantoms if `config` names them.
+    `source` is what `open_source` returned; None for phantoms if `config` names them, else for what is downloaded or,
+    opened without options, in TFDS's manual folder.
 
     Raises:
         InputError: another dataset is there, the disk is full, or the source cannot be built.

@@ -21,7 +21,8 @@ class Web(Bounded, Command):
     model: Annotated[Path, tyro.conf.Positional]
     """The .onnx file of a run."""
     golden: Path | None = None
-    """Golden examples of the model, for the page's self-check. Default: golden.npz beside the model, if it exists."""
+    """Golden examples of the model, for the page's self-check. Default: golden.npz beside the model, if it exists, but
+    not for a file of export.recalibrate, whose probabilities are others."""
     port: Annotated[int, Ge(0), Le(65535)] = 8765
     """Port to listen on; 0 takes any free one."""
     open: bool = False
@@ -34,11 +35,15 @@ def serve(command: Web) -> None:
     from export.inference.golden import read
     from export.web.server import make_server, site
 
-    Classifier(command.model)  # raises an error for a file that the page could not use
-    golden = command.golden or command.model.with_name("golden.npz")
+    metadata = Classifier(command.model).metadata  # raises an error for a file that the page could not use
     if command.golden is not None:
-        read(golden)
-    with make_server(site(command.model, golden if golden.is_file() else None), command.port) as server:
+        read(command.golden)
+    beside = command.model.with_name("golden.npz")
+    golden = command.golden or (beside if beside.is_file() else None)
+    if metadata.recalibrated and command.golden is None and golden:
+        print(f"No golden check: {command.model} is recalibrated, and {golden} is of the file before", flush=True)
+        golden = None
+    with make_server(site(command.model, golden), command.port) as server:
         address = f"http://{server.server_address[0]!s}:{server.server_address[1]}/"
         print(f"Serving {command.model} at {address} (Ctrl+C stops the server)", flush=True)
         if command.open:

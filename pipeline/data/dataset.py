@@ -6,9 +6,8 @@ import dataclasses
 from pathlib import Path
 
 from pipeline.config import RunConfig
-from pneumo_tfds.prepared import default_data_dir, inspect, is_built, prepare
+from pneumo_tfds.prepared import inspect, is_built, manual_source, prepare
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.published import in_manual_folder
 from pneumo_tfds.sources.inspection import short_form
 from pneumo_tfds.sources.inventory import KINDS, Source
 from pneumo_tfds.sources.opening import open_source, require_both_classes, require_decisions, understand
@@ -41,8 +40,7 @@ def with_dataset(config: RunConfig) -> RunConfig:
             )
         _check_training_images(config, data.dataset)
         return config
-    manual = (data.data_dir or default_data_dir()) / "downloads" / "manual"  # where TFDS expects manual downloads
-    source = data.source or in_manual_folder(manual)
+    source = data.source or manual_source(data.data_dir)
     opened = None if source is None else open_source(source, data)
     if opened:
         print("\n".join(short_form(opened, show_path=False)), flush=True)
@@ -80,7 +78,8 @@ def with_images_to_score(config: RunConfig, source: Path, options: SourceOptions
     opened = images_to_score(source, options)
     print("\n".join(short_form(opened)), flush=True)
     dataset = prepare(opened, data.image_size, data.data_dir, framing=data.framing, whole=True)
-    understood = {field.name: getattr(options, field.name) for field in dataclasses.fields(SourceOptions)}
+    understood = options.source_options()
+    understood["corrections"] = tuple(path.expanduser().resolve() for path in options.corrections)
     data = dataclasses.replace(data, source=source, dataset=dataset.resolve(), **understood)
     return dataclasses.replace(config, data=data)
 

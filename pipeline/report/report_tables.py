@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import classification_report
 
-from pipeline.config import RunConfig
+from pipeline.config.path_settings import PATHS, is_path
 from pipeline.evaluation.doubt import Doubt, answers
 from pipeline.evaluation.metrics import decisions
 from pipeline.evaluation.predictions import CLASSES, POSITIVE, Labels, Predictions
@@ -19,13 +17,6 @@ from pneumo_tfds.program.answers import UNCERTAIN, UNSUITABLE, why_uncertain, wh
 from pneumo_tfds.program.wording import counted
 
 DASH = "\u2013"
-PATHS = {  # names of the settings that hold a path
-    setting.name
-    for section in vars(RunConfig()).values()
-    for setting in dataclasses.fields(section)
-    if "Path" in str(setting.type)
-}
-NO_FILES = ("auto", "imagenet", "none")
 HIDDEN = "a path; see config.json"
 
 
@@ -186,16 +177,12 @@ def setting_rows(value: Mapping[str, Any], private: set[str] | None, before: str
             part = HIDDEN
         text = DASH if part is None else f"{part:.6g}" if isinstance(part, float) else str(part)
         if private is not None and isinstance(part, (str, list)) and part:
-            if _is_path(str(name), text):
+            if is_path(str(name), text):
                 text = HIDDEN
             elif _is_private(text, private):
                 continue
         rows.append((f"{before}{name}", text))
     return rows
-
-
-def _is_path(name: str, value: str) -> bool:
-    return PurePath(value).is_absolute() or name in PATHS or (name == "pretrained_weights" and value not in NO_FILES)
 
 
 def _is_private(text: str, private: set[str]) -> bool:

@@ -65,7 +65,8 @@ class RunFolder:
         """Return the folder for the figures of another source: each source, read in one way, has one of its own.
 
         It is `evaluation-NAME` by the last part of the path, which is absolute; with a hash of path and reading if
-        another source has that name, or this one was read in another way (`--positive` and the like).
+        another source has that name, or this one was read in another way (`--positive`, `--corrections` and the
+        like).
         """
         name = f"evaluation-{Path(str(scored.source)).name}"
         digest = hashlib.sha256(repr(_identity(scored)).encode("utf-8", "surrogateescape")).hexdigest()[:8]
@@ -156,4 +157,5 @@ class RunFolder:
 def _identity(data: DataConfig) -> tuple[object, ...]:
     """Return the source of some data and how it is read."""
     source = None if data.source is None else str(data.source.resolve())
-    return source, data.layout, data.positive, data.negative, data.uncertain
+    corrections = (str(path.expanduser().resolve()) for path in data.corrections)
+    return source, data.layout, data.positive, data.negative, data.uncertain, *corrections

@@ -10,6 +10,7 @@ from typing import Any
 import pneumo_tfds
 from pipeline.config import RunConfig
 from pipeline.config.config_json import to_dict
+from pipeline.config.path_settings import is_path
 from pipeline.run_folder import history
 from pipeline.run_folder.folder import RunFolder
 from pipeline.tracking.tracker import Value
@@ -34,14 +35,11 @@ def training_record(folder: RunFolder, config: RunConfig, *, ended: bool = False
 
 def settings_of(config: RunConfig) -> dict[str, Value]:
     """Return every setting that has a value, by `group.name`, but no path, as it may name a person."""
-    paths = {str(value) for group in vars(config).values() for value in vars(group).values() if isinstance(value, Path)}
-    if config.model.start not in ("none", "imagenet"):
-        paths.add(config.model.pretrained_weights)
     return {
         f"{group}.{name}": value if isinstance(value, str | float | int) else str(value)
         for group, settings in to_dict(config).items()
         for name, value in settings.items()
-        if value is not None and str(value) not in paths
+        if value is not None and not is_path(name, str(value))
     }
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from pneumo_tfds.program.errors import InputError
 
 Uncertain = Literal["left_out", "positive", "negative"]
 
@@ -29,3 +31,14 @@ class SourceOptions:
     """Stop at every warning about the source, not only where a decision is needed."""
     yes: bool = False
     """Go on where a decision is needed, in the way that the message says."""
+
+    def source_options(self) -> dict[str, Any]:
+        """Return these options by name, without what a class that inherits them has beside."""
+        return {field.name: getattr(self, field.name) for field in fields(SourceOptions)}
+
+    def require_a_source(self, flags: str, *, named: bool) -> None:
+        """Raise InputError if one of these options is given, but none of the flags that name a source."""
+        options = self.source_options()
+        if any(options.values()) and not named:
+            *first, last = (f"--{name}" for name in options)
+            raise InputError(f"{', '.join(first)} and {last} are about {flags}; name the images")

@@ -4,6 +4,7 @@
 //   {filler: grey levels in base64, width} -> whether the picture ends in filler
 //   {judged: {grey, width, height, format}} -> {mask, reasons} of a picture, its grey levels in base64
 //   {probability, familiarity, unfit, limits: [low, high, familiarity]} -> {decision, reasons}
+//   {golden: [probability, familiarity, decision], found: [probability, familiarity], tolerance, limits} -> how many answers of the golden check are others
 //   {viral} -> BACTERIA or VIRUS, of a pneumonia with this P(VIRUS)
 //   {rgba: bytes in base64, width, height, side} -> why the picture is not for a model of this side
 //   {header: bytes in base64} -> {format, width, height, alpha} or {refused}
@@ -11,14 +12,22 @@ import { readFileSync } from "node:fs";
 import { Classifier } from "../../export/web/page/classifier.mjs";
 import { decide } from "../../export/web/page/decision.mjs";
 import { RefusedFile, readHeader } from "../../export/web/page/headers.mjs";
+import { goldenCheck } from "../../export/web/page/golden.mjs";
 import { overPicture } from "../../export/web/page/heat.mjs";
 import { hasTwoLevels } from "../../export/web/page/exposure.mjs";
 import { colouredPart, endsInFiller, frame, remarksOn, unfitFor } from "../../export/web/page/pixels.mjs";
 
 const bytes = (text) => new Uint8Array(Buffer.from(text, "base64"));
-const answers = JSON.parse(readFileSync(0, "utf-8")).map((each) => {
+const answers = await Promise.all(JSON.parse(readFileSync(0, "utf-8")).map(async (each) => {
   if (each.frame) return Buffer.from(frame({ ...each.frame, grey: bytes(each.frame.grey) }, each.side, each.framing)).toString("base64");
   if (each.over) return [...overPicture(each.over, each.width, each.height, each.framing)];
+  if (each.golden) {
+    const [low, high, least] = each.limits, [probability, familiarity, decision] = each.golden.map((value) => ({ data: [value] }));
+    const arrays = { images: { shape: [1, 1], data: [0] }, names: { data: ["one"] }, probability, familiarity, decision };
+    const metadata = { imageSize: 1, goldenTolerance: each.tolerance, limits: { low, high, familiarity: least } };
+    const predict = async () => [{ probability: each.found[0], familiarity: each.found[1] }];
+    return (await goldenCheck({ metadata, predict }, arrays, null)).decisions;
+  }
   if (each.limits) {
     const [low, high, familiarity] = each.limits;
     return decide({ low, high, familiarity }, each.probability, each.familiarity, each.unfit);
@@ -39,5 +48,5 @@ const answers = JSON.parse(readFileSync(0, "utf-8")).map((each) => {
     if (!(error instanceof RefusedFile)) throw error;
     return { refused: error.message };
   }
-});
+}));
 console.log(JSON.stringify(answers));

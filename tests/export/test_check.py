@@ -14,6 +14,7 @@ from export.check import DIFFERS, Check, check
 from export.export_options import ExportOptions
 from export.export_run import export_run
 from export.parity import parity_sample
+from image_files import jpeg, picture
 from pneumo_tfds.program.errors import InputError
 
 INT8 = "model.int8.onnx"
@@ -54,8 +55,22 @@ def test_images_of_a_source_are_framed_as_the_run_was(run, tmp_path, monkeypatch
     metrics["dataset"]["framing"] = "crop"
     (folder / "metrics.json").write_text(json.dumps(metrics))
     monkeypatch.setattr("pneumo_tfds.prepared.prepare", lambda *what, framing: tmp_path / framing)
+    monkeypatch.setattr("pneumo_tfds.sources.opening.open_source", lambda *what: None)
     assert check(Check(run_folder=folder, source=tmp_path, threads=1)) == 0
     assert asked == [(tmp_path / "crop", "all")]
+
+
+def test_a_source_is_read_as_the_flags_say(run, tmp_path, monkeypatch):
+    folder, _ = run
+    for label in ("NORMAL", "ILL"):
+        (tmp_path / "clinic" / label).mkdir(parents=True)
+        (tmp_path / "clinic" / label / "1.jpeg").write_bytes(jpeg(picture(len(label))))
+    opened = []
+    monkeypatch.setattr("pneumo_tfds.prepared.prepare", lambda source, *what, **how: opened.append(source) or tmp_path)
+    with pytest.raises(InputError, match="--positive"):
+        check(Check(run_folder=folder, source=tmp_path / "clinic", threads=1))
+    assert check(Check(run_folder=folder, source=tmp_path / "clinic", threads=1, positive=("ILL",), yes=True)) == 0
+    assert {image.label for image in opened[0].images} == {"NORMAL", "PNEUMONIA"}
 
 
 def test_a_file_that_differs_is_reported_with_exit_code_1(run, capsys):
@@ -76,6 +91,8 @@ def test_bad_input(tmp_path):
         Check(run_folder=tmp_path, source=tmp_path, dataset=tmp_path)
     with pytest.raises(InputError, match="--threads is 0"):
         Check(run_folder=tmp_path, threads=0)
+    with pytest.raises(InputError, match="--strict and --yes are about --source; name the images"):
+        Check(run_folder=tmp_path, dataset=tmp_path, yes=True)
 
 
 def test_help_answers_without_tensorflow():

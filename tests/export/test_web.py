@@ -18,6 +18,7 @@ from PIL import Image
 
 from export import Classifier
 from export.inference.content_digest import sealed
+from export.inference.decision import Limits
 from export.web import server as web
 from image_files import png as made_png
 from pneumo_tfds.program.errors import InputError
@@ -250,6 +251,20 @@ def test_the_page_decides_as_python_does():
     cases = json.loads((HERE / "decisions.json").read_text())
     for case, found in zip(cases, page(cases), strict=True):
         assert found == {"decision": case["decision"], "reasons": case["reasons"]}, case
+
+
+@needs_node
+def test_the_golden_check_allows_each_limit_its_own_tolerance():
+    """An int8 file whose familiarity may differ by much may not answer otherwise far from the limits of P."""
+    allowed, limits = {"probability": 0.02, "familiarity": 0.4}, Limits(0.3, 0.7, 0.05)
+    goldens = [(0.5, 0.9), (0.69, 0.9), (0.5, 0.44), (0.5, 0.46), (0.1, 0.9)]
+    cases = [
+        {"golden": [*golden, "UNSUITABLE"], "found": golden, "tolerance": allowed, "limits": [0.3, 0.7, 0.05]}
+        for golden in goldens
+    ]
+    near = [limits.near(*golden, allowed["probability"], allowed["familiarity"]) for golden in goldens]
+    assert near == [False, True, True, False, False]
+    assert page(cases) == [int(not each) for each in near]
 
 
 @needs_node

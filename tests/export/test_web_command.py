@@ -54,6 +54,18 @@ def test_a_model_alone_is_served_without_them_and_the_browser_opened_if_asked(ex
     assert served.golden == exported / "golden.npz"
 
 
+def test_a_recalibrated_file_is_not_checked_by_the_golden_images_of_the_one_before(
+    exported, served, capsys, monkeypatch
+):
+    metadata = SimpleNamespace(recalibrated=({"source": "here"},))
+    monkeypatch.setattr("export.inference.classifier.Classifier", lambda path: SimpleNamespace(metadata=metadata))
+    serve(Web(model=exported / "local.onnx"))
+    assert served.golden is None
+    assert f"No golden check: {exported / 'local.onnx'} is recalibrated" in capsys.readouterr().out
+    serve(Web(model=exported / "local.onnx", golden=exported / "golden.npz"))
+    assert served.golden == exported / "golden.npz"  # as it was asked for
+
+
 def test_unusable_files_are_refused_before_anything_is_served(exported, served, tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"no model")
     (tmp_path / "golden.npz").write_bytes(b"no images")

@@ -29,6 +29,7 @@ from pipeline.stages.also_judge import also_judge
 from pipeline.stages.judge import predictions_of, write_scores
 from pneumo_tfds.prepared import prepare
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import sha256_of
 
 
 def write(folder: Path, names: list[str], seed: int) -> Path:
@@ -154,6 +155,14 @@ def test_one_source_read_in_two_ways_has_two_folders(run, tmp_path):
     assert len({folder.path for folder in folders}) == 2
     assert [folder.read_config().data.positive for folder in folders] == [("viral",), ("bacterial",)]
     assert score(run, source, positive=("viral",)).path == folders[0].path
+
+
+def test_a_source_with_corrections_has_a_folder_of_its_own(run, tmp_path):
+    source, table = write(tmp_path / "clinic", both("x", 3), seed=17), tmp_path / "suspects.csv"
+    digest = sha256_of(source / "NORMAL/x0.jpeg")
+    table.write_text(f"filename,sha256,label,decision\nNORMAL/x0.jpeg,{digest},NORMAL,remove\n")
+    folders = [score(run, source), score(run, source, corrections=(table,))]
+    assert [figures_of(folder)["splits"]["external"]["n"] for folder in folders] == [6, 5]
 
 
 def test_a_name_with_a_dot_is_whole(run, tmp_path):
@@ -343,6 +352,8 @@ def test_flags_that_would_not_be_obeyed_are_refused(run):
         Evaluate(run_folder=run.path, source=Path("clinic"), split="test")
     with pytest.raises(InputError, match="are about --source"):
         Evaluate(run_folder=run.path, yes=True)
+    with pytest.raises(InputError, match=r"--corrections, --strict and --yes are about --source or --on"):
+        Evaluate(run_folder=run.path, corrections=(Path("suspects.csv"),))
 
 
 def test_what_needs_a_decision_is_asked_before_anything_is_scored(run, tmp_path):

@@ -57,6 +57,13 @@ def test_study_figures_follow_from_its_confusion_matrix_with_the_classes_put_rig
     assert STUDY_BEST["specificity"] == pytest.approx(normal_right / (normal_right + normal_wrong), abs=5e-4)
 
 
+def test_every_row_reads_the_source_as_the_flags_say():
+    command = Ladder(source=Path("clinic"), positive=("ILL",), yes=True)
+    assert {(config.data.positive, config.data.yes) for config in (settings(row, command) for row in STUDY)} == {
+        (("ILL",), True)
+    }
+
+
 def test_unknown_row_is_refused_with_those_there_are():
     with pytest.raises(InputError, match="rows are base"):
         Ladder(rows=("vgg",))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
 import cv2
 import pytest
+
+from pneumo_tfds.__main__ import BuildConfig, build
+from pneumo_tfds.program.errors import InputError
 
 
 def run(*arguments, code=0):
@@ -30,6 +34,18 @@ def test_build_audit_show(xrays, tmp_path):
     out = run("show", "--source", xrays, "--out", tmp_path / "pictures").stdout
     for path in out.split():
         assert cv2.imread(path).shape[0] > 300
+
+
+def test_the_manual_folder_is_read_as_the_flags_say_and_not_built_twice(xrays, tmp_path, capsys):
+    manual = shutil.copytree(xrays, tmp_path / "d/downloads/manual/chest_xray")
+    for folder in [*manual.rglob("PNEUMONIA")]:
+        folder.rename(folder.with_name("ILL"))
+    with pytest.raises(InputError, match="--positive"):
+        build(BuildConfig(config="gray_32", data_dir=tmp_path / "d"))
+    told = BuildConfig(config="gray_32", data_dir=tmp_path / "d", positive=("ILL",))
+    build(told)
+    build(told)
+    assert "was built before from files of the same names and sizes" in capsys.readouterr().out
 
 
 def test_inspect_shows_what_was_understood_before_anything_is_decoded(xrays, tmp_path):

@@ -21,9 +21,8 @@ export function decide({ low, high, familiarity: needed }, probability, familiar
   return { decision: probability >= high ? "PNEUMONIA" : "NORMAL", reasons };
 }
 
-/** Whether values are so close to a limit that a difference of `tolerance` may change the answer. */
-export function near({ low, high, familiarity: needed }, probability, familiarity, tolerance) {
-  const pairs = [[probability, low], [probability, high]];
-  if (needed !== null && familiarity !== null) pairs.push([familiarity, needed]);
-  return pairs.some(([value, limit]) => Math.abs(value - limit) <= tolerance);
+/** Whether values are so close to a limit that a difference of `tolerance`, or `familiarityTolerance`, may change the answer. */
+export function near({ low, high, familiarity: needed }, probability, familiarity, tolerance, familiarityTolerance) {
+  if ([low, high].some((limit) => Math.abs(probability - limit) <= tolerance)) return true;
+  return needed !== null && familiarity !== null && Math.abs(familiarity - needed) <= familiarityTolerance;
 }

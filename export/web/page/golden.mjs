@@ -23,13 +23,14 @@ export async function goldenCheck(classifier, arrays, decode) {
   const worse = (found, i, part) => { part.worst = Math.max(part.worst, Math.abs(found.probability - expected[i])); };
   const tolerance = { probability: TENSOR_BOUND, familiarity: FAMILIARITY_BOUND, subtype: TENSOR_BOUND, ...classifier.metadata.goldenTolerance };
   const { limits } = classifier.metadata, shares = arrays.familiarity?.data, kinds = arrays.subtype?.data;
+  const margins = [Math.max(tolerance.probability, FAMILIARITY_BOUND), tolerance.familiarity];  // as in export/inference/golden.py
   let decisions = 0, unfamiliar = 0, otherKind = 0;
   (await classifier.predict(images.data)).forEach((found, i) => {
     worse(found, i, tensors);
     if (shares) unfamiliar = Math.max(unfamiliar, Math.abs(found.familiarity - shares[i]));
     if (kinds) otherKind = Math.max(otherKind, Math.abs(found.viral - kinds[i]));
     const other = arrays.decision && decide(limits, found.probability, found.familiarity).decision !== arrays.decision.data[i];
-    if (other && !near(limits, expected[i], shares ? shares[i] : null, Math.max(tolerance.probability, tolerance.familiarity))) decisions++;
+    if (other && !near(limits, expected[i], shares ? shares[i] : null, ...margins)) decisions++;
   });
   for (let i = 0; decode && i < names.data.length; i++) {
     const encoded = arrays[`file_${i}`];

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.config import DataConfig, FitConfig, ModelConfig, RunConfig, SearchConfig
+from pipeline.config import DataConfig, EvaluationConfig, FitConfig, ModelConfig, RunConfig, SearchConfig
 from pipeline.run_folder import history
 from pipeline.run_folder.folder import RunFolder
 from pipeline.tracking.run_record import settings_of, training_record
@@ -67,10 +67,12 @@ def test_folds_have_curves_of_their_own_in_the_order_of_training(tmp_path):
 
 def test_no_path_is_told():
     config = RunConfig(
-        data=DataConfig(source=Path("/clinic/doe")),
+        data=DataConfig(source=Path("/clinic/doe"), corrections=(Path("clinic/a.csv"),), layout="clinic/own.toml"),
         model=ModelConfig(pretrained_weights="/clinic/weights.pt"),
+        evaluation=EvaluationConfig(also_judge=(Path("/clinic/roe"), Path("clinic/other"))),
         search=SearchConfig(ranges=("dropout=0.3",)),
     )
     told = settings_of(config)
     assert not [value for value in told.values() if "clinic" in str(value)]
     assert (told["fit.epochs"], told["search.ranges"]) == (config.fit.epochs, "['dropout=0.3']")
+    assert settings_of(RunConfig(data=DataConfig(layout="kermany")))["data.layout"] == "kermany"  # no file
