@@ -20,6 +20,7 @@ from export.inference.picture_input import JPEG
 from pneumo_tfds.decode import decode
 from pneumo_tfds.decode.reasons import Reasons, reasons_to_doubt
 from pneumo_tfds.program.errors import InputError, reason_of
+from pneumo_tfds.program.machine_errors import is_about_memory
 from pneumo_tfds.sources.inventory import LABELS, VIRUS_FROM
 
 OUTPUTS = ("probability", "heatmap", "familiarity", "subtype")
@@ -210,6 +211,8 @@ class Classifier:
         try:
             found = dict(zip(self._outputs, self.session.run(self._outputs, {"image": images}), strict=True))
         except BROKEN as error:
+            if is_about_memory(error):
+                raise
             reason = reason_of(error)
             raise ModelFileError(f"{self.path} cannot be run ({reason:.200}); export the run again") from error
         probability, heat = found["probability"], found.get("heatmap", np.zeros((len(images), 1, 1), np.float32))

@@ -15,12 +15,13 @@ from pneumo_tfds.program.cores_and_memory import available_cores, cores_are_limi
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.installed import version_of
 
-# Errors of `run` that mean a broken file; the others may be about memory (`pneumo_tfds.program.machine_errors`).
-BROKEN = (ort_errors.InvalidArgument, ort_errors.InvalidGraph, ort_errors.NotImplemented)
-# onnxruntime's errors have no common base class.
-ORT_ERRORS = (
-    *BROKEN, ort_errors.Fail, ort_errors.InvalidProtobuf, ort_errors.NoSuchFile, ort_errors.RuntimeException,
+# onnxruntime's errors have no common base class. These are what `run` raises for a broken file. The last two may also
+# be about memory (`pneumo_tfds.program.machine_errors`).
+BROKEN = (
+    ort_errors.InvalidArgument, ort_errors.InvalidGraph, ort_errors.NotImplemented, ort_errors.Fail,
+    ort_errors.RuntimeException,
 )  # fmt: skip
+ORT_ERRORS = (*BROKEN, ort_errors.InvalidProtobuf, ort_errors.NoSuchFile)
 ERRORS_ONLY = 3  # onnxruntime's log severity
 # Waiting threads sleep instead of spinning, and take work in small pieces. Spinning occupies the cores that decode the
 # next images and serve the next request: on two half-busy cores it halved the rate of single images.

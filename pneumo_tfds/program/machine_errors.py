@@ -41,9 +41,8 @@ def explain_machine_error(error: BaseException, config: Any) -> str | None:
         what = f"cannot read or write {where}" if where else "cannot read or write"
         remedy = "make room there" if error.errno in DISK_FULL else "check that it is there and may be used"
         return f"{what}: {reason_of(error)}; {remedy}"
-    text = str(error)
-    about_memory = type(error).__name__ == "ResourceExhaustedError" or any(w in text.lower() for w in _ABOUT_MEMORY)
-    if about_memory or isinstance(error, MemoryError):
+    if is_about_memory(error):
+        text = str(error)
         flags = set(_flag_names(config))
         lower = [f"--{name.replace('_', '-')}" for name in MEMORY_SETTINGS if name in flags]
         lower += ["--cache off"] if "cache" in flags else []
@@ -51,6 +50,12 @@ def explain_machine_error(error: BaseException, config: Any) -> str | None:
         reason = next(iter(text.splitlines()), "none left")
         return f"not enough memory ({reason:.200}); {remedy}"
     return None
+
+
+def is_about_memory(error: BaseException) -> bool:
+    """Return whether an error, of a library too, says that memory was refused."""
+    known = isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
+    return known or any(words in str(error).lower() for words in _ABOUT_MEMORY)
 
 
 def _flag_names(config: Any) -> Iterator[str]:

@@ -2,11 +2,13 @@
 
 import functools
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from export.inference.classifier import Classifier
 from export.inference.onnx_metadata import KEYS, LARGEST_SIDE, Metadata, ModelFileError
@@ -71,19 +73,26 @@ def test_metadata(props, input_error_only):
 @functools.cache
 def model():
     """A file that answers with the mean grey level."""
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import TensorProto, helper
 
     nodes = [
         helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["float", "axes"], ["mean"], keepdims=0),
         helper.make_node("Div", ["mean", "white"], ["probability"]),
     ]
+    return with_nodes(nodes, axes=[1, 2], white=255)
+
+
+def with_nodes(nodes, axes, white):
+    """A file whose nodes make `probability` of `image`, and perhaps of these."""
+    from onnx import TensorProto, helper, numpy_helper
+
     graph = helper.make_graph(
         nodes,
         "mean",
         [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", SIDE, SIDE, 1])],
         [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["N", 1])],
-        [numpy_helper.from_array(np.array([1, 2]), "axes"), numpy_helper.from_array(np.float32(255), "white")],
+        [numpy_helper.from_array(np.array(axes), "axes"), numpy_helper.from_array(np.float32(white), "white")],
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     helper.set_model_props(made, VALID | {"familiarity_threshold": ""})
@@ -104,6 +113,30 @@ def check(path):
 def test_the_original_is_valid(file):
     file.write_bytes(model())
     check(file)
+
+
+def test_a_network_that_fails_only_when_it_is_asked_is_one_line_and_memory_is_another(file, monkeypatch):
+    """Found by 10,000 cases: shapes that do not fit are found by onnxruntime as it runs, as `Fail`."""
+    from onnx import helper
+
+    nodes = [
+        helper.make_node("NonZero", ["image"], ["places"]),  # how many is not known before
+        helper.make_node("Cast", ["places"], ["float"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Div", ["float", "white"], ["ratio"]),
+        helper.make_node("ReduceMean", ["ratio", "axes"], ["probability"], keepdims=1),
+    ]
+    file.write_bytes(with_nodes(nodes, axes=[0, 1], white=np.ones((4, 5))))
+    with pytest.raises(ModelFileError, match=r"m\.onnx cannot be run \(.* FAIL .*; export the run again"):
+        check(file)
+    file.write_bytes(model())
+    classifier = Classifier(file, threads=1)
+
+    def refuse(*_):
+        raise ort_errors.RuntimeException("Failed to allocate memory for requested buffer")
+
+    monkeypatch.setattr(classifier, "session", SimpleNamespace(run=refuse))
+    with pytest.raises(ort_errors.RuntimeException, match="allocate"):
+        classifier.predict_batch(np.zeros((1, SIDE, SIDE, 1), np.uint8))
 
 
 @given(data=st.data())

@@ -26,6 +26,7 @@ class _Constant:
 
     image_size, threshold, has_heatmap, has_familiarity = SIDE, 0.5, True, False
     answers, path = ("PNEUMONIA", "NORMAL"), "none.onnx"
+    heatmap_shape, engine = (2, 2), "onnxruntime 1"
 
     def __init__(self):
         from export.inference.onnx_metadata import Metadata
@@ -126,6 +127,11 @@ HEADERS = [
     (b"inference-header-content-length", b"100"), (b"inference-header-content-length", b"-1e9"),
     (b"content-encoding", b"gzip"), (b"host", b"\xff\xfe"), (b"transfer-encoding", b"chunked"), (b"\xff", b"\0"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_address_answers_what_it_is_asked(path, ask):
+    assert all(ask(method, path, b"", [], [body])[0] in STATUSES for method in ("GET", "POST") for body in bodies())
 
 
 @given(data=st.data())
