@@ -27,7 +27,7 @@ test: $(READY)  ## Lint, type-check, and run the tests
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
-test-all: $(READY)  ## The same with the long tests (kills, fuzzing), and coverage, which takes a third of the time of most tests
+test-all: $(READY)  ## The same with the long tests (kills, fuzzing) and with coverage, which makes tests slower
 	$(MAKE) test ARGS="--long --cov --cov-report=term:skip-covered $(ARGS)"
 	$(MAKE) fuzz MINUTES=0.1 ARGS=
 

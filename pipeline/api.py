@@ -29,7 +29,7 @@ from pipeline.data.dataset import with_dataset
 from pipeline.evaluate import Evaluate, evaluated
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.history import Epoch, read
-from pipeline.train import Train, check_search, defaults_from, new_run_dir, search, started_with, train_and_judge
+from pipeline.train import Train, check_search, defaults_from, new_run_dir, search, train_and_judge
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING
 from pneumo_tfds.program.quiet import quiet_tensorflow
@@ -161,13 +161,11 @@ def train(
         InputError: a setting, the source or the folder cannot be used; the message says what to do.
     """
     folder = RunFolder(new_run_dir() if run_dir is None else Path(run_dir))
-    started = started_with(folder) if resume and config is None else None
+    started = folder.read_start() if resume and config is None else None
     start = started if config is None else defaults_from(Path(config)).settings()
-    given = {
-        **({} if source is None and resume else {"source": source}),
-        **_form_of(settings.get("dataset")),
-        **settings,
-    }
+    given = {**_form_of(settings.get("dataset")), **settings}
+    if source is not None or not resume:
+        given["source"] = source
     made = _from_keywords(RunConfig, given, {} if start is None else to_dict(start))
     command = Train(**vars(made), run_dir=folder.path, resume=resume, left_out=started)
     check_search(command)

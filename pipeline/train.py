@@ -60,7 +60,7 @@ class Train(RunCommand):
     Each of the three is an extra. They stay on this machine unless their own variables say otherwise."""
     export: ExportOptions = field(default_factory=ExportOptions)
     left_out: tyro.conf.Suppress[RunConfig | None] = None
-    """What settings that were not given stand for; None for the defaults. No flag."""
+    """Values of what is not given: those of a run that is resumed, or None for the defaults. It is no flag."""
 
 
 def train(command: Train) -> None:
@@ -153,7 +153,7 @@ def _tell(tracking: Tracking, folder: RunFolder, config: RunConfig, *, ended: bo
 
 def _settings_on_resume(folder: RunFolder, command: Train) -> RunConfig:
     """Return the settings that the run was started with; refuse flags that contradict them."""
-    started = started_with(folder)
+    started = folder.read_start()
     left_out = command.left_out or RunConfig()
     given, default, before = (to_dict(config) for config in (command.settings(), left_out, started))
     for group, settings in given.items():
@@ -164,11 +164,6 @@ def _settings_on_resume(folder: RunFolder, command: Train) -> RunConfig:
                     f"{before[group][name]}; leave that flag out"
                 )
     return started
-
-
-def started_with(folder: RunFolder) -> RunConfig:
-    """Return the settings that the run in a folder was started with, before a search; raises InputError."""
-    return read(folder.search_start, RunConfig) if folder.search_start.exists() else folder.read_config()
 
 
 def _tune(folder: RunFolder, config: RunConfig, search: Search) -> RunConfig:
@@ -222,7 +217,7 @@ def defaults() -> Train | None:
     if run_dir is None or "--resume" not in sys.argv:
         return None
     try:
-        started = started_with(RunFolder(run_dir))
+        started = RunFolder(run_dir).read_start()
     except InputError:
         return None  # the training meets the same error and reports it
     return Train(**vars(started), left_out=started)

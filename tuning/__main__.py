@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 
 from pipeline.config import RunCommand, RunConfig
-from pipeline.config.config_json import read
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.command import path_before_parsing, run
 from pneumo_tfds.program.errors import InputError
@@ -35,17 +34,12 @@ class TuneCommand(RunCommand):
 
 
 def recorded_settings() -> TuneCommand | None:
-    """Return the settings in --run-dir as the defaults of all flags; None if there are none that can be read.
-
-    A search starts from `tuner/start.json` once it has begun, and from `config.json` before.
-    """
+    """Return the settings in --run-dir as the defaults of all flags; None if there are none that can be read."""
     path = path_before_parsing("--run-dir")
     if path is None:
         return None
-    run_folder = RunFolder(path)
     try:
-        begun = run_folder.search_start.exists()
-        settings = read(run_folder.search_start if begun else run_folder.config, RunConfig)
+        settings = RunFolder(path).read_start()
     except InputError:
         return None  # the search meets the same error and reports it
     return TuneCommand(**vars(settings))

@@ -10,7 +10,7 @@ from tuning.search.space import build_space
 
 
 def check_settings(settings: RunConfig) -> None:
-    """Check them.
+    """Check the settings of a search.
 
     Raises:
         InputError: a range or the objective is not valid, or TF_CONFIG describes several machines.

@@ -36,13 +36,14 @@ def serve(command: Web) -> None:
     from export.web.server import make_server, site
 
     metadata = Classifier(command.model).metadata  # raises an error for a file that the page could not use
-    if command.golden is not None:
-        read(command.golden)
-    beside = command.model.with_name("golden.npz")
-    golden = command.golden or (beside if beside.is_file() else None)
-    if metadata.recalibrated and command.golden is None and golden:
-        print(f"No golden check: {command.model} is recalibrated, and {golden} is of the file before", flush=True)
-        golden = None
+    golden = command.golden
+    if golden is not None:
+        read(golden)
+    elif (beside := command.model.with_name("golden.npz")).is_file():
+        if metadata.recalibrated:
+            print(f"No golden check: {command.model} is recalibrated, and {beside} is of the file before", flush=True)
+        else:
+            golden = beside
     with make_server(site(command.model, golden), command.port) as server:
         address = f"http://{server.server_address[0]!s}:{server.server_address[1]}/"
         print(f"Serving {command.model} at {address} (Ctrl+C stops the server)", flush=True)

@@ -90,8 +90,8 @@ def require_judgeable(source: Path) -> None:
         require_both_classes(images_to_score(source, SourceOptions()))
     except InputError as error:
         raise InputError(
-            f"--also-judge: leave {source} out, and score it with pipeline.evaluate RUN --source {source}, whose flags "
-            f"about a source are not about those of --also-judge; what is wrong: {error}"
+            f"--also-judge: leave {source} out, because flags about sources do not reach it here, and score it with "
+            f"pipeline.evaluate RUN --source {source}, where they do; what is wrong: {error}"
         ) from error
 
 

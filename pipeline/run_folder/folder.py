@@ -126,6 +126,14 @@ class RunFolder:
             raise InputError(f"{self.path} is not a run folder (no config.json); give one that pipeline.train made")
         return read(self.config, RunConfig)
 
+    def read_start(self) -> RunConfig:
+        """Read the settings that this run was started with: of a search `tuner/start.json`, else `config.json`.
+
+        Raises:
+            InputError: like `read_config`.
+        """
+        return read(self.search_start, RunConfig) if self.search_start.exists() else self.read_config()
+
     def import_own_network(self) -> None:
         """Import the module of a network of the user, which has the classes of its layers, before the model is loaded.
 
@@ -157,5 +165,5 @@ class RunFolder:
 def _identity(data: DataConfig) -> tuple[object, ...]:
     """Return the source of some data and how it is read."""
     source = None if data.source is None else str(data.source.resolve())
-    corrections = (str(path.expanduser().resolve()) for path in data.corrections)
+    corrections = map(str, data.corrections)  # absolute, as `with_images_to_score` records them
     return source, data.layout, data.positive, data.negative, data.uncertain, *corrections

@@ -53,7 +53,7 @@ def explain_machine_error(error: BaseException, config: Any) -> str | None:
 
 
 def is_about_memory(error: BaseException) -> bool:
-    """Return whether an error, of a library too, says that memory was refused."""
+    """Return whether an error, ours or that of a library, says that memory was refused."""
     known = isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
     return known or any(words in str(error).lower() for words in _ABOUT_MEMORY)
 

@@ -67,7 +67,7 @@ def read_rows(text: str, where: str) -> tuple[list[str], list[tuple[int, dict[st
 
 
 def _lines_of(text: str) -> list[str]:
-    """Return the lines of a text with their ends, which are those of files alone: U+2028 and the like end none."""
+    """Return the lines of a text with their ends, as of a file: U+2028, U+0085 and a vertical tab end none."""
     return list(io.StringIO(text, newline=""))
 
 

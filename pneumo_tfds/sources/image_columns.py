@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
 from itertools import product
 from pathlib import Path
 
@@ -47,19 +46,25 @@ def read_columns(source: Path, names: Sequence[str], wanted: Sequence[str]) -> d
     tables = [file.name for file in walk(folder) if not is_hidden(file)] if source.is_dir() else [source.name]
     found: dict[str, list[str]] = {}
     known: dict[str, None] = {}
+    unread = []
     for table in (name for name in tables if name.lower().endswith(TABLE_SUFFIXES)):
-        # A file of another kind in a folder is no part of the source.
-        with suppress(InputError) if source.is_dir() else nullcontext():
+        try:
             columns, rows = read_rows(decode_text(FolderReader(folder).read_name(table), table), table)
-            known |= dict.fromkeys(filter(None, columns))
-            mine = _rows_of(names, columns, [row for _, row in rows])
-            for name, column in product(wanted, columns):
-                if column.lower() == name.lower() and any(mine):
-                    found.setdefault(name, [row.get(column, "") for row in mine])
+        except InputError as error:
+            if not source.is_dir():
+                raise
+            unread.append(str(error))  # a file of another kind, which is no part of the source
+            continue
+        known |= dict.fromkeys(filter(None, columns))
+        mine = _rows_of(names, columns, [row for _, row in rows])
+        for name, column in product(wanted, columns):
+            if column.lower() == name.lower() and any(mine):
+                found.setdefault(name, [row.get(column, "") for row in mine])
     found = _in_headers(folder, names, [name for name in wanted if name not in found]) | found
     for name in wanted:
         if not any(found.get(name, ())):
             there = f"has {', '.join(known)}" if known else "is none"
+            there += f"; not read: {unread[0]}" if unread else ""
             raise InputError(f"--by {name}: no DICOM header of {source} says it, and the table {there}; leave it out")
     return {name: found[name] for name in wanted}
 

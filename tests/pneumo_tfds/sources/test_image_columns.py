@@ -64,6 +64,8 @@ def test_files_of_another_kind_in_a_folder_are_no_tables_of_it_but_a_table_that_
     (tmp_path / "._labels.csv").write_bytes(b"\0\5\x16\7 of macOS")
     (tmp_path / "notes.csv").write_bytes("path;Grüße".encode("latin-1"))
     assert read_columns(tmp_path, NAMES, ["sex"]) == {"sex": ["F"] * 3}
+    with pytest.raises(InputError, match=r"--by age: .* has path, sex; not read: notes\.csv, line 1: has a character"):
+        read_columns(tmp_path, NAMES, ["age"])
     with pytest.raises(InputError, match=r"notes\.csv, line 1: has a character that is not in UTF-8"):
         read_columns(tmp_path / "notes.csv", NAMES, ["sex"])
 
