@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from export.inference.decision import UNSUITABLE, Limits, decide
+from export.inference.decision import UNSUITABLE, decide
+from pneumo_tfds.program.answers import Limits
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
 
 BINS = 10

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import Any
 
-from export.inference.decision import Limits
+from pneumo_tfds.program.answers import Limits
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, FRAMINGS, Framing, as_framing

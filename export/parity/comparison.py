@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-from export.inference.decision import Limits, decide
+from export.inference.decision import decide
 from export.inference.golden import EDGES, edge_images, rows
 from export.inference.inference_session import ORT_ERRORS, open_session
+from pneumo_tfds.program.answers import Limits
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.progress import stage, track
 

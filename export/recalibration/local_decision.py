@@ -84,19 +84,15 @@ def decide_here(table: Predictions, scores: Scores, wish: Wish) -> LocalDecision
     here = _with_values(table, scores, temperature, bias, levels)
     point = choose_operating_point(here.labels, here.probabilities, wish.rule, f"the {KIND} images")
     refused_below = None if levels is None else familiarity_threshold([here.familiarity])
-    low, high, words = limits(
+    doubt = limits(
         [here], point.threshold, wish.guarantees, wish.prevalence, wish.guarantee, named(here, KIND), refused_below
     )
-    return LocalDecision(temperature, bias, point, Doubt(refused_below, low, high, words), levels)
+    return LocalDecision(temperature, bias, point, doubt, levels)
 
 
 def as_it_is(table: Predictions, metadata: Metadata) -> Answered:
     """Return what the file answered so far; `table` has its own probabilities and familiarity."""
-    given = None
-    if metadata.four_way:
-        known = metadata.limits
-        doubt = Doubt(known.familiarity_threshold, known.certain_normal_below, known.certain_pneumonia_from, "")
-        given = answers(table, doubt)
+    given = answers(table, metadata.limits) if metadata.four_way else None
     return Answered(table, decisions(table.probabilities, metadata.threshold), given)
 
 

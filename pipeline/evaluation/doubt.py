@@ -17,7 +17,7 @@ from scipy.special import expit, rel_entr
 from pipeline.config.guarantee import Guarantee
 from pipeline.evaluation.metrics import figures
 from pipeline.evaluation.predictions import CLASSES, POSITIVE, Floats, Mask, Predictions
-from pneumo_tfds.program.answers import UNCERTAIN, UNSUITABLE
+from pneumo_tfds.program.answers import UNCERTAIN, UNSUITABLE, Limits
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.identifiers import is_unknown
@@ -35,16 +35,10 @@ LIMITS = tuple(round(float(value), 5) for value in expit(np.arange(-9, 9.01, 0.0
 """Probabilities that can be a limit, fixed beforehand and ascending."""
 
 
-@dataclass(frozen=True)
-class Doubt:
+@dataclass(frozen=True, kw_only=True)
+class Doubt(Limits):
     """What makes an answer one of four, as `metrics.json` and the exported file have it."""
 
-    familiarity_threshold: float | None
-    """An image is UNSUITABLE below this familiarity; None if the network has no familiarity."""
-    certain_normal_below: float
-    """The answer is NORMAL below this probability."""
-    certain_pneumonia_from: float
-    """The answer is PNEUMONIA from this probability on. Between the two it is UNCERTAIN."""
     guarantee: str
     """What holds for certain answers, in words, and what shows it."""
 
@@ -55,13 +49,8 @@ class Doubt:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Doubt:
-        """Read what `metrics.json` records; raises ValueError, TypeError or KeyError if it is not complete."""
-        found = cls(**value)
-        if not 0 <= found.certain_normal_below <= found.certain_pneumonia_from <= 1:
-            raise ValueError(f"limits {found.certain_normal_below} and {found.certain_pneumonia_from} out of order")
-        if found.familiarity_threshold is not None and not 0 <= found.familiarity_threshold <= 1:
-            raise ValueError(f"familiarity threshold {found.familiarity_threshold}")
-        return found
+        """Read what `metrics.json` records; raises ValueError or TypeError if it is incomplete or out of range."""
+        return cls(**value)
 
 
 def familiarity_threshold(views: Sequence[Floats]) -> float:
@@ -82,7 +71,7 @@ def limits(
     rule: str = "auto",
     whose: str | None = None,
     refused_below: float | None = None,
-) -> tuple[float, float, str]:
+) -> Doubt:
     """Choose the limits of certain answers, one on either side of the threshold.
 
     A limit is acceptable if the guarantee holds at it with 95 % confidence, by upper and lower bounds for the mean of
@@ -106,13 +95,13 @@ def limits(
         refused_below: the familiarity below which an image is UNSUITABLE and gets no answer; None if none is.
 
     Returns:
-        The limit of NORMAL, that of PNEUMONIA, and the guarantee in words.
+        The limits, `refused_below` among them, and the guarantee in words.
 
     Raises:
         InputError: the guarantee that was asked for cannot be shown by these images. The message names the best.
     """
     if rule == "none":
-        return threshold, threshold, "none: none was asked for"
+        return Doubt(threshold, threshold, refused_below, guarantee="none: none was asked for")
     shown_on = f"on {whose or named(views[0], 'validation')}" + (f" through {len(views)} views" * (len(views) > 1))
     sides = _Sides(views, prevalence, threshold, refused_below)
     for guarantee in wanted:
@@ -120,11 +109,13 @@ def limits(
         if low is not None and high is not None:
             confidence = f"each with {100 * CONFIDENCE:.0f} % confidence"
             of_answers = f"NPV at least {guarantee.npv:g} and PPV at least {guarantee.ppv:g}"
-            return low, high, f"{of_answers} where {100 * prevalence:g} % have pneumonia, {confidence}, {shown_on}"
+            said = f"{of_answers} where {100 * prevalence:g} % have pneumonia, {confidence}, {shown_on}"
+            return Doubt(low, high, refused_below, guarantee=said)
     low, high, best = sides.best()
     if rule != "auto":
         raise InputError(f"--guarantee {rule} cannot be shown {shown_on}: the best is {best}; {_remedy(best)}")
-    return low, high, f"none: the best that can be shown {shown_on} is {best}, at these limits"
+    said = f"none: the best that can be shown {shown_on} is {best}, at these limits"
+    return Doubt(low, high, refused_below, guarantee=said)
 
 
 def _remedy(best: Guarantee) -> str:
@@ -243,23 +234,23 @@ def upper_bound(mean: float, count: int, risk: float) -> float:
     return 1.0 if mean >= nearly_one or excess(nearly_one) < 0 else float(brentq(excess, max(mean, 1e-12), nearly_one))
 
 
-def answers(table: Predictions, doubt: Doubt) -> np.ndarray:
+def answers(table: Predictions, limits: Limits) -> np.ndarray:
     """Return the answer to each image, NORMAL, PNEUMONIA, UNCERTAIN or UNSUITABLE: str `[n]`."""
-    certain = [table.probabilities < doubt.certain_normal_below, table.probabilities >= doubt.certain_pneumonia_from]
+    certain = [table.probabilities < limits.certain_normal_below, table.probabilities >= limits.certain_pneumonia_from]
     found = np.select(certain, CLASSES, UNCERTAIN)
-    if doubt.familiarity_threshold is not None:
-        found = np.where(table.familiarity < doubt.familiarity_threshold, UNSUITABLE, found)  # False for NaN
+    if limits.familiarity_threshold is not None:
+        found = np.where(table.familiarity < limits.familiarity_threshold, UNSUITABLE, found)  # False for NaN
     return found
 
 
-def answered(table: Predictions, doubt: Doubt) -> dict[str, Any]:
+def answered(table: Predictions, limits: Limits) -> dict[str, Any]:
     """Count the four answers to each class, and compute figures of the images that got a certain one.
 
     Returns:
         `answers` (answer to counts by label), `share` of the images that were answered, and of these `accuracy`,
         `sensitivity`, `specificity`, `ppv` and `npv`, None where undefined.
     """
-    given = answers(table, doubt)
+    given = answers(table, limits)
     counts = {
         answer: {label: int(np.sum(table.labels[given == answer] == value)) for value, label in enumerate(CLASSES)}
         for answer in (*CLASSES, UNCERTAIN, UNSUITABLE)

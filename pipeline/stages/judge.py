@@ -186,10 +186,7 @@ def doubt_of(
     `whose` is what the guarantee says that it was shown on; None for the patients of validation.
     """
     wanted = candidates(settings.guarantee)
-    low, high, guarantee = limits(
-        views, threshold, wanted, settings.prevalence, settings.guarantee, whose, refused_below
-    )
-    return Doubt(refused_below, low, high, guarantee)
+    return limits(views, threshold, wanted, settings.prevalence, settings.guarantee, whose, refused_below)
 
 
 def write_scores(

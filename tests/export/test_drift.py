@@ -11,8 +11,9 @@ from export.export_options import ExportOptions
 from export.export_run import export_run
 from export.inference.answer_reference import reference_of, stability
 from export.inference.classifier import Classifier
-from export.inference.decision import Limits, decide
+from export.inference.decision import decide
 from export.inference.onnx_metadata import ModelFileError
+from pneumo_tfds.program.answers import Limits
 from pneumo_tfds.program.errors import InputError
 
 LIMITS = Limits(0.1, 0.9, 0.01)

@@ -18,9 +18,9 @@ from PIL import Image
 
 from export import Classifier
 from export.inference.content_digest import sealed
-from export.inference.decision import Limits
 from export.web import server as web
 from image_files import png as made_png
+from pneumo_tfds.program.answers import Limits
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inventory import VIRUS_FROM
 

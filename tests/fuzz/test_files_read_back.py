@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from export.inference.decision import Limits
 from pneumo_tfds.decode import decode
+from pneumo_tfds.program.answers import Limits
 from pneumo_tfds.program.errors import InputError
 
 DEEP = "[" * 100_000

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from export.inference.decision import Limits, decide
+from export.inference.decision import decide
+from pneumo_tfds.program.answers import Limits
 
 CASES = json.loads((Path(__file__).parents[1] / "decisions.json").read_text())
 
@@ -19,13 +20,12 @@ def test_the_table_of_cases(case):
 
 @pytest.mark.parametrize("case", [case for case in CASES if "unfit" not in case])
 def test_the_report_of_a_run_counts_the_same_answers(case):
-    from pipeline.evaluation.doubt import Doubt, answers
+    from pipeline.evaluation.doubt import answers
     from pipeline.evaluation.predictions import Predictions
 
-    low, high, needed = case["limits"]
     familiarity = [math.nan if case["familiarity"] is None else case["familiarity"]]
     table = Predictions(["a"], ["p"], ["normal"], [0], [case["probability"]], familiarity)
-    assert answers(table, Doubt(needed, low, high, "")).tolist() == [case["decision"]]
+    assert answers(table, Limits(*case["limits"])).tolist() == [case["decision"]]
 
 
 @pytest.mark.parametrize(

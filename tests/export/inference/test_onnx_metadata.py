@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from export.inference.decision import Limits
 from export.inference.onnx_metadata import KEYS, WHERE_ABSENT, Metadata, ModelFileError, metadata_of_run
+from pneumo_tfds.program.answers import Limits
 from pneumo_tfds.program.errors import InputError
 
 METADATA = Metadata(

@@ -10,10 +10,10 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from export.inference.decision import Limits
 from export.inference.golden import EDGES, edge_images
 from export.inference.onnx_metadata import ModelFileError
 from export.parity.comparison import BATCH_SIZES, FLOAT32, LARGE_BATCH, REDUCED, Budget, ParityError, Report, compare
+from pneumo_tfds.program.answers import Limits
 from pneumo_tfds.program.errors import InputError
 
 SIDE = 8

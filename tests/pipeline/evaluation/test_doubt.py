@@ -21,6 +21,7 @@ from pipeline.evaluation.doubt import (
     upper_bound,
 )
 from pipeline.evaluation.predictions import Predictions
+from pneumo_tfds.program.answers import Limits
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.identifiers import UNKNOWN_PATIENT
 
@@ -42,21 +43,22 @@ def cohort(patients, seed, *, shift=0.0, apart=5.0, views=3):
     return tables
 
 
-def predictive_values(tables, low, high):
+def predictive_values(tables, found):
     """Return NPV and PPV over all views where half of the patients have pneumonia."""
     labels = np.concatenate([table.labels for table in tables])
     scores = np.concatenate([table.probabilities for table in tables])
-    below, above = ([np.mean(side[labels == label]) for label in (0, 1)] for side in (scores < low, scores >= high))
+    sides = (scores < found.certain_normal_below, scores >= found.certain_pneumonia_from)
+    below, above = ([np.mean(side[labels == label]) for label in (0, 1)] for side in sides)
     return below[0] / sum(below), above[1] / sum(above)
 
 
 def test_guarantee_holds_on_other_patients_in_19_of_20_repeats_and_breaks_under_a_shift():
     held = shifted = 0
     for seed in range(20):
-        low, high, said = limits(cohort(600, seed), 0.5, WANTED, 0.5)
-        assert said.startswith("NPV at least 0.95")
-        held += min(predictive_values(cohort(4000, 1000 + seed), low, high)) >= 0.95
-        shifted += min(predictive_values(cohort(4000, 2000 + seed, shift=2.0), low, high)) >= 0.95
+        found = limits(cohort(600, seed), 0.5, WANTED, 0.5)
+        assert found.guarantee.startswith("NPV at least 0.95")
+        held += min(predictive_values(cohort(4000, 1000 + seed), found)) >= 0.95
+        shifted += min(predictive_values(cohort(4000, 2000 + seed, shift=2.0), found)) >= 0.95
     assert held >= 19
     assert shifted <= 2
 
@@ -64,46 +66,46 @@ def test_guarantee_holds_on_other_patients_in_19_of_20_repeats_and_breaks_under_
 def test_more_patients_leave_less_uncertain():
     widths = []
     for patients in (1000, 4000):
-        low, high, said = limits(cohort(patients, 0), 0.5, WANTED, 0.5)
-        widths.append(high - low)
-        assert low < high
-        assert f"{patients:,} validation patients through 3 views" in said
-        assert "NPV at least 0.95" in said
+        found = limits(cohort(patients, 0), 0.5, WANTED, 0.5)
+        widths.append(found.certain_pneumonia_from - found.certain_normal_below)
+        assert widths[-1] > 0
+        assert f"{patients:,} validation patients through 3 views" in found.guarantee
+        assert "NPV at least 0.95" in found.guarantee
     assert widths[1] < widths[0]
 
 
 def test_where_both_guarantees_hold_everywhere_nothing_is_uncertain():
-    low, high, _ = limits(cohort(2000, 0, apart=14.0), 0.4, WANTED, 0.5)
-    assert low == high == 0.4
+    found = limits(cohort(2000, 0, apart=14.0), 0.4, WANTED, 0.5)
+    assert found.certain_normal_below == found.certain_pneumonia_from == 0.4
 
 
 def test_few_patients_get_a_lower_guarantee_or_none():
-    *_, said = limits(cohort(120, 0, apart=9.0), 0.5, candidates("auto"), 0.5)
+    said = limits(cohort(120, 0, apart=9.0), 0.5, candidates("auto"), 0.5).guarantee
     assert "NPV at least 0.9 " in said or "NPV at least 0.8 " in said
-    *_, said = limits(cohort(8, 0), 0.3, candidates("auto"), 0.5)
+    said = limits(cohort(8, 0), 0.3, candidates("auto"), 0.5).guarantee
     assert said.startswith("none: the best that can be shown on 8 validation patients")
 
 
 def test_nothing_is_answered_where_it_may_be_no_better_than_guessing():
-    low, high, said = limits(cohort(600, 0, apart=0.0), 0.5, candidates("auto"), 0.5)
-    assert (low, high) == (0.0, 1.0)
-    assert said.startswith("none: the best that can be shown")
-    low, high, _ = limits(cohort(30, 0, apart=9.0), 0.5, candidates("auto"), 0.1)
-    assert 0 < low <= 0.5, "nine of ten are NORMAL"
-    assert high == 1.0
+    found = limits(cohort(600, 0, apart=0.0), 0.5, candidates("auto"), 0.5)
+    assert (found.certain_normal_below, found.certain_pneumonia_from) == (0.0, 1.0)
+    assert found.guarantee.startswith("none: the best that can be shown")
+    found = limits(cohort(30, 0, apart=9.0), 0.5, candidates("auto"), 0.1)
+    assert 0 < found.certain_normal_below <= 0.5, "nine of ten are NORMAL"
+    assert found.certain_pneumonia_from == 1.0
     with pytest.raises(InputError, match="decide on more patients, or ask for none"):
         limits(cohort(600, 0, apart=0.0), 0.5, WANTED, 0.5, str(WANTED[0]))
 
 
 def test_limits_do_not_overrule_the_threshold():
     tables = cohort(2000, 0)
-    free, _, _ = limits(tables, 0.9, (Guarantee(0.6, 0.6),), 0.5)
-    low, high, said = limits(tables, 0.2, (Guarantee(0.6, 0.6),), 0.5)
-    assert low == 0.2 < free
-    assert high >= 0.2
-    assert "NPV at least 0.6" in said
-    low, high, _ = limits(tables, 0.97, (Guarantee(0.6, 0.6),), 0.5)
-    assert low <= 0.97 <= high
+    free = limits(tables, 0.9, (Guarantee(0.6, 0.6),), 0.5)
+    found = limits(tables, 0.2, (Guarantee(0.6, 0.6),), 0.5)
+    assert found.certain_normal_below == 0.2 < free.certain_normal_below
+    assert found.certain_pneumonia_from >= 0.2
+    assert "NPV at least 0.6" in found.guarantee
+    found = limits(tables, 0.97, (Guarantee(0.6, 0.6),), 0.5)
+    assert found.certain_normal_below <= 0.97 <= found.certain_pneumonia_from
 
 
 def test_threshold_beyond_what_can_be_shown_is_refused():
@@ -124,18 +126,16 @@ def test_a_guarantee_that_cannot_be_shown_is_refused_with_the_best():
 
 def test_a_rarer_disease_makes_certain_pneumonia_harder():
     tables = cohort(1000, 0)
-    _, common, _ = limits(tables, 0.5, (Guarantee(0.8, 0.8),), 0.5)
-    _, rare, _ = limits(tables, 0.5, (Guarantee(0.8, 0.8),), 0.1)
-    assert rare > common
+    common, rare = (limits(tables, 0.5, (Guarantee(0.8, 0.8),), prevalence) for prevalence in (0.5, 0.1))
+    assert rare.certain_pneumonia_from > common.certain_pneumonia_from
 
 
 def test_images_of_one_patient_count_as_one():
     tables = cohort(60, 0, apart=9.0)
     alone = [Predictions(t.filenames, t.filenames, t.subtypes, t.labels, t.probabilities) for t in tables]
-    _, _, few = limits(tables, 0.5, candidates("auto"), 0.5)
-    _, _, many = limits(alone, 0.5, candidates("auto"), 0.5)
-    assert "60 validation patients" in few
-    assert f"{len(tables[0])} validation patients" in many
+    few, many = (limits(views, 0.5, candidates("auto"), 0.5) for views in (tables, alone))
+    assert "60 validation patients" in few.guarantee
+    assert f"{len(tables[0])} validation patients" in many.guarantee
 
 
 @pytest.mark.parametrize(("seen", "count"), [(0, 30), (0, 205), (3, 60), (20, 40)])
@@ -160,7 +160,7 @@ def test_share_that_is_refused_is_bounded_in_each_view():
     assert familiarity_threshold([plain]) == pytest.approx(REFUSED, abs=0.005)
 
 
-DOUBT = Doubt(0.02, 0.2, 0.8, "as an example")
+DOUBT = Doubt(0.2, 0.8, 0.02, guarantee="as an example")
 
 
 def table(probabilities, labels, familiarity):
@@ -175,7 +175,7 @@ def test_four_answers():
 
 def test_nothing_is_unsuitable_where_the_familiarity_is_not_known():
     found = table(np.array([0.1, 0.9]), [0, 1], np.full(2, np.nan))
-    assert answers(found, Doubt(None, 0.2, 0.8, "")).tolist() == ["NORMAL", "PNEUMONIA"]
+    assert answers(found, Limits(0.2, 0.8)).tolist() == ["NORMAL", "PNEUMONIA"]
     assert answers(found, DOUBT).tolist() == ["NORMAL", "PNEUMONIA"]
 
 
@@ -212,8 +212,13 @@ def test_guarantee_reads_what_it_writes():
     "wrong", [{"certain_normal_below": 0.9}, {"certain_pneumonia_from": 1.5}, {"familiarity_threshold": -1}]
 )
 def test_damaged_record_is_refused(wrong):
-    with pytest.raises(ValueError, match=r"order|threshold"):
+    with pytest.raises(ValueError, match="in 0 to 1"):
         Doubt.from_json(vars(DOUBT) | wrong)
+
+
+def test_record_without_a_guarantee_is_refused():
+    with pytest.raises(TypeError, match="guarantee"):
+        Doubt.from_json({"certain_normal_below": 0.2, "certain_pneumonia_from": 0.8, "familiarity_threshold": None})
 
 
 def test_refused_images_get_no_answer_that_could_be_right():
@@ -221,9 +226,10 @@ def test_refused_images_get_no_answer_that_could_be_right():
     broken = 0
     for seed in range(10):
         decided, new = (hard_to_know(cohort(800, seed + start, apart=6.0, views=1)) for start in (0, 1000))
-        low, high, _ = limits(decided, 0.5, WANTED, 0.5, "auto", None, 0.5)
+        found = limits(decided, 0.5, WANTED, 0.5, "auto", None, 0.5)
+        assert found.familiarity_threshold == 0.5
         answered = [table.take(table.familiarity >= 0.5) for table in new]
-        broken += min(predictive_values(answered, low, high)) < 0.95
+        broken += min(predictive_values(answered, found)) < 0.95
     assert broken <= 1
 
 

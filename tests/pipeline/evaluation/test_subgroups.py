@@ -16,7 +16,9 @@ from pipeline.evaluation.scoring import Decision
 from pipeline.evaluation.subgroups import bands, by_groups, difference
 from pneumo_tfds.program.errors import InputError
 
-DECISION = Decision(1.0, OperatingPoint(0.5, "youden", "validation", 0.9, 0.9), {}, 0.0, Doubt(0.3, 0.4, 0.6, "none"))
+DECISION = Decision(
+    1.0, OperatingPoint(0.5, "youden", "validation", 0.9, 0.9), {}, 0.0, Doubt(0.4, 0.6, 0.3, guarantee="none")
+)
 SETTINGS = EvaluationConfig(resamples=200)
 
 

@@ -31,7 +31,7 @@ from pipeline.stages.judge import answers_of
 from pneumo_tfds.program.errors import InputError
 
 SIDE = 32
-DOUBT = Doubt(None, 0.3, 0.7, "none: none was asked for")
+DOUBT = Doubt(0.3, 0.7, guarantee="none: none was asked for")
 
 
 def examples(name, count):

@@ -45,10 +45,10 @@ def answered(table, label, side):
     return np.mean(np.bincount(owner, side[rows]) / np.bincount(owner))
 
 
-def holds(table, low, high):
+def holds(table, found):
     """Whether NPV and PPV are reached where half of the patients have pneumonia."""
-    normal, pneumonia = ([answered(table, label, side) for label in (0, 1)] for side in
-                         (table.probabilities < low, table.probabilities >= high))  # fmt: skip
+    sides = (table.probabilities < found.certain_normal_below, table.probabilities >= found.certain_pneumonia_from)
+    normal, pneumonia = ([answered(table, label, side) for label in (0, 1)] for side in sides)
     return normal[0] >= NPV * sum(normal) and pneumonia[1] >= PPV * sum(pneumonia)
 
 
@@ -69,9 +69,9 @@ def test_guarantee_holds_in_19_of_20_repeats_on_resampled_patients_and_breaks_un
     for seed in range(20):
         mine = np.random.default_rng(seed).permutation(people)[:DECIDED_ON]
         seen = np.isin(others.patients, mine)
-        low, high, _ = limits([table.take(seen) for table in tables], 0.5, candidates(wish), 0.5, wish)
-        held += all(holds(table.take(~seen), low, high) for table in tables[:1])
-        held_elsewhere += holds(elsewhere.take(~seen), low, high)
+        found = limits([table.take(seen) for table in tables], 0.5, candidates(wish), 0.5, wish)
+        held += all(holds(table.take(~seen), found) for table in tables[:1])
+        held_elsewhere += holds(elsewhere.take(~seen), found)
     print(f"held {held}, elsewhere {held_elsewhere}")
     assert held >= 19
     assert held_elsewhere <= 2

@@ -13,7 +13,7 @@ import pytest
 from pipeline.config import DataConfig, EvaluationConfig, FitConfig, ModelConfig, RunConfig
 from pipeline.config.guarantee import candidates
 from pipeline.data.split import Examples, MemorySplit
-from pipeline.evaluation.doubt import Doubt, limits
+from pipeline.evaluation.doubt import limits
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.predictions import DIGEST, read_csv
 from pipeline.evaluation.robustness import UNCHANGED, pooled, through_changes
@@ -121,10 +121,8 @@ def test_the_decision_that_scores_test_is_that_of_validation(judged, config, net
     metrics, point = read(folder.metrics), expected.operating_point
     found = Decision.from_json(metrics, folder.metrics)
     assert replace(found, doubt=None) == expected
-    low, high, said = limits(
-        [calibrated(view, expected) for view in views.values()], point.threshold, candidates("auto"), 0.5
-    )
-    assert found.doubt == Doubt(None, low, high, said)
+    doubt = limits([calibrated(view, expected) for view in views.values()], point.threshold, candidates("auto"), 0.5)
+    assert found.doubt == doubt
     locked = read(folder.evaluation_lock)["locked"]
     assert (locked["temperature"], locked["bias"]) == (expected.temperature, expected.bias)
     assert (locked["threshold"], locked["rule"]) == (point.threshold, point.rule)
