@@ -64,19 +64,31 @@ FOLD_FIGURES = {
 
 
 def fold_rows(folds: Mapping[str, Any]) -> list[list[str]]:
-    """Return the lines of the table of `folds.json` as text: its head, the folds, their mean, and all images at once.
+    """Return the lines of the table of `folds.json` as text: its head, the folds, and the lines of `fold_summary`.
 
     Columns are the fold, its images and patients, and `FOLD_FIGURES`.
     """
-    rows = [["", "images", "patients", *FOLD_FIGURES.values()]]
-    for one in folds["folds"]:
-        figures = (number(one[name]) for name in FOLD_FIGURES)
-        rows.append([one["name"], f"{one['images']:,}", f"{one['patients']:,}", *figures])
+    head, *summary = fold_summary(folds)
+    rows = [
+        [one["name"], f"{one['images']:,}", f"{one['patients']:,}", *(number(one[name]) for name in FOLD_FIGURES)]
+        for one in folds["folds"]
+    ]
+    return [head, *rows, *summary]
+
+
+def fold_summary(folds: Mapping[str, Any]) -> list[list[str]]:
+    """Return the head and the last lines of that table: the mean and the range of the folds, and all images at once."""
     spread = [f"{number(folds['mean'][name])} ± {number(folds['deviation'][name])}" for name in FOLD_FIGURES]
-    rows.append(["mean ± deviation", "", "", *spread])
+    reached = {name: [one[name] for one in folds["folds"] if one[name] is not None] for name in FOLD_FIGURES}
+    ends = [span([min(values), max(values)]) if values else DASH for values in reached.values()]
     pooled = folds["pooled"]
     whole = [f"{number(pooled[name])}{in_brackets(pooled['intervals'].get(name))}" for name in FOLD_FIGURES]
-    return [*rows, ["together (95 %)", f"{pooled['n']:,}", f"{pooled['patients']:,}", *whole]]
+    return [
+        ["", "images", "patients", *FOLD_FIGURES.values()],
+        ["mean ± deviation", "", "", *spread],
+        ["lowest to highest", "", "", *ends],
+        ["together (95 %)", f"{pooled['n']:,}", f"{pooled['patients']:,}", *whole],
+    ]
 
 
 def headline(metrics: Mapping[str, Any], split: str) -> str:

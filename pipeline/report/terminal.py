@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +12,7 @@ from pipeline.evaluation.doubt import Doubt
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.scoring import by_interest
 from pipeline.report.reader_warnings import NAMES, drops, warnings
-from pipeline.report.report_tables import FOLD_FIGURES, number, percent, signed
+from pipeline.report.report_tables import fold_summary, percent, signed
 from pipeline.run_folder.folder import RunFolder
 
 FIGURES = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision", "brier", "ece")
@@ -30,13 +30,8 @@ def show(folder: RunFolder) -> None:
     main = by_interest(metrics["splits"])[0]
     unknown = metrics["splits"][main].get("patients_unknown", 0) == metrics["splits"][main]["n"]
     unit = "images (patients unknown)" if unknown else "patients"
-    table = Table("", title=f"95 % intervals by bootstrap over {unit}; PNEUMONIA is positive")
     head, *rows = figure_rows(metrics)
-    for column in head[1:]:
-        table.add_column(column, justify="right")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    Console().print(_table(head, rows, f"95 % intervals by bootstrap over {unit}; PNEUMONIA is positive"))
     if gaps := drops(own, metrics["splits"][main]):
         parts = [f"{NAMES[name]} {gap['difference']:+.3f} ({signed(gap['interval'])})" for name, gap in gaps.items()]
         print(f"difference from its own {own['split']} images: {', '.join(parts)}")
@@ -80,17 +75,20 @@ def figure_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
 def _show_folds(folder: RunFolder) -> None:
     """Print the out-of-fold figures: their mean and spread over the folds, and of all images together."""
     found = folder.read_json(folder.folds)
-    folds, pooled = found["folds"], found["pooled"]
-    table = Table("", title="Out of fold: each image by a network that has not seen its patient")
-    for column in (f"mean ± deviation of {len(folds)} folds", "from", "to", f"together (n={pooled['n']})"):
-        table.add_column(column, justify="right")
-    for name, label in FOLD_FIGURES.items():
-        of_folds = [one[name] for one in folds if one[name] is not None]
-        ends = (number(end(of_folds)) for end in (min, max)) if of_folds else ("", "")
-        mean = f"{number(found['mean'][name])} ± {number(found['deviation'][name])}"
-        table.add_row(label, mean, *ends, _cell(pooled, name))
-    Console().print(table)
+    title = f"{len(found['folds'])} folds: each image by a network that has not seen its patient"
+    head, *rows = zip(*fold_summary(found), strict=True)
+    Console().print(_table(head, rows, title))
     print("validation in the next table: the same images at the threshold of the committee, which was chosen on them")
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], title: str) -> Table:
+    """Return a table whose first column names the rows."""
+    table = Table(head[0], title=title)
+    for column in head[1:]:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def _cell(figures: Mapping[str, Any], name: str) -> str:
