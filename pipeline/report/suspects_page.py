@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.report.report_tables import FOR_TEMPLATES, number, percent
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.files import write_text
-from pneumo_tfds.program.html_page import data_uri, render
+from pneumo_tfds.program.html_page import jpeg_uri, render
 
 MOST = 300
 """Suspects that are shown; `suspects.csv` has all."""
@@ -75,5 +74,4 @@ def write_page(run: RunFolder, suspects: Sequence[Suspect], images: int, auroc: 
 
 
 def _shown(image: Neighbour) -> dict[str, Any]:
-    _, data = cv2.imencode(".jpeg", image.pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    return {"name": image.name, "label": image.label, "data": data_uri(data.tobytes(), "image/jpeg")}
+    return {"name": image.name, "label": image.label, "data": jpeg_uri(image.pixels, QUALITY)}

@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -17,7 +16,7 @@ from pneumo_tfds.audit.report import Findings, patient_sentences, shortcut_sente
 from pneumo_tfds.decode import decode
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_text
-from pneumo_tfds.program.html_page import data_uri, render
+from pneumo_tfds.program.html_page import data_uri, jpeg_uri, render
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.inventory import LABELS, Image
 from pneumo_tfds.sources.survey import LeftOut
@@ -30,6 +29,7 @@ EXAMPLES = 6
 
 TILE = 192
 """Side of a picture in pixels."""
+QUALITY = 80
 
 BINS = 24
 COLOURS = {"NORMAL": "#2a78b8", "PNEUMONIA": "#c8552b"}
@@ -96,9 +96,7 @@ def _picture(findings: Findings, image: Image) -> dict[str, str]:
 def _thumbnail(findings: Findings, image: Image) -> str:
     """Return a small JPEG as a data address; empty if the file is no picture."""
     with suppress(InputError):
-        grey = decode(findings.source.read(image), TILE, image.name)
-        _, data = cv2.imencode(".jpeg", grey, [cv2.IMWRITE_JPEG_QUALITY, 80])
-        return data_uri(data.tobytes(), "image/jpeg")
+        return jpeg_uri(decode(findings.source.read(image), TILE, image.name), QUALITY)
     return ""
 
 

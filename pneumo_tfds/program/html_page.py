@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def render(package: str, template: str, **values: Any) -> str:
@@ -31,3 +35,11 @@ def render(package: str, template: str, **values: Any) -> str:
 def data_uri(data: bytes, kind: str = "image/png") -> str:
     """Return an image file as the text of a `src` attribute, so that the page holds it."""
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def jpeg_uri(picture: NDArray[np.uint8], quality: int) -> str:
+    """Return a grey picture `[height, width]` as a JPEG of a quality from 0 to 100, like `data_uri`."""
+    import cv2
+
+    _, data = cv2.imencode(".jpeg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return data_uri(data.tobytes(), "image/jpeg")

@@ -1,11 +1,14 @@
 """Pages escape what they show, miss nothing, and stand alone."""
 
+import base64
 import sys
 
+import cv2
+import numpy as np
 import pytest
 from jinja2 import UndefinedError
 
-from pneumo_tfds.program.html_page import data_uri, render
+from pneumo_tfds.program.html_page import data_uri, jpeg_uri, render
 
 
 @pytest.fixture
@@ -35,3 +38,11 @@ def test_missing_value_is_an_error(package):
 
 def test_data_uri():
     assert data_uri(b"abc", "image/jpeg") == "data:image/jpeg;base64,YWJj"
+
+
+def test_jpeg_uri_holds_the_picture_in_the_quality_that_was_asked_for():
+    picture = np.add.outer(np.arange(40), np.arange(60)).astype(np.uint8)
+    fine, coarse = (jpeg_uri(picture, quality).partition("data:image/jpeg;base64,")[2] for quality in (95, 5))
+    found = cv2.imdecode(np.frombuffer(base64.b64decode(fine), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert np.abs(found.astype(int) - picture).max() <= 3
+    assert len(coarse) < len(fine)
