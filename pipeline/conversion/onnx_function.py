@@ -16,7 +16,7 @@ import tf2onnx
 from numpy.typing import NDArray
 
 from pipeline.conversion.ordered_sets import ordered_sets
-from pipeline.conversion.simplify import simplify
+from pipeline.conversion.simplify import ERRORS_ONLY, simplify
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.program.quiet import errors_only
@@ -26,7 +26,6 @@ BATCH = 4
 """Images in a batch. One batch on each core at a time is faster than all cores on one: EfficientNet-Lite0 at 192 x 192
 takes 3.5 ms an image on two cores in batches of 4, 3.7 in batches of 16; with two threads on one batch of 16 or 64 it
 takes 3.9 to 4.1."""
-ERRORS_ONLY = 3  # onnxruntime's log severity
 WITHOUT_COPIES = "TF2ONNX_CATCH_ERRORS"
 """A variable of tf2onnx. Unless it is set, to any value, each of some 36 optimizing passes begins with a copy of the
 graph, which is kept if the pass fails; the copies take a third of a conversion."""

@@ -8,6 +8,7 @@ import onnx
 import onnxruntime as ort
 
 PROBE_BATCHES = (2, 3)
+ERRORS_ONLY = 3  # onnxruntime's log severity
 
 
 def simplify(model: onnx.ModelProto) -> None:
@@ -53,7 +54,7 @@ def fix_reshapes(model: onnx.ModelProto) -> None:
     for name in wanted:
         probe.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, None))
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = ERRORS_ONLY
     session = ort.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
     value = model.graph.input[0]
     sides = [dimension.dim_value for dimension in value.type.tensor_type.shape.dim][1:]
