@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -84,6 +84,18 @@ class Row:
         }
 
 
+@dataclass
+class Done:
+    """What became of the images."""
+
+    answers: Counter[str] = field(default_factory=Counter)
+    """How many images got each answer."""
+    failed: list[Row] = field(default_factory=list)
+    """The rows of images that could not be read."""
+    undrawn: int = 0
+    """How many heat maps were asked for and not drawn."""
+
+
 def predict_images(
     classifier: Classifier,
     images: Sequence[Image],
@@ -127,8 +139,7 @@ def predict_images(
 def predict(command: Predict) -> int:
     """Predict every image and return the exit code: 0 if at least one could be read, else 2."""
     from export.inference.inputs import find_images
-    from export.inference.onnx_metadata import FORCED
-    from export.inference.outputs import OVERLAY_SIDE, Writers
+    from export.inference.outputs import OVERLAY_SIDE
     from pneumo_tfds.program.progress import track
 
     classifier = _checked_model(command, little=bool(command.images))
@@ -151,49 +162,64 @@ def predict(command: Predict) -> int:
         picture_side=dicom.picture_side if dicom else None if command.heatmap is None else OVERLAY_SIDE,
         keep_data=dicom is not None,
     )
-    failed: list[Row] = []
-    counts, undrawn = Counter[str](), 0
     try:
-        outputs = {"json_path": command.json, "csv_path": command.csv, "heatmap": command.heatmap}
-        with Writers(**outputs, subtype=classifier.has_subtype) as writers:
-            for row in track(rows, "Predicting", len(images)):
-                writers.write({**row.to_json(), "model": classifier.identity, "engine": classifier.engine})
-                if row.prediction is None:
-                    failed.append(row)
-                    continue
-                counts[row.prediction.decision] += 1
-                if dicom is not None:
-                    dicom.write(row.data, row.file, row.prediction, row.picture)
-                if command.heatmap is None or row.picture is None:
-                    continue
-                if row.prediction.heatmap is None:  # of an UNSUITABLE image, where it means nothing
-                    undrawn += 1
-                else:
-                    writers.overlay(row.file, row.picture, row.prediction.heatmap, classifier.metadata.framing)
-            sys.stdout.flush()
+        done = _write_rows(track(rows, "Predicting", len(images)), command, classifier, dicom)
     except BrokenPipeError:  # the reader of the lines has ended, as in `| head`
         give_up_output()
         return 0
-    if failed and not counts:
-        none = f"none of {len(failed)} images could be read: " if len(failed) > 1 else ""
-        print(f"{none}{'; '.join(_by_reason(failed))}", file=sys.stderr)
+    if done.failed and not done.answers:
+        none = f"none of {len(done.failed)} images could be read: " if len(done.failed) > 1 else ""
+        print(f"{none}{'; '.join(_by_reason(done.failed))}", file=sys.stderr)
         return BAD_INPUT
-    for row in failed:
-        print(row.error, file=sys.stderr)
-    unread = f", {len(failed)} could not be read" if failed else ""
-    answers = ", ".join(f"{counts[answer]} {answer}" for answer in classifier.answers)
-    print(
-        f"{counted(counts.total(), 'image')}: {answers} at {classifier.rule}{unread}. "
-        f"For {classifier.metadata.intended_use}.",
-        file=sys.stderr,
-    )
-    if FORCED in classifier.metadata.guarantee:
-        print(f"guarantee: {classifier.metadata.guarantee}", file=sys.stderr)
-    if undrawn:
-        print(f"not drawn: {counted(undrawn, 'heat map')} of UNSUITABLE images", file=sys.stderr)
+    for line in _closing_lines(done, classifier):
+        print(line, file=sys.stderr)
     for why, count in left_out.items():
         print(f"left out: {counted(count, 'file')} ({why})", file=sys.stderr)
     return 0 if dicom is None else dicom.report()
+
+
+def _write_rows(rows: Iterable[Row], command: Predict, classifier: Classifier, dicom: DicomFolder | None) -> Done:
+    """Write rows as they come, to every output that was asked for.
+
+    Raises:
+        BrokenPipeError: the reader of standard output has ended.
+    """
+    from export.inference.outputs import Writers
+
+    done = Done()
+    outputs = {"json_path": command.json, "csv_path": command.csv, "heatmap": command.heatmap}
+    with Writers(**outputs, subtype=classifier.has_subtype) as writers:
+        for row in rows:
+            writers.write({**row.to_json(), "model": classifier.identity, "engine": classifier.engine})
+            if row.prediction is None:
+                done.failed.append(row)
+                continue
+            done.answers[row.prediction.decision] += 1
+            if dicom is not None:
+                dicom.write(row.data, row.file, row.prediction, row.picture)
+            if command.heatmap is None or row.picture is None:
+                continue
+            if row.prediction.heatmap is None:  # of an UNSUITABLE image, where it means nothing
+                done.undrawn += 1
+            else:
+                writers.overlay(row.file, row.picture, row.prediction.heatmap, classifier.metadata.framing)
+        sys.stdout.flush()
+    return done
+
+
+def _closing_lines(done: Done, classifier: Classifier) -> Iterator[str]:
+    """Yield why images could not be read, how often each answer was given and at which rule, and what to know of it."""
+    from export.inference.onnx_metadata import FORCED
+
+    yield from (str(row.error) for row in done.failed)
+    unread = f", {len(done.failed)} could not be read" if done.failed else ""
+    answers = ", ".join(f"{done.answers[answer]} {answer}" for answer in classifier.answers)
+    images, facts = counted(done.answers.total(), "image"), classifier.metadata
+    yield f"{images}: {answers} at {classifier.rule}{unread}. For {facts.intended_use}."
+    if FORCED in facts.guarantee:
+        yield f"guarantee: {facts.guarantee}"
+    if done.undrawn:
+        yield f"not drawn: {counted(done.undrawn, 'heat map')} of UNSUITABLE images"
 
 
 def _by_reason(failed: Sequence[Row]) -> list[str]:
