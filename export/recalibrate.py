@@ -5,7 +5,7 @@ The network stays; what is decided after training is decided again on local imag
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -84,7 +84,6 @@ def recalibrate(command: Recalibrate) -> None:
     except ModuleNotFoundError as error:
         missing = str(error.name).partition(".")[0]
         raise InputError(f"recalibration needs {missing}; {how_to_install('recalibrate')}") from error
-    from export.inference.answer_reference import brightness_of, distribution, reference_of
     from export.inference.classifier import Classifier
     from pneumo_tfds.sources.inspection import short_form
     from pneumo_tfds.sources.opening import open_source
@@ -116,43 +115,14 @@ def recalibrate(command: Recalibrate) -> None:
     print("\n".join(_rows(before, after)))
     print("recalibrated: each fifth of the patients by what the other four decide; the file is decided on all of them")
     print("note: this holds for images that the model was not trained on; the file cannot tell whether these are new")
-    if fewest < FEW_PATIENTS:
-        print(f"note: {fewest} patients of a class are few; the intervals say how little they tell")
-    if same < local_decision.FOLDS:
-        times = f"{local_decision.FOLDS - same} of {local_decision.FOLDS} times"
-        print(f"note: {times} four fifths of the patients show another guarantee than all do; the fifth got that")
-    if _balanced(after) <= _balanced(before):
-        print(
-            "note: sensitivity and specificity together are not better than of the file as it is; consider to keep it"
-        )
-    if decision.levels is None:
-        print(
-            f"note: {command.model} has no familiarity, so no image will be UNSUITABLE by its looks; train anew for it"
-        )
+    for note in _notes(command, decision, before, after, fewest, same):
+        print(f"note: {note}")
     here = decision.apply(found.table, scores)
     lineage = _lineage(classifier.content.sha256, command.source, found, decision, before["auroc"])
-    metadata = replace(
-        classifier.metadata,
-        version=2,
-        threshold=decision.point.threshold,
-        threshold_rule=f"{decision.point.rule} (chosen on {counted(len(table), 'local image')})",
-        **asdict(decision.doubt),
-        metrics={"local": {name: round(figure[0], 6) for name, figure in after.items() if figure[0] is not None}},
-        recalibrated=(*classifier.metadata.recalibrated, lineage),
-        parent_sha256=lineage["parent_sha256"],
-    )
-    known = None if decision.levels is None else here.familiarity.tolist()
-    reference = reference_of(metadata.limits, here.probabilities.tolist(), known)
-    brightness = distribution(brightness_of(found.pixels))
-    metadata = replace(metadata, reference={**reference, "brightness": brightness})
+    metadata = _metadata(classifier.metadata, lineage, decision, after, found, here)
     props = graph.props | metadata.to_props()
-    data = graph.with_values(decision.temperature, decision.bias, decision.levels, props)
-    _write(command, data, found, here)
-    doubt = decision.doubt
-    familiarity = doubt.familiarity_threshold
-    unsuitable = "" if familiarity is None else f", UNSUITABLE below familiarity {familiarity:g}"
-    certain = f"NORMAL below {doubt.certain_normal_below:.4g}, PNEUMONIA from {doubt.certain_pneumonia_from:.4g}"
-    print(f"{command.out}: threshold {metadata.threshold:g}; {certain}{unsuitable}; guarantee: {doubt.guarantee}")
+    _write(command, graph.with_values(decision.temperature, decision.bias, decision.levels, props), found, here)
+    print(f"{command.out}: {_summary(decision)}")
 
 
 def _wish(command: Recalibrate, metadata: Metadata) -> Wish:
@@ -210,6 +180,28 @@ def _balanced(figures: Mapping[str, Figure]) -> float:
     return sum(figures[name][0] or 0.0 for name in ("sensitivity", "specificity"))
 
 
+def _notes(
+    command: Recalibrate,
+    decision: LocalDecision,
+    before: Mapping[str, Figure],
+    after: Mapping[str, Figure],
+    fewest: int,
+    same: int,
+) -> Iterator[str]:
+    """Yield what speaks against the new file: the smaller class has `fewest` patients; `same` is of `cross_fit`."""
+    from export.recalibration.local_decision import FOLDS
+
+    if fewest < FEW_PATIENTS:
+        yield f"{fewest} patients of a class are few; the intervals say how little they tell"
+    if same < FOLDS:
+        times = f"{FOLDS - same} of {FOLDS} times"
+        yield f"{times} four fifths of the patients show another guarantee than all do; the fifth got that"
+    if _balanced(after) <= _balanced(before):
+        yield "sensitivity and specificity together are not better than of the file as it is; consider to keep it"
+    if decision.levels is None:
+        yield f"{command.model} has no familiarity, so no image will be UNSUITABLE by its looks; train anew for it"
+
+
 def _lineage(
     parent: str, source: Path, found: LabelledImages, decision: LocalDecision, auroc: Figure
 ) -> Mapping[str, Any]:
@@ -226,6 +218,40 @@ def _lineage(
         "bias": round(decision.bias, 6),
         "auroc": [round(value, 6) for value in (auroc[0] or 0.0, *(auroc[1] or ()))],
     }
+
+
+def _metadata(
+    earlier: Metadata,
+    lineage: Mapping[str, Any],
+    decision: LocalDecision,
+    figures: Mapping[str, Figure],
+    found: LabelledImages,
+    here: Predictions,
+) -> Metadata:
+    """Return the metadata of the new file; `here` is what it answers to the images that were found."""
+    from export.inference.answer_reference import brightness_of, distribution, reference_of
+
+    metadata = replace(
+        earlier,
+        version=2,
+        threshold=decision.point.threshold,
+        threshold_rule=f"{decision.point.rule} (chosen on {counted(len(here), 'local image')})",
+        **asdict(decision.doubt),
+        metrics={"local": {name: round(figure[0], 6) for name, figure in figures.items() if figure[0] is not None}},
+        recalibrated=(*earlier.recalibrated, lineage),
+        parent_sha256=lineage["parent_sha256"],
+    )
+    familiarities = None if decision.levels is None else here.familiarity.tolist()
+    reference = reference_of(metadata.limits, here.probabilities.tolist(), familiarities)
+    return replace(metadata, reference={**reference, "brightness": distribution(brightness_of(found.pixels))})
+
+
+def _summary(decision: LocalDecision) -> str:
+    """Return the threshold, the limits and the guarantee in words."""
+    doubt, familiarity = decision.doubt, decision.doubt.familiarity_threshold
+    unsuitable = "" if familiarity is None else f", UNSUITABLE below familiarity {familiarity:g}"
+    certain = f"NORMAL below {doubt.certain_normal_below:.4g}, PNEUMONIA from {doubt.certain_pneumonia_from:.4g}"
+    return f"threshold {decision.point.threshold:g}; {certain}{unsuitable}; guarantee: {doubt.guarantee}"
 
 
 def _write(command: Recalibrate, data: bytes, found: LabelledImages, expected: Predictions) -> None:
