@@ -85,22 +85,15 @@ def read_described(
     neither: list[tuple[int, Row]] = []
     disagreeing: set[str] = set()
     for line, row in rows:
-
-        def told(kind: str, tell: Callable[..., Value], *more: Any, line: int = line, row: Row = row) -> Value | None:
-            try:
-                return tell(row, rules, *more)
-            except InputError as error:
-                problems[kind].append((line, str(error)))
-                return None
-
-        if file := told("file", _file, find, seen if own else ()):
+        if file := _told(problems, "file", line, _file, row, rules, find, seen if own else ()):
             seen.add(file.name)
         else:
             read.missing.append(_filled(table.image, row))
             if not own:
                 continue
-        meant = told("label", _label, findings)
-        split, subtype = told("split", _split, rows), told("subtype", _subtype)
+        meant = _told(problems, "label", line, _label, row, rules, findings)
+        split = _told(problems, "split", line, _split, row, rules, rows)
+        subtype = _told(problems, "subtype", line, _subtype, row, rules)
         if own and meant and not meant[0] and table.label:
             neither.append((line, row))
         if file is None or meant is None or split is None or subtype is None:
@@ -118,19 +111,30 @@ def read_described(
     if neither:
         _judge_neither(neither, read, rules, rows, problems, notes)
     if problems:
-        raise InputError(
-            f"{where}, "
-            + "; ".join(
-                f"line {line}: {text}" + (f" (and {counted(len(more), 'more row')})" if more else "")
-                for (line, text), *more in sorted(problems.values())
-            )
-        )
+        raise InputError(f"{where}, {_in_words(problems)}")
     disagreeing |= left_out.keys() & first.keys()
     left_out |= dict.fromkeys(disagreeing, "rows of the table disagree about the image")
     for name, reason in sorted(left_out.items()):
         notes.leave_out(reason, name)
     read.used = [(row, one) for row, one in read.used if one.file.name not in disagreeing]
     return read
+
+
+def _told(problems: Problems, kind: str, line: int, tell: Callable[..., Value], *given: Any) -> Value | None:
+    """Return what `tell` reads of a row; if it raises InputError, add the message to the problems and return None."""
+    try:
+        return tell(*given)
+    except InputError as error:
+        problems[kind].append((line, str(error)))
+        return None
+
+
+def _in_words(problems: Problems) -> str:
+    """Return the first line and message of each kind, and how many more there are, by line."""
+    return "; ".join(
+        f"line {line}: {text}" + (f" (and {counted(len(more), 'more row')})" if more else "")
+        for (line, text), *more in sorted(problems.values())
+    )
 
 
 def _judge_neither(neither: Rows, read: Read, rules: Rules, rows: Rows, problems: Problems, notes: SurveyNotes) -> None:
