@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from pneumo_tfds.program.wording import counted
@@ -83,26 +83,22 @@ def believed(
             notes.ask_about_patients(question)
         told = {name: patient for name, patient in told.items() if patient not in doubted}
         counts = Counter(told.values())
-    elif counts and (
-        numbering.are_dates(counts)
-        or all(numbering.is_visit(left) or numbering.is_of_group(left) for _, left, _ in map(compared, counts))
-    ):
+    elif counts and _are_dates_or_visits(counts):
         notes.ask_about_patients(
             f"the {place.rule} holds dates, or numbers of examinations, weeks or the like{in_brackets(min(counts))}; "
             "--yes does not take them for patients; name the column of the patients patient"
         )
         return {}
     news = _news(told, other or {})
-    for patient, count in counts.most_common(1):
-        if patient in news and count >= MOST * len(images) and (len(images) >= ENOUGH or count == len(images) > 1):
-            note, who = notes.ask_about_patients, "--yes does not believe it"
-            if known:
-                note, who = notes.warn_about_patients, "it is not believed"
-            note(
-                f"{count:,} of {counted(len(images), 'image')} are of one patient by the {place.rule}"
-                f"{in_brackets(patient)}, which can hardly be; {who} there; correct it if it is wrong"
-            )
-            return {name: other for name, other in told.items() if counts[other] < MOST * len(images)}
+    if patient := _of_most_images(counts, len(images), news):
+        note, who = notes.ask_about_patients, "--yes does not believe it"
+        if known:
+            note, who = notes.warn_about_patients, "it is not believed"
+        note(
+            f"{counts[patient]:,} of {counted(len(images), 'image')} are of one patient by the {place.rule}"
+            f"{in_brackets(patient)}, which can hardly be; {who} there; correct it if it is wrong"
+        )
+        return {name: other for name, other in told.items() if counts[other] < MOST * len(images)}
     _ask_about_much_of_one(place, told, Counter({one: counts[one] for one in news}), images, notes)
     if len(told) > MANY_IMAGES * len(counts):
         notes.ask_about_patients(
@@ -111,6 +107,21 @@ def believed(
             "image in a CSV of path,label,patient"
         )
     return told
+
+
+def _are_dates_or_visits(identifiers: Collection[str]) -> bool:
+    """Return whether all identifiers are dates, or all are numbers of examinations, weeks, groups or the like."""
+    return numbering.are_dates(identifiers) or all(
+        numbering.is_visit(left) or numbering.is_of_group(left) for _, left, _ in map(compared, identifiers)
+    )
+
+
+def _of_most_images(counts: Counter[str], images: int, news: Set[str]) -> str:
+    """Return the one of `news` that so many of the images share that it can hardly be a patient; empty without one."""
+    for patient, count in counts.most_common(1):
+        if patient in news and count >= MOST * images and (images >= ENOUGH or count == images > 1):
+            return patient
+    return ""
 
 
 def _news(told: Mapping[str, str], other: Mapping[str, str]) -> set[str]:
