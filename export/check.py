@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from pneumo_tfds.program.bounds import Bounded, Count
-from pneumo_tfds.program.command import Command, run
+from pneumo_tfds.program.command import Command, own_flags_first, run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.quiet import quiet_tensorflow
 from pneumo_tfds.sources.source_options import SourceOptions
@@ -22,9 +22,10 @@ DIFFERS = 1
 """Exit code if a file differs from Keras by more than its budget."""
 
 
+@own_flags_first
 @dataclass(frozen=True, kw_only=True)
-class _Check(Bounded, Command):
-    """What to compare; apart from `Check` only because `--help` lists the flags of base classes first."""
+class Check(SourceOptions, Bounded, Command):
+    """Compare a run's ONNX files with its Keras model on many images. The exit code is 1 if a file differs too much."""
 
     run_folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Folder of an exported run, such as runs/first."""
@@ -42,11 +43,6 @@ class _Check(Bounded, Command):
     """What computes the files."""
     json: Path | None = None
     """Also write the results to this file."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check(SourceOptions, _Check):
-    """Compare a run's ONNX files with its Keras model on many images. The exit code is 1 if a file differs too much."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,15 +11,22 @@ from annotated_types import Gt, Lt
 
 from pipeline.config import EvaluationConfig
 from pipeline.run_folder.folder import RunFolder
-from pneumo_tfds.program.command import Command, run
+from pneumo_tfds.program.command import Command, own_flags_first, run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.quiet import quiet_tensorflow
 from pneumo_tfds.sources.source_options import SourceOptions
 
 
+@own_flags_first
 @dataclass(frozen=True, kw_only=True)
-class _Evaluation(Command):
-    """What to score; apart from `Evaluate` only because `--help` lists the flags of base classes first."""
+class Evaluate(SourceOptions, Command):
+    """Score a run's model: figures with 95 % intervals, plots and report.html.
+
+    Without --source, the run's own dataset is scored again and the files of the run folder are replaced. With --source,
+    other X-rays are scored at the run's own threshold, into RUN/evaluation-NAME: the test split of the source if it
+    has one, else all of its images. How many of them the run was trained on is said first. With --threshold-rule,
+    --guarantee or --prevalence, threshold and limits are chosen again; network and calibration stay.
+    """
 
     run_folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Folder of a finished run, such as runs/first."""
@@ -44,17 +51,6 @@ class _Evaluation(Command):
     """Choose again on these labelled X-rays of yours, as they are. Default: on the run's validation images."""
     show_names: bool = False
     """Show file names of errors and folders of settings in report.html. Such a page may name patients."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluate(SourceOptions, _Evaluation):
-    """Score a run's model: figures with 95 % intervals, plots and report.html.
-
-    Without --source, the run's own dataset is scored again and the files of the run folder are replaced. With --source,
-    other X-rays are scored at the run's own threshold, into RUN/evaluation-NAME: the test split of the source if it
-    has one, else all of its images. How many of them the run was trained on is said first. With --threshold-rule,
-    --guarantee or --prevalence, threshold and limits are chosen again; network and calibration stay.
-    """
 
     def __post_init__(self) -> None:
         if self.source and self.split != "all":

@@ -21,7 +21,7 @@ from annotated_types import Ge, Unit
 from pipeline.config import RunConfig, WeightsError
 from pipeline.ladder_rows import RECIPE, STUDY, STUDY_BASE, Experiment
 from pneumo_tfds.program.bounds import Bounded
-from pneumo_tfds.program.command import Command, run
+from pneumo_tfds.program.command import Command, own_flags_first, run
 from pneumo_tfds.program.errors import InputError, require
 from pneumo_tfds.program.files import write_csv_rows, write_text
 from pneumo_tfds.program.quiet import quiet_tensorflow
@@ -44,9 +44,13 @@ LADDERS = {"study": (STUDY, STUDY_BASE), "recipe": (RECIPE, RunConfig())}
 """The experiments of each ladder, by name, and the settings that they start from."""
 
 
+@own_flags_first
 @dataclass(frozen=True, kw_only=True)
-class _Ladder(Bounded, Command):
-    """What to train; apart from `Ladder` only because `--help` lists the flags of base classes first."""
+class Ladder(SourceOptions, Bounded, Command):
+    """Train the experiments of the original study, or our recipe without each of its parts, and write one table.
+
+    --out gets a run folder for each experiment and seed, ladder.csv and ladder.md. Finished runs are not trained again.
+    """
 
     ladder: Literal["study", "recipe"] = "study"
     """study: the original study's experiments. recipe: the default recipe, and the effect of each of its parts."""
@@ -70,14 +74,6 @@ class _Ladder(Bounded, Command):
     """For the study's transfer experiments: imagenet, or the path of an InceptionV3 weights file."""
     quick: bool = False
     """Run one seed, one epoch and 75 pixels, without InceptionV3: shows in a few minutes that every experiment runs."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ladder(SourceOptions, _Ladder):
-    """Train the experiments of the original study, or our recipe without each of its parts, and write one table.
-
-    --out gets a run folder for each experiment and seed, ladder.csv and ladder.md. Finished runs are not trained again.
-    """
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pneumo_tfds.program.bounds import Bounded, Count, Seed
-from pneumo_tfds.program.command import Command, run_one_of
+from pneumo_tfds.program.command import Command, own_flags_first, run_one_of
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
 from pneumo_tfds.program.installed import require_installed
@@ -21,9 +21,10 @@ UNDECIDED = 1
 """Exit code of `inspect` if something about the source needs a decision."""
 
 
+@own_flags_first
 @dataclass(frozen=True, kw_only=True)
-class _Dataset(Command):
-    """What to build and where; apart from `BuildConfig` only because `--help` lists the flags of base classes first."""
+class BuildConfig(BuildOptions, SplitOptions, SourceOptions, Command):
+    """Decode a source once and write it as sharded TFRecords that TensorFlow Datasets loads."""
 
     source: Path | None = None
     """Folder or zip with folders NORMAL and PNEUMONIA, a known data set, or a CSV of path,label[,patient]. Default:
@@ -37,19 +38,13 @@ class _Dataset(Command):
     """Number of phantoms, for phantom configs."""
     seed: Seed = 0
     """Seed of the phantoms."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildConfig(BuildOptions, SplitOptions, SourceOptions, _Dataset):
-    """Decode a source once and write it as sharded TFRecords that TensorFlow Datasets loads."""
-
     workers: Count | None = None
     """Number of decoding threads, which does not change the result. Default: one per core."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Source(Command):
-    """Which source; apart from `InspectConfig` for the same reason."""
+    """Which source; a base class, so that `--help` lists it before the flags that say how to understand it."""
 
     source: Path
     """Folder, zip or CSV of X-rays."""

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt, Unit
 
 from pneumo_tfds.program.bounds import Bounded
+from pneumo_tfds.program.command import own_flags_first
 from pneumo_tfds.program.errors import InputError, require
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing
 from pneumo_tfds.sources.source_options import SourceOptions
@@ -44,9 +45,10 @@ class BuiltDataset:
         return self.name.startswith("phantom")
 
 
+@own_flags_first
 @dataclass(frozen=True, kw_only=True)
-class _Images(Bounded):
-    """Which X-rays, at which size; apart only because `--help` lists the flags of base classes first."""
+class DataConfig(SourceOptions, Bounded):
+    """Which X-rays, at which size, and how their folders or tables are to be understood."""
 
     source: Path | None = None
     """Folder, zip or CSV of chest X-rays, or a known data set. Default: what lies in TFDS's manual folder, else
@@ -84,11 +86,6 @@ class _Images(Bounded):
         require(not self.folds or self.hold_out == "none", "hold-out", self.hold_out, "none with --folds")
         allowed = "left out with --folds, which trains from memory"
         require(not self.folds or address is None, "data-service", address, allowed)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig(SourceOptions, _Images):
-    """Which X-rays, at which size, and how their folders or tables are to be understood."""
 
     @property
     def built(self) -> BuiltDataset:

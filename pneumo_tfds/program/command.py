@@ -14,7 +14,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar, Union
 
@@ -57,6 +57,19 @@ class Command:
 
     debug: bool = False
     """Show the traceback of an error instead of one line."""
+
+
+def own_flags_first(command: type[Config]) -> type[Config]:
+    """List the flags that a command adds before those of its options: for use above `@dataclass`.
+
+    A dataclass lists the fields of its bases first, and `--help` has their order. Those of `Command` stay first.
+    """
+    bases = [base for base in command.__mro__[1:] if is_dataclass(base)]
+    options = {field.name for base in bases for field in fields(base)} - {field.name for field in fields(Command)}
+    listed = vars(command)["__dataclass_fields__"]  # which `fields` and tyro read
+    for name in [name for name in listed if name in options]:
+        listed[name] = listed.pop(name)
+    return command
 
 
 def path_before_parsing(flag: str) -> Path | None:

@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import pytest
 
+from pneumo_tfds.program.command import Command, own_flags_first
 from pneumo_tfds.program.installed import how_to_install
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +66,25 @@ def call(tmp_path):
 def test_flags_come_from_the_fields(call):
     ended = call("--name", "Ann", "--times", "2")
     assert (ended.returncode, ended.stdout) == (0, "hello hello Ann\n")
+
+
+def test_own_flags_stand_before_those_of_options_and_behind_those_of_every_command():
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        strict: bool = False
+        workers: int = 1
+
+    @own_flags_first
+    @dataclass(frozen=True, kw_only=True)
+    class Greet(Options, Command):
+        name: str
+        workers: int = 2
+        times: int = 1
+
+    order = ["debug", "name", "times", "strict", "workers"]
+    assert [field.name for field in fields(Greet)] == order
+    assert list(asdict(Greet(name="Ann")).items()) == list(zip(order, (False, "Ann", 1, False, 2), strict=True))
+    assert [field.name for field in fields(Options)] == ["strict", "workers"]
 
 
 def test_action_may_choose_the_exit_code(call):
