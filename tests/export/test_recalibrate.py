@@ -157,7 +157,9 @@ def test_bad_input(tmp_path, local):
         recalibrate(command(model, few))
     with pytest.raises(InputError, match=r"--out .*model.onnx is an input, which stays as it is"):
         recalibrate(command(model, source, "model.onnx"))
-    with pytest.raises(InputError, match=r"--out .*model.onnx is an input, another name of .*model.onnx, which stays as it is"):
+    with pytest.raises(
+        InputError, match=r"--out .*model.onnx is an input, another name of .*model.onnx, which stays as it is"
+    ):
         recalibrate(replace(command(model, source), out=source.parent / ".." / "model.onnx"))
     image = next(source.parent.glob("*.png"))
     with pytest.raises(InputError, match=r"--out .* is an input, which stays as it is"):
