@@ -15,6 +15,7 @@ import tyro
 from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import Command, own_flags_first, run
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.overwriting import refuse_overwriting
 from pneumo_tfds.program.quiet import quiet_tensorflow
 from pneumo_tfds.sources.source_options import SourceOptions
 
@@ -60,6 +61,8 @@ def check(command: Check) -> int:
     files = sorted({*folder.glob("model*.onnx")} - {paths.onnx_any_size})  # its pictures are not squares
     if not files:
         raise InputError(f"{folder} holds no model.onnx; make one with python -m export {folder}")
+    read = (*files, paths.model, paths.metrics, paths.config, command.source, *command.corrections)
+    refuse_overwriting({"--json": command.json}, read)
     quiet_tensorflow()
     from export.graph import convert
     from export.inference.onnx_metadata import metadata_of_run

@@ -16,6 +16,7 @@ import tyro
 
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError, reason_of
+from pneumo_tfds.program.overwriting import refuse_overwriting
 from pneumo_tfds.program.wording import counted
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def drift(command: Drift) -> int:
     if command.plot is not None:
         import matplotlib  # noqa: F401 (missing, it is said before anything is done)
     classifier = Classifier(command.model)
+    refuse_overwriting({"--plot": command.plot}, (command.answers, classifier.path))
     metadata = classifier.metadata
     reference = metadata.reference
     if reference is None:

@@ -14,9 +14,11 @@ import tyro
 from annotated_types import Ge, Le
 
 from export.inference.model_options import ModelOptions
+from export.inference.signature import SUFFIX
 from pneumo_tfds.program.bounds import Bounded, Count
-from pneumo_tfds.program.command import BAD_INPUT, Command, give_up_output, run
+from pneumo_tfds.program.command import BAD_INPUT, OUTPUT_CLOSED, Command, run
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.overwriting import refuse_overwriting
 from pneumo_tfds.program.wording import counted
 
 if TYPE_CHECKING:
@@ -94,6 +96,8 @@ class Done:
     """The rows of images that could not be read."""
     undrawn: int = 0
     """How many heat maps were asked for and not drawn."""
+    output_closed: bool = False
+    """The reader of standard output ended before the last row."""
 
 
 def predict_images(
@@ -137,7 +141,13 @@ def predict_images(
 
 
 def predict(command: Predict) -> int:
-    """Predict every image and return the exit code: 0 if at least one could be read, else 2."""
+    """Predict every image and return the exit code: 0 if at least one could be read, else 2.
+
+    If the reader of standard output ends first, the other outputs are finished, and the exit code is 141.
+
+    Raises:
+        BrokenPipeError: it ended, and there is no other output.
+    """
     from export.inference.inputs import find_images
     from export.inference.outputs import OVERLAY_SIDE
     from pneumo_tfds.program.progress import track
@@ -151,6 +161,7 @@ def predict(command: Predict) -> int:
     dicom = _dicom_folder(command, classifier)
     left_out = Counter[str]()
     images = find_images(command.images, left_out)
+    _keep_inputs(command, classifier.path, images)
     if command.is_much(len(images)):
         classifier = _checked_model(command)
         dicom = _dicom_folder(command, classifier)
@@ -162,11 +173,7 @@ def predict(command: Predict) -> int:
         picture_side=dicom.picture_side if dicom else None if command.heatmap is None else OVERLAY_SIDE,
         keep_data=dicom is not None,
     )
-    try:
-        done = _write_rows(track(rows, "Predicting", len(images)), command, classifier, dicom)
-    except BrokenPipeError:  # the reader of the lines has ended, as in `| head`
-        give_up_output()
-        return 0
+    done = _write_rows(track(rows, "Predicting", len(images)), command, classifier, dicom)
     if done.failed and not done.answers:
         none = f"none of {len(done.failed)} images could be read: " if len(done.failed) > 1 else ""
         print(f"{none}{'; '.join(_by_reason(done.failed))}", file=sys.stderr)
@@ -175,20 +182,35 @@ def predict(command: Predict) -> int:
         print(line, file=sys.stderr)
     for why, count in left_out.items():
         print(f"left out: {counted(count, 'file')} ({why})", file=sys.stderr)
-    return 0 if dicom is None else dicom.report()
+    code = 0 if dicom is None else dicom.report()
+    return code or (OUTPUT_CLOSED if done.output_closed else 0)
+
+
+def _keep_inputs(command: Predict, model: Path, images: Sequence[Image]) -> None:
+    """Raise InputError if an output would replace the model, an image or what they are checked by, or another one."""
+    from export.inference.outputs import OVERLAY_ENDING
+
+    paths = [image.path for image in images]
+    signature = command.require_signature and model.with_name(model.name + SUFFIX)
+    read = (model, command.golden, command.require_signature, signature, *paths)
+    refuse_overwriting({"--json": command.json, "--csv": command.csv}, read)
+    folder = None if command.heatmap is None else command.heatmap.resolve()
+    for path in paths if folder else ():
+        if path is not None and path.name.endswith(OVERLAY_ENDING) and path.parent.resolve() == folder:
+            raise InputError(f"--heatmap {folder} holds {path}, an input that may be replaced; name another folder")
 
 
 def _write_rows(rows: Iterable[Row], command: Predict, classifier: Classifier, dicom: DicomFolder | None) -> Done:
     """Write rows as they come, to every output that was asked for.
 
     Raises:
-        BrokenPipeError: the reader of standard output has ended.
+        BrokenPipeError: the reader of standard output has ended, and there is no other output.
     """
     from export.inference.outputs import Writers
 
     done = Done()
     outputs = {"json_path": command.json, "csv_path": command.csv, "heatmap": command.heatmap}
-    with Writers(**outputs, subtype=classifier.has_subtype) as writers:
+    with Writers(**outputs, subtype=classifier.has_subtype, others=dicom is not None) as writers:
         for row in rows:
             writers.write({**row.to_json(), "model": classifier.identity, "engine": classifier.engine})
             if row.prediction is None:
@@ -203,7 +225,8 @@ def _write_rows(rows: Iterable[Row], command: Predict, classifier: Classifier, d
                 done.undrawn += 1
             else:
                 writers.overlay(row.file, row.picture, row.prediction.heatmap, classifier.metadata.framing)
-        sys.stdout.flush()
+        writers.standard_output.flush()
+    done.output_closed = writers.standard_output.is_closed
     return done
 
 

@@ -18,6 +18,7 @@ from pneumo_tfds.program.bounds import Bounded, Count, Seed
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.installed import how_to_install
+from pneumo_tfds.program.overwriting import refuse_overwriting
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.source_options import SourceOptions
 
@@ -87,13 +88,15 @@ def recalibrate(command: Recalibrate) -> None:
     from export.inference.classifier import Classifier
     from pneumo_tfds.sources.inspection import short_form
     from pneumo_tfds.sources.opening import open_source
+    from pneumo_tfds.sources.reading import FolderReader
 
-    if command.out.exists() and command.model.exists() and command.out.samefile(command.model):
-        raise InputError(f"--out {command.out} is the model itself, which stays as it is; name another file")
     classifier = Classifier(command.model, threads=command.threads)
+    refuse_overwriting({"--out": command.out}, (classifier.path, command.source, *command.corrections))
     wish = _wish(command, classifier.metadata)
-    graph = CalibratedGraph(onnx.load(command.model), str(command.model))
+    graph = CalibratedGraph(onnx.load(classifier.path), str(command.model))
     source = open_source(command.source, command)
+    if isinstance(source.reader, FolderReader):
+        refuse_overwriting({"--out": command.out}, (source.reader.root / image.name for image in source.images))
     print("\n".join(short_form(source)), flush=True)
     found = labelled_images.read_images(source, classifier, command.threads)
     _tell_what_is_left_out(found)

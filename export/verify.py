@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,7 +43,7 @@ def verify(command: Verify) -> None:
         InputError: a file is damaged, its signature is not the one required, or it was not made from a `parent`.
     """
     command.check_signature(command.model)
-    candidates = {_sha256(path): path for path in (*command.model.parent.glob("*.onnx"), *command.parent)}
+    candidates = {**dict(_beside(command.model)), **{_sha256(path): path for path in command.parent}}
     unused, place = set(command.parent), command.model
     seen: set[str] = set()
     while True:
@@ -104,6 +105,14 @@ def lines(path: Path, found: Metadata, content: Content, signed: str | None = No
         images, source = counted(int(entry.get("images", 0)), "image"), entry.get("source", UNKNOWN)
         yield "recalibrated", f"on {images} of {source}, {_hash(entry.get('images_sha256'))}"
     yield "for", found.intended_use
+
+
+def _beside(model: Path) -> Iterator[tuple[str, Path]]:
+    """Yield SHA-256 and path of each file beside a model that it may have been made from, as far as they are read."""
+    for path in model.parent.glob("*.onnx"):
+        with suppress(OSError):
+            if path.is_file():
+                yield sha256_of(path), path
 
 
 def _sha256(path: Path) -> str:

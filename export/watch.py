@@ -121,7 +121,9 @@ def _places(command: Watch) -> tuple[FolderSource | Archive, FolderTarget | Arch
     if command.out is None and command.source not in archives:
         raise InputError(f"{command.source} is a folder; say with --out where the answers go to")
     out = command.out or command.source
-    source = archives.get(command.source) or FolderSource(Path(command.source).resolve(), command.every)
+    source = archives.get(command.source) or (
+        FolderSource(Path(command.source).resolve(), command.every, command.journal)
+    )
     return source, archives.get(out) or FolderTarget(Path(out))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ class Prediction:
     0 to 1; None if the model does not say."""
     viral: float | None = None
     """P(VIRUS), should it be a pneumonia, in 0 to 1 and not calibrated; None if the model does not say."""
+    computed_heatmap: np.ndarray | None = field(default=None, repr=False)
+    """The heat map of an UNSUITABLE image too, for who decides in two ways after all."""
 
     @property
     def subtype(self) -> str | None:
@@ -103,7 +105,7 @@ class Classifier:
         providers: Sequence[str] = ("CPUExecutionProvider",),
         engine: Engine = "onnxruntime",
     ) -> None:
-        self.path = Path(path) / "model.onnx" if Path(path).is_dir() else Path(path)
+        self.path = content_digest.model_file(path)
         self.content = content_digest.read_content(self.path)
         """SHA-256 of the file, whether it ends with its digest, and whether it is an int8 file."""
         used = resolve(engine, is_int8=self.content.is_int8)
@@ -252,12 +254,13 @@ class Classifier:
         reasons: Reasons,
     ) -> Prediction:
         decision, why = decide(self._limits, probability, familiarity, reasons.unfit)
+        computed = heatmap
         if self.two_way:
             decision = self.metadata.classes[probability >= self.threshold]
         elif decision == UNSUITABLE:
             heatmap = None
         why = (*why, *reasons.remarks)
-        return Prediction(probability, decision, self.threshold, heatmap, why, familiarity, viral)
+        return Prediction(probability, decision, self.threshold, heatmap, why, familiarity, viral, computed)
 
     def predict_bytes(self, data: bytes, name: str = "image") -> Prediction:
         """Decode and predict one encoded image (JPEG, PNG, or DICOM with the extra); raises `DecodeError`."""

@@ -9,6 +9,7 @@ on purpose can compute the digest again; only a signature (`export.inference.sig
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,6 +53,11 @@ def check_place(props: Mapping[str, str], path: Path, *, is_last: bool) -> None:
             f"{path} was changed by another program after its export, so its {KEY} says nothing; "
             "remove that key if you changed it, or export the run again"
         )
+
+
+def model_file(place: str | os.PathLike[str]) -> Path:
+    """Return the model file that is meant by a path: of the folder of a run, its `model.onnx`."""
+    return Path(place) / "model.onnx" if Path(place).is_dir() else Path(place)
 
 
 def require_file(path: Path) -> None:

@@ -26,6 +26,8 @@ class Image:
     """In a form that can be printed and written in UTF-8, which a path may not be."""
     read: Callable[[], bytes]
     """Returns the encoded bytes; raises InputError. Safe to call from any thread."""
+    path: Path | None = None
+    """The file that it is read from, be it an archive; None for standard input."""
 
 
 def find_images(places: Sequence[str], left_out: Counter[str]) -> list[Image]:
@@ -54,7 +56,7 @@ def _in_place(place: str, left_out: Counter[str]) -> list[Image]:
         return _among(place, walk(path), FolderReader(path), left_out)
     if path.suffix.lower() == ".zip":
         return _among(place, list_members(path), ZipReader(path), left_out)
-    return [Image(plain(place), partial(FolderReader(path.parent).read_name, path.name))]
+    return [Image(plain(place), partial(FolderReader(path.parent).read_name, path.name), path)]
 
 
 def _among(place: str, files: Iterable[File], reader: NamedReader, left_out: Counter[str]) -> list[Image]:
@@ -63,7 +65,9 @@ def _among(place: str, files: Iterable[File], reader: NamedReader, left_out: Cou
         if reason := reason_to_leave_out(file, reader):
             others[reason] += 1
         else:
-            images.append(Image(plain(str(Path(place, file.name))), partial(reader.read_name, file.name)))
+            whole = Path(place, file.name)
+            where = whole if isinstance(reader, FolderReader) else Path(place)
+            images.append(Image(plain(str(whole)), partial(reader.read_name, file.name), where))
     if not images:
         found = ", ".join(f"{count} {reason}" for reason, count in others.items()) or "it is empty"
         raise InputError(f"{place} holds no image ({found}); give another folder or zip with JPEG, PNG or DICOM files")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
@@ -20,10 +19,12 @@ from pneumo_tfds.decode.framing import source_box, target_box, within
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing, write_bytes
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing
+from pneumo_tfds.program.standard_output import StandardOutput
 
 COLUMNS = ("file", "probability", "decision", "threshold", "familiarity", "reasons", "error")
 SUBTYPE_COLUMNS = ("subtype", "subtype_probability")
 OVERLAY_SIDE = 512  # pixels, of the longer side
+OVERLAY_ENDING = ".heatmap.png"
 UNSEEN = 0.5  # brightness of what `crop` cut off
 OVERLAY_STRENGTH = 0.45  # opacity of the colour where the evidence is strongest
 
@@ -33,7 +34,7 @@ class Writers(ExitStack):
 
     Use as a context manager: files get their names when the block ends without an error, so that an interrupted
     command leaves no incomplete file. A path of `-` is standard output; `heatmap` is the folder of overlays. With
-    `subtype` the table has the columns for that.
+    `subtype` the table has the columns for that; `others` says that the caller writes something else besides.
     """
 
     def __init__(
@@ -43,11 +44,12 @@ class Writers(ExitStack):
         csv_path: Path | None = None,
         heatmap: Path | None = None,
         subtype: bool = False,
+        others: bool = False,
     ) -> None:
         if json_path == csv_path == Path("-"):
             raise InputError("--json - and --csv - both ask for standard output; give one of them a file")
-        if json_path is not None and json_path == csv_path:
-            raise InputError(f"--json and --csv both name {json_path}; give them a file each")
+        files = {path for path in (json_path, csv_path, heatmap) if path is not None} - {Path("-")}
+        self.standard_output = StandardOutput(is_all=not files and not others)
         self._json_path, self._csv_path, self._heatmap = json_path, csv_path, heatmap
         self._columns = COLUMNS + SUBTYPE_COLUMNS if subtype else COLUMNS
         super().__init__()
@@ -72,7 +74,8 @@ class Writers(ExitStack):
             answer = "-" if row.get("decision", UNSUITABLE) == UNSUITABLE else f"{row['probability']:.4f}"
             doubts = f"  ({'; '.join(row['reasons'])})" if row.get("reasons") else ""
             kind = f"  {row['subtype']} {row['subtype_probability']:.2f}" if row.get("subtype") else ""
-            print(f"{answer:>6}  {row.get('decision', 'unreadable'):<10}  {row['file']}{kind}{doubts}")
+            line = f"{answer:>6}  {row.get('decision', 'unreadable'):<10}  {row['file']}{kind}{doubts}"
+            self.standard_output.write(f"{line}\n")
 
     def overlay(
         self,
@@ -90,13 +93,13 @@ class Writers(ExitStack):
             number, unique = number + 1, f"{stem}-{number + 1}"
         self._overlays.add(unique)
         encoded = cv2.imencode(".png", overlay(picture, heat, framing=framing))[1]
-        write_bytes(self._heatmap / f"{unique}.heatmap.png", encoded.tobytes())
+        write_bytes(self._heatmap / f"{unique}{OVERLAY_ENDING}", encoded.tobytes())
 
-    def _open(self, path: Path | None) -> IO[str] | None:
+    def _open(self, path: Path | None) -> IO[str] | StandardOutput | None:
         if path is None:
             return None
         if str(path) == "-":
-            return sys.stdout
+            return self.standard_output
         temporary = self.enter_context(replacing(path))
         return self.enter_context(temporary.open("w", encoding="utf-8", newline=""))
 

@@ -25,9 +25,11 @@ class SignatureOption:
     """Refuse the model unless MODEL.onnx.sig beside it is its signature by this public key, a PEM file (extra sign)."""
 
     def check_signature(self, model: Path) -> None:
-        """Call `require_signature` if a key was given."""
+        """Call `require_signature` if a key was given; of a run's folder its `model.onnx` is checked."""
         if self.require_signature is not None:
-            require_signature(model, self.require_signature)
+            from export.inference.content_digest import model_file
+
+            require_signature(model_file(model), self.require_signature)
 
 
 def require_signature(path: Path, key: Path) -> None:

@@ -163,10 +163,10 @@ class _Service:
 
 
 def _fields(classifier: Classifier, found: Prediction, options: Options) -> dict[str, Any]:
-    threshold, decision = found.threshold, found.decision
+    threshold, decision, heatmap = found.threshold, found.decision, found.heatmap
     if options.two_way or options.threshold is not None:
         threshold = threshold if options.threshold is None else options.threshold
-        decision = classifier.metadata.classes[found.probability >= threshold]
+        decision, heatmap = classifier.metadata.classes[found.probability >= threshold], found.computed_heatmap
     fields = {
         "probability": found.probability,
         "decision": decision,
@@ -177,7 +177,7 @@ def _fields(classifier: Classifier, found: Prediction, options: Options) -> dict
         "intended_use": classifier.metadata.intended_use,
     }
     if options.heatmap:
-        fields["heatmap"] = None if found.heatmap is None else found.heatmap.tolist()
+        fields["heatmap"] = None if heatmap is None else heatmap.tolist()
     return fields
 
 

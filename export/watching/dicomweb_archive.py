@@ -10,6 +10,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from datetime import date, timedelta
+from email.message import Message
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,9 +81,14 @@ class Archive:
         ]
 
     def _search(self, filters: dict[str, str]) -> dict[str, None]:
+        """Return the key of each image that a search finds, asking on until there is no new one.
+
+        An archive may answer fewer than it was asked for, and one that knows no pages answers all each time.
+        """
         found: dict[str, None] = {}
+        read = 0
         while True:
-            asked, before = filters | {"limit": str(PAGE), "offset": str(len(found))}, len(found)
+            asked, before = filters | {"limit": str(PAGE), "offset": str(read)}, len(found)
             reply = self._ask("GET", "instances", params=asked, headers={"Accept": "application/dicom+json"})
             try:
                 rows = json.loads(reply.content) if reply.content else []
@@ -91,8 +97,9 @@ class Archive:
                 raise PassingError(f"{self.whole}: answers a search with what is no list of images") from error
             if len(found) > MOST_FOUND:
                 raise PassingError(f"{self.whole}: finds more than {MOST_FOUND:,} images; ask for fewer --days")
-            if len(rows) < PAGE or len(found) == before:  # the last page, or a server that knows no pages
+            if len(found) == before:
                 return found
+            read += len(rows)
 
     def name(self, key: str) -> str:
         """Return the SOPInstanceUID, or of which study the image is that has none."""
@@ -116,8 +123,10 @@ class Archive:
             raise LastingError(f"is not in {self.whole} any more")
         if reply.kind.partition(";")[0].strip().lower() == "application/dicom":  # in one part, as some servers do
             return reply.content
-        boundary = re.search(r'boundary="?([^";]+)', reply.kind)
-        parts = reply.content.split(f"--{boundary[1]}".encode()) if boundary else []
+        headers = Message()
+        headers["Content-Type"] = reply.kind
+        boundary = headers.get_boundary()
+        parts = reply.content.split(f"--{boundary}".encode()) if boundary else []
         if len(parts) != 3:
             raise PassingError(f"{self.whole}: answers something else than one DICOM file")
         return parts[1].partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")

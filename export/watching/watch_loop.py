@@ -87,11 +87,16 @@ class Watcher:
         """Send what is answered and answer what is seen, as far as their turn has come and the places work."""
         failures = 0
         while not self._stop.is_set() and failures < MOST_FAILURES:
-            room = self._journal.count(ANSWERED) <= MOST_WAITING
-            entry = self._journal.due(ANSWERED) or (self._journal.due(SEEN) if room else None)
+            entry = self._next()
             if entry is None:
                 return
             failures = 0 if self._try(entry) else failures + 1
+
+    def _next(self) -> Entry | None:
+        """Return whose turn it is, an answer before an image if both have failed alike; None if it is nobody's."""
+        room = self._journal.count(ANSWERED) <= MOST_WAITING
+        due = [self._journal.due(state) for state in (ANSWERED, *([SEEN] if room else []))]
+        return min(filter(None, due), key=lambda entry: entry.due, default=None)
 
     def _try(self, entry: Entry) -> bool:
         """Do what is to be done about an image; return whether it is done with, and not to be tried again."""

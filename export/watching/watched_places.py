@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +12,14 @@ from export.dicom_out.dicom_answers import AnswerFile
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.files import write_bytes
 from pneumo_tfds.program.limits import MAX_FILE_BYTES
-from pneumo_tfds.sources.listing import UNFINISHED, is_hidden, walk
+from pneumo_tfds.sources.listing import UNFINISHED, File, is_hidden, walk
 
 SETTLE = 5.0
 """Seconds in which a file that is being written grows, or gets a new time."""
+
+
+BESIDE_A_JOURNAL = ("", "-wal", "-shm", "-journal", ".lock")
+"""Endings of the files of a journal, SQLite's among them."""
 
 
 class PassingError(InputError):
@@ -31,10 +36,13 @@ class FolderSource:
     Args:
         folder: may be gone for a while, as network drives are.
         settle: seconds between the first two looks at the folder, at most `SETTLE`.
+        journal: the journal of the work, which is no image, nor are the files that SQLite puts beside it.
     """
 
-    def __init__(self, folder: Path, settle: float) -> None:
+    def __init__(self, folder: Path, settle: float, journal: Path | None = None) -> None:
         self.whole, self._folder, self._settle = str(folder), folder, min(settle, SETTLE)
+        self._own = {f"{os.path.realpath(journal)}{ending}" for ending in BESIDE_A_JOURNAL} if journal else set()
+        self._names = {os.path.basename(path) for path in self._own}
         self._before: set[str] | None = None
 
     def found(self) -> list[str]:
@@ -53,7 +61,7 @@ class FolderSource:
 
     def _look(self) -> set[str]:
         try:
-            files = [file for file in walk(self._folder) if not is_hidden(file)]
+            files = [file for file in walk(self._folder) if not is_hidden(file) and not self._is_own(file)]
         except InputError as error:
             raise PassingError(str(error)) from error
         return {
@@ -61,6 +69,10 @@ class FolderSource:
             for file in files
             if file.size > 0 and not file.name.lower().endswith(UNFINISHED)
         }
+
+    def _is_own(self, file: File) -> bool:
+        named = os.path.basename(file.name) in self._names
+        return named and os.path.realpath(self._folder / file.name) in self._own
 
     def name(self, key: str) -> str:
         """Return what an image is called in messages: its path."""

@@ -19,7 +19,7 @@ class Web(Bounded, Command):
     """Serve a page on 127.0.0.1 that predicts X-rays in the browser; no image is sent anywhere."""
 
     model: Annotated[Path, tyro.conf.Positional]
-    """The .onnx file of a run."""
+    """The .onnx file of a run, or the run's folder: its model.onnx."""
     golden: Path | None = None
     """Golden examples of the model, for the page's self-check. Default: golden.npz beside the model, if it exists, but
     not for a file of export.recalibrate, whose probabilities are others."""
@@ -35,18 +35,18 @@ def serve(command: Web) -> None:
     from export.inference.golden import read
     from export.web.server import make_server, site
 
-    metadata = Classifier(command.model).metadata  # raises an error for a file that the page could not use
-    golden = command.golden
+    classifier = Classifier(command.model)  # raises an error for a file that the page could not use
+    golden, model = command.golden, classifier.path
     if golden is not None:
         read(golden)
-    elif (beside := command.model.with_name("golden.npz")).is_file():
-        if metadata.recalibrated:
-            print(f"No golden check: {command.model} is recalibrated, and {beside} is of the file before", flush=True)
+    elif (beside := model.with_name("golden.npz")).is_file():
+        if classifier.metadata.recalibrated:
+            print(f"No golden check: {model} is recalibrated, and {beside} is of the file before", flush=True)
         else:
             golden = beside
-    with make_server(site(command.model, golden), command.port) as server:
+    with make_server(site(model, golden), command.port) as server:
         address = f"http://{server.server_address[0]!s}:{server.server_address[1]}/"
-        print(f"Serving {command.model} at {address} (Ctrl+C stops the server)", flush=True)
+        print(f"Serving {model} at {address} (Ctrl+C stops the server)", flush=True)
         if command.open:
             webbrowser.open(address)
         server.serve_forever()

@@ -6,6 +6,7 @@ import { goldenCheck } from "./page/golden.mjs";
 import { readHeader } from "./page/headers.mjs";
 import { readNpz } from "./page/npz.mjs";
 import { frame, pictureOf, remarksOn, unfitFor } from "./page/pixels.mjs";
+import { storedPixels } from "./page/png.mjs";
 
 const USAGE = "usage: node predict.mjs MODEL.onnx IMAGE... [--two-way]     answers JPEG and PNG files\n"
   + "       node predict.mjs MODEL.onnx GOLDEN.npz [--two-way]   compares the answers with Keras's";
@@ -22,11 +23,11 @@ async function bytesOf(path) {
 
 /** Decode the bytes of a JPEG or PNG to a picture of its own size. */
 async function decode(bytes) {
-  const { format } = readHeader(bytes);
+  const { format, alpha } = readHeader(bytes), stored = alpha ? await storedPixels(bytes) : undefined;
   const { default: sharp } = await import("sharp");
   const image = sharp(bytes, { failOn: "warning", ignoreIcc: true }).autoOrient().flatten({ background: "black" });
   const { data, info } = await image.toColourspace("srgb").ensureAlpha().raw().toBuffer({ resolveWithObject: true });
-  return pictureOf(data, info.width, info.height, format);
+  return pictureOf(data, info.width, info.height, format, stored);
 }
 
 async function answerImages(classifier, paths, twoWay) {

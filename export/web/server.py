@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -11,6 +12,8 @@ from pathlib import Path
 from pneumo_tfds.program.errors import InputError
 
 HOST = "127.0.0.1"
+NAMES = (HOST, "localhost", "::1")
+"""Of this machine, in the address of the page."""
 FOLDER = Path(__file__).parent
 PAGE = FOLDER / "page"
 RUNTIME = FOLDER / "node_modules" / "onnxruntime-web" / "dist"
@@ -55,6 +58,12 @@ def site(model: Path, golden: Path | None = None) -> dict[str, Path]:
     return files | ({"/golden.npz": golden} if golden is not None else {})
 
 
+def host_of(header: str) -> str:
+    """Return the name or address in a Host header, without brackets and port; empty if it is none (RFC 9110, 7.2)."""
+    found = re.fullmatch(r"(?:\[([0-9a-f:.]+)\]|([^\[\]:@/]+))(?::[0-9]*)?", header.strip().lower())
+    return (found[1] or found[2]) if found else ""
+
+
 def make_server(files: Mapping[str, Path], port: int) -> ThreadingHTTPServer:
     """Create a server for `files` on 127.0.0.1; port 0 takes any free one.
 
@@ -90,7 +99,7 @@ def make_server(files: Mapping[str, Path], port: int) -> ThreadingHTTPServer:
 
         def _response(self) -> tuple[HTTPStatus, str, bytes]:
             # A site whose name resolves to this machine must not read the model (DNS rebinding).
-            if self.headers.get("Host", "").rpartition(":")[0] not in (HOST, "localhost"):
+            if host_of(self.headers.get("Host", "")) not in NAMES:
                 return HTTPStatus.MISDIRECTED_REQUEST, "text/plain", b"wrong host\n"
             path = files.get(self.path.partition("?")[0])
             if path is None:

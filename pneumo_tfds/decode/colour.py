@@ -15,6 +15,9 @@ BLOCK, APART, COLOURFUL = 8, 16, 0.1
 blocks that makes a picture coloured. None of 788 chest X-rays has a coloured block, and 405 of them are in three
 channels. A tinted X-ray has 1 %, an ultrasound image with coloured marks 9 %; 25 of 27 photographs have over 10 %."""
 
+IN_COLOUR = "in colour: "
+"""How the remark begins."""
+
 
 def colour_of_file(data: bytes, header: Header, name: str = "image") -> str:
     """Return a remark if the picture of a file is in colour; empty if not, and for DICOM and JPEGs of four components.
@@ -40,4 +43,4 @@ def colour_remark(picture: npt.NDArray[np.uint8]) -> str:
 def _remark(blocks: npt.NDArray[np.uint8]) -> str:
     """Judge mean colours of blocks and not pixels, because a JPEG stores colours in a lower resolution, with noise."""
     part = float(np.mean(np.ptp(blocks, axis=2) > APART))
-    return f"in colour: {100 * part:.0f} % of the picture" if part > COLOURFUL else ""
+    return f"{IN_COLOUR}{100 * part:.0f} % of the picture" if part > COLOURFUL else ""

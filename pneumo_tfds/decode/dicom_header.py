@@ -25,7 +25,8 @@ _TAGS = {
     0x00321064: "RequestedProcedureCodeSequence", 0x00400254: "PerformedProcedureStepDescription",
     0x00540220: "ViewCodeSequence", 0x00100200: "QualityControlSubject",
     0x00102201: "PatientSpeciesDescription", 0x00102202: "PatientSpeciesCodeSequence",
-    0x00102292: "PatientBreedDescription", 0x00280004: "PhotometricInterpretation", 0x00280300: "QualityControlImage",
+    0x00102292: "PatientBreedDescription", 0x00280004: "PhotometricInterpretation", 0x00280010: "Rows",
+    0x00280011: "Columns", 0x00280300: "QualityControlImage",
     0x20500020: "PresentationLUTShape",
 }  # fmt: skip
 _UNITS = {"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}
@@ -81,6 +82,9 @@ class HeaderFacts:
     """The word of PatientName or PatientID that tells of a phantom or a test; the name itself is not kept."""
     polarity: str = ""
     """PhotometricInterpretation and PresentationLUTShape where they contradict each other."""
+    columns: int = 0
+    """Width of the picture in pixels, 0 if the header does not say; so is `rows`, its height."""
+    rows: int = 0
     complete: bool = True
     """False if the bytes ended inside the header: read the whole file and ask again."""
 
@@ -141,12 +145,19 @@ def read_facts(data: bytes, name: str = "image") -> HeaderFacts:
             polarity=_contradiction(
                 _text(dataset, "PhotometricInterpretation"), _text(dataset, "PresentationLUTShape")
             ),
+            columns=_number(dataset, "Columns"),
+            rows=_number(dataset, "Rows"),
             complete=reached,
         )
 
 
 def _text(dataset: Any, keyword: str) -> str:
     return str(value_of(dataset, keyword, "")).strip(" \0")
+
+
+def _number(dataset: Any, keyword: str) -> int:
+    text = _text(dataset, keyword)
+    return int(text) if text.isdecimal() else 0
 
 
 def _other_identifiers(dataset: Any) -> tuple[str, ...]:

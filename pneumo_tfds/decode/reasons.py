@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pneumo_tfds.decode.colour import colour_of_file
+from pneumo_tfds.decode.colour import IN_COLOUR, colour_of_file
 from pneumo_tfds.decode.dicom_header import read_facts
 from pneumo_tfds.decode.exposure import exposure_remark
 from pneumo_tfds.decode.fitness import ADULT, remarks, unfit
@@ -39,7 +39,8 @@ def reasons_to_doubt(
         name: the image's name in error messages.
         doubts: what `decode` added to its argument of this name.
         model_side: side in pixels of the input of the model that the image is for. Then a picture in colour, or with a
-            side below half of that, is unfit; None for images that are for no model yet.
+            side below half of that, is unfit; None for images that are for no model yet. Of a DICOM file `doubts` tell
+            the colour, and its header the sides.
         paediatric: the image is for a model of children, so that an adult is unfit.
     """
     against: list[str] = []
@@ -50,10 +51,15 @@ def reasons_to_doubt(
         found += remarks(facts)
         if paediatric and facts.age is not None and facts.age >= ADULT:
             against.append(f"patient is {facts.age:.0f} years old")
+        width, height = facts.columns, facts.rows
+        if model_side is not None:
+            against += [doubt for doubt in doubts if doubt.startswith(IN_COLOUR)]
+            doubts = [doubt for doubt in doubts if not doubt.startswith(IN_COLOUR)]
     else:
         header = read_header(data, name)
         (found if model_side is None else against).append(colour_of_file(data, header, name))
-        if model_side is not None and 2 * min(header.width, header.height) < model_side:
-            against.append(f"only {header.width} x {header.height} pixels, fewer than X-ray detectors have")
+        width, height = header.width, header.height
+    if model_side is not None and 0 < 2 * min(width, height) < model_side:
+        against.append(f"only {width} x {height} pixels, fewer than X-ray detectors have")
     found += [exposure_remark(grey), *doubts]
     return Reasons(tuple(filter(None, against)), tuple(filter(None, found)))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import os
 import re
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from pneumo_tfds.program.errors import InputError, plain, reason_and_remedy
 from pneumo_tfds.program.installed import how_to_install
 from pneumo_tfds.program.machine_errors import explain_machine_error, machine_error_types
 from pneumo_tfds.program.shadowing import shadowing
+from pneumo_tfds.program.standard_output import give_up_output
 
 DONE, BAD_INPUT, INTERRUPTED, OUTPUT_CLOSED = 0, 2, 130, 141
 """Exit codes. The last is what a shell reports when the reader of the output ends first, as in `| head`."""
@@ -170,13 +170,3 @@ def _one_line(box: str) -> str:
     parts = [" ".join(part.split()) for part in re.split("─{2,}", re.sub("[│╭╮╰╯]", " ", box))]
     own = re.match(r"Error parsing \w+: (.*)", parts[1])  # an InputError of ours, which says all there is to say
     return own[1] if own else "; ".join(part for part in parts[1:] if part)
-
-
-def give_up_output() -> None:
-    """Discard output that cannot be written, or Python tries again as it exits and prints three lines about it."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)

@@ -7,6 +7,9 @@
 //   {golden: [probability, familiarity, decision], found: [probability, familiarity], tolerance, limits} -> how many answers of the golden check are others
 //   {viral} -> BACTERIA or VIRUS, of a pneumonia with this P(VIRUS)
 //   {rgba: bytes in base64, width, height, side} -> why the picture is not for a model of this side
+//   {stored: a PNG in base64} -> {data: its colours as stored, RGBA in base64, width, height}
+//   {outputs: {probability, familiarity, subtype}} -> what is wrong with these values of a model, or the empty text
+//   {props: an ONNX file in base64} -> why its metadata are refused, or the empty text
 //   {header: bytes in base64} -> {format, width, height, alpha} or {refused}
 import { readFileSync } from "node:fs";
 import { Classifier } from "../../export/web/page/classifier.mjs";
@@ -15,7 +18,17 @@ import { RefusedFile, readHeader } from "../../export/web/page/headers.mjs";
 import { goldenCheck } from "../../export/web/page/golden.mjs";
 import { overPicture } from "../../export/web/page/heat.mjs";
 import { hasTwoLevels } from "../../export/web/page/exposure.mjs";
+import { readMetadata } from "../../export/web/page/metadata.mjs";
+import { storedPixels } from "../../export/web/page/png.mjs";
 import { colouredPart, endsInFiller, frame, remarksOn, unfitFor } from "../../export/web/page/pixels.mjs";
+
+function tried(action) {
+  try {
+    return action();
+  } catch (error) {
+    return error.message;
+  }
+}
 
 const bytes = (text) => new Uint8Array(Buffer.from(text, "base64"));
 const answers = await Promise.all(JSON.parse(readFileSync(0, "utf-8")).map(async (each) => {
@@ -30,13 +43,22 @@ const answers = await Promise.all(JSON.parse(readFileSync(0, "utf-8")).map(async
   }
   if (each.limits) {
     const [low, high, familiarity] = each.limits;
-    return decide({ low, high, familiarity }, each.probability, each.familiarity, each.unfit);
+    return tried(() => decide({ low, high, familiarity }, Number(each.probability), each.familiarity, each.unfit));
   }
+  if (each.stored) {
+    const found = ({ data, width, height }) => ({ data: Buffer.from(data).toString("base64"), width, height });
+    return storedPixels(bytes(each.stored)).then(found, (error) => error.message);
+  }
+  if (each.outputs) {
+    const run = async () => Object.fromEntries(Object.entries(each.outputs).map(([name, value]) => [name, { data: [Number(value)] }]));
+    return new Classifier({ Tensor: class {} }, { run }, { imageSize: 1 }).predict(new Uint8Array(1)).then(() => "", (error) => error.message);
+  }
+  if (each.props) return tried(() => (readMetadata(bytes(each.props)), ""));
   if ("viral" in each) {
     const metadata = { classes: ["NORMAL", "PNEUMONIA"], subtypes: ["BACTERIA", "VIRUS"] };
     return new Classifier(null, null, metadata).subtype(each, "PNEUMONIA").name;
   }
-  if (each.rgba) return unfitFor({ ...each, coloured: colouredPart(bytes(each.rgba), each.width, each.height) }, each.side);
+  if (each.rgba) return unfitFor({ ...each, coloured: colouredPart({ ...each, data: bytes(each.rgba) }, "PNG") }, each.side);
   if (each.filler) return endsInFiller(bytes(each.filler), each.width);
   if (each.judged) {
     const picture = { ...each.judged, grey: bytes(each.judged.grey) };

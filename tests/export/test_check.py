@@ -84,6 +84,15 @@ def test_a_file_that_differs_is_reported_with_exit_code_1(run, capsys):
     assert "\n  probability differs" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "model.keras", "metrics.json", "config.json"])
+def test_the_results_replace_no_file_that_is_read(run, name):
+    folder, _ = run
+    before = (folder / name).read_bytes()
+    with pytest.raises(InputError, match=f"--json .*{name} is an input, which stays as it is; name another file"):
+        check(Check(run_folder=folder, threads=1, json=folder / name))
+    assert (folder / name).read_bytes() == before
+
+
 def test_bad_input(tmp_path):
     with pytest.raises(InputError, match=r"holds no model.onnx; make one with python -m export"):
         check(Check(run_folder=tmp_path))

@@ -107,6 +107,18 @@ def test_a_picture_is_drawn(model):
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("name", ["answers.jsonl", "model.onnx"])
+def test_a_picture_replaces_nothing_that_is_read(model, name):
+    command = written(model, *answers(40, seed=5))
+    read = {"answers.jsonl": command.answers, "model.onnx": model}[name]
+    before, link = read.read_bytes(), model.with_name("link.png")
+    link.symlink_to(read)
+    for plot in (read, link):
+        with pytest.raises(InputError, match=r"--plot .* is an input.*, which stays as it is; name another file"):
+            drift(Drift(answers=command.answers, model=model, plot=plot))
+    assert (read.read_bytes(), link.is_symlink()) == (before, True)
+
+
 def test_images_that_could_not_be_read_are_counted(model, capsys):
     command = written(model, *answers(40, seed=6))
     with command.answers.open("a") as file:

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -375,14 +376,81 @@ def test_dicom_is_predicted_like_the_pixels_in_it(exported, tmp_path, pictures):
     assert scan["probability"] == image["probability"]
 
 
-def test_a_reader_that_stops_early_ends_the_command_quietly(exported, jpegs, tmp_path):
-    words = [sys.executable, "-m", "export.predict", exported / "model.onnx", jpegs, "--batch-size", "1"]
-    shell = f"{' '.join(map(str, words))} | true; echo ${{PIPESTATUS[0]}}"
+def read_by(reader, *words):
+    """Exit code and standard error of the command in a pipe to another one."""
+    command = shlex.join(map(str, [sys.executable, "-m", "export.predict", *words]))
+    shell = f"{command} | {reader}; echo ${{PIPESTATUS[0]}} >&2"
     done = subprocess.run(
         ["bash", "-c", shell], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False
     )
-    assert done.stdout.strip() == "0"
-    assert "Traceback" not in done.stderr
+    *said, code = done.stderr.splitlines()
+    return int(code), "\n".join(said)
+
+
+@pytest.mark.parametrize("flags", [[], ["--json", "-"], ["--csv", "-"]])
+def test_a_reader_that_stops_early_ends_the_command_quietly(exported, jpegs, flags):
+    assert read_by("true", exported / "model.onnx", jpegs, "--batch-size", "1", *flags) == (141, "")
+
+
+@pytest.mark.parametrize("many", [1, 40])
+def test_files_are_written_although_the_reader_of_standard_output_stops(exported, jpegs, tmp_path, many):
+    """With many rows its end is noticed while they are written, with few at the end."""
+    xrays = [jpegs] * many
+    flags = ["--json", "-", "--csv", tmp_path / "out.csv", "--heatmap", tmp_path / "maps"]
+    code, said = read_by("true", exported / "model.onnx", *xrays, *flags)
+    assert (code, f"{12 * many} images: " in said, "Traceback" in said) == (141, True, False)
+    run(exported / "model.onnx", *xrays, csv=tmp_path / "read.csv")
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "read.csv").read_bytes()
+    assert len(list((tmp_path / "maps").iterdir())) == 12 * many
+
+
+def test_answers_in_dicom_are_written_although_the_reader_stops(four_way, tmp_path, pictures):
+    pytest.importorskip("highdicom", reason="needs the dicom-out extra")
+    from radiographs import radiograph
+
+    for number in range(3):
+        (tmp_path / f"{number}.dcm").write_bytes(radiograph(number))
+    xrays = sorted(tmp_path.glob("*.dcm"))
+    code, said = read_by("true", four_way / "model.onnx", *xrays, "--dicom-out", tmp_path / "out")
+    assert code == 141
+    assert "3 Structured Reports" in said
+    assert len(list((tmp_path / "out").glob("*.SR.dcm"))) == 3
+
+
+@pytest.mark.parametrize("flag", ["json", "csv"])
+@pytest.mark.parametrize("name", ["model.onnx", "1.png", "link", "maps/../1.png", "x.zip", "golden.npz"])
+def test_no_output_replaces_an_input_under_whatever_name(exported, tmp_path, monkeypatch, pictures, flag, name):
+    monkeypatch.chdir(tmp_path)
+    for file in ("model.onnx", "golden.npz"):
+        shutil.copy(exported / file, file)
+    cv2.imwrite("1.png", pictures(1)[0])
+    with zipfile.ZipFile("x.zip", "w") as archive:
+        archive.write("1.png")
+    Path("link").symlink_to("1.png")
+    Path("maps").mkdir()
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.*")}
+    for model in ("model.onnx", "."):
+        with pytest.raises(InputError, match=f"^--{flag} {name} is an input"):
+            run(Path(model), "1.png", "x.zip", golden=Path("golden.npz"), **{flag: Path(name)})
+    assert before == {path: path.read_bytes() for path in tmp_path.glob("*.*")}
+
+
+def test_an_image_of_a_folder_is_not_replaced_and_answers_of_before_are(exported, tmp_path, pictures):
+    cv2.imwrite(str(tmp_path / "1.png"), pictures(1)[0])
+    with pytest.raises(InputError, match=r"--csv .*1\.png is an input"):
+        run(exported / "model.onnx", tmp_path, csv=tmp_path / "1.png")
+    for _ in range(2):
+        assert run(exported / "model.onnx", tmp_path, csv=tmp_path / "out.csv", json=tmp_path / "out.jsonl") == 0
+    with pytest.raises(InputError, match="--json and --csv both name"):
+        run(exported / "model.onnx", tmp_path, csv=tmp_path / "out", json=tmp_path / "x" / ".." / "out")
+
+
+def test_a_heat_map_does_not_replace_an_image(exported, tmp_path, pictures):
+    for name in ("1.png", "1.heatmap.png"):
+        cv2.imwrite(str(tmp_path / name), pictures(1)[0])
+    with pytest.raises(InputError, match=r"--heatmap .* holds .*1\.heatmap\.png, an input that may be replaced"):
+        run(exported / "model.onnx", tmp_path, heatmap=tmp_path)
+    assert run(exported / "model.onnx", tmp_path / "1.heatmap.png", heatmap=tmp_path / "maps") == 0
 
 
 def test_what_a_header_says_against_the_image_is_told_with_the_answer(exported, tmp_path, pictures, capsys):

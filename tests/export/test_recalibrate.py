@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,12 @@ def test_the_new_file_answers_by_the_new_values(local):
     assert "on 100 local patients" in metadata.guarantee
     assert metadata.threshold_rule == "youden (chosen on 200 local images)"
     assert {*metadata.metrics} == {"local"}
+
+
+def test_a_run_folder_stands_for_its_model(local):
+    model, source = local
+    recalibrate(replace(command(model, source), model=model.parent))
+    assert Classifier(model.with_name("new.onnx")).metadata.recalibrated
 
 
 def test_the_origin_is_kept_as_a_list_without_a_name_of_a_patient_or_file(local):
@@ -148,8 +155,16 @@ def test_bad_input(tmp_path, local):
     few = write_images(tmp_path / "few", patients=5)
     with pytest.raises(InputError, match=r"5 patients of one class, too few .*; 20 of each are the least"):
         recalibrate(command(model, few))
-    with pytest.raises(InputError, match=r"--out .*model.onnx is the model itself"):
+    with pytest.raises(InputError, match=r"--out .*model.onnx is an input, which stays as it is"):
         recalibrate(command(model, source, "model.onnx"))
+    with pytest.raises(
+        InputError, match=r"--out .*model.onnx is an input, another name of .*model.onnx, which stays as it is"
+    ):
+        recalibrate(replace(command(model, source), out=source.parent / ".." / "model.onnx"))
+    image = next(source.parent.glob("*.png"))
+    with pytest.raises(InputError, match=r"--out .* is an input, which stays as it is"):
+        recalibrate(replace(command(model, source), out=image))
+    assert image.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(InputError, match=r"^--threshold-rule: the threshold rule 'best' is not one of"):
         recalibrate(command(model, source, threshold_rule="best"))
     with pytest.raises(InputError, match=r"^--guarantee: the guarantee 'all' is not one of"):

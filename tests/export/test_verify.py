@@ -1,6 +1,7 @@
 """What `python -m export.verify` prints of a file's origin, and what it refuses."""
 
 import hashlib
+import os
 
 import onnx
 import pytest
@@ -70,6 +71,20 @@ def test_a_parent_of_another_file_and_a_damaged_parent_are_refused(tmp_path):
         verify(Verify(model=second, parent=(first,)))
     with pytest.raises(ModelFileError, match=r"first\.onnx is damaged"):
         verify(Verify(model=first))
+
+
+def test_what_else_lies_beside_a_file_does_not_matter(tmp_path, capsys):
+    first = write(tmp_path / "first.onnx")
+    second = write(tmp_path / "second.onnx", parent_sha256=sha256(first))
+    (tmp_path / "old.onnx").symlink_to("gone.onnx")
+    (tmp_path / "round.onnx").symlink_to("round.onnx")
+    (tmp_path / "keep.onnx").mkdir()
+    (tmp_path / "text.onnx").write_text("no model")
+    os.mkfifo(tmp_path / "pipe.onnx")
+    verify(Verify(model=second))
+    assert list(blocks(capsys)) == [str(second), str(first)]
+    with pytest.raises(InputError, match=r"keep\.onnx cannot be read; give an \.onnx file"):
+        verify(Verify(model=second, parent=(tmp_path / "keep.onnx",)))
 
 
 def test_a_file_of_an_earlier_version_is_said_to_have_no_digest(tmp_path, capsys):

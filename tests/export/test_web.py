@@ -7,8 +7,10 @@ import io
 import json
 import re
 import shutil
+import struct
 import subprocess
 import threading
+import zlib
 from pathlib import Path
 
 import cv2
@@ -20,6 +22,7 @@ from export import Classifier
 from export.inference.content_digest import sealed
 from export.web import server as web
 from image_files import png as made_png
+from image_files import png_chunk
 from pneumo_tfds.program.answers import Limits
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inventory import VIRUS_FROM
@@ -251,6 +254,121 @@ def test_the_page_decides_as_python_does():
     cases = json.loads((HERE / "decisions.json").read_text())
     for case, found in zip(cases, page(cases), strict=True):
         assert found == {"decision": case["decision"], "reasons": case["reasons"]}, case
+
+
+@needs_node
+def test_the_page_refuses_what_is_no_probability_as_python_does():
+    """Not a word of NORMAL for a probability that is not a number."""
+    decided = page([{"probability": value, "limits": [0.3, 0.7, 0.05]} for value in ("NaN", "-0.1", "1.1", "Infinity")])
+    assert {text.partition(" which ")[2] for text in decided} == {"is not in 0 to 1; export its run again."}
+    wrong = ["NaN", "-0.001", "1.001", "-Infinity"]
+    good = {"probability": "1", "familiarity": "1.0000005", "subtype": "0"}
+    outputs = [
+        good,
+        *({**good, name: value} for name in good for value in wrong),
+        {**good, "familiarity": "-0.0000005"},
+    ]
+    found = page([{"outputs": each} for each in outputs])
+    said = [
+        "values that are not probabilities",
+        "values that are not familiarities",
+        "values that are not probabilities",
+    ]
+    assert found[0] == found[-1] == ""
+    assert found[1:-1] == [f"The model gives {text}; export its run again." for text in said for _ in wrong]
+
+
+@needs_node
+def test_the_page_needs_the_keys_that_python_needs(exported):
+    import onnx
+
+    from export.inference.onnx_metadata import KEYS, WHERE_ABSENT
+
+    model = onnx.load(exported / "model.onnx")
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    cases, needed = [], [key for key in KEYS if key not in WHERE_ABSENT]
+    for key in (None, *needed):
+        del model.metadata_props[:]
+        onnx.helper.set_model_props(model, {name: value for name, value in entries.items() if name != key})
+        cases.append({"props": base64_of(model.SerializeToString())})
+    first, *others = page(cases)
+    assert first == ""
+    assert others == [f"The model lacks the metadata {key}; it is not from this project." for key in needed]
+
+
+def transparent_pngs():
+    """PNGs with transparency by name, of every kind that a browser reads to the same pixels."""
+    grey = cv2.resize(np.random.default_rng(6).integers(0, 256, (6, 8), np.uint8), (61, 42))
+    random = np.random.default_rng(7)
+    red = np.dstack([grey, grey, grey, np.full_like(grey, 255)])
+    red[:15, :40] = (255, 0, 0, 0)  # 23 %, and no trace of it on black
+    half, clear = red.copy(), np.dstack([grey, grey, grey, np.full_like(grey, 255)])
+    half[..., 3] = random.integers(100, 256, grey.shape)
+    clear[grey == grey[0, 0], :3] = clear[grey == grey[0, 0], 3:] = 0
+    pictures = {"red": red, "half": half, "opaque": np.dstack([red[..., :3], clear[..., 3] | 255]), "black": clear}
+    found = {}
+    for name, rgba in pictures.items():
+        encoded = io.BytesIO()
+        Image.fromarray(rgba).save(encoded, "PNG")
+        found[name] = encoded.getvalue()
+    encoded = io.BytesIO()
+    Image.fromarray(np.dstack([grey, half[..., 3]]), "LA").save(encoded, "PNG")
+    found["grey with opacity"] = encoded.getvalue()
+    rows = b"".join(b"\0" + row.tobytes() for row in red[..., :3])
+    found["one colour"] = png_of(61, 42, 8, 2, rows, tRNS=bytes([0, 255, 0, 0, 0, 0]))
+    palette = bytes(random.integers(0, 256, 48, np.uint8))
+    for bits in (2, 4, 8):
+        indices = grey >> 8 - min(bits, 4)
+        packed = np.packbits(np.unpackbits(indices[..., None], axis=2)[..., 8 - bits :].reshape(42, -1), axis=1)
+        rows = b"".join(b"\0" + row.tobytes() for row in packed)
+        size = 3 << min(bits, 4)
+        found[f"palette of {bits} bits"] = png_of(61, 42, bits, 3, rows, PLTE=palette[:size], tRNS=bytes([0, 128]))
+    for way in range(5):
+        found[f"filter {way}"] = png_of(61, 42, 8, 6, filtered(half, way))
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    rows = b"".join(
+        b"\0" + row.tobytes() for left, top, across, down in passes for row in half[top::down, left::across]
+    )
+    found["interlaced"] = png_of(61, 42, 8, 6, rows, interlaced=1)
+    return found
+
+
+def png_of(width, height, bits, colour, rows, interlaced=0, **chunks):
+    body = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, interlaced))
+    body += b"".join(png_chunk(name.encode(), content) for name, content in chunks.items())
+    return b"\x89PNG\r\n\x1a\n" + body + png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND")
+
+
+def filtered(rgba, way):
+    """Rows of a PNG under one of its filters (PNG specification, 9.2)."""
+    values = rgba.reshape(len(rgba), -1).astype(int)
+    up = np.vstack([np.zeros_like(values[:1]), values[:-1]])
+    left, corner = (np.hstack([np.zeros_like(each[:, :4]), each[:, :-4]]) for each in (values, up))
+    guess = left + up - corner
+    gaps = np.stack([abs(guess - each) for each in (left, up, corner)])
+    paeth = np.choose(gaps.argmin(axis=0), [left, up, corner])
+    told = (values - [0, left, up, (left + up) // 2, paeth][way]).astype(np.uint8)
+    return b"".join(bytes([way]) + row.tobytes() for row in told)
+
+
+@needs_node
+def test_the_page_reads_the_colours_of_transparent_pixels_as_they_are_stored():
+    files = transparent_pngs()
+    for (name, data), found in zip(
+        files.items(), page([{"stored": base64_of(each)} for each in files.values()]), strict=True
+    ):
+        pixels = np.frombuffer(base64.b64decode(found["data"]), np.uint8).reshape(found["height"], found["width"], 4)
+        np.testing.assert_array_equal(pixels, np.asarray(Image.open(io.BytesIO(data)).convert("RGBA")), name)
+
+
+@needs_node
+def test_a_damaged_png_with_transparency_is_refused():
+    whole = png_of(16, 16, 8, 6, bytes(16 * 65))
+    short, odd = png_of(16, 16, 8, 6, bytes(15 * 65)), png_of(16, 16, 8, 6, b"\5" * (16 * 65))
+    packed = whole.replace(b"IDAT", b"IDAT\0")
+    found = page([{"stored": base64_of(each)} for each in (whole, short, odd, packed)])
+    assert found[0]["width"] == 16
+    assert found[1:] == ["The PNG is damaged; copy it again."] * 3
 
 
 @needs_node
@@ -517,6 +635,23 @@ def test_page_loads_nothing_from_another_host():
         assert "https:" not in text
 
 
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        *((host, 404) for host in ("localhost", "127.0.0.1", "LOCALHOST:80", "127.0.0.1:", "[::1]", "[::1]:8765")),
+        *((host, 421) for host in ("", "evil.example", "localhost.evil.example:80", "evil.example@localhost",
+                                   "[::1", "::1", "[localhost]", "localhost:80:80", "localhost:x")),
+    ],
+)  # fmt: skip
+def test_the_page_is_served_under_the_names_of_this_machine_with_and_without_a_port(header, status):
+    with web.make_server({}, 0) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        found = get(server.server_address, "/", Host=header)[0].status
+        thread.join()
+    assert found == status
+
+
 def test_missing_runtime_names_the_command(tmp_path, monkeypatch):
     monkeypatch.setattr(web, "RUNTIME", tmp_path)
     with pytest.raises(InputError, match=r"run: npm ci --prefix .*web"):
@@ -558,6 +693,45 @@ def test_node_answers_images_as_python_does(four_way, xrays):
         assert name == str(path)
         assert decision == expected.decision
         assert float(probability) == pytest.approx(expected.probability, abs=0.01)
+
+
+def say_the_same(four_way, folder, said):
+    """Assert that decision and reasons of each file of a folder are those of Python."""
+    classifier = Classifier(four_way)
+    expected = {path.name: classifier.predict_file(path) for path in folder.iterdir()}
+    for name, answer in expected.items():
+        found, wanted = said[name], (answer.decision, "; ".join(answer.reasons))
+        shown = "its familiarity is [0-9.]+"
+        assert (found[0], re.sub(shown, "", found[1])) == (wanted[0], re.sub(shown, "", wanted[1])), name
+    remarks = [any("partly transparent" in text for text in answer.reasons) for answer in expected.values()]
+    colours = [any("in colour" in text for text in answer.reasons) for answer in expected.values()]
+    assert {*remarks} == {*colours} == {True, False}
+
+
+def write_transparent(folder):
+    folder.mkdir()
+    for name, data in transparent_pngs().items():
+        (folder / f"{name.replace(' ', '-')}.png").write_bytes(data)
+    return folder
+
+
+@needs_sharp
+def test_node_says_of_transparent_pictures_what_python_says(four_way, tmp_path):
+    folder = write_transparent(tmp_path / "files")
+    done = in_node(four_way / "model.onnx", *sorted(folder.iterdir()))
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = (re.fullmatch(r"\S+ (\S+) (\S+)(?: \((.*)\))?\s*", line) for line in done.stdout.splitlines())
+    say_the_same(four_way, folder, {Path(line[2]).name: (line[1], line[3] or "") for line in lines})
+
+
+@needs_runtime
+@needs_browser
+def test_page_says_of_transparent_pictures_what_python_says(four_way, tmp_path):
+    folder = write_transparent(tmp_path / "files")
+    with served(four_way) as address:
+        seen = in_browser(address, folder)
+    assert seen["errors"] == []
+    say_the_same(four_way, folder, {card["name"]: (card["decision"], card["reasons"]) for card in seen["cards"]})
 
 
 @needs_runtime

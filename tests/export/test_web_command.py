@@ -45,6 +45,12 @@ def test_a_model_is_served_with_the_golden_images_beside_it(exported, served, ca
     )
 
 
+def test_a_run_folder_stands_for_its_model(exported, served, capsys):
+    serve(Web(model=exported, port=0))
+    assert (served.model, served.golden) == (exported / "model.onnx", exported / "golden.npz")
+    assert f"Serving {exported / 'model.onnx'} at" in capsys.readouterr().out
+
+
 def test_a_model_alone_is_served_without_them_and_the_browser_opened_if_asked(exported, served, tmp_path):
     shutil.copy(exported / "model.onnx", tmp_path)
     serve(Web(model=tmp_path / "model.onnx", open=True))
@@ -58,7 +64,9 @@ def test_a_recalibrated_file_is_not_checked_by_the_golden_images_of_the_one_befo
     exported, served, capsys, monkeypatch
 ):
     metadata = SimpleNamespace(recalibrated=({"source": "here"},))
-    monkeypatch.setattr("export.inference.classifier.Classifier", lambda path: SimpleNamespace(metadata=metadata))
+    monkeypatch.setattr(
+        "export.inference.classifier.Classifier", lambda path: SimpleNamespace(metadata=metadata, path=path)
+    )
     serve(Web(model=exported / "local.onnx"))
     assert served.golden is None
     assert f"No golden check: {exported / 'local.onnx'} is recalibrated" in capsys.readouterr().out

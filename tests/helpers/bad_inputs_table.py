@@ -555,7 +555,7 @@ CASES = (
     # Recalibrating a model.
     Bad("recalibrate-no-model", RECALIBRATE, "a model that is not there", "model.onnx is not a file"),
     Bad("recalibrate-itself", "export.recalibrate model.onnx --source xrays --out ./model.onnx",
-        "the model itself as new file", "is the model itself, which stays as it is", _taking("model.onnx")),
+        "the model itself as new file", "is an input, which stays as it is", _taking("model.onnx")),
     Bad("recalibrate-rule", f"{RECALIBRATE} --threshold-rule best", "a rule that does not exist",
         "--threshold-rule: the threshold rule 'best' is not one of youden", _taking("model.onnx")),
     Bad("recalibrate-guarantee", f"{RECALIBRATE} --guarantee npv>=2,ppv>=0.9", "a guarantee above 1",

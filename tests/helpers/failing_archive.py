@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +25,10 @@ class Failing(BaseHTTPRequestHandler):
     plan: dict[str, list[tuple[int, object]]]
     stored: Stored
     WHOLE = False
+    PARAMETERS = "boundary=b"
+    MOST = 0
+    """Images that it answers at once; 0 if it knows no pages."""
+    IMAGES = 1
 
     def do_GET(self):
         self.stored.authorizations.append(self.headers["Authorization"])
@@ -34,12 +39,21 @@ class Failing(BaseHTTPRequestHandler):
             if self.WHOLE:
                 self._give(200, radiograph(1), "application/dicom")
                 return
-            body = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + radiograph(1) + b"\r\n--b--"
-            self._give(200, body, 'multipart/related; type="application/dicom"; boundary=b')
+            edge = b"--a;b" if "a;b" in self.PARAMETERS else b"--b"
+            body = edge + b"\r\nContent-Type: application/dicom\r\n\r\n" + radiograph(1) + b"\r\n" + edge + b"--"
+            self._give(200, body, f'multipart/related; type="application/dicom"; {self.PARAMETERS}')
             return
-        uids = {"0020000D": "1.2.3.1", "0020000E": "1.2.3.1.1", "00080018": "1.2.3.1.1.1"}
-        rows = [{tag: {"vr": "UI", "Value": [uid]} for tag, uid in uids.items()}] * 500  # it knows no pages
+        rows = [self._row(number) for number in range(1, self.IMAGES + 1)]
+        if self.MOST:
+            offset = int(re.search(r"offset=(\d+)", self.path)[1])
+            rows = rows[offset : offset + self.MOST]
+        else:
+            rows *= 500
         self._give(200, json.dumps(rows if "Modality=CR" in self.path else []).encode())
+
+    def _row(self, number):
+        uids = {"0020000D": "1.2.3.1", "0020000E": "1.2.3.1.1", "00080018": f"1.2.3.1.1.{number}"}
+        return {tag: {"vr": "UI", "Value": [uid]} for tag, uid in uids.items()}
 
     def do_POST(self):
         self.stored.authorizations.append(self.headers["Authorization"])

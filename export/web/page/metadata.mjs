@@ -7,7 +7,8 @@ const PROPS_FIELD = 14;
 const VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5;
 const NEWEST_VERSION = 2, LARGEST_SIDE = 2048;
 const TAIL = "\x72\x52\x0a\x0econtent_sha256\x12\x40";  // what precedes the 64 hex digits at the end of a file
-const NEEDED = ["classes", "image_size", "threshold", "threshold_rule", "dataset", "intended_use", "metrics", "version"];
+// The keys that export/inference/onnx_metadata.py needs too.
+const NEEDED = ["classes", "image_size", "resize", "threshold", "threshold_rule", "dataset", "dataset_version", "metrics", "intended_use", "version"];
 const CLASSES = '["NORMAL", "PNEUMONIA"]', SUBTYPES = '["BACTERIA","VIRUS"]';
 
 /** Fields of one protobuf message, as [number, payload]; the payload of a number is null. */

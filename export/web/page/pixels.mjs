@@ -1,12 +1,13 @@
 // From an image file to the model's input: a square grey image of S x S bytes, as pneumo_tfds/decode makes it.
 // Python decodes a large JPEG directly at 1/2, 1/4 or 1/8 of its size. A browser decodes it at full size, so blocks are
 // averaged here first: at 1/8 that is the same arithmetic, at 1/2 and 1/4 nearly the same.
-// A picture here is {grey, width, height, format, coloured}, with its grey levels in a Uint8Array [height * width], and the
-// part of it that is in colour, 0 to 1.
+// A picture here is {grey, width, height, format, coloured, darkened}, with its grey levels in a Uint8Array
+// [height * width], the part of it that is in colour, 0 to 1, and whether transparency made it darker than its colours.
 
 import { exposureRemark, hasTwoLevels, levelsRemark } from "./exposure.mjs";
 import { coveringSide, sourceBox, targetBox } from "./framing.mjs";
 import { readHeader } from "./headers.mjs";
+import { storedPixels } from "./png.mjs";
 
 const RED = 0.299, GREEN = 0.587, BLUE = 0.114;
 const APART = 16, COLOURFUL = 0.1;  // as in pneumo_tfds/decode/colour.py
@@ -19,7 +20,7 @@ export async function decodeFile(file, side, framing) {
 
 /** Decode a File or Blob in the browser to a picture of its own size; throws an Error with one sentence. */
 export async function readPicture(file) {
-  const { format } = readHeader(new Uint8Array(await file.arrayBuffer()));
+  const bytes = new Uint8Array(await file.arrayBuffer()), { format, alpha } = readHeader(bytes);
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
@@ -34,31 +35,54 @@ export async function readPicture(file) {
   context.fillRect(0, 0, width, height);
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
-  return pictureOf(context.getImageData(0, 0, width, height).data, width, height, format);
+  const stored = alpha ? await storedPixels(bytes) : undefined;
+  return pictureOf(context.getImageData(0, 0, width, height).data, width, height, format, stored);
 }
 
-/** Return the picture of decoded RGBA bytes, on black; throws an Error with one sentence if that is no picture of an X-ray. */
-export function pictureOf(data, width, height, format) {
+/**
+ * Return the picture of decoded RGBA bytes, on black; throws an Error with one sentence if that is no picture of an X-ray.
+ * @param stored {data, width, height} of a file with transparency, as `storedPixels` returns them.
+ */
+export function pictureOf(data, width, height, format, stored = { data, width, height }) {
   const grey = toGrey(data);
   if (grey.every((level) => level === grey[0])) throw new Error("The image is empty: all pixels are the same.");
   if (format === "JPEG" && endsInFiller(grey, width))
     throw new Error("The bottom of the JPEG is one even grey, as if data were missing; copy it again. If it is whole, python -m export.predict reads it.");
   if (hasTwoLevels({ grey, width, height })) throw new Error("The image has two grey levels and hardly another, so it looks like a mask or a drawing, not an X-ray.");
-  return { grey, width, height, format, coloured: colouredPart(data, width, height) };
+  return { grey, width, height, format, coloured: colouredPart(stored, format), darkened: isDarkened(stored.data) };
 }
 
-/** The part of the blocks of RGBA bytes whose channels differ, 0 to 1. */
-export function colouredPart(rgba, width, height) {
-  let coloured = 0, blocks = 0;
-  for (let top = 0; top < height; top += BLOCK)
-    for (let left = 0; left < width; left += BLOCK) {
-      const right = Math.min(width, left + BLOCK), bottom = Math.min(height, top + BLOCK), sums = [0, 0, 0];
-      for (let y = top; y < bottom; y++)
-        for (let i = 4 * (y * width + left); i < 4 * (y * width + right); i += 4) for (let k = 0; k < 3; k++) sums[k] += rgba[i + k];
-      coloured += Math.max(...sums) - Math.min(...sums) > APART * (right - left) * (bottom - top);
-      blocks++;
-    }
-  return coloured / blocks;
+/** Whether RGBA bytes are darker on black than their colours say. */
+function isDarkened(rgba) {
+  const grey = toGrey(rgba);
+  return grey.some((level, i) => Math.round((level * rgba[4 * i + 3]) / 255) !== level);
+}
+
+/** Whether no pixel has colour enough to colour a block, as of most X-rays. */
+function isGrey(rgba) {
+  for (let i = 0; i < rgba.length; i += 4)
+    if (Math.max(rgba[i], rgba[i + 1], rgba[i + 2]) - Math.min(rgba[i], rgba[i + 1], rgba[i + 2]) > APART) return false;
+  return true;
+}
+
+/**
+ * The part of the blocks of RGBA bytes whose channels differ, 0 to 1. Blocks of a JPEG are those it is made of, as Python
+ * decodes it at 1/8; those of a PNG divide it evenly.
+ */
+export function colouredPart({ data, width, height }, format) {
+  if (isGrey(data)) return 0;
+  const across = Math.ceil(width / BLOCK), down = Math.ceil(height / BLOCK);
+  const means = [0, 1, 2].map((channel) => {
+    const grey = new Uint8Array(width * height);
+    for (let i = 0; i < grey.length; i++) grey[i] = data[4 * i + channel];
+    return format === "JPEG" ? averaged({ grey, width, height }, BLOCK).grey : resize(grey, width, height, across, down);
+  });
+  let coloured = 0;
+  for (let i = 0; i < across * down; i++) {
+    const levels = means.map((each) => each[i]);
+    coloured += Math.max(...levels) - Math.min(...levels) > APART;
+  }
+  return coloured / (across * down);
 }
 
 /** Why a picture is not for a model whose input has this side, as pneumo_tfds/decode/reasons.py says it. */
@@ -71,7 +95,8 @@ export function unfitFor({ coloured, width, height }, side) {
 
 /** What is unusual about a picture and the model's input that was made of it, texts as of `export.predict`. */
 export function remarksOn(picture, square) {
-  return [exposureRemark(square), picture.format === "PNG" ? levelsRemark(picture.grey) : ""].filter(Boolean);
+  const darker = picture.darkened ? "partly transparent, and darker there than its colours say" : "";
+  return [exposureRemark(square), darker, picture.format === "PNG" ? levelsRemark(picture.grey) : ""].filter(Boolean);
 }
 
 /** Whether a picture ends in rows of blocks without data, as a JPEG does that was cut and has an end marker again. */
@@ -109,7 +134,11 @@ function cut(grey, stride, { left, top, width, height }) {
 /** Average blocks of a picture; their side is the largest of 8, 4 and 2 that leaves enough pixels for the square. */
 export function reduce({ grey, width, height }, side, framing) {
   const scale = [8, 4, 2].find((each) => coveringSide(width, height, framing) >= each * side);
-  if (!scale) return { grey, width, height };
+  return scale ? averaged({ grey, width, height }, scale) : { grey, width, height };
+}
+
+/** Average blocks of so many pixels a side; at the right and the bottom they may be smaller. */
+function averaged({ grey, width, height }, scale) {
   const across = Math.ceil(width / scale), down = Math.ceil(height / scale), small = new Uint8Array(across * down);
   for (let y = 0; y < down; y++)
     for (let x = 0; x < across; x++) {

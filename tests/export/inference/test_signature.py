@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-from export.inference.signature import require_signature
+from export.inference.signature import SignatureOption, require_signature
 from export.predict import Predict, predict
 from export.serve.__main__ import Serve, serve
 from export.watch import Watch, watch
@@ -50,6 +50,14 @@ def test_the_right_signature_passes_under_another_name_too(model, public):
     require_signature(model, public)
     model.with_name("model.onnx.sig").rename(model.with_name("other.onnx.sig"))
     require_signature(model.rename(model.with_name("other.onnx")), public)
+
+
+@needs_extra
+def test_of_a_run_folder_the_signature_of_its_model_is_checked(model, public):
+    SignatureOption(require_signature=public).check_signature(model.parent)
+    model.write_bytes(b"another file")
+    with pytest.raises(InputError, match=r"model\.onnx has no right signature .*changed after it was signed"):
+        SignatureOption(require_signature=public).check_signature(model.parent)
 
 
 @needs_extra

@@ -138,9 +138,14 @@ def test_one_request_may_ask_for_two_answers_only(four_way):
     noise = np.random.default_rng(0).integers(0, 256, (48, 48), np.uint8)
     body = cv2.imencode(".png", noise)[1].tobytes()
     with served(Classifier(four_way / "model.onnx", threads=1)) as client:
-        four, two = (client.post(f"/v1/predict{query}", content=body).json() for query in ("", "?two_way=true"))
+        queries = ("?heatmap=true", "?heatmap=true&two_way=true", "?heatmap=true&threshold=0.5")
+        four, two, own = (client.post(f"/v1/predict{query}", content=body).json() for query in queries)
     assert (four["decision"], two["decision"] in ("NORMAL", "PNEUMONIA")) == ("UNSUITABLE", True)
     assert four["reasons"] == two["reasons"]
+    heat = Classifier(four_way / "model.onnx", two_way=True).predict_bytes(body).heatmap
+    assert four["heatmap"] is None, "of what is UNSUITABLE it means nothing"
+    for answer in (two, own):
+        np.testing.assert_allclose(answer["heatmap"], heat, atol=1e-4)
 
 
 def test_an_upload_is_never_written_to_a_disk(service, bodies, monkeypatch):

@@ -1,6 +1,7 @@
 """The loop with an archive: a real Orthanc that is killed, as the watcher is; and a server that fails as told."""
 
 import io
+import json
 import random
 import shutil
 import signal
@@ -219,6 +220,27 @@ def test_search_that_cannot_be_read_is_said(watch, rows):
         code, said = watch(url)
         assert code == 2
         assert "answers a search with what is no list of images" in said
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_an_archive_that_answers_fewer_than_it_is_asked_for_is_asked_on(monkeypatch, most):
+    from export.watching.dicomweb_archive import Archive
+
+    monkeypatch.setattr(Failing, "MOST", most)
+    monkeypatch.setattr(Failing, "IMAGES", 5)
+    with failing() as (url, _):
+        found = Archive(url, 3).found()
+    assert found == [json.dumps(["1.2.3.1", "1.2.3.1.1", f"1.2.3.1.1.{number}"]) for number in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    ["boundary=b", 'boundary="b"', "Boundary=b", "boundary=b ; charset=x", 'BOUNDARY="a;b"; charset=x', "boundary= b"],
+)
+def test_the_boundary_of_an_answer_is_read_however_it_is_written(watch, monkeypatch, parameters):
+    monkeypatch.setattr(Failing, "PARAMETERS", parameters)
+    with failing() as (url, stored):
+        assert (watch(url)[0], len(stored)) == (0, 1)
 
 
 @pytest.mark.parametrize(

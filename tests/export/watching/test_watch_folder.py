@@ -1,5 +1,6 @@
 """Following a folder: each image once, whatever happens to the files, the target, the journal or the process."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -62,6 +63,19 @@ def test_answers_in_the_folder_that_is_watched_are_not_answered(watch, places):
         assert watch(source, source / "answers")[0] == 0
     assert len(list((source / "answers").iterdir())) == 2
     assert "nothing new" in watch(source, source / "answers")[1]
+
+
+def test_a_journal_in_the_folder_that_is_watched_is_no_image(watch, places):
+    source, out = places
+    (source / "a").write_bytes(radiograph(1))
+    (source / "deep").mkdir()
+    (source / "deep" / "watch.sqlite").write_text("the name alone makes no journal")
+    (source / "also").symlink_to(source)
+    for _ in range(3):
+        assert watch(source, out, journal=source / "also" / "watch.sqlite")[0] == 0
+    with sqlite3.connect(source / "watch.sqlite") as journal:
+        names = {json.loads(key)[0] for (key,) in journal.execute("SELECT key FROM image")}
+    assert names == {"a", "deep/watch.sqlite"}
 
 
 def test_other_modalities_are_left_alone(watch, places):
@@ -176,6 +190,52 @@ def test_place_that_is_down_is_not_asked_for_every_image(watch, places):
         (source / str(number)).write_bytes(radiograph(number))
     out.touch()
     assert watch(source, out)[1].count("trying again at the next start") == 3
+
+
+def test_files_that_cannot_be_read_do_not_keep_the_others_from_their_turn(watch, places, monkeypatch):
+    from export.watching.watched_places import FolderSource, PassingError
+
+    def read(self, key, whole=FolderSource.read):
+        if "/closed" in self.name(key):
+            raise PassingError(f"{self.name(key)}: Permission denied")
+        return whole(self, key)
+
+    monkeypatch.setattr(FolderSource, "read", read)
+    source, out = places
+    for number in range(3):
+        (source / f"closed-{number}").write_bytes(radiograph(number))
+    for number in range(3, 6):
+        (source / f"open-{number}").write_bytes(radiograph(number))
+    assert watch(source, out)[1].endswith("nothing new; 6 to be tried again, 0 dead letters\n")
+    for _ in range(2):
+        code, said = watch(source, out)
+        assert (code, len(answered(out))) == (2, 3)
+        assert "3 to be tried again" in said
+    monkeypatch.undo()
+    assert (watch(source, out)[0], len(answered(out))) == (0, 6)
+
+
+def test_answers_that_are_refused_each_time_do_not_keep_the_others_from_their_turn(watch, places, monkeypatch):
+    from export.watching.watched_places import FolderTarget, PassingError
+
+    def put(self, files, whole=FolderTarget.put):
+        if files[0].name.startswith(tuple(f"1.2.3.{number}.1.{number}." for number in range(3))):
+            raise PassingError("refused")
+        whole(self, files)
+
+    monkeypatch.setattr(FolderTarget, "put", put)
+    source, out = places
+    for number in range(6):
+        (source / str(number)).write_bytes(radiograph(number))
+    assert "6 to be tried again" in watch(source, out)[1]
+    for _ in range(2):
+        code, said = watch(source, out)
+        assert (code, len(answered(out))) == (2, 3)
+        assert "3 to be tried again" in said
+    (source / "6").write_bytes(radiograph(6))
+    assert "1 sent" in watch(source, out)[1]
+    monkeypatch.undo()
+    assert (watch(source, out)[0], len(answered(out))) == (0, 7)
 
 
 def test_answers_that_wait_are_limited(watch, places, monkeypatch):

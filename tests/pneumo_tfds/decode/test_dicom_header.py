@@ -43,6 +43,7 @@ def test_facts_are_read_from_the_beginning_of_a_file():
         study="1.2.3.4", instance="1.2.3", sources=("1.2.9",), frames=1, presentation_intent="FOR PRESENTATION",
         series="Thorax ap", orientation=("L", "F"), coded_view="left lateral", kind="Secondary Capture Image Storage",
         protocol=("Thorax", "LUNG"), procedure=("XR CHEST", "XR Chest 2 Views"),
+        columns=PIXELS.shape[1], rows=PIXELS.shape[0],
     )  # fmt: skip
     assert read_facts(data) == expected
     assert read_facts(data[: len(data) - PIXELS.nbytes + 10]) == expected
@@ -62,7 +63,9 @@ def test_absent_and_empty_elements_are_alike():
          "AnatomicRegionSequence", "StudyDescription", "SOPClassUID")
     )  # fmt: skip
     plain = read_facts(dicom(PIXELS))
-    assert plain == HeaderFacts(instance="1.2.3", kind="Secondary Capture Image Storage")
+    height, width = PIXELS.shape
+    kind = "Secondary Capture Image Storage"
+    assert plain == HeaderFacts(instance="1.2.3", kind=kind, columns=width, rows=height)
     assert read_facts(dicom(PIXELS, **empty)) == replace(plain, kind="")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from image_files import dicom, jpeg, picture, png_chunk
+from pneumo_tfds.decode import decode
 from pneumo_tfds.decode.colour import colour_of_file
 from pneumo_tfds.decode.headers import read_header
 from pneumo_tfds.decode.reasons import Reasons, reasons_to_doubt
@@ -64,6 +65,23 @@ def test_colour_and_size_make_unfit_for_a_model_only():
     ]  # fmt: skip
     assert reasons_to_doubt(png(small), small[..., 0], model_side=190).unfit[1:] == ()
     assert reasons_to_doubt(png(small), small[..., 0]) == Reasons((), found.unfit[:1])
+
+
+@pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL"])
+def test_colour_and_size_of_a_dicom_file_make_it_unfit_as_those_of_a_png(photometric):
+    pytest.importorskip("pydicom", reason="needs the dicom extra")
+    rgb = cv2.resize(TINTED, (95, 200))[..., ::-1]
+    stored = rgb if photometric == "RGB" else cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]]
+    tags = {"SamplesPerPixel": 3, "PhotometricInterpretation": photometric, "PlanarConfiguration": 0}
+    data, doubts = dicom(np.ascontiguousarray(stored), **tags), []
+    grey = decode(data, 64, doubts=doubts)
+    found = reasons_to_doubt(data, grey, doubts=doubts, model_side=192)
+    assert [text.partition(":")[0] for text in found.unfit] == [
+        "in colour", "only 95 x 200 pixels, fewer than X-ray detectors have",
+    ]  # fmt: skip
+    assert not any("colour" in text for text in found.remarks)
+    assert reasons_to_doubt(data, grey, doubts=doubts, model_side=190).unfit == found.unfit[:1]
+    assert reasons_to_doubt(data, grey, doubts=doubts) == Reasons((), found.unfit[:1])
 
 
 def test_darkness_and_doubts_are_remarks():
