@@ -197,6 +197,6 @@ SURE, UNSURE = (0.10, 0.11, 0.12), (0.10, -0.05, 0.01)
 )
 def test_a_trial_beats_the_starting_values_if_all_of_the_interval_is_on_the_better_side(objective, ahead, said):
     better = 1 if objective.direction == "max" else -1
-    start = candidate(1, {seed: 0.5 for seed in (1, 2, 3)})
+    start = candidate(1, dict.fromkeys((1, 2, 3), 0.5))
     best = candidate(4, {seed: 0.5 + better * by for seed, by in enumerate(ahead, start=1)})
     assert said in conclusion([best, start], objective)
