@@ -8,7 +8,7 @@ import pytest
 from benchmarks import cold_start, inference_speed
 from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.inference_speed import Runtime
-from benchmarks.measuring import harness
+from benchmarks.measuring import harness, tensorflow_threads
 from benchmarks.measuring.harness import CannotRunError, Case, Pace, measure
 from export.inference.classifier import Classifier
 from pneumo_tfds.program.installed import how_to_install
@@ -76,7 +76,7 @@ def test_size_of_a_folder_is_that_of_its_files(tmp_path):
 
 def test_cold_start_times_to_the_first_line_and_reads_the_childs_own_memory():
     ballast = bytes(400_000_000)  # of this process, not of the child
-    seconds, megabytes = cold_start.start_once("import time; time.sleep(0.3); print(0.5, flush=True); time.sleep(3)")
+    seconds, megabytes = cold_start.start_once("import time; time.sleep(0.3); print(0.5, flush=True); time.sleep(3)", 1)
     assert 0.3 <= seconds < 3
     assert 3 < megabytes < 200
     assert ballast
@@ -85,7 +85,15 @@ def test_cold_start_times_to_the_first_line_and_reads_the_childs_own_memory():
 @pytest.mark.parametrize("code", ["raise SystemExit(3)", "pass", "print(1); raise ValueError"])
 def test_a_process_without_an_answer_is_told(code):
     with pytest.raises(CannotRunError):
-        cold_start.start_once(code)
+        cold_start.start_once(code, 1)
+
+
+def test_a_cold_start_has_as_many_threads_as_its_title_says(tmp_path):
+    told = [f"os.environ[{name!r}] == '3'" for name in tensorflow_threads.VARIABLES]
+    cold_start.start_once(f"import os; assert {' and '.join(told)}; print(1)", 3)
+    ours = [cold_start.code_of(name, tmp_path, 32, 3) for name in cold_start.WAYS if name.startswith("ours: ")]
+    assert ours
+    assert all("onnx', threads=3)" in code for code in ours)
 
 
 def test_the_made_images_fit_the_model():
@@ -152,8 +160,9 @@ def test_a_tensorflow_without_tf_lite_is_told(tmp_path, load):
 def test_starts_take_turns_and_the_first_of_each_is_left_out(tmp_path, monkeypatch):
     started = []
 
-    def start(code):
-        started.append(next(name for name, way in cold_start.WAYS.items() if way.format(folder=str(tmp_path)) in code))
+    def start(code, threads):
+        assert threads == 2
+        started.append(next(name for name in cold_start.WAYS if code == cold_start.code_of(name, tmp_path, 32, 2)))
         first = len(started) <= len(cold_start.WAYS)
         return (100.0, 9000.0) if first else (float(len(started)), 10.0 * len(started))
 
