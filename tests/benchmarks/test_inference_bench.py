@@ -5,11 +5,13 @@ import time
 import numpy as np
 import pytest
 
+from bad_inputs_files import SIDE
 from benchmarks import cold_start, inference_speed
 from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.inference_speed import Runtime
 from benchmarks.measuring import harness, tensorflow_threads
 from benchmarks.measuring.harness import CannotRunError, Case, Pace, measure
+from brightness_model import write_model
 from export.inference.classifier import Classifier
 from pneumo_tfds.program.installed import how_to_install
 
@@ -17,7 +19,7 @@ HALF = np.full((3, 1), 0.5, np.float32)
 BATCH = np.zeros((3, 2, 2, 1), np.uint8)
 
 
-def test_latencies_leave_out_the_first_call_and_sizes_are_of_the_file(tmp_path, monkeypatch):
+def test_latencies_leave_out_the_first_call_and_sizes_are_of_the_file(tmp_path):
     (tmp_path / "model").write_bytes(bytes(2_000_000))
     calls = []
 
@@ -26,8 +28,8 @@ def test_latencies_leave_out_the_first_call_and_sizes_are_of_the_file(tmp_path, 
         calls.append(len(batch))
         return HALF[:, 0] + 1e-5
 
-    monkeypatch.setitem(inference_speed.RUNTIMES, "ours: x", Runtime(lambda path, threads: answer, "model"))
-    contender = inference_speed.contender("ours: x", tmp_path, 1, BATCH, HALF)
+    runtime = Runtime(lambda path, threads: answer, "model")
+    contender = inference_speed.contender("ours: x", runtime, tmp_path, 1, BATCH, HALF)
     work = contender.start()
     assert [next(work) for _ in range(20)] == [3] * 20
     details = contender.details()
@@ -37,11 +39,10 @@ def test_latencies_leave_out_the_first_call_and_sizes_are_of_the_file(tmp_path, 
 
 
 @pytest.mark.parametrize(("tolerance", "runs"), [(inference_speed.EXACT, False), (inference_speed.ROUNDED, True)])
-def test_other_answers_than_onnxruntimes_are_told_and_not_measured(tmp_path, monkeypatch, tolerance, runs):
+def test_other_answers_than_onnxruntimes_are_told_and_not_measured(tmp_path, tolerance, runs):
     (tmp_path / "model").write_bytes(b"x")
     runtime = Runtime(lambda path, threads: lambda batch: HALF + 0.01, "model", (), tolerance)
-    monkeypatch.setitem(inference_speed.RUNTIMES, "peer: x", runtime)
-    contender = inference_speed.contender("peer: x", tmp_path, 1, BATCH, HALF)
+    contender = inference_speed.contender("peer: x", runtime, tmp_path, 1, BATCH, HALF)
     (record,) = measure(Case("inference", "made up", 2, 3, 1), [contender], Pace(1, 0.001))
     assert bool(record.runs) == runs == record.rounded == (not record.note)
 
@@ -49,7 +50,7 @@ def test_other_answers_than_onnxruntimes_are_told_and_not_measured(tmp_path, mon
 def test_runtimes_that_are_not_installed_say_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(harness, "is_installed", lambda module: False)
     for name in ("peer: LiteRT", "peer: OpenVINO float32", "peer: OpenVINO bfloat16", "peer: OpenVINO int8"):
-        contender = inference_speed.contender(name, tmp_path, 1, BATCH, HALF)
+        contender = inference_speed.contender(name, inference_speed.RUNTIMES[name], tmp_path, 1, BATCH, HALF)
         assert contender.missing().endswith(how_to_install("peers"))
 
 
@@ -65,6 +66,22 @@ def test_every_runtime_answers_alike(tmp_path):
     assert len(records) == len(inference_speed.RUNTIMES)
     for record in records:
         assert record.runs or "peers]" in record.note or "no bfloat16" in record.note
+
+
+def test_a_given_file_is_measured_by_the_runtimes_of_onnx_alone(tmp_path, monkeypatch):
+    path = write_model(tmp_path / "mine.onnx")
+    monkeypatch.setattr(inference_speed, "in_new_process", lambda work, *given: work(*given))
+    monkeypatch.setattr(inference_speed, "BATCHES", (2,))
+    monkeypatch.setattr(BenchmarkOptions, "pace", lambda self, **_: Pace(1, 0.001))
+    monkeypatch.setattr(inference_speed.os, "sched_setaffinity", lambda process, chosen: None)
+    found = inference_speed.measure_stage(BenchmarkOptions(model=path, threads=1))
+    records = {record.contender: record for record in found}
+    assert set(records) == {"peer: OpenVINO", "ours: onnxruntime"}
+    ours = records["ours: onnxruntime"]
+    assert (ours.case.case, ours.case.image_size, ours.case.batch_size) == ("mine.onnx", SIDE, 2)
+    assert ours.images_per_second > 0
+    assert ours.details["differs by"] == 0
+    assert records["peer: OpenVINO"].runs or "peers]" in records["peer: OpenVINO"].note
 
 
 def test_size_of_a_folder_is_that_of_its_files(tmp_path):
