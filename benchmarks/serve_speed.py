@@ -149,6 +149,7 @@ def running(model: Path, threads: int) -> Iterator[tuple[psutil.Process, int]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "export.serve", str(model), "--port", str(port), "--threads", str(threads)]
+    command += ["--engine", "onnxruntime"]  # as the limits; for an int8 file it could be another
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             if process.stdout is None or not process.stdout.readline():  # it is printed once the port is open
