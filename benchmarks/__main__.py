@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 
 from benchmarks.benchmark_options import MODULES, BenchmarkOptions, Stage
+from benchmarks.measuring import tensorflow_threads
 from benchmarks.measuring.harness import Record
 from pneumo_tfds.program.command import run
 from pneumo_tfds.program.errors import InputError
@@ -19,6 +21,7 @@ def bench(options: BenchmarkOptions) -> None:
 
     from benchmarks.measuring import chart, machine, tables
 
+    os.environ.update(tensorflow_threads.variables(options.workers))
     console = Console()
     here = machine.describe(options.workers)
     console.print(machine.summary(here), highlight=False)

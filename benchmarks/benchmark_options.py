@@ -35,6 +35,8 @@ class BenchmarkOptions(Command, Bounded):
     """Which stages; all of them if none is named."""
     source: Path | None = None
     """Folder or zip of chest X-rays; without it, phantoms."""
+    model: Path | None = None
+    """The .onnx file that inference and serve measure, in place of a small network with fresh weights."""
     json: Path | None = None
     """Write every figure to this file."""
     markdown: Path | None = None

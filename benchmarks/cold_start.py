@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 
+from benchmarks.measuring import tensorflow_threads
 from benchmarks.measuring.harness import CannotRunError, Case, Record
 from pneumo_tfds.program.progress import track
 
@@ -30,11 +31,11 @@ WAYS = {
         "print(m.serve(tf.constant(x))['probability'].numpy()[0, 0], flush=True)"
     ),
     "ours: onnxruntime float32": (
-        "from export import Classifier; m = Classifier({folder!r} + '/model.onnx');"
+        "from export import Classifier; m = Classifier({folder!r} + '/model.onnx', threads={threads});"
         "print(m.predict(x)[0].probability, flush=True)"
     ),
     "ours: onnxruntime int8": (
-        "from export import Classifier; m = Classifier({folder!r} + '/model.int8.onnx');"
+        "from export import Classifier; m = Classifier({folder!r} + '/model.int8.onnx', threads={threads});"
         "print(m.predict(x)[0].probability, flush=True)"
     ),
 }
@@ -46,7 +47,7 @@ def measure_starts(folder: Path, image_size: int, threads: int, rounds: int) -> 
     Args:
         folder: with `model.keras`, `saved_model`, `model.onnx` and `model.int8.onnx`.
         image_size: of the model, pixels.
-        threads: for the title; every way has its own default.
+        threads: of every way.
         rounds: starts of each way, in turn.
 
     Raises:
@@ -55,18 +56,25 @@ def measure_starts(folder: Path, image_size: int, threads: int, rounds: int) -> 
     case = Case("inference", "made images", image_size, 1, threads, "cold start: process start to first answer")
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
     for name in track([name for _ in range(rounds + 1) for name in WAYS], "cold starts"):
-        taken[name].append(start_once((ZEROS + WAYS[name]).format(size=image_size, folder=str(folder))))
+        taken[name].append(start_once(code_of(name, folder, image_size, threads), threads))
     return [_record(case, name, runs[1:]) for name, runs in taken.items()]  # the first start fills the disk cache
 
 
-def start_once(code: str) -> tuple[float, float]:
+def code_of(way: str, folder: Path, image_size: int, threads: int) -> str:
+    """Return the program of one way, which prints a probability."""
+    return (ZEROS + WAYS[way]).format(size=image_size, folder=str(folder), threads=threads)
+
+
+def start_once(code: str, threads: int) -> tuple[float, float]:
     """Return the seconds until a new Python process that runs `code` prints its first line, and its peak memory, MB.
+
+    TensorFlow has `threads` threads there.
 
     Raises:
         CannotRunError: it ended without a line.
     """
     start = time.perf_counter()
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {**os.environ, **tensorflow_threads.variables(threads), "TF_CPP_MIN_LOG_LEVEL": "3"}
     process = subprocess.Popen(
         [sys.executable, "-c", code + PEAK], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
     )

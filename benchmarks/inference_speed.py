@@ -2,7 +2,8 @@
 
 Each number of threads has a process of its own, confined to as many cores, because TensorFlow reads it once when it
 starts. Every runtime takes a NumPy batch and returns NumPy probabilities, which are compared with those of onnxruntime
-in float32 before anything is measured. Latencies are those of single calls.
+in float32 before anything is measured. Latencies are those of single calls. Of a file that is given by --model,
+onnxruntime and OpenVINO are measured.
 """
 
 from __future__ import annotations
@@ -45,12 +46,15 @@ def measure_stage(options: BenchmarkOptions) -> list[Record]:
     """Measure every runtime at each batch size, on one thread and on all, and the time from start to first answer."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        in_new_process(make_files, folder)
         batches = QUICK_BATCHES if options.quick else BATCHES
         pace = options.pace(seconds=0.5, rounds=5)
+        if options.model is None:
+            in_new_process(make_files, folder)
         records: list[Record] = []
         for threads in sorted({1, options.workers}):
-            records += in_new_process(measure_runtimes, folder, batches, threads, pace)
+            records += in_new_process(measure_runtimes, folder, batches, threads, pace, options.model)
+        if options.model is not None:
+            return records  # a cold start needs the Keras model
         return records + cold_start.measure_starts(folder, IMAGE_SIZE, options.workers, 2 if options.quick else 5)
 
 
@@ -98,35 +102,56 @@ def make_onnx(folder: Path) -> Any:
     return model
 
 
-def images(count: int) -> Images:
+def images(count: int, side: int = IMAGE_SIZE) -> Images:
     """Return noise of medium roughness, uint8 `[count, S, S, 1]`; convolutions take as long on it as on an X-ray."""
-    coarse = np.random.default_rng(SEED).integers(
-        0, 256, (count, IMAGE_SIZE // 10, IMAGE_SIZE // 10, 1), dtype=np.uint8
-    )
-    return coarse.repeat(10, axis=1).repeat(10, axis=2)
+    cells = -(-side // 10)
+    coarse = np.random.default_rng(SEED).integers(0, 256, (count, cells, cells, 1), dtype=np.uint8)
+    return coarse.repeat(10, axis=1).repeat(10, axis=2)[:, :side, :side]
 
 
-def measure_runtimes(folder: Path, batches: tuple[int, ...], threads: int, pace: Pace) -> list[Record]:
-    """Measure one table for each batch size. Call it in a process where TensorFlow has not started."""
+def measure_runtimes(
+    folder: Path, batches: tuple[int, ...], threads: int, pace: Pace, model: Path | None = None
+) -> list[Record]:
+    """Measure one table for each batch size. Call it in a process where TensorFlow has not started.
+
+    Args:
+        folder: with the files of `make_files`.
+        batches: sizes.
+        threads: of every runtime.
+        pace: how long to measure.
+        model: an ONNX file to measure instead.
+
+    Raises:
+        InputError: `model` cannot be opened.
+    """
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    import tensorflow as tf
+    if model is None:
+        import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+        side, title, base, runtimes = IMAGE_SIZE, TITLE, BASE, RUNTIMES
+    else:
+        from export.inference.classifier import Classifier
+
+        side, title = Classifier(model).metadata.image_size, model.name
+        folder, base, runtimes = model.parent, BASE_OF_GIVEN, runtimes_of_given(model.name)
     records: list[Record] = []
     for size in batches:
-        case = Case("inference", SOURCE, IMAGE_SIZE, size, threads, TITLE, BASE)
-        batch = images(size)
-        expected = RUNTIMES[BASE].load(folder / RUNTIMES[BASE].file, threads)(batch)
-        contenders = [contender(name, folder, threads, batch, expected) for name in RUNTIMES]
+        case = Case("inference", SOURCE, side, size, threads, title, base)
+        batch = images(size, side)
+        expected = runtimes[base].load(folder / runtimes[base].file, threads)(batch)
+        contenders = [contender(name, runtimes[name], folder, threads, batch, expected) for name in runtimes]
         records += measure(case, contenders, pace)
     return records
 
 
-def contender(name: str, folder: Path, threads: int, batch: Images, expected: npt.NDArray[np.float32]) -> Contender:
+def contender(
+    name: str, runtime: Runtime, folder: Path, threads: int, batch: Images, expected: npt.NDArray[np.float32]
+) -> Contender:
     """Return a runtime as a contender, with its latencies, largest difference and the size of its file as details."""
-    runtime, latencies, differences = RUNTIMES[name], list[float](), list[float]()
+    latencies, differences = list[float](), list[float]()
     file = folder / runtime.file
 
     def run() -> Work:
@@ -280,6 +305,14 @@ RUNTIMES = {
     "ours: onnxruntime float16": Runtime(_ours, FILES["float16"], (), ROUNDED),
     "ours: onnxruntime int8": Runtime(_ours, FILES["int8"], (), ROUNDED),
 }
+
+BASE_OF_GIVEN = "ours: onnxruntime"
+
+
+def runtimes_of_given(file: str) -> dict[str, Runtime]:
+    """Return the runtimes of an ONNX file of the user's, in whatever precision it is."""
+    peer = Runtime(open_vino, file, ("openvino",), ROUNDED)  # its int8 kernels round otherwise
+    return {"peer: OpenVINO": peer, BASE_OF_GIVEN: Runtime(_ours, file)}
 
 
 def in_new_process(work: Callable[..., Result], *arguments: Any) -> Result:

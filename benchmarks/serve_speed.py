@@ -28,7 +28,7 @@ import psutil
 
 from benchmarks import image_folders
 from benchmarks.benchmark_options import BenchmarkOptions
-from benchmarks.inference_speed import EXACT, FILES, IMAGE_SIZE, in_new_process, make_onnx, percentiles
+from benchmarks.inference_speed import EXACT, FILES, in_new_process, make_onnx, percentiles
 from benchmarks.measuring.harness import CannotRunError, Case, Contender, Record, Work, measure
 from export.inference.classifier import Classifier
 from pneumo_tfds.program.parallel import ordered_map
@@ -49,14 +49,16 @@ def measure_stage(options: BenchmarkOptions) -> list[Record]:
     found = [image_folders.heavy(quick), image_folders.large(quick), image_folders.small(options.source, quick)]
     records: list[Record] = []
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        in_new_process(make_onnx, Path(name))
-        classifier = Classifier(Path(name) / FILES["float32"], threads=options.workers)
+        if options.model is None:
+            in_new_process(make_onnx, Path(name))
+        classifier = Classifier(options.model or Path(name) / FILES["float32"], threads=options.workers)
         started = cache(lambda: stack.enter_context(running(classifier.path, options.workers)))
         for folder in found:
             files = [Path(path).read_bytes() for path in image_folders.spread(folder.paths, IMAGES)]
             for clients in MANY if folder is found[0] else QUICK_CLIENTS if quick else CLIENTS:
                 words = "1 client" if clients == 1 else f"{clients} clients"
-                case = Case("serve", folder.name, IMAGE_SIZE, 1, options.workers, words, SERVICE)
+                side = classifier.metadata.image_size
+                case = Case("serve", folder.name, side, 1, options.workers, words, SERVICE)
                 contenders = _contenders(classifier, files, clients, options.workers, started)
                 records += measure(case, contenders, options.pace(seconds=1.5, rounds=5))
     return records
@@ -147,6 +149,7 @@ def running(model: Path, threads: int) -> Iterator[tuple[psutil.Process, int]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "export.serve", str(model), "--port", str(port), "--threads", str(threads)]
+    command += ["--engine", "onnxruntime"]  # as the limits; for an int8 file it could be another
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             if process.stdout is None or not process.stdout.readline():  # it is printed once the port is open

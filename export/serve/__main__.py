@@ -8,7 +8,7 @@ import socket
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from annotated_types import Ge, Le, Unit
@@ -17,6 +17,9 @@ from export.inference.model_options import ModelOptions
 from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError, reason_of
+
+if TYPE_CHECKING:
+    from export.serve.service import Limits
 
 BACKLOG = 2048  # connections waiting to be accepted; uvicorn's default
 
@@ -60,21 +63,19 @@ def serve(command: Serve) -> None:
     import python_multipart  # noqa: F401 (missing, it is said now and not at the first form)
     import uvicorn
 
-    from export.serve.batching import BatchLimits
     from export.serve.closing_server import ClosingServer
     from export.serve.served_models import models_by_name
-    from export.serve.service import Limits, create_app
+    from export.serve.service import create_app
 
     open_model = partial(command.opened, threads=command.threads, threshold=command.threshold, two_way=command.two_way)
     classifiers = {name: open_model(path) for name, path in models_by_name(command.models).items()}
-    batch = BatchLimits(largest=command.batch_size, wait=command.batch_wait / 1000, queue=command.queue)
+    limits = limits_of(command)
     if command.triton_repository is not None:
         from export.serve.triton_repository import write_repository
 
-        for folder in write_repository(command.triton_repository, classifiers, batch):
+        for folder in write_repository(command.triton_repository, classifiers, limits.batch):
             print(folder)
         return
-    limits = Limits(body_bytes=int(command.max_megabytes * 1e6), requests=command.max_requests, batch=batch)
     app = create_app(classifiers, limits, open_model)
     del classifiers  # nothing may hold a model that is exchanged
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
@@ -99,6 +100,15 @@ def serve(command: Serve) -> None:
         if hasattr(signal, "SIGHUP"):  # not on Windows
             signal.signal(signal.SIGHUP, lambda *_: app.state.models.exchange_soon())
         ClosingServer(settings).run(sockets=[listener])
+
+
+def limits_of(command: Serve) -> Limits:
+    """Return the limits that the flags ask for, in bytes and seconds."""
+    from export.serve.batching import BatchLimits
+    from export.serve.service import Limits
+
+    batch = BatchLimits(largest=command.batch_size, wait=command.batch_wait / 1000, queue=command.queue)
+    return Limits(body_bytes=int(command.max_megabytes * 1e6), requests=command.max_requests, batch=batch)
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -9,6 +9,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import benchmark_options as flags
 from benchmarks.benchmark_options import BenchmarkOptions
+from benchmarks.measuring import tensorflow_threads
 from benchmarks.measuring.harness import Case, Record
 from pneumo_tfds.program.cores_and_memory import available_cores
 from pneumo_tfds.program.errors import InputError
@@ -23,6 +24,8 @@ RECORDS = [
 
 @pytest.fixture
 def stage(monkeypatch):
+    for name in tensorflow_threads.VARIABLES:
+        monkeypatch.setenv(name, "")  # the command sets them
     module = types.ModuleType("benchmarks.made_up")
     module.measure_stage = lambda options: RECORDS
     module.__spec__ = types.SimpleNamespace(name="benchmarks.made_up")
@@ -51,6 +54,34 @@ def test_stages_run_in_their_order():
 def test_threads_are_as_asked_or_one_a_core():
     assert BenchmarkOptions(threads=3).workers == 3
     assert BenchmarkOptions().workers == available_cores()
+
+
+COUNTED = """
+import sys, types
+
+import psutil
+
+from benchmarks import __main__ as command
+from benchmarks.benchmark_options import BenchmarkOptions
+
+def measure_stage(options):
+    import tensorflow as tf
+
+    before = psutil.Process().num_threads()
+    tf.add(1, 1)
+    print("begun:", psutil.Process().num_threads() - before)
+    return []
+
+sys.modules["benchmarks.made_up"] = types.SimpleNamespace(measure_stage=measure_stage)
+command.MODULES = {"train": "benchmarks.made_up"}
+command.bench(BenchmarkOptions(stages=("train",), threads=int(sys.argv[1])))
+"""
+
+
+def test_tensorflow_begins_as_many_threads_as_asked_in_each_of_its_pools():
+    done = subprocess.run([sys.executable, "-c", COUNTED, "50"], capture_output=True, text=True, check=True)
+    begun = int(done.stdout.split("begun:")[1].split()[0])
+    assert 2 * 50 <= begun < 3 * 50
 
 
 def test_quick_is_shorter():

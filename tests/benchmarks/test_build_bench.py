@@ -1,6 +1,7 @@
 """The build benchmark: its contenders do the same work on the same files."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.image_folders import JpegFolder
 from benchmarks.measuring.harness import Pace
 from pneumo_tfds.phantoms.phantom_source import write_phantoms
+from pneumo_tfds.prepared import BuildOptions
 from pneumo_tfds.sources.opening import open_source
 
 
@@ -32,6 +34,25 @@ def test_files_are_repeated_under_names_of_their_own(found):
 def test_our_contender_builds_every_image(found):
     source, _ = build_speed.repeat_files(found.source, 90)
     assert build_speed.build_ours(source, 1) == build_speed.build_ours(source, 2) == 90
+
+
+def test_only_the_build_as_by_default_looks_at_pictures_for_copies(found, monkeypatch):
+    asked = []
+
+    def build(source, config, folder, options):
+        asked.append(options.look_for_near_identical)
+        return SimpleNamespace(examples={"train": len(source.images)})
+
+    def measure(case, contenders, pace):
+        for contender in contenders:
+            if contender.name.startswith("ours: "):
+                next(contender.start())
+        return []
+
+    monkeypatch.setattr(build_speed, "build", build)
+    monkeypatch.setattr(build_speed, "measure", measure)
+    build_speed._measure_table(found, 1, BenchmarkOptions(quick=True, threads=1))
+    assert asked == [False, BuildOptions().look_for_near_identical] == [False, True]
 
 
 def test_the_limit_decodes_at_the_scale_that_we_do(found):
@@ -87,7 +108,7 @@ def test_every_contender_of_a_table_gets_the_same_images(few, monkeypatch):
 
     monkeypatch.setattr(build_speed, "measure", measure)
     monkeypatch.setattr(build_speed, "QUICK_IMAGES", 12)
-    monkeypatch.setattr(build_speed, "build_ours", lambda source, threads: len(source.images))
+    monkeypatch.setattr(build_speed, "build_ours", lambda source, threads, by_default=False: len(source.images))
     monkeypatch.setattr(build_speed, "build_plain_tfds", lambda source: len(source.images))
     monkeypatch.setattr(build_speed, "decode_by_tensorflow", lambda paths, threads: len(paths))
     monkeypatch.setattr(BenchmarkOptions, "pace", lambda self, **_: Pace(1, 0.01))
@@ -95,4 +116,4 @@ def test_every_contender_of_a_table_gets_the_same_images(few, monkeypatch):
     monkeypatch.setattr(build_speed.image_folders, "small", lambda source, quick: few)
     assert build_speed.measure_stage(BenchmarkOptions(quick=True, threads=2)) == [(1, "few"), (2, "few")] * 2
     assert set(work.values()) == {12}
-    assert [name.split(":")[0] for name in work] == ["limit", "ours", "peer", "peer"]
+    assert [name.split(":")[0] for name in work] == ["limit", "ours", "ours", "peer", "peer"]

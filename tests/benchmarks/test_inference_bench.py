@@ -5,11 +5,13 @@ import time
 import numpy as np
 import pytest
 
+from bad_inputs_files import SIDE
 from benchmarks import cold_start, inference_speed
 from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.inference_speed import Runtime
-from benchmarks.measuring import harness
+from benchmarks.measuring import harness, tensorflow_threads
 from benchmarks.measuring.harness import CannotRunError, Case, Pace, measure
+from brightness_model import write_model
 from export.inference.classifier import Classifier
 from pneumo_tfds.program.installed import how_to_install
 
@@ -17,7 +19,7 @@ HALF = np.full((3, 1), 0.5, np.float32)
 BATCH = np.zeros((3, 2, 2, 1), np.uint8)
 
 
-def test_latencies_leave_out_the_first_call_and_sizes_are_of_the_file(tmp_path, monkeypatch):
+def test_latencies_leave_out_the_first_call_and_sizes_are_of_the_file(tmp_path):
     (tmp_path / "model").write_bytes(bytes(2_000_000))
     calls = []
 
@@ -26,8 +28,8 @@ def test_latencies_leave_out_the_first_call_and_sizes_are_of_the_file(tmp_path, 
         calls.append(len(batch))
         return HALF[:, 0] + 1e-5
 
-    monkeypatch.setitem(inference_speed.RUNTIMES, "ours: x", Runtime(lambda path, threads: answer, "model"))
-    contender = inference_speed.contender("ours: x", tmp_path, 1, BATCH, HALF)
+    runtime = Runtime(lambda path, threads: answer, "model")
+    contender = inference_speed.contender("ours: x", runtime, tmp_path, 1, BATCH, HALF)
     work = contender.start()
     assert [next(work) for _ in range(20)] == [3] * 20
     details = contender.details()
@@ -37,11 +39,10 @@ def test_latencies_leave_out_the_first_call_and_sizes_are_of_the_file(tmp_path, 
 
 
 @pytest.mark.parametrize(("tolerance", "runs"), [(inference_speed.EXACT, False), (inference_speed.ROUNDED, True)])
-def test_other_answers_than_onnxruntimes_are_told_and_not_measured(tmp_path, monkeypatch, tolerance, runs):
+def test_other_answers_than_onnxruntimes_are_told_and_not_measured(tmp_path, tolerance, runs):
     (tmp_path / "model").write_bytes(b"x")
     runtime = Runtime(lambda path, threads: lambda batch: HALF + 0.01, "model", (), tolerance)
-    monkeypatch.setitem(inference_speed.RUNTIMES, "peer: x", runtime)
-    contender = inference_speed.contender("peer: x", tmp_path, 1, BATCH, HALF)
+    contender = inference_speed.contender("peer: x", runtime, tmp_path, 1, BATCH, HALF)
     (record,) = measure(Case("inference", "made up", 2, 3, 1), [contender], Pace(1, 0.001))
     assert bool(record.runs) == runs == record.rounded == (not record.note)
 
@@ -49,7 +50,7 @@ def test_other_answers_than_onnxruntimes_are_told_and_not_measured(tmp_path, mon
 def test_runtimes_that_are_not_installed_say_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(harness, "is_installed", lambda module: False)
     for name in ("peer: LiteRT", "peer: OpenVINO float32", "peer: OpenVINO bfloat16", "peer: OpenVINO int8"):
-        contender = inference_speed.contender(name, tmp_path, 1, BATCH, HALF)
+        contender = inference_speed.contender(name, inference_speed.RUNTIMES[name], tmp_path, 1, BATCH, HALF)
         assert contender.missing().endswith(how_to_install("peers"))
 
 
@@ -67,6 +68,22 @@ def test_every_runtime_answers_alike(tmp_path):
         assert record.runs or "peers]" in record.note or "no bfloat16" in record.note
 
 
+def test_a_given_file_is_measured_by_the_runtimes_of_onnx_alone(tmp_path, monkeypatch):
+    path = write_model(tmp_path / "mine.onnx")
+    monkeypatch.setattr(inference_speed, "in_new_process", lambda work, *given: work(*given))
+    monkeypatch.setattr(inference_speed, "BATCHES", (2,))
+    monkeypatch.setattr(BenchmarkOptions, "pace", lambda self, **_: Pace(1, 0.001))
+    monkeypatch.setattr(inference_speed.os, "sched_setaffinity", lambda process, chosen: None)
+    found = inference_speed.measure_stage(BenchmarkOptions(model=path, threads=1))
+    records = {record.contender: record for record in found}
+    assert set(records) == {"peer: OpenVINO", "ours: onnxruntime"}
+    ours = records["ours: onnxruntime"]
+    assert (ours.case.case, ours.case.image_size, ours.case.batch_size) == ("mine.onnx", SIDE, 2)
+    assert ours.images_per_second > 0
+    assert ours.details["differs by"] == 0
+    assert records["peer: OpenVINO"].runs or "peers]" in records["peer: OpenVINO"].note
+
+
 def test_size_of_a_folder_is_that_of_its_files(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "b").write_bytes(bytes(1000))
@@ -76,7 +93,7 @@ def test_size_of_a_folder_is_that_of_its_files(tmp_path):
 
 def test_cold_start_times_to_the_first_line_and_reads_the_childs_own_memory():
     ballast = bytes(400_000_000)  # of this process, not of the child
-    seconds, megabytes = cold_start.start_once("import time; time.sleep(0.3); print(0.5, flush=True); time.sleep(3)")
+    seconds, megabytes = cold_start.start_once("import time; time.sleep(0.3); print(0.5, flush=True); time.sleep(3)", 1)
     assert 0.3 <= seconds < 3
     assert 3 < megabytes < 200
     assert ballast
@@ -85,7 +102,15 @@ def test_cold_start_times_to_the_first_line_and_reads_the_childs_own_memory():
 @pytest.mark.parametrize("code", ["raise SystemExit(3)", "pass", "print(1); raise ValueError"])
 def test_a_process_without_an_answer_is_told(code):
     with pytest.raises(CannotRunError):
-        cold_start.start_once(code)
+        cold_start.start_once(code, 1)
+
+
+def test_a_cold_start_has_as_many_threads_as_its_title_says(tmp_path):
+    told = [f"os.environ[{name!r}] == '3'" for name in tensorflow_threads.VARIABLES]
+    cold_start.start_once(f"import os; assert {' and '.join(told)}; print(1)", 3)
+    ours = [cold_start.code_of(name, tmp_path, 32, 3) for name in cold_start.WAYS if name.startswith("ours: ")]
+    assert ours
+    assert all("onnx', threads=3)" in code for code in ours)
 
 
 def test_the_made_images_fit_the_model():
@@ -152,8 +177,9 @@ def test_a_tensorflow_without_tf_lite_is_told(tmp_path, load):
 def test_starts_take_turns_and_the_first_of_each_is_left_out(tmp_path, monkeypatch):
     started = []
 
-    def start(code):
-        started.append(next(name for name, way in cold_start.WAYS.items() if way.format(folder=str(tmp_path)) in code))
+    def start(code, threads):
+        assert threads == 2
+        started.append(next(name for name in cold_start.WAYS if code == cold_start.code_of(name, tmp_path, 32, 2)))
         first = len(started) <= len(cold_start.WAYS)
         return (100.0, 9000.0) if first else (float(len(started)), 10.0 * len(started))
 

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import cv2
@@ -9,11 +10,13 @@ import numpy as np
 import psutil
 import pytest
 
+from bad_inputs_files import SIDE
 from benchmarks import serve_speed
 from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.image_folders import JpegFolder
 from benchmarks.measuring import harness
 from benchmarks.measuring.harness import CannotRunError, Case, Pace, measure
+from brightness_model import write_model
 from pneumo_tfds.program.installed import how_to_install
 
 CASE = Case("serve", "made up", 8, 1, 1)
@@ -76,6 +79,34 @@ def test_without_the_extra_a_line_says_what_to_install(monkeypatch):
 def test_a_service_that_does_not_start_is_told(tmp_path):
     with pytest.raises(CannotRunError, match="before it was ready"), serve_speed.running(tmp_path / "none.onnx", 1):
         pass
+
+
+def test_a_given_model_is_what_the_service_is_asked_for(tmp_path, monkeypatch):
+    path, tables = write_model(tmp_path / "mine.onnx"), []
+    for number in range(2):
+        place = tmp_path / "train" / ("NORMAL", "PNEUMONIA")[number] / f"{number}.jpeg"
+        place.parent.mkdir(parents=True)
+        cv2.imwrite(str(place), np.random.default_rng(number).integers(0, 256, (40, 40), dtype=np.uint8))
+    for name in ("heavy", "large", "small"):
+        monkeypatch.setattr(serve_speed.image_folders, name, lambda *_: JpegFolder("made up", tmp_path))
+
+    @contextmanager
+    def running(model, threads):
+        tables.append(model)
+        raise CannotRunError("not here")
+        yield
+
+    def measure(case, contenders, pace):
+        tables.append((case.image_size, next(contenders[1].start())))
+        with pytest.raises(CannotRunError):
+            next(contenders[-1].start())
+        return []
+
+    monkeypatch.setattr(serve_speed, "running", running)
+    monkeypatch.setattr(serve_speed, "measure", measure)
+    monkeypatch.setattr(serve_speed, "make_onnx", None)
+    serve_speed.measure_stage(BenchmarkOptions(quick=True, threads=1, model=path))
+    assert tables == [(SIDE, 2), path] * 3
 
 
 @pytest.mark.slow

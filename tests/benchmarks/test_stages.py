@@ -1,6 +1,10 @@
 """The stages on a handful of images: every contender that can run does, and the tables hold what the contract says."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import cv2
+import keras
 import numpy as np
 import pytest
 
@@ -8,6 +12,7 @@ from benchmarks import augmentation_speed, image_folders, input_speed, training_
 from benchmarks.benchmark_options import BenchmarkOptions
 from benchmarks.image_folders import JpegFolder
 from benchmarks.measuring.harness import Pace
+from pipeline.networks.models import build
 
 COUNT = 60
 ALWAYS = (
@@ -101,3 +106,32 @@ def test_train_table_measures_the_steps_share_of_waiting(options, monkeypatch):
     ours = [record for name, record in records.items() if name.startswith("ours: ")]
     assert {name.split()[1].rstrip(",") for name in records if name.startswith("ours: ")} == {"study", "compact"}
     assert all(0 <= record.details["waiting for input, %"] <= 100 for record in ours if record.runs)
+
+
+def test_ours_trains_on_as_many_pixels_as_pytorch(options, monkeypatch):
+    """The default network would cut the lungs out of its images, and PyTorch's does not."""
+    trained, asked = [], []
+
+    def train(config, split, execution):
+        trained.append((config.model, split.image_size))
+        return SimpleNamespace(epoch=lambda number, name: ([0.0], 1.0, 0.0))
+
+    def measure(case, contenders, pace):
+        for contender in contenders:
+            if contender.name.startswith("ours: "):
+                next(contender.start())
+                asked.append(case.image_size)
+        return []
+
+    monkeypatch.setattr(training_speed, "Training", train)
+    monkeypatch.setattr(training_speed, "measure", measure)
+    monkeypatch.setattr(training_speed, "BATCH", 4)
+    chosen = SimpleNamespace(note="", precision="", xla=False, device="")
+    monkeypatch.setattr(training_speed, "choose", lambda fit: chosen)
+    training_speed._against_pytorch(replace(options, quick=False))
+    assert len(asked) == 4 * len(training_speed.OWN_SIZES)
+    for model, size in set(zip([model for model, _ in trained], asked, strict=True)):
+        network = build(replace(model, pretrained_weights="none"), size)
+        first = next(layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D))
+        assert first.input.shape[1:3] == (size, size)
+    assert [size for _, size in trained] == asked

@@ -14,7 +14,9 @@ import pytest
 from bad_inputs_files import SIDE
 from brightness_model import GREY, STEP, write_images, write_model
 from export.inference.classifier import Classifier
+from export.parity.comparison import ParityError
 from export.recalibrate import Recalibrate, recalibrate
+from export.recalibration import labelled_images
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.installed import how_to_install
 
@@ -205,3 +207,21 @@ def test_what_is_not_installed_is_one_line(local, missing):
     assert ended.stderr == (
         f"python -m export.recalibrate: recalibration needs {missing}; {how_to_install('recalibrate')}\n"
     )
+
+
+@pytest.mark.parametrize("name", ["probabilities", "familiarity"])
+def test_a_file_that_answers_otherwise_than_computed_is_not_written(local, monkeypatch, name):
+    model, source = local
+    answered_by = labelled_images.answered_by
+
+    def off(classifier, found, batch_size):
+        """Answer as the file does, but the new one is off by a tenth."""
+        given = answered_by(classifier, found, batch_size)
+        return given if classifier.path == model else replace(given, **{name: 0.9 * getattr(given, name)})
+
+    monkeypatch.setattr(labelled_images, "answered_by", off)
+    with pytest.raises(
+        ParityError, match=rf"new\.onnx was not written: its {name} differ by 0\.\d+ from those computed"
+    ):
+        recalibrate(command(model, source))
+    assert [path.name for path in model.parent.iterdir() if "new" in path.name] == []

@@ -21,6 +21,7 @@ from PIL import Image
 from export import Classifier
 from export.inference.content_digest import sealed
 from export.web import server as web
+from image_files import partly_coloured
 from image_files import png as made_png
 from image_files import png_chunk
 from pneumo_tfds.program.answers import Limits
@@ -406,6 +407,13 @@ def test_the_page_finds_the_same_pictures_in_colour_or_too_small_as_python():
         expected.append(list(reasons_to_doubt(png, grey, model_side=side).unfit))
     assert [len(reasons) for reasons in expected] == [0, 1, 0, 2, 0]
     assert page(cases) == expected
+
+
+@needs_node
+def test_the_page_draws_the_line_of_colour_where_python_does():
+    pictures = [cv2.cvtColor(partly_coloured(blocks), cv2.COLOR_BGR2RGBA) for blocks in (9, 12)]
+    cases = [{"rgba": base64_of(rgba.tobytes()), "width": 80, "height": 80, "side": 80} for rgba in pictures]
+    assert page(cases) == [[], ["in colour: 12 % of the picture"]]
 
 
 def files_of_every_kind(folder):

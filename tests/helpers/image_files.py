@@ -16,6 +16,15 @@ def picture(seed: int, width: int = 96, height: int = 72) -> np.ndarray:
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
+def partly_coloured(blocks: int) -> np.ndarray:
+    """BGR uint8 `[80, 80, 3]`, a grey picture in which so many of the 100 blocks of 8 x 8 are tinted red."""
+    pixels = np.dstack([picture(3, 80, 80)] * 3)
+    for place in range(blocks):
+        top, left = 8 * (place // 10), 8 * (place % 10)
+        pixels[top : top + 8, left : left + 8] = (60, 60, 200)
+    return pixels
+
+
 def jpeg(pixels: np.ndarray) -> bytes:
     return cv2.imencode(".jpeg", pixels)[1].tobytes()
 

@@ -20,6 +20,8 @@ from export import Classifier
 pytest.importorskip("fastapi", reason="needs the serve extra")
 httpx = pytest.importorskip("httpx", reason="needs httpx")
 
+from export.serve.__main__ import Serve, limits_of  # noqa: E402
+from export.serve.batching import BatchLimits  # noqa: E402
 from http_service import ROOT, served, started  # noqa: E402
 
 IDLE = 600
@@ -115,6 +117,26 @@ def test_sighup_exchanges_the_model_and_the_log_has_the_ids_of_requests(exported
     assert f"id={new.headers['x-request-id']} POST /v1/predict 200 " in lines
     assert "model model was exchanged" in lines
     assert "Traceback" not in lines
+
+
+def test_flags_are_limits_in_bytes_and_seconds():
+    words = {"max_megabytes": 0.25, "max_requests": 5, "batch_size": 3, "batch_wait": 40.0, "queue": 7}
+    limits = limits_of(Serve(models=("m.onnx",), **words))
+    assert (limits.body_bytes, limits.requests) == (250_000, 5)
+    assert limits.batch == BatchLimits(largest=3, wait=0.04, queue=7)
+    assert limits_of(Serve(models=("m.onnx",))).body_bytes == 32_000_000
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
+def test_the_command_obeys_its_limits_and_waits_no_longer_than_asked(exported, body):
+    words = ("--threads", "1", "--max-megabytes", "0.01", "--stop-seconds", "1")
+    with started(exported / "model.onnx", *words) as (process, url), connect(url) as begun:
+        assert httpx.post(f"{url}/v1/predict", content=bytes(10_001)).status_code == 413
+        assert httpx.post(f"{url}/v1/predict", content=bytes(10_000)).status_code == 415
+        begun.sendall(head(body[:100]) + body[:10])
+        assert httpx.get(f"{url}/healthz").status_code == 200  # so the head has been read
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)  # by default 30 seconds are left to the request that never ends
 
 
 def test_a_head_of_megabytes_is_refused(exported):

@@ -1,5 +1,7 @@
 """The fastest way to train: measured once for a network on a machine, and not believed where rounds disagree."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from pipeline.config import DataConfig, FitConfig, ModelConfig, RunConfig
@@ -93,3 +95,36 @@ def test_a_damaged_file_is_measured_again(monkeypatch, home):
     home.write_text('{"x": 3')
     assert fastest.fastest(CONFIG).precision == "mixed_bfloat16"
     assert len(asked) == 1
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that only steps let pass, in the clock of the module."""
+    now = [0.0]
+    monkeypatch.setattr(fastest, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    return now
+
+
+def step(clock, name, ran, *seconds):
+    """A step that takes so many seconds each time, and notes its name."""
+    left = iter(seconds)
+
+    def run():
+        ran.append(name)
+        clock[0] += next(left)
+
+    return run
+
+
+def test_steps_take_turns_and_each_has_its_own_seconds(clock):
+    ran = []
+    steps = [step(clock, "a", ran, 1.0, 2.0), step(clock, "b", ran, 4.0, 8.0)]
+    assert fastest.seconds_in_turn(steps, 2) == [[1.0, 2.0], [4.0, 8.0]]
+    assert ran == ["a", "b", "a", "b"]
+
+
+def test_the_step_that_compiles_is_run_but_not_timed(clock, monkeypatch):
+    ran, taken = [], {way: [100.0, *(number + 0.5 for number in range(fastest.ROUNDS))] for way in WAYS}
+    monkeypatch.setattr(fastest, "_step", lambda config, way: step(clock, way, ran, *taken[way]))
+    assert fastest._measured(CONFIG, WAYS) == [taken[way][1:] for way in WAYS]
+    assert ran == WAYS * (1 + fastest.ROUNDS)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from image_files import dicom, jpeg, picture, png_chunk
+from image_files import dicom, jpeg, partly_coloured, picture, png_chunk
 from pneumo_tfds.decode import decode
 from pneumo_tfds.decode.colour import colour_of_file
 from pneumo_tfds.decode.headers import read_header
@@ -98,3 +98,17 @@ def test_a_header_makes_unfit_or_is_remarked():
     assert found.unfit == ("modality CT is not radiography", "patient is 47 years old")
     assert "FOR PROCESSING" in found.remarks[0]
     assert reasons_to_doubt(data, GREY).unfit == ("modality CT is not radiography",)
+
+
+@pytest.mark.parametrize(("age", "unfit"), [("017Y", ()), ("018Y", ("patient is 18 years old",))])
+def test_patients_are_adults_for_a_model_of_children_from_18_on(age, unfit):
+    pytest.importorskip("pydicom", reason="needs the dicom extra")
+    data = dicom(GREY, Modality="DX", PatientAge=age)
+    assert reasons_to_doubt(data, GREY, model_side=192, paediatric=True).unfit == unfit
+    assert reasons_to_doubt(data, GREY, model_side=192).unfit == ()
+
+
+@pytest.mark.parametrize(("blocks", "unfit"), [(9, ()), (12, ("in colour: 12 % of the picture",))])
+def test_a_picture_is_in_colour_from_a_tenth_of_its_blocks_on(blocks, unfit):
+    coloured = partly_coloured(blocks)
+    assert reasons_to_doubt(png(coloured), coloured[..., 0], model_side=80).unfit == unfit

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from imported_names import imported_names
 from pneumo_tfds.program import files, locks
 from pneumo_tfds.program.files import replacing, write_text
 from pneumo_tfds.program.locks import exclusive, filled, held
@@ -146,5 +147,6 @@ def test_no_module_imports_what_windows_lacks():
     for package in ("pneumo_tfds", "pipeline", "tuning", "export", "benchmarks"):
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.parse(path.read_text(encoding="utf-8")).body:
-                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-                assert not {"fcntl", "resource", "pwd", "grp", "termios"} & set(names), path
+                if isinstance(node, (ast.Import, ast.ImportFrom)):
+                    modules = {name.partition(".")[0] for name in imported_names(node).values()}
+                    assert not {"fcntl", "resource", "pwd", "grp", "termios"} & modules, path

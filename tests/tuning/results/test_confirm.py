@@ -15,7 +15,7 @@ from tuning.results.leaderboard import TrialRow
 from tuning.search.journal import Journal
 from tuning.search.objective import parse_objective
 
-AUROC = parse_objective("validation_auroc")
+AUROC, LOSS = parse_objective("validation_auroc"), parse_objective("validation_loss")
 
 
 @pytest.fixture(autouse=True)
@@ -171,3 +171,32 @@ def test_with_folds_a_seed_has_the_mean_over_them_and_counts_if_the_minutes_suff
     assert trained[:2] == [(1, 1, "fold-1", True), (1, 2, "fold-2", True)]
     (best, start) = confirm(made, rows(made, 2), tmp_path, folds)
     assert best.scores == start.scores == pytest.approx((0.85, 0.95))
+
+
+def test_of_losses_the_smallest_mean_comes_first(plan, tmp_path):
+    made = plan(objective="validation_loss", confirm_top=1, confirm_seeds=2)
+
+    def train(config, *, folder, **_):
+        return SimpleNamespace(history=(), trial=folder.parent.name)
+
+    def score(config, fitted):
+        return (0.2 if fitted.trial.startswith("trial_2_") else 0.4) + config.fit.seed / 100
+
+    found = confirm(made, rows(made, 3), tmp_path, [(train, score)])
+    assert [one.trial for one in found] == [3, 1]
+    assert [one.mean for one in found] == pytest.approx([0.215, 0.415])
+
+
+SURE, UNSURE = (0.10, 0.11, 0.12), (0.10, -0.05, 0.01)
+"""By how much a trial is better than the starting values, by seed."""
+
+
+@pytest.mark.parametrize("objective", [AUROC, LOSS], ids=lambda objective: objective.name)
+@pytest.mark.parametrize(
+    ("ahead", "said"), [(SURE, "beats the starting values"), (UNSURE, "seeds alone could explain")]
+)
+def test_a_trial_beats_the_starting_values_if_all_of_the_interval_is_on_the_better_side(objective, ahead, said):
+    better = 1 if objective.direction == "max" else -1
+    start = candidate(1, dict.fromkeys((1, 2, 3), 0.5))
+    best = candidate(4, {seed: 0.5 + better * by for seed, by in enumerate(ahead, start=1)})
+    assert said in conclusion([best, start], objective)
