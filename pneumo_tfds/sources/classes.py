@@ -10,6 +10,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.words import (
     BLANK,
+    are_of_one_pair,
     composed,
     mark_of,
     plain_name,
@@ -61,15 +62,32 @@ class ClassWords:
         return f"{' or '.join(self.negative)} {between} {' or '.join(self.positive)}"
 
 
-def meaning_of(cell: str, classes: ClassWords) -> str:
-    """Return the label that a cell means; empty if it means neither class.
+def meanings_of(cells: Iterable[str], classes: ClassWords) -> dict[str, str]:
+    """Return the label that each different cell of a label column means; empty for those that mean neither class.
 
-    Where no name of a class is a mark itself, 1, true, yes and the like mean PNEUMONIA, and 0, false and no NORMAL.
+    0, false, no and the like mean NORMAL, and 1, true and yes PNEUMONIA, where no name of a class is such a mark itself
+    and all cells are of one pair of marks, but for empty ones and -1. Among three numbers, or beside names, a mark may
+    stand for anything.
     """
-    label = classes.label_of(cell) or classes.label_of(re.sub(r"^([0-9]+)(\.0*)$", r"\1", cell))
-    if label or any(map(_is_mark, (*classes.negative, *classes.positive))):
-        return label
-    return LABELS[mark_of(cell) or 0] if _is_mark(cell) else ""
+    means = {cell: _named(cell, classes) for cell in cells}
+    told = [cell for cell in means if cell.casefold() not in BLANK | {""} and mark_of(cell) != -1]
+    if not told or _marks_are_names(classes) or not are_of_one_pair(told):
+        return means
+    return means | {cell: LABELS[mark_of(cell) or 0] for cell in told}
+
+
+def seems_to_mean(cell: str, classes: ClassWords) -> str:
+    """Return the label that a cell alone seems to mean, by which a person is asked and nothing is read."""
+    label = _named(cell, classes)
+    return LABELS[mark_of(cell) or 0] if not label and _is_mark(cell) and not _marks_are_names(classes) else label
+
+
+def _named(cell: str, classes: ClassWords) -> str:
+    return classes.label_of(cell) or classes.label_of(re.sub(r"^([0-9]+)(\.0*)$", r"\1", cell))
+
+
+def _marks_are_names(classes: ClassWords) -> bool:
+    return any(map(_is_mark, (*classes.negative, *classes.positive)))
 
 
 def _is_mark(cell: str) -> bool:

@@ -16,7 +16,7 @@ from functools import cached_property
 
 from pneumo_tfds.decode.header_words import not_human
 from pneumo_tfds.sources import numbering, words
-from pneumo_tfds.sources.classes import ClassWords, class_told, meaning_of
+from pneumo_tfds.sources.classes import ClassWords, class_told, seems_to_mean
 from pneumo_tfds.sources.identifiers import normal_identifier
 from pneumo_tfds.sources.image_kinds import MOSTLY, marked_unfit
 from pneumo_tfds.sources.inventory import LABELS
@@ -206,7 +206,7 @@ def contradicting(column: Column, labels: Sequence[str], classes: ClassWords) ->
             return flag if mark == 1 else LABELS[0] if (flag, mark) == (LABELS[1], 0) else ""
         if mark_of(cell) is None:
             return class_told(cell, classes) if len(words_of(cell)) <= FEW_WORDS else ""
-        return meaning_of(cell, classes) if opinion else classes.label_of(cell)
+        return seems_to_mean(cell, classes) if opinion else classes.label_of(cell)
 
     means = {cell: meaning(cell) for cell in counts}
     mostly = sum(count for cell, count in counts.items() if means[cell]) >= MOSTLY * counts.total()

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.sources.classes import ClassWords, flags_for, meaning_of
+from pneumo_tfds.sources.classes import ClassWords, flags_for, meanings_of
 from pneumo_tfds.sources.column_kinds import Column, split_remedy
 from pneumo_tfds.sources.csv_text import Row
 from pneumo_tfds.sources.description import COLUMN, TableDescription, columns_of_table
@@ -20,7 +20,7 @@ from pneumo_tfds.sources.listing import File, Find, Labelled, is_printable
 from pneumo_tfds.sources.source_options import Uncertain
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS
-from pneumo_tfds.sources.words import mark_of, split_of
+from pneumo_tfds.sources.words import is_mark_or_number, mark_of, plain_name, split_of
 
 Value = TypeVar("Value")
 
@@ -79,6 +79,8 @@ def read_described(
     """
     table, own = rules.table, rules.roles is not None
     findings = _finding_columns(rules, columns, where)
+    own_names = {name for _, row in rows for name in _names_in(row[table.label], "")} if own and table.label else ()
+    means = meanings_of(own_names, rules.classes)
     read, problems, seen = Read(), Problems(list), set[str]()
     first: dict[str, Labelled] = {}
     left_out: dict[str, str] = {}
@@ -91,7 +93,7 @@ def read_described(
             read.missing.append(_filled(table.image, row))
             if not own:
                 continue
-        meant = _told(problems, "label", line, _label, row, rules, findings)
+        meant = _told(problems, "label", line, _label, row, rules, findings, means)
         split = _told(problems, "split", line, _split, row, rules, rows)
         subtype = _told(problems, "subtype", line, _subtype, row, rules)
         if own and meant and not meant[0] and table.label:
@@ -109,7 +111,7 @@ def read_described(
         if (known.label, known.split, known.patient) != (label, split, one.patient):
             disagreeing.add(file.name)
     if neither:
-        _judge_neither(neither, read, rules, rows, problems, notes)
+        _judge_neither(neither, means, read, rules, rows, problems, notes)
     if problems:
         raise InputError(f"{where}, {_in_words(problems)}")
     disagreeing |= left_out.keys() & first.keys()
@@ -137,25 +139,53 @@ def _in_words(problems: Problems) -> str:
     )
 
 
-def _judge_neither(neither: Rows, read: Read, rules: Rules, rows: Rows, problems: Problems, notes: SurveyNotes) -> None:
-    """Refuse or warn of rows of a user's own table that name neither class: refuse where one class has no row."""
+def _judge_neither(
+    neither: Rows,
+    means: Mapping[str, str],
+    read: Read,
+    rules: Rules,
+    rows: Rows,
+    problems: Problems,
+    notes: SurveyNotes,
+) -> None:
+    """Refuse, ask or warn of rows of a user's own table that name neither class; `means` has the label of each name.
+
+    They are refused where one class has no row, and asked about where marks or numbers stand beside names of classes.
+    """
     column = rules.table.label
     cells = Counter(row[column] or "empty" for _, row in neither)
+    held = Counter(row[column] or "empty" for _, row in rows)
+    by_flags = any(map(is_mark_or_number, (*rules.classes.negative, *rules.classes.positive)))
+    marks = [] if by_flags else [*filter(is_mark_or_number, cells)]
     if {one.label for _, one in read.used} == set(LABELS):
-        notes.warn(
-            f"left out, because the column {column} is neither {rules.classes.in_words('nor')}: "
-            f"{listed(cells, noun='row')}; to use them, name them with --positive NAME... or --negative NAME..."
-        )
+        named = [" ".join(map(repr, _of_label(label, means))) for label in LABELS]
+        remedy = f"to use them, name them with --positive {named[1]} NAME... or --negative {named[0]} NAME..."
+        if mixed := Counter({cell: cells.pop(cell) for cell in marks}):
+            notes.ask(
+                f"the column {column} holds names of classes and, beside them, {listed(mixed, noun='row')}, which may "
+                f"mean anything; --yes leaves these rows out; {remedy}"
+            )
+        if cells:
+            notes.warn(
+                f"left out, because the column {column} is neither {rules.classes.in_words('nor')}: "
+                f"{listed(cells, noun='row')}; {remedy}"
+            )
         return
-    held = listed(Counter(row[column] or "empty" for _, row in rows), noun="row")
+    why = ", in which 0 and 1, no and yes and the like tell classes only as its one pair of values" if marks else ""
     problems["label"] += [
         (
             line,
-            f"unknown label {row[column]!r}; the column {column} holds {held}; use NORMAL and PNEUMONIA, or name "
-            f"those of each class with {flags_for(cells, rules.classes)}; rows of others are left out then",
+            f"unknown label {row[column]!r}; the column {column} holds {listed(held, noun='row')}{why}; use NORMAL and "
+            f"PNEUMONIA, or name those of each class with {flags_for(held, rules.classes)}; rows of others are left "
+            "out then",
         )
         for line, row in neither
     ]
+
+
+def _of_label(label: str, means: Mapping[str, str]) -> list[str]:
+    """Return the different cells that mean a label."""
+    return [*{plain_name(cell): cell for cell, meant in sorted(means.items()) if meant == label}.values()]
 
 
 def _filled(template: str, row: Row) -> str:
@@ -226,14 +256,25 @@ def _finding_columns(rules: Rules, columns: Sequence[str], where: str) -> dict[s
     return findings
 
 
-def _label(row: Row, rules: Rules, findings: Mapping[str, str]) -> tuple[str, str]:
-    """Return the label of a row and what says so; or no label, and why the row is left out."""
+def _names_in(cell: str, separator: str) -> list[str]:
+    """Return the different names in a cell, without the brackets and quotes that programs write around them."""
+    return sorted({part.strip(" []'\"") for part in (cell.split(separator) if separator else [cell])})
+
+
+def _label(row: Row, rules: Rules, findings: Mapping[str, str], means: Mapping[str, str]) -> tuple[str, str]:
+    """Return the label of a row and what says so; or no label, and why the row is left out.
+
+    Args:
+        row: of the table.
+        rules: what its columns are.
+        findings: columns to the label that each means; none if the table has a column of labels.
+        means: names in that column to the label that each means; none if the table is described.
+    """
     table, classes = rules.table, rules.classes
     if table.label:
         cell = row.get(table.label, "")
-        parts = cell.split(table.separator) if table.separator else [cell]
-        named = sorted({part.strip(" []'\"") for part in parts})
-        meant = ((classes.label_of(name) if rules.roles is None else meaning_of(name, classes), name) for name in named)
+        named = _names_in(cell, table.separator)
+        meant = ((classes.label_of(name) if rules.roles is None else means.get(name, ""), name) for name in named)
         found = {label: name for label, name in meant if label}
         reason = f"{table.label} names neither class" if table.separator else f"{table.label} is {cell or 'empty'}"
     else:

@@ -6,6 +6,7 @@ import functools
 import re
 import tomllib
 import unicodedata
+from collections.abc import Iterable
 from importlib.resources import files as resource_files
 
 _KINDS = tomllib.loads(resource_files("pneumo_tfds.sources").joinpath("words.toml").read_text(encoding="utf-8"))
@@ -37,9 +38,14 @@ _COMPOUNDS = re.compile(
 _OTHER_USES = set_of("eval evaluation external hold internal valid validate")
 """Words that may mean a split and as often something else, such as the jugular vein or a cell that was checked."""
 
-YES = set_of("1 true t yes y ja oui si sí sim x") | {"+"}
-NO = set_of("0 false f no n nein non não") | {""}
-"""What a cell holds where something is so, and where it is not, in lower case; `1.0` is written as `1` before."""
+_PAIRS = (
+    ("0", "1"), ("false", "true"), ("f", "t"), ("no", "yes"), ("n", "y"), ("nein", "ja"), ("non", "oui"), ("no", "si"),
+    ("no", "sí"), ("não", "sim"),
+)  # fmt: skip
+"""What a cell holds where something is not so, and where it is, in lower case; `1.0` is written as `1` before."""
+YES = {yes for _, yes in _PAIRS} | {"x", "+"}
+NO = {no for no, _ in _PAIRS} | {""}
+"""Either of these, with what stands in no pair."""
 
 BLANK = set_of("na n/a nan none null -")
 """What programs write into a cell without a value."""
@@ -83,10 +89,30 @@ def decomposed(text: str) -> str:
 @functools.lru_cache(maxsize=1 << 10)
 def mark_of(cell: str) -> int | None:
     """Return 1 if a cell says that something is so, 0 if not or if it is empty, -1 if uncertain (-1); else None."""
-    plain = re.sub(r"^[+]?(-?[0-9]+)([.,]0*)?$", r"\1", cell.strip().casefold())
+    plain = _plain_mark(cell)
     if plain == "-1":
         return -1
     return 1 if plain in YES else 0 if plain in NO or plain in BLANK else None
+
+
+def are_of_one_pair(cells: Iterable[str]) -> bool:
+    """Return whether cells are 0 and 1, no and yes or another such pair, and no two are of different pairs.
+
+    One of a pair alone counts too, unless it is a letter: a column of nothing but `T` may be of anything.
+    """
+    found = {*map(_plain_mark, cells)}
+    return any(found == {*pair} or (found < {*pair} and found.isdisjoint("fnty")) for pair in _PAIRS)
+
+
+def is_mark_or_number(cell: str) -> bool:
+    """Return whether a cell is of a pair such as no and yes, or a whole number from 0 on."""
+    plain = _plain_mark(cell)
+    return plain.isdecimal() or any(plain in pair for pair in _PAIRS)
+
+
+def _plain_mark(cell: str) -> str:
+    """Return a cell for comparison with marks: `+1`, `1.0` and `1,0` are 1."""
+    return re.sub(r"^[+]?(-?[0-9]+)([.,]0*)?$", r"\1", cell.strip().casefold())
 
 
 @functools.lru_cache(maxsize=1 << 16)

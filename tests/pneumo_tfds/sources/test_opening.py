@@ -179,7 +179,7 @@ def test_links_and_odd_names(xrays, tmp_path, write_images):
 def test_csv(xrays, tmp_path):
     table = xrays / "mine.csv"
     table.write_text(
-        "Path,Label,Patient\ntrain/NORMAL/IM-0001-0001.jpeg,normal,anna\ntrain/NORMAL/IM-0002-0001.jpeg,0,anna\n"
+        "Path,Label,Patient\ntrain/NORMAL/IM-0001-0001.jpeg,normal,anna\ntrain/NORMAL/IM-0002-0001.jpeg,Normal,anna\n"
         "train/PNEUMONIA/person1_bacteria_1.jpeg,PNEUMONIA,\n",
         encoding="utf-8-sig",
     )

@@ -135,13 +135,66 @@ def test_line_separators_that_end_no_line_of_a_file_stay_in_their_cell(tmp_path)
     [
         (["clear", "opacity"], r"unknown label 'clear'.*the column label holds clear \(5 rows\), opacity \(5 rows\)"),
         (["0.2", "0.9"], "unknown label '0.2'"),
-        (["0", "2"], "line 3: unknown label '2'"),
+        (["0", "2"], "line 2: unknown label '0'.* in which 0 and 1, no and yes and the like tell classes only as its"),
         (["", "1"], r"unknown label ''.*holds 1 \(5 rows\), empty|unknown label ''.*empty \(5 rows\)"),
     ],
 )
 def test_unknown_labels_are_shown_with_what_the_column_holds(tmp_path, cells, says):
     with pytest.raises(InputError, match=says):
         understood(tmp_path, table("path,label", lambda name, i: f"{name}.png,{cells[i % 2]}"), "t.csv")
+
+
+@pytest.mark.parametrize(
+    "cells", ["0 1 2", "0.0 1.0 2.0", "1 2", "0 1 unclear", "N T", "no true", "0 yes", "nein yes", "no ja nein"]
+)
+def test_marks_tell_no_class_beside_other_values_or_without_their_other_one(tmp_path, cells):
+    cells = cells.split()
+    rows = table("path,label", lambda name, i: f"{name}.png,{cells[i % len(cells)]}")
+    with pytest.raises(InputError, match=f"line 2: unknown label '{cells[0]}'.*--negative NAME --positive NAME"):
+        understood(tmp_path, rows, "t.csv")
+    named = understood(tmp_path, rows, "t.csv", negative=(cells[-1],), positive=(cells[0],))
+    assert {image.label for image in named.images if image.name == "a.png"} == {"PNEUMONIA"}
+    assert not named.survey.questions, "numbers that no flag names are left out, as the message says"
+
+
+@pytest.mark.parametrize("cells", ["0 1 -1", "0 1 nan", "no yes -", "1 0 1.0 0.0", "non oui n/a"])
+def test_marks_of_one_pair_tell_classes_beside_empty_and_uncertain_cells(tmp_path, cells):
+    cells = cells.split()
+    rows = table("path,label", lambda name, i: f"{name}.png,{cells[i % len(cells)]}")
+    source = understood(tmp_path, rows, "t.csv")
+    assert [image.label for image in source.images][:2] == ["NORMAL", "PNEUMONIA"][:: -1 if cells[0] == "1" else 1]
+    assert not source.survey.questions
+
+
+def test_a_letter_without_the_other_of_its_pair_tells_no_class(tmp_path):
+    with pytest.raises(InputError, match="unknown label 'T'"):
+        understood(tmp_path, table("path,label", lambda name, i: f"{name}.png,T"), "t.csv")
+
+
+@pytest.mark.parametrize("cells", ["NORMAL PNEUMONIA 1 2", "Normal No 1 Pneumonia", "pneumonia normal T"])
+def test_marks_beside_names_of_classes_are_asked_about(tmp_path, cells):
+    cells = cells.split()
+    rows = table("path,label", lambda name, i: f"{name}.png,{cells[i % len(cells)]}")
+    source = understood(tmp_path, rows, "t.csv")
+    marks = [cell for cell in cells if len(cell) < 3]
+    (question,) = source.survey.questions
+    assert question.startswith("the column label holds names of classes and, beside them, ")
+    assert all(f"{mark} (" in question for mark in marks)
+    assert {image.name for image in source.images} == {
+        f"{name}.png" for i, name in enumerate(NAMES) if cells[i % len(cells)] not in marks
+    }
+    assert source.ignored.keys() == {f"label is {mark}" for mark in marks}
+
+
+def test_the_flags_that_are_proposed_name_all_labels_of_a_class(tmp_path):
+    cells = ["No Finding", "Pneumonia", "Infiltration|Pneumonia", "Effusion"]
+    rows = table("path,label", lambda name, i: f"{name}.png,{cells[i % 4]}")
+    with pytest.raises(InputError) as refused:
+        understood(tmp_path, rows, "t.csv")
+    assert "--negative 'No Finding' --positive 'Pneumonia' 'Infiltration|Pneumonia'; rows of" in str(refused.value)
+    mixed = table("path,label", lambda name, i: f"{name}.png,{['NORMAL', 'pneumonia', 'COPD', 'Pneumonia'][i % 4]}")
+    (warning,) = [w for w in understood(tmp_path, mixed, "t.csv").survey.warnings if "COPD" in w]
+    assert warning.endswith("name them with --positive 'pneumonia' NAME... or --negative 'NORMAL' NAME...")
 
 
 @pytest.mark.parametrize("cells", ["False True", "no YES", "f t", "0 1"])
@@ -172,7 +225,7 @@ def test_all_that_is_wrong_in_the_rows_is_told_at_once(tmp_path):
     text = str(caught.value)
     assert "line 2: there is no file 'x.png'" in text
     assert "line 2: unknown split 'T' in the column split, which holds T (5 rows), E (5 rows); write train, val" in text
-    assert "line 3: unknown label '3'" in text
+    assert "line 2: unknown label '0'; the column label holds 0 (5 rows), 3 (5 rows), in which 0 and 1" in text
     assert "line 6: unknown subtype 'fungus'" in text
 
 
