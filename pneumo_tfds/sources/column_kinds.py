@@ -194,7 +194,8 @@ def not_photographed(column: Column) -> Counter[str]:
 def contradicting(column: Column, labels: Sequence[str], classes: ClassWords) -> int:
     """Return how many rows a column gives another class than the label column; 0 if it does not tell classes.
 
-    It does if nearly all cells mean one, if a few different ones name pneumonia, or if it is named so.
+    It does if nearly all cells mean one, if a few different ones name pneumonia, or normal in a column that is named for
+    a diagnosis, or if it is named for the label itself.
     """
     counts, flag = column.counts, class_of_flag(column, classes)
     named = bool(flag or usual_names("label", [column.name]))
@@ -210,7 +211,8 @@ def contradicting(column: Column, labels: Sequence[str], classes: ClassWords) ->
 
     means = {cell: meaning(cell) for cell in counts}
     mostly = sum(count for cell, count in counts.items() if means[cell]) >= MOSTLY * counts.total()
-    worded = LABELS[1] in {label for cell, label in means.items() if mark_of(cell) is None}
+    words_mean = {label for cell, label in means.items() if label and mark_of(cell) is None}
+    worded = LABELS[1] in words_mean or (opinion and bool(words_mean))
     clear = opinion or set(LABELS) <= set(means.values()) if mostly else len(counts) <= FEW_VALUES and worded
     if not named and (not clear or column.words & _PAST):
         return 0

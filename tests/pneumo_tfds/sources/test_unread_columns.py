@@ -133,6 +133,30 @@ def test_labels(name, cells):
     assert not questions({name: lambda i: cells[label(i)]})
 
 
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("label_text", ["healthy", "sick"]),
+        ("diagnose", ["o.B.", "Infiltrat rechts"]),
+        ("Befund", ["unauffällig", "Infiltrat"]),
+        ("diagnóstico", ["normal", "infiltrado"]),
+    ],
+)
+def test_words_for_normal_in_a_column_for_a_diagnosis_contradict_the_other_label(name, cells):
+    assert asked({name: lambda i: cells[1 - label(i)]}, LABEL)
+    (text,) = questions({name: lambda i: cells[label(i) if i != 2 else 0]})
+    assert "label could both be the label and contradict each other in 1 of 60 rows" in text
+    assert not questions({name: lambda i: cells[label(i)]})
+
+
+def test_the_words_of_three_classes_are_asked_about_where_their_numbers_are_read_otherwise(tmp_path):
+    names = ["COVID", "Normal", "Pneumonia"]
+    rows = csv_of("path,target,finding_name,patient", *(f"{i}.png,{i % 3},{names[i % 3]},p{i}" for i in range(12)))
+    content = {"t.csv": rows, **{f"{i}.png": None for i in range(12)}}
+    (text,) = understood(tmp_path, content, "t.csv", negative=("0",), positive=("1", "2")).survey.questions
+    assert text.startswith("the columns finding_name (COVID, Normal, Pneumonia) and target could both be the label and")
+
+
 def test_a_column_that_corrects_a_few_labels_is_asked_about():
     assert asked({"label_corrected": lambda i: "NORMAL" if label(i) and i < 12 else ""}, LABEL)
 
