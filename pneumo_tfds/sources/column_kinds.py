@@ -194,8 +194,8 @@ def not_photographed(column: Column) -> Counter[str]:
 def contradicting(column: Column, labels: Sequence[str], classes: ClassWords) -> int:
     """Return how many rows a column gives another class than the label column; 0 if it does not tell classes.
 
-    It does if nearly all cells mean one, if a few different ones name pneumonia, or normal in a column that is named for
-    a diagnosis, or if it is named for the label itself.
+    It does if nearly all cells mean one, if a few different ones name pneumonia (or normal, in a column that is named
+    for a diagnosis), or if it is named for the label itself.
     """
     counts, flag = column.counts, class_of_flag(column, classes)
     named = bool(flag or usual_names("label", [column.name]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import heapq
 import os
 import posixpath
 import unicodedata
@@ -28,6 +29,9 @@ NO_FILE = -2
 WORKBOOK_SUFFIXES = (".xlsx", ".xlsm", ".xls", ".ods")
 SPREADSHEET = "a spreadsheet, which is not read; save it as CSV"
 
+READ_ALREADY = -3
+"""Size of what leads to a folder that is read by another way: a symbolic link."""
+
 _DOCUMENTS = (".docx", ".pptx", ".odt", ".odp", ".npz", ".keras")
 """Files that are no archives for whoever has them, though they are zips."""
 
@@ -51,6 +55,8 @@ class File:
     """CRC-32, -1 if unknown."""
     modified: float = 0.0
     """Seconds since 1970; 0 if unknown."""
+    leads_to: str = ""
+    """Of a link whose size is `READ_ALREADY`: the folder, by the path on which it is read; empty for the source."""
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -97,34 +103,42 @@ class NamedReader(Reader, Protocol):
 def walk(root: Path) -> Iterator[File]:
     """Yield the files below `root`. Symbolic links are followed, but no folder is entered twice.
 
+    Folders are entered by their own place first and through links, in order of names, only where they have none below
+    `root`; so what a link is called never names what lies elsewhere. A further way into a folder is yielded as a file
+    of the size `READ_ALREADY`.
+
     Raises:
         ReadError: a folder cannot be listed.
     """
-    entered: set[tuple[int, int]] = set()
-    pending = [(os.fspath(root), "")]
-    while pending:
-        folder, prefix = pending.pop()
-        status, folders, files = read_patiently(functools.partial(_list, folder, prefix), folder, folder)
-        if (status.st_dev, status.st_ino) not in entered:
-            entered.add((status.st_dev, status.st_ino))
-            pending += folders
-            yield from files
+    entered: dict[tuple[int, int], str] = {}
+    folders, links = [("", os.fspath(root))], list[tuple[str, str]]()
+    while folders or links:
+        prefix, folder = folders.pop() if folders else heapq.heappop(links)
+        status, inner, linked, files = read_patiently(functools.partial(_list, folder, prefix), folder, folder)
+        first = entered.setdefault((status.st_dev, status.st_ino), prefix)
+        if first != prefix:
+            yield File(prefix.rstrip("/"), READ_ALREADY, leads_to=first.rstrip("/"))
+            continue
+        folders += inner
+        for link in linked:
+            heapq.heappush(links, link)
+        yield from files
 
 
-def _list(folder: str, prefix: str) -> tuple[os.stat_result, list[tuple[str, str]], list[File]]:
-    """Return the state of a folder, the path and prefix of each folder in it, and the files in it."""
-    folders, files = [], []
+def _list(folder: str, prefix: str) -> tuple[os.stat_result, list[tuple[str, str]], list[tuple[str, str]], list[File]]:
+    """Return the state of a folder, prefix and path of the folders and of the links to folders in it, and its files."""
+    folders, links, files = list[tuple[str, str]](), list[tuple[str, str]](), list[File]()
     with os.scandir(folder) as entries:
         for entry in entries:
             name = f"{prefix}{entry.name}"
             if entry.is_dir():
-                folders.append((entry.path, f"{name}/"))
+                (links if entry.is_symlink() else folders).append((f"{name}/", entry.path))
             elif entry.is_file():
                 status = entry.stat()
                 files.append(File(name, status.st_size, modified=status.st_mtime))
             else:
                 files.append(File(name, NO_FILE))
-    return os.stat(folder), folders, files
+    return os.stat(folder), folders, links, files
 
 
 def images_among(files: Iterable[File], reader: NamedReader, notes: SurveyNotes) -> list[File]:
@@ -157,6 +171,8 @@ def reason_to_leave_out(file: File, reader: NamedReader) -> str:
         return "a list of DICOM files"
     if file.size == NO_FILE:
         return "a broken link, or no ordinary file"
+    if file.size == READ_ALREADY:
+        return "a link to a folder that is read already"
     suffix = posixpath.splitext(base)[1].lower()
     if suffix in IMAGE_SUFFIXES:
         return ""

@@ -32,6 +32,7 @@ from pneumo_tfds.sources.finishing import finish
 from pneumo_tfds.sources.inventory import LABELS, Source
 from pneumo_tfds.sources.known_tables import KnownTables
 from pneumo_tfds.sources.layout import explain_no_classes, read_folders
+from pneumo_tfds.sources.linked_folders import ask_about_links
 from pneumo_tfds.sources.listing import WORKBOOK_SUFFIXES, File, NamedReader, images_among, nested_copies, walk
 from pneumo_tfds.sources.reading import FolderReader, ReadError
 from pneumo_tfds.sources.source_options import SourceOptions
@@ -157,6 +158,7 @@ def understand_files(
     else:
         description = like[0] if like else FOLDERS
     classes = _classes(description, options)
+    ask_about_links(files, classes, notes)
     source, same = Source(str(path), kind, (), reader), partial(_same, reader)
     try:
         _check_options(description, like, options, notes)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
 import zipfile
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources import listing
 from pneumo_tfds.sources.inventory import Image, Source
 from pneumo_tfds.sources.listing import IMAGE_SUFFIXES
-from pneumo_tfds.sources.opening import open_source
+from pneumo_tfds.sources.opening import open_source, understand
 from pneumo_tfds.sources.reading import FolderReader
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.splits.options import SplitOptions
@@ -172,8 +175,63 @@ def test_links_and_odd_names(xrays, tmp_path, write_images):
     assert "train/PNEUMONIA/verknüpft/Röntgen bild (1).jpeg" in names
     assert "train/NORMAL/link.jpeg" in names
     assert len(names) == 48 + 3
-    assert source.ignored == {"a broken link, or no ordinary file": 1}
+    assert source.ignored == {"a broken link, or no ordinary file": 1, "a link to a folder that is read already": 1}
     assert all(source.read(image) for image in source.images)
+    assert not any("links to folders" in text or "link to folders" in text for text in source.survey.questions)
+
+
+@pytest.mark.parametrize(
+    ("link", "target", "role"),
+    [
+        ("train/PNEUMONIA/images", "train/NORMAL/images", "class"),
+        ("train/PNEUMONIA/a", "train/NORMAL", "class"),
+        ("train/A_normal", "train/PNEUMONIA", ""),
+        ("train/NORMAL/0", "test/NORMAL", "split"),
+        ("val", "test", "split"),
+        ("a", "train", ""),
+        ("train/a", "train", ""),
+        ("train/NORMAL/images/z", "train/NORMAL/images", ""),
+    ],
+)
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_link_never_takes_the_place_of_the_folder_it_leads_to(
+    tmp_path, write_images, monkeypatch, link, target, role, backwards
+):
+    folder = write_images(
+        tmp_path / "s",
+        [
+            f"{split}/{label}/{inner}{split[0]}{n}.jpeg"
+            for split in ("train", "test")
+            for label, inner in (("NORMAL", "images/"), ("PNEUMONIA", ""))
+            for n in range(3)
+        ],
+    )
+    before = {image.name: (image.label, image.official_split) for image in understand(folder).images}
+    (folder / link).symlink_to(folder / target)
+    scan = os.scandir
+
+    @contextmanager
+    def scandir(path):
+        with scan(path) as entries:
+            yield sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name), reverse=backwards)
+
+    monkeypatch.setattr(listing.os, "scandir", scandir)
+    source = understand(folder)
+    assert {image.name: (image.label, image.official_split) for image in source.images} == before
+    assert source.ignored == {"a link to a folder that is read already": 1}
+    asked = [text for text in source.survey.questions if "read already" in text]
+    assert len(asked) == bool(role)
+    assert not role or f"another {role}, the first {link}, which leads to {target}; --yes" in asked[0]
+
+
+def test_a_folder_outside_that_two_links_lead_to_is_read_by_the_first_name_and_asked_about(tmp_path, write_images):
+    folder = write_images(tmp_path / "s", ["NORMAL/1.jpeg", "PNEUMONIA/2.jpeg"])
+    outside = write_images(tmp_path / "elsewhere", ["3.jpeg"], seed=3)
+    for label in ("PNEUMONIA", "NORMAL"):
+        (folder / label / "images").symlink_to(outside)
+    source = understand(folder)
+    assert [image.name for image in source.images] == ["NORMAL/1.jpeg", "NORMAL/images/3.jpeg", "PNEUMONIA/2.jpeg"]
+    assert any("another class, the first PNEUMONIA/images" in text for text in source.survey.questions)
 
 
 def test_csv(xrays, tmp_path):
