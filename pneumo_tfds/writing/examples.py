@@ -9,8 +9,10 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from pneumo_tfds.decode import Grey, decode
+from pneumo_tfds.decode import Grey, decode_full, resize
+from pneumo_tfds.decode.colour import colour_of_file
 from pneumo_tfds.decode.exposure import exposure_remark
+from pneumo_tfds.decode.headers import read_header
 from pneumo_tfds.program import wire
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing
@@ -38,7 +40,7 @@ class ExampleRecord:
     """A serialised `tf.train.Example`; None if the image is skipped."""
     error: str = ""
     unusual: str = ""
-    """What is unusual about its grey levels."""
+    """What is unusual about its grey levels, or that it is in colour."""
     thumbnail: Grey | None = None
     """What `near_groups` compares; None if it is not wanted."""
 
@@ -55,7 +57,7 @@ class BuildLog:
     thumbnails: dict[str, Grey] = field(default_factory=dict)
     """Image name to its thumbnail, if these are wanted."""
     unusual: dict[str, str] = field(default_factory=dict)
-    """Image name to what is unusual about its grey levels."""
+    """Image name to what is unusual about its grey levels, or that it is in colour."""
 
     def add(self, record: ExampleRecord) -> None:
         """Log one image."""
@@ -128,10 +130,13 @@ def process(
         data = reader.read(image)
         digest, size = hashlib.sha256(data).hexdigest(), len(data)
         doubts: list[str] = []
-        pixels = decode(data, image_size, image.name, framing, doubts)
+        header = read_header(data, image.name)
+        full = decode_full(data, image.name, cover=image_size, header=header, framing=framing, doubts=doubts)
+        pixels = resize(full, image_size, framing)
         small = thumbnail(pixels[:, :, 0]) if thumbnails else None
         exposure = exposure_remark(pixels[:, :, 0] if small is None else small)  # a third of the time on the small one
-        unusual = "; ".join(filter(None, (exposure, *doubts)))
+        colour = colour_of_file(data, header, image.name)  # decodes again, only where the header says three channels
+        unusual = "; ".join(filter(None, (colour, exposure, *doubts)))
         return ExampleRecord(image, digest, size, serialise(image, pixels), unusual=unusual, thumbnail=small)
     except ReadError:
         raise
