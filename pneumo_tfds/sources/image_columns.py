@@ -9,6 +9,7 @@ from pathlib import Path
 from pneumo_tfds.decode.dicom_file import read_dataset, standing_for, value_of
 from pneumo_tfds.decode.headers import HEAD_BYTES, format_of
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.csv_text import Row, decode_text, read_rows
 from pneumo_tfds.sources.file_index import FileIndex
 from pneumo_tfds.sources.listing import File, is_hidden, walk
@@ -25,6 +26,9 @@ KEYWORDS = {
 }
 """Elements of DICOM headers by short names; others are named by their keyword, such as `BodyPartExamined`."""
 
+Said = dict[str, dict[str, tuple[str, str]]]
+"""Image to what is said of it: a cell as it is compared, to the cell and where it stands."""
+
 
 def read_columns(source: Path, names: Sequence[str], wanted: Sequence[str]) -> dict[str, list[str]]:
     """Return for each wanted column its cell for each image, empty where it is not told.
@@ -38,13 +42,14 @@ def read_columns(source: Path, names: Sequence[str], wanted: Sequence[str]) -> d
         wanted: names of columns, or of DICOM elements.
 
     Raises:
-        InputError: the source is a zip, or neither knows a column; the message names those that there are.
+        InputError: the source is a zip; neither knows a column, and the message names those that there are; or two
+            tables, columns or rows say different things of an image.
     """
     if not (source.is_dir() or source.name.lower().endswith(TABLE_SUFFIXES)):
         raise InputError(f"--by {wanted[0]}: {source} is packed; unpack it, and pass the folder or its table")
     folder = source if source.is_dir() else source.parent
     tables = [file.name for file in walk(folder) if not is_hidden(file)] if source.is_dir() else [source.name]
-    found: dict[str, list[str]] = {}
+    said: dict[str, Said] = {}
     known: dict[str, None] = {}
     unread = []
     for table in (name for name in tables if name.lower().endswith(TABLE_SUFFIXES)):
@@ -59,8 +64,9 @@ def read_columns(source: Path, names: Sequence[str], wanted: Sequence[str]) -> d
         mine = _rows_of(names, columns, [row for _, row in rows])
         for name, column in product(wanted, columns):
             if column.lower() == name.lower() and any(mine):
-                found.setdefault(name, [row.get(column, "") for row in mine])
-    found = _in_headers(folder, names, [name for name in wanted if name not in found]) | found
+                _add(said.setdefault(name, {}), names, mine, column, table)
+    found = _in_headers(folder, names, [name for name in wanted if name not in said])
+    found |= {name: _agreed(name, names, cells) for name, cells in said.items()}
     for name in wanted:
         if not any(found.get(name, ())):
             there = f"has {', '.join(known)}" if known else "is none"
@@ -69,18 +75,54 @@ def read_columns(source: Path, names: Sequence[str], wanted: Sequence[str]) -> d
     return {name: found[name] for name in wanted}
 
 
-def _rows_of(names: Sequence[str], columns: Sequence[str], rows: Sequence[Row]) -> list[Row]:
-    """Return the row of each image by the column that names most of them, an empty row for the others.
+def _add(said: Said, names: Sequence[str], rows: Sequence[Sequence[Row]], column: str, table: str) -> None:
+    """Add what the rows about each image have in a column; empty cells say nothing."""
+    for name, mine in zip(names, rows, strict=True):
+        for cell in filter(None, (row.get(column, "") for row in mine)):
+            said.setdefault(name, {}).setdefault(_plain(cell), (cell, f"{column} of {table}"))
+
+
+def _plain(cell: str) -> str:
+    """Return a cell for comparison: `5.0` is 5, and `f` is F."""
+    try:
+        return str(float(cell))
+    except ValueError:
+        return cell.casefold()
+
+
+def _agreed(wanted: str, names: Sequence[str], said: Said) -> list[str]:
+    """Return the one cell that is said of each image, empty where none is.
+
+    Raises:
+        InputError: different ones are said of an image.
+    """
+    cells = [[*said.get(name, {}).values()] for name in names]
+    disputed = [(name, told) for name, told in zip(names, cells, strict=True) if len(told) > 1]
+    for name, ((one, here), (other, there), *_) in disputed:
+        raise InputError(
+            f"--by {wanted}: {here} says {one!r:.60} of {name}, and {there} says {other!r:.60}, and so for "
+            f"{counted(len(disputed), 'image')}; correct or rename one of them, or pass the table that is right as "
+            "--source"
+        )
+    return [told[0][0] if told else "" for told in cells]
+
+
+def _rows_of(names: Sequence[str], columns: Sequence[str], rows: Sequence[Row]) -> list[list[Row]]:
+    """Return the rows of each image by the column that names most of them; none for the others.
 
     Of columns that name equally many, that with a usual name is taken.
     """
     index = FileIndex(File(name, 0) for name in names)
-    best: dict[str, Row] = {}
+    best: dict[str, list[Row]] = {}
     for column in [*usual_names("path", columns), *filter(None, columns)]:
         cells = ((row[column].replace("\\", "/"), row) for row in rows)
         named = ((index.ending(cell) or (index.of_stem(cell) if "/" not in cell else []), row) for cell, row in cells)
-        best = max(best, {found[0].name: row for found, row in named if len(found) == 1}, key=len)
-    return [best.get(name, {}) for name in names]
+        mine: dict[str, list[Row]] = {}
+        for found, row in named:
+            if len(found) == 1:
+                mine.setdefault(found[0].name, []).append(row)
+        best = max(best, mine, key=len)
+    return [best.get(name, []) for name in names]
 
 
 def _in_headers(folder: Path, names: Sequence[str], wanted: Sequence[str]) -> dict[str, list[str]]:

@@ -70,6 +70,26 @@ def test_files_of_another_kind_in_a_folder_are_no_tables_of_it_but_a_table_that_
         read_columns(tmp_path / "notes.csv", NAMES, ["sex"])
 
 
+def test_tables_that_contradict_each_other_are_refused_and_others_are_read_together(tmp_path):
+    table(tmp_path, "path,sex,age", *(f"{name},F,5" for name in NAMES[:2]))
+    table(tmp_path, "path,Sex,age", f"{NAMES[1]},f,5.0", f"{NAMES[2]},M,6", name="more.csv")
+    assert [cell.upper() for cell in read_columns(tmp_path, NAMES, ["sex"])["sex"]] == ["F", "F", "M"]
+    assert list(map(float, read_columns(tmp_path, NAMES, ["age"])["age"])) == [5, 5, 6]
+    path = table(tmp_path, "image,SEX", f"{NAMES[0]},M", f"{NAMES[1]},M", name="x.csv")
+    with pytest.raises(InputError, match=r"--by sex: .* of NORMAL/1\.png, and .*, and so for 2 images") as refused:
+        read_columns(tmp_path, NAMES, ["sex"])
+    assert "sex of labels.csv says 'F'" in str(refused.value)
+    assert "SEX of x.csv says 'M'" in str(refused.value)
+    assert read_columns(path, NAMES, ["sex"]) == {"sex": ["M", "M", ""]}
+
+
+def test_rows_that_contradict_each_other_are_refused(tmp_path):
+    path = table(tmp_path, "path,sex,box", f"{NAMES[0]},F,10", f"{NAMES[0]},F,20", f"{NAMES[1]},M,30")
+    assert read_columns(path, NAMES, ["sex"]) == {"sex": ["F", "M", ""]}
+    with pytest.raises(InputError, match=r"--by box: box of labels\.csv says '10' of NORMAL/1\.png, and .* says '20'"):
+        read_columns(path, NAMES, ["box"])
+
+
 def test_a_zip_is_to_be_unpacked(tmp_path):
     (tmp_path / "x.zip").write_bytes(b"PK")
     with pytest.raises(InputError, match=r"x\.zip is packed; unpack it"):
