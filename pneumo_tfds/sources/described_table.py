@@ -90,7 +90,7 @@ def read_described(
         if file := _told(problems, "file", line, _file, row, rules, find, seen if own else ()):
             seen.add(file.name)
         else:
-            read.missing.append(_filled(table.image, row))
+            read.missing.append(filled(table.image, row))
             if not own:
                 continue
         meant = _told(problems, "label", line, _label, row, rules, findings, means)
@@ -105,7 +105,7 @@ def read_described(
             left_out[file.name] = reason
             continue
         place = f"{table.label or 'label'} = {what}" if own else f"{where.rpartition('/')[2]}: {what}"
-        one = Labelled(file, label, split, normal_identifier(_filled(table.patient, row)), subtype, place)
+        one = Labelled(file, label, split, normal_identifier(filled(table.patient, row)), subtype, place)
         read.used.append((row, one))
         known = first.setdefault(file.name, one)
         if (known.label, known.split, known.patient) != (label, split, one.patient):
@@ -188,13 +188,13 @@ def _of_label(label: str, means: Mapping[str, str]) -> list[str]:
     return [*{plain_name(cell): cell for cell, meant in sorted(means.items()) if meant == label}.values()]
 
 
-def _filled(template: str, row: Row) -> str:
+def filled(template: str, row: Row) -> str:
     """Return a text with the cells of a row in place of the columns in braces."""
     return COLUMN.sub(lambda match: row.get(match[1], ""), template)
 
 
 def _file(row: Row, rules: Rules, find: Find, seen: set[str]) -> File | None:
-    path, patient = _filled(rules.table.image, row), _filled(rules.table.patient, row)
+    path, patient = filled(rules.table.image, row), filled(rules.table.patient, row)
     if not is_printable(path + patient):
         raise InputError(f"has control characters in {path!r} or the patient; remove them")
     file = find(path)

@@ -54,12 +54,14 @@ class TableDescription:
     """Column to the values of rows that are used, in any letter case; rows with others are left out."""
     lists: dict[Literal["train", "val", "test"], str] = field(default_factory=dict)
     """Split to the name of a text file that lists its images, one a line."""
+    columns: tuple[str, ...] = ()
+    """Further columns that it must have, where another data set has a table of the same name."""
 
 
 def columns_of_table(table: TableDescription) -> set[str]:
     """Return the columns that a description names."""
     single = {table.label, "" if table.split.startswith("=") else table.split} - {""}
-    return {*COLUMN.findall(table.image), *COLUMN.findall(table.patient), *table.keep, *single}
+    return {*COLUMN.findall(table.image), *COLUMN.findall(table.patient), *table.keep, *table.columns, *single}
 
 
 @dataclass(frozen=True)

@@ -86,9 +86,10 @@ def _stem(path: str) -> str:
 
 
 def differs_in_case(path: str, like: File) -> bool:
-    """Return whether a path would lead to a file if letter case did not count."""
-    path = composed(path).replace("\\", "/").removeprefix("./").casefold()
-    return f"/{composed(like.name).casefold()}".endswith(f"/{path}")
+    """Return whether a path leads to no file as it is written, and would if letter case did not count."""
+    path = "/" + composed(path).replace("\\", "/").removeprefix("./")
+    name = "/" + composed(like.name)
+    return name.casefold().endswith(path.casefold()) and not name.endswith(path)
 
 
 def _depth(file: File) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import decode_text, read_rows
-from pneumo_tfds.sources.described_table import Rules, read_described
+from pneumo_tfds.sources.described_table import Rows, Rules, filled, read_described
 from pneumo_tfds.sources.description import (
     COLUMN,
     OWN_DESCRIPTION,
@@ -22,7 +22,7 @@ from pneumo_tfds.sources.description import (
 )
 from pneumo_tfds.sources.file_index import FileIndex, differs_in_case
 from pneumo_tfds.sources.inventory import LABELS
-from pneumo_tfds.sources.listing import File, Labelled, NamedReader
+from pneumo_tfds.sources.listing import File, Find, Labelled, NamedReader
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.unread_columns import ask_about_unread
@@ -113,9 +113,9 @@ class KnownTables:
         return "".join(f"; {text}" for text in [*(remark.text for remark in self.notes.remarks[:1]), *reasons[:3]])
 
     def _read(self, name: str, table: TableDescription) -> list[Labelled]:
-        find = self.images.anywhere if table.anywhere else self.images.below(name.rpartition("/")[0])
         rules = Rules(table, self.classes, self.options.uncertain or self.description.uncertain, marked=self.marked)
         columns, rows = read_rows(self._text(name), name)
+        find = self._find(name, table, rows)
         read = read_described(columns, rows, name, rules, find, self.notes)
         if read.missing:
             self._warn_of_missing(name, read.missing, len(rows))
@@ -125,6 +125,26 @@ class KnownTables:
             chosen = named | {role: column for role, column in roles.items() if column}
             ask_about_unread(read.used, chosen, self.classes, self.notes)
         return self._with_split_lists(read.images, table)
+
+    def _find(self, name: str, table: TableDescription, rows: Rows) -> Find:
+        """Return what finds the images of a table: from its own folder, or from one above it if none is there.
+
+        All paths of a table are relative to one folder, so that images of one name are not mixed up.
+        """
+        if table.anywhere:
+            return self.images.anywhere
+        beside = name.rpartition("/")[0]
+        paths = [filled(table.image, row) for _, row in rows]
+        folder = beside
+        while folder and not any(map(find := self.images.below(folder), paths)):
+            folder = folder.rpartition("/")[0]
+        find = self.images.below(folder)
+        if folder == beside or not any(map(find, paths)):
+            return self.images.below(beside)
+        self.notes.tell(
+            f"{name}: its paths lead to images from {folder or 'the folder of the source'}, not from its own"
+        )
+        return find
 
     def _warn_of_missing(self, name: str, missing: Sequence[str], rows: int) -> None:
         hint = ""

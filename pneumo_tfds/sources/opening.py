@@ -206,11 +206,15 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
         _check_options(TABLE, (), options, notes)
         everywhere = partial(_below, path.parent)
         found = csv_table.read_table(text, str(path), file_on_disk(path.parent), everywhere, classes, notes)
+    doubts = "".join(f"; {remark.text}" for remark in notes.remarks[:3])
     if not found.labelled and notes.left_out:
         reasons = ", ".join(f"{len(names):,} {reason}" for reason, names in notes.left_out.items())
-        raise InputError(f"{path}: all images of its rows are left out ({reasons}); correct the columns that say so")
+        raise InputError(
+            f"{path}: all images of its rows are left out ({reasons}); correct the columns that say so{doubts}"
+        )
     if not found.labelled:
-        raise InputError(f"{path}: no images found in its rows; expected lines of path,label,patient")
+        expected = "" if table else "; expected lines of path,label,patient"
+        raise InputError(f"{path}: no images found in its rows{expected}{doubts}")
     try:
         return finish(Source(str(path), "csv", (), reader), reader, found, options, notes)
     except InputError as error:

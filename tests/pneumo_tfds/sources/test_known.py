@@ -254,6 +254,55 @@ VINDR_COLUMNS = (
 )
 
 
+VINDR_CXR_COLUMNS = (
+    "image_id,rad_id,Aortic enlargement,Atelectasis,Lung Opacity,COPD,Lung tumor,Pneumonia,Tuberculosis,Other diseases,"
+    "No finding"
+)
+
+
+@pytest.mark.parametrize("place", ["", "annotations/"])
+def test_vindr_of_adults_is_not_taken_for_that_of_children(tmp_path, place):
+    content = {f"train/{n:032x}.dicom": header("") for n in range(4)}
+    rows = [f"{n:032x},R1{',0' * 5},{n % 2},0,0,{1 - n % 2}" for n in range(4)]
+    content[f"{place}image_labels_train.csv"] = csv_of(VINDR_CXR_COLUMNS, *rows)
+    for source in ("", f"{place}image_labels_train.csv"):
+        with pytest.raises(InputError) as refused:
+            understood(tmp_path, content, source)
+        assert "PCXR" not in str(refused.value)
+        asks = "is a table: if it lists" if not source else "no column holds names" if place else "rename image_id ("
+        assert asks in str(refused.value)
+    with pytest.raises(InputError, match="has no column 'Brocho-pneumonia'"):
+        understand(tmp_path, SourceOptions(layout="vindr-pcxr"))
+
+
+def vindr(place="", suffix=".dicom", n=4):
+    content = {f"train/{n:032x}{suffix}": header("") if suffix == ".dicom" else None for n in range(n)}
+    rows = [f"{n:032x},R1,{1 - n % 2},0,0,0,0,0,{n % 2}{',0' * 8}" for n in range(n)]
+    return {**content, f"{place}image_labels_train.csv": csv_of(VINDR_COLUMNS, *rows)}
+
+
+def test_a_table_in_a_folder_beside_its_images_finds_them_from_the_folder_above(tmp_path):
+    source = understood(tmp_path, vindr("x/annotations/"))
+    assert labels(source) == {"NORMAL": 2, "PNEUMONIA": 2}
+    assert (
+        "x/annotations/image_labels_train.csv: its paths lead to images from the folder of the source, not from its own"
+        in source.survey.notes
+    )
+    nearer = {f"x/train/{n:032x}.dicom": header("") for n in range(2)}
+    source = understood(tmp_path, nearer)
+    assert {image.name.split("/")[0] for image in source.images} == {"x"}
+    assert any("2 of 4 rows name images that are not there" in text for text in source.survey.warnings)
+
+
+def test_a_known_table_whose_images_have_another_suffix_says_so_when_given_itself(tmp_path):
+    for source in ("", "image_labels_train.csv"):
+        with pytest.raises(InputError) as refused:
+            understood(tmp_path, vindr(suffix=".png"), source)
+        assert "4 of 4 rows name images that are not there, the first train/" in str(refused.value)
+        assert f"train/{0:032x}.png is like one of them: a description of your own" in str(refused.value)
+        assert "path,label,patient" not in str(refused.value)
+
+
 def test_vindr_pcxr(tmp_path):
     marks = [
         "1.0,0.0,0.0,0.0,0.0,0.0,0.0",

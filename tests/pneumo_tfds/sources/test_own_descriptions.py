@@ -8,6 +8,8 @@ import pytest
 
 from made_sources import csv_of, labels, splits, understood
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.sources.file_index import differs_in_case
+from pneumo_tfds.sources.listing import File
 from pneumo_tfds.sources.opening import understand
 from pneumo_tfds.sources.source_options import SourceOptions
 
@@ -49,6 +51,11 @@ def test_columns_that_an_own_description_does_not_name_are_judged(tmp_path):
     assert "the column Projektion is not read" in asked
     assert "Kohorte" in asked
     assert "ill" not in asked.replace("tell", "").replace("will", "")
+
+
+@pytest.mark.parametrize(("path", "differs"), [("a/b.png", False), ("./a/b.png", False), ("A/b.PNG", True)])
+def test_letter_case_is_spoken_of_only_where_the_path_as_it_is_leads_nowhere(path, differs):
+    assert differs_in_case(path, File("x/a/b.png", 1)) is differs
 
 
 def listed(train, test, toml=FINDINGS + LISTS):
