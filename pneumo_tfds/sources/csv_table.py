@@ -14,7 +14,7 @@ from pneumo_tfds.sources.file_index import FileIndex
 from pneumo_tfds.sources.image_kinds import MOSTLY, warn_of_views
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.layout_questions import ask_about_classes_in_names, ask_about_names
-from pneumo_tfds.sources.listing import Find
+from pneumo_tfds.sources.listing import File, Find
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, class_columns, roles_of, tell_columns
 from pneumo_tfds.sources.table_paths import ask_about_folders, find_all, take_folder_splits, without_other_images
@@ -43,8 +43,9 @@ def read_table(
             twice, or a file does not exist. The message names all kinds of what is wrong, with the first line of each.
     """
     columns, rows = read_rows(text, where)
-    chosen = _choose_columns(columns, rows, where, classes)
-    tell_columns(columns, chosen, notes)
+    chosen = _choose_columns(columns, rows, where, classes, everywhere)
+    marks = class_columns(columns, classes)
+    tell_columns(columns, chosen | ({"label": " and ".join(marks)} if marks else {}), marks, notes)
     described = TableDescription(
         where,
         f"{{{chosen['path']}}}",
@@ -54,7 +55,7 @@ def read_table(
     )
     look = find_all([row[chosen["path"]] for _, row in rows], find, everywhere, notes)
     read = read_described(columns, rows, where, Rules(described, classes, roles=chosen), look, notes)
-    if marks := class_columns(columns, classes):
+    if marks:
         notes.tell(f"the label is which of the columns {' and '.join(marks)} has 1")
         chosen |= {"label": " and ".join(marks), **{f"named {column}": column for column in marks}}
     held_out = sum(one.split == "test" for one in read.images)
@@ -77,7 +78,11 @@ def read_table(
 
 
 def _choose_columns(
-    columns: Sequence[str], rows: Sequence[tuple[int, Row]], where: str, classes: ClassWords
+    columns: Sequence[str],
+    rows: Sequence[tuple[int, Row]],
+    where: str,
+    classes: ClassWords,
+    everywhere: Callable[[], FileIndex],
 ) -> dict[str, str]:
     """Return role to column.
 
@@ -105,7 +110,7 @@ def _choose_columns(
         if columns and not columns[-1]:
             problems.append("if line 1 is a title and no header, remove it")
         rest = [column for name, column in judged.items() if not any(name in named for named in roles.values())]
-        problems += _renames(missing, roles, rest, classes)
+        problems += _renames(missing, roles, rest, classes, everywhere)
     if problems:
         raise InputError(f"{where}: {'; '.join(problems)}")
     chosen = {role: found[0] for role, found in roles.items() if found}
@@ -113,13 +118,23 @@ def _choose_columns(
 
 
 def _renames(
-    missing: Sequence[str], roles: Mapping[str, Sequence[str]], rest: Sequence[Column], classes: ClassWords
+    missing: Sequence[str],
+    roles: Mapping[str, Sequence[str]],
+    rest: Sequence[Column],
+    classes: ClassWords,
+    everywhere: Callable[[], FileIndex],
 ) -> list[str]:
     """Return what to rename, by what the cells of columns that are nothing by their names hold."""
     told = []
     paths = [column for column in rest if _holds_images(column)] if "path" in missing else []
     if paths:
         told.append(f"rename {' or '.join(map(str, paths))} to path")
+    elif "path" in missing and (named := _named_without_suffix(rest, everywhere())):
+        paths, first = [column for column, _ in named], named[0][1]
+        told.append(
+            f"rename {' or '.join(map(str, paths))} to path, and write the suffix of the files into its cells: the "
+            f"first of them is that of {first.name}"
+        )
     elif "path" in missing:
         told.append(
             "no column holds names of image files; join the table with one that has them, by a column that is in both, "
@@ -156,6 +171,17 @@ def _label_of_flags(rest: Sequence[Column], classes: ClassWords) -> str:
     if column := first.get(LABELS[1]):
         return f"{column} marks {LABELS[1]}: if the others are {LABELS[0]}, rename it to label"
     return f"rename the column that holds the label to label, in which 1 means {LABELS[1]}"
+
+
+def _named_without_suffix(columns: Sequence[Column], images: FileIndex) -> list[tuple[Column, File]]:
+    """Return the columns whose cells name a file each, by its name without suffix, with the first file."""
+    found = []
+    for column in columns:
+        if column.counts.total() == len(column.counts) > 0:
+            files = [images.of_stem(cell) for cell in column.counts]
+            if sum(len(alike) == 1 for alike in files) >= MOSTLY * len(files):
+                found.append((column, next(alike[0] for alike in files if alike)))
+    return found
 
 
 def _holds_images(column: Column) -> bool:

@@ -51,9 +51,9 @@ def lists_images(columns: Sequence[str]) -> bool:
     return bool(roles["path"] and roles["label"])
 
 
-def tell_columns(columns: Sequence[str], chosen: Mapping[str, str], notes: SurveyNotes) -> None:
-    """Tell which column is what."""
-    unread = [column for column in columns if column and column not in chosen.values()]
+def tell_columns(columns: Sequence[str], chosen: Mapping[str, str], marks: Sequence[str], notes: SurveyNotes) -> None:
+    """Tell which column is what; `marks` are columns that tell the label together."""
+    unread = [column for column in columns if column and column not in (*chosen.values(), *marks)]
     roles = ", ".join(role if role == column.lower() else f"{column} as {role}" for role, column in chosen.items())
     notes.tell(f"columns read: {roles}; not read: {', '.join(unread) or 'none'}")
 

@@ -249,6 +249,21 @@ def test_a_table_without_names_of_images_has_to_be_joined(tmp_path):
         understood(tmp_path, rows, "t.csv")
 
 
+def test_a_table_that_names_its_images_without_suffix_says_so(tmp_path):
+    head = "image_id,label,patient_id,age"
+    rows = table(head, lambda name, i: f"img{i:03d},{i % 2},p{i},{i}", [f"imgs/img{i:03d}" for i in range(10)])
+    with pytest.raises(InputError) as refused:
+        understood(tmp_path, rows, "t.csv")
+    assert "no column holds names" not in str(refused.value)
+    assert (
+        "; rename image_id (img000, img001, img002, ...) to path, and write the suffix of the files into its cells: "
+        "the first of them is that of imgs/img000.png"
+    ) in str(refused.value)
+    named = rows["t.csv"].replace("image_id", "path").splitlines()
+    named[1:] = [line.replace(",", ".png,", 1) for line in named[1:]]
+    assert labels(understood(tmp_path, {"t.csv": csv_of(*named)}, "t.csv")) == EVEN
+
+
 def test_labels_are_mapped_by_flags(tmp_path):
     rows = table("path,label", lambda name, i: f"{name}.png,{['clear', 'opacity'][i % 2]}")
     assert labels(understood(tmp_path, rows, "t.csv", negative=("Clear",), positive=("opacity",))) == EVEN
@@ -577,7 +592,10 @@ def test_columns_of_0_and_1_named_like_the_classes_are_the_label(tmp_path):
     rows = table("file,patient,NORMAL,Pneumonia", lambda name, i: f"{name}.png,p{i},{1 - i % 2},{i % 2}")
     source = understood(tmp_path, rows, "t.csv")
     assert [image.label for image in source.images] == ["NORMAL", "PNEUMONIA"] * 5
-    assert "the label is which of the columns NORMAL and Pneumonia has 1" in source.survey.notes
+    assert source.survey.notes[:2] == (
+        "columns read: file as path, patient, NORMAL and Pneumonia as label; not read: none",
+        "the label is which of the columns NORMAL and Pneumonia has 1",
+    )
     assert not source.survey.questions
     both = table("file,NORMAL,PNEUMONIA", lambda name, i: f"{name}.png,{int(i < 4)},{int(i > 2)}")
     assert understood(tmp_path, both, "t.csv").ignored == {"findings of both classes": 1}
