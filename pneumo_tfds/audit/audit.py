@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 from pneumo_tfds.audit.image_facts import ImageFacts
 from pneumo_tfds.audit.report import Findings, report, summary
 from pneumo_tfds.decode import decode_full, resize
 from pneumo_tfds.decode.headers import read_header
+from pneumo_tfds.decode.inversion import inversion_remarks
 from pneumo_tfds.decode.reasons import reasons_to_doubt
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
@@ -38,7 +40,7 @@ def audit(source: Source, options: SplitOptions | None = None, workers: int | No
     test folder shares with training, or that a build would put into different splits.
     """
     examined = ordered_map(lambda image: examine(source, image), source.images, workers)
-    facts = tuple(track(examined, "Auditing", len(source.images)))
+    facts = _with_inverted(tuple(track(examined, "Auditing", len(source.images))))
     readable = [fact for fact in facts if not fact.error]
     identical = group_by_digest((fact.image, fact.sha256) for fact in readable)
     copies: dict[str, list[ImageFacts]] = defaultdict(list)
@@ -54,6 +56,15 @@ def audit(source: Source, options: SplitOptions | None = None, workers: int | No
     except InputError as error:
         problem = str(error)
     return Findings(source, facts, assignment, problem, tuple(identical), tuple(near))
+
+
+def _with_inverted(facts: tuple[ImageFacts, ...]) -> tuple[ImageFacts, ...]:
+    """Return the facts with a remark where an image is inverted against the others."""
+    remarks = inversion_remarks({fact.image.name: fact.thumbnail for fact in facts if not fact.error})
+    return tuple(
+        replace(fact, unusual=(*fact.unusual, remarks[fact.image.name])) if fact.image.name in remarks else fact
+        for fact in facts
+    )
 
 
 def examine(source: Source, image: Image) -> ImageFacts:

@@ -133,7 +133,10 @@ def summary(built: BuildSummary) -> list[str]:
             lines.extend(["  and others, which metadata.json lists"] if len(shown) < len(reasons) else [])
     near = metadata.get(_NEAR)
     if near is None:
-        lines.append("near-identical images in different splits: not looked for; `python -m pneumo_tfds audit` does")
+        lines.append(
+            "inverted images, and near-identical images in different splits: not looked for; "
+            "`python -m pneumo_tfds audit` does"
+        )
     elif near:
         lines.append(
             f"warning: {counted(len(near), 'group')} of near-identical images in different splits, a leak if they are "

@@ -6,6 +6,7 @@ import hashlib
 from collections import defaultdict
 from typing import Any
 
+from pneumo_tfds.decode.inversion import inversion_remarks
 from pneumo_tfds.program.framing_names import Framing
 from pneumo_tfds.program.progress import stage
 from pneumo_tfds.program.wording import counted
@@ -68,6 +69,9 @@ def describe(
     source: Source, plan: Plan, options: SplitOptions, log: BuildLog, framing: Framing, workers: int | None = None
 ) -> dict[str, Any]:
     """Return the content of `metadata.json` for a dataset that was built by `plan`."""
+    unusual = {name: [text] for name, text in log.unusual.items()}
+    for name, text in inversion_remarks(log.thumbnails).items():
+        unusual.setdefault(name, []).append(text)
     near = {"near_identical_across_splits": near_identical_across_splits(plan, log, workers)} if log.thumbnails else {}
     return {
         "source": source.where,
@@ -86,7 +90,7 @@ def describe(
         "patients": {split: len({image.patient for image in plan.images(split)}) for split in plan.shards},
         "patients_unknown": sum(is_unknown(image.patient) for image in plan.images()),
         "skipped": dict(sorted(log.skipped.items())),
-        "unusual": dict(sorted(log.unusual.items())),
+        "unusual": {name: "; ".join(texts) for name, texts in sorted(unusual.items())},
         "dropped": dict(sorted(plan.assignment.dropped.items())),
         "ignored": source.ignored,
         "byte_identical": [[image.name for image in group] for group in plan.identical],
