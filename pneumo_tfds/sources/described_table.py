@@ -171,7 +171,8 @@ def _judge_neither(
                 f"{listed(cells, noun='row')}; {remedy}"
             )
         return
-    why = ", in which 0 and 1, no and yes and the like tell classes only as its one pair of values" if marks else ""
+    only = "; 0 and 1, no and yes and the like tell the classes only where a column holds nothing but one such pair"
+    why = only if marks else ""
     problems["label"] += [
         (
             line,

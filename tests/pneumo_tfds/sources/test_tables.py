@@ -135,7 +135,7 @@ def test_line_separators_that_end_no_line_of_a_file_stay_in_their_cell(tmp_path)
     [
         (["clear", "opacity"], r"unknown label 'clear'.*the column label holds clear \(5 rows\), opacity \(5 rows\)"),
         (["0.2", "0.9"], "unknown label '0.2'"),
-        (["0", "2"], "line 2: unknown label '0'.* in which 0 and 1, no and yes and the like tell classes only as its"),
+        (["0", "2"], "line 2: unknown label '0'.*; 0 and 1, no and yes and the like tell the classes only where"),
         (["", "1"], r"unknown label ''.*holds 1 \(5 rows\), empty|unknown label ''.*empty \(5 rows\)"),
     ],
 )
@@ -225,7 +225,7 @@ def test_all_that_is_wrong_in_the_rows_is_told_at_once(tmp_path):
     text = str(caught.value)
     assert "line 2: there is no file 'x.png'" in text
     assert "line 2: unknown split 'T' in the column split, which holds T (5 rows), E (5 rows); write train, val" in text
-    assert "line 2: unknown label '0'; the column label holds 0 (5 rows), 3 (5 rows), in which 0 and 1" in text
+    assert "line 2: unknown label '0'; the column label holds 0 (5 rows), 3 (5 rows); 0 and 1, no and yes" in text
     assert "line 6: unknown subtype 'fungus'" in text
 
 
