@@ -53,8 +53,10 @@ def _correlations(pictures: Iterable[npt.NDArray[np.uint8]]) -> npt.NDArray[np.f
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
     signs = np.ones(len(rows), np.float32)
     for _ in range(3):
-        signed = rows * signs[:, None]
-        others = signed.sum(axis=0) - signed
-        found = np.einsum("ij,ij->i", rows, others) / np.maximum(np.linalg.norm(others, axis=1), 1e-6)
+        total = signs @ rows
+        along = rows @ total
+        # Less the picture itself, whose norm is 1; written out, because a matrix of the others has the size of all.
+        others = np.sqrt(np.maximum(total @ total - 2 * signs * along + 1, 1e-6))
+        found = (along - signs) / others
         signs = np.where(found < 0, -1, 1).astype(np.float32)
     return np.asarray(found, np.float32)
