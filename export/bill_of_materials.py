@@ -18,6 +18,7 @@ from export.inference.onnx_metadata import Metadata
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import sha256_of, write_json
+from pneumo_tfds.program.wording import quoted
 
 LONGEST_NAME = 80  # characters; some packages have the whole text of a licence where its name belongs
 
@@ -29,7 +30,7 @@ def write_bill_of_materials(run: RunFolder) -> Path:
         InputError: the run was not exported, or one of its files is damaged.
     """
     if not run.onnx.is_file():
-        raise InputError(f"{run.onnx} is not there; export the run first: python -m export {run.path}")
+        raise InputError(f"{run.onnx} is not there; export the run first: python -m export {quoted(run.path)}")
     metadata = Classifier(run.onnx, threads=1).metadata
     every = (run.onnx, run.onnx_fp16, run.onnx_int8, run.onnx_any_size)
     files = [_exported(path) for path in every if path.is_file()]

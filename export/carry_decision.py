@@ -22,6 +22,7 @@ from export.inference.picture_input import of_any_size_file
 from export.run_metadata import run_metadata, with_brightness
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import quoted
 
 COUNTED_AT_THE_LIMITS = ("decision_flips", "answer_flips")
 """Entries of parity.json that hold for the limits of the export alone."""
@@ -54,7 +55,7 @@ def with_decision(run: RunFolder, metrics: Mapping[str, Any]) -> dict[Path, byte
         new = with_brightness(new, (old.reference or {}).get("brightness"))
         outputs = {output.name for output in model.graph.output}
         if new.familiarity_threshold is not None and "familiarity" not in outputs:
-            remedy = f"export the run first: python -m export {run.path}"
+            remedy = f"export the run first: python -m export {quoted(run.path)}"
             raise InputError(f"{path} is of an earlier version and has no familiarity; {remedy}")
         earlier, props = props, new.to_props()
         if path != run.onnx:

@@ -17,6 +17,7 @@ from pneumo_tfds.program.command import Command, own_flags_first, run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.overwriting import refuse_overwriting
 from pneumo_tfds.program.quiet import quiet_tensorflow
+from pneumo_tfds.program.wording import quoted
 from pneumo_tfds.sources.source_options import SourceOptions
 
 DIFFERS = 1
@@ -60,7 +61,7 @@ def check(command: Check) -> int:
     folder, paths = command.run_folder, RunFolder(command.run_folder)
     files = sorted({*folder.glob("model*.onnx")} - {paths.onnx_any_size})  # its pictures are not squares
     if not files:
-        raise InputError(f"{folder} holds no model.onnx; make one with python -m export {folder}")
+        raise InputError(f"{folder} holds no model.onnx; make one with python -m export {quoted(folder)}")
     read = (*files, paths.model, paths.metrics, paths.config, command.source, *command.corrections)
     refuse_overwriting({"--json": command.json}, read)
     quiet_tensorflow()

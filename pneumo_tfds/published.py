@@ -11,6 +11,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from pneumo_tfds.program.errors import InputError, reason_of
+from pneumo_tfds.program.wording import quoted
 from pneumo_tfds.sources.csv_text import read_rows
 from pneumo_tfds.sources.listing import File, NamedReader, reason_to_leave_out, walk
 from pneumo_tfds.sources.opening import PACKED
@@ -60,7 +61,7 @@ def in_manual_folder(manual_dir: Path) -> Path | None:
         likely.sort(key=lambda entry: entry.suffix.lower() not in TABLE_SUFFIXES)  # a table names the files beside it
         names = ", ".join(entry.name for entry in likely[:8])
         unpack = f"unpack {likely[0]} and pass its folder as --source"
-        use = unpack if _is_packed(likely[0]) else f"pass --source {likely[0]}"
+        use = unpack if _is_packed(likely[0]) else f"pass --source {quoted(likely[0])}"
         raise InputError(
             f"{manual_dir} holds none of {', '.join(MANUAL_NAMES)}, but {names}; to use it, {use}; else "
             "move it out of this folder"

@@ -13,6 +13,7 @@ from pneumo_tfds.program.answers import Limits
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, FRAMINGS, Framing, as_framing
+from pneumo_tfds.program.wording import quoted
 from pneumo_tfds.sources.inventory import KINDS, LABELS
 
 FORMAT_VERSION = 2
@@ -189,7 +190,9 @@ def metadata_of_run(metrics: Mapping[str, Any], image_size: int, run: str) -> Me
         point = metrics["operating_point"]
         threshold, rule = float(point["threshold"]), f"{point['rule']} (chosen on {point['chosen_on']})"
     except JSON_SHAPE_ERRORS as error:
-        raise InputError(f"{run}/metrics.json has no operating point; run python -m pipeline.evaluate {run}") from error
+        raise InputError(
+            f"{run}/metrics.json has no operating point; run python -m pipeline.evaluate {quoted(run)}"
+        ) from error
     if not 0.0 <= threshold <= 1.0:
         raise InputError(f"{run}/metrics.json has the threshold {threshold}, not one in 0 to 1; evaluate the run again")
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.config import RunConfig
 from pneumo_tfds.prepared import inspect, is_built, manual_source, prepare
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import quoted
 from pneumo_tfds.sources.inspection import short_form
 from pneumo_tfds.sources.inventory import KINDS, Source
 from pneumo_tfds.sources.opening import open_source, require_both_classes, require_decisions, understand
@@ -91,7 +92,7 @@ def require_judgeable(source: Path) -> None:
     except InputError as error:
         raise InputError(
             f"--also-judge: leave {source} out, because flags about sources do not reach it here, and score it with "
-            f"pipeline.evaluate RUN --source {source}, where they do; what is wrong: {error}"
+            f"pipeline.evaluate RUN --source {quoted(source)}, where they do; what is wrong: {error}"
         ) from error
 
 

@@ -12,6 +12,7 @@ from pipeline.config.config_json import read, to_dict
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import read_json, write_json
 from pneumo_tfds.program.locks import held
+from pneumo_tfds.program.wording import quoted
 
 
 class RunFolder:
@@ -48,6 +49,17 @@ class RunFolder:
         self.suspects_page = path / "suspects.html"
         self.search_start = self.tuner / "start.json"
         self.search_winner = self.tuner / "best.json"
+        self.finished = path / "finished.json"
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether there is a run that `--resume` would continue."""
+        return self.config.exists() or self.search_start.exists()
+
+    @property
+    def to_go_on(self) -> str:
+        """The command that continues this run."""
+        return f"python -m pipeline.train --run-dir {quoted(self.path)} --resume"
 
     def history_of(self, number: int) -> Path:
         """Return the table of epochs of network `number`, counted from 0; that of network 0 is `history`."""
@@ -89,10 +101,17 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file; name a folder with --run-dir")
         occupied = self.path.exists() and any(not entry.name.startswith(".") for entry in self.path.iterdir())
+        if occupied and not resume and self.finished.exists():
+            raise InputError(f"{self.path} holds a finished run; open {self.report}, or name another --run-dir")
         if occupied and not resume:
             raise InputError(f"{self.path} already holds a run; continue it with --resume, or name another --run-dir")
-        if resume and not (self.config.exists() or self.search_start.exists()):
+        if resume and not self.can_go_on:
             raise InputError(f"{self.path} holds no run to resume (no config.json); leave --resume out to start one")
+
+    def require_folder(self) -> None:
+        """Raise InputError if the folder is not there."""
+        if not self.path.is_dir():
+            raise InputError(f"{self.path} is not a folder; give the folder of a finished run, such as runs/first")
 
     def locked(self, what: str = "") -> AbstractContextManager[None]:
         """Hold the folder, which is created if need be, for this process; a second process is refused.
@@ -153,9 +172,7 @@ class RunFolder:
             InputError: it is not there yet, or it is damaged.
         """
         if not path.exists():
-            raise InputError(
-                f"{path} is not there; finish the run first: python -m pipeline.train --run-dir {self.path} --resume"
-            )
+            raise InputError(f"{path} is not there; finish the run first: {self.to_go_on}")
         content = read_json(path, "evaluate the run again, or restore the file from a backup")
         if not isinstance(content, dict):
             raise InputError(f"{path} is not a JSON object; evaluate the run again, or restore the file from a backup")

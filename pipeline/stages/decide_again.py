@@ -32,6 +32,7 @@ from pipeline.stages.training_overlap import training_overlap
 from pneumo_tfds.prepared import inspect
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_bytes, write_json
+from pneumo_tfds.program.wording import quoted
 from pneumo_tfds.sources.source_options import SourceOptions
 
 WISHES = ("threshold_rule", "guarantee", "prevalence")
@@ -81,7 +82,7 @@ def decide_again(
     settings = replace(config.evaluation, **{**last, **wish})
     splits = splits_of(config.data)
     if "validation" not in tables or len(tables["validation"]) != splits["validation"].count:
-        remedy = f"score them first: python -m pipeline.evaluate {run_dir}"
+        remedy = f"score them first: python -m pipeline.evaluate {quoted(run_dir)}"
         raise InputError(f"{run.predictions} lacks images of validation; {remedy}")
     images = splits["validation"].examples
     under_shift = settings.threshold_under_shift
@@ -110,7 +111,7 @@ def decide_again(
         if robustness.pop(ELSEWHERE, None):
             print(
                 "note: figures on other sources were those of the earlier threshold, so the report leaves them out; "
-                f"score them at this one: python -m pipeline.evaluate {run_dir} --also-judge PATH"
+                f"score them at this one: python -m pipeline.evaluate {quoted(run_dir)} --also-judge PATH"
             )
         if under_shift:
             robustness = summary(views, point.threshold, decision.refused_below)

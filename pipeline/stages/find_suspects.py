@@ -27,7 +27,7 @@ from pneumo_tfds.prepared import read_manifest
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, write_csv_rows
 from pneumo_tfds.program.progress import stage
-from pneumo_tfds.program.wording import counted
+from pneumo_tfds.program.wording import counted, quoted
 from pneumo_tfds.splits.near_duplicates import near_groups, thumbnail
 
 NEIGHBOURS = 5
@@ -48,7 +48,7 @@ def find_suspects(run_dir: Path) -> list[str]:
             f"{run_dir} is no run with folds, so its network has seen most labels; train one with --folds 5"
         )
     if not run.out_of_fold.exists():
-        raise InputError(f"{run_dir} is not finished; go on: python -m pipeline.train --run-dir {run_dir} --resume")
+        raise InputError(f"{run_dir} is not finished; go on: {run.to_go_on}")
     _keep_decisions(run.suspects)
     table, examples = joined(read_csv(run.out_of_fold).values()), splits_of(data)["train"].examples
     row_of = {name: row for row, name in enumerate(examples.filenames.tolist())}
@@ -91,7 +91,7 @@ def find_suspects(run_dir: Path) -> list[str]:
         f"look at them: {run.suspects_page}",
         f"decide in the column decision of {run.suspects}: NORMAL, PNEUMONIA, remove, or nothing to keep the label",
         f"then: python -m pipeline.train --source SAME{' --yes' * data.yes} --folds {data.folds} "
-        f"--corrections {run.suspects}",
+        f"--corrections {quoted(run.suspects)}",
     ]
 
 

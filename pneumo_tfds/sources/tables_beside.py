@@ -9,6 +9,7 @@ from itertools import combinations
 from pathlib import Path
 
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import quoted
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import decode_text, read_rows
 from pneumo_tfds.sources.description import OWN_DESCRIPTION
@@ -86,7 +87,7 @@ def pass_as_source(path: Path, kind: str) -> Callable[[File], str]:
     """Return a function that tells how a table in a source is passed."""
     if kind == "zip":
         return lambda file: "unpack the zip and pass this table as --source"
-    return lambda file: f"pass --source {path / file.name}"
+    return lambda file: f"pass --source {quoted(path / file.name)}"
 
 
 def explain_tables(

@@ -14,6 +14,7 @@ from pneumo_tfds import published
 from pneumo_tfds.pneumo_tfds_dataset_builder import Builder
 from pneumo_tfds.prepared import BuildOptions, build
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import quoted
 
 
 @pytest.fixture
@@ -134,7 +135,9 @@ def test_other_x_rays_in_the_manual_folder_are_named_and_not_passed_over(tmp_pat
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content) if isinstance(content, bytes) else zip_of(path, content)
     entry = tmp_path / name.split("/")[0]
-    with pytest.raises(InputError, match=f"but {entry.name}; to use it, pass --source {entry}; else move it out"):
+    with pytest.raises(
+        InputError, match=f"but {entry.name}; to use it, pass --source {quoted(entry)}; else move it out"
+    ):
         published.in_manual_folder(tmp_path)
 
 

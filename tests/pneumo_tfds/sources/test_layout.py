@@ -234,7 +234,7 @@ def test_only_an_equal_file_nested_deeper_is_a_second_copy(tmp_path):
 
 def test_a_table_inside_labelled_folders_is_pointed_out(tmp_path):
     source = understood(tmp_path, {**dict.fromkeys(PLAIN), "my labels.csv": "file;label;patient\n"})
-    assert any(f"pass --source {tmp_path}/my labels.csv" in text for text in source.survey.warnings)
+    assert any(f"pass --source '{tmp_path}/my labels.csv'" in text for text in source.survey.warnings)
     (tmp_path / "other").mkdir()
     with pytest.raises(
         InputError, match=r"side by side, but t\.csv lists images with labels; .*pass --source .*t\.csv"
@@ -357,6 +357,11 @@ def test_spreadsheets_are_no_archives_and_masks_are_no_images_of_a_folder(tmp_pa
     assert source.ignored["a spreadsheet, which is not read; save it as CSV"] == 1
     assert not any("archives" in text for text in source.survey.warnings)
     assert any("neither NORMAL nor PNEUMONIA: COVID (4 images);" in text for text in source.survey.warnings)
+
+
+def test_images_that_lie_directly_in_the_folder_are_said_to(tmp_path):
+    with pytest.raises(InputError, match=r"the 4 images lie directly in it; give the folder above if it has"):
+        understood(tmp_path, dict.fromkeys(files("{}.png", FOUR)))
 
 
 def test_where_no_classes_are_found_tables_and_spreadsheets_are_named(tmp_path):
