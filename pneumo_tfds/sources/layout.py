@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import takewhile
 
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources import layout_questions, words
 from pneumo_tfds.sources.class_folders import Folders, InClass, read_class_folders
 from pneumo_tfds.sources.classes import ClassWords
@@ -159,6 +160,11 @@ def explain_no_classes(files: Sequence[File], classes: ClassWords, table: str, o
         return (
             f"{beside}, but apart: {listed(alone)}; put these folders side by side, those of patients inside "
             "them, or pass a CSV of path,label,patient"
+        )
+    if not any(file.folders for file in files):
+        return (
+            f"{beside}; the {counted(len(files), 'image')} lie directly in it; {others}give the folder above if it has "
+            "one of each class, or pass a CSV of path,label,patient"
         )
     telling = _telling_folders(files)
     if all(map(words.split_of, telling)):

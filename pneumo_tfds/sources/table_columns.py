@@ -53,9 +53,9 @@ def lists_images(columns: Sequence[str]) -> bool:
 
 def tell_columns(columns: Sequence[str], chosen: Mapping[str, str], marks: Sequence[str], notes: SurveyNotes) -> None:
     """Tell which column is what; `marks` are columns that tell the label together."""
-    unread = [column for column in columns if column and column not in (*chosen.values(), *marks)]
+    others = [column for column in columns if column and column not in {*chosen.values(), *marks}]
     roles = ", ".join(role if role == column.lower() else f"{column} as {role}" for role, column in chosen.items())
-    notes.tell(f"columns read: {roles}; not read: {', '.join(unread) or 'none'}")
+    notes.tell(f"columns read: {roles}; not used for labels, splits or patients: {', '.join(others) or 'none'}")
 
 
 def class_columns(columns: Sequence[str], classes: ClassWords) -> list[str]:

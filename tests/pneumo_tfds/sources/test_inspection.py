@@ -39,7 +39,7 @@ def test_a_table_with_a_question(tmp_path):
     content = {f"{n}.png": None for n in range(8)} | {"t.csv": csv_of("file,class,Akte", *rows)}
     source = understood(tmp_path, content, "t.csv")
     lines = describe(source)
-    assert "note: columns read: file as path, class as label; not read: Akte" in lines
+    assert "note: columns read: file as path, class as label; not used for labels, splits or patients: Akte" in lines
     question = "needs a decision: no column is named patient, but Akte (0, 1, 2, ...) may tell who is on an image"
     assert lines[4].startswith(question)
     assert short_form(source)[4] == lines[4]

@@ -43,7 +43,8 @@ def test_the_survey_names_every_column_with_its_role(tmp_path):
     head = "Image,Finding,Subject ID,sex,remark"
     source = understood(tmp_path, table(head, lambda name, i: f"{name}.png,{i % 2},{i // 2},f,x"), "t.csv")
     assert source.survey.notes[:1] == (
-        "columns read: Image as path, Finding as label, Subject ID as patient; not read: sex, remark",
+        "columns read: Image as path, Finding as label, Subject ID as patient; "
+        "not used for labels, splits or patients: sex, remark",
     )
     assert {part.where for part in source.survey.parts} == {"Finding = 0", "Finding = 1"}
     assert {part.patient for part in source.survey.parts} == {"column Subject ID"}
@@ -85,7 +86,7 @@ def test_other_columns_are_named_and_not_asked_about(tmp_path, column):
     rows = table(f"path,label,{column}", lambda name, i: f"{name}.png,{i % 2},{i // 5}")
     source = understood(tmp_path, rows, "t.csv")
     assert not source.survey.questions
-    assert source.survey.notes[0].endswith(f"not read: {column}")
+    assert source.survey.notes[0].endswith(f"not used for labels, splits or patients: {column}")
 
 
 @pytest.mark.parametrize("words", ["train val test", "Training Validation Testing", "TRAIN dev tst"])
@@ -792,3 +793,10 @@ def test_words_in_names_of_files_that_tell_no_class(tmp_path, pattern):
     names = [f"{pattern.format(i)}.png" for i in range(12)]
     rows = csv_of("path,label,patient", *(f"{name},{i % 2},p{i}" for i, name in enumerate(names)))
     assert not understood(tmp_path, {"t.csv": rows, **dict.fromkeys(names)}, "t.csv").survey.questions
+
+
+def test_columns_whose_names_are_the_classes_are_not_told_to_be_unused(tmp_path):
+    rows = table("path,NORMAL,PNEUMONIA,age", lambda name, i: f"{name}.png,{1 - i % 2},{i % 2},{i}")
+    first, second = understood(tmp_path, rows, "t.csv").survey.notes[:2]
+    assert first == "columns read: path; not used for labels, splits or patients: age"
+    assert second == "the label is which of the columns NORMAL and PNEUMONIA has 1"
