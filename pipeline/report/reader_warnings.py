@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.evaluation.resemblance import LIKE
 from pipeline.evaluation.robustness import UNCHANGED
 from pipeline.evaluation.shortcuts import WITHOUT_LUNGS
 from pipeline.evaluation.subgroups import difference
@@ -107,9 +108,12 @@ def _elsewhere(external: Mapping[str, Any]) -> list[str]:
     """Return what is known of images of another source besides their figures: their looks, and gaps of groups."""
     found = []
     if like := external.get("resembles"):
-        far = f"{like['distance']:.2f} standard deviations; validation as it is: {like['unchanged']:.2f}"
-        known = f"validation images {'' if like['nearest'] == UNCHANGED else 'through the change '}{like['nearest']}"
-        said = f"are like {known}" if like["alike"] else f"are like none of the known changes; nearest are {known}"
+        changed = like["nearest"] != UNCHANGED
+        far = f"{like['distance']:.2f} standard deviations away; more than {LIKE} is unlike"
+        far += f"; validation as it is: {like['unchanged']:.2f}" if changed else ""
+        known = f"validation images {'through the change ' if changed else ''}{like['nearest']}"
+        unlike = f"are unlike validation images, as they are and through known changes; nearest are {known}"
+        said = f"are like {known}" if like["alike"] else unlike
         found.append(f"In exposure and sharpness these images {said} ({far}).")
     for column, rows in external.get("groups", {}).items():
         for row in rows:

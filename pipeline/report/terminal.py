@@ -32,6 +32,8 @@ def show(folder: RunFolder) -> None:
     unit = "images (patients unknown)" if unknown else "patients"
     head, *rows = figure_rows(metrics)
     Console().print(_table(head, rows, f"95 % intervals by bootstrap over {unit}; PNEUMONIA is positive"))
+    if found := metrics.get("reliance"):
+        print(f"left without lungs: {about_reliance(found)}")
     if gaps := drops(own, metrics["splits"][main]):
         parts = [f"{NAMES[name]} {gap['difference']:+.3f} ({signed(gap['interval'])})" for name, gap in gaps.items()]
         print(f"difference from its own {own['split']} images: {', '.join(parts)}")
@@ -53,6 +55,13 @@ def show(folder: RunFolder) -> None:
         print(f"guarantee of certain answers{where}: {doubt.guarantee}")
     point = metrics["operating_point"]
     print(f"threshold {point['threshold']:.4f}, by {point['rule']} on {point['chosen_on']}; report: {folder.report}")
+
+
+def about_reliance(found: Mapping[str, Any]) -> str:
+    """Return what the row `left without lungs` means, and whether its interval tells anything."""
+    means = "the part of AUROC's lead over 0.5 that stays with the lungs blacked out: the nearer to 0, the better"
+    limits = found["interval"]
+    return means + ("; too uncertain here to tell anything" if limits and limits[1] - limits[0] > 1 else "")
 
 
 def figure_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
