@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -22,6 +23,7 @@ from pipeline.config import RunCommand, RunConfig
 from pipeline.config.config_json import read, to_dict
 from pipeline.data.dataset import with_dataset
 from pipeline.devices.tf_config import read_cluster
+from pipeline.run_folder.finished import is_finished, record_end
 from pipeline.run_folder.folder import RunFolder
 from pipeline.tracking.run_record import training_record
 from pipeline.tracking.tracking import Tracking
@@ -31,6 +33,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
 from pneumo_tfds.program.installed import require_installed
 from pneumo_tfds.program.quiet import quiet_tensorflow
+from pneumo_tfds.program.wording import quoted
 
 PROGRAM = "python -m pipeline.train"
 PHANTOMS = (
@@ -86,14 +89,33 @@ def train(command: Train) -> None:
         return
     check_search(command)
     folder.start(resume=command.resume)
-    with folder.locked():
-        search_apart = partial(_search_apart, track=command.track)
-        export_apart = partial(beside, "the export", _export, folder.path, command.export)
-        config, tracking = train_and_judge(folder, command, search_apart, export_apart)
-        _finish(folder)
-        _tell(tracking, folder, config, ended=True)
-        if config.data.built.phantom:
-            print(PHANTOMS)
+    try:
+        with folder.locked():
+            if command.resume and cluster.workers == 1 and is_finished(folder, _beside_settings(command)):
+                _settings_on_resume(folder, command)
+                print(f"{folder.path} is finished already: every result is there and unchanged")
+                _show(folder)
+            else:
+                _run_all_stages(folder, command)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"go on with: {folder.to_go_on}" if folder.can_go_on else "") from None
+
+
+def _run_all_stages(folder: RunFolder, command: Train) -> None:
+    """Run all stages that are not done yet, in a folder that is locked, and record the end."""
+    search_apart = partial(_search_apart, track=command.track)
+    export_apart = partial(beside, "the export", _export, folder.path, command.export)
+    config, tracking = train_and_judge(folder, command, search_apart, export_apart)
+    _finish(folder)
+    _tell(tracking, folder, config, ended=True)
+    _record_end(folder, command)
+
+
+def _beside_settings(command: Train) -> dict[str, Any]:
+    """Return what was asked besides the settings that a run keeps, without what has its default."""
+    default = vars(ExportOptions())
+    asked = {name: value for name, value in vars(command.export).items() if value != default[name]}
+    return asked | ({"track": list(command.track)} if command.track else {})
 
 
 def check_search(config: RunConfig) -> None:
@@ -197,11 +219,27 @@ def _export(run_dir: Path, options: ExportOptions) -> None:
 
 def _finish(folder: RunFolder) -> None:
     from pipeline.report.report_page import write_report
-    from pipeline.report.terminal import show
 
     write_report(folder)  # once more, now with the parity of the ONNX file
+    _show(folder)
+
+
+def _show(folder: RunFolder) -> None:
+    """Print the figures of a finished run, and how its file is used."""
+    from pipeline.report.terminal import show
+
     show(folder)
-    print(f"ONNX file: {folder.onnx}; use it: python -m export.predict {folder.onnx} IMAGE_OR_FOLDER")
+    print(f"ONNX file: {folder.onnx}; use it: python -m export.predict {quoted(folder.onnx)} IMAGE_OR_FOLDER")
+    if folder.read_json(folder.metrics).get("dataset", {}).get("phantom"):
+        print(PHANTOMS)
+
+
+def _record_end(folder: RunFolder, command: Train) -> None:
+    """Record that there is nothing left to do, unless a source of `--also-judge` could not be read."""
+    from pipeline.stages.also_judge import ELSEWHERE
+
+    if not any(row.get("not_scored") for row in folder.read_json_if_there(folder.robustness).get(ELSEWHERE, ())):
+        record_end(folder, _beside_settings(command))
 
 
 def defaults() -> Train | None:

@@ -20,6 +20,7 @@ from pipeline.tracking.tracking import Tracking
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
 from pneumo_tfds.program.quiet import errors_only
+from pneumo_tfds.program.wording import counted, quoted
 from tuning.results import confirm, leaderboard
 from tuning.results.front import costs
 from tuning.results.search_page import write_page
@@ -75,8 +76,8 @@ def run_search(
             end = run_trials(plan, data, run, folder, console, tracking)
             _finish(plan, data, folder, console, tracking, end)
         except KeyboardInterrupt:
-            console.out(f"Stopped. Resume it with: python -m tuning --run-dir {run.path} --resume", highlight=False)
-            raise
+            again = f"python -m tuning --run-dir {quoted(run.path)} --resume"
+            raise KeyboardInterrupt(f"go on with: {again}") from None
 
 
 def run_worker(run_dir: Path) -> None:
@@ -137,10 +138,17 @@ def _announce(console: Console, plan: Plan) -> None:
     search = plan.start.search
     spans = (f"{p.name} {p.low:g} to {p.high:g}" + " or 0" * (p.scale == "log_or_zero") for p in plan.parameters)
     console.out(
-        f"Search ({search.tuner}): {search.max_trials} trials of {search.trial_epochs} epochs, "
+        f"Search ({search.tuner}): {counted(search.max_trials, 'trial')} of {counted(search.trial_epochs, 'epoch')}, "
         f"{plan.objective.name} ({plan.objective.direction}), {plan.images}; {', '.join(spans)}",
         highlight=False,
     )
+    if best := confirm.candidate_count(plan):
+        again = min(best + 1, search.max_trials) * search.confirm_seeds
+        console.out(
+            f"Then up to {counted(again, 'training')} more: the best {best} and the starting values, each from "
+            f"{counted(search.confirm_seeds, 'new seed')}; --confirm-top 0 leaves this out",
+            highlight=False,
+        )
     for said in plan.moved:
         console.out(f"Note: {said}", highlight=False)
     if plan.warm:
@@ -173,4 +181,4 @@ def _finish(
     write_json(folder.best, to_dict(winner))  # last: when it exists, everything else does
     tracking.tell(search_record(plan, ranked[0], confirmed), last=True)
     line(f"The search as a page: {folder.page}")
-    line(f"The winner's settings: {folder.best}; train it: python -m pipeline.train --config {folder.best}")
+    line(f"The winner's settings: {folder.best}; train it: python -m pipeline.train --config {quoted(folder.best)}")

@@ -98,7 +98,8 @@ def run(
 
     Args:
         config_type: a frozen dataclass, or a union of them; its docstring and field docs become `--help`.
-        action: the work. Returns an exit code, or None for 0. An `InputError` becomes one line and exit code 2.
+        action: the work. Returns an exit code, or None for 0. An `InputError` becomes one line and exit code 2,
+            and a `KeyboardInterrupt` one with its message, if it has one, and exit code 130.
         prog: how Python is asked for the command, for usage lines, such as `python -m pneumo_tfds`.
         default: gives an instance whose values are the defaults, for example one read from a file, or None.
     """
@@ -126,7 +127,7 @@ def _explain(error: BaseException, config: Any) -> tuple[str | None, int]:
     if isinstance(error, BrokenPipeError):
         return "", OUTPUT_CLOSED
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted", INTERRUPTED
+        return "; ".join(filter(None, ("interrupted", str(error)))), INTERRUPTED
     if isinstance(error, ModuleNotFoundError):
         extra = EXTRAS.get(str(error.name).partition(".")[0])
         return f"this needs {error.name}; {how_to_install(extra)}" if extra else (shadowing() or None), BAD_INPUT
@@ -169,4 +170,6 @@ def _one_line(box: str) -> str:
     """Return the text of the box that tyro draws around an error: without its title, its parts joined by semicolons."""
     parts = [" ".join(part.split()) for part in re.split("─{2,}", re.sub("[│╭╮╰╯]", " ", box))]
     own = re.match(r"Error parsing \w+: (.*)", parts[1])  # an InputError of ours, which says all there is to say
-    return own[1] if own else "; ".join(part for part in parts[1:] if part)
+    text = own[1] if own else "; ".join(part for part in parts[1:] if part)
+    bare = re.search(r": (--\S+) .*; Unrecognized options: ((?:(?!--).)+?); ", text)  # two errors, one mistake
+    return f"put {bare[1]} before {bare[2]}" if bare and text.count("(required)") == 1 else text

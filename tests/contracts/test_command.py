@@ -1,6 +1,7 @@
 """What every command shares: exit codes, one line for an error, and a quiet TensorFlow."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, fields
@@ -33,6 +34,8 @@ def greet(command):
         raise InputError("there is\\n nobody to greet; name somebody")
     if command.name == "stop":
         raise KeyboardInterrupt
+    if command.name == "stop and go on":
+        raise KeyboardInterrupt("go on with: greet")
     if command.name in ("tensorflow", "nobody_knows"):
         raise ModuleNotFoundError(f"No module named {command.name!r}", name=command.name)
     if command.name == "bug":
@@ -48,6 +51,19 @@ class Leave(Command):
     '''Go.'''
 
 run_one_of({"greet": (Greet, greet), "leave": (Leave, lambda command: print("bye"))}, prog="many")
+"""
+NEEDED = """
+from pathlib import Path
+
+@dataclass(frozen=True, kw_only=True)
+class Need(Command):
+    '''Need a source.'''
+    source: Path
+    '''The source.'''
+    out: str = ""
+    '''Something else.'''
+
+run(Need, lambda command: None, prog="need")
 """
 
 
@@ -128,6 +144,31 @@ def test_debug_shows_the_traceback(call):
 def test_interruption_has_its_own_exit_code(call):
     ended = call("--name", "stop")
     assert (ended.returncode, ended.stderr) == (130, "greet: interrupted\n")
+
+
+def test_interruption_says_how_to_go_on_where_that_is_known(call):
+    ended = call("--name", "stop and go on")
+    assert (ended.returncode, ended.stderr) == (130, "greet: interrupted; go on with: greet\n")
+
+
+def test_a_value_without_its_flag_is_one_mistake(call):
+    ended = call("my folder", end=NEEDED)
+    assert (ended.returncode, ended.stderr) == (2, "need: put --source before my folder\n")
+    ended = call("my folder", "--nmae", "Ann", end=NEEDED)
+    assert "--nmae" in ended.stderr
+
+
+def test_paths_in_printed_commands_are_quoted():
+    """They are copied into a shell, and folders have spaces."""
+    bare = re.compile(r"python -m [\w.]+ \{(?!quoted)|--(source|run-dir|config|prefix|corrections) \{(?!quoted)")
+    lines = [
+        f"{path.name}: {line.strip()}"
+        for package in ("pneumo_tfds", "pipeline", "tuning", "export", "benchmarks")
+        for path in (ROOT / package).rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if bare.search(line) and not re.search(r"--corrections \{path\}: ", line)
+    ]
+    assert lines == []
 
 
 def test_error_of_ours_is_not_hidden(call):

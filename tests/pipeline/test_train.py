@@ -112,23 +112,26 @@ def test_exported_file_says_what_keras_said(finished, phantoms):
 @pytest.mark.slow
 def test_resuming_a_finished_run_changes_no_result(finished):
     run, _ = finished
-    names = ("config.json", "history.csv", "model.keras", "metrics.json", "predictions.csv", "model.onnx")
-    before = {name: (run / name).read_bytes() for name in names}
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*.*")}
     ended = command("--run-dir", run, "--resume")
     assert ended.returncode == 0, ended.stderr
-    assert {name: (run / name).read_bytes() for name in names} == before
+    assert "is finished already" in ended.stdout
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*.*")} == before
 
 
 @pytest.mark.slow
 def test_stage_that_is_missing_is_done_on_resume(finished, place):
     copy = place / "unexported"
     shutil.copytree(finished[0], copy)
-    for name in ("model.onnx", "parity.json", "golden.npz", "report.html"):
+    for name in ("model.onnx", "parity.json", "golden.npz", "report.html", "plots/examples.png"):
         (copy / name).unlink()
     ended = command("--run-dir", copy, "--resume")
     assert ended.returncode == 0, ended.stderr
-    assert (copy / "model.onnx").read_bytes() == (finished[0] / "model.onnx").read_bytes()
+    names = ("config.json", "history.csv", "model.keras", "metrics.json", "predictions.csv", "model.onnx")
+    assert [name for name in names if (copy / name).read_bytes() != (finished[0] / name).read_bytes()] == []
     assert (copy / "report.html").exists()
+    assert (copy / "plots" / "examples.png").exists()
+    assert "is finished already" in command("--run-dir", copy, "--resume").stdout
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from export.export_options import ExportOptions
 from pipeline import train as module
 from pipeline.config import DataConfig, FitConfig, RunConfig, SearchConfig
 from pipeline.config.config_json import read, to_dict
+from pipeline.run_folder.finished import record_end
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
@@ -50,6 +51,8 @@ def stages(tmp_path, monkeypatch):
     )
     monkeypatch.setattr("pipeline.stages.fit_and_judge.fit_and_judge", fit_and_judge)
     monkeypatch.setattr(module, "_finish", lambda folder: None)
+    monkeypatch.setattr(module, "_record_end", lambda folder, command: None)
+    monkeypatch.setattr(module, "_show", lambda folder: calls.append(("shown",)))
     return calls, interrupted
 
 
@@ -138,7 +141,7 @@ def test_search_that_was_interrupted_is_continued_with_what_was_asked(stages, tm
     calls, interrupted = stages
     interrupted.append(True)
     command = module.Train(run_dir=tmp_path / "run", search=SearchConfig(tune=True), fit=FitConfig(epochs=3))
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match=r"go on with: python -m pipeline\.train --run-dir .*/run --resume"):
         module.train(command)
     assert not RunFolder(tmp_path / "run").config.exists()
     interrupted.clear()
@@ -164,3 +167,31 @@ def test_flags_of_the_export_reach_it(stages, tmp_path):
     calls, _ = stages
     module.train(module.Train(run_dir=tmp_path / "run", export=ExportOptions(int8=True)))
     assert calls[-1] == ("the export", tmp_path / "run", ExportOptions(int8=True))
+
+
+@pytest.mark.parametrize(("more", "stages_run"), [({}, ["shown"]), ({"fp16": True}, ["fit", "the export"])])
+def test_a_finished_run_is_shown_at_once_and_goes_on_only_for_what_is_new(stages, tmp_path, capsys, more, stages_run):
+    calls, _ = stages
+    folder = RunFolder(tmp_path / "run")
+    module.train(module.Train(run_dir=folder.path, export=ExportOptions(int8=True)))
+    record_end(folder, {"int8": True})
+    calls.clear()
+    module.train(module.Train(run_dir=folder.path, resume=True, export=ExportOptions(**more)))
+    assert [call[0] for call in calls] == stages_run
+    assert ("is finished already" in capsys.readouterr().out) == (not more)
+
+
+def test_a_finished_run_refuses_other_settings_as_well(stages, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    module.train(module.Train(run_dir=folder.path))
+    record_end(folder, {})
+    with pytest.raises(InputError, match="--epochs is 7"):
+        module.train(module.Train(run_dir=folder.path, resume=True, fit=FitConfig(epochs=7)))
+
+
+@pytest.mark.parametrize("unread", [False, True])
+def test_a_run_is_not_finished_while_another_source_could_not_be_read(tmp_path, unread):
+    folder = RunFolder(tmp_path)
+    write_json(folder.robustness, {"elsewhere": [{"source": 1} | ({"not_scored": True} if unread else {})]})
+    module._record_end(folder, module.Train())
+    assert folder.finished.exists() != unread

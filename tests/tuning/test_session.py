@@ -191,17 +191,21 @@ def test_a_search_in_which_every_trial_fails_says_why(whole):
     assert not (whole.folder / "tuner" / "best.json").exists()
 
 
-def test_ctrl_c_says_how_to_go_on(whole, capsys):
+def test_ctrl_c_says_how_to_go_on(whole):
     def train(config, **keywords):
         raise KeyboardInterrupt
 
     whole.train = train
-    text = io.StringIO()
-    from tuning import session
+    with pytest.raises(KeyboardInterrupt, match=r"go on with: python -m tuning --run-dir '.*/my run' --resume"):
+        whole.search(folder=whole.folder.with_name("my run"))
 
-    with pytest.raises(KeyboardInterrupt):
-        session.run_search(RunConfig(), whole.folder, resume=False, console=Console(file=text, width=200))
-    assert f"--run-dir {whole.folder} --resume" in text.getvalue()
+
+@pytest.mark.parametrize(("top", "said"), [(2, "Then up to 9 trainings more: the best 2 and"), (0, "")])
+def test_the_announcement_counts_trials_epochs_and_trainings_from_other_seeds(whole, top, said):
+    text = whole.search(max_trials=6, trial_epochs=1, confirm_top=top)
+    assert "6 trials of 1 epoch, " in text
+    assert said in text
+    assert ("--confirm-top 0 leaves this out" in text) == bool(top)
 
 
 def test_the_confirmed_winner_is_the_best_over_new_seeds_not_the_luckiest_trial(whole):

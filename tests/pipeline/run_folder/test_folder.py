@@ -26,6 +26,18 @@ def test_folder_with_a_run_is_refused_unless_resumed(tmp_path):
     folder.start(resume=True)
 
 
+def test_a_finished_run_is_called_so_and_its_report_is_named(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.write_config(RunConfig())
+    folder.finished.write_text("{}")
+    with pytest.raises(InputError, match=r"holds a finished run; open .*report\.html, or name another --run-dir"):
+        folder.start(resume=False)
+
+
+def test_the_command_that_goes_on_can_be_copied(tmp_path):
+    assert RunFolder(tmp_path / "my run").to_go_on.endswith(f"--run-dir '{tmp_path}/my run' --resume")
+
+
 def test_folder_without_a_run_cannot_be_resumed(tmp_path):
     with pytest.raises(InputError, match="holds no run"):
         RunFolder(tmp_path / "empty").start(resume=True)
