@@ -9,7 +9,9 @@ from typing import Annotated
 import tyro
 
 from export.export_options import ExportOptions
+from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.command import Command, run
+from pneumo_tfds.program.installed import require_installed
 from pneumo_tfds.program.quiet import quiet_tensorflow
 
 
@@ -27,6 +29,9 @@ class Export(ExportOptions, Command):
 
 def export(command: Export) -> None:
     """Export the run and print a line for each file. A model.onnx that differs from Keras is an error (exit code 2)."""
+    require_installed("tensorflow")
+    folder = RunFolder(command.run_folder)
+    folder.require_folder()  # now, as the next imports take seconds
     quiet_tensorflow()
     from export.export_run import export_run
 
@@ -34,9 +39,8 @@ def export(command: Export) -> None:
         print(f"{file}: {summary}")
     if command.sbom:
         from export.bill_of_materials import write_bill_of_materials
-        from pipeline.run_folder.folder import RunFolder
 
-        print(f"{write_bill_of_materials(RunFolder(command.run_folder))}: the bill of materials")
+        print(f"{write_bill_of_materials(folder)}: the bill of materials")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ from export.parity import comparison, parity_sample
 from export.run_metadata import SPLIT, made_with, run_metadata, with_brightness
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.run_folder.folder import RunFolder
-from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import remove, replacing, write_json
 from pneumo_tfds.program.progress import stage
 
@@ -50,9 +49,8 @@ def export_run(folder: Path, options: ExportOptions, *, dataset: Path | None = N
         InputError: the run is unfinished or its model cannot be exported.
         ParityError: `model.onnx` would differ from Keras. `parity.json` has the differences; no file was replaced.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; give the folder of a finished run, such as runs/first")
     run = RunFolder(folder)
+    run.require_folder()
     with run.locked("export"):
         yield from _export(run, options, dataset)
 

@@ -20,6 +20,12 @@ def test_export_prints_a_line_for_each_file(exported, tmp_path, sample_images, c
     assert lines[1].startswith(f"{run / 'model.int8.onnx'}: ")
 
 
+def test_a_folder_that_is_not_there_is_refused_before_tensorflow_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr("export.__main__.quiet_tensorflow", lambda: pytest.fail("loads TensorFlow first"))
+    with pytest.raises(InputError, match="nope is not a folder; give the folder of a finished run"):
+        export(Export(run_folder=tmp_path / "nope"))
+
+
 @pytest.mark.parametrize(
     ("flag", "value", "bounds"), [("parity_images", -1, "0 or more"), ("threads", 0, "from 1 to 1024")]
 )
