@@ -21,9 +21,8 @@ from PIL import Image
 from export import Classifier
 from export.inference.content_digest import sealed
 from export.web import server as web
-from image_files import partly_coloured
+from image_files import partly_coloured, png_chunk
 from image_files import png as made_png
-from image_files import png_chunk
 from pneumo_tfds.program.answers import Limits
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.inventory import VIRUS_FROM
