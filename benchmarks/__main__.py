@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 
 from benchmarks.benchmark_options import MODULES, BenchmarkOptions, Stage
@@ -22,6 +23,7 @@ def bench(options: BenchmarkOptions) -> None:
     from benchmarks.measuring import chart, machine, tables
 
     os.environ.update(tensorflow_threads.variables(options.workers))
+    _load_triton()
     console = Console()
     here = machine.describe(options.workers)
     console.print(machine.summary(here), highlight=False)
@@ -37,6 +39,12 @@ def bench(options: BenchmarkOptions) -> None:
             write_text(options.markdown, tables.markdown(records, machine.summary(here)))
     if options.chart:
         chart.write(options.chart, records)
+
+
+def _load_triton() -> None:
+    """Load PyTorch's compiler now, if it is installed: loaded after TensorFlow, Triton 3.8 ends the process."""
+    if importlib.util.find_spec("triton"):
+        importlib.import_module("triton")
 
 
 def _measure(stage: Stage, options: BenchmarkOptions) -> list[Record]:
