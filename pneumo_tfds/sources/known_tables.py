@@ -136,10 +136,12 @@ class KnownTables:
         beside = name.rpartition("/")[0]
         paths = [filled(table.image, row) for _, row in rows]
         folder = beside
-        while folder and not any(map(find := self.images.below(folder), paths)):
+        while folder and not any(map(self.images.below(folder), paths)):
             folder = folder.rpartition("/")[0]
         find = self.images.below(folder)
-        if folder == beside or not any(map(find, paths)):
+        if folder == beside:
+            return find
+        if not any(map(find, paths)):
             return self.images.below(beside)
         self.notes.tell(
             f"{name}: its paths lead to images from {folder or 'the folder of the source'}, not from its own"
