@@ -88,15 +88,14 @@ def recalibrate(command: Recalibrate) -> None:
     from export.inference.classifier import Classifier
     from pneumo_tfds.sources.inspection import short_form
     from pneumo_tfds.sources.opening import open_source
-    from pneumo_tfds.sources.reading import FolderReader
+    from pneumo_tfds.sources.reading import image_files
 
     classifier = Classifier(command.model, threads=command.threads)
     refuse_overwriting({"--out": command.out}, (classifier.path, command.source, *command.corrections))
     wish = _wish(command, classifier.metadata)
     graph = CalibratedGraph(onnx.load(classifier.path), str(command.model))
     source = open_source(command.source, command)
-    if isinstance(source.reader, FolderReader):
-        refuse_overwriting({"--out": command.out}, (source.reader.root / image.name for image in source.images))
+    refuse_overwriting({"--out": command.out}, image_files(source))
     print("\n".join(short_form(source)), flush=True)
     found = labelled_images.read_images(source, classifier, command.threads)
     _tell_what_is_left_out(found)

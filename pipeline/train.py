@@ -98,7 +98,7 @@ def train(command: Train) -> None:
             else:
                 _run_all_stages(folder, command)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"go on with: {folder.to_go_on}" if folder.can_go_on else "") from None
+        raise KeyboardInterrupt(f"go on with: {_to_go_on(folder, command)}" if folder.can_go_on else "") from None
 
 
 def _run_all_stages(folder: RunFolder, command: Train) -> None:
@@ -116,6 +116,15 @@ def _beside_settings(command: Train) -> dict[str, Any]:
     default = vars(ExportOptions())
     asked = {name: value for name, value in vars(command.export).items() if value != default[name]}
     return asked | ({"track": list(command.track)} if command.track else {})
+
+
+def _to_go_on(folder: RunFolder, command: Train) -> str:
+    """Return the command that continues, with the flags that a run does not keep."""
+    flags = [folder.to_go_on]
+    for name, value in _beside_settings(command).items():
+        values = () if value is True else value if isinstance(value, list) else (value,)
+        flags.append(" ".join([f"--{name.replace('_', '-')}", *map(str, values)]))
+    return " ".join(flags)
 
 
 def check_search(config: RunConfig) -> None:

@@ -76,7 +76,8 @@ def run_search(
             end = run_trials(plan, data, run, folder, console, tracking)
             _finish(plan, data, folder, console, tracking, end)
         except KeyboardInterrupt:
-            again = f"python -m tuning --run-dir {quoted(run.path)} --resume"
+            trackers = " ".join(["", "--track", *track]) if track else ""
+            again = f"python -m tuning --run-dir {quoted(run.path)} --resume{trackers}"
             raise KeyboardInterrupt(f"go on with: {again}") from None
 
 

@@ -7,7 +7,7 @@ threshold. docs/explanation/doubt.md explains the four answers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,8 @@ class Doubt(Limits):
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Doubt:
         """Read what `metrics.json` records; raises ValueError or TypeError if it is incomplete or out of range."""
+        if missing := {field.name for field in fields(cls)} - value.keys():
+            raise TypeError(f"no {min(missing)}")
         return cls(**value)
 
 

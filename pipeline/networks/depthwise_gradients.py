@@ -73,13 +73,18 @@ def _input_gradient(dy: Any, x: Any, kernel: Any, stride: int) -> Any:
 
 def _kernel_gradient(dy: Any, x: Any, kernel: Any, stride: int) -> Any:
     size, places, sides = kernel.shape[0], dy.shape[1:3], x.shape[1:3]
-    if size == PIECE or (x.dtype != tf.bfloat16 and max(sides) > SMALL):
+    bfloat16 = x.dtype == tf.bfloat16
+    if not bfloat16 and (size == PIECE or max(sides) > SMALL):
+        return _gradient(x, dy, size, stride, "SAME")
+    if bfloat16 and size == PIECE <= min(sides):  # on smaller ones its kernel adds what its memory held before
         return _gradient(x, dy, size, stride, "SAME")
     before = [_padding_before(side, size, stride) for side in sides]
-    if x.dtype == tf.bfloat16:  # in which explicit padding has a slow kernel that sums less exactly
+    if bfloat16:  # in which explicit padding has a slow kernel that sums less exactly
         after = [(n - 1) * stride + size - side - first for n, side, first in zip(places, sides, before, strict=True)]
         x = tf.pad(x, ((0, 0), *zip(before, after, strict=True), (0, 0)))
         sides, before = x.shape[1:3], [0, 0]
+    if size == PIECE:
+        return _gradient(x, dy, size, stride, "VALID")
 
     def piece(*starts: int) -> Any:
         """Return the gradient by the part of the kernel that begins at a row and a column."""

@@ -16,6 +16,7 @@ from pneumo_tfds.sources.listing import File, is_hidden, walk
 from pneumo_tfds.sources.reading import FolderReader
 from pneumo_tfds.sources.table_columns import usual_names
 from pneumo_tfds.sources.tables_beside import TABLE_SUFFIXES
+from pneumo_tfds.sources.words import BLANK, plain_cell
 
 KEYWORDS = {
     "age": "PatientAge",
@@ -76,18 +77,11 @@ def read_columns(source: Path, names: Sequence[str], wanted: Sequence[str]) -> d
 
 
 def _add(said: Said, names: Sequence[str], rows: Sequence[Sequence[Row]], column: str, table: str) -> None:
-    """Add what the rows about each image have in a column; empty cells say nothing."""
+    """Add what the rows about each image have in a column; empty cells, NA and the like say nothing."""
     for name, mine in zip(names, rows, strict=True):
-        for cell in filter(None, (row.get(column, "") for row in mine)):
-            said.setdefault(name, {}).setdefault(_plain(cell), (cell, f"{column} of {table}"))
-
-
-def _plain(cell: str) -> str:
-    """Return a cell for comparison: `5.0` is 5, and `f` is F."""
-    try:
-        return str(float(cell))
-    except ValueError:
-        return cell.casefold()
+        for cell in (row.get(column, "") for row in mine):
+            if (plain := plain_cell(cell)) and plain not in BLANK:
+                said.setdefault(name, {}).setdefault(plain, (cell, f"{column} of {table}"))
 
 
 def _agreed(wanted: str, names: Sequence[str], said: Said) -> list[str]:

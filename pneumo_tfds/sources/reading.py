@@ -12,7 +12,7 @@ from typing import TypeVar
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.limits import MAX_FILE_BYTES
 from pneumo_tfds.program.trying_again import PASSING, PAUSES, try_again
-from pneumo_tfds.sources.inventory import Image
+from pneumo_tfds.sources.inventory import Image, Source
 
 Result = TypeVar("Result")
 
@@ -69,3 +69,9 @@ class FolderReader:
                 return file.read()
 
         return read_patiently(read, name, self.root)
+
+
+def image_files(source: Source) -> list[Path]:
+    """Return the files that the images of a folder or table are; none for those of an archive."""
+    reader = source.reader
+    return [reader.root / image.name for image in source.images] if isinstance(reader, FolderReader) else []

@@ -89,7 +89,7 @@ def decomposed(text: str) -> str:
 @functools.lru_cache(maxsize=1 << 10)
 def mark_of(cell: str) -> int | None:
     """Return 1 if a cell says that something is so, 0 if not or if it is empty, -1 if uncertain (-1); else None."""
-    plain = _plain_mark(cell)
+    plain = plain_cell(cell)
     if plain == "-1":
         return -1
     return 1 if plain in YES else 0 if plain in NO or plain in BLANK else None
@@ -100,18 +100,18 @@ def are_of_one_pair(cells: Iterable[str]) -> bool:
 
     One of a pair alone counts too, unless it is a letter: a column of nothing but `T` may be of anything.
     """
-    found = {*map(_plain_mark, cells)}
+    found = {*map(plain_cell, cells)}
     return any(found == {*pair} or (found < {*pair} and found.isdisjoint("fnty")) for pair in _PAIRS)
 
 
 def is_mark_or_number(cell: str) -> bool:
     """Return whether a cell is of a pair such as no and yes, or a whole number from 0 on."""
-    plain = _plain_mark(cell)
+    plain = plain_cell(cell)
     return plain.isdecimal() or any(plain in pair for pair in _PAIRS)
 
 
-def _plain_mark(cell: str) -> str:
-    """Return a cell for comparison with marks: `+1`, `1.0` and `1,0` are 1."""
+def plain_cell(cell: str) -> str:
+    """Return a cell for comparison: `+1`, `1.0` and `1,0` are 1, and `F` is f."""
     return re.sub(r"^[+]?(-?[0-9]+)([.,]0*)?$", r"\1", cell.strip().casefold())
 
 

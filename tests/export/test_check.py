@@ -93,6 +93,15 @@ def test_the_results_replace_no_file_that_is_read(run, name):
     assert (folder / name).read_bytes() == before
 
 
+def test_the_results_replace_no_x_ray(run, tmp_path):
+    folder, _ = run
+    for label in ("NORMAL", "PNEUMONIA"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "1.jpeg").write_bytes(jpeg(picture(len(label))))
+    with pytest.raises(InputError, match=r"--json .* is an input, which stays as it is"):
+        check(Check(run_folder=folder, source=tmp_path, yes=True, threads=1, json=tmp_path / "NORMAL" / "1.jpeg"))
+
+
 def test_bad_input(tmp_path):
     with pytest.raises(InputError, match=r"holds no model.onnx; make one with python -m export"):
         check(Check(run_folder=tmp_path))

@@ -140,8 +140,14 @@ def test_with_a_search_config_json_holds_the_winner_and_start_json_what_was_aske
 def test_search_that_was_interrupted_is_continued_with_what_was_asked(stages, tmp_path):
     calls, interrupted = stages
     interrupted.append(True)
-    command = module.Train(run_dir=tmp_path / "run", search=SearchConfig(tune=True), fit=FitConfig(epochs=3))
-    with pytest.raises(KeyboardInterrupt, match=r"go on with: python -m pipeline\.train --run-dir .*/run --resume"):
+    command = module.Train(
+        run_dir=tmp_path / "run",
+        search=SearchConfig(tune=True),
+        fit=FitConfig(epochs=3),
+        export=module.ExportOptions(int8=True, parity_images=9),
+    )
+    again = r"go on with: python -m pipeline\.train --run-dir .*/run --resume --int8 --parity-images 9$"
+    with pytest.raises(KeyboardInterrupt, match=again):
         module.train(command)
     assert not RunFolder(tmp_path / "run").config.exists()
     interrupted.clear()

@@ -49,7 +49,7 @@ export function pictureOf(data, width, height, format, stored = { data, width, h
   if (format === "JPEG" && endsInFiller(grey, width))
     throw new Error("The bottom of the JPEG is one even grey, as if data were missing; copy it again. If it is whole, python -m export.predict reads it.");
   if (hasTwoLevels({ grey, width, height })) throw new Error("The image has two grey levels and hardly another, so it looks like a mask or a drawing, not an X-ray.");
-  return { grey, width, height, format, coloured: colouredPart(stored, format), darkened: isDarkened(stored.data) };
+  return { grey, width, height, format, coloured: colouredPart(stored, format), darkened: stored.data !== data && isDarkened(stored.data) };
 }
 
 /** Whether RGBA bytes are darker on black than their colours say. */

@@ -14,11 +14,14 @@ const damaged = () => new RefusedFile("The PNG is damaged; copy it again.");
 export async function storedPixels(bytes) {
   const { chunks, packed } = chunksOf(bytes), view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const width = view.getUint32(16), height = view.getUint32(20), [bits, colour, , , interlaced] = bytes.subarray(24, 29);
-  const channels = CHANNELS[colour], raw = await inflated(packed), data = new Uint8Array(4 * width * height);
+  const channels = CHANNELS[colour], data = new Uint8Array(4 * width * height);
+  const passes = interlaced ? INTERLACED : WHOLE, lengthOf = (columns) => Math.ceil((columns * channels * bits) / 8);
+  const needed = passes.map(([left, top, across, down]) => Math.ceil((height - top) / down) * (1 + lengthOf(Math.ceil((width - left) / across))));
+  const raw = await inflated(packed, needed.reduce((sum, each) => sum + each, 0));
   const step = Math.max(1, (channels * bits) / 8), paint = painter(colour, bits, chunks);
   let at = 0;
-  for (const [left, top, across, down] of interlaced ? INTERLACED : WHOLE) {
-    const columns = Math.ceil((width - left) / across), length = Math.ceil((columns * channels * bits) / 8);
+  for (const [left, top, across, down] of passes) {
+    const columns = Math.ceil((width - left) / across), length = lengthOf(columns);
     let above = new Uint8Array(length);
     for (let y = top; y < height; y += down) {
       const row = raw.subarray(at + 1, at + 1 + length);
@@ -46,9 +49,18 @@ function chunksOf(bytes) {
   return { chunks, packed };
 }
 
-async function inflated(packed) {
+/** Unpack so many bytes, and no more: a small file may hold gigabytes. */
+async function inflated(packed, size) {
+  let left = size;
+  const first = new TransformStream({
+    transform(piece, to) {
+      to.enqueue(piece.subarray(0, left));
+      left -= Math.min(left, piece.length);
+      if (!left) to.terminate();
+    },
+  });
   try {
-    const stream = new Blob(packed).stream().pipeThrough(new DecompressionStream("deflate"));
+    const stream = new Blob(packed).stream().pipeThrough(new DecompressionStream("deflate")).pipeThrough(first);
     return new Uint8Array(await new Response(stream).arrayBuffer());
   } catch {
     throw damaged();

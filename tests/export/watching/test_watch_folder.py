@@ -238,6 +238,29 @@ def test_answers_that_are_refused_each_time_do_not_keep_the_others_from_their_tu
     assert (watch(source, out)[0], len(answered(out))) == (0, 7)
 
 
+def test_an_answer_that_could_not_be_sent_does_not_wait_behind_new_images(watch, places, monkeypatch):
+    from export.watching.watched_places import FolderTarget, PassingError
+
+    tried = []
+
+    def put(self, files, whole=FolderTarget.put):
+        tried.append(files[0].name)
+        if len(tried) == 1:
+            raise PassingError("refused")
+        whole(self, files)
+        if len(tried) == 5:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(FolderTarget, "put", put)
+    monkeypatch.setattr("export.watching.watch_loop.backing_off", lambda tries: 0.0)
+    source, out = places
+    for number in range(4):
+        (source / str(number)).write_bytes(radiograph(number))
+    watch(source, out, once=False)
+    assert tried[0] == tried[1]
+    assert len(answered(out)) == 4
+
+
 def test_answers_that_wait_are_limited(watch, places, monkeypatch):
     monkeypatch.setattr("export.watching.watch_loop.MOST_WAITING", 2)
     source, out = places

@@ -216,9 +216,10 @@ def test_damaged_record_is_refused(wrong):
         Doubt.from_json(vars(DOUBT) | wrong)
 
 
-def test_record_without_a_guarantee_is_refused():
-    with pytest.raises(TypeError, match="guarantee"):
-        Doubt.from_json({"certain_normal_below": 0.2, "certain_pneumonia_from": 0.8, "familiarity_threshold": None})
+@pytest.mark.parametrize("name", sorted(vars(DOUBT)))
+def test_incomplete_record_is_refused(name):
+    with pytest.raises(TypeError, match=name):
+        Doubt.from_json({key: value for key, value in vars(DOUBT).items() if key != name})
 
 
 def test_refused_images_get_no_answer_that_could_be_right():

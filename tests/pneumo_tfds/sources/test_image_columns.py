@@ -83,6 +83,14 @@ def test_tables_that_contradict_each_other_are_refused_and_others_are_read_toget
     assert read_columns(path, NAMES, ["sex"]) == {"sex": ["M", "M", ""]}
 
 
+def test_a_table_that_lacks_a_value_contradicts_none_and_long_numbers_are_compared_whole(tmp_path):
+    table(tmp_path, "path,sex,study", f"{NAMES[0]},F,20231201000000012345")
+    table(tmp_path, "path,sex,study", f"{NAMES[0]},NA,20231201000000012346", name="more.csv")
+    assert read_columns(tmp_path, NAMES[:1], ["sex"]) == {"sex": ["F"]}
+    with pytest.raises(InputError, match=r"--by study: .* says '20231201000000012345'"):
+        read_columns(tmp_path, NAMES[:1], ["study"])
+
+
 def test_rows_that_contradict_each_other_are_refused(tmp_path):
     path = table(tmp_path, "path,sex,box", f"{NAMES[0]},F,10", f"{NAMES[0]},F,20", f"{NAMES[1]},M,30")
     assert read_columns(path, NAMES, ["sex"]) == {"sex": ["F", "M", ""]}

@@ -594,7 +594,7 @@ def test_columns_of_0_and_1_named_like_the_classes_are_the_label(tmp_path):
     source = understood(tmp_path, rows, "t.csv")
     assert [image.label for image in source.images] == ["NORMAL", "PNEUMONIA"] * 5
     assert source.survey.notes[:2] == (
-        "columns read: file as path, patient, NORMAL and Pneumonia as label; not read: none",
+        "columns read: file as path, patient, NORMAL and Pneumonia as label; not used for labels, splits or patients: none",
         "the label is which of the columns NORMAL and Pneumonia has 1",
     )
     assert not source.survey.questions
@@ -798,5 +798,5 @@ def test_words_in_names_of_files_that_tell_no_class(tmp_path, pattern):
 def test_columns_whose_names_are_the_classes_are_not_told_to_be_unused(tmp_path):
     rows = table("path,NORMAL,PNEUMONIA,age", lambda name, i: f"{name}.png,{1 - i % 2},{i % 2},{i}")
     first, second = understood(tmp_path, rows, "t.csv").survey.notes[:2]
-    assert first == "columns read: path; not used for labels, splits or patients: age"
+    assert first == ("columns read: path, NORMAL and PNEUMONIA as label; not used for labels, splits or patients: age")
     assert second == "the label is which of the columns NORMAL and PNEUMONIA has 1"
