@@ -55,8 +55,11 @@ def test_images_of_a_source_are_framed_as_the_run_was(run, tmp_path, monkeypatch
     metrics["dataset"]["framing"] = "crop"
     (folder / "metrics.json").write_text(json.dumps(metrics))
     monkeypatch.setattr("pneumo_tfds.prepared.prepare", lambda *what, framing: tmp_path / framing)
-    monkeypatch.setattr("pneumo_tfds.sources.opening.open_source", lambda *what: None)
-    assert check(Check(run_folder=folder, source=tmp_path, threads=1)) == 0
+    source = tmp_path / "source"
+    for label in ("NORMAL", "PNEUMONIA"):
+        (source / label).mkdir(parents=True)
+        (source / label / "1.jpeg").write_bytes(jpeg(picture(len(label))))
+    assert check(Check(run_folder=folder, source=source, yes=True, threads=1)) == 0
     assert asked == [(tmp_path / "crop", "all")]
 
 

@@ -594,7 +594,8 @@ def test_columns_of_0_and_1_named_like_the_classes_are_the_label(tmp_path):
     source = understood(tmp_path, rows, "t.csv")
     assert [image.label for image in source.images] == ["NORMAL", "PNEUMONIA"] * 5
     assert source.survey.notes[:2] == (
-        "columns read: file as path, patient, NORMAL and Pneumonia as label; not used for labels, splits or patients: none",
+        "columns read: file as path, patient, NORMAL and Pneumonia as label; not used for labels, splits or patients: "
+        "none",
         "the label is which of the columns NORMAL and Pneumonia has 1",
     )
     assert not source.survey.questions
