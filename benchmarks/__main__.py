@@ -23,7 +23,8 @@ def bench(options: BenchmarkOptions) -> None:
     from benchmarks.measuring import chart, machine, tables
 
     os.environ.update(tensorflow_threads.variables(options.workers))
-    _load_triton()
+    if "train" in options.chosen:
+        _load_triton()
     console = Console()
     here = machine.describe(options.workers)
     console.print(machine.summary(here), highlight=False)

@@ -28,8 +28,9 @@ import psutil
 
 from benchmarks import image_folders
 from benchmarks.benchmark_options import BenchmarkOptions
-from benchmarks.inference_speed import EXACT, FILES, in_new_process, make_onnx, percentiles
+from benchmarks.inference_speed import in_new_process, make_onnx, percentiles
 from benchmarks.measuring.harness import CannotRunError, Case, Contender, Record, Work, measure
+from benchmarks.runtimes import EXACT, FILES
 from export.inference.classifier import Classifier
 from pneumo_tfds.program.parallel import ordered_map
 

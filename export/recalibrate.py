@@ -190,7 +190,10 @@ def _notes(
     fewest: int,
     same: int,
 ) -> Iterator[str]:
-    """Yield what speaks against the new file: the smaller class has `fewest` patients; `same` is of `cross_fit`."""
+    """Yield what speaks against the new file.
+
+    The smaller class has `fewest` patients, and `same` fifths of them show the guarantee that all do (`cross_fit`).
+    """
     from export.recalibration.local_decision import FOLDS
 
     if fewest < FEW_PATIENTS:

@@ -50,7 +50,7 @@ class Prediction:
     viral: float | None = None
     """P(VIRUS), should it be a pneumonia, in 0 to 1 and not calibrated; None if the model does not say."""
     computed_heatmap: np.ndarray | None = field(default=None, repr=False)
-    """The heat map of an UNSUITABLE image too, for who decides in two ways after all."""
+    """The heat map, also of an UNSUITABLE image, for a caller that decides in two ways after all."""
 
     @property
     def subtype(self) -> str | None:

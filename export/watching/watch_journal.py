@@ -36,7 +36,7 @@ CREATE TABLE told (uid TEXT PRIMARY KEY, digest TEXT NOT NULL);
 _SEALS = "CREATE TABLE IF NOT EXISTS seal (key TEXT PRIMARY KEY, digest BLOB NOT NULL)"
 """SHA-256 of the files of an answer. Older journals lack it, and answers in them are not checked."""
 
-_ENTRY = "key, state, tries, begun, reason, due"
+_ENTRY = "key, state, tries, begun, reason"
 Run = Callable[..., sqlite3.Cursor]
 
 
@@ -54,8 +54,6 @@ class Entry(NamedTuple):
     begun: int
     """How often work on it has begun without coming to any end, because the process died."""
     reason: str
-    due: float
-    """Its turn: 0 if it never failed, else the time of its next try, or after `hurry` how often it has failed."""
 
 
 class WatchJournal:
@@ -121,7 +119,7 @@ class WatchJournal:
         """Return the image in a state whose turn it is, None if there is none now."""
         with self._transaction() as run:
             row = run(
-                f"SELECT {_ENTRY} FROM image WHERE state = ? AND due <= ? ORDER BY due, rowid LIMIT 1",
+                f"SELECT {_ENTRY} FROM image WHERE state = ? AND due <= ? ORDER BY due, tries, rowid LIMIT 1",
                 (state, time.time()),
             ).fetchone()
         return Entry(*row) if row else None
@@ -186,12 +184,12 @@ class WatchJournal:
             run("UPDATE image SET tries = tries + 1, begun = 0, due = ? WHERE key = ?", (time.time() + seconds, key))
 
     def hurry(self) -> None:
-        """Make every image due that waits for another try, after those that have failed less often.
+        """Make every image due that waits for another try; what failed less often comes first.
 
         So what fails at each start does not keep the others from their turn.
         """
         with self._transaction() as run:
-            run("UPDATE image SET due = tries WHERE due > 0")
+            run("UPDATE image SET due = 0 WHERE due > 0")
 
     def retry(self) -> int:
         """Take up the dead letters again and return how many; what was told of studies is forgotten for that."""

@@ -96,7 +96,7 @@ class Watcher:
         """Return whose turn it is: an answer before an image; with `--once` first what failed less often; or None."""
         room = self._journal.count(ANSWERED) <= MOST_WAITING
         due = [self._journal.due(state) for state in (ANSWERED, *([SEEN] if room else []))]
-        return min(filter(None, due), key=lambda entry: entry.due if self._once else 0, default=None)
+        return min(filter(None, due), key=lambda entry: entry.tries if self._once else 0, default=None)
 
     def _try(self, entry: Entry) -> bool:
         """Do what is to be done about an image; return whether it is done with, and not to be tried again."""

@@ -154,7 +154,6 @@ def _judge_neither(
     """
     column = rules.table.label
     cells = Counter(row[column] or "empty" for _, row in neither)
-    held = Counter(row[column] or "empty" for _, row in rows)
     by_flags = any(map(is_mark_or_number, (*rules.classes.negative, *rules.classes.positive)))
     marks = [] if by_flags else [*filter(is_mark_or_number, cells)]
     if {one.label for _, one in read.used} == set(LABELS):
@@ -171,14 +170,15 @@ def _judge_neither(
                 f"{listed(cells, noun='row')}; {remedy}"
             )
         return
-    only = "; 0 and 1, no and yes and the like tell the classes only where a column holds nothing but one such pair"
-    why = only if marks else ""
+    held = Counter(row[column] or "empty" for _, row in rows)
+    pairs = "0 and 1, no and yes and the like tell the classes only where a column holds nothing but one such pair"
+    why = f"the column {column} holds {listed(held, noun='row')}{f'; {pairs}' if marks else ''}"
+    names = flags_for(held, rules.classes)
     problems["label"] += [
         (
             line,
-            f"unknown label {row[column]!r}; the column {column} holds {listed(held, noun='row')}{why}; use NORMAL and "
-            f"PNEUMONIA, or name those of each class with {flags_for(held, rules.classes)}; rows of others are left "
-            "out then",
+            f"unknown label {row[column]!r}; {why}; use NORMAL and PNEUMONIA, or name those of each class with "
+            f"{names}; rows of others are left out then",
         )
         for line, row in neither
     ]

@@ -28,7 +28,7 @@ KEYWORDS = {
 """Elements of DICOM headers by short names; others are named by their keyword, such as `BodyPartExamined`."""
 
 Said = dict[str, dict[str, tuple[str, str]]]
-"""Image to what is said of it: a cell as it is compared, to the cell and where it stands."""
+"""Image to the cells about it in one column: each by its form for comparison, with the cell and where it stands."""
 
 
 def read_columns(source: Path, names: Sequence[str], wanted: Sequence[str]) -> dict[str, list[str]]:

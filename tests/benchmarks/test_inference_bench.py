@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from bad_inputs_files import SIDE
-from benchmarks import cold_start, inference_speed
+from benchmarks import cold_start, inference_speed, runtimes
 from benchmarks.benchmark_options import BenchmarkOptions
-from benchmarks.inference_speed import Runtime
 from benchmarks.measuring import harness, tensorflow_threads
 from benchmarks.measuring.harness import CannotRunError, Case, Pace, measure
+from benchmarks.runtimes import Runtime
 from brightness_model import write_model
 from export.inference.classifier import Classifier
 from pneumo_tfds.program.installed import how_to_install
@@ -38,7 +38,7 @@ def test_latencies_leave_out_the_first_call_and_sizes_are_of_the_file(tmp_path):
     assert details["differs by"] == pytest.approx(1e-5, rel=0.1)
 
 
-@pytest.mark.parametrize(("tolerance", "runs"), [(inference_speed.EXACT, False), (inference_speed.ROUNDED, True)])
+@pytest.mark.parametrize(("tolerance", "runs"), [(runtimes.EXACT, False), (runtimes.ROUNDED, True)])
 def test_other_answers_than_onnxruntimes_are_told_and_not_measured(tmp_path, tolerance, runs):
     (tmp_path / "model").write_bytes(b"x")
     runtime = Runtime(lambda path, threads: lambda batch: HALF + 0.01, "model", (), tolerance)
@@ -50,7 +50,7 @@ def test_other_answers_than_onnxruntimes_are_told_and_not_measured(tmp_path, tol
 def test_runtimes_that_are_not_installed_say_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(harness, "is_installed", lambda module: False)
     for name in ("peer: LiteRT", "peer: OpenVINO float32", "peer: OpenVINO bfloat16", "peer: OpenVINO int8"):
-        contender = inference_speed.contender(name, inference_speed.RUNTIMES[name], tmp_path, 1, BATCH, HALF)
+        contender = inference_speed.contender(name, runtimes.RUNTIMES[name], tmp_path, 1, BATCH, HALF)
         assert contender.missing().endswith(how_to_install("peers"))
 
 
@@ -58,12 +58,12 @@ def test_runtimes_that_are_not_installed_say_what_to_install(tmp_path, monkeypat
 def test_every_runtime_answers_alike(tmp_path):
     """Also those of the extra `peers`, where they are installed."""
     inference_speed.in_new_process(inference_speed.make_files, tmp_path)
-    (_, base, *_) = inference_speed.RUNTIMES[inference_speed.BASE]
+    (_, base, *_) = runtimes.RUNTIMES[runtimes.BASE]
     assert np.ptp(Classifier(tmp_path / base, threads=1).predict_batch(inference_speed.images(8))["probability"]) > 0.1
     records = inference_speed.in_new_process(
         inference_speed.measure_runtimes, tmp_path, (8,), 1, Pace(1, 0.001)
     )  # compares before it measures
-    assert len(records) == len(inference_speed.RUNTIMES)
+    assert len(records) == len(runtimes.RUNTIMES)
     for record in records:
         assert record.runs or "peers]" in record.note or "no bfloat16" in record.note
 
@@ -152,10 +152,10 @@ def test_every_runtime_is_measured_on_its_own_file_at_each_batch_size(tmp_path, 
         assert [next(contender.start()) for contender in contenders] == [case.batch_size] * len(contenders)
         return [contender.name for contender in contenders]
 
-    for each in inference_speed.RUNTIMES.values():
+    for each in runtimes.RUNTIMES.values():
         (tmp_path / each.file).write_bytes(b"x")
-    runtimes = {name: each._replace(load=runtime(name)) for name, each in inference_speed.RUNTIMES.items()}
-    monkeypatch.setattr(inference_speed, "RUNTIMES", runtimes)
+    loaded = {name: each._replace(load=runtime(name)) for name, each in runtimes.RUNTIMES.items()}
+    monkeypatch.setattr(inference_speed, "RUNTIMES", loaded)
     monkeypatch.setattr(inference_speed, "measure", measure)
     monkeypatch.setattr(inference_speed.os, "sched_setaffinity", lambda process, chosen: cores.append(len(chosen)))
     for name in ("set_intra_op_parallelism_threads", "set_inter_op_parallelism_threads"):
@@ -163,12 +163,12 @@ def test_every_runtime_is_measured_on_its_own_file_at_each_batch_size(tmp_path, 
     records = inference_speed.measure_runtimes(tmp_path, (1, 3), 1, Pace(1, 0.01))
     assert tables == [(1, 1), (3, 1)]
     assert cores == [1, 1, 1]
-    assert records == [*runtimes] * 2
-    assert [file for name, file, _ in made[1:14] if name.startswith("ours")] == list(inference_speed.FILES.values())
+    assert records == [*loaded] * 2
+    assert [file for name, file, _ in made[1:14] if name.startswith("ours")] == list(runtimes.FILES.values())
     assert {threads for _, _, threads in made} == {1}
 
 
-@pytest.mark.parametrize("load", [inference_speed.tf_lite, inference_speed.lite_rt])
+@pytest.mark.parametrize("load", [runtimes.tf_lite, runtimes.lite_rt])
 def test_a_tensorflow_without_tf_lite_is_told(tmp_path, load):
     with pytest.raises(CannotRunError, match="no TF-Lite"):
         load(tmp_path / "model.tflite", 1)
