@@ -7,8 +7,8 @@ or have said one line; every request must have been answered as before or refuse
 then; and no process may be left. The search trains nothing (`helpers/stub_search.py`); the training does.
 
 The seed fixes which faults come in which order and after what time. What they hit also depends on how busy the machine
-is. Folders are small file systems of their own where they can be mounted (root), and disks fail where there is a C
-compiler; else these faults are left out, and it is said.
+is. Ctrl-C or SIGTERM ends the storm early, with the same checks. Folders are small file systems of their own where they
+can be mounted (root), and disks fail where there is a C compiler; else these faults are left out, and it is said.
 """
 
 import argparse
@@ -277,13 +277,16 @@ def main():
         os.environ["LD_PRELOAD"] = str(library)  # of what is started from here on
     every = [job for job in jobs(folder) if job.folder.name in (given.only or job.folder.name)]
     print(f"seed {given.seed}; faults: {sorted({fault.__name__ for job in every for fault in job.faults})}", flush=True)
-    end = time.monotonic() + 60 * given.minutes
+    begun, end = time.monotonic(), time.monotonic() + 60 * given.minutes
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ThreadPoolExecutor(2 * len(every)) as pool:
         going = [pool.submit(job.again_and_again, given.seed) for job in every]
         going += [pool.submit(job.ask) for job in every if isinstance(job, Service)]
-        while (left := end - time.monotonic()) > 0 and not any(each.done() for each in going):
-            time.sleep(min(60, left))
-            print(f"{left / 60:.0f} minutes left; {dict(COUNTS)}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            while (left := end - time.monotonic()) > 0 and not any(each.done() for each in going):
+                time.sleep(min(60, left))
+                print(f"{left / 60:.0f} minutes left; {dict(COUNTS)}", flush=True)
+        minutes = (time.monotonic() - begun) / 60
         OVER.set()
     for each in going:
         each.result()
@@ -291,7 +294,7 @@ def main():
         ours = (process.info["environ"] or {}).get("STORM") == str(folder)
         if ours and os.getsid(process.pid) != os.getsid(0):  # each command has a session of its own
             fail(f"a process is left: {process}", folder / "train.log")
-    print(f"{dict(COUNTS)}\n{len(FAILURES)} failures in {given.minutes:.0f} minutes, seed {given.seed}")
+    print(f"{dict(COUNTS)}\n{len(FAILURES)} failures in {minutes:.0f} minutes, seed {given.seed}")
     return min(len(FAILURES), 1)
 
 
