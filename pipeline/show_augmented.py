@@ -45,6 +45,10 @@ class ShowAugmented(SourceOptions, Bounded, Command):
     """Seed that chooses images and changes."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_a_source("--source", named=self.source is not None)
+
 
 def show_augmented(command: ShowAugmented) -> None:
     """Draw the two pictures and print their paths."""

@@ -88,6 +88,10 @@ class ShowConfig(SourceOptions, Command, Bounded):
     seed: Seed = 0
     """Seed that chooses the examples."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_a_source("--source", named=self.source is not None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ListConfig(Command):
@@ -146,6 +150,7 @@ def build(config: BuildConfig) -> None:
         raise InputError("--corrections needs --source, the images that it corrects")
     data_dir = (config.data_dir or prepared.default_data_dir()).expanduser()
     path = None if phantom else config.source or prepared.manual_source(data_dir)
+    config.require_a_source("--source", named=path is not None)
     opened = open_source(path, config) if path else None
     if opened:
         print("\n".join(short_form(opened)), flush=True)

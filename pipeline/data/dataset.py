@@ -42,6 +42,7 @@ def with_dataset(config: RunConfig) -> RunConfig:
         _check_training_images(config, data.dataset)
         return config
     source = data.source or manual_source(data.data_dir)
+    data.require_a_source("--source", named=source is not None)
     opened = None if source is None else open_source(source, data)
     if opened:
         print("\n".join(short_form(opened, show_path=False)), flush=True)

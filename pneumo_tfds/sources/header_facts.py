@@ -136,14 +136,17 @@ def leave_out_unfit(facts: Mapping[str, HeaderFacts], labels: Mapping[str, str],
 
     `labels` gives the class of each file of the source. It is warned of where a class loses much by its body part.
     """
-    originals = {one.study for one in facts.values() if one.study and one.image_type[:1] == ("ORIGINAL",)}
+    reasons = {name: unfit(one) for name, one in facts.items()}
+    originals = [one for name, one in facts.items() if not reasons[name] and _is_original(one)]
+    instances, views = {one.instance for one in originals}, {(one.study, one.view) for one in originals}
     out = set()
     doubts: dict[str, Counter[str]] = defaultdict(Counter)
     parts: dict[str, Counter[str]] = defaultdict(Counter)
     for name, one in facts.items():
-        reason = unfit(one)
-        if not reason and one.image_type[:1] == ("DERIVED",) and one.study in originals:
-            reason = "a copy derived from another image of its study, which is here"
+        reason = reasons[name]
+        if not reason and one.image_type[:1] == ("DERIVED",):
+            of_another = not instances.isdisjoint(one.sources) if one.sources else (one.study, one.view) in views
+            reason = "a copy derived from another image of its study, which is here" if of_another else ""
         if reason:
             notes.leave_out(f"by its DICOM header: {reason}", name)
             out.add(name)
@@ -165,6 +168,12 @@ def leave_out_unfit(facts: Mapping[str, HeaderFacts], labels: Mapping[str, str],
         notes.warn(f"DICOM headers of {counted(values.total(), 'file')} say: {text.format(shown)}")
     _tell_ages([one for name, one in facts.items() if name not in out], notes)
     return out
+
+
+def _is_original(facts: HeaderFacts) -> bool:
+    """Return whether an image is what its copies were derived from, and meant to be looked at."""
+    raw = facts.presentation_intent.upper() == "FOR PROCESSING"
+    return facts.image_type[:1] == ("ORIGINAL",) and bool(facts.study) and not raw
 
 
 def _tell_ages(facts: Sequence[HeaderFacts], notes: SurveyNotes) -> None:

@@ -38,7 +38,7 @@ class SourceOptions:
 
     def require_a_source(self, flags: str, *, named: bool) -> None:
         """Raise InputError if one of these options is given, but none of the flags that name a source."""
-        options = self.source_options()
-        if any(options.values()) and not named:
-            *first, last = (f"--{name}" for name in options)
-            raise InputError(f"{', '.join(first)} and {last} are about {flags}; name the images")
+        given = [f"--{name}" for name, value in self.source_options().items() if value]
+        if given and not named:
+            verb = "is" if len(given) == 1 else "are"
+            raise InputError(f"{' and '.join(given)} {verb} about {flags}; name the images")

@@ -350,10 +350,10 @@ def test_other_images_are_framed_as_the_run_was(run, trained, tmp_path):
 def test_flags_that_would_not_be_obeyed_are_refused(run):
     with pytest.raises(InputError, match="--split test is of the run's own dataset; leave --split or --source out"):
         Evaluate(run_folder=run.path, source=Path("clinic"), split="test")
-    with pytest.raises(InputError, match="are about --source"):
+    with pytest.raises(InputError, match="--yes is about --source"):
         Evaluate(run_folder=run.path, yes=True)
-    with pytest.raises(InputError, match=r"--corrections, --strict and --yes are about --source or --on"):
-        Evaluate(run_folder=run.path, corrections=(Path("suspects.csv"),))
+    with pytest.raises(InputError, match=r"--corrections and --strict are about --source or --on"):
+        Evaluate(run_folder=run.path, corrections=(Path("suspects.csv"),), strict=True)
 
 
 def test_what_needs_a_decision_is_asked_before_anything_is_scored(run, tmp_path):

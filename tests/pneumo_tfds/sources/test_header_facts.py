@@ -56,6 +56,34 @@ def test_a_derived_copy_is_left_out_beside_its_original_only(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("original", "derived", "copies"),
+    [
+        ({"ViewPosition": "PA"}, {"ViewPosition": "PA"}, 1),
+        ({"ViewPosition": "PA"}, {"ViewPosition": "AP"}, 0),
+        ({"ViewPosition": "LL"}, {"ViewPosition": "PA"}, 0),
+        ({"PresentationIntentType": "FOR PROCESSING"}, {"PresentationIntentType": "FOR PRESENTATION"}, 0),
+        ({"ViewPosition": "PA"}, {"ViewPosition": "AP", "SourceImageSequence": "1.2.5"}, 1),
+        ({"ViewPosition": "PA"}, {"ViewPosition": "PA", "SourceImageSequence": "1.2.6"}, 0),
+    ],
+)
+def test_a_copy_is_of_the_image_it_names_or_else_of_one_with_its_view(tmp_path, original, derived, copies):
+    if uid := derived.get("SourceImageSequence"):
+        named = Dataset()
+        named.ReferencedSOPClassUID, named.ReferencedSOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1", uid
+        derived = {**derived, "SourceImageSequence": [named]}
+    study = {"StudyInstanceUID": "1.2.77"}
+    content = {
+        "NORMAL/raw.dcm": header("a", **study, ImageType=["ORIGINAL", "PRIMARY"], SOPInstanceUID="1.2.5", **original),
+        "NORMAL/shown.dcm": header("a", **study, ImageType=["DERIVED", "PRIMARY"], SOPInstanceUID="1.2.7", **derived),
+    }
+    source = understood(tmp_path, {**GOOD, **content})
+    assert (
+        source.ignored.get("by its DICOM header: a copy derived from another image of its study, which is here", 0)
+        == copies
+    )
+
+
 def test_a_header_with_large_tables_is_read_without_the_pixels(tmp_path):
     table = Dataset()
     table.LUTDescriptor, table.LUTData = [30_000, 0, 16], bytes(60_000)
