@@ -86,6 +86,7 @@ def recalibrate(command: Recalibrate) -> None:
         missing = str(error.name).partition(".")[0]
         raise InputError(f"recalibration needs {missing}; {how_to_install('recalibrate')}") from error
     from export.inference.classifier import Classifier
+    from pipeline.evaluation.intervals import fewest_patients
     from pneumo_tfds.sources.inspection import short_form
     from pneumo_tfds.sources.opening import open_source
     from pneumo_tfds.sources.reading import image_files
@@ -99,7 +100,7 @@ def recalibrate(command: Recalibrate) -> None:
     print("\n".join(short_form(source)), flush=True)
     found = labelled_images.read_images(source, classifier, command.threads)
     _tell_what_is_left_out(found)
-    fewest = local_decision.fewest_patients(found.table)
+    fewest = fewest_patients(found.table.labels, found.table.patients)
     if fewest < LEAST_PATIENTS:
         raise InputError(
             f"{source.where}: {counted(fewest, 'patient')} of one class, too few to recalibrate on; "

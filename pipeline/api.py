@@ -151,7 +151,7 @@ def train(
         source: folder, zip or CSV of chest X-rays; None if `dataset` is given, or as in `prepare`.
         run_dir: folder of the run; None for a new one under runs/.
         resume: continue the run in `run_dir`.
-        config: file with settings, such as another run's config.json; those given here override it.
+        config: file with settings, such as another run's config.json; those given here override it. Not with `resume`.
         progress: print each epoch, and how far the work is.
         settings: flags of `python -m pipeline.train`, such as `dataset`, `model`, `epochs`, `image_size` or `tune`
             (docs/reference/settings.md). Size and framing are those of `dataset`, if it is given. `model` may be the
@@ -161,7 +161,9 @@ def train(
         InputError: a setting, the source or the folder cannot be used; the message says what to do.
     """
     folder = RunFolder(new_run_dir() if run_dir is None else Path(run_dir))
-    started = folder.read_start() if resume and config is None else None
+    if resume and config is not None:
+        raise InputError("resume keeps the settings of the run; leave config out")
+    started = folder.read_start() if resume else None
     start = started if config is None else defaults_from(Path(config)).settings()
     given = {**_form_of(settings.get("dataset")), **settings}
     if source is not None or not resume:

@@ -54,6 +54,8 @@ class ScoredRun:
     split: str
     table: Predictions
     threshold: float
+    manifest: str | None = None
+    """SHA-256 of the names and contents of the images, where these are all of another source."""
 
 
 def compare(runs: list[ScoredRun], resamples: int, seed: int) -> list[dict[str, Any]]:
@@ -107,7 +109,7 @@ def load(folder: RunFolder, split: str | None = None) -> ScoredRun:
         InputError: the folder is not a run folder, or was not evaluated, or not on this split.
     """
     from pipeline.evaluation.predictions import read_csv
-    from pipeline.evaluation.scoring import Decision
+    from pipeline.evaluation.scoring import EXTERNAL, Decision
 
     if not folder.path.is_dir():
         raise InputError(f"{folder.path} is not a folder; give run folders, such as runs/first")
@@ -120,7 +122,9 @@ def load(folder: RunFolder, split: str | None = None) -> ScoredRun:
         raise InputError(f"{folder.path} has predictions for {others}, not for {split}; choose another --split")
     threshold = Decision.from_json(metrics, folder.metrics).operating_point.threshold
     table = tables[split]
-    return ScoredRun(str(folder.path), split, table.take(table.filenames.argsort(kind="stable")), threshold)
+    table = table.take(table.filenames.argsort(kind="stable"))
+    manifest = metrics.get("dataset", {}).get("manifest_sha256") if split == EXTERNAL else None
+    return ScoredRun(str(folder.path), split, table, threshold, manifest)
 
 
 def _require_same_images(first: ScoredRun, other: ScoredRun) -> None:
@@ -131,6 +135,9 @@ def _require_same_images(first: ScoredRun, other: ScoredRun) -> None:
         raise InputError(f"{runs} were scored on different images ({counts}); compare runs on one source")
     if (first.table.labels != other.table.labels).any():
         raise InputError(f"{runs} have different labels for the same images; compare runs on one source")
+    other_files = None not in (first.manifest, other.manifest) and first.manifest != other.manifest
+    if other_files or (first.table.patients != other.table.patients).any():
+        raise InputError(f"{runs} were scored on different images of the same names; compare runs on one source")
 
 
 def _short(run: Path) -> str:

@@ -65,13 +65,17 @@ class Train(RunCommand):
     left_out: tyro.conf.Suppress[RunConfig | None] = None
     """Values of what is not given: those of a run that is resumed, or None for the defaults. It is no flag."""
 
+    def __post_init__(self) -> None:
+        if self.resume and self.run_dir is None:
+            raise InputError("--resume needs --run-dir, the folder of the run to continue")
+        if self.resume and self.config is not None:
+            raise InputError("--resume keeps the settings of the run; leave --config out")
+
 
 def train(command: Train) -> None:
     """Run all stages that are not done yet."""
     require_installed("tensorflow")
     folder = RunFolder(command.run_dir or new_run_dir())
-    if command.resume and command.run_dir is None:
-        raise InputError("--resume needs --run-dir, the folder of the run to continue")
     if command.data.corrections and command.data.dataset:
         raise InputError("--corrections changes no built dataset; leave --dataset out, and one is built from --source")
     cluster = read_cluster()

@@ -14,13 +14,13 @@ from export.recalibration.labelled_images import Scores
 from pipeline.config.guarantee import Guarantee
 from pipeline.evaluation.calibration import fit_temperature_and_bias, probabilities_at
 from pipeline.evaluation.doubt import Doubt, answers, familiarity_threshold, limits, named
-from pipeline.evaluation.intervals import Interval, percentile, weights
-from pipeline.evaluation.metrics import decisions
+from pipeline.evaluation.intervals import Interval, intervals, percentile, weights
+from pipeline.evaluation.metrics import decisions, figures
 from pipeline.evaluation.operating_point import OperatingPoint, choose_operating_point
-from pipeline.evaluation.predictions import POSITIVE, Mask, Predictions, as_written
-from pipeline.evaluation.scoring import score_split
+from pipeline.evaluation.predictions import Mask, Predictions, as_written
 from pipeline.networks.familiarity_levels import levels_of, share_beyond
 from pneumo_tfds.program.answers import UNCERTAIN, UNSUITABLE
+from pneumo_tfds.program.errors import InputError
 
 FOLDS = 5
 KIND = "local"
@@ -114,7 +114,10 @@ def cross_fit(table: Predictions, scores: Scores, wish: Wish, chosen: LocalDecis
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     lenient = replace(wish, guarantee="auto" if wish.guarantees else wish.guarantee)
     for train, test in folds.split(table.labels, table.labels, table.patients):
-        decision = decide_here(table.take(train), scores.take(train), lenient)
+        try:
+            decision = decide_here(table.take(train), scores.take(train), lenient)
+        except InputError as error:
+            raise InputError(f"decided on four fifths of the patients, to answer the other fifth: {error}") from error
         view = decision.apply(table.take(test), scores.take(test))
         called[test] = decisions(view.probabilities, decision.point.threshold)
         given[test] = answers(view, decision.doubt)
@@ -137,8 +140,9 @@ def figures_of(answered: Answered, resamples: int, seed: int) -> dict[str, Figur
     table, found = answered.table, dict[str, Figure]()
 
     def take(scored: Predictions, **names: str) -> None:
-        figures = score_split(scored, 0.5, seed, resamples)
-        found.update({name: (figures[key], figures["intervals"][key]) for name, key in names.items()})
+        values = figures(scored.labels, scored.probabilities, 0.5)
+        limits, _ = intervals(scored, 0.5, values, resamples, seed)
+        found.update({name: (values[key], limits[key]) for name, key in names.items()})
 
     take(table, auroc="auroc", brier="brier", ece="ece")
     by_threshold = table.with_probabilities(answered.called)
@@ -157,11 +161,6 @@ def figures_of(answered: Answered, resamples: int, seed: int) -> dict[str, Figur
 def _level(decision: LocalDecision) -> str:
     """Return what a guarantee promises, without the patients that show it."""
     return decision.doubt.guarantee.partition(",")[0].partition(":")[0]
-
-
-def fewest_patients(table: Predictions) -> int:
-    """Return how many patients have an image of the smaller class."""
-    return min(len(np.unique(table.patients[table.labels == label])) for label in (1 - POSITIVE, POSITIVE))
 
 
 def _with_values(

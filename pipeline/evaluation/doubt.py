@@ -56,13 +56,15 @@ class Doubt(Limits):
 
 
 def familiarity_threshold(views: Sequence[Floats]) -> float:
-    """Return the familiarity below which at most `REFUSED` of the first view lies, and `REFUSED_CHANGED` of each other.
+    """Return the largest familiarity below which at most the allowed part of each view lies.
+
+    That is `REFUSED` of the first view and `REFUSED_CHANGED` of each other.
 
     Args:
         views: familiarity `[n]` of the validation images as they are, then through each change.
     """
     allowed = [REFUSED, *[REFUSED_CHANGED] * (len(views) - 1)]
-    return round(min(float(np.quantile(view, part)) for view, part in zip(views, allowed, strict=True)), 6)
+    return min(float(np.sort(view)[int(part * len(view))]) for view, part in zip(views, allowed, strict=True))
 
 
 def limits(

@@ -19,6 +19,8 @@ Interval = list[float] | None
 LEVEL = 0.95
 ENDS = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
 """Both ends of an interval, as percentiles of the resamples."""
+_OF_EACH_CLASS = ("auroc", "average_precision", "balanced_accuracy", "f1")
+"""Figures that rest on the patients of each class."""
 BLOCK = 100
 """Resamples computed at once. A block of this many weights stays in a processor's cache."""
 
@@ -108,6 +110,11 @@ def percentile(values: Floats) -> Interval:
     return [float(low), float(high)]
 
 
+def fewest_patients(labels: Labels, patients: Names) -> int:
+    """Return how many patients have an image of the smaller class; resamples of one do not tell how others differ."""
+    return min(len(np.unique(patients[labels == label])) for label in (1 - POSITIVE, POSITIVE))
+
+
 def without_errors(proportion: float | None, patients: int, interval: Interval) -> Interval:
     """Return the exact interval of a proportion of 0 or 1, for which every resample agrees and the bootstrap fails.
 
@@ -125,7 +132,8 @@ def intervals(
 ) -> tuple[dict[str, Interval], dict[str, Floats]]:
     """Return the 95 % interval of every figure, and the resampled values behind it.
 
-    With one patient there are no intervals, because a bootstrap over patients needs two or more.
+    A figure that rests on one patient has no interval, because a bootstrap over patients needs two or more; those of
+    both classes rest on the patients of each. A proportion of 0 or 1 has the exact one also then.
 
     Args:
         table: one split.
@@ -148,7 +156,11 @@ def intervals(
         return dict.fromkeys(values), {name: np.full_like(sample, np.nan) for name, sample in values.items()}
     found = {name: None if point.get(name) is None else percentile(sample) for name, sample in values.items()}
     for name, images in images_of.items():
-        found[name] = without_errors(point.get(name), len(np.unique(table.patients[images])), found[name])
+        patients = len(np.unique(table.patients[images]))
+        interval = without_errors(point.get(name), patients, found[name])
+        found[name] = None if patients == 1 and interval is found[name] else interval
+    if fewest_patients(table.labels, table.patients) == 1:
+        found |= dict.fromkeys(_OF_EACH_CLASS)
     return found, values
 
 

@@ -27,7 +27,7 @@ def occlusion_check(
     images: Images,
     heatmaps: npt.NDArray[np.float32],
     patients: Names,
-    resamples: int = 2000,
+    resamples: int,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Compare covering the peak of each heat map with covering other places of the image.
@@ -64,15 +64,17 @@ def occlusion_check(
     gain = at_peak - elsewhere
     blocks = [gain @ block.T / block.sum(axis=1) for block in weights(patients, resamples, seed)]
     means = np.concatenate(blocks, axis=1)
+    intervals = map(percentile, means) if len(np.unique(patients)) > 1 else (None, None)
+    interval, log_odds_interval = intervals
     return {
         "images": len(images),
         "side": SIDE,
         "drop_at_peak": float(at_peak[0].mean()),
         "drop_elsewhere": float(elsewhere[0].mean()),
         "difference": float(gain[0].mean()),
-        "interval": percentile(means[0]),
+        "interval": interval,
         "log_odds_difference": float(gain[1].mean()),
-        "log_odds_interval": percentile(means[1]),
+        "log_odds_interval": log_odds_interval,
         "peak_wins": float((gain[1] > 0).mean()),
     }
 

@@ -64,7 +64,7 @@ def choose_operating_point(labels: Labels, probabilities: Floats, rule: str, cho
                 f"the best is {reached.max():.4f}" if len(reached) else "no threshold on it is better than chance"
             )
             unmet = f"the threshold rule {parsed} cannot be met usefully on {chosen_on}: {best_reached}"
-            raise InputError(f"{unmet}; ask for less, or train longer")
+            raise InputError(f"{unmet}; ask for less")
     best = max(np.flatnonzero(allowed), key=lambda k: (round(maximized[k], 12), sensitivity[k]))
     next_lower = cuts[best + 1] if best + 1 < len(cuts) else 0.0
     return OperatingPoint(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binomtest, norm, rankdata
 
-from pipeline.evaluation.intervals import Interval, percentile, ranking_figures, weights
+from pipeline.evaluation.intervals import Interval, fewest_patients, percentile, ranking_figures, weights
 from pipeline.evaluation.predictions import POSITIVE, Floats, Labels, Mask, Names
 
 
@@ -84,7 +84,8 @@ def difference_intervals(
 ) -> dict[str, Interval]:
     """Return 95 % intervals of the differences (first minus second) of AUROC and accuracy, from resamples of patients.
 
-    Both models are scored on the same resamples, so the variation they share cancels out.
+    None where a difference rests on one patient: that of AUROC on those of each class, that of accuracy on all. Both
+    models are scored on the same resamples, so the variation they share cancels out.
     """
     auroc, accuracy = [], []
     gain = (called[0] == (labels == POSITIVE)).astype(np.float64) - (called[1] == (labels == POSITIVE))
@@ -92,7 +93,10 @@ def difference_intervals(
         first, second = (ranking_figures(labels, score, block)[0] for score in scores)
         auroc.append(first - second)
         accuracy.append(block @ gain / block.sum(axis=1))
-    return {"auroc": percentile(np.concatenate(auroc)), "accuracy": percentile(np.concatenate(accuracy))}
+    return {
+        "auroc": percentile(np.concatenate(auroc)) if fewest_patients(labels, patients) > 1 else None,
+        "accuracy": percentile(np.concatenate(accuracy)) if len(np.unique(patients)) > 1 else None,
+    }
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -18,10 +18,10 @@ from pipeline.evaluation.calibration import (
     probabilities_at,
 )
 from pipeline.evaluation.doubt import Doubt, answered, answers
-from pipeline.evaluation.intervals import LEVEL, intervals, percentile
+from pipeline.evaluation.intervals import LEVEL, Interval, intervals, percentile
 from pipeline.evaluation.metrics import PREVALENCES, by_subtype, decisions, figures, predictive_values
 from pipeline.evaluation.operating_point import OperatingPoint, choose_operating_point
-from pipeline.evaluation.predictions import CLASSES, POSITIVE, Predictions, as_written
+from pipeline.evaluation.predictions import CLASSES, POSITIVE, Floats, Predictions, as_written
 from pipeline.evaluation.subtypes import subtype_figures
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
@@ -155,16 +155,9 @@ def score_split(table: Predictions, threshold: float, seed: int, resamples: int)
     limits, values = intervals(table, threshold, point, resamples, seed)
     for kind, entry in kinds.items():
         entry["interval"] = limits.pop(f"sensitivity:{kind}")
-    at_prevalences = []
+    at_prevalences: list[dict[str, Any]] = []
     if found["sensitivity"] is not None and found["specificity"] is not None:
-        both = np.array(found["sensitivity"]), np.array(found["specificity"])
-        for prevalence in PREVALENCES:
-            row: dict[str, Any] = {"prevalence": prevalence}
-            resampled = predictive_values(values["sensitivity"], values["specificity"], prevalence)
-            for name, value in zip(("precision", "npv"), predictive_values(*both, prevalence), strict=True):
-                row[name] = None if np.isnan(value) else float(value)
-            row["intervals"] = dict(zip(("precision", "npv"), map(percentile, resampled), strict=True))
-            at_prevalences.append(row)
+        at_prevalences = [_at_prevalence(prevalence, found, limits, values) for prevalence in PREVALENCES]
     return {
         **found,
         "patients": len(np.unique(table.patients)),
@@ -173,6 +166,28 @@ def score_split(table: Predictions, threshold: float, seed: int, resamples: int)
         "by_subtype": kinds,
         "predictive_values": at_prevalences,
     }
+
+
+def _at_prevalence(
+    prevalence: float, found: dict[str, Any], limits: dict[str, Interval], values: dict[str, Floats]
+) -> dict[str, Any]:
+    """Return both predictive values and their intervals if `prevalence` of the patients have pneumonia.
+
+    Where sensitivity or specificity is 0 or 1, every resample agrees. Then the ends follow from the exact ends of both:
+    predictive values rise with sensitivity and specificity, so the interval is rather too wide.
+    """
+    names = ("precision", "npv")
+    points = predictive_values(np.array(found["sensitivity"]), np.array(found["specificity"]), prevalence)
+    row = {name: None if np.isnan(value) else float(value) for name, value in zip(names, points, strict=True)}
+    sensitivity, specificity = limits["sensitivity"], limits["specificity"]
+    spans: list[Interval] = [None, None]
+    if sensitivity and specificity and {found["sensitivity"], found["specificity"]} & {0.0, 1.0}:
+        ends = predictive_values(np.array(sensitivity), np.array(specificity), prevalence)
+        spans = [end.tolist() for end in ends]
+    elif sensitivity and specificity:
+        spans = [percentile(v) for v in predictive_values(values["sensitivity"], values["specificity"], prevalence)]
+    known = [span if row[name] is not None else None for name, span in zip(names, spans, strict=True)]
+    return {"prevalence": prevalence, **row, "intervals": dict(zip(names, known, strict=True))}
 
 
 def _subtype(table: Predictions, decision: Decision, seed: int, resamples: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pipeline.evaluation.intervals import percentile, ranking_figures, weights
+from pipeline.evaluation.intervals import fewest_patients, percentile, ranking_figures, weights
 from pipeline.evaluation.predictions import Floats, Images, Labels, Mask, Predictions
 from pipeline.evaluation.scoring import score_split
 
@@ -100,7 +100,7 @@ def shortcut_audit(
     split: str,
     train: tuple[Images, Labels] | None = None,
     sizes: Floats | None = None,
-    resamples: int = 1000,
+    resamples: int,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Score a model on images with parts removed or swapped, and classifiers that know exposure or size alone.
@@ -164,7 +164,7 @@ def reliance(table: Predictions, blacked_out: Floats, resamples: int, seed: int)
 
     Returns:
         `images`, `auroc`, `auroc_without_lungs`, `left` (the ratio; None if the AUROC is no better than chance) and its
-        95 % `interval` (None if `left` is).
+        95 % `interval` (None if `left` is, or a class is of one patient).
     """
     values = []
     for block in (np.ones((1, len(table))), *weights(table.patients, resamples, seed)):
@@ -172,12 +172,13 @@ def reliance(table: Predictions, blacked_out: Floats, resamples: int, seed: int)
     whole, without = np.concatenate(values, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         left = np.where(whole > 0.5, (without - 0.5) / (whole - 0.5), np.nan)
+    fewest = fewest_patients(table.labels, table.patients)
     return {
         "images": len(table),
         "auroc": float(whole[0]),
         "auroc_without_lungs": float(without[0]),
         "left": None if np.isnan(left[0]) else float(left[0]),
-        "interval": None if np.isnan(left[0]) or len(np.unique(table.patients)) < 2 else percentile(left[1:]),
+        "interval": None if np.isnan(left[0]) or fewest < 2 else percentile(left[1:]),
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from pipeline.evaluation.intervals import percentile, ranking_figures, weights
+from pipeline.evaluation.intervals import fewest_patients, percentile, ranking_figures, weights
 from pipeline.evaluation.metrics import decisions
 from pipeline.evaluation.predictions import POSITIVE, Mask, Predictions
 from pneumo_tfds.sources.inventory import KINDS, VIRUS_FROM
@@ -24,19 +24,20 @@ def subtype_figures(table: Predictions, answered: Mask, seed: int, resamples: in
 
     Returns:
         `images`, how many PNEUMONIA images are of each kind and of an unknown one; `auroc` of viruses against bacteria,
-        whatever the answer, and its 95 % `interval`, both None with images of one kind; and `among_answers`, for each
-        kind how many images that were answered PNEUMONIA are called BACTERIA and VIRUS.
+        whatever the answer, None unless there are images of both; its 95 % `interval`, None also where a kind is of one
+        patient; and `among_answers`, for each kind how many images that were answered PNEUMONIA are called BACTERIA and
+        VIRUS.
     """
     positive = table.labels == POSITIVE
     of_kind = {kind: positive & (table.subtypes == kind) for kind in KINDS}
     known = np.logical_or(*of_kind.values())
-    part, auroc, interval = table.take(known), None, None
-    virus = (part.subtypes == KINDS[1]).astype(np.int64)
+    virus, viral, patients = (table.subtypes[known] == KINDS[1]).astype(int), table.viral[known], table.patients[known]
+    auroc, interval = None, None
     if 0 < virus.sum() < len(virus):
-        auroc = float(roc_auc_score(virus, part.viral))
-        blocks = weights(part.patients, resamples, seed)
-        values = np.concatenate([ranking_figures(virus, part.viral, block)[0] for block in blocks])
-        interval = percentile(values) if len(np.unique(part.patients)) > 1 else None
+        auroc = float(roc_auc_score(virus, viral))
+        blocks = weights(patients, resamples, seed)
+        values = np.concatenate([ranking_figures(virus, viral, block)[0] for block in blocks])
+        interval = percentile(values) if fewest_patients(virus, patients) > 1 else None
     called = decisions(table.viral, VIRUS_FROM)
     return {
         "images": {

@@ -38,7 +38,7 @@ DECIDED_ON = "decided_on"
 """What `metrics.json` says of the images of another source, if the threshold was chosen on such."""
 
 COMPARED_IMAGES = 300
-"""About how many validation images other images are compared with in exposure and sharpness."""
+"""How many validation images at most other images are compared with in exposure and sharpness."""
 
 OWN_FIGURES = (
     "n", "patients", "prevalence", "auroc", "average_precision", "sensitivity", "specificity", "precision", "npv",
@@ -154,7 +154,7 @@ def compared(
     like = None
     if validation:
         with stage("Comparing exposure and sharpness with known changes"):
-            every = max(1, validation.count // COMPARED_IMAGES)
+            every = -(-validation.count // COMPARED_IMAGES)
             like = resemblance(images, validation.examples.images[::every], config.evaluation.evaluation_seed)
     with stage("Computing figures of groups") if columns else nullcontext():
         groups = by_groups(table, columns, decision, config.evaluation)

@@ -74,6 +74,7 @@ def examine(folder: RunFolder, ask: OutputsFn, splits: Mapping[str, Split], conf
         split="validation",
         train=(learnt.images, learnt.labels) if learnt else None,
         sizes=files.sizes,
+        resamples=resamples,
         seed=seed,
     )
     write_json(folder.shortcuts, {**audit, "sizes": note})
@@ -90,7 +91,7 @@ def examine(folder: RunFolder, ask: OutputsFn, splits: Mapping[str, Split], conf
     called = np.sort(np.random.default_rng(seed).permutation(called)[:COVERED_IMAGES])
     heatmaps = ask(images[called]).get("heatmap") if len(called) else None
     if heatmaps is not None:
-        checked = occlusion_check(ask.probabilities, images[called], heatmaps, some.patients[called], seed=seed)
+        checked = occlusion_check(ask.probabilities, images[called], heatmaps, some.patients[called], resamples, seed)
         write_json(folder.explanation, checked)
 
 

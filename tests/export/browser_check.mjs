@@ -51,6 +51,7 @@ try {
   seen.atOne = (await cards()).map((card) => card.decision);
   await page.click("#reset");
   seen.atReset = (await cards()).map((card) => card.decision);
+  seen.threshold = await page.textContent("#threshold-value");
 
   seen.choice = await page.locator("#two-way-choice").isVisible();
   if (seen.choice) {

@@ -544,6 +544,7 @@ def test_page_in_a_browser(exported, address, xrays):
     assert set(seen["atZero"]) == {"PNEUMONIA", "Not read"}
     assert set(seen["atOne"]) == {"NORMAL", "Not read"}
     assert seen["atReset"] == [card["decision"] for card in seen["cards"]]
+    assert seen["threshold"] == str(classifier.metadata.threshold)  # as it is, not as the slider rounds it
     assert seen["colouredWithout"] == 0
     assert seen["choice"] is False
     assert seen["reachable"] == ["files", "threshold", "reset", "heat", "golden", "save", "clear"]

@@ -100,6 +100,18 @@ def test_evaluations_on_another_source_are_compared_on_the_one_split_that_they_h
     assert "a/evaluation-clinic (first) and b/evaluation-clinic (second)" in printed
 
 
+def test_evaluations_on_other_files_of_the_same_names_are_refused(tmp_path):
+    scored = []
+    for name in ("a", "b"):
+        run = write_run(tmp_path / name / "evaluation-clinic", table(1.0))
+        write_csv(run.predictions, {"external": read_csv(run.predictions)["test"]})
+        metrics = json.loads(run.metrics.read_text())
+        run.metrics.write_text(json.dumps(metrics | {"dataset": {"manifest_sha256": name * 64}}))
+        scored.append(load(run))
+    with pytest.raises(InputError, match="different images of the same names"):
+        compare(scored, 100, 0)
+
+
 def test_runs_that_cannot_be_compared_are_one_clear_error(runs, tmp_path):
     with pytest.raises(InputError, match="is not a folder"):
         load(RunFolder(tmp_path / "none"), "test")
@@ -116,6 +128,9 @@ def test_runs_that_cannot_be_compared_are_one_clear_error(runs, tmp_path):
     flipped = Predictions(other.filenames, other.patients, other.subtypes, 1 - other.labels, other.probabilities)
     with pytest.raises(InputError, match="different labels"):
         compare([first, load(write_run(tmp_path / "flipped", flipped), "test")], 100, 0)
+    others = Predictions(other.filenames, other.filenames, other.subtypes, other.labels, other.probabilities)
+    with pytest.raises(InputError, match="different images of the same names"):
+        compare([first, load(write_run(tmp_path / "others", others), "test")], 100, 0)
     one_class = other.take(other.labels == 1)
     single = [load(write_run(tmp_path / name, one_class), "test") for name in ("s", "t")]
     with pytest.raises(InputError, match="two images or more of each class"):

@@ -201,6 +201,8 @@ def test_weights_that_are_no_file_are_refused_before_anything_is_built(tmp_path)
 
 def test_resume_refuses_settings_that_contradict_the_run(finished):
     refused(command("--run-dir", finished[0], "--resume", "--epochs", "7"), "--epochs is 7 and was 1")
+    settings = finished[0] / "config.json"
+    refused(command("--run-dir", finished[0], "--resume", "--config", settings), "leave --config out")
 
 
 def test_settings_file_gives_the_defaults_and_flags_beside_it_win(tmp_path):

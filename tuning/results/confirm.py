@@ -116,7 +116,8 @@ def confirm(
         if (one := scores[row.trial])
     ]
     sign = -1 if plan.objective.direction == "max" else 1
-    return sorted(found, key=lambda candidate: (sign * candidate.mean, not candidate.start))
+    # One that diverged has fewer seeds than the others, and perhaps the easier ones, so it comes behind them.
+    return sorted(found, key=lambda one: (-len(one.scores), sign * one.mean, not one.start))
 
 
 def candidate_count(plan: Plan) -> int:

@@ -49,14 +49,15 @@ async function start() {
   say("Ready. Choose X-rays.");
 }
 
-const threshold = () => at("threshold").valueAsNumber;
+let ownThreshold = null; // the user's, once the slider was moved; its steps are too coarse for the model's
+const threshold = () => ownThreshold ?? classifier.metadata.threshold;
 function answerTo(result) {
   const { decision, reasons } = classifier.decide(result, { twoWay: at("two-way").checked, threshold: threshold() });
   return { decision, reasons: [...reasons, ...result.remarks] };
 }
 
 function showThreshold() {
-  at("threshold-value").textContent = threshold().toFixed(3);
+  at("threshold-value").textContent = threshold();
   for (const result of results) {
     showDecision(result);
     paint(result);
@@ -167,9 +168,9 @@ function save() {
 
 at("files").addEventListener("change", ({ target }) => { enqueue([...target.files]); target.value = ""; });
 // A threshold of one's own means two answers.
-at("threshold").addEventListener("input", () => { at("two-way").checked = true; showThreshold(); });
+at("threshold").addEventListener("input", ({ target }) => { ownThreshold = target.valueAsNumber; at("two-way").checked = true; showThreshold(); });
 at("two-way").addEventListener("change", showThreshold);
-at("reset").addEventListener("click", () => { at("threshold").value = classifier.metadata.threshold; at("two-way").checked = false; showThreshold(); });
+at("reset").addEventListener("click", () => { ownThreshold = null; at("threshold").value = classifier.metadata.threshold; at("two-way").checked = false; showThreshold(); });
 at("heat").addEventListener("change", () => results.forEach(paint));
 at("golden").addEventListener("click", () => { queue = queue.then(check); });
 at("save").addEventListener("click", save);

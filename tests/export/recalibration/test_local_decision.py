@@ -9,6 +9,7 @@ from export.recalibration.labelled_images import Scores
 from export.recalibration.local_decision import Wish, cross_fit, decide_here, figures_of
 from pipeline.config.guarantee import candidates
 from pipeline.evaluation.predictions import Predictions
+from pneumo_tfds.program.errors import InputError
 
 WISH = Wish("youden", candidates("auto"), "auto", 0.5)
 
@@ -72,6 +73,26 @@ def test_figures_by_cross_fitting_are_not_better_than_the_truth():
         found = figures_of(answered, 100, 0)
         accuracies.append((found["sensitivity"][0] + found["specificity"][0]) / 2)
     assert np.mean(accuracies) < 0.53
+
+
+def test_a_rule_that_four_fifths_do_not_meet_is_refused_and_says_so():
+    """One NORMAL patient lies below all others; without it, no threshold that finds every PNEUMONIA is of use."""
+    table, scores = cohort()
+    logits = scores.logits.copy()
+    logits[table.patients == "0"], logits[table.patients == "1"] = -100, -50
+    wish = Wish("sensitivity>=1", candidates("auto"), "auto", 0.5)
+    chosen = decide_here(table, Scores(logits, scores.distances), wish)
+    with pytest.raises(InputError, match=r"^decided on four fifths of the patients.* ask for less$"):
+        cross_fit(table, Scores(logits, scores.distances), wish, chosen, seed=1)  # both patients in different fifths
+
+
+def test_certain_answers_of_one_class_have_their_predictive_value():
+    table, _ = cohort()
+    given = np.where(table.labels == 1, "PNEUMONIA", "UNCERTAIN")
+    found = figures_of(local_decision.Answered(table, table.labels == 1, given), 100, 0)
+    assert found["certain_ppv"][0] == found["certain_accuracy"][0] == 1.0
+    assert found["certain_ppv"][1] == pytest.approx([0.025 ** (1 / 40), 1.0])
+    assert found["certain_npv"] == (None, None)
 
 
 def test_answers_of_all_four_kinds_are_counted():

@@ -160,6 +160,17 @@ def test_share_that_is_refused_is_bounded_in_each_view():
     assert familiarity_threshold([plain]) == pytest.approx(REFUSED, abs=0.005)
 
 
+@pytest.mark.parametrize("count", [20, 40, 408, 852])
+def test_no_more_are_refused_than_allowed_however_few_or_alike_they_are(count):
+    generator = np.random.default_rng(count)
+    plain, changed = generator.uniform(0, 1, (2, count))
+    tied = np.where(plain < 0.05, 0.0123456, plain)
+    for first in (plain, tied):
+        threshold = familiarity_threshold([first, changed])
+        assert np.mean(first < threshold) <= REFUSED
+        assert np.mean(changed < threshold) <= REFUSED_CHANGED
+
+
 DOUBT = Doubt(0.2, 0.8, 0.02, guarantee="as an example")
 
 

@@ -157,6 +157,26 @@ def test_intervals_widen_when_images_are_of_few_patients():
     assert widths[0] > 2 * widths[1]
 
 
+def test_what_rests_on_one_patient_has_no_interval_but_the_exact_one():
+    """Three images of the one PNEUMONIA patient: resamples of others cannot tell how the next one would differ."""
+    labels = np.repeat([0, 1], [60, 3])
+    names, patients = np.arange(63).astype(str), np.array([*map(str, range(60)), *["ill"] * 3])
+    scores = np.concatenate([np.linspace(0, 0.6, 60), [0.4, 0.7, 0.8]])
+    table = Predictions(names, patients, np.where(labels, "virus", "normal"), labels, scores)
+
+    def limits(threshold):
+        found = figures(labels, scores, threshold)
+        point = found | {"sensitivity:virus": found["sensitivity"]}
+        return intervals(table, threshold, point, 100, seed=0)[0]
+
+    found = limits(0.5)
+    without = {name for name, interval in found.items() if interval is None}
+    assert without == {*("auroc", "average_precision", "balanced_accuracy", "f1", "sensitivity", "sensitivity:virus")}
+    assert found["specificity"][0] < found["specificity"][1]
+    found = limits(0.3)
+    assert found["sensitivity"] == found["sensitivity:virus"] == pytest.approx([0.025, 1.0])
+
+
 def test_an_accuracys_interval_is_its_binomial_standard_error():
     table = make(1000)
     found = figures(table.labels, table.probabilities, THRESHOLD)

@@ -50,7 +50,7 @@ def test_a_map_that_points_elsewhere_fails():
 def test_a_saturated_model_is_judged_by_its_log_odds():
     """P falls from 1 - 1e-6 to 1 - 1e-4 at the peak: nothing in probability, a factor of 100 in odds."""
     images, heatmaps, patients = bright_spots()
-    found = occlusion_check(lambda x: 1 - 1e-6 - 9.9e-5 * (1 - sees_white(x)), images, heatmaps, patients)
+    found = occlusion_check(lambda x: 1 - 1e-6 - 9.9e-5 * (1 - sees_white(x)), images, heatmaps, patients, 100)
     assert found["difference"] < 1e-3
     assert found["log_odds_difference"] == pytest.approx(np.log(100), rel=0.15)
     assert found["peak_wins"] == 1.0
@@ -79,3 +79,10 @@ def test_the_same_seed_gives_the_same_answer():
     found = [occlusion_check(sees_white, images, wrong, patients, resamples=50, seed=seed) for seed in (1, 1, 2)]
     assert found[0] == found[1]
     assert found[0] != found[2]
+
+
+def test_one_patient_has_no_intervals():
+    images, heatmaps, patients = bright_spots()
+    found = occlusion_check(sees_white, images, heatmaps, np.full_like(patients, patients[0]), resamples=20)
+    assert (found["interval"], found["log_odds_interval"]) == (None, None)
+    assert found["peak_wins"] == 1.0

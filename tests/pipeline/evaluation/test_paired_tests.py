@@ -134,6 +134,17 @@ def test_differences_are_resampled_together_and_by_patient():
     assert same == {"auroc": [0.0, 0.0], "accuracy": [0.0, 0.0]}
 
 
+def test_what_rests_on_one_patient_has_no_interval():
+    labels, first, second = sample(90)
+    called = first > 0.7, second > 0.2
+    ill = np.where(labels == 1, "ill", np.arange(90).astype(str))
+    found = difference_intervals(labels, ill, (first, second), called, 100, seed=0)
+    assert found["auroc"] is None
+    assert found["accuracy"] is not None
+    one = difference_intervals(labels, np.full(90, "one"), (first, second), called, 100, seed=0)
+    assert one == {"auroc": None, "accuracy": None}
+
+
 def test_an_interval_of_accuracys_difference_is_that_of_the_resampled_accuracies():
     labels, first, second = sample(90)
     patients = (np.arange(90) // 2).astype(str)

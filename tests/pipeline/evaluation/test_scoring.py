@@ -209,6 +209,24 @@ def test_a_predictive_value_of_nothing_is_none(threshold, undefined):
     assert [row[other] for row in rows] == pytest.approx(right)
 
 
+def test_predictive_values_without_an_error_are_not_certain():
+    """60 NORMAL patients, none called PNEUMONIA: the specificity may be 0.94, and then PPV is far from 1."""
+    names, labels = np.arange(120).astype(str), np.repeat([0, 1], 60)
+    scores = np.concatenate([np.full(60, 0.1), np.linspace(0.2, 0.9, 60)])
+    table = Predictions(names, names, np.where(labels, "virus", "normal"), labels, scores)
+    found = score_split(table, 0.5, seed=0, resamples=100)
+    (sensitive, most), (specific, one) = (found["intervals"][name] for name in ("sensitivity", "specificity"))
+    assert one == 1.0
+    assert specific == pytest.approx(0.025 ** (1 / 60))
+    for row in found["predictive_values"]:
+        at = row["prevalence"]
+        low = sensitive * at / (sensitive * at + (1 - specific) * (1 - at))
+        assert row["precision"] == 1.0
+        assert row["intervals"]["precision"] == pytest.approx([low, 1.0])
+        low = specific * (1 - at) / (specific * (1 - at) + (1 - sensitive) * at)
+        assert row["intervals"]["npv"] == pytest.approx([low, (1 - at) / (1 - at + (1 - most) * at)])
+
+
 def test_the_record_says_how_the_intervals_were_made_and_on_which_split(tables):
     decision = decide(tables["validation"], "youden")
     found = scored(tables, decision, resamples=7, seed=5)

@@ -34,6 +34,13 @@ def test_images_of_one_kind_are_counted_and_not_ranked():
     assert found["images"] == {"bacteria": 3, "virus": 0, "unknown": 0}
 
 
+@pytest.mark.parametrize("kinds", [["normal", "unknown"] * 3, ["normal"] * 6])
+def test_images_of_no_known_kind_are_counted_and_not_ranked(kinds):
+    found = subtype_figures(table(np.array(kinds), VIRAL[:6]), np.full(6, True), seed=0, resamples=20)
+    assert (found["auroc"], found["interval"]) == (None, None)
+    assert found["images"] == {"bacteria": 0, "virus": 0, "unknown": kinds.count("unknown")}
+
+
 def test_every_split_is_scored_and_a_model_without_it_has_no_such_figures():
     tables = {name: table(prefix=name) for name in ("validation", "test")}
     decision = decide(tables["validation"], "youden")

@@ -90,9 +90,25 @@ def test_every_candidate_is_trained_from_every_new_seed_once(plan, tmp_path):
     by_trial = {one.trial: one for one in found}
     assert (by_trial[3].seeds, by_trial[3].scores) == ((1, 3), (0.75, 1.25))
     assert (by_trial[1].seeds, by_trial[1].scores) == ((1, 2, 3), (0.75, 1.0, 1.25))
-    assert [one.start for one in found] == [True, False]  # of equal means the starting values come first
+    assert [one.start for one in found] == [True, False]
     assert confirm(made, rows(made, 3), tmp_path, [(train, score)]) == found
     assert len(trained) == 6
+
+
+@pytest.mark.parametrize(("diverges", "order"), [("trial_2_", [1, 3]), ("none", [3, 1])])
+def test_what_diverged_on_a_seed_comes_behind_what_trained_on_all(plan, tmp_path, diverges, order):
+    """On the one seed that it trained on, trial 3 is better than the mean of the starting values over all seeds."""
+    made = plan(confirm_top=1, confirm_seeds=2)
+
+    def train(config, *, folder, **_):
+        if folder.parent.name.startswith(diverges) and config.fit.seed == 1:
+            raise DivergedError("no longer finite")
+        return SimpleNamespace(history=(), trial=folder.parent.name)
+
+    def score(config, fitted):
+        return 0.99 if fitted.trial.startswith("trial_2_") else 0.95
+
+    assert [one.trial for one in confirm(made, rows(made, 3), tmp_path, [(train, score)])] == order
 
 
 def test_a_seed_for_which_the_minutes_do_not_suffice_counts_for_none_and_is_trained_on_resume(plan, tmp_path):
