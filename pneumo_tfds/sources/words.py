@@ -132,10 +132,11 @@ def whole_words(name: str) -> tuple[str, ...]:
 def plain_name(name: str) -> str:
     """Return a name for comparison: `Viral_Pneumonia`, `viral-pneumonia` and `VIRAL PNEUMONIA` are alike.
 
-    So are `sağlıklı` and `SAĞLIKLI`, as Turkish writes `I` for a large `ı` and `i` for a small `İ`.
+    So are `sağlıklı` and `SAĞLIKLI`, as Turkish writes `I` for a large `ı` and `i` for a small `İ`. A sign at the
+    beginning or the end counts: `-1` is not 1, and `Pneumonia-` not `Pneumonia`.
     """
     plain = composed(name).strip().casefold().replace("i\u0307", "i").replace("ı", "i")
-    return " ".join(re.split(r"[\s_.\-]+", plain)).strip()
+    return re.sub(r"(?<=.)[\s_.\-]+(?=.)", " ", re.sub(r"^[\s_.]+|[\s_.]+$", "", plain))
 
 
 @functools.lru_cache(maxsize=1 << 16)

@@ -174,6 +174,13 @@ def test_folders_that_are_not_understood_are_asked_about(tmp_path, names, says):
     assert len(open_source(tmp_path, SourceOptions(yes=True)).images) == len(names)
 
 
+@pytest.mark.parametrize("name", ["Pneumonia-", "-PNEUMONIA", "Pneumonia -"])
+def test_a_sign_in_the_name_of_a_folder_makes_it_another_class(tmp_path, name):
+    source = understood(tmp_path, [*PLAIN, *files("{}/{}.png", [name], FOUR)])
+    assert labels(source) == EVEN
+    assert source.ignored == {f"in the folder {name}, which is no class": 4}
+
+
 def test_split_words_in_the_names_of_classes(tmp_path):
     names = files("{}/{}.png", ["train_normal", "train_pneumonia", "test_normal", "test_pneumonia"], FOUR)
     with pytest.raises(InputError, match=r"the images are in test_normal \(4 images\), .*--positive NAME"):

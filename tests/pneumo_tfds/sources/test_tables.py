@@ -204,6 +204,14 @@ def test_labels_of_no_and_yes_are_understood_as_0_and_1(tmp_path, cells):
     assert [image.label for image in understood(tmp_path, rows, "t.csv").images] == ["NORMAL", "PNEUMONIA"] * 5
 
 
+@pytest.mark.parametrize(("negative", "normal"), [(("0",), 3), (("0", "-1"), 6)])
+def test_a_label_of_minus_1_is_not_1(tmp_path, negative, normal):
+    rows = table("path,label", lambda name, i: f"{name}.png,{i % 3 - 1}", NAMES[:9])
+    source = understood(tmp_path, rows, "t.csv", negative=negative, positive=("1",))
+    assert labels(source) == {"NORMAL": normal, "PNEUMONIA": 3}
+    assert source.ignored == ({"label is -1": 3} if normal == 3 else {})
+
+
 def test_rows_of_neither_class_are_left_out_and_warned_of_where_both_classes_are_there(tmp_path):
     rows = table("path,label", lambda name, i: f"{name}.png,{['NORMAL', 'PNEUMONIA', 'COPD', ''][i % 4]}")
     source = understood(tmp_path, rows, "t.csv")
