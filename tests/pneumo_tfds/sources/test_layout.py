@@ -302,6 +302,13 @@ def test_lateral_views_are_left_out_by_the_names_of_files(tmp_path):
     assert source.ignored == {"lateral or oblique views, by the name of the file": 4}
 
 
+def test_all_words_of_a_name_count_wherever_it_has_dots(tmp_path):
+    more = files("{}/{}.{}", ["NORMAL", "PNEUMONIA"], ["1.2.84", "7"], ["lateral.png", "seg.dcm", "lateral (1).png"])
+    source = understood(tmp_path, [*PLAIN, *more, "NORMAL/9_jpg.rf.a1Mask7.jpg"])
+    assert source.ignored == {MASKS: 4, "lateral or oblique views, by the name of the file": 8}
+    assert "NORMAL/9_jpg.rf.a1Mask7.jpg" in {image.name for image in source.images}
+
+
 @pytest.mark.parametrize(
     ("pattern", "ends", "says"),
     [

@@ -771,6 +771,7 @@ def test_columns_that_mark_classes_are_named_with_the_flags_that_read_them(tmp_p
         ("IM-{:02}", "person{:02}_virus_1", "person01_virus_1"),
         ("NORMAL2-IM-{}", "p-{}", "NORMAL2-IM-0"),
         ("normal_{}", "x_{}", "normal_0"),
+        ("1.{}.normal", "1.{}", "1.0.normal"),
         ("a{}", "COVID-{}", "COVID-1"),
         ("sick{}", "pneumonia{}", "pneumonia1"),
     ],
