@@ -160,6 +160,8 @@ def test_two_splits_in_one_path_are_refused(tmp_path):
         ([*PLAIN, *files("NORMAL/gt/{}.png", FOUR)], r"inside a class .* NORMAL/gt \(4 images\)"),
         ([*PLAIN, *files("NORMAL/rejected/p{}/1.png", range(20))], "inside a class .* NORMAL/rejected"),
         ([*PLAIN, *files("PNEUMONIA/NORMAL/{}.png", FOUR)], "inside a class .* PNEUMONIA/NORMAL"),
+        ([*PLAIN, *files("NORMAL/{}/{}.png", ["virus", "bacteria"], FOUR)], "inside a class .* NORMAL/virus"),
+        ([*PLAIN, *files("NORMAL/Viral Pneumonia/{}.png", FOUR)], "inside a class .* NORMAL/Viral Pneumonia"),
         (
             [*PLAIN, *files("train/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR)],
             "8 images of 16, the first NORMAL/0.png, are in no split",
