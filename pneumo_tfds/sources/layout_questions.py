@@ -51,7 +51,8 @@ def ask_about_images(placed: Sequence[Labelled], classes: ClassWords, notes: Sur
             for label in LABELS:
                 if labels[label] > MUCH * (labels[label] + counts[label]):
                     notes.warn(
-                        f"{labels[label]:,} files in folders of {label} are {reason}; {counts[label]:,} are read"
+                        f"left out in folders of {label}: {counted(labels[label], 'file')} ({reason}); read: "
+                        f"{counts[label]:,}"
                     )
 
 

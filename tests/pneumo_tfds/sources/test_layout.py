@@ -88,6 +88,10 @@ def test_a_class_without_its_counterpart_beside_it_is_another_data_set(tmp_path,
     assert labels(source) == EVEN
     assert sum(source.ignored.values()) == 12
     assert source.ignored[f"in {place}/NORMAL, which has no folder of the other class beside it"] == 4
+    (text,) = [text for text in source.survey.warnings if "beside them" in text]
+    assert text.startswith(f"left out, because no folder of the other class is beside them: {place}/NORMAL (4 images);")
+    assert "to use them, put one there, or pass a CSV" in text
+    assert f"{place}/NORMAL" not in "".join(text for text in source.survey.warnings if "tells their class" in text)
 
 
 def test_a_split_may_lack_a_class(tmp_path):
@@ -349,8 +353,10 @@ def test_a_folder_of_a_class_in_one_of_the_same_name(tmp_path):
 def test_much_of_a_class_in_files_that_are_not_read_is_warned_of(tmp_path):
     content = {f"NORMAL/scans/{n}.tif": b"II*\0" + bytes(600) for n in range(9)}
     source = understood(tmp_path, {**dict.fromkeys(PLAIN), **content})
-    says = "9 files in folders of NORMAL are TIFF images, which are not read; convert them to PNG; 4 are read"
+    says = "left out in folders of NORMAL: 9 files (TIFF images, which are not read; convert them to PNG); read: 4"
     assert says in source.survey.warnings
+    source = understood(tmp_path / "one", {**dict.fromkeys(PLAIN), "NORMAL/9.bmp": b"BM" + bytes(600)})
+    assert any("in folders of NORMAL: 1 file (BMP images" in text for text in source.survey.warnings)
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
