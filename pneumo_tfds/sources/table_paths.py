@@ -37,8 +37,8 @@ def find_all(paths: Iterable[str], find: Find, everywhere: Callable[[], FileInde
     endings = {path: index.ending(path) if path else [] for path in missing}
     if all(len(files) == 1 for files in endings.values()):
         notes.tell(
-            f"{counted(len(missing), 'path')} of the table lead to no file, but each is there once below its folder, "
-            f"the first as {endings[missing[0]][0].name}; these are used"
+            f"{counted(len(missing), 'path of the table leads', 'paths of the table lead')} to no file, but each is "
+            f"there once below its folder, the first as {endings[missing[0]][0].name}; these are used"
         )
 
     def look(path: str) -> File | None:

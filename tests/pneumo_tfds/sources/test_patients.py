@@ -314,6 +314,8 @@ def test_patients_on_two_sides_of_splits_in_folders_are_asked_about(tmp_path, ot
 def test_numbers_that_begin_again_in_each_class_are_pointed_out(tmp_path):
     source = understood(tmp_path, files("{}/p{}/{}.png", ["NORMAL", "PNEUMONIA"], range(8), [1]))
     assert any("8 of 8 patients have images of both classes ('p0')" in text for text in source.survey.warnings)
+    source = understood(tmp_path / "one", [*files("NORMAL/p{}/1.png", range(4)), "PNEUMONIA/p0/2.png"])
+    assert any("1 of 4 patients has images of both classes" in text for text in source.survey.warnings)
 
 
 def test_files_and_folders_that_were_renamed_together_are_no_copies(tmp_path):

@@ -526,6 +526,9 @@ def test_names_that_are_each_there_once_below_the_table(tmp_path):
         "these are used"
     )
     assert source.reader.read(source.images[0]) == (tmp_path / "scans/a.png").read_bytes()
+    write(tmp_path, {f"{name}.png": None for name in NAMES[1:]})
+    note = understand(tmp_path / "t.csv").survey.notes[1]
+    assert note.startswith("1 path of the table leads to no file, but")
 
 
 @pytest.mark.parametrize(
