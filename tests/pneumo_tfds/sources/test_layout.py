@@ -320,11 +320,13 @@ def test_all_words_of_a_name_count_wherever_it_has_dots(tmp_path):
     [
         ("{}/{}_{}.png", ["PA", "L"], r"end with views that are not frontal: l \(8 images\)"),
         ("{}/{}-{}.png", ["F", "L"], "end with views"),
-        ("{}/pt{}{}.png", ["", "_LL"], r"with a word at the end: pt0_LL \(8 such files\)"),
+        ("{}/pt{}{}.png", ["", "_LL"], r"the end or the beginning: pt0_LL \(8 such files\)"),
         ("{}/{}{}.png", ["", "_annotated"], r"0_annotated \(8 such files\)"),
         ("{}/{}_{}.png", ["chest", "hand"], "the names of 8 files, such as NORMAL/0_hand.png, .* another body part"),
         ("{}/{}_{}.png", ["xray", "ct"], "another modality"),
+        ("{}/{}_{}.png", ["inspiration", "side"], r"0_inspiration \(8 such files\), 0_side \(8 such files\)"),
         ("{}/{}_{}.png", ["PA", "AP"], ""),
+        ("{}/{}_{}.png", ["bacteria", "virus"], ""),
         ("{}/{}_{}.png", ["a", "b"], ""),
         ("{}/{}_{}.png", ["L", "R"], ""),  # of a cut picture, or anything
         ("{}/hand_labelled_{}_{}.png", ["1", "2"], ""),
@@ -334,6 +336,16 @@ def test_all_words_of_a_name_count_wherever_it_has_dots(tmp_path):
 def test_views_parts_and_copies_in_the_names_of_files_are_asked_about(tmp_path, pattern, ends, says):
     questions = understood(tmp_path, files(pattern, ["NORMAL", "PNEUMONIA"], FOUR, ends)).survey.questions
     assert [bool(re.search(says, text)) for text in questions] == [True] * bool(says)
+
+
+@pytest.mark.parametrize(("begin", "word"), [("Copy of ", "Copy"), ("aug_{}_", "aug"), ("inv-", "inv"), ("PA_", "")])
+def test_words_before_the_name_of_another_file_are_asked_about(tmp_path, begin, word):
+    names = ["x1", "x2", "12", "x_4"]
+    copies = [f"PNEUMONIA/{begin.format(n)}{name}.png" for n, name in enumerate(names)]
+    questions = understood(tmp_path, [*PLAIN, *(f"PNEUMONIA/{name}.png" for name in names), *copies]).survey.questions
+    assert [re.search(rf"beginning: {word}.* \(4 such files\)", text) is not None for text in questions] == (
+        [True] if word else []
+    )
 
 
 @pytest.mark.parametrize("places", [["2019", "2020"], ["hospital_A", "hospital_B"], ["site 1/2020", "site 2/2021"]])
