@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 
 from pneumo_tfds.decode.other_files import OTHER_IMAGES
@@ -27,6 +27,7 @@ LEAST = 3
 def ask_about_folders(found: Sequence[InClass], notes: SurveyNotes) -> None:
     """Ask about folders above and of the classes that may be copies, splits, other images or patients."""
     _ask_about_versions(found, notes)
+    ask_about_folds("folders", (name for one in found for name in (*one.above, *one.below)), notes)
     _ask_about_other_kinds(found, notes)
     _ask_about_places(found, notes)
     if names := sorted({one.label_folder for one in found if words.split_words_in(one.label_folder)}):
@@ -232,6 +233,15 @@ def ask_about_split_words_in_files(placed: Sequence[Labelled], notes: SurveyNote
             found[place.label].add(" ".join(sorted(words.split_words_in(place.file.name.rpartition("/")[2]))))
     if all(len(names) > 1 for names in found.values()):
         _ask_about_split_words("files", sorted(set.union(*found.values()) - {""}), notes)
+
+
+def ask_about_folds(what: str, names: Iterable[str], notes: SurveyNotes) -> None:
+    """Ask about names of splits that are numbered like folds, each of which divides all images in another way."""
+    if folds := words.folds_among({*names}):
+        notes.ask(
+            f"{what} name splits with numbers, as those of folds have: {', '.join(folds[:SHOWN])}; --yes takes all of "
+            "them together; if they are folds, leave only those of one"
+        )
 
 
 def _ask_about_split_words(what: str, names: Sequence[str], notes: SurveyNotes) -> None:

@@ -156,6 +156,14 @@ def test_two_splits_in_one_path_are_refused(tmp_path):
         (files("{}/{}/{}.png", ["entrenamiento", "prueba"], ["NORMAL", "PNEUMONIA"], FOUR), "2 places .* prueba"),
         (files("{}/{}/{}.png", ["fold1", "fold2", "fold3"], ["NORMAL", "PNEUMONIA"], FOUR), "3 places .* fold1"),
         (files("{}/{}/{}.png", ["hospital A", "B"], ["NORMAL", "PNEUMONIA"], FOUR), "2 places .* hospital A"),
+        (
+            files("{}_{}/{}/{}.png", ["train", "val"], [0, 1], ["NORMAL", "PNEUMONIA"], FOUR),
+            "folders name splits with numbers, as those of folds have: train_0, train_1, val_0, val_1",
+        ),
+        (
+            files("{}/{}_split{}/{}.png", ["NORMAL", "PNEUMONIA"], ["train", "test"], [1, 2], FOUR),
+            "numbers, as those of folds have: test_split1, test_split2, train_split1, train_split2",
+        ),
         (files("{}/{}/{}.png", ["2019", "external"], ["NORMAL", "PNEUMONIA"], FOUR), "2 places .* external"),
         (files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], ["fold1", "fold2"], FOUR), "inside a class .* NORMAL/fold1"),
         (files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], ["2018", "2019"], FOUR), "inside a class .* NORMAL/2018"),

@@ -99,6 +99,17 @@ def test_splits_are_obeyed(tmp_path, words, column):
     assert not source.survey.questions
 
 
+@pytest.mark.parametrize(("last", "asked"), [("val_1", 1), ("train_1", 0)])
+@pytest.mark.parametrize("in_path", [True, False])
+def test_splits_numbered_like_folds_are_asked_about(tmp_path, last, asked, in_path):
+    splits = ["train_0", "val_0", "train_1", last]
+    names = [f"{splits[i % 4]}/{i}.png" if in_path else f"{i}.png" for i in range(16)]
+    cells = [f"{name},{i // 4 % 2},p{i}{'' if in_path else ',' + splits[i % 4]}" for i, name in enumerate(names)]
+    content = {"t.csv": csv_of("path,label,patient" + ("" if in_path else ",split"), *cells), **dict.fromkeys(names)}
+    questions = understood(tmp_path, content, "t.csv").survey.questions
+    assert sum("as those of folds have: train_0, train_1, val_0" in text for text in questions) == asked
+
+
 def test_splits_that_are_not_understood_stop_the_build(tmp_path):
     folds = table("path,label,fold", lambda name, i: f"{name}.png,{i % 2},{i // 2}")
     with pytest.raises(
