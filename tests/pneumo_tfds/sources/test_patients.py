@@ -96,6 +96,10 @@ def test_numbers_that_a_spreadsheet_rounded_are_warned_of(tmp_path, number, roun
     names = dict.fromkeys(f"{name}.png" for _, name, _ in images)
     source = understood(tmp_path, {**names, "t.csv": csv_of("path;label;patient", *rows)}, "t.csv")
     assert any("a spreadsheet has rounded" in text for text in source.survey.warnings) == rounded
+    rows[1:] = [f"{name}.png;{label};p{name}" for label, name, _ in images[1:]]
+    source = understood(tmp_path, {**names, "t.csv": csv_of("path;label;patient", *rows)}, "t.csv")
+    warned = "".join(source.survey.warnings)
+    assert ("1 identifier by the column patient" in warned and "is a number that a spreadsheet" in warned) == rounded
 
 
 @pytest.mark.parametrize(
