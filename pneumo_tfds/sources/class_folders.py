@@ -12,6 +12,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources import numbering, words
 from pneumo_tfds.sources.identifiers import normal_identifier
 from pneumo_tfds.sources.image_kinds import role_in, role_of_name
+from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import File, Labelled
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 
@@ -70,6 +71,9 @@ def read_class_folders(
             raise InputError(f"{one.file.name}: its folders name two splits, {' and '.join(named)}; keep one")
         split = "".join(named)
         patient, shown, not_understood = _read(one.below, levels)
+        if one.label == LABELS[0]:  # a folder of virus or bacteria is at home in the other class alone
+            apart = (name for depth, name in enumerate(one.below) if not levels[depth].is_one)
+            not_understood += filter(words.subtype_of, apart)
         unclear.update(f"{one.label_folder}/{name}" for name in not_understood)
         placed.append(
             Labelled(
@@ -85,7 +89,7 @@ def read_class_folders(
         notes.ask(
             f"folders inside a class are not understood: {listed(unclear)}; --yes takes their images like the "
             "others of the class; if they are splits, name them train, val and test; if they are patients, give a CSV "
-            "of path,label,patient; if they are no X-rays, take them out"
+            "of path,label,patient; if they are no X-rays or of the other class, take them out or move them"
         )
     return placed
 

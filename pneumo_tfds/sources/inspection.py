@@ -53,7 +53,8 @@ def _splits(source: Source) -> str:
         return f"none in the source; a build draws validation and test by {unit}"
     shown = ", ".join(f"{split} {counts[split]:,}" for split in ("train", "val", "test") if counts[split])
     if source.validation == "redrawn":
-        return f"{shown}; a build divides train and val anew by {unit}"
+        what = "train and val" if counts["test"] else "them into train, val and test"
+        return f"{shown}; a build divides {what} anew by {unit}"
     if set(counts) == {"test"}:
         return f"{shown}; there is nothing to train on, but a model can be scored on it"
     drawn = "" if counts["val"] else f"; a build draws validation from train by {unit}"

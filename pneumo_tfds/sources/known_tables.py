@@ -157,7 +157,8 @@ class KnownTables:
                 hint = f"; {like.name} is one of them but for letter case; correct it in the table"
         others = "; the others are used" if len(missing) < rows else ""
         self.notes.warn(
-            f"{name}: {len(missing):,} of {counted(rows, 'row')} name images that are not there, the first "
+            f"{name}: {len(missing):,} of {counted(rows, 'row')} "
+            f"{'names an image that is' if len(missing) == 1 else 'name images that are'} not there, the first "
             f"{missing[0]}{others}{hint}"
         )
 
@@ -214,7 +215,8 @@ class KnownTables:
             all_known = all_known and known == len(names)
             if known:
                 self.notes.tell(
-                    f"{file}: {known:,} of {counted(len(names), 'name')} lead to images, which are of {split}"
+                    f"{file}: {known:,} of {counted(len(names), 'name')} "
+                    f"{'leads to an image, which is' if known == 1 else 'lead to images, which are'} of {split}"
                 )
             else:
                 first = f"the first name in it is {names[0]!r:.60}" if names else "it is empty"

@@ -96,6 +96,7 @@ def _below_labels(files: Iterable[File], sets: set[Folders], classes: ClassWords
     elsewhere: dict[str, list[str]] = defaultdict(list)
     neighbours: Counter[str] = Counter()
     unlabelled: Counter[str] = Counter()
+    alone: Counter[str] = Counter()
     for file in files:
         folders = file.folders
         depths = [depth for depth in range(len(folders) + 1) if folders[:depth] in sets]
@@ -108,7 +109,8 @@ def _below_labels(files: Iterable[File], sets: set[Folders], classes: ClassWords
         elif not depths:
             elsewhere[_why_in_no_set(folders, classes)].append(file.name)
             if not any(map(words.is_mask, (*folders, file.stem))):
-                unlabelled["/".join(folders) or "no folder"] += 1
+                no_set = alone if any(map(classes.label_of, folders)) else unlabelled
+                no_set["/".join(folders) or "no folder"] += 1
         elif depths[0] == len(folders):
             elsewhere["beside the folders of the classes, in none of them"].append(file.name)
         else:
@@ -121,6 +123,11 @@ def _below_labels(files: Iterable[File], sets: set[Folders], classes: ClassWords
         notes.warn(
             f"left out, because no folder tells their class: {listed(unlabelled)}; to use them, name their "
             "folders of classes with --positive NAME... and --negative NAME..."
+        )
+    if found and alone:
+        notes.warn(
+            f"left out, because no folder of the other class is beside them: {listed(alone)}; to use them, put one "
+            "there, or pass a CSV of path,label,patient"
         )
     ordered = sorted(elsewhere.items(), key=lambda item: -len(item[1]))
     for place, (reason, names) in enumerate(ordered):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 
 from pneumo_tfds.decode.other_files import OTHER_IMAGES
@@ -27,6 +27,7 @@ LEAST = 3
 def ask_about_folders(found: Sequence[InClass], notes: SurveyNotes) -> None:
     """Ask about folders above and of the classes that may be copies, splits, other images or patients."""
     _ask_about_versions(found, notes)
+    ask_about_folds("folders", (name for one in found for name in (*one.above, *one.below)), notes)
     _ask_about_other_kinds(found, notes)
     _ask_about_places(found, notes)
     if names := sorted({one.label_folder for one in found if words.split_words_in(one.label_folder)}):
@@ -51,7 +52,8 @@ def ask_about_images(placed: Sequence[Labelled], classes: ClassWords, notes: Sur
             for label in LABELS:
                 if labels[label] > MUCH * (labels[label] + counts[label]):
                     notes.warn(
-                        f"{labels[label]:,} files in folders of {label} are {reason}; {counts[label]:,} are read"
+                        f"left out in folders of {label}: {counted(labels[label], 'file')} ({reason}); read: "
+                        f"{counts[label]:,}"
                     )
 
 
@@ -169,19 +171,40 @@ def ask_about_names(images: Sequence[Labelled], notes: SurveyNotes) -> None:
             f"the names of files end with views that are not frontal: {listed(views)}; --yes takes them for frontal; "
             "else take them out"
         )
-    paths = {one.file.name.rpartition(".")[0] for one in images}
+    else:
+        _ask_about_names_alike({one.file.name.rpartition(".")[0] for one in images}, notes)
+
+
+def _ask_about_names_alike(paths: Set[str], notes: SurveyNotes) -> None:
+    """Ask about names of files that differ from those of others beside them by words at the end or the beginning."""
     added: dict[str, list[str]] = defaultdict(list)
+    ends: dict[str, dict[str, str]] = defaultdict(dict)
     for path in sorted(paths):
+        folder, slash, base = path.rpartition("/")
+        rests = (folder + slash + base[gap.end() :] for gap in re.finditer(r"[\W_]+", base))
+        start = re.match(r"[^\W\d_]{2,}(?=[\W_])", base)
         end = re.search(r"[\W_]+([^\W\d_]{2,}|[lr])$", path, re.IGNORECASE)
         if end and path[: end.start()] in paths and words.without_copy(path) == path and role_in(end[1]) != "fit":
-            added[end[1].lower()].append(path.rpartition("/")[2])
+            added[end[1].lower()].append(base)
+        elif start and role_in(start[0]) != "fit" and not paths.isdisjoint(rests):
+            added[start[0].lower()].append(base)
+        elif end and len(end[1]) > len("RL") and path[end.start() - 1].isdecimal() and _tells_nothing(end[1]):
+            ends[path[: end.start()]][end[1].lower()] = base
+    for found in ends.values():
+        for word, base in found.items():
+            added[word] += [base] * (len(found) > 1)
     added = {word: found for word, found in added.items() if len(found) >= LEAST}
-    if added and not views:
+    if added:
         shown = ", ".join(f"{found[0]} ({counted(len(found), 'such file')})" for found in added.values())
         notes.ask(
-            f"names of files are those of others with a word at the end: {shown}; --yes takes them all; if these are "
-            "other views, or annotated or changed copies, take them out"
+            f"names of files are those of others but for words at the end or the beginning: {shown}; --yes takes them "
+            "all; if these are other views, or annotated or changed copies, take them out"
         )
+
+
+def _tells_nothing(word: str) -> bool:
+    """Return whether no other question is about a word in the name of a file."""
+    return not (role_in(word) or words.subtype_of(word) or words.is_filler(word) or words.split_of(word))
 
 
 def ask_about_classes_in_names(images: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> None:
@@ -210,6 +233,15 @@ def ask_about_split_words_in_files(placed: Sequence[Labelled], notes: SurveyNote
             found[place.label].add(" ".join(sorted(words.split_words_in(place.file.name.rpartition("/")[2]))))
     if all(len(names) > 1 for names in found.values()):
         _ask_about_split_words("files", sorted(set.union(*found.values()) - {""}), notes)
+
+
+def ask_about_folds(what: str, names: Iterable[str], notes: SurveyNotes) -> None:
+    """Ask about names of splits that are numbered like folds, each of which divides all images in another way."""
+    if folds := words.folds_among({*names}):
+        notes.ask(
+            f"{what} name splits with numbers, as those of folds have: {', '.join(folds[:SHOWN])}; --yes takes all of "
+            "them together; if they are folds, leave only those of one"
+        )
 
 
 def _ask_about_split_words(what: str, names: Sequence[str], notes: SurveyNotes) -> None:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from pneumo_tfds.decode.headers import HEAD_BYTES, format_of
 from pneumo_tfds.decode.other_files import ARCHIVES, other_kind
+from pneumo_tfds.sources import words
 from pneumo_tfds.sources.inventory import Reader
 from pneumo_tfds.sources.reading import read_patiently
 from pneumo_tfds.sources.survey import SurveyNotes
@@ -65,8 +66,10 @@ class File:
 
     @property
     def stem(self) -> str:
-        """The name without folders and what follows its first dot."""
-        return self.name.rpartition("/")[2].partition(".")[0]
+        """The name without folders, the suffix of an image and the mark of a copy."""
+        base = self.name.rpartition("/")[2]
+        root, suffix = posixpath.splitext(base)
+        return words.without_copy(root if suffix.lower() in IMAGE_SUFFIXES else base)
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,8 @@ def understand_files(
     images = images_among(files, reader, notes)
     if not images:
         found = ", ".join(f"{len(names)} {reason}" for reason, names in notes.left_out.items()) or "it is empty"
-        raise InputError(f"{path}: no images found ({found}); expected JPEG, PNG or DICOM files")
+        doubts = "".join(f"; {remark.text}" for remark in notes.remarks)
+        raise InputError(f"{path}: no images found ({found}); expected JPEG, PNG or DICOM files{doubts}")
     heads = tables_beside.read_heads(files, reader, notes)
     like = recognise(images, [(head.file.name.rpartition("/")[2], head.columns) for head in heads])
     if options.layout:

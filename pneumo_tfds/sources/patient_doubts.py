@@ -70,9 +70,9 @@ def believed(
     counts = Counter(told.values())
     if shortened := [identifier for identifier in counts if is_shortened(identifier)]:
         notes.warn_about_patients(
-            f"{counted(len(shortened), 'identifier')} by the {place.rule}{in_brackets(min(shortened))} are numbers "
-            "that a spreadsheet has rounded; several people may share one and are kept together, which does no harm; "
-            "save the column as text to tell them apart"
+            f"{counted(len(shortened), 'identifier')} by the {place.rule}{in_brackets(min(shortened))} "
+            f"{'is a number' if len(shortened) == 1 else 'are numbers'} that a spreadsheet has rounded; several "
+            "people may share one and are kept together, which does no harm; save the column as text to tell them apart"
         )
     known = other is not None and other.keys() >= told.keys()
     if known and len(told) > MANY_IMAGES * len(counts):
@@ -219,7 +219,8 @@ def warn_of_both_classes(images: Sequence[Image], notes: SurveyNotes, *, from_ta
     both = [patient for patient, found in labels.items() if len(found) > 1]
     if not both or len(both) <= 0.2 * len(labels):
         return
-    who = f"{len(both):,} of {counted(len(labels), 'patient')} have images of both classes{in_brackets(min(both))}"
+    have = "has" if len(both) == 1 else "have"
+    who = f"{len(both):,} of {counted(len(labels), 'patient')} {have} images of both classes{in_brackets(min(both))}"
     if from_table:
         notes.tell(f"{who}; all images of a patient are kept on one side")
     else:
@@ -234,11 +235,12 @@ def warn_of_unknown(images: Sequence[Image], notes: SurveyNotes) -> None:
     unknown = [image.base_name for image in images if is_unknown(image.patient)]
     if not unknown:
         return
+    tell = "tells" if len(unknown) == 1 else "tell"
     rest = "so the split is by image" if len(unknown) == len(images) else "and for them the split is by image"
     alike = _alike(unknown)
     shown = f" (names begin alike, such as {alike[0]} and {alike[1]})" if alike else ""
     notes.warn_about_patients(
-        f"{len(unknown):,} of {counted(len(images), 'image')} tell no patient in table, folder, name or header, "
+        f"{len(unknown):,} of {counted(len(images), 'image')} {tell} no patient in table, folder, name or header, "
         f"{rest}: images of one person may end in training and in validation{shown}; a CSV with a patient column "
         "prevents that"
     )

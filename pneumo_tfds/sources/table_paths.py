@@ -14,7 +14,7 @@ from pneumo_tfds.sources.class_folders import not_understood
 from pneumo_tfds.sources.classes import ClassWords, class_told
 from pneumo_tfds.sources.file_index import FileIndex, differs_in_case
 from pneumo_tfds.sources.image_kinds import role_in
-from pneumo_tfds.sources.layout_questions import ask_about_split_words_in_files
+from pneumo_tfds.sources.layout_questions import ask_about_folds, ask_about_split_words_in_files
 from pneumo_tfds.sources.listing import File, Find, Labelled
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.words import is_mask, may_be_split, split_of, split_words_in
@@ -37,8 +37,8 @@ def find_all(paths: Iterable[str], find: Find, everywhere: Callable[[], FileInde
     endings = {path: index.ending(path) if path else [] for path in missing}
     if all(len(files) == 1 for files in endings.values()):
         notes.tell(
-            f"{counted(len(missing), 'path')} of the table lead to no file, but each is there once below its folder, "
-            f"the first as {endings[missing[0]][0].name}; these are used"
+            f"{counted(len(missing), 'path of the table leads', 'paths of the table lead')} to no file, but each is "
+            f"there once below its folder, the first as {endings[missing[0]][0].name}; these are used"
         )
 
     def look(path: str) -> File | None:
@@ -85,6 +85,7 @@ def take_folder_splits(images: Sequence[Labelled], classes: ClassWords, notes: S
             _ask_about_unknown_folders(images, classes, notes)
         ask_about_split_words_in_files(images, notes)
         return list(images)
+    ask_about_folds("folders in the paths", chain.from_iterable(_folders(images)), notes)
     counts = Counter(one.split for one in taken if one.split)
     notes.tell(f"the table has no column split; folders in its paths tell it: {listed(counts, len(counts))}")
     return taken

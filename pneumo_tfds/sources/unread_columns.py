@@ -21,6 +21,7 @@ from pneumo_tfds.sources.column_kinds import (
 )
 from pneumo_tfds.sources.csv_text import Row
 from pneumo_tfds.sources.image_kinds import kinds_of_image
+from pneumo_tfds.sources.layout_questions import ask_about_folds
 from pneumo_tfds.sources.listing import Labelled
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, usual_names
@@ -35,12 +36,16 @@ def ask_about_unread(
 ) -> None:
     """Ask about every column that is not read and tells something, once for each, by the first kind that it is of.
 
+    What the column of the split holds is asked about where it may be of folds.
+
     Args:
         used: the rows whose images are used, and what was read from each.
         chosen: role to the column that is read for it.
         classes: the words for the classes.
         notes: the questions are added here.
     """
+    if "split" in chosen:
+        ask_about_folds(f"cells of {chosen['split']}", (row[chosen["split"]] for row, _ in used), notes)
     classes = replace(classes, met=set())  # what is not read does not show that a flag was spelled well
     for name in [name for name in used[0][0] if name not in chosen.values()] if used else []:
         column = Column(name, [row[name] for row, _ in used])

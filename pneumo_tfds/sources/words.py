@@ -6,6 +6,7 @@ import functools
 import re
 import tomllib
 import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable
 from importlib.resources import files as resource_files
 
@@ -132,10 +133,11 @@ def whole_words(name: str) -> tuple[str, ...]:
 def plain_name(name: str) -> str:
     """Return a name for comparison: `Viral_Pneumonia`, `viral-pneumonia` and `VIRAL PNEUMONIA` are alike.
 
-    So are `sağlıklı` and `SAĞLIKLI`, as Turkish writes `I` for a large `ı` and `i` for a small `İ`.
+    So are `sağlıklı` and `SAĞLIKLI`, as Turkish writes `I` for a large `ı` and `i` for a small `İ`. A sign at the
+    beginning or the end counts: `-1` is not 1, and `Pneumonia-` not `Pneumonia`.
     """
     plain = composed(name).strip().casefold().replace("i\u0307", "i").replace("ı", "i")
-    return " ".join(re.split(r"[\s_.\-]+", plain)).strip()
+    return re.sub(r"(?<=.)[\s_.\-]+(?=.)", " ", re.sub(r"^[\s_.]+|[\s_.]+$", "", plain))
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -144,6 +146,19 @@ def split_of(name: str) -> str:
     words = [word for word in words_of(name) if word not in FILLERS and not word.isdecimal()]
     splits = {SPLIT_WORDS.get(word, "") for word in words}
     return splits.pop() if len(splits) == 1 else ""
+
+
+def folds_among(names: Iterable[str]) -> list[str]:
+    """Return the names of splits that are numbered like folds, such as `train_0`, `val_0`, `train_1` and `val_1`.
+
+    They are if two splits have the same two numbers.
+    """
+    named = {name: (split_of(name), tuple(filter(str.isdecimal, words_of(name)))) for name in names}
+    splits: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for split, numbers in named.values():
+        splits[numbers].add(split)
+    shared = [numbers for numbers, found in splits.items() if numbers and len(found - {""}) > 1]
+    return sorted(name for name, (split, numbers) in named.items() if split and numbers) if len(shared) > 1 else []
 
 
 @functools.lru_cache(maxsize=1 << 16)

@@ -34,6 +34,15 @@ def test_folders(tmp_path):
     ]
 
 
+def test_a_source_of_train_alone_that_is_divided_anew_says_that_test_is_drawn_too(tmp_path):
+    names = files("train/NORMAL/IM-{}-0001.jpeg", range(100, 120)) + files(
+        "train/PNEUMONIA/person{}_virus_1.jpeg", range(20)
+    )
+    assert "splits: train 40; a build divides them into train, val and test anew by patient" in describe(
+        understood(tmp_path, names, layout="kermany", yes=True)
+    )
+
+
 def test_a_table_with_a_question(tmp_path):
     rows = [f"{n}.png,{n % 2},{n // 2}" for n in range(8)]
     content = {f"{n}.png": None for n in range(8)} | {"t.csv": csv_of("file,class,Akte", *rows)}

@@ -292,6 +292,8 @@ def test_a_table_in_a_folder_beside_its_images_finds_them_from_the_folder_above(
     source = understood(tmp_path, nearer)
     assert {image.name.split("/")[0] for image in source.images} == {"x"}
     assert any("2 of 4 rows name images that are not there" in text for text in source.survey.warnings)
+    source = understood(tmp_path, {f"x/train/{2:032x}.dicom": header("")})
+    assert any("1 of 4 rows names an image that is not there" in text for text in source.survey.warnings)
 
 
 def test_a_known_table_whose_images_have_another_suffix_says_so_when_given_itself(tmp_path):

@@ -88,6 +88,10 @@ def test_a_class_without_its_counterpart_beside_it_is_another_data_set(tmp_path,
     assert labels(source) == EVEN
     assert sum(source.ignored.values()) == 12
     assert source.ignored[f"in {place}/NORMAL, which has no folder of the other class beside it"] == 4
+    (text,) = [text for text in source.survey.warnings if "beside them" in text]
+    assert text.startswith(f"left out, because no folder of the other class is beside them: {place}/NORMAL (4 images);")
+    assert "to use them, put one there, or pass a CSV" in text
+    assert f"{place}/NORMAL" not in "".join(text for text in source.survey.warnings if "tells their class" in text)
 
 
 def test_a_split_may_lack_a_class(tmp_path):
@@ -152,6 +156,14 @@ def test_two_splits_in_one_path_are_refused(tmp_path):
         (files("{}/{}/{}.png", ["entrenamiento", "prueba"], ["NORMAL", "PNEUMONIA"], FOUR), "2 places .* prueba"),
         (files("{}/{}/{}.png", ["fold1", "fold2", "fold3"], ["NORMAL", "PNEUMONIA"], FOUR), "3 places .* fold1"),
         (files("{}/{}/{}.png", ["hospital A", "B"], ["NORMAL", "PNEUMONIA"], FOUR), "2 places .* hospital A"),
+        (
+            files("{}_{}/{}/{}.png", ["train", "val"], [0, 1], ["NORMAL", "PNEUMONIA"], FOUR),
+            "folders name splits with numbers, as those of folds have: train_0, train_1, val_0, val_1",
+        ),
+        (
+            files("{}/{}_split{}/{}.png", ["NORMAL", "PNEUMONIA"], ["train", "test"], [1, 2], FOUR),
+            "numbers, as those of folds have: test_split1, test_split2, train_split1, train_split2",
+        ),
         (files("{}/{}/{}.png", ["2019", "external"], ["NORMAL", "PNEUMONIA"], FOUR), "2 places .* external"),
         (files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], ["fold1", "fold2"], FOUR), "inside a class .* NORMAL/fold1"),
         (files("{}/{}/{}.png", ["NORMAL", "PNEUMONIA"], ["2018", "2019"], FOUR), "inside a class .* NORMAL/2018"),
@@ -160,6 +172,8 @@ def test_two_splits_in_one_path_are_refused(tmp_path):
         ([*PLAIN, *files("NORMAL/gt/{}.png", FOUR)], r"inside a class .* NORMAL/gt \(4 images\)"),
         ([*PLAIN, *files("NORMAL/rejected/p{}/1.png", range(20))], "inside a class .* NORMAL/rejected"),
         ([*PLAIN, *files("PNEUMONIA/NORMAL/{}.png", FOUR)], "inside a class .* PNEUMONIA/NORMAL"),
+        ([*PLAIN, *files("NORMAL/{}/{}.png", ["virus", "bacteria"], FOUR)], "inside a class .* NORMAL/virus"),
+        ([*PLAIN, *files("NORMAL/Viral Pneumonia/{}.png", FOUR)], "inside a class .* NORMAL/Viral Pneumonia"),
         (
             [*PLAIN, *files("train/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR)],
             "8 images of 16, the first NORMAL/0.png, are in no split",
@@ -172,6 +186,13 @@ def test_folders_that_are_not_understood_are_asked_about(tmp_path, names, says):
     with pytest.raises(InputError, match=says):
         open_source(tmp_path)
     assert len(open_source(tmp_path, SourceOptions(yes=True)).images) == len(names)
+
+
+@pytest.mark.parametrize("name", ["Pneumonia-", "-PNEUMONIA", "Pneumonia -"])
+def test_a_sign_in_the_name_of_a_folder_makes_it_another_class(tmp_path, name):
+    source = understood(tmp_path, [*PLAIN, *files("{}/{}.png", [name], FOUR)])
+    assert labels(source) == EVEN
+    assert source.ignored == {f"in the folder {name}, which is no class": 4}
 
 
 def test_split_words_in_the_names_of_classes(tmp_path):
@@ -295,16 +316,25 @@ def test_lateral_views_are_left_out_by_the_names_of_files(tmp_path):
     assert source.ignored == {"lateral or oblique views, by the name of the file": 4}
 
 
+def test_all_words_of_a_name_count_wherever_it_has_dots(tmp_path):
+    more = files("{}/{}.{}", ["NORMAL", "PNEUMONIA"], ["1.2.84", "7"], ["lateral.png", "seg.dcm", "lateral (1).png"])
+    source = understood(tmp_path, [*PLAIN, *more, "NORMAL/9_jpg.rf.a1Mask7.jpg"])
+    assert source.ignored == {MASKS: 4, "lateral or oblique views, by the name of the file": 8}
+    assert "NORMAL/9_jpg.rf.a1Mask7.jpg" in {image.name for image in source.images}
+
+
 @pytest.mark.parametrize(
     ("pattern", "ends", "says"),
     [
         ("{}/{}_{}.png", ["PA", "L"], r"end with views that are not frontal: l \(8 images\)"),
         ("{}/{}-{}.png", ["F", "L"], "end with views"),
-        ("{}/pt{}{}.png", ["", "_LL"], r"with a word at the end: pt0_LL \(8 such files\)"),
+        ("{}/pt{}{}.png", ["", "_LL"], r"the end or the beginning: pt0_LL \(8 such files\)"),
         ("{}/{}{}.png", ["", "_annotated"], r"0_annotated \(8 such files\)"),
         ("{}/{}_{}.png", ["chest", "hand"], "the names of 8 files, such as NORMAL/0_hand.png, .* another body part"),
         ("{}/{}_{}.png", ["xray", "ct"], "another modality"),
+        ("{}/{}_{}.png", ["inspiration", "side"], r"0_inspiration \(8 such files\), 0_side \(8 such files\)"),
         ("{}/{}_{}.png", ["PA", "AP"], ""),
+        ("{}/{}_{}.png", ["bacteria", "virus"], ""),
         ("{}/{}_{}.png", ["a", "b"], ""),
         ("{}/{}_{}.png", ["L", "R"], ""),  # of a cut picture, or anything
         ("{}/hand_labelled_{}_{}.png", ["1", "2"], ""),
@@ -314,6 +344,16 @@ def test_lateral_views_are_left_out_by_the_names_of_files(tmp_path):
 def test_views_parts_and_copies_in_the_names_of_files_are_asked_about(tmp_path, pattern, ends, says):
     questions = understood(tmp_path, files(pattern, ["NORMAL", "PNEUMONIA"], FOUR, ends)).survey.questions
     assert [bool(re.search(says, text)) for text in questions] == [True] * bool(says)
+
+
+@pytest.mark.parametrize(("begin", "word"), [("Copy of ", "Copy"), ("aug_{}_", "aug"), ("inv-", "inv"), ("PA_", "")])
+def test_words_before_the_name_of_another_file_are_asked_about(tmp_path, begin, word):
+    names = ["x1", "x2", "12", "x_4"]
+    copies = [f"PNEUMONIA/{begin.format(n)}{name}.png" for n, name in enumerate(names)]
+    questions = understood(tmp_path, [*PLAIN, *(f"PNEUMONIA/{name}.png" for name in names), *copies]).survey.questions
+    assert [re.search(rf"beginning: {word}.* \(4 such files\)", text) is not None for text in questions] == (
+        [True] if word else []
+    )
 
 
 @pytest.mark.parametrize("places", [["2019", "2020"], ["hospital_A", "hospital_B"], ["site 1/2020", "site 2/2021"]])
@@ -333,8 +373,10 @@ def test_a_folder_of_a_class_in_one_of_the_same_name(tmp_path):
 def test_much_of_a_class_in_files_that_are_not_read_is_warned_of(tmp_path):
     content = {f"NORMAL/scans/{n}.tif": b"II*\0" + bytes(600) for n in range(9)}
     source = understood(tmp_path, {**dict.fromkeys(PLAIN), **content})
-    says = "9 files in folders of NORMAL are TIFF images, which are not read; convert them to PNG; 4 are read"
+    says = "left out in folders of NORMAL: 9 files (TIFF images, which are not read; convert them to PNG); read: 4"
     assert says in source.survey.warnings
+    source = understood(tmp_path / "one", {**dict.fromkeys(PLAIN), "NORMAL/9.bmp": b"BM" + bytes(600)})
+    assert any("in folders of NORMAL: 1 file (BMP images" in text for text in source.survey.warnings)
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])

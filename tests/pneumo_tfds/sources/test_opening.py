@@ -97,6 +97,13 @@ def test_zip_with_a_second_copy(xrays, tmp_path):
     assert source.ignored == {"second nested copy": 40}
 
 
+def test_an_archive_in_an_archive_is_said_to_need_unpacking(xrays, tmp_path):
+    (tmp_path / "outer").mkdir()
+    zipped(xrays, tmp_path / "outer" / "inner.zip")
+    with pytest.raises(InputError, match=r"inner\.zip: archives inside a source are not opened .* unpack them first"):
+        understand(zipped(tmp_path / "outer", tmp_path / "outer.zip"))
+
+
 @pytest.mark.parametrize(
     "name",
     ["../NORMAL/x.jpeg", "a/../../NORMAL/x.jpeg", "/NORMAL/x.jpeg", "C:\\NORMAL\\x.jpeg", "..\\NORMAL\\x.jpeg",

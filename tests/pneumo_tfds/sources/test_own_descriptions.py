@@ -70,6 +70,8 @@ def test_lists_name_images_by_path_or_name_or_stem(tmp_path, shape):
     assert splits(source) == {"train": 7, "test": 3}
     assert not source.survey.questions
     assert "test.txt: 3 of 3 names lead to images, which are of test" in source.survey.notes
+    source = own(tmp_path, *listed(names[:9], names[9:]))
+    assert "test.txt: 1 of 1 name leads to an image, which is of test" in source.survey.notes
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,10 @@ def test_numbers_that_a_spreadsheet_rounded_are_warned_of(tmp_path, number, roun
     names = dict.fromkeys(f"{name}.png" for _, name, _ in images)
     source = understood(tmp_path, {**names, "t.csv": csv_of("path;label;patient", *rows)}, "t.csv")
     assert any("a spreadsheet has rounded" in text for text in source.survey.warnings) == rounded
+    rows[1:] = [f"{name}.png;{label};p{name}" for label, name, _ in images[1:]]
+    source = understood(tmp_path, {**names, "t.csv": csv_of("path;label;patient", *rows)}, "t.csv")
+    warned = "".join(source.survey.warnings)
+    assert ("1 identifier by the column patient" in warned and "is a number that a spreadsheet" in warned) == rounded
 
 
 @pytest.mark.parametrize(
@@ -314,6 +318,8 @@ def test_patients_on_two_sides_of_splits_in_folders_are_asked_about(tmp_path, ot
 def test_numbers_that_begin_again_in_each_class_are_pointed_out(tmp_path):
     source = understood(tmp_path, files("{}/p{}/{}.png", ["NORMAL", "PNEUMONIA"], range(8), [1]))
     assert any("8 of 8 patients have images of both classes ('p0')" in text for text in source.survey.warnings)
+    source = understood(tmp_path / "one", [*files("NORMAL/p{}/1.png", range(4)), "PNEUMONIA/p0/2.png"])
+    assert any("1 of 4 patients has images of both classes" in text for text in source.survey.warnings)
 
 
 def test_files_and_folders_that_were_renamed_together_are_no_copies(tmp_path):

@@ -99,6 +99,17 @@ def test_splits_are_obeyed(tmp_path, words, column):
     assert not source.survey.questions
 
 
+@pytest.mark.parametrize(("last", "asked"), [("val_1", 1), ("train_1", 0)])
+@pytest.mark.parametrize("in_path", [True, False])
+def test_splits_numbered_like_folds_are_asked_about(tmp_path, last, asked, in_path):
+    splits = ["train_0", "val_0", "train_1", last]
+    names = [f"{splits[i % 4]}/{i}.png" if in_path else f"{i}.png" for i in range(16)]
+    cells = [f"{name},{i // 4 % 2},p{i}{'' if in_path else ',' + splits[i % 4]}" for i, name in enumerate(names)]
+    content = {"t.csv": csv_of("path,label,patient" + ("" if in_path else ",split"), *cells), **dict.fromkeys(names)}
+    questions = understood(tmp_path, content, "t.csv").survey.questions
+    assert sum("as those of folds have: train_0, train_1, val_0" in text for text in questions) == asked
+
+
 def test_splits_that_are_not_understood_stop_the_build(tmp_path):
     folds = table("path,label,fold", lambda name, i: f"{name}.png,{i % 2},{i // 2}")
     with pytest.raises(
@@ -202,6 +213,14 @@ def test_the_flags_that_are_proposed_name_all_labels_of_a_class(tmp_path):
 def test_labels_of_no_and_yes_are_understood_as_0_and_1(tmp_path, cells):
     rows = table("path,label", lambda name, i: f"{name}.png,{cells.split()[i % 2]}")
     assert [image.label for image in understood(tmp_path, rows, "t.csv").images] == ["NORMAL", "PNEUMONIA"] * 5
+
+
+@pytest.mark.parametrize(("negative", "normal"), [(("0",), 3), (("0", "-1"), 6)])
+def test_a_label_of_minus_1_is_not_1(tmp_path, negative, normal):
+    rows = table("path,label", lambda name, i: f"{name}.png,{i % 3 - 1}", NAMES[:9])
+    source = understood(tmp_path, rows, "t.csv", negative=negative, positive=("1",))
+    assert labels(source) == {"NORMAL": normal, "PNEUMONIA": 3}
+    assert source.ignored == ({"label is -1": 3} if normal == 3 else {})
 
 
 def test_rows_of_neither_class_are_left_out_and_warned_of_where_both_classes_are_there(tmp_path):
@@ -518,6 +537,9 @@ def test_names_that_are_each_there_once_below_the_table(tmp_path):
         "these are used"
     )
     assert source.reader.read(source.images[0]) == (tmp_path / "scans/a.png").read_bytes()
+    write(tmp_path, {f"{name}.png": None for name in NAMES[1:]})
+    note = understand(tmp_path / "t.csv").survey.notes[1]
+    assert note.startswith("1 path of the table leads to no file, but")
 
 
 @pytest.mark.parametrize(
@@ -763,6 +785,7 @@ def test_columns_that_mark_classes_are_named_with_the_flags_that_read_them(tmp_p
         ("IM-{:02}", "person{:02}_virus_1", "person01_virus_1"),
         ("NORMAL2-IM-{}", "p-{}", "NORMAL2-IM-0"),
         ("normal_{}", "x_{}", "normal_0"),
+        ("1.{}.normal", "1.{}", "1.0.normal"),
         ("a{}", "COVID-{}", "COVID-1"),
         ("sick{}", "pneumonia{}", "pneumonia1"),
     ],
