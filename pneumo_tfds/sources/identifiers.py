@@ -7,6 +7,7 @@ for one cost nothing; one child taken for two can be in training and in validati
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import posixpath
@@ -206,8 +207,22 @@ def hashed(identifier: str) -> str:
     """
     if not identifier:
         return ""
-    hashes = [f"{HEADER_PATIENT}{short_hash(text)}" for text in compared(identifier)]
+    hashes = [f"{HEADER_PATIENT}{short_hash(_number(text))}" for text in compared(identifier)]
     return " ".join(hashes if len(set(hashes)) > 1 else hashes[:1])
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def in_any_place(patient: str) -> str:
+    """Return what is alike for one patient in all places: `P-001`, `Patient_001_2` and `hashed("mrn 1")` are."""
+    surely = compared(patient)[1]
+    return surely if surely.startswith(HEADER_PATIENT) else f"{HEADER_PATIENT}{short_hash(_number(surely.casefold()))}"
+
+
+def _number(identifier: str) -> str:
+    """Return an identifier by `compact`, without a word such as `patient` before a number."""
+    if not words.PATIENT_NUMBER.fullmatch(identifier):
+        return identifier
+    return re.sub("^[^0-9]+0*(?=[0-9])", "", identifier)
 
 
 def compared(patient: str) -> tuple[str, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 
@@ -271,6 +272,51 @@ def test_whoever_is_one_patient_in_folder_or_header_is_kept_together(tmp_path):
     assert list(map(len, patients(source))) == [2] * 10
     says = "5 patients by the folder ('a0') are several by the DICOM header"
     assert any(says in text for text in source.survey.warnings)
+
+
+ELSEWHERE = [
+    (["Patient_00{}/a.png"], ["Patient_00{}_2.png"]),  # folder and name
+    (["MRN0010{}/a.png"], ["MRN0010{}_2.png"]),
+    (["MRN0010{}/a.png"], {"b{}.dcm": "MRN0010{}"}),  # folder and header
+    ({"{}.dcm": "patient10{}"}, ["patient10{}_1.png"]),  # header and name
+    ({"{}.png,P-00{}": ""}, ["P00{}/a.png,"]),  # table and folder
+    ({"{}.png,Patient_00{}": ""}, ["Patient_00{}_2.png,"]),  # table and name
+    ({"{}.png,100{}": ""}, {"b{}.dcm,": "100{}"}),  # table and header
+]
+
+
+@pytest.mark.parametrize(("one", "other"), ELSEWHERE)
+def test_one_patient_told_by_two_places_in_two_spellings(tmp_path, one, other):
+    """Half of the images of each are told by one place, half by another."""
+    content, rows = {}, []
+    for patterns in (one, other):
+        for pattern, n in itertools.product(patterns, range(1, 10)):
+            label = "PNEUMONIA" if n > 4 else "NORMAL"
+            name, _, patient = f"{label}/{pattern}".replace("{}", str(n)).partition(",")
+            told = isinstance(patterns, dict) and patterns[pattern].replace("{}", str(n))
+            content[name] = header(told) if told else None
+            rows.append(f"{name},{label},{patient}")
+    table = {"t.csv": csv_of("path,label,patient", *rows)} if "," in next(iter(one)) else {}
+    source = understood(tmp_path, content | table, "t.csv" if table else "")
+    assert list(map(len, patients(source))) == [2] * 9
+    assert not any(is_unknown(image.patient) for image in source.images)
+
+
+def test_one_patient_told_by_folder_and_name_on_two_sides_of_splits_is_asked_about(tmp_path):
+    train = [
+        *files("train/NORMAL/Patient_00{}/a.png", range(9)),
+        *files("train/PNEUMONIA/Patient_01{}/a.png", range(9)),
+    ]
+    test = [*files("test/NORMAL/Patient_00{}_2.png", range(9)), *files("test/PNEUMONIA/Patient_01{}_2.png", range(9))]
+    source = understood(tmp_path, train + test)
+    assert any(text.startswith("18 patients of the test split") for text in source.survey.questions)
+
+
+def test_numbers_of_two_places_that_an_image_contradicts_are_of_different_people(tmp_path):
+    """The header's 5 is the folder's 4, as one image has both; so the folder's 5 is somebody else."""
+    both = {f"{'NORMAL' if n < 5 else 'PNEUMONIA'}/patient{n}/1.dcm": header(f"{n + 1}") for n in range(10)}
+    source = understood(tmp_path, both)
+    assert list(map(len, patients(source))) == [1] * 10
 
 
 def test_numbered_batches_do_not_spoil_good_headers(tmp_path):
