@@ -41,6 +41,7 @@ _NAMES = (
     ),
 )
 _PATTERNS = tuple((re.compile(rf"(?<![A-Za-z0-9]){pattern}", re.IGNORECASE), made) for pattern, made in _NAMES)
+_DAY_FOR_NUMBER = re.compile(rf"(?<![A-Za-z0-9])(?:{words.PERSON})[-_ ]?{numbering.RECENT_DAY}(?![0-9])", re.IGNORECASE)
 
 _PLACEHOLDERS = words.words_for("placeholders")
 """Texts that stand in headers and tables in place of an identifier, in lower case and without punctuation."""
@@ -112,6 +113,11 @@ def identify(name: str, label: str) -> tuple[str, str]:
             patient = made.format(number=int(parts["number"]), series=(parts.get("series") or "").upper())
             return patient, (parts.get("subtype") or default).lower()
     return unknown(name), default
+
+
+def has_day_for_number(name: str) -> bool:
+    """Return whether a day stands in the name of a file where the number of a patient does: `patient_20190312_1`."""
+    return bool(_DAY_FOR_NUMBER.search(posixpath.basename(name)))
 
 
 def unknown(name: str) -> str:

@@ -17,6 +17,7 @@ from pneumo_tfds.sources import patient_doubts
 from pneumo_tfds.sources.identifiers import (
     HEADER_PATIENT,
     compared,
+    has_day_for_number,
     identify,
     in_any_place,
     in_brackets,
@@ -25,7 +26,7 @@ from pneumo_tfds.sources.identifiers import (
 )
 from pneumo_tfds.sources.inventory import Image
 from pneumo_tfds.sources.listing import Labelled
-from pneumo_tfds.sources.numbering import is_site
+from pneumo_tfds.sources.numbering import BY_CHANCE, is_site
 from pneumo_tfds.sources.patient_doubts import Told
 from pneumo_tfds.sources.survey import SurveyNotes
 
@@ -64,7 +65,7 @@ def decide(images: Sequence[Image], told: Sequence[Told], notes: SurveyNotes) ->
                 _add_first(first, place, believed)
     named = {image.name: identify(image.name, image.label)[0] for image in images}
     by_name = {name: "" if is_unknown(patient) else patient for name, patient in named.items()}
-    names = Told("file name", by_name, by_name=True)
+    names = Told("file name", _without_days(by_name, patients, notes), by_name=True)
     for place in (*(place for place in told if not place.certain), names):
         rest = [image for image in images if image.name not in patients]
         believed = patient_doubts.believed(place, rest, notes)
@@ -84,6 +85,20 @@ def _joined(place: Told, believed: Mapping[str, str], notes: SurveyNotes, *, onl
     """Return a place with one identifier for each patient, for all images that it tells."""
     one_of = _same_people(place.patients.values(), believed.values(), place.rule, notes, only_sure=only_sure)
     return replace(place, patients={name: one_of.get(told, "") for name, told in place.patients.items()})
+
+
+def _without_days(by_name: dict[str, str], patients: Collection[str], notes: SurveyNotes) -> dict[str, str]:
+    """Return what names tell, without days in place of numbers if there are many; ask if no better place tells."""
+    days = [name for name, patient in by_name.items() if patient and has_day_for_number(name)]
+    if len(days) <= BY_CHANCE * sum(map(bool, by_name.values())):
+        return by_name
+    if asked := [name for name in days if name not in patients]:
+        notes.ask_about_patients(
+            f"what stands behind a word such as patient in {counted(len(asked), 'file name')} may be a day, as in "
+            f"{min(asked)}; --yes does not take days for patients; if they are patients, give a CSV of "
+            "path,label,patient"
+        )
+    return by_name | dict.fromkeys(days, "")
 
 
 def _known_as(

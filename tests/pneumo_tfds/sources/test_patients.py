@@ -467,6 +467,31 @@ def test_dates_and_examinations_are_no_patients(tmp_path):
     assert "the column patient holds dates" in table.survey.questions[0]
 
 
+SPELLED = ["{}/03/2019", "3/{}/19", '"Jan {}, 2019"', "2019/03/{} 10:30"]
+
+
+@pytest.mark.parametrize("pattern", SPELLED)
+def test_days_in_a_column_for_patients_are_asked_about(tmp_path, pattern):
+    rows = [f"{n}.png,{n % 2},{pattern.format(n + 1)}" for n in range(12)]
+    content = dict.fromkeys(files("{}.png", range(12))) | {"t.csv": csv_of("path,label,patient", *rows)}
+    source = understood(tmp_path, content, "t.csv")
+    assert all(is_unknown(image.patient) for image in source.images)
+    assert "the column patient holds dates" in source.survey.questions[0]
+
+
+@pytest.mark.parametrize("pattern", ["{}/patient_201903{}_1.png", "{}/MRN_2014-01-{}_1.png"])
+def test_days_in_place_of_numbers_in_names_are_asked_about(tmp_path, pattern):
+    source = understood(tmp_path, files(pattern, ["NORMAL", "PNEUMONIA"], range(10, 18)))
+    assert all(is_unknown(image.patient) for image in source.images)
+    assert "in 16 file names may be a day" in source.survey.questions[0]
+
+
+def test_a_few_numbers_that_could_be_days_are_numbers(tmp_path):
+    names = files("{}/MRN{}.png", ["NORMAL", "PNEUMONIA"], range(20190271, 20190303))
+    source = understood(tmp_path, names)
+    assert not any(is_unknown(image.patient) for image in source.images)
+
+
 PEOPLE = [(("NORMAL", "PNEUMONIA")[n % 2], 7100000 + 50000 * (n % 4) + n) for n in range(24)]
 
 
