@@ -200,7 +200,8 @@ def _file(row: Row, rules: Rules, find: Find, seen: set[str]) -> File | None:
         raise InputError(f"has control characters in {path!r} or the patient; remove them")
     file = find(path)
     if file and file.name in seen:
-        raise InputError(f"{file.name} is listed twice; keep one line")
+        spelled = "" if path == file.name else f", here as {path}"
+        raise InputError(f"{file.name} is listed twice{spelled}; keep one line")
     return file
 
 

@@ -288,6 +288,16 @@ def test_columns_that_are_not_clear_are_refused(tmp_path, head, says):
         understood(tmp_path, {"t.csv": csv_of(head, "a.png,0"), "a.png": None}, "t.csv")
 
 
+@pytest.mark.parametrize("path", ["x/../a.png", "ABSOLUTE/a.png", "link.png"])
+def test_a_file_by_two_paths_is_listed_twice(tmp_path, path):
+    write(tmp_path, ["x/b.png", "a.png"])
+    (tmp_path / "link.png").symlink_to("a.png")
+    path = path.replace("ABSOLUTE", str(tmp_path))
+    write(tmp_path, {"t.csv": csv_of("path,label", "a.png,0", "x/b.png,1", f"{path},1")})
+    with pytest.raises(InputError, match=rf"line 4: a\.png is listed twice, here as {re.escape(path)}; keep one line"):
+        understand(tmp_path / "t.csv")
+
+
 def test_views_of_the_side_are_left_out(tmp_path):
     rows = table(
         "path,label,View Position", lambda name, i: f"{name}.png,{i % 2},{['PA', 'AP', 'LL', 'Lateral', 'L'][i // 2]}"
@@ -556,6 +566,22 @@ def test_tables_that_have_to_be_joined_are_named(tmp_path):
                 "files.csv": csv_of("file,AccessionNumber", *(f"{n}.png,A{n}" for n in range(4)))}  # fmt: skip
     with pytest.raises(InputError, match=r"files\.csv .* and reports\.csv .* both have the column AccessionNumber"):
         understood(tmp_path, content)
+
+
+@pytest.mark.parametrize("views", [("1", "2"), ("正", "側")])
+def test_views_without_a_letter_of_latin_are_not_known(tmp_path, views):
+    source = understood(
+        tmp_path, table("path,label,view", lambda name, i: f"{name}.png,{i % 2},{views[i % 2]}"), "t.csv"
+    )
+    assert labels(source) == EVEN
+    for view in views:
+        assert f"the column view says of 5 rows: view {view} is not known; they are used" in source.survey.warnings
+
+
+def test_a_frontal_view_in_one_word_is_known(tmp_path):
+    row = "{}.png,{},{}".format
+    lines = table("path,label,view", lambda name, i: row(name, i % 2, ["POSTEROANTERIOR", "", "PA"][i % 3]))
+    assert not any("not known" in text for text in understood(tmp_path, lines, "t.csv").survey.warnings)
 
 
 def test_views_that_are_not_known_are_used_with_a_warning(tmp_path):
