@@ -583,6 +583,17 @@ def test_names_and_days_of_birth_tell_patients_without_identifiers(tmp_path):
     assert {part.patient for part in source.survey.parts} == {"name and day of birth in the DICOM header"}
 
 
+@pytest.mark.parametrize("numbered", [False, True])
+def test_names_alone_tell_patients_where_no_header_has_an_identifier(tmp_path, numbered):
+    names = files("{}/{}/{}.dcm", ["train", "test"], ["NORMAL", "PNEUMONIA"], range(5))
+    content = {name: header(PatientName=f"Doe^{name.split('/')[1]}{name[-5]}") for name in names}
+    if numbered:
+        content["train/NORMAL/x.dcm"] = header("X1")
+    source = understood(tmp_path, content)
+    assert any("10 patients of the test split" in text for text in source.survey.questions) != numbered
+    assert sum(is_unknown(image.patient) for image in source.images) == (20 if numbered else 0)
+
+
 def test_one_name_for_all_does_not_spoil_good_identifiers(tmp_path):
     content = {f"{('NORMAL', 'PNEUMONIA')[n % 2]}/{n}.dcm": header(f"P{n}", PatientName="Chest^Study",
                PatientBirthDate="19700101", OtherPatientIDs="4711") for n in range(12)}  # fmt: skip
