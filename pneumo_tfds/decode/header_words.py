@@ -157,8 +157,8 @@ def is_frontal(text: str) -> bool:
 
 def is_known_view(text: str) -> bool:
     """Return whether a text says nothing of the view, or something that is understood."""
-    words = _words(text)
-    return not words or is_sideways(text) or any(word in _FRONTAL + _POSITIONS for word in words)
+    told = is_frontal(text) or is_sideways(text) or not set(_POSITIONS).isdisjoint(_words(text))
+    return told or not _plain(text).strip()
 
 
 def _words(text: str) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import quoted
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.words import (
     BLANK,
@@ -46,7 +47,10 @@ class ClassWords:
     def __post_init__(self) -> None:
         both = {plain_name(name) for name in self.negative} & {plain_name(name) for name in self.positive}
         if both:
-            raise InputError(f"{min(both)!r} is given to --positive and to --negative; give it to one")
+            raise InputError(
+                f"{min(both)!r} is a name of both classes: --negative is {' '.join(map(quoted, self.negative))} and "
+                f"--positive is {' '.join(map(quoted, self.positive))}; give both flags, and each name to one of them"
+            )
 
     def label_of(self, name: str) -> str:
         """Return `NORMAL` or `PNEUMONIA` if the name means one of them; else empty."""
@@ -122,5 +126,5 @@ def class_in_name(name: str, classes: ClassWords) -> str:
 def flags_for(cells: Iterable[str], classes: ClassWords) -> str:
     """Return the flags that name the classes of cells, with NAME where no cell seems to mean one."""
     told = [(class_told(cell, classes), cell) for cell in cells]
-    named = [" ".join(repr(cell) for label, cell in told if label == one) or "NAME" for one in LABELS]
+    named = [" ".join(quoted(cell) for label, cell in told if label == one) or "NAME" for one in LABELS]
     return f"--negative {named[0]} --positive {named[1]}"

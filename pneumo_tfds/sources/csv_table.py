@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import filterfalse
 
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import quoted
 from pneumo_tfds.sources.classes import ClassWords, class_told, flags_for
 from pneumo_tfds.sources.column_kinds import FEW_VALUES, Column, class_of_flag, is_split, may_be_patient, split_remedy
-from pneumo_tfds.sources.csv_text import Row, names_image, read_rows
+from pneumo_tfds.sources.csv_text import Row, is_nameless, names_image, read_rows
 from pneumo_tfds.sources.described_table import Rules, read_described
 from pneumo_tfds.sources.description import TABLE, Found, TableDescription
 from pneumo_tfds.sources.file_index import FileIndex
@@ -91,7 +93,7 @@ def _choose_columns(
             what their cells hold.
     """
     roles = roles_of(columns)
-    judged = {name: Column(name, [row[name] for _, row in rows[:LOOKED_AT]]) for name in columns if name}
+    judged = {name: Column(name, [row[name] for _, row in rows[:LOOKED_AT]]) for name in columns}
     for role in SPLIT_FLAGS:  # `test` may be one of the blood, and is believed beside `train` alone
         plain = {name for name in roles[role] if split_of(name)}
         no_flags = {name for name in plain if None in map(mark_of, judged[name].cells)}
@@ -105,9 +107,9 @@ def _choose_columns(
     if roles["path"] and class_columns(columns, classes):
         missing = []
     if missing:
-        found = ", ".join(filter(None, columns[:20])) or "nothing"
+        found = ", ".join(filterfalse(is_nameless, columns[:20])) or "nothing"
         problems.insert(0, f"needs a first line with the columns path,label[,patient][,split]; found {found}")
-        if columns and not columns[-1]:
+        if columns and is_nameless(columns[-1]):
             problems.append("if line 1 is a title and no header, remove it")
         rest = [column for name, column in judged.items() if not any(name in named for named in roles.values())]
         problems += _renames(missing, roles, rest, classes, everywhere)
@@ -163,21 +165,29 @@ def _label_of_flags(rest: Sequence[Column], classes: ClassWords) -> str:
     first = {class_of_flag(column, classes): column for column in marks}
     if set(LABELS) <= set(first):
         negative, positive = (first[label].name for label in LABELS)
-        return f"if {negative} and {positive} mark the classes, pass --negative {negative!r} --positive {positive!r}"
+        return f"if {negative} and {positive} mark the classes, pass {_flags(negative, positive)}"
     if column := first.get(LABELS[0]):
         cells = {mark_of(cell): cell for cell in column.counts}
-        flags = f"--negative {cells.get(1, '1')!r} --positive {cells.get(0, '0')!r}"
+        flags = _flags(cells.get(1, "1"), cells.get(0, "0"))
         return f"{column} marks the negative class: if the others show pneumonia, rename it to label and pass {flags}"
     if column := first.get(LABELS[1]):
         return f"{column} marks {LABELS[1]}: if the others are {LABELS[0]}, rename it to label"
     return f"rename the column that holds the label to label, in which 1 means {LABELS[1]}"
 
 
+def _flags(negative: str, positive: str) -> str:
+    return f"--negative {quoted(negative)} --positive {quoted(positive)}"
+
+
 def _named_without_suffix(columns: Sequence[Column], images: FileIndex) -> list[tuple[Column, File]]:
-    """Return the columns whose cells name a file each, by its name without suffix, with the first file."""
+    """Return the columns whose cells name a file each, by its name without suffix, with the first file.
+
+    Numbers that repeat, such as ages, name none.
+    """
     found = []
     for column in columns:
-        if column.counts.total() == len(column.counts) > 0:
+        repeat = column.counts.total() > len(column.counts)
+        if column.counts and not (repeat and any(map(str.isdecimal, column.counts))):
             files = [images.of_stem(cell) for cell in column.counts]
             if sum(len(alike) == 1 for alike in files) >= MOSTLY * len(files):
                 found.append((column, next(alike[0] for alike in files if alike)))

@@ -25,7 +25,8 @@ _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 def read_rows(text: str, where: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     """Return the columns of a table, and line number and cells of each row; empty rows are skipped.
 
-    Commas, semicolons, tabs or `|` separate, whichever the first line has most of.
+    Commas, semicolons, tabs or `|` separate, whichever the first line has most of. A column without a name is called by
+    its place, such as `column 3`, and left out if it is empty.
 
     Raises:
         InputError: the text is no table, its first line does not name columns, a row has more cells than columns, or a
@@ -36,12 +37,13 @@ def read_rows(text: str, where: str) -> tuple[list[str], list[tuple[int, dict[st
     while lines[skipped:] and not lines[skipped].strip(f"{SEPARATORS} \r\n"):
         skipped += 1
     first = lines[skipped] if lines[skipped:] else ""
-    separator = max(SEPARATORS, key=first.count)
+    separator = max(SEPARATORS, key=re.sub('"[^"]*"', "", first).count)
     reader = csv.DictReader(lines[skipped:], delimiter=separator, restval="", strict=True)
     rows: list[tuple[int, dict[str, str]]] = []
     start = skipped + 1
     try:
-        columns = [column.strip() for column in reader.fieldnames or ()]
+        named = [column.strip() for column in reader.fieldnames or ()]
+        columns = [column or _by_place(place) for place, column in enumerate(named, 1)]
         _check_header(columns, where)
         reader.fieldnames = columns
         start = reader.line_num + skipped + 1
@@ -57,13 +59,32 @@ def read_rows(text: str, where: str) -> tuple[list[str], list[tuple[int, dict[st
                 )
             cells = {column: cell.strip() for column, cell in row.items()}
             if any(cells.values()):
-                rows.append((line, {column: cell for column, cell in cells.items() if column}))
+                rows.append((line, cells))
     except csv.Error as error:
+        if "field limit" in str(error):
+            raise InputError(
+                f"{where}, line {start}: has a cell of more than {csv.field_size_limit():,} characters; a quote there "
+                "may have no counterpart; else remove the column"
+            ) from error
         raise InputError(
             f"{where}, line {start}: cannot be read as a CSV; check the quotes there: one may have no counterpart"
         ) from error
     _check_swallowed(rows, columns, separator, where)
+    nameless = {_by_place(place) for place, column in enumerate(named, 1) if not column}
+    for column in [column for column in nameless if not any(row[column] for _, row in rows)]:
+        columns.remove(column)
+        for _, row in rows:
+            del row[column]
     return columns, rows
+
+
+def _by_place(place: int) -> str:
+    return f"column {place}"
+
+
+def is_nameless(column: str) -> bool:
+    """Return whether a column is called by its place."""
+    return re.fullmatch("column [0-9]+", column) is not None
 
 
 def _lines_of(text: str) -> list[str]:
@@ -81,7 +102,7 @@ def _check_swallowed(
             for inner in _lines_of(cell)[1:]:
                 parts = [part.strip().strip('"') for part in inner.split(separator)]
                 known = known or {
-                    place: {other[column] for _, other in rows} - {""} for place, column in enumerate(columns) if column
+                    place: {other[column] for _, other in rows} - {""} for place, column in enumerate(columns)
                 }
                 alike = len(parts) == len(columns) and any(parts[place] in known[place] for place in known)
                 if alike or any(map(names_image, parts)):
@@ -104,7 +125,7 @@ def _check_header(columns: Sequence[str], where: str) -> None:
                 f"{where}: its first line is no header but holds {column!r}; write a line with the names of the "
                 "columns above it, such as path,label"
             )
-    if repeated := [column for column, count in Counter(columns).items() if column and count > 1]:
+    if repeated := [column for column, count in Counter(columns).items() if count > 1]:
         raise InputError(f"{where}: has the column {repeated[0]!r} twice; keep one")
 
 

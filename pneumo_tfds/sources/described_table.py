@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.wording import counted
+from pneumo_tfds.program.wording import counted, quoted
 from pneumo_tfds.sources.classes import ClassWords, flags_for, meanings_of
 from pneumo_tfds.sources.column_kinds import Column, split_remedy
 from pneumo_tfds.sources.csv_text import Row
@@ -157,7 +157,7 @@ def _judge_neither(
     by_flags = any(map(is_mark_or_number, (*rules.classes.negative, *rules.classes.positive)))
     marks = [] if by_flags else [*filter(is_mark_or_number, cells)]
     if {one.label for _, one in read.used} == set(LABELS):
-        named = [" ".join(map(repr, _of_label(label, means))) for label in LABELS]
+        named = [" ".join(map(quoted, _of_label(label, means))) for label in LABELS]
         remedy = f"to use them, name them with --positive {named[1]} NAME... or --negative {named[0]} NAME..."
         if mixed := Counter({cell: cells.pop(cell) for cell in marks}):
             notes.ask(
@@ -200,7 +200,8 @@ def _file(row: Row, rules: Rules, find: Find, seen: set[str]) -> File | None:
         raise InputError(f"has control characters in {path!r} or the patient; remove them")
     file = find(path)
     if file and file.name in seen:
-        raise InputError(f"{file.name} is listed twice; keep one line")
+        spelled = "" if path == file.name else f", here as {path}"
+        raise InputError(f"{file.name} is listed twice{spelled}; keep one line")
     return file
 
 
@@ -290,7 +291,8 @@ def _label(row: Row, rules: Rules, findings: Mapping[str, str], means: Mapping[s
         unsure = [name for name, mark in marks.items() if mark == -1]
         if not found and unsure:
             word = {"positive": LABELS[1], "negative": LABELS[0]}.get(rules.uncertain, "")
-            return word, f"{unsure[0]} is uncertain{'' if word else ' (-1); see --uncertain'}"
+            flag = "; see --uncertain" if rules.roles is None else ""
+            return word, f"{unsure[0]} is uncertain{'' if word else f' (-1){flag}'}"
         reason = "no finding of either class is marked"
     if len(found) > 1:
         return "", "findings of both classes"

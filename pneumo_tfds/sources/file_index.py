@@ -97,14 +97,26 @@ def _depth(file: File) -> tuple[int, str]:
 
 
 def file_on_disk(folder: Path) -> Find:
-    """Return a function that finds a file by its path, absolute or relative to `folder`, with `/` or `\\`."""
+    """Return a function that finds a file by its path, absolute or relative to `folder`, with `/` or `\\`.
+
+    A file has one name, that of the path by which it was found first.
+    """
+    names: dict[tuple[int, int], str] = {}
 
     def find(name: str) -> File | None:
         for path in (name, slashed := name.replace("\\", "/"), composed(slashed), decomposed(slashed)):
             with suppress(OSError, ValueError):  # a text that is no path
                 status = os.stat(os.path.join(folder, path))
                 if stat.S_ISREG(status.st_mode):
-                    return File(Path(path).as_posix(), status.st_size, modified=status.st_mtime)
+                    plain = Path(path).as_posix()
+                    first = names.setdefault((status.st_dev, status.st_ino), plain)
+                    if first != plain and _real(folder, first) == _real(folder, plain):  # no hard link
+                        plain = first
+                    return File(plain, status.st_size, modified=status.st_mtime)
         return None
 
     return find
+
+
+def _real(folder: Path, path: str) -> str:
+    return os.path.realpath(os.path.join(folder, path))

@@ -75,9 +75,12 @@ def _told(found: Found, listed: Mapping[str, str], facts: Mapping[str, HeaderFac
         Told("DICOM header", {name: one.patient for name, one in facts.items()}),
         Told("name and day of birth in the DICOM header", {name: one.name for name, one in facts.items() if one.born}),
     ]
+    unnumbered = not any(one.patient for one in facts.values())
+    by_name = {name: one.name for name, one in facts.items() if unnumbered and not one.born}
     numbered = len({one.patient for one in facts.values()}) == len(facts)  # images and not patients
     names = {name: one.name for name, one in facts.items() if numbered and not one.born}
     joins = [
+        Told("name in the DICOM header", by_name),
         Told("name in the DICOM header", names, only_joins=True),
         Told("OtherPatientIDs", with_other_identifiers(facts), only_joins=True),
         Told("StudyInstanceUID", {name: hashed(one.study) for name, one in facts.items()}, only_joins=True),
@@ -128,9 +131,9 @@ def _settle(
     without = [image.name for image in images if not image.official_split]
     if len(without) not in (0, len(images)):
         notes.ask_about_patients(
-            f"{counted(len(without), 'image')} of {len(images):,}, the first {without[0]}, are in no split, though "
-            "others are in train, val or test; --yes takes them for training; else give them one, by a folder, a "
-            "column or a list"
+            f"{counted(len(without), 'image')} of {len(images):,}, the first {without[0]}, "
+            f"{'is' if len(without) == 1 else 'are'} in no split, though others are in train, val or test; --yes takes "
+            "them for training; else give them one, by a folder, a column or a list"
         )
     tested = [image for image in images if image.official_split == "test"]
     rest = [image for image in images if image.official_split != "test"]
@@ -139,10 +142,10 @@ def _settle(
             images = _apart(images)
         else:
             notes.ask_about_patients(
-                f"{counted(len(both), 'patient')} of the test split, {_such_as(both, tested, rest)}, have images "
-                "outside it: the same patient ID, study or the like stands on both sides; if it is one person, this "
-                "leaks; --yes divides all images anew by patient, a test split too; else move all images of a patient "
-                "to one side, or, if the numbers of the test split are other people's, say "
+                f"{counted(len(both), 'patient')} of the test split, {_such_as(both, tested, rest)}, "
+                f"{_have(both)} images outside it: the same patient ID, study or the like stands on both sides; if it "
+                "is one person, this leaks; --yes divides all images anew by patient, a test split too; else move all "
+                "images of a patient to one side, or, if the numbers of the test split are other people's, say "
                 f'test_patients = "apart" in a description ({OWN_DESCRIPTION})'
             )
             if options.yes:
@@ -159,11 +162,15 @@ def _settle(
             return images, "redrawn"
         drawn = "train and validation anew by patient" if tested else "all images anew by patient, a test split too"
         notes.ask_about_patients(
-            f"{counted(len(both), 'patient')} of the validation split, {_such_as(both, validating, training)}, have "
-            f"images in train too; --yes divides {drawn}; else move all images of a patient to one side"
+            f"{counted(len(both), 'patient')} of the validation split, {_such_as(both, validating, training)}, "
+            f"{_have(both)} images in train too; --yes divides {drawn}; else move all images of a patient to one side"
         )
         return images, "redrawn"
     return [replace(image, official_split=image.official_split or "train") for image in images], "given"
+
+
+def _have(patients: set[str]) -> str:
+    return "has" if len(patients) == 1 else "have"
 
 
 def _such_as(both: set[str], some: Iterable[Image], others: Iterable[Image]) -> str:

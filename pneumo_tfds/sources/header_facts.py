@@ -189,7 +189,7 @@ def _tell_ages(facts: Sequence[HeaderFacts], notes: SurveyNotes) -> None:
 
 
 def _place(where: Path) -> Path:
-    return cache_folder() / f"dicom-headers-3-{hashlib.sha256(os.fsencode(where.resolve())).hexdigest()[:16]}.json"
+    return cache_folder() / f"dicom-headers-4-{hashlib.sha256(os.fsencode(where.resolve())).hexdigest()[:16]}.json"
 
 
 def _read_kept(where: Path) -> dict[File, HeaderFacts]:

@@ -7,6 +7,7 @@ for one cost nothing; one child taken for two can be in training and in validati
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import posixpath
@@ -40,6 +41,7 @@ _NAMES = (
     ),
 )
 _PATTERNS = tuple((re.compile(rf"(?<![A-Za-z0-9]){pattern}", re.IGNORECASE), made) for pattern, made in _NAMES)
+_DAY_FOR_NUMBER = re.compile(rf"(?<![A-Za-z0-9])(?:{words.PERSON})[-_ ]?{numbering.RECENT_DAY}(?![0-9])", re.IGNORECASE)
 
 _PLACEHOLDERS = words.words_for("placeholders")
 """Texts that stand in headers and tables in place of an identifier, in lower case and without punctuation."""
@@ -111,6 +113,11 @@ def identify(name: str, label: str) -> tuple[str, str]:
             patient = made.format(number=int(parts["number"]), series=(parts.get("series") or "").upper())
             return patient, (parts.get("subtype") or default).lower()
     return unknown(name), default
+
+
+def has_day_for_number(name: str) -> bool:
+    """Return whether a day stands in the name of a file where the number of a patient does: `patient_20190312_1`."""
+    return bool(_DAY_FOR_NUMBER.search(posixpath.basename(name)))
 
 
 def unknown(name: str) -> str:
@@ -206,8 +213,22 @@ def hashed(identifier: str) -> str:
     """
     if not identifier:
         return ""
-    hashes = [f"{HEADER_PATIENT}{short_hash(text)}" for text in compared(identifier)]
+    hashes = [f"{HEADER_PATIENT}{short_hash(_number(text))}" for text in compared(identifier)]
     return " ".join(hashes if len(set(hashes)) > 1 else hashes[:1])
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def in_any_place(patient: str) -> str:
+    """Return what is alike for one patient in all places: `P-001`, `Patient_001_2` and `hashed("mrn 1")` are."""
+    surely = compared(patient)[1]
+    return surely if surely.startswith(HEADER_PATIENT) else f"{HEADER_PATIENT}{short_hash(_number(surely.casefold()))}"
+
+
+def _number(identifier: str) -> str:
+    """Return an identifier by `compact`, without a word such as `patient` before a number."""
+    if not words.PATIENT_NUMBER.fullmatch(identifier):
+        return identifier
+    return re.sub("^[^0-9]+0*(?=[0-9])", "", identifier)
 
 
 def compared(patient: str) -> tuple[str, str, str]:

@@ -108,7 +108,7 @@ def _rows_of(names: Sequence[str], columns: Sequence[str], rows: Sequence[Row]) 
     """
     index = FileIndex(File(name, 0) for name in names)
     best: dict[str, list[Row]] = {}
-    for column in [*usual_names("path", columns), *filter(None, columns)]:
+    for column in [*usual_names("path", columns), *columns]:
         cells = ((row[column].replace("\\", "/"), row) for row in rows)
         named = ((index.ending(cell) or (index.of_stem(cell) if "/" not in cell else []), row) for cell, row in cells)
         mine: dict[str, list[Row]] = {}

@@ -85,7 +85,7 @@ def marked_unfit(name: str) -> int | None:
     """
     role, found = _told(_plain(name)), words_of(name)
     finding = any(_FINDING.match(word) for word in found) or (
-        role == "fit" and not all(word in FILLERS | _FILM or is_known_view(word) for word in found)
+        role == "fit" and not all(word in FILLERS | _FILM or word.isdecimal() or is_known_view(word) for word in found)
     )
     silent = not role or role == "other" or finding or found[-1:] in [("ap",), ("pa",)]
     return None if silent else int(role != "fit")

@@ -23,10 +23,12 @@ DAY = _YEAR + _MONTH + _DAY
 """Expression for a day written with digits alone."""
 _NAME_OF_MONTH = "(jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])[a-z]{0,6}"
 _TIME = "([-_ .t]*([01][0-9]|2[0-3])[-_:.h ]?[0-5][0-9]([-_:.m ]?[0-5][0-9])?s?)?"
+_OF_MONTH = "(0?[1-9]|[12][0-9]|3[01])"
 _BY_PARTS = (
-    f"{_YEAR}[-_. ](0?[1-9]|1[0-2])[-_. ](0?[1-9]|[12][0-9]|3[01])",
-    f"(0?[1-9]|[12][0-9]|3[01])[-_. ](0?[1-9]|[12][0-9]|3[01])[-_. ]{_YEAR}",  # of Europe and America
-    f"(0?[1-9]|[12][0-9]|3[01])[-_. ]?{_NAME_OF_MONTH}[-_. ]?{_YEAR}",
+    f"{_YEAR}[-_. /](0?[1-9]|1[0-2])[-_. /]{_OF_MONTH}",
+    f"{_OF_MONTH}[-_. /]{_OF_MONTH}[-_. /]{_YEAR}",  # of Europe and America
+    f"{_OF_MONTH}[-_. /]?{_NAME_OF_MONTH}[-_. /]?{_YEAR}",
+    f"{_NAME_OF_MONTH}[-_. ]*{_OF_MONTH}(st|nd|rd|th)?[-_., ]+{_YEAR}",
     f"{_YEAR}[-_. ]?{_NAME_OF_MONTH}([-_. ]?{_DAY})?",
     f"{_YEAR}[-_. ]?(cw|kw|q|w)[-_. ]?[0-9]{{1,2}}",  # weeks and quarters
 )
@@ -35,9 +37,12 @@ WHOLE_DAY = f"({DAY}|{'|'.join(_BY_PARTS)}){_TIME}"
 _DATE = re.compile(f"{_YEAR}([-_. ]?{_MONTH}([-_. ]?{_DAY})?)?|{WHOLE_DAY}", re.IGNORECASE)
 _SHORT_DATE = re.compile(
     f"({_DAY}[-_. ]?{_MONTH}|{_MONTH}[-_. ]?{_DAY})[-_. ]?(19|20)?[0-9]{{2}}|[0-9]{{2}}[-_. ]?{_MONTH}[-_. ]?{_DAY}|"
-    f"{DAY}[-_. ]+[0-9]{{1,6}}"
+    f"{DAY}[-_. ]+[0-9]{{1,6}}|{_OF_MONTH}[./]{_OF_MONTH}[./][0-9]{{2}}"
 )
 """A date as one person's number may look too; only a whole level of them is taken for dates."""
+
+RECENT_DAY = f"(199[0-9]|20[0-9]{{2}})[-_.]?{_MONTH}[-_.]?{_DAY}"
+"""Expression for a day of an examination, as parts or digits alone."""
 
 DIGITAL = "1990"
 """Year before which hardly any X-ray was a file."""

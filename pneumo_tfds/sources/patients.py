@@ -14,10 +14,19 @@ from typing import TypeVar
 from pneumo_tfds.decode.dicom_header import HeaderFacts
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources import patient_doubts
-from pneumo_tfds.sources.identifiers import HEADER_PATIENT, compared, identify, in_brackets, is_unknown, own
+from pneumo_tfds.sources.identifiers import (
+    HEADER_PATIENT,
+    compared,
+    has_day_for_number,
+    identify,
+    in_any_place,
+    in_brackets,
+    is_unknown,
+    own,
+)
 from pneumo_tfds.sources.inventory import Image
 from pneumo_tfds.sources.listing import Labelled
-from pneumo_tfds.sources.numbering import is_site
+from pneumo_tfds.sources.numbering import BY_CHANCE, is_site
 from pneumo_tfds.sources.patient_doubts import Told
 from pneumo_tfds.sources.survey import SurveyNotes
 
@@ -35,13 +44,14 @@ def decide(images: Sequence[Image], told: Sequence[Told], notes: SurveyNotes) ->
 
     Images that share an identifier in any certain place are of one patient: a table and headers may disagree, and then
     two patients taken for one do no harm. Where no certain place tells a patient, the others are asked in their order,
-    and last the file name.
+    and last the file name. An identifier that a better place gave other images, in any spelling, is of their patient.
 
     Returns:
         The images, and the image names with the rule that told the patient; `unknown` if nothing did.
     """
     patients: dict[str, str] = {}
     rules: dict[str, str] = {}
+    first: dict[str, str] = {}  # the first image with each identifier, by `in_any_place`, in the best place
     for place in told:
         if place.certain:
             asked = [image for image in images if image.name in patients] if place.only_joins else images
@@ -49,22 +59,23 @@ def decide(images: Sequence[Image], told: Sequence[Told], notes: SurveyNotes) ->
             known = place.by_name and bool(patients) and patients.keys() >= believed.keys()
             joined = place if place.only_joins else _joined(place, believed, notes, only_sure=known)
             patients_of = {name: joined.patients[name] for name in believed}
-            _add_certain(patients, rules, Told(place.rule, patients_of), notes)
+            known_as = _known_as(place, patients_of, patients, first)
+            _add_certain(patients, rules, known_as, Told(place.rule, patients_of), notes)
+            if not place.only_joins:
+                _add_first(first, place, believed)
     named = {image.name: identify(image.name, image.label)[0] for image in images}
     by_name = {name: "" if is_unknown(patient) else patient for name, patient in named.items()}
-    names = Told("file name", by_name, by_name=True)
+    names = Told("file name", _without_days(by_name, patients, notes), by_name=True)
     for place in (*(place for place in told if not place.certain), names):
         rest = [image for image in images if image.name not in patients]
         believed = patient_doubts.believed(place, rest, notes)
         told_by = (place if place is names else _joined(place, believed, notes)).patients
-        known_as: dict[str, set[str]] = defaultdict(set)  # the patients, by a better place, of each identifier
-        for name, identifier in told_by.items():
-            if name in patients:
-                known_as[identifier].add(patients[name])
+        known_as = _known_as(place, told_by, patients, first)
         for name in believed:
             same = known_as.get(told_by[name], {told_by[name]})
             if len(same) == 1:
                 patients[name], rules[name] = min(same), place.rule
+        _add_first(first, place, [name for name in believed if name in patients])
     patient_doubts.ask_about_single_images(images, patients, by_name, notes)
     decided = [replace(image, patient=patients.get(image.name) or own(image.name, by_name)) for image in images]
     return decided, {image.name: rules.get(image.name, "unknown") for image in images}
@@ -76,12 +87,51 @@ def _joined(place: Told, believed: Mapping[str, str], notes: SurveyNotes, *, onl
     return replace(place, patients={name: one_of.get(told, "") for name, told in place.patients.items()})
 
 
-def _add_certain(patients: dict[str, str], rules: dict[str, str], place: Told, notes: SurveyNotes) -> None:
-    """Add what a place tells; patients that it says are one become one."""
-    together: dict[str, set[str]] = defaultdict(set)
-    for name, identifier in place.patients.items():
+def _without_days(by_name: dict[str, str], patients: Collection[str], notes: SurveyNotes) -> dict[str, str]:
+    """Return what names tell, without days in place of numbers if there are many; ask if no better place tells."""
+    days = [name for name, patient in by_name.items() if patient and has_day_for_number(name)]
+    if len(days) <= BY_CHANCE * sum(map(bool, by_name.values())):
+        return by_name
+    if asked := [name for name in days if name not in patients]:
+        notes.ask_about_patients(
+            f"what stands behind a word such as patient in {counted(len(asked), 'file name')} may be a day, as in "
+            f"{min(asked)}; --yes does not take days for patients; if they are patients, give a CSV of "
+            "path,label,patient"
+        )
+    return by_name | dict.fromkeys(days, "")
+
+
+def _known_as(
+    place: Told, told_by: Mapping[str, str], patients: Mapping[str, str], first: Mapping[str, str]
+) -> dict[str, set[str]]:
+    """Return the patients, by better places, of each identifier that `told_by` gives an image.
+
+    They are those of images that have it and are told by a better place; if there are none, that of the `first` image
+    to which a better place gave an identifier that is alike.
+    """
+    known: dict[str, set[str]] = defaultdict(set)
+    alike: dict[str, set[str]] = {}
+    for name, identifier in told_by.items():
         if name in patients:
-            together[identifier].add(patients[name])
+            known[identifier].add(patients[name])
+        elif identifier and (same := first.get(in_any_place(place.patients[name]))):
+            alike.setdefault(identifier, {patients[same]})
+    return alike | known
+
+
+def _add_first(first: dict[str, str], place: Told, names: Iterable[str]) -> None:
+    for name in names:
+        first.setdefault(in_any_place(place.patients[name]), name)
+
+
+def _add_certain(
+    patients: dict[str, str],
+    rules: dict[str, str],
+    together: Mapping[str, Collection[str]],
+    place: Told,
+    notes: SurveyNotes,
+) -> None:
+    """Add what a place tells; patients that it says are one, as `together` gives them, become one."""
     one_of = {patient: min(group) for group in merge_overlapping(together.values()) for patient in group}
     if several := [identifier for identifier, group in together.items() if len(group) > 1]:
         notes.warn(

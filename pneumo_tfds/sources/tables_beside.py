@@ -11,7 +11,7 @@ from pathlib import Path
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import quoted
 from pneumo_tfds.sources.classes import ClassWords
-from pneumo_tfds.sources.csv_text import decode_text, read_rows
+from pneumo_tfds.sources.csv_text import decode_text, is_nameless, read_rows
 from pneumo_tfds.sources.description import OWN_DESCRIPTION
 from pneumo_tfds.sources.file_index import FileIndex
 from pneumo_tfds.sources.image_kinds import MOSTLY
@@ -63,8 +63,8 @@ def read_heads(files: Sequence[File], reader: NamedReader, notes: SurveyNotes) -
             text = decode_text(reader.read_name(file.name, HEADING_BYTES), file.name, errors="replace")
             columns, rows = read_rows(text.partition("\n")[0], file.name)
             with suppress(InputError):  # a row or quotes that end behind the first bytes
-                rows = read_rows(text.rpartition("\n")[0], file.name)[1]
-            heads.append(Head(file, columns, [[row[name] for _, row in rows] for name in filter(None, columns)]))
+                columns, rows = read_rows(text.rpartition("\n")[0], file.name)
+            heads.append(Head(file, columns, [[row[name] for _, row in rows] for name in columns]))
     return heads
 
 
@@ -111,7 +111,7 @@ def explain_tables(
         (one, other, column)
         for one, other in combinations(heads, 2)
         for column in one.columns
-        if column and column in other.columns
+        if column in other.columns and not is_nameless(column)
     ]
     for one, other, column in shared[:1]:
         told.append(

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 from pneumo_tfds.decode import Grey, decode_full, resize
 from pneumo_tfds.decode.colour import colour_of_file
+from pneumo_tfds.decode.dicom_header import read_facts
 from pneumo_tfds.decode.exposure import exposure_remark
+from pneumo_tfds.decode.fitness import unfit
 from pneumo_tfds.decode.headers import read_header
 from pneumo_tfds.program import wire
 from pneumo_tfds.program.errors import InputError
@@ -131,6 +133,8 @@ def process(
         digest, size = hashlib.sha256(data).hexdigest(), len(data)
         doubts: list[str] = []
         header = read_header(data, image.name)
+        if header.format == "DICOM" and (reason := unfit(read_facts(data, image.name))):  # of a name that said PNG
+            raise InputError(f"{image.name}: is DICOM, and by its header: {reason}; remove it")
         full = decode_full(data, image.name, cover=image_size, header=header, framing=framing, doubts=doubts)
         pixels = resize(full, image_size, framing)
         small = thumbnail(pixels[:, :, 0]) if thumbnails else None

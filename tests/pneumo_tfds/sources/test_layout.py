@@ -229,8 +229,10 @@ def test_other_words_for_classes_are_named_and_mapped(tmp_path, folders, positiv
 def test_a_class_word_that_nothing_is_called_is_asked_about(tmp_path):
     source = understood(tmp_path, PLAIN, positive=("PNEUMONIA", "Vrius"))
     assert "no folder or label is named 'Vrius'" in source.survey.questions[0]
-    with pytest.raises(InputError, match="'a' is given to --positive and to --negative"):
+    with pytest.raises(InputError, match="'a' is a name of both classes: --negative is a and --positive is A; give"):
         understood(tmp_path, [], positive=("A",), negative=("a",))
+    with pytest.raises(InputError, match="'normal' is a name of both classes: --negative is NORMAL and --positive is"):
+        understood(tmp_path, [], positive=("Normal",))
 
 
 def test_classes_apart_are_named_with_their_places(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 
@@ -277,6 +278,51 @@ def test_whoever_is_one_patient_in_folder_or_header_is_kept_together(tmp_path):
     assert any(says in text for text in source.survey.warnings)
 
 
+ELSEWHERE = [
+    (["Patient_00{}/a.png"], ["Patient_00{}_2.png"]),  # folder and name
+    (["MRN0010{}/a.png"], ["MRN0010{}_2.png"]),
+    (["MRN0010{}/a.png"], {"b{}.dcm": "MRN0010{}"}),  # folder and header
+    ({"{}.dcm": "patient10{}"}, ["patient10{}_1.png"]),  # header and name
+    ({"{}.png,P-00{}": ""}, ["P00{}/a.png,"]),  # table and folder
+    ({"{}.png,Patient_00{}": ""}, ["Patient_00{}_2.png,"]),  # table and name
+    ({"{}.png,100{}": ""}, {"b{}.dcm,": "100{}"}),  # table and header
+]
+
+
+@pytest.mark.parametrize(("one", "other"), ELSEWHERE)
+def test_one_patient_told_by_two_places_in_two_spellings(tmp_path, one, other):
+    """Half of the images of each are told by one place, half by another."""
+    content, rows = {}, []
+    for patterns in (one, other):
+        for pattern, n in itertools.product(patterns, range(1, 10)):
+            label = "PNEUMONIA" if n > 4 else "NORMAL"
+            name, _, patient = f"{label}/{pattern}".replace("{}", str(n)).partition(",")
+            told = isinstance(patterns, dict) and patterns[pattern].replace("{}", str(n))
+            content[name] = header(told) if told else None
+            rows.append(f"{name},{label},{patient}")
+    table = {"t.csv": csv_of("path,label,patient", *rows)} if "," in next(iter(one)) else {}
+    source = understood(tmp_path, content | table, "t.csv" if table else "")
+    assert list(map(len, patients(source))) == [2] * 9
+    assert not any(is_unknown(image.patient) for image in source.images)
+
+
+def test_one_patient_told_by_folder_and_name_on_two_sides_of_splits_is_asked_about(tmp_path):
+    train = [
+        *files("train/NORMAL/Patient_00{}/a.png", range(9)),
+        *files("train/PNEUMONIA/Patient_01{}/a.png", range(9)),
+    ]
+    test = [*files("test/NORMAL/Patient_00{}_2.png", range(9)), *files("test/PNEUMONIA/Patient_01{}_2.png", range(9))]
+    source = understood(tmp_path, train + test)
+    assert any(text.startswith("18 patients of the test split") for text in source.survey.questions)
+
+
+def test_numbers_of_two_places_that_an_image_contradicts_are_of_different_people(tmp_path):
+    """The header's 5 is the folder's 4, as one image has both; so the folder's 5 is somebody else."""
+    both = {f"{'NORMAL' if n < 5 else 'PNEUMONIA'}/patient{n}/1.dcm": header(f"{n + 1}") for n in range(10)}
+    source = understood(tmp_path, both)
+    assert list(map(len, patients(source))) == [1] * 10
+
+
 def test_numbered_batches_do_not_spoil_good_headers(tmp_path):
     content = {
         f"{label}/{k}/{n}.dcm": header(f"{label}{k}{n // 2}")
@@ -427,6 +473,31 @@ def test_dates_and_examinations_are_no_patients(tmp_path):
     assert "the column patient holds dates" in table.survey.questions[0]
 
 
+SPELLED = ["{}/03/2019", "3/{}/19", '"Jan {}, 2019"', "2019/03/{} 10:30"]
+
+
+@pytest.mark.parametrize("pattern", SPELLED)
+def test_days_in_a_column_for_patients_are_asked_about(tmp_path, pattern):
+    rows = [f"{n}.png,{n % 2},{pattern.format(n + 1)}" for n in range(12)]
+    content = dict.fromkeys(files("{}.png", range(12))) | {"t.csv": csv_of("path,label,patient", *rows)}
+    source = understood(tmp_path, content, "t.csv")
+    assert all(is_unknown(image.patient) for image in source.images)
+    assert "the column patient holds dates" in source.survey.questions[0]
+
+
+@pytest.mark.parametrize("pattern", ["{}/patient_201903{}_1.png", "{}/MRN_2014-01-{}_1.png"])
+def test_days_in_place_of_numbers_in_names_are_asked_about(tmp_path, pattern):
+    source = understood(tmp_path, files(pattern, ["NORMAL", "PNEUMONIA"], range(10, 18)))
+    assert all(is_unknown(image.patient) for image in source.images)
+    assert "in 16 file names may be a day" in source.survey.questions[0]
+
+
+def test_a_few_numbers_that_could_be_days_are_numbers(tmp_path):
+    names = files("{}/MRN{}.png", ["NORMAL", "PNEUMONIA"], range(20190271, 20190303))
+    source = understood(tmp_path, names)
+    assert not any(is_unknown(image.patient) for image in source.images)
+
+
 PEOPLE = [(("NORMAL", "PNEUMONIA")[n % 2], 7100000 + 50000 * (n % 4) + n) for n in range(24)]
 
 
@@ -516,6 +587,17 @@ def test_names_and_days_of_birth_tell_patients_without_identifiers(tmp_path):
     source = understood(tmp_path, content)
     assert list(map(len, patients(source))) == [2] * 8
     assert {part.patient for part in source.survey.parts} == {"name and day of birth in the DICOM header"}
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_names_alone_tell_patients_where_no_header_has_an_identifier(tmp_path, numbered):
+    names = files("{}/{}/{}.dcm", ["train", "test"], ["NORMAL", "PNEUMONIA"], range(5))
+    content = {name: header(PatientName=f"Doe^{name.split('/')[1]}{name[-5]}") for name in names}
+    if numbered:
+        content["train/NORMAL/x.dcm"] = header("X1")
+    source = understood(tmp_path, content)
+    assert any("10 patients of the test split" in text for text in source.survey.questions) != numbered
+    assert sum(is_unknown(image.patient) for image in source.images) == (20 if numbered else 0)
 
 
 def test_one_name_for_all_does_not_spoil_good_identifiers(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 import pytest
 
@@ -203,10 +204,10 @@ def test_the_flags_that_are_proposed_name_all_labels_of_a_class(tmp_path):
     rows = table("path,label", lambda name, i: f"{name}.png,{cells[i % 4]}")
     with pytest.raises(InputError) as refused:
         understood(tmp_path, rows, "t.csv")
-    assert "--negative 'No Finding' --positive 'Pneumonia' 'Infiltration|Pneumonia'; rows of" in str(refused.value)
+    assert "--negative 'No Finding' --positive Pneumonia 'Infiltration|Pneumonia'; rows of" in str(refused.value)
     mixed = table("path,label", lambda name, i: f"{name}.png,{['NORMAL', 'pneumonia', 'COPD', 'Pneumonia'][i % 4]}")
     (warning,) = [w for w in understood(tmp_path, mixed, "t.csv").survey.warnings if "COPD" in w]
-    assert warning.endswith("name them with --positive 'pneumonia' NAME... or --negative 'NORMAL' NAME...")
+    assert warning.endswith("name them with --positive pneumonia NAME... or --negative NORMAL NAME...")
 
 
 @pytest.mark.parametrize("cells", ["False True", "no YES", "f t", "0 1"])
@@ -256,7 +257,7 @@ def test_columns_with_foreign_names_are_recognised_by_their_cells(tmp_path):
         understood(tmp_path, rows, "t.csv")
     for says in (
         "found Bild, Befund, Patientennummer, Satz; rename Bild (a.png, b.png, c.png, ...) to path; ",
-        "rename Befund (gesund, Pneumonie, COPD) to label and pass --negative 'gesund' --positive 'Pneumonie'",
+        "rename Befund (gesund, Pneumonie, COPD) to label and pass --negative gesund --positive Pneumonie",
         "Satz (training, test) may be the split: write train, val and test in its cells, and name it split",
         "Patientennummer (0, 1, 2, ...) may tell who is on an image: rename it to patient",
     ):
@@ -307,6 +308,16 @@ def test_columns_that_are_not_clear_are_refused(tmp_path, head, says):
         understood(tmp_path, {"t.csv": csv_of(head, "a.png,0"), "a.png": None}, "t.csv")
 
 
+@pytest.mark.parametrize("path", ["x/../a.png", "ABSOLUTE/a.png", "link.png"])
+def test_a_file_by_two_paths_is_listed_twice(tmp_path, path):
+    write(tmp_path, ["x/b.png", "a.png"])
+    (tmp_path / "link.png").symlink_to("a.png")
+    path = path.replace("ABSOLUTE", str(tmp_path))
+    write(tmp_path, {"t.csv": csv_of("path,label", "a.png,0", "x/b.png,1", f"{path},1")})
+    with pytest.raises(InputError, match=rf"line 4: a\.png is listed twice, here as {re.escape(path)}; keep one line"):
+        understand(tmp_path / "t.csv")
+
+
 def test_views_of_the_side_are_left_out(tmp_path):
     rows = table(
         "path,label,View Position", lambda name, i: f"{name}.png,{i % 2},{['PA', 'AP', 'LL', 'Lateral', 'L'][i // 2]}"
@@ -344,7 +355,7 @@ def test_a_table_with_the_name_of_a_known_one_and_other_columns_is_the_users(tmp
     ("text", "says"),
     [
         (b"path,label\n\xe4.png,0\n", "line 2: has a character that is not in UTF-8; save it as UTF-8, which Excel"),
-        ("path,label\n" + "x" * 200_000 + ",0\n", "line 2: cannot be read as a CSV; check the quotes there"),
+        ("path,label\n" + "x" * 200_000 + ",0\n", "line 2: has a cell of more than 131,072 characters; a quote there"),
         (b"PK\x03\x04rest", "is a workbook of Excel or the like; save its sheet as CSV"),
         ("a.png,0\nb.png,1\n", "first line is no header but holds 'a.png'; write a line with the names"),
         ("a.png,1,1\nb.png,0,1\n", "first line is no header but holds 'a.png'"),
@@ -580,6 +591,22 @@ def test_tables_that_have_to_be_joined_are_named(tmp_path):
         understood(tmp_path, content)
 
 
+@pytest.mark.parametrize("views", [("1", "2"), ("正", "側")])
+def test_views_without_a_letter_of_latin_are_not_known(tmp_path, views):
+    source = understood(
+        tmp_path, table("path,label,view", lambda name, i: f"{name}.png,{i % 2},{views[i % 2]}"), "t.csv"
+    )
+    assert labels(source) == EVEN
+    for view in views:
+        assert f"the column view says of 5 rows: view {view} is not known; they are used" in source.survey.warnings
+
+
+def test_a_frontal_view_in_one_word_is_known(tmp_path):
+    row = "{}.png,{},{}".format
+    lines = table("path,label,view", lambda name, i: row(name, i % 2, ["POSTEROANTERIOR", "", "PA"][i % 3]))
+    assert not any("not known" in text for text in understood(tmp_path, lines, "t.csv").survey.warnings)
+
+
 def test_views_that_are_not_known_are_used_with_a_warning(tmp_path):
     views = ["PA", "AP", "V3", "V3", "L"]
     rows = table("path,label,view", lambda name, i: f"{name}.png,{i % 2},{views[i % 5]}")
@@ -763,7 +790,7 @@ def test_a_column_that_marks_the_negative_class_is_not_taken_for_the_positive_on
     content = table(f"path,{name},patient", lambda stem, i: f"{stem}.png,{marks[i % 5 > 0]},{i}")
     with pytest.raises(InputError, match="marks the negative class") as refused:
         understood(tmp_path, content, "t.csv")
-    assert f"rename it to label and pass --negative '{marks[0]}' --positive '{marks[1]}'" in str(refused.value)
+    assert f"rename it to label and pass --negative {marks[0]} --positive {marks[1]}" in str(refused.value)
     obeyed = {**content, "t.csv": content["t.csv"].replace(name, "label", 1)}
     source = understood(tmp_path, obeyed, "t.csv", negative=(marks[0],), positive=(marks[1],))
     assert labels(source) == {"NORMAL": 2, "PNEUMONIA": 8}
@@ -771,7 +798,7 @@ def test_a_column_that_marks_the_negative_class_is_not_taken_for_the_positive_on
 
 def test_columns_that_mark_classes_are_named_with_the_flags_that_read_them(tmp_path):
     content = table("path,No Finding,Pneumonia", lambda name, i: f"{name}.png,{i % 2},{1 - i % 2}")
-    with pytest.raises(InputError, match="pass --negative 'No Finding' --positive 'Pneumonia'"):
+    with pytest.raises(InputError, match="pass --negative 'No Finding' --positive Pneumonia"):
         understood(tmp_path, content, "t.csv")
     source = understood(tmp_path, content, "t.csv", negative=("No Finding",), positive=("Pneumonia",))
     assert labels(source) == EVEN
@@ -824,3 +851,44 @@ def test_columns_whose_names_are_the_classes_are_not_told_to_be_unused(tmp_path)
     first, second = understood(tmp_path, rows, "t.csv").survey.notes[:2]
     assert first == ("columns read: path, NORMAL and PNEUMONIA as label; not used for labels, splits or patients: age")
     assert second == "the label is which of the columns NORMAL and PNEUMONIA has 1"
+
+
+def test_proposed_flags_are_as_a_shell_takes_them(tmp_path):
+    cell = 'pneumonie "franche" de l\'adulte'
+    rows = [f"{i}.png," + (f'"{cell.replace(chr(34), chr(34) * 2)}"' if i % 2 else "sain") for i in range(8)]
+    content = dict.fromkeys(files("{}.png", range(8))) | {"t.csv": csv_of("path,label", *rows)}
+    with pytest.raises(InputError) as refused:
+        understood(tmp_path, content, "t.csv")
+    flags = re.search("with (--negative .*?); rows of others", str(refused.value))[1]
+    assert shlex.split(flags) == ["--negative", "sain", "--positive", cell]
+
+
+def test_uncertain_marks_of_an_own_table_are_left_out_without_a_flag_that_is_refused(tmp_path):
+    row = "{}.png,{},{}".format
+    lines = table("path,NORMAL,PNEUMONIA", lambda name, i: row(name, i % 2, -1 if i == 4 else 1 - i % 2))
+    assert understood(tmp_path, lines, "t.csv").ignored == {"PNEUMONIA is uncertain (-1)": 1}
+
+
+def test_a_column_in_which_names_without_suffix_repeat_is_proposed_for_the_path(tmp_path):
+    rows = [f"{name}5{name},{i % 2},{40 + i}" for i, name in enumerate(NAMES) for _ in range(2)]
+    content = {f"train/{name}5{name}.dicom": header() for name in NAMES} | {
+        "t.csv": csv_of("image_id,label,age", *rows)
+    }
+    with pytest.raises(
+        InputError, match=r"rename image_id \(a5a, b5b, c5c, ...\) to path, and write the suffix"
+    ) as told:
+        understood(tmp_path, content, "t.csv")
+    assert "may tell who" not in str(told.value)
+
+
+def test_separators_inside_quotes_of_the_first_line_do_not_count(tmp_path):
+    lines = table('path;label;"age, in years, rounded"', lambda name, i: f"{name}.png;{i % 2};{i}")
+    assert labels(understood(tmp_path, lines, "t.csv")) == EVEN
+
+
+def test_one_image_without_a_split_and_one_patient_in_two_are_told_in_the_singular(tmp_path):
+    splits = ["", "train", "train", "train", "train", "train", "train", "train", "test", "test"]
+    lines = table("path,label,patient,split", lambda name, i: f"{name}.png,{i % 2},p{i % 9},{splits[i]}")
+    asked = understood(tmp_path, lines, "t.csv").survey.questions
+    assert asked[0].startswith("1 image of 10, the first a.png, is in no split, though others are")
+    assert asked[1].startswith("1 patient of the test split, such as p0, has images outside it")

@@ -6,6 +6,7 @@ import cv2
 import pytest
 
 from image_files import picture
+from made_sources import header
 from pneumo_tfds.sources.inventory import Image
 from pneumo_tfds.writing.examples import BuildLog, process
 
@@ -43,3 +44,12 @@ def test_a_grey_file_is_decoded_once(suffix, monkeypatch):
     for name in ("pneumo_tfds.decode.colour.colours", "pneumo_tfds.decode.colour.decode_png_colours"):
         monkeypatch.setattr(name, None)
     assert record(picture(3), suffix).data
+
+
+def test_a_dicom_file_whose_name_says_png_is_skipped_by_its_header():
+    """`inspect` looks at the first bytes of a few files of each folder."""
+    image = Image("1.png", "NORMAL", "a", "normal", "", 1, -1)
+    skipped = process(OneFile(header(ViewPosition="LL")), image, 32)
+    assert skipped.data is None
+    assert skipped.error == "1.png: is DICOM, and by its header: view LL is not frontal; remove it"
+    assert process(OneFile(header(ViewPosition="PA")), image, 32).data is not None
