@@ -32,6 +32,11 @@ def test_unknown_keyword_gets_the_nearest_name():
     assert "did you mean int8?" in refusal(api.export, "run", int=True)
 
 
+def test_a_run_that_is_resumed_takes_no_other_settings(tmp_path):
+    given = {"run_dir": tmp_path, "resume": True, "config": tmp_path / "config.json"}
+    assert refusal(api.train, **given) == "resume keeps the settings of the run; leave config out"
+
+
 def test_bad_values_are_one_line():
     assert refusal(api.train, model="resnet").startswith("model: --model is resnet; it must be compact")
     assert "batch_size" in refusal(api.train, batch_size="many")
