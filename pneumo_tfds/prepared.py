@@ -144,13 +144,14 @@ def build(
     splits, options = splits or SplitOptions(), options or BuildOptions()
     fingerprint = source.fingerprint(splits.as_text()) if source else ""
     folder = data_dir / NAME / config / VERSION
+    there = folder.exists()  # looked at first: what another process finishes from now on is found, not replaced
     if is_built(folder) and not options.overwrite:
         _refuse_another(folder, fingerprint)
         return inspect(folder)
     quiet_tensorflow()
     started = time.perf_counter()
     try:
-        with _replaced(folder) if folder.exists() else nullcontext(data_dir) as root:
+        with _replaced(folder) if there else nullcontext(data_dir) as root:
             _run_builder(root, source, config, splits, options, data_dir / "downloads")
     except OSError as error:
         raise InputError(f"cannot write {folder}: {reason_and_remedy(error, 'another --data-dir')}") from error

@@ -56,6 +56,22 @@ def test_prepare_builds_once(xrays, tmp_path, monkeypatch):
     assert prepare(xrays, 32, tmp_path) == folder
 
 
+def test_what_another_process_finishes_meanwhile_is_found_and_not_replaced(xrays, tmp_path, monkeypatch):
+    source, real = open_source(xrays), prepared.is_built
+    made = []
+
+    def not_yet(folder):
+        if not made:
+            made.append(None)
+            build(source, "gray_32", tmp_path)  # as the other process
+            return False
+        return real(folder)
+
+    monkeypatch.setattr(prepared, "is_built", not_yet)
+    monkeypatch.setattr(prepared, "_replaced", None)
+    assert build(source, "gray_32", tmp_path).folder == tmp_path / "pneumo_tfds/gray_32/1.1.0"
+
+
 def test_a_user_whom_the_system_does_not_know_can_build(xrays, tmp_path, monkeypatch):
     """As in containers that run under a number."""
 
