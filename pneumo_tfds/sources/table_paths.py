@@ -14,10 +14,11 @@ from pneumo_tfds.sources.class_folders import not_understood
 from pneumo_tfds.sources.classes import ClassWords, class_told
 from pneumo_tfds.sources.file_index import FileIndex, differs_in_case
 from pneumo_tfds.sources.image_kinds import role_in
+from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.layout_questions import ask_about_folds, ask_about_split_words_in_files
 from pneumo_tfds.sources.listing import File, Find, Labelled
 from pneumo_tfds.sources.survey import SurveyNotes, listed
-from pneumo_tfds.sources.words import is_mask, may_be_split, split_of, split_words_in
+from pneumo_tfds.sources.words import is_mask, may_be_split, split_of, split_words_in, subtype_of
 
 MOST_PARTS = 4
 """Most folders of no known meaning that may be the parts of a split; more are sites, days or people."""
@@ -156,12 +157,16 @@ def without_other_images(images: Sequence[Labelled], notes: SurveyNotes) -> list
 def ask_about_folders(images: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> None:
     """Ask if images lie in folders of the other class or of another split than the columns say.
 
-    A folder of `train` may include validation.
+    A folder of `train` may include validation, and one of `virus` in which all images lie tells nothing.
     """
     unmarked = replace(classes, met=set())  # what a folder is called does not show that a flag was spelled well
     contradicted: dict[str, list[Labelled]] = {"label": [], "split": []}
-    for one, folders in zip(images, _folders(images), strict=True):
-        labels = (unmarked.label_of(folder) for folder in reversed(folders) if not folder.isdecimal())
+    paths = _folders(images)
+    kinds = {folder for folder in set(chain.from_iterable(paths)) if subtype_of(folder)}
+    kinds -= set.intersection(*map(set, paths)) if paths else set()
+    for one, folders in zip(images, paths, strict=True):
+        told = (folder for folder in reversed(folders) if not folder.isdecimal())
+        labels = (unmarked.label_of(folder) or (LABELS[1] if folder in kinds else "") for folder in told)
         if next(filter(None, labels), one.label) != one.label:
             contradicted["label"].append(one)
         splits = {split for folder in folders if (split := split_of(folder))}

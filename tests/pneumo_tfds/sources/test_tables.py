@@ -419,6 +419,14 @@ def test_labels_that_contradict_the_folders_are_asked_about(tmp_path):
     assert labels(source) == {"NORMAL": 5, "PNEUMONIA": 7}
 
 
+@pytest.mark.parametrize(("folders", "asked"), [(["a", "virus"], 3), (["virus/a", "virus/b"], 0)])
+def test_normal_images_in_a_folder_of_virus_are_asked_about_unless_all_lie_in_it(tmp_path, folders, asked):
+    content = with_folders(folders, label=lambda i: i // 2 % 2)
+    questions = understood(tmp_path, content, "t.csv").survey.questions
+    said = f"{asked} of 12 images lie in a folder of another label than the table says"
+    assert [said in text for text in questions if "another label" in text] == [True] * bool(asked)
+
+
 @pytest.mark.parametrize(
     ("column", "cell", "asked"),
     [
