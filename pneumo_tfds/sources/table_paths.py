@@ -162,8 +162,8 @@ def ask_about_folders(images: Sequence[Labelled], classes: ClassWords, notes: Su
     unmarked = replace(classes, met=set())  # what a folder is called does not show that a flag was spelled well
     contradicted: dict[str, list[Labelled]] = {"label": [], "split": []}
     paths = _folders(images)
-    kinds = {folder for folder in set(chain.from_iterable(paths)) if subtype_of(folder)}
-    kinds -= set.intersection(*map(set, paths)) if paths else set()
+    counts = Counter(chain.from_iterable(map(set, paths)))
+    kinds = {folder for folder, count in counts.items() if count < len(images) and subtype_of(folder)}
     for one, folders in zip(images, paths, strict=True):
         told = (folder for folder in reversed(folders) if not folder.isdecimal())
         labels = (unmarked.label_of(folder) or (LABELS[1] if folder in kinds else "") for folder in told)
