@@ -144,7 +144,7 @@ def build(
     splits, options = splits or SplitOptions(), options or BuildOptions()
     fingerprint = source.fingerprint(splits.as_text()) if source else ""
     folder = data_dir / NAME / config / VERSION
-    there = folder.exists()  # looked at first: what another process finishes from now on is found, not replaced
+    there = os.path.exists(folder)  # before `is_built`: what another process finishes from now on is not replaced
     if is_built(folder) and not options.overwrite:
         _refuse_another(folder, fingerprint)
         return inspect(folder)
