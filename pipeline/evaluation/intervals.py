@@ -157,8 +157,9 @@ def intervals(
     found = {name: None if point.get(name) is None else percentile(sample) for name, sample in values.items()}
     for name, images in images_of.items():
         patients = len(np.unique(table.patients[images]))
-        interval = without_errors(point.get(name), patients, found[name])
-        found[name] = None if patients == 1 and interval is found[name] else interval
+        found[name] = without_errors(point.get(name), patients, found[name])
+        if patients == 1 and point.get(name) not in (0.0, 1.0):
+            found[name] = None
     if fewest_patients(table.labels, table.patients) == 1:
         found |= dict.fromkeys(_OF_EACH_CLASS)
     return found, values

@@ -64,8 +64,7 @@ def occlusion_check(
     gain = at_peak - elsewhere
     blocks = [gain @ block.T / block.sum(axis=1) for block in weights(patients, resamples, seed)]
     means = np.concatenate(blocks, axis=1)
-    intervals = map(percentile, means) if len(np.unique(patients)) > 1 else (None, None)
-    interval, log_odds_interval = intervals
+    interval, log_odds_interval = map(percentile, means) if len(np.unique(patients)) > 1 else (None, None)
     return {
         "images": len(images),
         "side": SIDE,

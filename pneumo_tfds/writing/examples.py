@@ -133,7 +133,8 @@ def process(
         digest, size = hashlib.sha256(data).hexdigest(), len(data)
         doubts: list[str] = []
         header = read_header(data, image.name)
-        if header.format == "DICOM" and (reason := unfit(read_facts(data, image.name))):  # of a name that said PNG
+        # The listing reads headers of files whose names say DICOM; this may be one that is named like a PNG.
+        if header.format == "DICOM" and (reason := unfit(read_facts(data, image.name))):
             raise InputError(f"{image.name}: is DICOM, and by its header: {reason}; remove it")
         full = decode_full(data, image.name, cover=image_size, header=header, framing=framing, doubts=doubts)
         pixels = resize(full, image_size, framing)
