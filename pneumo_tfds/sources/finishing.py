@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pneumo_tfds.decode.dicom_header import HeaderFacts
-from pneumo_tfds.program.wording import counted
+from pneumo_tfds.program.wording import agreeing, counted
 from pneumo_tfds.sources.class_folders import patient_folders
 from pneumo_tfds.sources.description import OWN_DESCRIPTION, Description, Found
 from pneumo_tfds.sources.header_facts import leave_out_unfit, read_headers
@@ -132,7 +132,7 @@ def _settle(
     if len(without) not in (0, len(images)):
         notes.ask_about_patients(
             f"{counted(len(without), 'image')} of {len(images):,}, the first {without[0]}, "
-            f"{'is' if len(without) == 1 else 'are'} in no split, though others are in train, val or test; --yes takes "
+            f"{agreeing(len(without), 'is', 'are')} in no split, though others are in train, val or test; --yes takes "
             "them for training; else give them one, by a folder, a column or a list"
         )
     tested = [image for image in images if image.official_split == "test"]
@@ -141,9 +141,10 @@ def _settle(
         if description.test_patients == "apart" and not _was_divided_anew(tested, rest):
             images = _apart(images)
         else:
+            have = agreeing(len(both), "has", "have")
             notes.ask_about_patients(
                 f"{counted(len(both), 'patient')} of the test split, {_such_as(both, tested, rest)}, "
-                f"{_have(both)} images outside it: the same patient ID, study or the like stands on both sides; if it "
+                f"{have} images outside it: the same patient ID, study or the like stands on both sides; if it "
                 "is one person, this leaks; --yes divides all images anew by patient, a test split too; else move all "
                 "images of a patient to one side, or, if the numbers of the test split are other people's, say "
                 f'test_patients = "apart" in a description ({OWN_DESCRIPTION})'
@@ -161,16 +162,13 @@ def _settle(
         if description.validation == "redrawn":
             return images, "redrawn"
         drawn = "train and validation anew by patient" if tested else "all images anew by patient, a test split too"
+        have = agreeing(len(both), "has", "have")
         notes.ask_about_patients(
             f"{counted(len(both), 'patient')} of the validation split, {_such_as(both, validating, training)}, "
-            f"{_have(both)} images in train too; --yes divides {drawn}; else move all images of a patient to one side"
+            f"{have} images in train too; --yes divides {drawn}; else move all images of a patient to one side"
         )
         return images, "redrawn"
     return [replace(image, official_split=image.official_split or "train") for image in images], "given"
-
-
-def _have(patients: set[str]) -> str:
-    return "has" if len(patients) == 1 else "have"
 
 
 def _such_as(both: set[str], some: Iterable[Image], others: Iterable[Image]) -> str:

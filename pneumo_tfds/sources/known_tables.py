@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.wording import counted
+from pneumo_tfds.program.wording import agreeing, counted
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.csv_text import decode_text, read_rows
 from pneumo_tfds.sources.described_table import Rows, Rules, filled, read_described
@@ -158,7 +158,7 @@ class KnownTables:
         others = "; the others are used" if len(missing) < rows else ""
         self.notes.warn(
             f"{name}: {len(missing):,} of {counted(rows, 'row')} "
-            f"{'names an image that is' if len(missing) == 1 else 'name images that are'} not there, the first "
+            f"{agreeing(len(missing), 'names an image that is', 'name images that are')} not there, the first "
             f"{missing[0]}{others}{hint}"
         )
 
@@ -216,7 +216,7 @@ class KnownTables:
             if known:
                 self.notes.tell(
                     f"{file}: {known:,} of {counted(len(names), 'name')} "
-                    f"{'leads to an image, which is' if known == 1 else 'lead to images, which are'} of {split}"
+                    f"{agreeing(known, 'leads to an image, which is', 'lead to images, which are')} of {split}"
                 )
             else:
                 first = f"the first name in it is {names[0]!r:.60}" if names else "it is empty"

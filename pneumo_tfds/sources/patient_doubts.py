@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from pneumo_tfds.program.wording import counted
+from pneumo_tfds.program.wording import agreeing, counted
 from pneumo_tfds.sources import numbering, words
 from pneumo_tfds.sources.identifiers import (
     compared,
@@ -71,7 +71,7 @@ def believed(
     if shortened := [identifier for identifier in counts if is_shortened(identifier)]:
         notes.warn_about_patients(
             f"{counted(len(shortened), 'identifier')} by the {place.rule}{in_brackets(min(shortened))} "
-            f"{'is a number' if len(shortened) == 1 else 'are numbers'} that a spreadsheet has rounded; several "
+            f"{agreeing(len(shortened), 'is a number', 'are numbers')} that a spreadsheet has rounded; several "
             "people may share one and are kept together, which does no harm; save the column as text to tell them apart"
         )
     known = other is not None and other.keys() >= told.keys()
@@ -219,7 +219,7 @@ def warn_of_both_classes(images: Sequence[Image], notes: SurveyNotes, *, from_ta
     both = [patient for patient, found in labels.items() if len(found) > 1]
     if not both or len(both) <= 0.2 * len(labels):
         return
-    have = "has" if len(both) == 1 else "have"
+    have = agreeing(len(both), "has", "have")
     who = f"{len(both):,} of {counted(len(labels), 'patient')} {have} images of both classes{in_brackets(min(both))}"
     if from_table:
         notes.tell(f"{who}; all images of a patient are kept on one side")
@@ -235,7 +235,7 @@ def warn_of_unknown(images: Sequence[Image], notes: SurveyNotes) -> None:
     unknown = [image.base_name for image in images if is_unknown(image.patient)]
     if not unknown:
         return
-    tell = "tells" if len(unknown) == 1 else "tell"
+    tell = agreeing(len(unknown), "tells", "tell")
     rest = "so the split is by image" if len(unknown) == len(images) else "and for them the split is by image"
     alike = _alike(unknown)
     shown = f" (names begin alike, such as {alike[0]} and {alike[1]})" if alike else ""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import agreeing
 
 Uncertain = Literal["left_out", "positive", "negative"]
 
@@ -40,5 +41,5 @@ class SourceOptions:
         """Raise InputError if one of these options is given, but none of the flags that name a source."""
         given = [f"--{name}" for name, value in self.source_options().items() if value]
         if given and not named:
-            verb = "is" if len(given) == 1 else "are"
+            verb = agreeing(len(given), "is", "are")
             raise InputError(f"{' and '.join(given)} {verb} about {flags}; name the images")
