@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import filterfalse
+from pathlib import Path
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import quoted
@@ -19,7 +20,13 @@ from pneumo_tfds.sources.layout_questions import ask_about_classes_in_names, ask
 from pneumo_tfds.sources.listing import File, Find
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, class_columns, roles_of, tell_columns
-from pneumo_tfds.sources.table_paths import ask_about_folders, find_all, take_folder_splits, without_other_images
+from pneumo_tfds.sources.table_paths import (
+    ask_about_folders,
+    find_all,
+    leave_out_unlisted,
+    take_folder_splits,
+    without_other_images,
+)
 from pneumo_tfds.sources.unread_columns import ask_about_unread
 from pneumo_tfds.sources.words import mark_of, split_of
 
@@ -55,8 +62,10 @@ def read_table(
         patient=f"{{{chosen['patient']}}}" if "patient" in chosen else "",
         split=chosen.get("split", ""),
     )
-    look = find_all([row[chosen["path"]] for _, row in rows], find, everywhere, notes)
+    paths = [row[chosen["path"]] for _, row in rows]
+    look = find_all(paths, find, everywhere, notes)
     read = read_described(columns, rows, where, Rules(described, classes, roles=chosen), look, notes)
+    leave_out_unlisted((file.name for path in paths if (file := look(path))), Path(where).parent, notes)
     if marks:
         notes.tell(f"the label is which of the columns {' and '.join(marks)} has 1")
         chosen |= {"label": " and ".join(marks), **{f"named {column}": column for column in marks}}

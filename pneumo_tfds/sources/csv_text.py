@@ -79,12 +79,12 @@ def read_rows(text: str, where: str) -> tuple[list[str], list[tuple[int, dict[st
 
 
 def _by_place(place: int) -> str:
-    return f"column {place}"
+    return f"no. {place}"
 
 
 def is_nameless(column: str) -> bool:
     """Return whether a column is called by its place."""
-    return re.fullmatch("column [0-9]+", column) is not None
+    return re.fullmatch(r"no\. [0-9]+", column) is not None
 
 
 def _lines_of(text: str) -> list[str]:

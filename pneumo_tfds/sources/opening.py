@@ -37,6 +37,7 @@ from pneumo_tfds.sources.listing import WORKBOOK_SUFFIXES, File, NamedReader, im
 from pneumo_tfds.sources.reading import FolderReader, ReadError
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.table_paths import leave_out_unlisted
 from pneumo_tfds.sources.tables_beside import TABLE_SUFFIXES
 from pneumo_tfds.sources.zip_archive import ZipReader, list_members
 
@@ -203,6 +204,8 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
     if table:
         index = FileIndex(walk(path.parent))
         found = KnownTables(description, classes, options, index, index, reader, notes).read(path.name, table)
+        listed = {one.file.name for one in found.labelled}.union(*notes.left_out.values())
+        leave_out_unlisted(listed, path.parent, notes)
     else:
         _check_options(TABLE, (), options, notes)
         everywhere = partial(_below, path.parent)

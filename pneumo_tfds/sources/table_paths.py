@@ -7,8 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 
-from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.class_folders import not_understood
 from pneumo_tfds.sources.classes import ClassWords, class_told
@@ -16,9 +17,9 @@ from pneumo_tfds.sources.file_index import FileIndex, differs_in_case
 from pneumo_tfds.sources.image_kinds import role_in
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.layout_questions import ask_about_folds, ask_about_split_words_in_files
-from pneumo_tfds.sources.listing import File, Find, Labelled
+from pneumo_tfds.sources.listing import IMAGE_SUFFIXES, File, Find, Labelled
 from pneumo_tfds.sources.survey import SurveyNotes, listed
-from pneumo_tfds.sources.words import is_mask, may_be_split, split_of, split_words_in, subtype_of
+from pneumo_tfds.sources.words import composed, is_mask, may_be_split, split_of, split_words_in, subtype_of
 
 MOST_PARTS = 4
 """Most folders of no known meaning that may be the parts of a split; more are sites, days or people."""
@@ -57,6 +58,35 @@ def find_all(paths: Iterable[str], find: Find, everywhere: Callable[[], FileInde
         return files[0] if files else found[path]
 
     return look
+
+
+def leave_out_unlisted(listed_names: Iterable[str], folder: Path, notes: SurveyNotes) -> None:
+    """Note the images that lie beside those of a table, in the same folders, and that no row of it names.
+
+    Args:
+        listed_names: paths of the images that rows name, absolute or relative to `folder`.
+        folder: where the table lies.
+        notes: what is left out is added here.
+    """
+    named: defaultdict[str, set[str]] = defaultdict(set)  # by folders, which may have two names, `a` and `b/../a`
+    places: dict[str, str] = {}
+    for name in listed_names:
+        place, base = os.path.split(name)
+        real = os.path.realpath(folder / place)
+        places.setdefault(real, place)
+        named[real].add(composed(base))
+    unlisted = []
+    for real, place in places.items():
+        try:
+            there = os.listdir(real)
+        except OSError as error:
+            reason = reason_of(error)
+            notes.warn(f"{real} cannot be listed ({reason}), so images in it that no row names are not counted")
+            continue
+        images = (base for base in there if base.lower().endswith(tuple(IMAGE_SUFFIXES)))
+        unlisted += [os.path.join(place, base) for base in images if composed(base) not in named[real]]
+    if unlisted:
+        notes.leave_out("in a folder of the table's images, but in no row of it", sorted(unlisted))
 
 
 def take_folder_splits(images: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> list[Labelled]:

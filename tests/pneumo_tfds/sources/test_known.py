@@ -114,7 +114,7 @@ def test_rsna(tmp_path, source):
     for n, name in enumerate(RSNA):
         boxes += [f"{name},,,,,0"] if n % 2 else [f"{name},264,152,213,379,1", f"{name},562,152,256,453,1"]
     content = {f"stage_2_train_images/{name}.dcm": header(name, Modality="CR", ViewPosition="PA") for name in RSNA}
-    content |= {"stage_2_test_images/0000a175.dcm": header("0000a175")}
+    content |= {"stage_2_train_images/9999.dcm": header("9999"), "stage_2_test_images/0000a175.dcm": header("0000a175")}
     content |= {"stage_2_train_labels.csv": csv_of("patientId,x,y,width,height,Target", *boxes)}
     content |= {"stage_2_detailed_class_info.csv": csv_of("patientId,class", f"{RSNA[0]},Lung Opacity")}
     found = understood(tmp_path, content, source)
@@ -123,8 +123,8 @@ def test_rsna(tmp_path, source):
     assert len(patients(found)) == 6
     (remark,) = found.survey.remarks
     assert remark.text.startswith("patientId names a picture and no person")
-    if not source:
-        assert found.ignored == {"not an image": 1, "listed by no table": 1}
+    beside = {"in a folder of the table's images, but in no row of it": 1}
+    assert found.ignored == (beside if source else {"not an image": 1, "listed by no table": 2})
 
 
 NIH_COLUMNS = (

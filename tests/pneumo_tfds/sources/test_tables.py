@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shlex
+import unicodedata
 
 import pytest
 
@@ -230,6 +232,42 @@ def test_rows_of_neither_class_are_left_out_and_warned_of_where_both_classes_are
     assert labels(source) == {"NORMAL": 3, "PNEUMONIA": 3}
     assert source.ignored == {"label is COPD": 2, "label is empty": 2}
     assert any("COPD (2 rows), empty (2 rows); to use them, name them with" in text for text in source.survey.warnings)
+
+
+UNLISTED = "in a folder of the table's images, but in no row of it"
+
+
+def test_images_beside_those_of_the_table_that_no_row_names_are_counted(tmp_path):
+    rows = table("path,label,patient", lambda name, i: f"x/../in/{name}.png,{i % 2},{i}")
+    beside = [f"in/{name}.png" for name in NAMES] + ["in/more.jpg", "in/more.DCM", "in/notes.txt", "out/other.png"]
+    source = understood(tmp_path, {"t.csv": rows["t.csv"], "x/a.txt": "", **dict.fromkeys(beside)}, "t.csv")
+    assert labels(source) == EVEN
+    assert [(group.reason, group.examples) for group in source.survey.left_out] == [
+        (UNLISTED, ("x/../in/more.DCM", "x/../in/more.jpg"))
+    ]
+
+
+def test_rows_that_are_left_out_still_name_their_images(tmp_path):
+    rows = table("path,label,patient", lambda name, i: f"{name}.png,{['0', '1', 'COPD'][i % 3]},{i}")
+    assert UNLISTED not in understood(tmp_path, rows, "t.csv", negative=("0",), positive=("1",)).ignored
+
+
+def test_an_image_listed_in_another_unicode_form_is_not_counted_as_unlisted(tmp_path):
+    rows = table("path,label,patient", lambda name, i: f"{name}\u0308.png,{i % 2},{i}", suffix="\u0308.png")
+    rows["t.csv"] = unicodedata.normalize("NFC", rows["t.csv"])
+    source = understood(tmp_path, rows, "t.csv")
+    assert labels(source) == EVEN
+    assert not source.ignored
+
+
+def test_a_folder_that_may_not_be_listed_is_named(tmp_path, monkeypatch):
+    def refuse(_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    rows = table("path,label,patient", lambda name, i: f"{name}.png,{i % 2},{i}")
+    monkeypatch.setattr("pneumo_tfds.sources.table_paths.os.listdir", refuse)
+    source = understood(tmp_path, rows, "t.csv")
+    assert any("cannot be listed (Permission denied)" in warning for warning in source.survey.warnings)
 
 
 def test_an_image_is_listed_once_though_one_of_its_rows_is_left_out(tmp_path):

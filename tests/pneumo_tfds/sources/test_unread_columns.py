@@ -500,10 +500,10 @@ def test_a_split_that_the_folders_contradict_is_asked_about(tmp_path):
 @pytest.mark.parametrize(
     ("cell", "asked"),
     [
-        (lambda i: ["train", "test"][i // 2 % 2], "no column is named split, but column 3 (train, test) may be one"),
-        (lambda i: ["PNEUMONIA", "NORMAL"][i % 2], "the columns column 3 (PNEUMONIA, NORMAL) and label could both be"),
-        (lambda i: f"anna{i // 2}", "no column is named patient, but column 3 (anna0, anna1, anna2, ...) may tell who"),
-        (lambda i: ["lateral", "PA"][i % 2], "the column column 3 is not read and names images that are no frontal"),
+        (lambda i: ["train", "test"][i // 2 % 2], "no column is named split, but no. 3 (train, test) may be one"),
+        (lambda i: ["PNEUMONIA", "NORMAL"][i % 2], "the columns no. 3 (PNEUMONIA, NORMAL) and label could both be"),
+        (lambda i: f"anna{i // 2}", "no column is named patient, but no. 3 (anna0, anna1, anna2, ...) may tell who"),
+        (lambda i: ["lateral", "PA"][i % 2], "the column no. 3 is not read and names images that are no frontal"),
         (lambda i: "", ""),
     ],
 )
@@ -511,7 +511,7 @@ def test_a_column_without_a_name_is_judged_as_any_other(tmp_path, cell, asked):
     rows = [f"{i}.png,{['NORMAL', 'PNEUMONIA'][i % 2]},{cell(i)}" for i in range(24)]
     content = dict.fromkeys(f"{i}.png" for i in range(24)) | {"t.csv": csv_of("path,label,", *rows)}
     survey = understood(tmp_path, content, "t.csv").survey
-    assert ("splits or patients: column 3" if asked else "splits or patients: none") in survey.notes[0]
+    assert ("splits or patients: no. 3" if asked else "splits or patients: none") in survey.notes[0]
     assert [text[: len(asked)] for text in survey.questions] == [asked] * bool(asked)
 
 
