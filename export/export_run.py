@@ -7,6 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,8 @@ def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Ite
     if options.int8:
         from export.graph.quantize import to_int8
 
-        images = parity_sample.take(dataset, "train", side, options.calibration_images).images
+        data = replace(run.read_config().data, dataset=dataset)
+        images = parity_sample.trained_on(data, options.calibration_images).images
         attempts = [partial(to_int8, images=images, float32_convolutions=count) for count in FLOAT32_CONVOLUTIONS]
         if "heatmap" in convert.output_names(model):
             attempts.append(

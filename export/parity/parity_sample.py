@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.data.split import check_framing, open_splits
+from pipeline.config import DataConfig
+from pipeline.data.group_holdout import splits_of
+from pipeline.data.split import Examples, Split, check_framing, open_splits
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Some images of one split."""
-
-    images: npt.NDArray[np.uint8]
-    """`[n, S, S, 1]`"""
-    labels: npt.NDArray[np.int64]
-    """`[n]`, 1 for PNEUMONIA"""
 
 
 def dataset_folder(run: Path, config: Mapping[str, Any], given: Path | None) -> Path:
@@ -46,7 +36,7 @@ def dataset_folder(run: Path, config: Mapping[str, Any], given: Path | None) -> 
     )
 
 
-def take(dataset: Path, split: str, image_size: int, limit: int = 0) -> Sample:
+def take(dataset: Path, split: str, image_size: int, limit: int = 0) -> Examples:
     """Return images of a split, evenly spread over its records, so that the same call always returns the same ones.
 
     Args:
@@ -66,10 +56,20 @@ def take(dataset: Path, split: str, image_size: int, limit: int = 0) -> Sample:
         raise InputError(
             f"{dataset} has images of {held} pixels, but the model takes {image_size}; give another --dataset"
         )
-    images, labels = [], []
-    for part in (part for name, part in splits.items() if split in ("all", name)):
-        rows = np.linspace(0, part.count - 1, min(limit or part.count, part.count)).round().astype(np.int64)
-        examples = part.take(rows)
-        images.append(examples.images)
-        labels.append(examples.labels)
-    return Sample(np.concatenate(images), np.concatenate(labels))
+    return Examples.concatenate([_spread(part, limit) for name, part in splits.items() if split in ("all", name)])
+
+
+def trained_on(data: DataConfig, limit: int = 0) -> Examples:
+    """Return at most `limit` of the images that a run was trained on, evenly spread over them; 0 returns all.
+
+    Images that the run held out (`hold_out`, or those of its `fold`) are not among them.
+
+    Raises:
+        InputError: the dataset of the settings is not there.
+    """
+    return _spread(splits_of(data)["train"], limit)
+
+
+def _spread(split: Split, limit: int) -> Examples:
+    rows = np.linspace(0, split.count - 1, min(limit or split.count, split.count)).round().astype(np.int64)
+    return split.take(rows)

@@ -52,7 +52,7 @@ MAY_USE = {
     # The ONNX file. `export.inference`, `export.serve` and `export.web` must work without TensorFlow.
     "export.inference": "pneumo_tfds.program pneumo_tfds.decode pneumo_tfds.sources pneumo_tfds.phantoms",
     "export.graph": "pneumo_tfds.program pipeline.run_folder pipeline.conversion inference",
-    "export.parity": "pneumo_tfds.program pipeline.data inference",
+    "export.parity": "pneumo_tfds.program pipeline.config pipeline.data inference",
     # Recalibration decides again as a run does, so it uses what a run decides by, also without TensorFlow.
     "export.recalibration": (
         "pneumo_tfds.program pneumo_tfds.sources pneumo_tfds.splits pneumo_tfds.writing pipeline.config "

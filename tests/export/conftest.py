@@ -93,10 +93,9 @@ def write_run():
 
 def take_made_pictures(dataset, split, image_size, limit):
     """What `parity_sample.take` does, with made pictures, so that no dataset need be built."""
-    from export.parity import parity_sample
+    from made_examples import examples_of
 
-    images = make_pictures(40, image_size, seed=len(split))
-    return parity_sample.Sample(images, np.arange(40) % 2)
+    return examples_of(make_pictures(40, image_size, seed=len(split)))
 
 
 @pytest.fixture
@@ -105,6 +104,7 @@ def sample_images(monkeypatch):
     from export.parity import parity_sample
 
     monkeypatch.setattr(parity_sample, "take", take_made_pictures)
+    monkeypatch.setattr(parity_sample, "trained_on", lambda data, limit: take_made_pictures(None, "train", SIDE, limit))
     return take_made_pictures
 
 

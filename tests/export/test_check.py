@@ -15,6 +15,7 @@ from export.export_options import ExportOptions
 from export.export_run import export_run
 from export.parity import parity_sample
 from image_files import jpeg, picture
+from made_examples import examples_of
 from pneumo_tfds.program.errors import InputError
 
 INT8 = "model.int8.onnx"
@@ -28,9 +29,10 @@ def run(exported, tmp_path, pictures, monkeypatch):
     def take(dataset, split, side, limit=0):
         if not limit:  # of the check, not of an export
             asked.append((dataset, split))
-        return parity_sample.Sample(pictures(50, side, seed=3), np.arange(50) % 2)
+        return examples_of(pictures(50, side, seed=3))
 
     monkeypatch.setattr(parity_sample, "take", take)
+    monkeypatch.setattr(parity_sample, "trained_on", lambda data, limit: take(None, "train", 48, limit))
     folder = shutil.copytree(exported, tmp_path / "run")
     return folder, asked
 

@@ -16,6 +16,7 @@ from export.export_run import export_run
 from export.graph.any_size import preprocessing
 from export.inference.onnx_metadata import ModelFileError
 from export.parity import parity_sample
+from made_examples import examples_of
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.decode import decode
 from pneumo_tfds.decode.pixels import decode_full, resize
@@ -67,7 +68,7 @@ def test_other_channels_are_refused(channels):
 
 def a_few_pictures(*_):
     made = np.random.default_rng(0).integers(0, 256, (4, 48, 48, 1), dtype=np.uint8)
-    return parity_sample.Sample(made, np.arange(4) % 2)
+    return examples_of(made)
 
 
 @pytest.fixture(scope="module")

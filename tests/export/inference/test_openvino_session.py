@@ -23,6 +23,7 @@ from export.inference.onnx_metadata import ModelFileError
 from export.parity import parity_sample
 from export.predict import Predict, predict
 from export.serve.service import create_app
+from made_examples import examples_of
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.installed import how_to_install
 
@@ -155,7 +156,7 @@ class TestWithOpenVino:
             assert any("the probability differs" in each for each in wrong) != passes
 
     def test_written_files_are_compared_with_keras_by_it(self, four_way, tmp_path, pictures, monkeypatch):
-        sample = parity_sample.Sample(pictures(20, seed=3), np.arange(20) % 2)
+        sample = examples_of(pictures(20, seed=3))
         monkeypatch.setattr(parity_sample, "take", lambda *given: sample)
         folder = shutil.copytree(four_way, tmp_path / "run")
         runs = []

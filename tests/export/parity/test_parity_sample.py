@@ -1,9 +1,15 @@
 """The images that export compares on."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from export.parity import parity_sample
+from made_examples import examples_of
+from pipeline.config import DataConfig
+from pipeline.data import group_holdout
+from pipeline.data.fold_splits import pooled, splits_of_fold
 from pipeline.data.split import Examples, MemorySplit
 from pneumo_tfds.program.errors import InputError
 
@@ -14,8 +20,7 @@ ORIGINAL_TAKE = parity_sample.take
 def dataset(tmp_path, monkeypatch):
     """A folder that reads as a dataset of ten 8 x 8 images in validation."""
     images = np.arange(10, dtype=np.uint8).repeat(64).reshape(10, 8, 8, 1)
-    names = np.arange(10).astype(str)
-    split = MemorySplit("validation", Examples(images, np.arange(10) % 2, names, names, names))
+    split = MemorySplit("validation", examples_of(images))
     other = MemorySplit("test", split.take(np.array([1, 3, 5])))
     monkeypatch.setattr(parity_sample, "open_splits", lambda folder: {"validation": split, "test": other})
     return tmp_path
@@ -48,6 +53,23 @@ def test_all_takes_every_image_of_every_split(dataset, split, count):
         ORIGINAL_TAKE(dataset, split, 48)
     with pytest.raises(InputError, match="no images in train"):
         ORIGINAL_TAKE(dataset, "train", 8)
+
+
+def test_int8s_ranges_come_from_no_image_that_the_run_held_out(monkeypatch):
+    names = np.array([f"NORMAL/IM-{n:04d}.png" for n in range(60)] + [f"PNEUMONIA/person{n}.png" for n in range(60)])
+    images = np.arange(120, dtype=np.uint8).repeat(64).reshape(120, 8, 8, 1)
+    every = Examples(images, np.repeat([0, 1], 60), names, names, names)
+    parts = {"train": every.take(np.arange(120) % 2 == 0), "validation": every.take(np.arange(120) % 2 == 1)}
+    splits = {name: MemorySplit(name, part) for name, part in parts.items()}
+    monkeypatch.setattr(group_holdout, "open_splits", lambda *_: splits)
+    data = DataConfig(dataset=Path("d"), folds=3, fold=1)
+    held = splits_of_fold(pooled(splits)["train"], data)["held_out"].examples.filenames
+    taken = parity_sample.trained_on(data).filenames
+    assert not set(taken) & set(held)
+    assert set(taken) < set(names)
+    assert set(taken) & set(parts["validation"].filenames)
+    spread = np.linspace(0, len(taken) - 1, 5).round().astype(int)
+    assert parity_sample.trained_on(data, 5).filenames.tolist() == taken[spread].tolist()
 
 
 def test_dataset_is_the_given_one_or_else_the_one_in_config_json(tmp_path):
