@@ -121,7 +121,8 @@ class KnownTables:
             self._warn_of_missing(name, read.missing, len(rows))
         if table.label and known_descriptions().get(self.description.name) != self.description:
             named = {f"named {column}": column for column in columns_of_table(table)}
-            roles = {"label": table.label, "patient": (COLUMN.findall(table.patient) or [""])[0], "split": table.split}
+            split = "" if table.split.startswith("=") else table.split
+            roles = {"label": table.label, "patient": (COLUMN.findall(table.patient) or [""])[0], "split": split}
             chosen = named | {role: column for role, column in roles.items() if column}
             ask_about_unread(read.used, chosen, self.classes, self.notes)
         return self._with_split_lists(read.images, table)

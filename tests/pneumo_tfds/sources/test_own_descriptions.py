@@ -53,6 +53,13 @@ def test_columns_that_an_own_description_does_not_name_are_judged(tmp_path):
     assert "ill" not in asked.replace("tell", "").replace("will", "")
 
 
+def test_the_split_of_a_whole_table_is_no_column(tmp_path):
+    toml = FINDINGS.replace('"clear"', '"0"').replace('"opacity", "effusion"', '"1"') + 'label = "ill"\n'
+    rows = [f"{name},p{n},{n % 2}" for n, name in enumerate(NAMES)]
+    content = {f"x/{name}.png": None for name in NAMES} | {"x/reads.csv": csv_of("id,patient,ill", *rows)}
+    assert splits(own(tmp_path, content, toml + 'split = "=test"\n')) == {"test": 10}
+
+
 @pytest.mark.parametrize(("path", "differs"), [("a/b.png", False), ("./a/b.png", False), ("A/b.PNG", True)])
 def test_letter_case_is_spoken_of_only_where_the_path_as_it_is_leads_nowhere(path, differs):
     assert differs_in_case(path, File("x/a/b.png", 1)) is differs
