@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_origin, get_type_hints
 
 from export import Classifier, Explanation, Prediction, explain
 from export.export_options import ExportOptions
@@ -237,9 +237,11 @@ def _from_keywords(kind: type[Settings], given: Mapping[str, Any], start: Mappin
     """
     groups = {field.name: field.default_factory for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     places: dict[str, str] = {}
+    types = get_type_hints(kind)
     for name, group in groups.items():
         inner = dataclasses.fields(group) if dataclasses.is_dataclass(group) else ()
         places |= {field.name: name for field in inner} if inner else {name: ""}
+        types |= get_type_hints(group) if inner else {}
     nested: dict[str, Any] = {name: dict(values) for name, values in (start or {}).items()}
     for name, value in given.items():
         if name not in places:
@@ -251,7 +253,8 @@ def _from_keywords(kind: type[Settings], given: Mapping[str, Any], start: Mappin
         if name == "model" and callable(value):
             value = f"{value.__module__}:{value.__qualname__}"
         place = nested.setdefault(places[name], {}) if places[name] else nested
-        place[name] = [value] if isinstance(value, str) and name in ("ranges", "by", "arguments") else value
+        is_one_of_several = get_origin(types[name]) is tuple and isinstance(value, str | os.PathLike)
+        place[name] = [value] if is_one_of_several else value
     return checked(kind, nested)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline import api
 from pipeline.config import DataConfig, RunConfig
+from pipeline.evaluate import Evaluate
 from pneumo_tfds.program.errors import InputError
 
 
@@ -23,6 +24,15 @@ def test_keywords_are_the_settings_of_the_commands(tmp_path):
     assert (str(made.data.source), made.data.image_size) == ("xrays", 96)
     assert (made.search.ranges, made.model.model) == (("l2=0",), "compact")
     assert api._from_keywords(RunConfig, {"source": None}) == RunConfig()
+
+
+@pytest.mark.parametrize("value", ["a.csv", Path("a.csv")])
+def test_one_value_is_enough_where_a_setting_takes_several(value):
+    data = api._from_keywords(RunConfig, {"positive": "PN", "negative": "NO", "corrections": value}).data
+    assert (data.positive, data.negative, data.corrections) == (("PN",), ("NO",), (Path("a.csv"),))
+    assert api._from_keywords(RunConfig, {"also_judge": value}).evaluation.also_judge == (Path("a.csv"),)
+    assert api._from_keywords(RunConfig, {"also_judge": [value, "b"]}).evaluation.also_judge[1:] == (Path("b"),)
+    assert api._from_keywords(Evaluate, {"run_folder": "run", "also_judge": value}).also_judge == (Path("a.csv"),)
 
 
 def test_unknown_keyword_gets_the_nearest_name():
