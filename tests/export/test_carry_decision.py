@@ -61,7 +61,9 @@ def test_the_file_is_that_of_a_new_export_byte_for_byte(run, decided, sample_ima
 
 
 def test_graphs_stay_and_the_metadata_says_the_decision(run, decided):
-    for path, content in with_decision(run, decided).items():
+    contents = with_decision(run, decided)
+    assert {run.onnx, run.onnx_fp16, run.golden} < set(contents)
+    for path, content in contents.items():
         if path.suffix == ".onnx":
             old, new = onnx.load(path), onnx.load_from_string(content)
             assert old.graph == new.graph

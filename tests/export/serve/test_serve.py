@@ -30,7 +30,9 @@ from http_service import served, started  # noqa: E402
 
 def test_answer_equals_the_classifiers(service, exported, jpegs):
     classifier = Classifier(exported / "model.onnx")
-    for file in sorted(jpegs.rglob("*.jpeg"))[:4]:
+    files = sorted(jpegs.rglob("*.jpeg"))[:4]
+    assert len(files) == 4
+    for file in files:
         answer = service.post("/v1/predict", content=file.read_bytes())
         assert answer.status_code == 200
         expected = classifier.predict_file(file)

@@ -15,7 +15,9 @@ def split(tmp_path):
 
 @pytest.mark.parametrize("cache", ["on", "off"])
 def test_training_batch_pairs_images_with_their_labels(split, cache):
-    for images, targets in training_batches(split, 8, seed=0, epoch=1, cache=cache):
+    batches = list(training_batches(split, 8, seed=0, epoch=1, cache=cache))
+    assert len(batches) == COUNT // 8
+    for images, targets in batches:
         assert tuple(images.shape) == (8, SIZE, SIZE, 1)
         labels = np.asarray(images)[:, 0, 0, 0] % 2
         assert np.array_equal(np.asarray(targets), np.stack([labels, np.where(labels, 1, -1)], axis=1))

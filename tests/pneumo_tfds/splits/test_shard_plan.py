@@ -30,5 +30,6 @@ def test_limit_takes_the_first_of_each_split():
         make_plan(phantom_source(100), 64, SplitOptions()),
         make_plan(phantom_source(100), 64, SplitOptions(), 3),
     )
+    assert set(few.shards) == set(whole.shards) == {"train", "validation", "test"}
     for split, shards in few.shards.items():
         assert [i for shard in shards for i in shard] == [i for shard in whole.shards[split] for i in shard][:3]

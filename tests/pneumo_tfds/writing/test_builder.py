@@ -86,7 +86,9 @@ def test_records_are_what_the_decoder_gives(built):
     from pneumo_tfds.decode import decode
 
     images = {image.name: image for image in phantom_source(COUNT).images}
-    for example in tfds.as_numpy(built.as_dataset(split="validation").take(3)):
+    examples = list(tfds.as_numpy(built.as_dataset(split="validation").take(3)))
+    assert len(examples) == 3
+    for example in examples:
         image = images[example["filename"].decode()]
         data = PhantomReader(0).read(image)
         np.testing.assert_array_equal(example["image"], decode(data, 64, image.name))
@@ -103,7 +105,9 @@ def test_records_of_a_framing_are_what_the_decoder_gives_with_it(framing, tmp_pa
     builder = Builder(source=phantom_source(COUNT), config=make_config(f"phantom_32_{framing}"), data_dir=tmp_path)
     builder.download_and_prepare()
     images = {image.name: image for image in phantom_source(COUNT).images}
-    for example in tfds.as_numpy(builder.as_dataset(split="validation").take(2)):
+    examples = list(tfds.as_numpy(builder.as_dataset(split="validation").take(2)))
+    assert len(examples) == 2
+    for example in examples:
         image = images[example["filename"].decode()]
         data = PhantomReader(0).read(image)
         np.testing.assert_array_equal(example["image"], decode(data, 32, image.name, framing))
