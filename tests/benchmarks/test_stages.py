@@ -103,9 +103,9 @@ def test_train_table_measures_the_steps_share_of_waiting(options, monkeypatch):
     monkeypatch.setattr(training_speed, "BATCH", 4)
     records = by_name(training_speed.measure_stage(options))
     assert records[training_speed.REFERENCE].images_per_second > 0
-    ours = [record for name, record in records.items() if name.startswith("ours: ")]
-    assert {name.split()[1].rstrip(",") for name in records if name.startswith("ours: ")} == {"study", "compact"}
-    assert all(0 <= record.details["waiting for input, %"] <= 100 for record in ours if record.runs)
+    ours = {name: record for name, record in records.items() if name.startswith("ours: ") and record.runs}
+    assert {name.split()[1].rstrip(",") for name in ours} == {"study", "compact"}
+    assert all(0 <= record.details["waiting for input, %"] <= 100 for record in ours.values())
 
 
 def test_ours_trains_on_as_many_pixels_as_pytorch(options, monkeypatch):
