@@ -196,10 +196,10 @@ class Builder(dataset_builder.FileReaderBuilder):
             for split, own in files.items()
         ]
         self.info.set_splits(tfds.core.SplitDict(infos))
-        (self.data_path / "manifest.sha256").write_text(manifest(log.sha256))
+        (self.data_path / "manifest.sha256").write_text(manifest(log.sha256), encoding="utf-8")
         self.info.metadata.update(describe(source, plan, self._options, log, framing, self._workers))
         card = croissant(self.builder_config.name, str(self.version), file_format.value, self.info.metadata, files)
-        (self.data_path / "croissant.json").write_text(json.dumps(card, indent=2) + "\n")
+        (self.data_path / "croissant.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
         # The last thing that TFDS writes. It then gives the folder its name, which must not be there before the data.
         self.info.write_to_directory = functools.partial(_write_and_synchronize, self.info.write_to_directory)
 

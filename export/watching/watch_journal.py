@@ -20,7 +20,7 @@ SEEN, ANSWERED, SENT, LEFT, DEAD = "seen", "answered", "sent", "left", "dead"
 """States of an image: found; its answer is in the journal; its answer is stored; not one to answer; a dead letter."""
 
 VERSION = 1
-"""Of the tables. A journal of another version is refused."""
+"""Version of the tables. A journal of another version is refused."""
 
 _TABLES = """
 CREATE TABLE about (model TEXT NOT NULL, source TEXT NOT NULL);
@@ -100,7 +100,8 @@ class WatchJournal:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the journal for one watcher, and close it afterwards; raises InputError if there is another."""
-        with self._path.with_name(f"{self._path.name}.lock").open("a") as file, closing(self._database):
+        lock_path = self._path.with_name(f"{self._path.name}.lock")
+        with lock_path.open("a", encoding="utf-8") as file, closing(self._database):
             try:
                 lock(file.fileno(), self._path.parent)
             except BlockingIOError as error:

@@ -38,10 +38,11 @@ def quota_cores() -> float | None:
     quotas = []
     for group in _groups("cpu"):
         with suppress(OSError, ValueError):
-            limit, period = (group / "cpu.max").read_text().split()  # version 2
+            limit, period = (group / "cpu.max").read_text(encoding="utf-8").split()  # version 2
             quotas += [int(limit) / int(period)] if limit != "max" else []
         with suppress(OSError, ValueError):
-            limit, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+            limit = (group / "cpu.cfs_quota_us").read_text(encoding="utf-8")
+            period = (group / "cpu.cfs_period_us").read_text(encoding="utf-8")
             quotas += [int(limit) / int(period)] if int(limit) > 0 else []  # -1: no limit
     return min((quota for quota in quotas if quota > 0), default=None)
 
@@ -52,7 +53,7 @@ def memory_limit() -> int | None:
     for group in _groups("memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):
             with suppress(OSError, ValueError):  # ValueError: the word "max"
-                limits.append(int((group / name).read_text()))
+                limits.append(int((group / name).read_text(encoding="utf-8")))
     return min((limit for limit in limits if 0 < limit < 2**60), default=None)  # version 1 writes 2**63 for no limit
 
 

@@ -49,7 +49,7 @@ def _warn(folder: Path) -> None:
 def _opened(folder: Path, name: str, elsewhere: str = "another folder") -> IO[str]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return (folder / name).open("a")
+        return (folder / name).open("a", encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write {folder}: {reason_and_remedy(error, elsewhere)}") from error
 

@@ -69,14 +69,15 @@ def write_on_beam(
     import apache_beam as beam
 
     for shard in shards:  # in files, because runners limit the graph to a few megabytes
-        _beside(shard.path, "todo").write_text(json.dumps([astuple(image) for image in shard.images]))
+        todo = json.dumps([astuple(image) for image in shard.images])
+        _beside(shard.path, "todo").write_text(todo, encoding="utf-8")
     write = beam.Map(_write_on_worker, reader, image_size, framing, file_format)
     with beam.Pipeline(runner=runner, options=options) as pipeline:
         _ = pipeline | "Shards" >> beam.Create([shard.path for shard in shards]) | beam.Reshuffle() | "Write" >> write
     written = []
     for shard in shards:
         done = _beside(shard.path, "done")
-        *info, skipped, sha256, source_bytes, _, unusual = json.loads(done.read_text())
+        *info, skipped, sha256, source_bytes, _, unusual = json.loads(done.read_text(encoding="utf-8"))
         written.append(ShardInfo(*info))
         log.skipped.update(skipped)
         log.sha256.update(sha256)
@@ -89,12 +90,12 @@ def write_on_beam(
 
 def _write_on_worker(path: str, reader: Reader, image_size: int, framing: Framing, file_format: Any) -> None:
     """Write a shard, and its log beside it. A second attempt overwrites the first."""
-    images = [Image(*values) for values in json.loads(_beside(path, "todo").read_text())]
+    images = [Image(*values) for values in json.loads(_beside(path, "todo").read_text(encoding="utf-8"))]
     log = BuildLog()
     written = _write(path, stream(reader, images, image_size, workers=0, framing=framing), log, file_format)
     done = _beside(path, "done")
     partial = done.with_name(f"{done.name}.{os.getpid()}")
-    partial.write_text(json.dumps([*astuple(written), *astuple(log)]))
+    partial.write_text(json.dumps([*astuple(written), *astuple(log)]), encoding="utf-8")
     partial.replace(done)
 
 
