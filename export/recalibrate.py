@@ -25,13 +25,13 @@ from pneumo_tfds.sources.source_options import SourceOptions
 if TYPE_CHECKING:
     from export.inference.onnx_metadata import Metadata
     from export.recalibration.labelled_images import LabelledImages
-    from export.recalibration.local_decision import Figure, LocalDecision, Wish
+    from export.recalibration.local_decision import DecisionRequest, Figure, LocalDecision
     from pipeline.evaluation.predictions import Predictions
 
 LEAST_PATIENTS = 20
-"""Of each class. With 20 of each the standard error of a sensitivity of 0.9 is 0.07, and of the bias about 0.3."""
+"""Patients of each class. With 20 the standard error of a sensitivity of 0.9 is 0.07, and of the bias about 0.3."""
 FEW_PATIENTS = 100
-"""Of each class; with fewer it is said that they are few. Without an error 100 patients show an NPV of 0.97."""
+"""Patients of each class; with fewer it is said that they are few. Without an error 100 show an NPV of 0.97."""
 
 ROWS = {
     "auroc": "AUROC", "brier": "Brier score", "ece": "calibration error", "sensitivity": "sensitivity",
@@ -93,7 +93,7 @@ def recalibrate(command: Recalibrate) -> None:
 
     classifier = Classifier(command.model, threads=command.threads)
     refuse_overwriting({"--out": command.out}, (classifier.path, command.source, *command.corrections))
-    wish = _wish(command, classifier.metadata)
+    request = _decision_request(command, classifier.metadata)
     graph = CalibratedGraph(onnx.load(classifier.path), str(command.model))
     source = open_source(command.source, command)
     refuse_overwriting({"--out": command.out}, image_files(source))
@@ -111,36 +111,40 @@ def recalibrate(command: Recalibrate) -> None:
     figures_of = partial(local_decision.figures_of, resamples=command.resamples, seed=command.seed)
     before = figures_of(local_decision.as_it_is(table, classifier.metadata))
     forced = _require_ranking(before["auroc"], command)
-    decision = local_decision.decide_here(found.table, scores, wish)
+    decision = local_decision.decide_here(found.table, scores, request)
     decision = replace(decision, doubt=replace(decision.doubt, guarantee=decision.doubt.guarantee + forced))
-    answered, same = local_decision.cross_fit(found.table, scores, wish, decision, command.seed)
+    answered, same = local_decision.cross_fit(found.table, scores, request, decision, command.seed)
     after = figures_of(answered) | {"auroc": before["auroc"]}  # the order of the images stays
     print("\n".join(_rows(before, after)))
     print("recalibrated: each fifth of the patients by what the other four decide; the file is decided on all of them")
     print("note: this holds for images that the model was not trained on; the file cannot tell whether these are new")
-    for note in _notes(command, decision, before, after, fewest, same):
+    for note in _notes(command, decision, before=before, after=after, fewest=fewest, same=same):
         print(f"note: {note}")
     here = decision.apply(found.table, scores)
     lineage = _lineage(classifier.content.sha256, command.source, found, decision, before["auroc"])
-    metadata = _metadata(classifier.metadata, lineage, decision, after, found, here)
+    metadata = _metadata(classifier.metadata, lineage, decision=decision, figures=after, found=found, here=here)
     props = graph.props | metadata.to_props()
     _write(command, graph.with_values(decision.temperature, decision.bias, decision.levels, props), found, here)
     print(f"{command.out}: {_summary(decision)}")
 
 
-def _wish(command: Recalibrate, metadata: Metadata) -> Wish:
+def _decision_request(command: Recalibrate, metadata: Metadata) -> DecisionRequest:
     """Read the rule and the guarantee; raises InputError that names the flag."""
-    from export.recalibration.local_decision import Wish
+    from export.recalibration.local_decision import DecisionRequest
     from pipeline.config.guarantee import candidates
     from pipeline.config.threshold_rule import Rule
 
     rule = command.threshold_rule or metadata.threshold_rule.partition(" (")[0]
-    flag, whose = "--threshold-rule", "" if command.threshold_rule else f"{command.model} has another one: "
     try:
-        parsed, flag = str(Rule.parse(rule)), "--guarantee"
-        return Wish(parsed, candidates(command.guarantee), command.guarantee, command.prevalence)
+        parsed = str(Rule.parse(rule))
     except InputError as error:
-        raise InputError(f"{flag}: {whose if flag == '--threshold-rule' else ''}{error}") from error
+        of_the_file = "" if command.threshold_rule else f"{command.model} has another one: "
+        raise InputError(f"--threshold-rule: {of_the_file}{error}") from error
+    try:
+        guarantees = candidates(command.guarantee)
+    except InputError as error:
+        raise InputError(f"--guarantee: {error}") from error
+    return DecisionRequest(parsed, guarantees, command.guarantee, command.prevalence)
 
 
 def _tell_what_is_left_out(found: LabelledImages) -> None:
@@ -186,6 +190,7 @@ def _balanced(figures: Mapping[str, Figure]) -> float:
 def _notes(
     command: Recalibrate,
     decision: LocalDecision,
+    *,
     before: Mapping[str, Figure],
     after: Mapping[str, Figure],
     fewest: int,
@@ -229,6 +234,7 @@ def _lineage(
 def _metadata(
     earlier: Metadata,
     lineage: Mapping[str, Any],
+    *,
     decision: LocalDecision,
     figures: Mapping[str, Figure],
     found: LabelledImages,

@@ -68,10 +68,10 @@ class Evaluate(SourceOptions, Command):
                 "--source and --split out, and score other images afterwards"
             )
         if self.decides:
-            EvaluationConfig(**self.wish)
+            EvaluationConfig(**self.requested)
 
     @property
-    def wish(self) -> dict[str, Any]:
+    def requested(self) -> dict[str, Any]:
         """What is to be decided in another way."""
         named = {name: getattr(self, name) for name in ("threshold_rule", "guarantee", "prevalence")}
         return {name: value for name, value in named.items() if value is not None}
@@ -79,7 +79,7 @@ class Evaluate(SourceOptions, Command):
     @property
     def decides(self) -> bool:
         """Whether threshold and limits are to be chosen again."""
-        return bool(self.wish or self.on)
+        return bool(self.requested or self.on)
 
 
 def evaluate(command: Evaluate) -> None:
@@ -102,7 +102,7 @@ def evaluated(command: Evaluate) -> RunFolder:
         from pipeline.stages.decide_again import decide_again
 
         return decide_again(
-            command.run_folder, command.wish, with_decision, command.on, command, show_names=command.show_names
+            command.run_folder, command.requested, with_decision, command.on, command, show_names=command.show_names
         )
     if command.source is not None:
         return evaluate_elsewhere(

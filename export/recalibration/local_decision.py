@@ -13,7 +13,7 @@ from export.inference.onnx_metadata import Metadata
 from export.recalibration.labelled_images import Scores
 from pipeline.config.guarantee import Guarantee
 from pipeline.evaluation.calibration import fit_temperature_and_bias, probabilities_at
-from pipeline.evaluation.doubt import Doubt, answers, familiarity_threshold, limits, named
+from pipeline.evaluation.doubt import Doubt, familiarity_threshold, four_answers, limits, patients_in_words
 from pipeline.evaluation.intervals import Interval, intervals, percentile, weights
 from pipeline.evaluation.metrics import decisions, figures
 from pipeline.evaluation.operating_point import OperatingPoint, choose_operating_point
@@ -28,13 +28,13 @@ Figure = tuple[float | None, Interval]
 
 
 @dataclass(frozen=True)
-class Wish:
+class DecisionRequest:
     """What the decisions must reach."""
 
     rule: str
-    """Of the threshold, see `pipeline.config.threshold_rule.Rule.parse`."""
+    """Rule of the threshold, see `pipeline.config.threshold_rule.Rule.parse`."""
     guarantees: Sequence[Guarantee]
-    """To try in turn."""
+    """Guarantees to try in turn."""
     guarantee: str
     """What the user asked for: `auto`, `none` or a guarantee, which then must be shown."""
     prevalence: float
@@ -50,7 +50,7 @@ class LocalDecision:
     point: OperatingPoint
     doubt: Doubt
     levels: NDArray[np.float32] | None
-    """Of the familiarity; None if the model has none."""
+    """Levels of the familiarity; None if the model has none."""
 
     def apply(self, table: Predictions, scores: Scores) -> Predictions:
         """Return the images with the probabilities and the familiarity that a file with these values gives."""
@@ -68,7 +68,7 @@ class Answered:
     """`[n]`, one of the four answers; None if the file gives two."""
 
 
-def decide_here(table: Predictions, scores: Scores, wish: Wish) -> LocalDecision:
+def decide_here(table: Predictions, scores: Scores, request: DecisionRequest) -> LocalDecision:
     """Decide everything on images as they are.
 
     Not under shift, as training does for places that it does not know: this place is known. Decided through the changes
@@ -82,37 +82,46 @@ def decide_here(table: Predictions, scores: Scores, wish: Wish) -> LocalDecision
     temperature, bias = fit_temperature_and_bias(table.labels, scores.logits)
     levels = None if scores.distances is None else levels_of(scores.distances)
     here = _with_values(table, scores, temperature, bias, levels)
-    point = choose_operating_point(here.labels, here.probabilities, wish.rule, f"the {KIND} images")
+    point = choose_operating_point(here.labels, here.probabilities, request.rule, f"the {KIND} images")
     refused_below = None if levels is None else familiarity_threshold([here.familiarity])
     doubt = limits(
-        [here], point.threshold, wish.guarantees, wish.prevalence, wish.guarantee, named(here, KIND), refused_below
+        [here],
+        point.threshold,
+        request.guarantees,
+        request.prevalence,
+        rule=request.guarantee,
+        shown_on=patients_in_words(here, KIND),
+        refused_below=refused_below,
     )
     return LocalDecision(temperature, bias, point, doubt, levels)
 
 
 def as_it_is(table: Predictions, metadata: Metadata) -> Answered:
     """Return what the file answered so far; `table` has its own probabilities and familiarity."""
-    given = answers(table, metadata.limits) if metadata.four_way else None
+    given = four_answers(table, metadata.limits) if metadata.four_way else None
     return Answered(table, decisions(table.probabilities, metadata.threshold), given)
 
 
-def cross_fit(table: Predictions, scores: Scores, wish: Wish, chosen: LocalDecision, seed: int) -> tuple[Answered, int]:
+def cross_fit(
+    table: Predictions, scores: Scores, request: DecisionRequest, chosen: LocalDecision, seed: int
+) -> tuple[Answered, int]:
     """Answer the images of each fifth of the patients by what the other four fifths decide.
 
     Args:
         table: the images.
         scores: of them.
-        wish: what was asked for.
+        request: what was asked for.
         chosen: decided on all images.
         seed: that draws the fifths, each with about the same share of both classes.
 
     Returns:
         The answers, and in how many fifths the guarantee was the same as on all images: fewer patients show less.
     """
-    found, called, given = [], np.zeros(len(table), bool), np.full(len(table), UNSUITABLE)  # the longest of the four
+    found, called = [], np.zeros(len(table), bool)
+    given = np.full(len(table), UNSUITABLE)  # sets a string dtype that holds every answer
     same, order = 0, []
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    lenient = replace(wish, guarantee="auto" if wish.guarantees else wish.guarantee)
+    lenient = replace(request, guarantee="auto" if request.guarantees else request.guarantee)
     for train, test in folds.split(table.labels, table.labels, table.patients):
         try:
             decision = decide_here(table.take(train), scores.take(train), lenient)
@@ -120,7 +129,7 @@ def cross_fit(table: Predictions, scores: Scores, wish: Wish, chosen: LocalDecis
             raise InputError(f"decided on four fifths of the patients, to answer the other fifth: {error}") from error
         view = decision.apply(table.take(test), scores.take(test))
         called[test] = decisions(view.probabilities, decision.point.threshold)
-        given[test] = answers(view, decision.doubt)
+        given[test] = four_answers(view, decision.doubt)
         same += _level(decision) == _level(chosen)
         found.append(view)
         order.append(test)
@@ -139,14 +148,14 @@ def figures_of(answered: Answered, resamples: int, seed: int) -> dict[str, Figur
     """
     table, found = answered.table, dict[str, Figure]()
 
-    def take(scored: Predictions, **names: str) -> None:
+    def add_figures(scored: Predictions, **names: str) -> None:
         values = figures(scored.labels, scored.probabilities, 0.5)
         limits, _ = intervals(scored, 0.5, values, resamples, seed)
         found.update({name: (values[key], limits[key]) for name, key in names.items()})
 
-    take(table, auroc="auroc", brier="brier", ece="ece")
+    add_figures(table, auroc="auroc", brier="brier", ece="ece")
     by_threshold = table.with_probabilities(answered.called)
-    take(by_threshold, sensitivity="sensitivity", specificity="specificity", accuracy="accuracy")
+    add_figures(by_threshold, sensitivity="sensitivity", specificity="specificity", accuracy="accuracy")
     if answered.given is not None:
         for name in (UNSUITABLE, UNCERTAIN):
             found[name.lower()] = _share(answered.given == name, table, resamples, seed)
@@ -154,7 +163,7 @@ def figures_of(answered: Answered, resamples: int, seed: int) -> dict[str, Figur
         if certain.any():
             answer = (answered.given[certain] == "PNEUMONIA").astype(np.float64)
             certain_ones = table.take(certain).with_probabilities(answer)
-            take(certain_ones, certain_accuracy="accuracy", certain_npv="npv", certain_ppv="precision")
+            add_figures(certain_ones, certain_accuracy="accuracy", certain_npv="npv", certain_ppv="precision")
     return found
 
 

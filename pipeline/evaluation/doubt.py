@@ -22,11 +22,11 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.identifiers import is_unknown
 
-REFUSED, REFUSED_CHANGED = 0.015, 0.04
+MOST_REFUSED, MOST_REFUSED_CHANGED = 0.015, 0.04
 """Largest fractions of the validation images that may be refused: as they are, and through each change. Below the 2 and
 5 % that are aimed at for other patients, because the threshold is chosen on these images."""
 CONFIDENCE = 0.95
-"""Of each of the two guarantees."""
+"""Confidence of each of the two guarantees."""
 ERRORS_SHARE = 0.8
 """Part of the remaining 5 % that is spent on the bound of the errors; the rest is for that of the right answers."""
 NO_BETTER_THAN_GUESSING = 0.5
@@ -58,12 +58,12 @@ class Doubt(Limits):
 def familiarity_threshold(views: Sequence[Floats]) -> float:
     """Return the largest familiarity below which at most the allowed part of each view lies.
 
-    That is `REFUSED` of the first view and `REFUSED_CHANGED` of each other.
+    That is `MOST_REFUSED` of the first view and `MOST_REFUSED_CHANGED` of each other.
 
     Args:
         views: familiarity `[n]` of the validation images as they are, then through each change.
     """
-    allowed = [REFUSED, *[REFUSED_CHANGED] * (len(views) - 1)]
+    allowed = [MOST_REFUSED, *[MOST_REFUSED_CHANGED] * (len(views) - 1)]
     return min(float(np.sort(view)[int(part * len(view))]) for view, part in zip(views, allowed, strict=True))
 
 
@@ -72,8 +72,9 @@ def limits(
     threshold: float,
     wanted: Sequence[Guarantee],
     prevalence: float,
+    *,
     rule: str = "auto",
-    whose: str | None = None,
+    shown_on: str | None = None,
     refused_below: float | None = None,
 ) -> Doubt:
     """Choose the limits of certain answers, one on either side of the threshold.
@@ -95,7 +96,7 @@ def limits(
         prevalence: fraction of the patients who have pneumonia where the model is used; over 0 and below 1.
         rule: what the user asked for: `none` gives the threshold for both limits, `auto` does without a guarantee
             rather than fail.
-        whose: what the guarantee says that it was shown on; None for the patients of validation.
+        shown_on: what the guarantee says that it was shown on; None for the patients of validation.
         refused_below: the familiarity below which an image is UNSUITABLE and gets no answer; None if none is.
 
     Returns:
@@ -106,19 +107,20 @@ def limits(
     """
     if rule == "none":
         return Doubt(threshold, threshold, refused_below, guarantee="none: none was asked for")
-    shown_on = f"on {whose or named(views[0], 'validation')}" + (f" through {len(views)} views" * (len(views) > 1))
+    through = f" through {len(views)} views" if len(views) > 1 else ""
+    evidence = f"on {shown_on or patients_in_words(views[0], 'validation')}{through}"
     sides = _Sides(views, prevalence, threshold, refused_below)
     for guarantee in wanted:
         low, high = sides.lower(guarantee.npv), sides.upper(guarantee.ppv)
         if low is not None and high is not None:
             confidence = f"each with {100 * CONFIDENCE:.0f} % confidence"
             of_answers = f"NPV at least {guarantee.npv:g} and PPV at least {guarantee.ppv:g}"
-            said = f"{of_answers} where {100 * prevalence:g} % have pneumonia, {confidence}, {shown_on}"
+            said = f"{of_answers} where {100 * prevalence:g} % have pneumonia, {confidence}, {evidence}"
             return Doubt(low, high, refused_below, guarantee=said)
     low, high, best = sides.best()
     if rule != "auto":
-        raise InputError(f"--guarantee {rule} cannot be shown {shown_on}: the best is {best}; {_remedy(best)}")
-    said = f"none: the best that can be shown {shown_on} is {best}, at these limits"
+        raise InputError(f"--guarantee {rule} cannot be shown {evidence}: the best is {best}; {_remedy(best)}")
+    said = f"none: the best that can be shown {evidence} is {best}, at these limits"
     return Doubt(low, high, refused_below, guarantee=said)
 
 
@@ -128,7 +130,7 @@ def _remedy(best: Guarantee) -> str:
     return "ask for less" if can_be_asked_for else "decide on more patients, or ask for none"
 
 
-def named(table: Predictions, kind: str) -> str:
+def patients_in_words(table: Predictions, kind: str) -> str:
     """Return how many patients of a kind a table has, such as `471 validation patients`, or that they are unknown."""
     unknown = sum(map(is_unknown, table.patients.tolist()))
     patients = counted(len(np.unique(table.patients)) - unknown, f"{kind} patient".strip())
@@ -238,7 +240,7 @@ def upper_bound(mean: float, count: int, risk: float) -> float:
     return 1.0 if mean >= nearly_one or excess(nearly_one) < 0 else float(brentq(excess, max(mean, 1e-12), nearly_one))
 
 
-def answers(table: Predictions, limits: Limits) -> np.ndarray:
+def four_answers(table: Predictions, limits: Limits) -> np.ndarray:
     """Return the answer to each image, NORMAL, PNEUMONIA, UNCERTAIN or UNSUITABLE: str `[n]`."""
     certain = [table.probabilities < limits.certain_normal_below, table.probabilities >= limits.certain_pneumonia_from]
     found = np.select(certain, CLASSES, UNCERTAIN)
@@ -247,14 +249,14 @@ def answers(table: Predictions, limits: Limits) -> np.ndarray:
     return found
 
 
-def answered(table: Predictions, limits: Limits) -> dict[str, Any]:
+def answer_figures(table: Predictions, limits: Limits) -> dict[str, Any]:
     """Count the four answers to each class, and compute figures of the images that got a certain one.
 
     Returns:
         `answers` (answer to counts by label), `share` of the images that were answered, and of these `accuracy`,
         `sensitivity`, `specificity`, `ppv` and `npv`, None where undefined.
     """
-    given = answers(table, limits)
+    given = four_answers(table, limits)
     counts = {
         answer: {label: int(np.sum(table.labels[given == answer] == value)) for value, label in enumerate(CLASSES)}
         for answer in (*CLASSES, UNCERTAIN, UNSUITABLE)

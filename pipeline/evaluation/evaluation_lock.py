@@ -18,7 +18,7 @@ from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, sha256_of, write_json
 from pneumo_tfds.program.wording import counted
 
-MADE_FROM = ("train", "validation")
+DECIDING_SPLITS = ("train", "validation")
 """Splits whose figures may be seen before something is decided."""
 NAMES = {"rule": "threshold rule", "doubt": "limits of certain answers"}
 
@@ -49,7 +49,7 @@ def write_lock(folder: RunFolder, decision: Decision) -> None:
         earlier = [*before["earlier"], {name: value for name, value in before.items() if name != "earlier"}]
     now = datetime.now(UTC).isoformat(timespec="seconds")
     scored = folder.read_json_if_there(folder.metrics).get("splits", {})
-    seen = [name for name in scored if name not in MADE_FROM]
+    seen = [name for name in scored if name not in DECIDING_SPLITS]
     write_json(path, {"locked_at": now, "locked": locked, "scored_before": seen, "earlier": earlier})
 
 
@@ -69,7 +69,7 @@ def verify(folder: RunFolder) -> LockCheck | None:
         names = [name for name, value in found.items() if value != lock["locked"].get(name)]
         locked_at, times = lock["locked_at"], len(lock["earlier"])
         too_late = metrics.stat().st_mtime < datetime.fromisoformat(locked_at).timestamp()
-        seen = [name for name in lock.get("scored_before", ()) if name not in MADE_FROM]
+        seen = [name for name in lock.get("scored_before", ()) if name not in DECIDING_SPLITS]
         again = _after(seen, lock["earlier"]) if seen and times else ""
     except JSON_SHAPE_ERRORS as error:
         raise InputError(f"{path} is not complete ({error}); evaluate the run again") from error

@@ -15,7 +15,7 @@ from pipeline.evaluation.shifts import SHIFTS, shifted
 from pneumo_tfds.program.progress import track
 
 UNCHANGED = "as they are"
-REFUSED = "refused"
+REFUSED_FRACTION = "refused"
 FIGURES = ("auroc", "balanced_accuracy", "sensitivity", "specificity")
 ALONE = {"auroc_normal_changed": 0, "auroc_pneumonia_changed": 1}  # the label of the class that is changed alone
 
@@ -66,13 +66,13 @@ def summary(
             mixed = np.where(plain.labels == label, table.probabilities, plain.probabilities)
             found[name][key] = figures(plain.labels, mixed, threshold)["auroc"]
         if familiarity_threshold is not None:
-            found[name][REFUSED] = float(np.mean(table.familiarity < familiarity_threshold))
+            found[name][REFUSED_FRACTION] = float(np.mean(table.familiarity < familiarity_threshold))
     changed = [row for name, row in found.items() if name != UNCHANGED]
     columns = {figure: [row[figure] for row in changed] for figure in changed[0]}
     together = pooled(tables)
     return {
         "views": found,
         "mean": {figure: float(np.mean(values)) for figure, values in columns.items()},
-        "worst": {figure: (max if figure == REFUSED else min)(values) for figure, values in columns.items()},
+        "worst": {figure: (max if figure == REFUSED_FRACTION else min)(values) for figure, values in columns.items()},
         "auroc_pooled": figures(together.labels, together.probabilities, threshold)["auroc"],
     }

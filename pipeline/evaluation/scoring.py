@@ -17,7 +17,7 @@ from pipeline.evaluation.calibration import (
     negative_log_likelihood,
     probabilities_at,
 )
-from pipeline.evaluation.doubt import Doubt, answered, answers
+from pipeline.evaluation.doubt import Doubt, answer_figures, four_answers
 from pipeline.evaluation.intervals import LEVEL, Interval, intervals, percentile
 from pipeline.evaluation.metrics import PREVALENCES, by_subtype, decisions, figures, predictive_values
 from pipeline.evaluation.operating_point import OperatingPoint, choose_operating_point
@@ -192,7 +192,7 @@ def _at_prevalence(
 
 def _subtype(table: Predictions, decision: Decision, seed: int, resamples: int) -> dict[str, Any]:
     if decision.doubt:
-        answered_pneumonia = answers(table, decision.doubt) == CLASSES[POSITIVE]
+        answered_pneumonia = four_answers(table, decision.doubt) == CLASSES[POSITIVE]
     else:
         answered_pneumonia = decisions(table.probabilities, decision.operating_point.threshold)
     return subtype_figures(table, answered_pneumonia, seed, resamples)
@@ -211,7 +211,7 @@ def score_splits(tables: Mapping[str, Predictions], decision: Decision, seed: in
     return {
         "splits": {
             split: score_split(table, point.threshold, seed, resamples)
-            | ({"answered": answered(table, doubt)} if doubt else {})
+            | ({"answered": answer_figures(table, doubt)} if doubt else {})
             | ({"subtype": _subtype(table, decision, seed, resamples)} if table.tells_subtypes else {})
             for split, table in track(tables.items(), "Computing figures and intervals")
         },

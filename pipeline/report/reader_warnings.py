@@ -24,7 +24,7 @@ SHORTCUT = 0.7
 CHANCE = 0.5
 """AUROC of guessing."""
 
-USED = ("train", "validation")
+SPLITS_LEARNT_FROM = ("train", "validation")
 """Splits of a run's dataset that its model was made from."""
 
 
@@ -142,7 +142,7 @@ def overlap_sentences(overlap: Mapping[str, Any], images: int) -> list[str]:
         also = " or as a near-identical copy" if "copies" in overlap else ""  # not looked for by earlier versions
         return [f"None of the {all_of_them} is in the dataset that the run was trained on, byte for byte{also}."]
     found = []
-    if used := sum(overlap["images"].get(split, 0) for split in USED):
+    if used := sum(overlap["images"].get(split, 0) for split in SPLITS_LEARNT_FROM):
         found.append(
             f"This model was made from {used:,} of the {all_of_them} (of its dataset: {_by_split(overlap['images'])}), "
             "so figures on them are too optimistic; score images that are not among them."

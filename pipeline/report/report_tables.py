@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.metrics import classification_report
 
 from pipeline.config.path_settings import PATHS, is_path
-from pipeline.evaluation.doubt import Doubt, answers
+from pipeline.evaluation.doubt import Doubt, four_answers
 from pipeline.evaluation.metrics import decisions
 from pipeline.evaluation.predictions import CLASSES, POSITIVE, Labels, Predictions
 from pneumo_tfds.program.answers import UNCERTAIN, UNSUITABLE, why_uncertain, why_unsuitable
@@ -158,7 +158,7 @@ def reasons(table: Predictions, chosen: Labels, threshold: float, doubt: Doubt |
     if not len(chosen):
         return []
     found, rows = [], table.take(chosen)
-    given = answers(rows, doubt) if doubt else [""] * len(chosen)
+    given = four_answers(rows, doubt) if doubt else [""] * len(chosen)
     for probability, familiarity, answer in zip(rows.probabilities, rows.familiarity, given, strict=True):
         side = "at or above" if probability >= threshold else "below"
         text = f"{probability:.5g} is {side} the threshold {threshold:.5g}"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import DataConfig, EvaluationConfig
-from pipeline.data.dataset import with_images_to_score
+from pipeline.config import EvaluationConfig, RunConfig
+from pipeline.config.guarantee import candidates
 from pipeline.data.group_holdout import splits_of
-from pipeline.data.split import open_splits
-from pipeline.evaluation.doubt import named
+from pipeline.data.split import Split
+from pipeline.evaluation.doubt import limits, patients_in_words
 from pipeline.evaluation.evaluation_lock import write_lock
 from pipeline.evaluation.operating_point import choose_operating_point
 from pipeline.evaluation.predictions import Predictions, read_csv
@@ -19,31 +19,44 @@ from pipeline.evaluation.robustness import UNCHANGED, pooled, summary, through_c
 from pipeline.evaluation.scoring import CHOSEN_ON, OTHER_IMAGES, Decision, score_split, score_splits
 from pipeline.evaluation.shifts import SHIFTS
 from pipeline.networks.forward_pass import OutputsFn
-from pipeline.report.reader_warnings import CHANCE, overlap_sentences
+from pipeline.report.reader_warnings import CHANCE
 from pipeline.report.report_tables import in_brackets, number
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
 from pipeline.stages.also_judge import ELSEWHERE
-from pipeline.stages.evaluate_run import DECIDED_ON, WISH
+from pipeline.stages.evaluate_run import DECIDED_ON, REQUESTED
 from pipeline.stages.examine import examine, passes
 from pipeline.stages.illustrate import illustrate
-from pipeline.stages.judge import answers_of, doubt_of, score
-from pipeline.stages.training_overlap import training_overlap
-from pneumo_tfds.prepared import inspect
+from pipeline.stages.judge import answers_of, score
+from pipeline.stages.other_source import open_other_source, print_overlap
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_bytes, write_json
 from pneumo_tfds.program.wording import quoted
 from pneumo_tfds.sources.source_options import SourceOptions
 
-WISHES = ("threshold_rule", "guarantee", "prevalence")
-"""What can be wished for: fields of `pipeline.config.EvaluationConfig`."""
+REQUESTABLE = ("threshold_rule", "guarantee", "prevalence")
+"""What can be decided in another way: fields of `pipeline.config.EvaluationConfig`."""
 CarryDecision = Callable[[RunFolder, Mapping[str, Any]], dict[Path, bytes]]
 """From a run and its new metrics to the new content of its exported files: `export.carry_decision.with_decision`."""
 
 
+@dataclass(frozen=True)
+class _DecidedRun:
+    """A finished run, as it was decided before, and how to decide it now."""
+
+    folder: RunFolder
+    config: RunConfig
+    settings: EvaluationConfig
+    """How to decide it now: the run's own settings, what was last requested, and what is requested now."""
+    metrics: Mapping[str, Any]
+    decision: Decision
+    tables: Mapping[str, Predictions]
+    splits: Mapping[str, Split]
+
+
 def decide_again(
     run_dir: Path,
-    wish: Mapping[str, Any],
+    requested: Mapping[str, Any],
     carry: CarryDecision,
     on: Path | None = None,
     options: SourceOptions | None = None,
@@ -59,7 +72,7 @@ def decide_again(
 
     Args:
         run_dir: folder of a finished run.
-        wish: what to decide in another way: `threshold_rule`, `guarantee` or `prevalence`, as in
+        requested: what to decide in another way: `threshold_rule`, `guarantee` or `prevalence`, as in
             `pipeline.config.EvaluationConfig`. What is left out is as it was decided last.
         carry: makes the new exported files.
         on: labelled X-rays to decide on, as they are; None for validation, through the changes if training did so.
@@ -67,93 +80,124 @@ def decide_again(
         show_names: show files and folders in the report.
 
     Raises:
-        InputError: the run is not finished, the images cannot satisfy the wish, or a file of the run is damaged.
+        InputError: the run is not finished, the images cannot satisfy the request, or a file of the run is damaged.
     """
-    run = RunFolder(run_dir)
-    config, metrics = run.read_config(), run.read_json(run.metrics)
-    if config.data.folds and not config.data.fold:
-        raise InputError(
-            f"{run_dir} was decided out of fold, which its committee cannot repeat; give the wish to pipeline.train, "
-            "or decide by your own X-rays with export.recalibrate"
-        )
-    before, tables = Decision.from_json(metrics, run.metrics), read_csv(run.predictions, metrics)
-    last = {"threshold_rule": before.operating_point.rule, **metrics.get(WISH, {})}
-    run.import_own_network()
-    settings = replace(config.evaluation, **{**last, **wish})
-    splits = splits_of(config.data)
-    if "validation" not in tables or len(tables["validation"]) != splits["validation"].count:
-        remedy = f"score them first: python -m pipeline.evaluate {quoted(run_dir)}"
-        raise InputError(f"{run.predictions} lacks images of validation; {remedy}")
-    images = splits["validation"].examples
-    under_shift = settings.threshold_under_shift
-    with run.locked(), run.locked("export"):
-        ask = OutputsFn(load_model(run.model), expected=len(images) * len(SHIFTS) * under_shift + passes(splits))
+    run = _decided_run(RunFolder(run_dir), requested)
+    folder, settings, images = run.folder, run.settings, run.splits["validation"].examples
+    with folder.locked(), folder.locked("export"):
+        expected = passes(run.splits)
+        if settings.threshold_under_shift:
+            expected += len(images) * len(SHIFTS)
+        predict = OutputsFn(load_model(folder.model), expected=expected)
         decision, decided_on = None, dict[str, Any]()
-        if on is None and DECIDED_ON in metrics:
+        if on is None and DECIDED_ON in run.metrics:
             print("note: threshold and limits were decided on other images; now on validation again, without --on")
         if on is not None:
-            other, decided_on = _other_images(run, ask, metrics, on.expanduser().resolve(), options or SourceOptions())
-            _check_ranking(other, settings)
-            decision = _decision(before, [other], settings, OTHER_IMAGES)
-        views = {UNCHANGED: tables["validation"]}
-        views |= {name: answers_of(images, ask(seen)) for name, seen in through_changes(images.images, settings)}
-        decision = decision or _decision(before, list(views.values()), settings, CHOSEN_ON)
-        kept = {name: value for name, value in metrics.items() if name != DECIDED_ON}
-        figures = score_splits(tables, decision, settings.evaluation_seed, settings.resamples)
-        new = kept | {WISH: {name: getattr(settings, name) for name in WISHES}} | decided_on | figures
-        exported = carry(run, new)
+            other, decided_on = _other_images(run, predict, on.expanduser().resolve(), options or SourceOptions())
+            decision = _new_decision(run, [other], OTHER_IMAGES)
+        views = {UNCHANGED: run.tables["validation"]}
+        views |= {name: answers_of(images, predict(seen)) for name, seen in through_changes(images.images, settings)}
+        decision = decision or _new_decision(run, list(views.values()), CHOSEN_ON)
+        kept = {name: value for name, value in run.metrics.items() if name != DECIDED_ON}
+        figures = score_splits(run.tables, decision, settings.evaluation_seed, settings.resamples)
+        now = {name: getattr(settings, name) for name in REQUESTABLE}
+        metrics = kept | {REQUESTED: now} | decided_on | figures
+        exported = carry(folder, metrics)
 
-        write_lock(run, decision)
-        for path, content in exported.items():
-            write_bytes(path, content)
-        point = decision.operating_point
-        robustness = run.read_json_if_there(run.robustness)
-        if robustness.pop(ELSEWHERE, None):
-            print(
-                "note: figures on other sources were those of the earlier threshold, so the report leaves them out; "
-                f"score them at this one: python -m pipeline.evaluate {quoted(run_dir)} --also-judge PATH"
-            )
-        if under_shift:
-            robustness = summary(views, point.threshold, decision.refused_below)
-        if under_shift or run.robustness.exists():
-            write_json(run.robustness, robustness)
-        write_json(run.metrics, new)
-        old = before.operating_point
-        print(f"threshold {old.threshold} (by {old.rule} on {old.chosen_on}) is now {point.threshold}")
-        print(f"carried into {', '.join(path.name for path in (run.evaluation_lock, *exported, run.metrics))}")
-        examine(run, ask, splits, config)
-        illustrate(run, ask, splits, settings.evaluation_seed, show_names=show_names)
-    return run
+        _replace_files(run, decision, exported, views, metrics)
+        old, new = run.decision.operating_point, decision.operating_point
+        print(f"threshold {old.threshold} (by {old.rule} on {old.chosen_on}) is now {new.threshold}")
+        print(f"carried into {', '.join(path.name for path in (folder.evaluation_lock, *exported, folder.metrics))}")
+        examine(folder, predict, run.splits, run.config)
+        illustrate(folder, predict, run.splits, settings.evaluation_seed, show_names=show_names)
+    return folder
 
 
-def _decision(before: Decision, views: list[Predictions], settings: EvaluationConfig, chosen_on: str) -> Decision:
+def _decided_run(folder: RunFolder, requested: Mapping[str, Any]) -> _DecidedRun:
+    """Read a finished run that can be decided again by what its model says of validation.
+
+    Raises:
+        InputError: it is not finished, was decided out of fold, or its validation images are not all scored.
+    """
+    config, metrics = folder.read_config(), folder.read_json(folder.metrics)
+    if config.data.folds and not config.data.fold:
+        raise InputError(
+            f"{folder.path} was decided out of fold, which its committee cannot repeat; give the wish to "
+            "pipeline.train, or decide by your own X-rays with export.recalibrate"
+        )
+    decision, tables = Decision.from_json(metrics, folder.metrics), read_csv(folder.predictions, metrics)
+    last = {"threshold_rule": decision.operating_point.rule, **metrics.get(REQUESTED, {})}
+    folder.import_own_network()
+    settings = replace(config.evaluation, **{**last, **requested})
+    splits = splits_of(config.data)
+    if "validation" not in tables or len(tables["validation"]) != splits["validation"].count:
+        remedy = f"score them first: python -m pipeline.evaluate {quoted(folder.path)}"
+        raise InputError(f"{folder.predictions} lacks images of validation; {remedy}")
+    return _DecidedRun(folder, config, settings, metrics, decision, tables, splits)
+
+
+def _replace_files(
+    run: _DecidedRun,
+    decision: Decision,
+    exported: Mapping[Path, bytes],
+    views: Mapping[str, Predictions],
+    metrics: Mapping[str, Any],
+) -> None:
+    """Write what the decision changes, in the order that `decide_again` promises."""
+    folder = run.folder
+    write_lock(folder, decision)
+    for path, content in exported.items():
+        write_bytes(path, content)
+    robustness = folder.read_json_if_there(folder.robustness)
+    if robustness.pop(ELSEWHERE, None):
+        print(
+            "note: figures on other sources were those of the earlier threshold, so the report leaves them out; "
+            f"score them at this one: python -m pipeline.evaluate {quoted(folder.path)} --also-judge PATH"
+        )
+    if run.settings.threshold_under_shift:
+        robustness = summary(views, decision.operating_point.threshold, decision.refused_below)
+    if run.settings.threshold_under_shift or folder.robustness.exists():
+        write_json(folder.robustness, robustness)
+    write_json(folder.metrics, metrics)
+
+
+def _new_decision(run: _DecidedRun, views: list[Predictions], chosen_on: str) -> Decision:
     """Return the decision by tables of calibrated predictions, of the images as they are and through each change."""
+    before, settings = run.decision, run.settings
     together = pooled({str(number): view for number, view in enumerate(views)})
     point = choose_operating_point(together.labels, together.probabilities, settings.threshold_rule, chosen_on)
-    whose = None if chosen_on == CHOSEN_ON else f"{named(views[0], '')} of {chosen_on}"
-    doubt = doubt_of(views, point.threshold, settings, before.refused_below, whose)
+    doubt = limits(
+        views,
+        point.threshold,
+        candidates(settings.guarantee),
+        settings.prevalence,
+        rule=settings.guarantee,
+        shown_on=None if chosen_on == CHOSEN_ON else f"{patients_in_words(views[0], '')} of {chosen_on}",
+        refused_below=before.refused_below,
+    )
     return replace(before, operating_point=point, doubt=doubt)
 
 
 def _check_ranking(table: Predictions, settings: EvaluationConfig) -> None:
     """Raise InputError if the model ranks the images no better than chance: no threshold repairs that."""
     figures = score_split(table, CHANCE, settings.evaluation_seed, settings.resamples)
-    auroc, limits = figures["auroc"], figures["intervals"]["auroc"]
-    if auroc is not None and (limits[0] if limits else auroc) <= CHANCE:
-        found = f"AUROC on these images is {number(auroc)}{in_brackets(limits)}, which cannot be told from chance"
+    auroc, interval = figures["auroc"], figures["intervals"]["auroc"]
+    if auroc is not None and (interval[0] if interval else auroc) <= CHANCE:
+        found = f"AUROC on these images is {number(auroc)}{in_brackets(interval)}, which cannot be told from chance"
         raise InputError(f"--on: {found}; no threshold repairs that, so the decision stays; train on such images")
 
 
 def _other_images(
-    run: RunFolder, ask: OutputsFn, metrics: Mapping[str, Any], source: Path, options: SourceOptions
+    run: _DecidedRun, predict: OutputsFn, source: Path, options: SourceOptions
 ) -> tuple[Predictions, dict[str, Any]]:
-    """Score the user's images; return them, and what `metrics.json` gets about them."""
-    own = run.read_config()
-    data: DataConfig = with_images_to_score(own, source, options).data
-    (found,) = open_splits(data.built.folder).values()
-    split = replace(found, name=OTHER_IMAGES)
-    overlap = training_overlap(own.data, metrics.get("dataset", {}).get("manifest_sha256"), data, split)
-    print("\n".join(overlap_sentences(overlap, split.count)), flush=True)
-    table = answers_of(split.examples, score(ask, split))
-    identity = inspect(data.built.folder).metadata.get("manifest_sha256")
+    """Score the user's images; return them, and what `metrics.json` gets about them.
+
+    Raises:
+        InputError: the source cannot be read or needs a decision, or the model ranks its images no better than chance.
+    """
+    other = open_other_source(run.config, source, options, OTHER_IMAGES)
+    overlap = print_overlap(run.config, run.metrics, other)
+    table = answers_of(other.split.examples, score(predict, other.split))
+    _check_ranking(table, run.settings)
+    identity = other.metadata.get("manifest_sha256")
     return table, {DECIDED_ON: {"images": len(table), "overlap": overlap, "manifest_sha256": identity}}

@@ -4,36 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.data.dataset import with_images_to_score
 from pipeline.data.group_holdout import splits_of
-from pipeline.data.split import open_splits
 from pipeline.evaluation.predictions import Images, Predictions, read_csv
 from pipeline.evaluation.resemblance import resemblance
 from pipeline.evaluation.scoring import EXTERNAL, Decision, by_interest
 from pipeline.evaluation.subgroups import by_groups
 from pipeline.networks.forward_pass import OutputsFn
-from pipeline.report.reader_warnings import overlap_sentences
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
 from pipeline.stages.examine import examine, passes
 from pipeline.stages.illustrate import illustrate
-from pipeline.stages.judge import MADE_FROM, REFUSED, answers_of, score, write_scores
-from pipeline.stages.training_overlap import training_overlap
-from pneumo_tfds.prepared import inspect, is_built
+from pipeline.stages.judge import ORIGIN_KEYS, WRONG_REFUSED, answers_of, score, write_scores
+from pipeline.stages.other_source import open_other_source, print_overlap
+from pneumo_tfds.prepared import is_built
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.progress import stage
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.image_columns import read_columns
 from pneumo_tfds.sources.source_options import SourceOptions
 
-WISH = "wish"
-"""What was last asked for of threshold and limits that the settings have otherwise, in `metrics.json`."""
+REQUESTED = "wish"
+"""Key in `metrics.json`: what was last asked for of threshold and limits that the settings have otherwise."""
 DECIDED_ON = "decided_on"
 """What `metrics.json` says of the images of another source, if the threshold was chosen on such."""
 
@@ -70,14 +66,14 @@ def evaluate_run(run_dir: Path, split: str = "all", *, show_names: bool = False)
     if not names:
         raise InputError(f"--split {split} is not in {config.data.dataset}; it has {', '.join(splits)}")
     with run.locked():
-        ask = OutputsFn(model, expected=sum(splits[name].count for name in names) + passes(splits))
+        predict = OutputsFn(model, expected=sum(splits[name].count for name in names) + passes(splits))
         tables = read_csv(run.predictions) if run.predictions.exists() else {}
         for name in names:
-            tables[name] = answers_of(splits[name].examples, score(ask, splits[name]))
-        beside = {key: metrics[key] for key in (DECIDED_ON, WISH, REFUSED, *MADE_FROM) if key in metrics}
+            tables[name] = answers_of(splits[name].examples, score(predict, splits[name]))
+        beside = {key: metrics[key] for key in (DECIDED_ON, REQUESTED, WRONG_REFUSED, *ORIGIN_KEYS) if key in metrics}
         write_scores(run, config, tables, decision, beside)
-        examine(run, ask, splits, config)
-        illustrate(run, ask, splits, config.evaluation.evaluation_seed, show_names=show_names)
+        examine(run, predict, splits, config)
+        illustrate(run, predict, splits, config.evaluation.evaluation_seed, show_names=show_names)
     return run
 
 
@@ -109,16 +105,13 @@ def evaluate_elsewhere(
     decision = Decision.from_json(metrics, run.metrics)
     run.import_own_network()
     model = load_model(run.model)
-    config = with_images_to_score(own, source, options or SourceOptions())
-    (found,) = open_splits(config.data.built.folder).values()
-    split = replace(found, name=EXTERNAL)
-    metadata = inspect(config.data.built.folder).metadata
+    other = open_other_source(own, source, options or SourceOptions(), EXTERNAL)
+    config, split, metadata = other.config, other.split, other.metadata
     official = metadata.get("test_origin") == "official"
     part = "the test split of the source" if official else "all images of the source"
-    columns = read_columns(source, found.names_and_patients[0].tolist(), by) if by else {}
+    columns = read_columns(source, split.names_and_patients[0].tolist(), by) if by else {}
     print(f"{source}: {counted(split.count, 'image')} to score, {part}")
-    overlap = training_overlap(own.data, metrics.get("dataset", {}).get("manifest_sha256"), config.data, split)
-    print("\n".join(overlap_sentences(overlap, split.count)), flush=True)
+    overlap = print_overlap(own, metrics, other)
     external = {
         "scored": "test" if official else "all",
         "overlap": overlap,
@@ -130,11 +123,11 @@ def evaluate_elsewhere(
         if target.config.exists() and not target.is_of(config.data):
             raise InputError(f"{target.path} was taken by another source meanwhile; start the command again")
         target.write_config(config)
-        ask = OutputsFn(model, expected=split.count)
-        tables = {EXTERNAL: answers_of(split.examples, score(ask, split))}
+        predict = OutputsFn(model, expected=split.count)
+        tables = {EXTERNAL: answers_of(split.examples, score(predict, split))}
         external |= compared(run, tables[EXTERNAL], split.examples.images, columns, decision)
         write_scores(target, config, tables, decision, {"external": external})
-        illustrate(target, ask, {EXTERNAL: split}, config.evaluation.evaluation_seed, show_names=show_names)
+        illustrate(target, predict, {EXTERNAL: split}, config.evaluation.evaluation_seed, show_names=show_names)
     return target
 
 

@@ -1,44 +1,46 @@
-"""Stage 3 of a run: what the answers hang on, on validation images. Nothing is chosen by it."""
+"""Examining a run: what the answers hang on, on validation images. Nothing is chosen by it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.config import RunConfig
+from pipeline.config import EvaluationConfig, RunConfig
 from pipeline.data.split import Split
 from pipeline.evaluation.occlusion import OTHER_PLACES, occlusion_check
-from pipeline.evaluation.predictions import POSITIVE, Floats, Labels, read_csv
+from pipeline.evaluation.predictions import POSITIVE, Floats, Images, Labels, Predictions, read_csv
 from pipeline.evaluation.shortcuts import BLACKED, CHANGES, reliance, shortcut_audit
 from pipeline.evaluation.smoothness import change_of, tiny_changes
 from pipeline.evaluation.swaps import KERMANY_ASPECTS, swapped
 from pipeline.networks.forward_pass import OutputsFn
 from pipeline.run_folder.folder import RunFolder
-from pipeline.stages.original_files import original_files
+from pipeline.stages.original_files import OriginalFiles, original_files
 from pneumo_tfds.prepared import read_metadata
 from pneumo_tfds.program.files import write_json
 from pneumo_tfds.program.progress import stage, track
 
 CHECKED_IMAGES = 250
-"""Of validation, in the proportion of its classes; twice as many move an AUROC by less than its interval is wide."""
+"""Validation images that are examined, in the proportion of the classes; twice as many move an AUROC by less than its
+interval is wide."""
 COVERED_IMAGES = 100
-"""Of those that are called PNEUMONIA rightly, for the occlusion check, which asks about each ten times."""
+"""Images of those, called PNEUMONIA rightly, for the occlusion check, which asks about each ten times."""
 TRAINING_IMAGES = 1000
-"""That the classifier on exposure and sharpness alone learns from, in the proportion of their classes."""
+"""Training images, in the proportion of their classes, for the classifier on exposure and sharpness alone."""
 VIEWS = 11
 """Changes, swaps and tiny changes through which each checked image is seen."""
 
 
-def examine(folder: RunFolder, ask: OutputsFn, splits: Mapping[str, Split], config: RunConfig) -> None:
+def examine(folder: RunFolder, predict: OutputsFn, splits: Mapping[str, Split], config: RunConfig) -> None:
     """Write `shortcuts.json` and `explanation.json`; add smoothness to `robustness.json`, reliance to `metrics.json`.
 
     Args:
         folder: of the run, with `metrics.json` and `predictions.csv`; if the latter has no validation, nothing is done.
-        ask: its inference model.
+        predict: its inference model.
         splits: of its dataset.
         config: its settings.
     """
@@ -46,53 +48,84 @@ def examine(folder: RunFolder, ask: OutputsFn, splits: Mapping[str, Split], conf
     table = read_csv(folder.predictions, metrics).get("validation")
     if table is None or "validation" not in splits:
         return
-    seed, resamples = config.evaluation.evaluation_seed, config.evaluation.resamples
-    threshold, images = metrics["operating_point"]["threshold"], splits["validation"].examples.images
+    images, settings = splits["validation"].examples.images, config.evaluation
     with stage("Scoring validation without the lungs"):
-        blacked_out = ask.probabilities(CHANGES[BLACKED](images))
-    found = reliance(table, np.clip(blacked_out, 0, 1), resamples, seed)
+        blacked_out = predict.probabilities(CHANGES[BLACKED](images))
+    found = reliance(table, np.clip(blacked_out, 0, 1), settings.resamples, settings.evaluation_seed)
     write_json(folder.metrics, {**metrics, "reliance": found})
 
-    chosen = stratified(table.labels, CHECKED_IMAGES, seed)
-    images, some = images[chosen], table.take(chosen)
+    chosen = stratified(table.labels, CHECKED_IMAGES, settings.evaluation_seed)
+    some = _Some(images[chosen], table.take(chosen), metrics["operating_point"]["threshold"], settings)
     with stage("Reading the original files of validation"):
-        files = original_files(config.data, some.filenames.tolist(), images.shape[1])
-    aspects, note = _aspects(config, files.sizes, some.labels), files.note
+        files = original_files(config.data, some.table.filenames.tolist(), images.shape[1])
+    write_json(folder.shortcuts, _shortcuts(some, blacked_out[chosen], files, predict, splits.get("train"), config))
+    extend(folder.robustness, smoothness=_smoothness(some, files, predict))
+    explanation = _explanation(some, predict)
+    if explanation is not None:
+        write_json(folder.explanation, explanation)
+
+
+@dataclass(frozen=True)
+class _Some:
+    """Some validation images, which are examined more closely."""
+
+    images: Images
+    """uint8 `[n, S, S, 1]`"""
+    table: Predictions
+    """Their answers, as they are."""
+    threshold: float
+    settings: EvaluationConfig
+
+
+def _shortcuts(
+    some: _Some, blacked_out: Floats, files: OriginalFiles, predict: OutputsFn, train: Split | None, config: RunConfig
+) -> dict[str, Any]:
+    """Return the content of `shortcuts.json`; `blacked_out` are the probabilities without the lungs, [n]."""
+    labels, seed = some.table.labels, some.settings.evaluation_seed
+    aspects, note = _aspects(config, files.sizes, labels), files.note
     if aspects is not None and note:
         note += "; each class is stretched to the median aspect ratio of the other in the published archive"
-    parts = ((name, change(images)) for name, change in CHANGES.items() if name != BLACKED)
-    swaps = swapped(images, some.labels, seed, aspects) if len(np.unique(some.labels)) == 2 else ()
-    changed = track(chain(parts, swaps), "Looking for shortcuts")
-    answers = {name: ask.probabilities(seen) for name, seen in changed}
-    train = splits.get("train")
+    changes = ((name, change(some.images)) for name, change in CHANGES.items() if name != BLACKED)
+    swaps = swapped(some.images, labels, seed, aspects) if len(np.unique(labels)) == 2 else ()
+    changed = track(chain(changes, swaps), "Looking for shortcuts")
+    answers = {name: predict.probabilities(seen) for name, seen in changed}
     learnt = train.take(stratified(train.labels, TRAINING_IMAGES, seed)) if train else None
     audit = shortcut_audit(
-        some,
-        {BLACKED: blacked_out[chosen], **answers},
-        images,
-        threshold,
+        some.table,
+        {BLACKED: blacked_out, **answers},
+        some.images,
+        some.threshold,
         split="validation",
         train=(learnt.images, learnt.labels) if learnt else None,
         sizes=files.sizes,
-        resamples=resamples,
+        resamples=some.settings.resamples,
         seed=seed,
     )
-    write_json(folder.shortcuts, {**audit, "sizes": note})
+    return {**audit, "sizes": note}
 
-    smoothness = {
-        name: change_of(some.probabilities, ask.probabilities(seen), threshold)
-        for name, seen in track(tiny_changes(images, seed), "Scoring validation through tiny changes")
+
+def _smoothness(some: _Some, files: OriginalFiles, predict: OutputsFn) -> dict[str, Any]:
+    """Return what tiny changes do to the answers, and what another way to decode the files does."""
+    before, seed = some.table.probabilities, some.settings.evaluation_seed
+    found = {
+        name: change_of(before, predict.probabilities(seen), some.threshold)
+        for name, seen in track(tiny_changes(some.images, seed), "Scoring validation through tiny changes")
     }
     for name, seen in files.views.items():
-        smoothness[name] = change_of(some.probabilities[files.rows], ask.probabilities(seen), threshold)
-    extend(folder.robustness, smoothness=smoothness)
+        found[name] = change_of(before[files.rows], predict.probabilities(seen), some.threshold)
+    return found
 
-    called = np.flatnonzero((some.probabilities >= threshold) & (some.labels == POSITIVE))
+
+def _explanation(some: _Some, predict: OutputsFn) -> dict[str, Any] | None:
+    """Return the content of `explanation.json`; None without a heat map, or without a PNEUMONIA that is found."""
+    table, seed = some.table, some.settings.evaluation_seed
+    called = np.flatnonzero((table.probabilities >= some.threshold) & (table.labels == POSITIVE))
     called = np.sort(np.random.default_rng(seed).permutation(called)[:COVERED_IMAGES])
-    heatmaps = ask(images[called]).get("heatmap") if len(called) else None
-    if heatmaps is not None:
-        checked = occlusion_check(ask.probabilities, images[called], heatmaps, some.patients[called], resamples, seed)
-        write_json(folder.explanation, checked)
+    images, patients = some.images[called], table.patients[called]
+    heatmaps = predict(images).get("heatmap") if len(called) else None
+    if heatmaps is None:
+        return None
+    return occlusion_check(predict.probabilities, images, heatmaps, patients, some.settings.resamples, seed)
 
 
 def passes(splits: Mapping[str, Split]) -> int:

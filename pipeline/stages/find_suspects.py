@@ -90,7 +90,7 @@ def find_suspects(run_dir: Path) -> list[str]:
         f"AUROC out of fold {number(auroc)}: the lower it is, the more of them have a right label and are only hard",
         f"look at them: {run.suspects_page}",
         f"decide in the column decision of {run.suspects}: NORMAL, PNEUMONIA, remove, or nothing to keep the label",
-        f"then: python -m pipeline.train --source SAME{' --yes' * data.yes} --folds {data.folds} "
+        f"then: python -m pipeline.train --source SAME{' --yes' if data.yes else ''} --folds {data.folds} "
         f"--corrections {quoted(run.suspects)}",
     ]
 
@@ -131,8 +131,8 @@ def _neighbours(run: RunFolder, examples: Examples, rows: NDArray[np.int64]) -> 
     statistics = {layer.name: layer.input for layer in whitening_layers(model)}
     if not statistics or not len(rows):
         return [()] * len(rows)
-    ask = OutputsFn(keras.Model(model.input, statistics), expected=len(examples))
-    answers = score(ask, MemorySplit("neighbours", examples))
+    predict = OutputsFn(keras.Model(model.input, statistics), expected=len(examples))
+    answers = score(predict, MemorySplit("neighbours", examples))
     features = np.concatenate(list(answers.values()), axis=1).astype(np.float64)
     features = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-6)
     distances = cdist(features[rows], features, "sqeuclidean")

@@ -61,9 +61,9 @@ def fit_and_judge(
         networks = [_fit_network(folder, config, splits, number, execution, after_epoch) for number in members]
         judge(folder, config, committee(networks, flips=config.evaluation.test_time_flip), splits)
     with when_judged():
-        ask = OutputsFn(load_model(folder.model), expected=passes(splits))
-        examine(folder, ask, splits, config)
-        illustrate(folder, ask, splits, config.evaluation.evaluation_seed)
+        predict = OutputsFn(load_model(folder.model), expected=passes(splits))
+        examine(folder, predict, splits, config)
+        illustrate(folder, predict, splits, config.evaluation.evaluation_seed)
         also_judge(folder, config.evaluation.also_judge)
 
 

@@ -1,4 +1,4 @@
-"""Stage 4 of a run: plots and the report."""
+"""Illustrating a run: plots and the report."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ ERRORS_SHOWN = 9  # of each split
 
 
 def illustrate(
-    folder: RunFolder, ask: OutputsFn, splits: Mapping[str, Split], seed: int, *, show_names: bool = False
+    folder: RunFolder, predict: OutputsFn, splits: Mapping[str, Split], seed: int, *, show_names: bool = False
 ) -> None:
     """Draw the plots of a run from its `metrics.json` and `predictions.csv`, and write `report.html`.
 
     Args:
         folder: of the run.
-        ask: its inference model.
+        predict: its inference model.
         splits: of its dataset.
         seed: of the images that are picked.
         show_names: show files and folders in the report.
@@ -47,7 +47,7 @@ def illustrate(
             picture = folder.plots / f"mistakes_{name}.png"
             if len(worst):
                 images = splits[name if name in splits else "train"].take(worst).images  # train: out of fold
-                xray_grids.errors(picture, images, ask(images).get("heatmap"), error_rows(tables, name, worst))
+                xray_grids.errors(picture, images, predict(images).get("heatmap"), error_rows(tables, name, worst))
             else:
                 picture.unlink(missing_ok=True)  # that of an earlier evaluation
     write_report(folder, show_names=show_names)

@@ -1,9 +1,9 @@
-"""Stage 2 of a run: decide on validation, write the lock, then score every split."""
+"""Judging a run: decide on validation, write the lock, then score every split."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 import pneumo_tfds
-from pipeline.config import BuiltDataset, EvaluationConfig, RunConfig
+from pipeline.config import BuiltDataset, RunConfig
 from pipeline.config.guarantee import candidates
 from pipeline.data.split import Examples, MemorySplit, Split
-from pipeline.evaluation.doubt import Doubt, familiarity_threshold, limits
+from pipeline.evaluation.doubt import familiarity_threshold, limits
 from pipeline.evaluation.evaluation_lock import write_lock
 from pipeline.evaluation.predictions import DIGEST, Predictions, as_written, write_csv
 from pipeline.evaluation.robustness import UNCHANGED, pooled, summary, through_changes
@@ -37,11 +37,13 @@ from pneumo_tfds.program.progress import track
 
 MAKERS = ("tensorflow", "keras", "numpy", "scikit-learn")
 """Packages whose versions are recorded."""
-MADE_FROM = ("pretrained_weights", "software")
+ORIGIN_KEYS = ("pretrained_weights", "software")
 """Keys of `made_from` in `metrics.json`."""
-REFUSED = "refused"
+WRONG_REFUSED = "refused"
 """Key of the fraction of wrong images that is UNSUITABLE, by what is wrong with them, in `metrics.json`."""
-SHOWN = 256  # images scored between two steps of a progress bar
+WRONG_IMAGES = 256
+"""Largest number of images that are made wrong to compute that fraction."""
+IMAGES_A_STEP = 256  # scored between two steps of a progress bar
 ABSENT = np.empty((0, 1), np.float32)  # in place of an output that a model does not have
 
 
@@ -62,32 +64,34 @@ def judge(folder: RunFolder, config: RunConfig, network: keras.Model, splits: Ma
     validation, settings = splits["validation"], config.evaluation
     times = 1 + len(SHIFTS) if settings.threshold_under_shift else 1
     scoring = scoring_model(network)
-    ask = OutputsFn(scoring, expected=validation.count * times)
+    predict = OutputsFn(scoring, expected=validation.count * times)
     reference = None
     if familiarity.among(scoring.output):
         background = familiarity.needs_background(config.model.model)
-        reference = _reference(ask, background, splits["train"], settings.evaluation_seed)
+        reference = _reference(predict, background, splits["train"], settings.evaluation_seed)
 
-    scored = {UNCHANGED: score(ask, validation)}
-    scored |= {name: ask(images) for name, images in through_changes(validation.examples.images, settings)}
+    scored = {UNCHANGED: score(predict, validation)}
+    scored |= {name: predict(images) for name, images in through_changes(validation.examples.images, settings)}
     if reference:
         reference = reference.with_levels(np.concatenate([reference.distances(view) for view in scored.values()]))
     views = {name: uncalibrated(validation.examples, answers, reference) for name, answers in scored.items()}
 
     def table(split: Split) -> Predictions:
-        return uncalibrated(split.examples, score(ask, split), reference)
+        return uncalibrated(split.examples, score(predict, split), reference)
 
-    judge_by(folder, config, views, splits, table, partial(inference_model, network, reference=reference))
+    model = partial(inference_model, network, reference=reference)
+    judge_by(folder, config, views=views, splits=splits, table=table, model=model)
 
 
 def judge_by(
     folder: RunFolder,
     config: RunConfig,
+    *,
     views: dict[str, Predictions],
     splits: Mapping[str, Split],
     table: Callable[[Split], Predictions],
     model: Callable[..., keras.Model],
-    whose: str | None = None,
+    shown_on: str | None = None,
 ) -> None:
     """Decide on tables of uncalibrated predictions, write the lock, then score the other splits; see `judge`.
 
@@ -98,7 +102,7 @@ def judge_by(
         splits: of the run; `validation`, or without one `train`, holds the images of `views`.
         table: returns the table of another split, likewise.
         model: returns the inference model to save, from `temperature` and `bias`.
-        whose: what the guarantee says that it was shown on; None for the patients of validation.
+        shown_on: what the guarantee says that it was shown on; None for the patients of validation.
     """
     # Class weights make the network believe that both classes are equally common; the bias corrects that.
     settings, with_bias = config.evaluation, config.fit.class_weights
@@ -107,7 +111,15 @@ def judge_by(
     familiar = not np.isnan(views[UNCHANGED].familiarity).any()
     refused_below = familiarity_threshold([view.familiarity for view in views.values()]) if familiar else None
     threshold = decision.operating_point.threshold
-    doubt = doubt_of(list(views.values()), threshold, settings, refused_below, whose)
+    doubt = limits(
+        list(views.values()),
+        threshold,
+        candidates(settings.guarantee),
+        settings.prevalence,
+        rule=settings.guarantee,
+        shown_on=shown_on,
+        refused_below=refused_below,
+    )
     decision = replace(decision, doubt=doubt)
     save_model(folder.model, model(temperature=decision.temperature, bias=decision.bias))
     write_lock(folder, decision)
@@ -120,18 +132,18 @@ def judge_by(
     beside = made_from(config)
     if refused_below is not None:
         examples = splits["validation" if "validation" in splits else "train"].examples
-        some = examples.take(np.arange(0, len(examples), -(-len(examples) // SHOWN)))
+        some = examples.take(np.arange(0, len(examples), -(-len(examples) // WRONG_IMAGES)))
         wrong = {name: MemorySplit(name, replace(some, images=change(some.images))) for name, change in WRONG.items()}
         known = {name: table(split).familiarity for name, split in wrong.items()}
-        beside[REFUSED] = {name: float(np.mean(part < refused_below)) for name, part in known.items()}
+        beside[WRONG_REFUSED] = {name: float(np.mean(part < refused_below)) for name, part in known.items()}
     write_scores(folder, config, tables, decision, beside)
 
 
-def score(ask: OutputsFn, split: Split) -> Answers:
+def score(predict: OutputsFn, split: Split) -> Answers:
     """Return the outputs of a model, each `[n, ...]`, for every image of a split, with a progress bar."""
     images = split.examples.images
-    parts = [images[start : start + SHOWN] for start in range(0, len(images), SHOWN)]
-    return joined([ask(part) for part in track(parts, f"Scoring {split.name}")])
+    parts = [images[start : start + IMAGES_A_STEP] for start in range(0, len(images), IMAGES_A_STEP)]
+    return joined([predict(part) for part in track(parts, f"Scoring {split.name}")])
 
 
 def predictions_of(examples: Examples, *answered: NDArray[np.float64]) -> Predictions:
@@ -157,36 +169,21 @@ def uncalibrated(examples: Examples, answers: Answers, reference: familiarity.Re
     return predictions_of(examples, probabilities, known, *viral)
 
 
-def _reference(ask: OutputsFn, background: bool, train: Split, seed: int) -> familiarity.Reference:
+def _reference(predict: OutputsFn, background: bool, train: Split, seed: int) -> familiarity.Reference:
     """Fit what images are compared with on training images, and on wrong ones for a `background`."""
     batches = reference_images.reference_images(train, seed)
     count = -(-min(train.count, reference_images.LARGEST) // reference_images.BATCH)
     generator = np.random.default_rng(seed)
     known, wrong = [], []
     for batch in track(batches, "Learning what training images look like", count):
-        known.append(ask(batch))
+        known.append(predict(batch))
         if background:
-            wrong.append(ask(reference_images.wrong(batch, generator)))
+            wrong.append(predict(reference_images.wrong(batch, generator)))
     return familiarity.fit(joined(known), joined(wrong) if wrong else None)
 
 
 def _written(output: NDArray[np.float32]) -> NDArray[np.float64]:
     return as_written(output[:, 0].astype(np.float64))
-
-
-def doubt_of(
-    views: Sequence[Predictions],
-    threshold: float,
-    settings: EvaluationConfig,
-    refused_below: float | None,
-    whose: str | None = None,
-) -> Doubt:
-    """Decide which answers are certain by images as they are and through changes; `refused_below` is decided already.
-
-    `whose` is what the guarantee says that it was shown on; None for the patients of validation.
-    """
-    wanted = candidates(settings.guarantee)
-    return limits(views, threshold, wanted, settings.prevalence, settings.guarantee, whose, refused_below)
 
 
 def write_scores(

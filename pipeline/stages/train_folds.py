@@ -14,7 +14,7 @@ from pipeline.config import RunConfig
 from pipeline.data.fold_splits import rows_of_fold, splits_of_fold
 from pipeline.data.group_holdout import splits_of
 from pipeline.data.split import Split
-from pipeline.evaluation.doubt import named
+from pipeline.evaluation.doubt import patients_in_words
 from pipeline.evaluation.fold_figures import fold_figures
 from pipeline.evaluation.predictions import Images, Predictions, read_csv, write_csv
 from pipeline.evaluation.robustness import UNCHANGED, through_changes
@@ -100,28 +100,28 @@ def _judge_committee(folder: RunFolder, config: RunConfig, splits: Mapping[str, 
     """Decide by what each network says of the images of its fold, which it has not seen; then score test."""
     settings, examples = config.evaluation, splits["train"].examples
     models = [load_model(folder.fold(number).model) for number in range(1, len(held) + 1)]
-    times = 1 + len(SHIFTS) * settings.threshold_under_shift
-    asks = [
+    times = 1 + len(SHIFTS) if settings.threshold_under_shift else 1
+    predictors = [
         OutputsFn(scoring_model(calibrated_committee([model])), expected=len(rows) * times)
         for model, rows in zip(models, held, strict=True)
     ]
 
     def out_of_fold(images: Images) -> Predictions:
-        parts = [ask(images[rows]) for ask, rows in zip(asks, held, strict=True)]
+        parts = [predict(images[rows]) for predict, rows in zip(predictors, held, strict=True)]
         back = np.argsort(np.concatenate(held))
         return uncalibrated(examples, {name: values[back] for name, values in joined(parts).items()})
 
     views = {UNCHANGED: out_of_fold(examples.images)}
     views |= {name: out_of_fold(images) for name, images in through_changes(examples.images, settings)}
     network = calibrated_committee(models)
-    ask = OutputsFn(scoring_model(network), expected=sum(split.count for split in splits.values()) - len(examples))
-    whose = f"{named(views[UNCHANGED], '')}, each answered by the one network of {len(models)} that had not seen them,"
+    predict = OutputsFn(scoring_model(network), expected=sum(split.count for split in splits.values()) - len(examples))
+    patients = patients_in_words(views[UNCHANGED], "")
     judge_by(
         folder,
         config,
-        views,
-        splits,
-        lambda split: uncalibrated(split.examples, score(ask, split)),
-        partial(inference_model, network),
-        whose,
+        views=views,
+        splits=splits,
+        table=lambda split: uncalibrated(split.examples, score(predict, split)),
+        model=partial(inference_model, network),
+        shown_on=f"{patients}, each answered by the one network of {len(models)} that had not seen them,",
     )

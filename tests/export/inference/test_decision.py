@@ -20,12 +20,12 @@ def test_the_table_of_cases(case):
 
 @pytest.mark.parametrize("case", [case for case in CASES if "unfit" not in case])
 def test_the_report_of_a_run_counts_the_same_answers(case):
-    from pipeline.evaluation.doubt import answers
+    from pipeline.evaluation.doubt import four_answers
     from pipeline.evaluation.predictions import Predictions
 
     familiarity = [math.nan if case["familiarity"] is None else case["familiarity"]]
     table = Predictions(["a"], ["p"], ["normal"], [0], [case["probability"]], familiarity)
-    assert answers(table, Limits(*case["limits"])).tolist() == [case["decision"]]
+    assert four_answers(table, Limits(*case["limits"])).tolist() == [case["decision"]]
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ from scipy.special import expit
 
 from export.recalibration import local_decision
 from export.recalibration.labelled_images import Scores
-from export.recalibration.local_decision import Wish, cross_fit, decide_here, figures_of
+from export.recalibration.local_decision import DecisionRequest, cross_fit, decide_here, figures_of
 from pipeline.config.guarantee import candidates
 from pipeline.evaluation.predictions import Predictions
 from pneumo_tfds.program.errors import InputError
 
-WISH = Wish("youden", candidates("auto"), "auto", 0.5)
+REQUEST = DecisionRequest("youden", candidates("auto"), "auto", 0.5)
 
 
 def cohort(patients=80, signal=4.0, seed=0):
@@ -28,8 +28,8 @@ def cohort(patients=80, signal=4.0, seed=0):
 
 def test_calibration_undoes_a_scale_and_an_offset():
     table, scores = cohort(patients=1000)
-    plain = decide_here(table, scores, WISH)
-    moved = decide_here(table, Scores(3 * scores.logits + 5, scores.distances), WISH)
+    plain = decide_here(table, scores, REQUEST)
+    moved = decide_here(table, Scores(3 * scores.logits + 5, scores.distances), REQUEST)
     assert moved.temperature == pytest.approx(3 * plain.temperature, rel=1e-3)
     assert moved.bias == pytest.approx(plain.bias - 5 / (3 * plain.temperature), abs=0.01)
     assert moved.point.threshold == pytest.approx(plain.point.threshold, abs=0.01)
@@ -37,11 +37,11 @@ def test_calibration_undoes_a_scale_and_an_offset():
 
 def test_familiarity_is_ranked_among_the_local_images():
     table, scores = cohort()
-    decision = decide_here(table, scores, WISH)
+    decision = decide_here(table, scores, REQUEST)
     familiarity = decision.apply(table, scores).familiarity
     assert np.mean(familiarity < decision.doubt.familiarity_threshold) <= 0.02
     assert familiarity.mean() == pytest.approx(0.5, abs=0.01)
-    assert decide_here(table, Scores(scores.logits, None), WISH).doubt.familiarity_threshold is None
+    assert decide_here(table, Scores(scores.logits, None), REQUEST).doubt.familiarity_threshold is None
 
 
 def test_no_patient_is_answered_by_a_decision_on_images_of_the_same(monkeypatch):
@@ -52,9 +52,9 @@ def test_no_patient_is_answered_by_a_decision_on_images_of_the_same(monkeypatch)
         decided_on.append(set(part.patients.tolist()))
         return decide_here(part, *rest)
 
-    chosen = decide_here(table, scores, WISH)
+    chosen = decide_here(table, scores, REQUEST)
     monkeypatch.setattr(local_decision, "decide_here", spy)
-    answered, _ = cross_fit(table, scores, WISH, chosen, seed=0)
+    answered, _ = cross_fit(table, scores, REQUEST, chosen, seed=0)
     everybody = set(table.patients.tolist())
     left_out = [everybody - seen for seen in decided_on]
     assert len(left_out) == 5
@@ -68,8 +68,8 @@ def test_figures_by_cross_fitting_are_not_better_than_the_truth():
     accuracies = []
     for seed in range(6):
         table, scores = cohort(patients=60, signal=0, seed=seed)
-        chosen = decide_here(table, scores, WISH)
-        answered, _ = cross_fit(table, scores, WISH, chosen, seed)
+        chosen = decide_here(table, scores, REQUEST)
+        answered, _ = cross_fit(table, scores, REQUEST, chosen, seed)
         found = figures_of(answered, 100, 0)
         accuracies.append((found["sensitivity"][0] + found["specificity"][0]) / 2)
     assert np.mean(accuracies) < 0.53
@@ -80,10 +80,10 @@ def test_a_rule_that_four_fifths_do_not_meet_is_refused_and_says_so():
     table, scores = cohort()
     logits = scores.logits.copy()
     logits[table.patients == "0"], logits[table.patients == "1"] = -100, -50
-    wish = Wish("sensitivity>=1", candidates("auto"), "auto", 0.5)
-    chosen = decide_here(table, Scores(logits, scores.distances), wish)
+    request = DecisionRequest("sensitivity>=1", candidates("auto"), "auto", 0.5)
+    chosen = decide_here(table, Scores(logits, scores.distances), request)
     with pytest.raises(InputError, match=r"^decided on four fifths of the patients.* ask for less$"):
-        cross_fit(table, Scores(logits, scores.distances), wish, chosen, seed=1)  # both patients in different fifths
+        cross_fit(table, Scores(logits, scores.distances), request, chosen, seed=1)  # both patients in different fifths
 
 
 def test_certain_answers_of_one_class_have_their_predictive_value():
@@ -97,7 +97,7 @@ def test_certain_answers_of_one_class_have_their_predictive_value():
 
 def test_answers_of_all_four_kinds_are_counted():
     table, scores = cohort()
-    answered, same = cross_fit(table, scores, WISH, decide_here(table, scores, WISH), seed=0)
+    answered, same = cross_fit(table, scores, REQUEST, decide_here(table, scores, REQUEST), seed=0)
     assert {*answered.given.tolist()} <= {"NORMAL", "PNEUMONIA", "UNCERTAIN", "UNSUITABLE"}
     assert "UNSUITABLE" in answered.given
     assert 0 <= same <= 5

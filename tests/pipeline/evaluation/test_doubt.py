@@ -10,14 +10,14 @@ from scipy.stats import binomtest
 
 from pipeline.config.guarantee import Guarantee, candidates
 from pipeline.evaluation.doubt import (
-    REFUSED,
-    REFUSED_CHANGED,
+    MOST_REFUSED,
+    MOST_REFUSED_CHANGED,
     Doubt,
-    answered,
-    answers,
+    answer_figures,
     familiarity_threshold,
+    four_answers,
     limits,
-    named,
+    patients_in_words,
     upper_bound,
 )
 from pipeline.evaluation.predictions import Predictions
@@ -94,7 +94,7 @@ def test_nothing_is_answered_where_it_may_be_no_better_than_guessing():
     assert 0 < found.certain_normal_below <= 0.5, "nine of ten are NORMAL"
     assert found.certain_pneumonia_from == 1.0
     with pytest.raises(InputError, match="decide on more patients, or ask for none"):
-        limits(cohort(600, 0, apart=0.0), 0.5, WANTED, 0.5, str(WANTED[0]))
+        limits(cohort(600, 0, apart=0.0), 0.5, WANTED, 0.5, rule=str(WANTED[0]))
 
 
 def test_limits_do_not_overrule_the_threshold():
@@ -110,18 +110,18 @@ def test_limits_do_not_overrule_the_threshold():
 
 def test_threshold_beyond_what_can_be_shown_is_refused():
     with pytest.raises(InputError, match="cannot be shown"):
-        limits(cohort(600, 0), 1e-4, WANTED, 0.5, str(WANTED[0]))
+        limits(cohort(600, 0), 1e-4, WANTED, 0.5, rule=str(WANTED[0]))
 
 
 def test_a_guarantee_that_cannot_be_shown_is_refused_with_the_best():
     text = "npv>=0.999,ppv>=0.999"
     with pytest.raises(InputError, match=r"cannot be shown on 100 validation patients.*the best is npv>=0\.\d+"):
-        limits(cohort(100, 0), 0.5, candidates(text), 0.5, text)
+        limits(cohort(100, 0), 0.5, candidates(text), 0.5, rule=text)
     best = cohort(100, 0)
     with pytest.raises(InputError) as caught:
-        limits(best, 0.5, candidates(text), 0.5, text)
+        limits(best, 0.5, candidates(text), 0.5, rule=text)
     reached = str(caught.value).split("the best is ")[1].split(";")[0]
-    limits(best, 0.5, candidates(reached), 0.5, reached)  # what the message names can be had
+    limits(best, 0.5, candidates(reached), 0.5, rule=reached)  # what the message names can be had
 
 
 def test_a_rarer_disease_makes_certain_pneumonia_harder():
@@ -155,9 +155,9 @@ def test_share_that_is_refused_is_bounded_in_each_view():
     generator = np.random.default_rng(0)
     plain, changed = generator.uniform(0, 1, 2000), generator.uniform(0, 1, 2000) ** 2
     threshold = familiarity_threshold([plain, changed])
-    assert np.mean(plain < threshold) <= REFUSED
-    assert np.mean(changed < threshold) == pytest.approx(REFUSED_CHANGED, abs=0.001)
-    assert familiarity_threshold([plain]) == pytest.approx(REFUSED, abs=0.005)
+    assert np.mean(plain < threshold) <= MOST_REFUSED
+    assert np.mean(changed < threshold) == pytest.approx(MOST_REFUSED_CHANGED, abs=0.001)
+    assert familiarity_threshold([plain]) == pytest.approx(MOST_REFUSED, abs=0.005)
 
 
 @pytest.mark.parametrize("count", [20, 40, 408, 852])
@@ -167,8 +167,8 @@ def test_no_more_are_refused_than_allowed_however_few_or_alike_they_are(count):
     tied = np.where(plain < 0.05, 0.0123456, plain)
     for first in (plain, tied):
         threshold = familiarity_threshold([first, changed])
-        assert np.mean(first < threshold) <= REFUSED
-        assert np.mean(changed < threshold) <= REFUSED_CHANGED
+        assert np.mean(first < threshold) <= MOST_REFUSED
+        assert np.mean(changed < threshold) <= MOST_REFUSED_CHANGED
 
 
 DOUBT = Doubt(0.2, 0.8, 0.02, guarantee="as an example")
@@ -181,17 +181,19 @@ def table(probabilities, labels, familiarity):
 
 def test_four_answers():
     found = table(np.array([0.1, 0.2, 0.8, 0.79, 0.99]), [0, 0, 1, 1, 1], np.array([0.5, 0.5, 0.02, 0.5, 0.019]))
-    assert answers(found, DOUBT).tolist() == ["NORMAL", "UNCERTAIN", "PNEUMONIA", "UNCERTAIN", "UNSUITABLE"]
+    assert four_answers(found, DOUBT).tolist() == ["NORMAL", "UNCERTAIN", "PNEUMONIA", "UNCERTAIN", "UNSUITABLE"]
 
 
 def test_nothing_is_unsuitable_where_the_familiarity_is_not_known():
     found = table(np.array([0.1, 0.9]), [0, 1], np.full(2, np.nan))
-    assert answers(found, Limits(0.2, 0.8)).tolist() == ["NORMAL", "PNEUMONIA"]
-    assert answers(found, DOUBT).tolist() == ["NORMAL", "PNEUMONIA"]
+    assert four_answers(found, Limits(0.2, 0.8)).tolist() == ["NORMAL", "PNEUMONIA"]
+    assert four_answers(found, DOUBT).tolist() == ["NORMAL", "PNEUMONIA"]
 
 
 def test_figures_are_those_of_certain_answers_alone():
-    found = answered(table(np.array([0.1, 0.1, 0.9, 0.5, 0.9]), [0, 1, 1, 0, 0], np.array([1, 1, 1, 1, 0])), DOUBT)
+    found = answer_figures(
+        table(np.array([0.1, 0.1, 0.9, 0.5, 0.9]), [0, 1, 1, 0, 0], np.array([1, 1, 1, 1, 0])), DOUBT
+    )
     assert found["answers"]["NORMAL"] == {"NORMAL": 1, "PNEUMONIA": 1}
     assert found["answers"]["UNCERTAIN"] == {"NORMAL": 1, "PNEUMONIA": 0}
     assert found["answers"]["UNSUITABLE"] == {"NORMAL": 1, "PNEUMONIA": 0}
@@ -200,7 +202,7 @@ def test_figures_are_those_of_certain_answers_alone():
 
 
 def test_without_a_certain_answer_there_are_no_figures():
-    found = answered(table(np.array([0.5, 0.5]), [0, 1], np.ones(2)), DOUBT)
+    found = answer_figures(table(np.array([0.5, 0.5]), [0, 1], np.ones(2)), DOUBT)
     assert found["share"] == 0
     assert found["accuracy"] is found["npv"] is None
 
@@ -238,7 +240,7 @@ def test_refused_images_get_no_answer_that_could_be_right():
     broken = 0
     for seed in range(10):
         decided, new = (hard_to_know(cohort(800, seed + start, apart=6.0, views=1)) for start in (0, 1000))
-        found = limits(decided, 0.5, WANTED, 0.5, "auto", None, 0.5)
+        found = limits(decided, 0.5, WANTED, 0.5, refused_below=0.5)
         assert found.familiarity_threshold == 0.5
         answered = [table.take(table.familiarity >= 0.5) for table in new]
         broken += min(predictive_values(answered, found)) < 0.95
@@ -258,10 +260,10 @@ def hard_to_know(tables):
 def test_guarantee_tells_patients_from_images_of_unknown_patients():
     (table,) = cohort(40, 0, views=1)
     unknown = np.array([f"{UNKNOWN_PATIENT}{number}" for number in range(len(table))])
-    assert named(table, "local") == "40 local patients"
+    assert patients_in_words(table, "local") == "40 local patients"
     images = f"{len(table)} images of unknown patients, each counted as one"
-    assert named(replace(table, patients=unknown), "local") == images
+    assert patients_in_words(replace(table, patients=unknown), "local") == images
     half = np.where(np.arange(len(table)) < len(table) // 2, table.patients, unknown)
     assert re.fullmatch(
-        r"\d+ local patients and \d+ images of unknown.*", named(replace(table, patients=half), "local")
+        r"\d+ local patients and \d+ images of unknown.*", patients_in_words(replace(table, patients=half), "local")
     )

@@ -69,7 +69,7 @@ def test_guarantee_holds_in_19_of_20_repeats_on_resampled_patients_and_breaks_un
     for seed in range(20):
         mine = np.random.default_rng(seed).permutation(people)[:DECIDED_ON]
         seen = np.isin(others.patients, mine)
-        found = limits([table.take(seen) for table in tables], 0.5, candidates(wish), 0.5, wish)
+        found = limits([table.take(seen) for table in tables], 0.5, candidates(wish), 0.5, rule=wish)
         held += all(holds(table.take(~seen), found) for table in tables[:1])
         held_elsewhere += holds(elsewhere.take(~seen), found)
     print(f"held {held}, elsewhere {held_elsewhere}")
