@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
+from export.inference.batched_answers import Answer, in_batches
 from export.inference.decision import decide
 from export.inference.golden import EDGES, edge_images, rows
 from export.inference.inference_session import ORT_ERRORS, open_session
@@ -20,7 +21,6 @@ from pneumo_tfds.program.progress import stage, track
 
 Floats = npt.NDArray[np.float32]
 Labels = Sequence[int] | npt.NDArray[np.int64]
-Answer = Callable[[npt.NDArray[np.uint8]], Mapping[str, Floats]]
 
 BATCH_SIZES = (1, 2, 7, 64)
 LARGE_BATCH = 64
@@ -141,7 +141,7 @@ def compare(
     everything = np.concatenate([edge_images(side), images])
     report = Report(budget=budget, images=len(everything), real_images=len(images))
     with stage("Keras's answers to compare with"):
-        truth = _in_batches(expected, everything, LARGE_BATCH)
+        truth = in_batches(expected, everything, LARGE_BATCH)
     session = open_session(file, threads=threads, engine=engine)
     if budget.heatmap_optional and "heatmap" not in [output.name for output in session.get_outputs()]:
         report.heatmap_left_out = truth.pop("heatmap", None) is not None
@@ -156,7 +156,7 @@ def compare(
     for size in track(BATCH_SIZES, "Comparing the ONNX file with Keras"):
         part = everything if size == LARGE_BATCH else everything[: max(SMALL_BATCH_IMAGES, size)]
         try:
-            answers = _in_batches(answer, part, size)
+            answers = in_batches(answer, part, size)
         except ORT_ERRORS as error:
             report.differences.append(f"batches of {size} fail: {reason_of(error):.200}")
             continue
@@ -168,11 +168,6 @@ def compare(
         if limits is not None:
             _compare_answers(truth, answers, limits, report)
     return report
-
-
-def _in_batches(answer: Answer, images: npt.NDArray[np.uint8], size: int) -> dict[str, Floats]:
-    parts = [answer(images[start : start + size]) for start in range(0, len(images), size)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _compare_signature(session: Any, truth: Mapping[str, Floats], side: int, differences: list[str]) -> None:

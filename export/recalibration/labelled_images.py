@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from export.inference.batched_answers import in_batches
 from export.inference.classifier import Classifier
 from export.inference.inference_session import open_session
 from export.recalibration.graph_values import CalibratedGraph
@@ -115,7 +115,7 @@ def read_images(source: Source, classifier: Classifier, threads: int | None) -> 
 
 def answered_by(classifier: Classifier, images: LabelledImages, batch_size: int) -> Predictions:
     """Return the table of the images with a model's own probabilities and, if it has it, familiarity."""
-    outputs = _in_batches(classifier.predict_batch, images.pixels, batch_size, "Answering")
+    outputs = in_batches(classifier.predict_batch, images.pixels, batch_size, "Answering")
     return replace(
         images.table,
         probabilities=outputs["probability"][:, 0].astype(np.float64),
@@ -134,13 +134,6 @@ def score(graph: CalibratedGraph, images: Images, *, batch_size: int, threads: i
     def answer(batch: Images) -> dict[str, NDArray[np.float32]]:
         return dict(zip(names, session.run(names, {"image": batch}), strict=True))
 
-    found = _in_batches(answer, images, batch_size, "Scoring")
+    found = in_batches(answer, images, batch_size, "Scoring")
     logits, *distances = (found[name][:, 0].astype(np.float64) for name in names)
     return Scores(logits, distances[0] if distances else None)
-
-
-def _in_batches(
-    answer: Callable[[Images], dict[str, NDArray[np.float32]]], images: Images, size: int, doing: str
-) -> dict[str, NDArray[np.float32]]:
-    parts = [answer(images[start : start + size]) for start in track(range(0, len(images), size), doing)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
