@@ -12,7 +12,7 @@ import numpy as np
 
 from export.inference import content_digest
 from export.inference.answer_html import answer_table
-from export.inference.decision import UNCERTAIN, UNSUITABLE, decide
+from export.inference.decision import UNCERTAIN, UNSUITABLE, by_threshold, decide
 from export.inference.engine import Engine, resolve
 from export.inference.inference_session import BROKEN, open_session, version_of_engine
 from export.inference.onnx_metadata import SUBTYPES, Metadata, ModelFileError
@@ -57,7 +57,7 @@ class Prediction:
         """BACTERIA or VIRUS, the likelier, if the decision is PNEUMONIA and the model says. For research only."""
         if self.viral is None or self.decision != LABELS[1]:
             return None
-        return SUBTYPES[self.viral >= VIRUS_FROM]
+        return by_threshold(SUBTYPES, self.viral, VIRUS_FROM)
 
     def subtype_fields(self) -> dict[str, Any]:
         """Return `subtype` and `subtype_probability`, None unless it is PNEUMONIA; nothing if the model has no such."""
@@ -217,14 +217,13 @@ class Classifier:
                 raise
             reason = reason_of(error)
             raise ModelFileError(f"{self.path} cannot be run ({reason:.200}); export the run again") from error
-        probability, heat = found["probability"], found.get("heatmap", np.zeros((len(images), 1, 1), np.float32))
-        for part in (found[name] for name in ("probability", "subtype") if name in found):
-            if part.shape != (len(images), 1) or not ((part >= 0) & (part <= 1)).all():
-                raise ModelFileError(f"{self.path} returns values that are not probabilities; export the run again")
-        shares: Any = found.get("familiarity", probability)
-        if shares.shape != (len(images), 1) or not ((shares >= -ROUNDING) & (shares <= 1 + ROUNDING)).all():
+        count = len(images)
+        probabilities = [found[name] for name in ("probability", "subtype") if name in found]
+        if not all(_are_shares(values, count) for values in probabilities):
+            raise ModelFileError(f"{self.path} returns values that are not probabilities; export the run again")
+        if "familiarity" in found and not _are_shares(found["familiarity"], count, ROUNDING):
             raise ModelFileError(f"{self.path} returns values that are not familiarities; export the run again")
-        if heat.ndim != 3 or len(heat) != len(images):
+        if "heatmap" in found and (found["heatmap"].ndim != 3 or len(found["heatmap"]) != count):
             raise ModelFileError(f"{self.path} returns values that are not heat maps; export the run again")
         return found
 
@@ -256,7 +255,7 @@ class Classifier:
         decision, why = decide(self._limits, probability, familiarity, reasons.unfit)
         computed = heatmap
         if self.two_way:
-            decision = self.metadata.classes[probability >= self.threshold]
+            decision = by_threshold(self.metadata.classes, probability, self.threshold)
         elif decision == UNSUITABLE:
             heatmap = None
         why = (*why, *reasons.remarks)
@@ -280,6 +279,11 @@ class Classifier:
             InputError: the file cannot be read or decoded.
         """
         return self.predict_bytes(read_image(path), str(path))
+
+
+def _are_shares(values: np.ndarray, count: int, slack: float = 0.0) -> bool:
+    """Return whether these are as many values, `[count, 1]`, in 0 to 1, or outside by `slack` at most."""
+    return values.shape == (count, 1) and bool(((values >= -slack) & (values <= 1 + slack)).all())
 
 
 def read_image(path: str | os.PathLike[str]) -> bytes:

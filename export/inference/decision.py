@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pneumo_tfds.program.answers import UNCERTAIN, UNSUITABLE, Limits, why_uncertain, why_unsuitable
 from pneumo_tfds.sources.inventory import LABELS
 
-__all__ = ["UNCERTAIN", "UNSUITABLE", "decide"]
+__all__ = ["UNCERTAIN", "UNSUITABLE", "by_threshold", "decide"]
 
 
 def decide(
@@ -29,4 +29,10 @@ def decide(
     low, high = limits.certain_normal_below, limits.certain_pneumonia_from
     if low <= probability < high:
         return UNCERTAIN, (why_uncertain(low, high),)
-    return LABELS[probability >= high], ()
+    return by_threshold(LABELS, probability, high), ()
+
+
+def by_threshold(classes: Sequence[str], probability: float, threshold: float) -> str:
+    """Return the second of two classes from a threshold of its probability on, and the first one below."""
+    negative, positive = classes
+    return positive if probability >= threshold else negative

@@ -29,6 +29,7 @@ from export.inference.onnx_metadata import Metadata
 from pneumo_tfds.decode import decode
 from pneumo_tfds.decode.headers import format_of
 from pneumo_tfds.decode.pixels import decode_full
+from pneumo_tfds.program.answers import Limits
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import replacing
 from pneumo_tfds.program.framing_names import Framing
@@ -47,7 +48,7 @@ DRAWN, DRAWN_AT_ONCE = 96, 8
 SOFTNESS = 0.0055
 """Deviation of the Gaussian that they are blurred by, as a fraction of the side. Without, 1 in 240 was UNCERTAIN."""
 FAR_FROM_A_LIMIT = 0.002
-"""Of that one: twice the tolerance of a familiarity, so that other runtimes give the same answer."""
+"""Distance of that one from a limit: twice the tolerance of a familiarity, so that other runtimes answer alike."""
 EDGES = ("edge-black", "edge-white", "edge-grey", "edge-noise", "edge-ramp", "edge-checkerboard")
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -167,20 +168,21 @@ def read(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def _fit_together(arrays: Arrays) -> bool:
-    names, images, probability = arrays["names"], arrays["images"], arrays["probability"]
+    names, images = arrays["names"], arrays["images"]
     count = len(names) if names.ndim else 0
-    heat = arrays.get("heatmap", np.zeros((count, 1, 1), np.float32))
-    familiarity, decision = arrays.get("familiarity", probability), arrays.get("decision", names)
+    texts = [arrays[name] for name in ("names", "decision") if name in arrays]
+    shares = [arrays[name] for name in ("probability", "familiarity", "subtype") if name in arrays]
+    heatmaps = [arrays[name] for name in ("heatmap",) if name in arrays]
     files = [array for name, array in arrays.items() if name.startswith("file_")]
-    numbers = probability, familiarity, arrays.get("subtype", probability)
-    kinds = [f"{array.ndim}d {array.dtype.name}" for array in (images, heat, *numbers, *files)]
     return (
-        names.shape == decision.shape == (count,)
-        and names.dtype.kind == decision.dtype.kind == "U"
-        and kinds == ["4d uint8", "3d float32", *["2d float32"] * len(numbers), *["1d uint8"] * len(files)]
-        and len(images) == len(heat) == count > 0
-        and all(array.shape == (count, 1) for array in numbers)
-        and images.shape[1:] == (images.shape[1], images.shape[1], 1)
+        count > 0
+        and all(array.dtype.kind == "U" and array.shape == (count,) for array in texts)
+        and images.dtype == np.uint8
+        and images.ndim == 4
+        and images.shape == (count, images.shape[1], images.shape[1], 1)
+        and all(array.dtype == np.float32 and array.shape == (count, 1) for array in shares)
+        and all(array.dtype == np.float32 and array.ndim == 3 and len(array) == count for array in heatmaps)
+        and all(array.dtype == np.uint8 and array.ndim == 1 for array in files)
     )
 
 
@@ -215,36 +217,60 @@ def self_test(classifier: Classifier, arrays: Arrays, tolerance: float = TOLERAN
     factor = 1.0 if classifier.engine.startswith("onnxruntime") else OPENVINO_FACTOR
     of_file = {name: factor * value for name, value in (classifier.metadata.golden_tolerance or {}).items()}
     allowed = {**tolerances(arrays, tolerance), **of_file}
-    found = []
     images = arrays["images"]
-    for number, name in enumerate(arrays["names"]):
-        if f"file_{number}" in arrays:
-            pixels = classifier.decode(arrays[f"file_{number}"].tobytes(), str(name))
-            if pixels.shape != images[number].shape:
-                shapes = f"decoded to {list(pixels.shape)}, but the golden images are {list(images[number].shape)}"
-                return [f"{name}: {shapes}"]
-            levels = int(np.abs(pixels.astype(np.int16) - images[number]).max())
-            if levels:
-                found.append(f"{name}: decoded pixels differ by up to {levels} grey levels")
+    decoded = {
+        number: classifier.decode(arrays[f"file_{number}"].tobytes(), str(name))
+        for number, name in enumerate(arrays["names"])
+        if f"file_{number}" in arrays
+    }
+    for number, pixels in decoded.items():
+        if pixels.shape != images[number].shape:
+            shapes = f"decoded to {list(pixels.shape)}, but the golden images are {list(images[number].shape)}"
+            return [f"{arrays['names'][number]}: {shapes}"]
     outputs = classifier.predict_batch(images)
+    return [
+        *_differences_of_pixels(arrays, decoded),
+        *_differences_of_shares(arrays, outputs, allowed),
+        *_differences_of_answers(arrays, outputs, allowed, classifier.metadata.limits),
+        *_differences_of_heatmaps(arrays, outputs, allowed),
+    ]
+
+
+def _differences_of_pixels(arrays: Arrays, decoded: Mapping[int, npt.NDArray[np.uint8]]) -> Iterator[str]:
+    for number, pixels in decoded.items():
+        levels = int(np.abs(pixels.astype(np.int16) - arrays["images"][number]).max())
+        if levels:
+            yield f"{arrays['names'][number]}: decoded pixels differ by up to {levels} grey levels"
+
+
+def _differences_of_shares(arrays: Arrays, outputs: Arrays, allowed: Mapping[str, float]) -> Iterator[str]:
     for output in ("probability", "familiarity", "subtype"):
         if output in arrays and output in outputs:
             gaps = np.abs(outputs[output].astype(np.float64) - arrays[output])[:, 0]
             for name, gap in zip(arrays["names"], gaps, strict=True):
                 if not gap <= allowed[output]:
-                    found.append(f"{name}: the {output} differs by {gap:.3g}; {allowed[output]:g} is allowed")
-    limits = classifier.metadata.limits
+                    yield f"{name}: the {output} differs by {gap:.3g}; {allowed[output]:g} is allowed"
+
+
+def _differences_of_answers(
+    arrays: Arrays, outputs: Arrays, allowed: Mapping[str, float], limits: Limits
+) -> Iterator[str]:
+    if "decision" not in arrays:
+        return
     near = max(allowed["probability"], FAMILIARITY_TOLERANCE), allowed["familiarity"]
-    for name, decision, row, golden in zip(
-        arrays["names"], arrays.get("decision", ()), rows(outputs), rows(arrays), strict="decision" in arrays
-    ):
+    examples = zip(arrays["names"], arrays["decision"], rows(outputs), rows(arrays), strict=True)
+    for name, decision, row, golden in examples:
         answer = decide(limits, *row)[0]
         if answer != decision and not limits.near(*golden, *near):
-            found.append(f"{name}: the answer is {answer}, not {decision}")
-    if "heatmap" in arrays and "heatmap" in outputs:
-        if arrays["heatmap"].shape != outputs["heatmap"].shape:
-            return [*found, "heat maps have another shape"]
-        gap = float(np.abs(outputs["heatmap"].astype(np.float64) - arrays["heatmap"]).max())
-        if not gap <= allowed["heatmap"]:
-            found.append(f"heat maps differ by {gap:.3g}; {allowed['heatmap']:.3g} is allowed")
-    return found
+            yield f"{name}: the answer is {answer}, not {decision}"
+
+
+def _differences_of_heatmaps(arrays: Arrays, outputs: Arrays, allowed: Mapping[str, float]) -> Iterator[str]:
+    if "heatmap" not in arrays or "heatmap" not in outputs:
+        return
+    if arrays["heatmap"].shape != outputs["heatmap"].shape:
+        yield "heat maps have another shape"
+        return
+    gap = float(np.abs(outputs["heatmap"].astype(np.float64) - arrays["heatmap"]).max())
+    if not gap <= allowed["heatmap"]:
+        yield f"heat maps differ by {gap:.3g}; {allowed['heatmap']:.3g} is allowed"

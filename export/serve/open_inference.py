@@ -78,7 +78,7 @@ def open_inference_routes(models: Models, most_bytes: int, seconds: float) -> AP
     @routes.get("/v2/models/{name}", summary="Inputs and outputs of a model")
     @routes.get("/v2/models/{name}/versions/{version}", include_in_schema=False)
     async def model(name: str, version: str = VERSION) -> dict[str, Any]:
-        classifier = named(models, name, version).classifier
+        classifier = loaded_model(models, name, version).classifier
         side = classifier.image_size
         inputs, outputs = {"file": ("BYTES", [-1, 1]), "image": ("UINT8", [-1, side, side, 1])}, outputs_of(classifier)
         return {
@@ -90,13 +90,13 @@ def open_inference_routes(models: Models, most_bytes: int, seconds: float) -> AP
     @routes.get("/v2/models/{name}/ready", summary="Whether a model answers")
     @routes.get("/v2/models/{name}/versions/{version}/ready", include_in_schema=False)
     async def model_ready(name: str, version: str = VERSION) -> JSONResponse:
-        busy = await not_ready(named(models, name, version))
+        busy = await not_ready(loaded_model(models, name, version))
         return JSONResponse({"name": name, "ready": not busy}, 503 if busy else 200)
 
     @routes.post("/v2/models/{name}/infer", summary="Predict images", openapi_extra=_BODY)
     @routes.post("/v2/models/{name}/versions/{version}/infer", include_in_schema=False)
     async def infer(request: Request, name: str, version: str = VERSION) -> Response:
-        with named(models, name, version).used() as loaded:
+        with loaded_model(models, name, version).used() as loaded:
             body = await read_body(request, most_bytes, seconds)
             asked, inputs = await asyncio.to_thread(_read, body, request.headers.get(HEADER_LENGTH), loaded.classifier)
             unknown = {output.name for output in asked.outputs} - {*outputs_of(loaded.classifier)}
@@ -126,7 +126,7 @@ async def not_ready(loaded: Loaded) -> str:
     return ""
 
 
-def named(models: Models, name: str | None, version: str = VERSION) -> Loaded:
+def loaded_model(models: Models, name: str | None, version: str = VERSION) -> Loaded:
     """Return what is loaded under a name, None for the default; raises HTTPException with status 404."""
     try:
         found = models[name]

@@ -20,10 +20,11 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from export.inference.classifier import Classifier, Prediction
+from export.inference.decision import by_threshold
 from export.serve.batching import BatchLimits, OverloadedError
 from export.serve.help_page import POLICY, help_page
 from export.serve.http_schema import BODY, PROBLEMS, Answer, Answers, NamedAnswer, Options, Unanswered, Which
-from export.serve.open_inference import named, not_ready, open_inference_routes
+from export.serve.open_inference import loaded_model, not_ready, open_inference_routes
 from export.serve.prometheus_metrics import Metrics
 from export.serve.served_models import Loaded, Models
 from export.serve.traffic import Traffic, problem
@@ -108,10 +109,10 @@ class _Service:
         self.models, self.limits, self.recorded = models, limits, metrics
 
     async def predict(self, request: Request, options: Annotated[Options, Query()]) -> Response:
-        named(self.models, options.model)
+        loaded_model(self.models, options.model)
         uploads = await read_uploads(request, self.limits.body_bytes, self.limits.body_seconds)
         kind = media_type(request)
-        with named(self.models, options.model).used() as loaded:
+        with loaded_model(self.models, options.model).used() as loaded:
 
             async def answer(data: bytes) -> dict[str, Any] | HTTPException:
                 try:
@@ -139,7 +140,7 @@ class _Service:
         return {"models": self.models.names}
 
     async def model(self, which: Annotated[Which, Query()]) -> dict[str, Any]:
-        classifier = named(self.models, which.model).classifier
+        classifier = loaded_model(self.models, which.model).classifier
         return {**asdict(replace(classifier.metadata, threshold=classifier.threshold)), "engine": classifier.engine}
 
     async def health(self) -> dict[str, str]:
@@ -166,7 +167,8 @@ def _fields(classifier: Classifier, found: Prediction, options: Options) -> dict
     threshold, decision, heatmap = found.threshold, found.decision, found.heatmap
     if options.two_way or options.threshold is not None:
         threshold = threshold if options.threshold is None else options.threshold
-        decision, heatmap = classifier.metadata.classes[found.probability >= threshold], found.computed_heatmap
+        decision = by_threshold(classifier.metadata.classes, found.probability, threshold)
+        heatmap = found.computed_heatmap
     fields = {
         "probability": found.probability,
         "decision": decision,
