@@ -16,6 +16,7 @@ import tyro
 
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError, reason_of
+from pneumo_tfds.program.installed import require_installed
 from pneumo_tfds.program.overwriting import refuse_overwriting
 from pneumo_tfds.program.wording import counted
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 ALARM = 1
 """Exit code if the answers have drifted."""
 ROUNDING = 1e-6
-"""Of the values in the lines; nearer to a limit, an answer cannot be checked by them."""
+"""Rounding of the values in the file. An answer whose value is this close to a limit is not checked."""
 MEANINGS = {
     "familiarity": "the images look otherwise than the reference images",
     "probability": "the model finds pneumonia more or less often, or is less sure: other images, or other patients",
@@ -55,7 +56,7 @@ def drift(command: Drift) -> int:
     from export.inference.onnx_metadata import ModelFileError
 
     if command.plot is not None:
-        import matplotlib  # noqa: F401 (missing, it is said before anything is done)
+        require_installed("matplotlib")
     classifier = Classifier(command.model)
     refuse_overwriting({"--plot": command.plot}, (command.answers, classifier.path))
     metadata = classifier.metadata

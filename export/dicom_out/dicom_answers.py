@@ -15,6 +15,7 @@ from export.inference.decision import UNSUITABLE
 from pneumo_tfds import __version__
 from pneumo_tfds.decode.dicom_file import import_pydicom
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.installed import require_installed
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -46,8 +47,7 @@ class DicomAnswers:
                 "DICOM; leave --two-way and --threshold out, or export the run again if its file knows two answers only"
             )
         import_pydicom("an answer as DICOM")
-        import highdicom  # noqa: F401 (missing, it is said before anything is done)
-
+        require_installed("highdicom")
         metadata = classifier.metadata
         digest, rule = classifier.content.sha256, f"{classifier.rule}, computed by {classifier.engine}"
         self.model = Model(classifier.path.name, digest, metadata.intended_use, rule, __version__)

@@ -17,6 +17,7 @@ from export.inference.model_options import ModelOptions
 from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError, reason_of
+from pneumo_tfds.program.installed import require_installed
 
 if TYPE_CHECKING:
     from export.serve.service import Limits
@@ -60,7 +61,7 @@ class Serve(ModelOptions, Bounded, Command):
 
 def serve(command: Serve) -> None:
     """Serve until interrupted."""
-    import python_multipart  # noqa: F401 (missing, it is said now and not at the first form)
+    require_installed("python_multipart")  # FastAPI imports it at the first form
     import uvicorn
 
     from export.serve.closing_server import ClosingServer
