@@ -31,7 +31,7 @@ class Model:
     name: str
     """Name of its file."""
     sha256: str
-    """Of its file, in hexadecimal."""
+    """Digest of its file, in hexadecimal."""
     intended_use: str
     rule: str
     """What it decides by, in words, and what computes it."""
@@ -78,9 +78,51 @@ def structured_report(header: Dataset, answer: Prediction, model: Model) -> Data
     """
     from highdicom import sr
     from highdicom.coding_schemes import CodingSchemeIdentificationItem
-    from pydicom.dataset import Dataset as NewDataset
     from pydicom.sr.codedict import codes
-    from pydicom.uid import ComputedRadiographyImageStorage
+
+    device = sr.ObserverContext(codes.DCM.Device, _observer(model))
+    content = sr.MeasurementReport(
+        observation_context=sr.ObservationContext(observer_device_context=device),
+        procedure_reported=sr.CodedConcept("399208008", "SCT", "Plain chest X-ray"),
+        imaging_measurements=[_finding(header, answer, model)],
+        title=codes.DCM.ImagingMeasurementReport,
+    )
+    said = [f"{WARNING}. {model.intended_use}", *answer.reasons]
+    content[0].ContentSequence.extend(
+        sr.TextContentItem(codes.DCM.Comment, ascii_text(text), sr.RelationshipTypeValues.CONTAINS) for text in said
+    )
+    report = sr.ComprehensiveSR(
+        evidence=[_evidence(header)],
+        content=content,
+        is_complete=True,  # and preliminary and unverified: nobody has looked at it
+        coding_schemes=[
+            CodingSchemeIdentificationItem(designator=SCHEME, name="Codes of pneumo", responsible_organization=MAKER)
+        ],
+        **attributes(header, model, "SR", REPORTS),
+    )
+    series = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+    series.ReferencedSOPSequence[0].ReferencedSOPClassUID = header.SOPClassUID  # instead of that of `_evidence`
+    give_identity(report, header)
+    return report
+
+
+def _observer(model: Model) -> Any:
+    """Return the model as the device that observed the image."""
+    from highdicom import sr
+
+    return sr.DeviceObserverIdentifyingAttributes(
+        uid=derived_uid("model", model.sha256),
+        name=MAKER,
+        manufacturer_name=MAKER,
+        model_name=ascii_text(model.name)[:64],
+        serial_number=model.sha256,
+    )
+
+
+def _finding(header: Dataset, answer: Prediction, model: Model) -> Any:
+    """Return the answer and its numbers, with the image and the model that they are of."""
+    from highdicom import sr
+    from pydicom.sr.codedict import codes
 
     def own(value: str, meaning: str) -> sr.CodedConcept:
         return sr.CodedConcept(value, SCHEME, meaning)
@@ -88,14 +130,7 @@ def structured_report(header: Dataset, answer: Prediction, model: Model) -> Data
     numbers = {} if answer.decision == UNSUITABLE else {"Probability of pneumonia": answer.probability}
     if answer.familiarity is not None:
         numbers["Familiarity of the image to the model"] = answer.familiarity
-    observer = sr.DeviceObserverIdentifyingAttributes(
-        uid=derived_uid("model", model.sha256),
-        name=MAKER,
-        manufacturer_name=MAKER,
-        model_name=ascii_text(model.name)[:64],
-        serial_number=model.sha256,
-    )
-    group = sr.MeasurementsAndQualitativeEvaluations(
+    return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(
             uid=derived_uid(header.SOPInstanceUID, model.sha256, "finding"), identifier="Answer about pneumonia"
         ),
@@ -116,35 +151,18 @@ def structured_report(header: Dataset, answer: Prediction, model: Model) -> Data
             sr.QualitativeEvaluation(own("ANSWER", "Answer"), own(answer.decision, answer.decision))
         ],
     )
-    said = [f"{WARNING}. {model.intended_use}", *answer.reasons]
-    content = sr.MeasurementReport(
-        observation_context=sr.ObservationContext(
-            observer_device_context=sr.ObserverContext(codes.DCM.Device, observer)
-        ),
-        procedure_reported=sr.CodedConcept("399208008", "SCT", "Plain chest X-ray"),
-        imaging_measurements=[group],
-        title=codes.DCM.ImagingMeasurementReport,
-    )
-    content[0].ContentSequence.extend(
-        sr.TextContentItem(codes.DCM.Comment, ascii_text(text), sr.RelationshipTypeValues.CONTAINS) for text in said
-    )
+
+
+def _evidence(header: Dataset) -> Dataset:
+    """Return the image that the report is about, as much of it as highdicom asks for."""
+    from pydicom.dataset import Dataset as NewDataset
+    from pydicom.uid import ComputedRadiographyImageStorage
+
     image = NewDataset()
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
         setattr(image, keyword, header[keyword].value)
-    image.SOPClassUID = ComputedRadiographyImageStorage  # replaced below: highdicom takes those alone that it knows
+    image.SOPClassUID = ComputedRadiographyImageStorage  # not its own: highdicom takes those alone that it knows
     for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
         setattr(image, keyword, "")
     image.StudyDate = image.StudyTime = None
-    report = sr.ComprehensiveSR(
-        evidence=[image],
-        content=content,
-        is_complete=True,  # and preliminary and unverified: nobody has looked at it
-        coding_schemes=[
-            CodingSchemeIdentificationItem(designator=SCHEME, name="Codes of pneumo", responsible_organization=MAKER)
-        ],
-        **attributes(header, model, "SR", REPORTS),
-    )
-    series = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
-    series.ReferencedSOPSequence[0].ReferencedSOPClassUID = header.SOPClassUID
-    give_identity(report, header)
-    return report
+    return image
