@@ -69,7 +69,7 @@ def watch(command: Watch) -> int:
         return _dead_letters(journal, source, command.retry)
     with journal.locked(), _ended_by_sigterm() as stop:
         journal.hurry()
-        watcher = Watcher(classifier, journal, source, target, stop, command.once)
+        watcher = Watcher(classifier, journal, source=source, target=target, stop=stop, once=command.once)
         print(f"watching {command.source} with {command.model}, journal {command.journal}", file=sys.stderr, flush=True)
         problem = ""
         if command.once:

@@ -9,7 +9,7 @@ weights. They are computed in whole numbers, so that no position is rounded.
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -85,10 +85,10 @@ def preprocessing(side: int, framing: Framing) -> onnx.ModelProto:
     count, height, width, channels = (g("Gather", g("Shape", INPUT), axis) for axis in range(4))
     blocks, down, across = _reduced(g, _grey(g, channels), (count, height, width), side, framing)
     longer, shorter = g("Max", down, across), g("Min", down, across)
-    boxes = [_boxes(g, length, longer, shorter, side, framing) for length in (down, across)]
-    enlarged = g("Or", *(g("Less", box, size) for _, box, _, size in boxes))
+    boxes = [_box(g, length, longer, shorter, side=side, framing=framing) for length in (down, across)]
+    enlarged = g("Or", *(g("Less", box.length, box.size) for box in boxes))
     rows, columns = (
-        _weights(g, length, side, *box, enlarged) for length, box in zip((down, across), boxes, strict=True)
+        _weights(g, length, side, box=box, enlarged=enlarged) for length, box in zip((down, across), boxes, strict=True)
     )
     small = g("MatMul", rows, g("MatMul", blocks, g("Transpose", columns, perm=[1, 0])))
     levels = g("Cast", g("Round", small), to=TensorProto.UINT8)
@@ -132,40 +132,48 @@ def _reduced(g: _Graph, grey: str, shape: tuple[str, str, str], side: int, frami
     return g("Reshape", levels, g.vector(count, down, across)), down, across
 
 
-def _boxes(
-    g: _Graph, length: str, longer: str, shorter: str, side: int, framing: Framing
-) -> tuple[Operand, Operand, Operand, Operand]:
-    """Return where the part of an axis that is taken begins and its length, and the same in the square.
+class _Box(NamedTuple):
+    """The part of an axis that is taken, and what it becomes in the square.
 
     As `source_box` and `target_box` of `pneumo_tfds.decode.framing`.
     """
+
+    start: Operand
+    length: Operand
+    at: Operand
+    """Where it begins in the square."""
+    size: Operand
+    """Its length in the square."""
+
+
+def _box(g: _Graph, length: str, longer: str, shorter: str, *, side: int, framing: Framing) -> _Box:
+    """Return which part of an axis of this length is taken, by the longer and the shorter axis of the picture."""
     if framing == "crop":
-        return g("Div", g("Sub", length, shorter), 2), shorter, 0, side
+        return _Box(g("Div", g("Sub", length, shorter), 2), shorter, 0, side)
     if framing == "squeeze":
-        return 0, length, 0, side
+        return _Box(0, length, 0, side)
     scaled = g("Div", g("Add", g("Mul", length, 2 * side), longer), g("Mul", longer, 2))
     size = g("Max", scaled, 1)
-    return 0, length, g("Div", g("Sub", side, size), 2), size
+    return _Box(0, length, g("Div", g("Sub", side, size), 2), size)
 
 
-def _weights(
-    g: _Graph, length: str, side: int, start: Operand, box: Operand, at: Operand, size: Operand, enlarged: str
-) -> str:
+def _weights(g: _Graph, length: str, side: int, *, box: _Box, enlarged: str) -> str:
     """Return the weight of each of `length` pixels in each of `side`, float32 `[side, length]`.
 
     It is the part of the target pixel that the source pixel covers, counted in units of 1 / size source pixels; or the
     nearness of the source pixel to the centre of the target pixel, in units of half of that.
     """
-    target = g("Sub", np.arange(side)[:, np.newaxis], at)
-    source = g("Sub", g("Range", 0, length, 1), start)
-    low, left = g("Mul", target, box), g("Mul", source, size)
-    high, right = g("Add", low, box), g("Add", left, size)
+    size = box.size
+    target = g("Sub", np.arange(side)[:, np.newaxis], box.at)
+    source = g("Sub", g("Range", 0, length, 1), box.start)
+    low, left = g("Mul", target, box.length), g("Mul", source, size)
+    high, right = g("Add", low, box.length), g("Add", left, size)
     overlap = g("Max", g("Sub", g("Min", right, high), g("Max", left, low)), 0)
-    area = g("Div", g.as_float(overlap), g.as_float(g("Identity", box)))
+    area = g("Div", g.as_float(overlap), g.as_float(g("Identity", box.length)))
 
     unit = g("Mul", size, 2)
     middle = g("Sub", g("Add", low, high), size)
-    centre = g("Min", g("Max", middle, 0), g("Mul", unit, g("Sub", box, 1)))
+    centre = g("Min", g("Max", middle, 0), g("Mul", unit, g("Sub", box.length, 1)))
     near = g("Max", g("Sub", unit, g("Abs", g("Sub", centre, g("Mul", unit, source)))), 0)
     inside = g("And", g("GreaterOrEqual", target, 0), g("Less", target, size))
     linear = g("Div", g.as_float(g("Where", inside, near, 0)), g.as_float(unit))

@@ -84,12 +84,12 @@ class CalibratedGraph:
         model._add("recalibrated_scale", np.float32(1 / temperature))
         model._add("recalibrated_offset", np.float32(bias))
         nodes = model.model.graph.node
-        for kind, inputs in (("Mul", [self.logit, "recalibrated_scale"]), ("Add", ["scaled", "recalibrated_offset"])):
-            nodes.append(onnx.helper.make_node(kind, inputs, ["scaled" if kind == "Mul" else "calibrated"]))
+        nodes.append(onnx.helper.make_node("Mul", [self.logit, "recalibrated_scale"], ["scaled"]))
+        nodes.append(onnx.helper.make_node("Add", ["scaled", "recalibrated_offset"], ["calibrated"]))
         model._sigmoid.input[0] = "calibrated"
         if levels is not None:
-            new = zip(("recalibrated_slopes", "recalibrated_offsets"), ramps(levels), model._levels, strict=True)
-            for name, value, (node, place) in new:
+            names = ("recalibrated_slopes", "recalibrated_offsets")
+            for name, value, (node, place) in zip(names, ramps(levels), model._levels, strict=True):
                 node.input[place] = name
                 model._add(name, value)
         # Nodes and weights that nothing needs any more are dropped, and all get the names that an export gives them.

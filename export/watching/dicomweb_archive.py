@@ -29,7 +29,7 @@ PAGE = 500
 TIMEOUT = (10, 60)
 """Seconds to connect, and between two packets of an answer."""
 GONE, CONFLICT = 404, 409
-REFUSED = frozenset({400, 406, 410, 413, 415, 422})
+LASTING_REFUSALS = frozenset({400, 406, 410, 413, 415, 422})
 """HTTP statuses about what was sent, and not about the server, the way to it, or rights to it."""
 DUPLICATE, OUT_OF_RESOURCES = 0x0111, 0xA700
 """Reasons of a failed store: it is there already; the server has no room (PS3.18, table I.2-2)."""
@@ -89,7 +89,7 @@ class Archive:
         read = 0
         while True:
             asked, before = filters | {"limit": str(PAGE), "offset": str(read)}, len(found)
-            reply = self._ask("GET", "instances", params=asked, headers={"Accept": "application/dicom+json"})
+            reply = self._request("GET", "instances", params=asked, headers={"Accept": "application/dicom+json"})
             try:
                 rows = json.loads(reply.content) if reply.content else []
                 found |= dict.fromkeys(json.dumps(_uids_of(row)) for row in rows)
@@ -118,7 +118,7 @@ class Archive:
             if not _UID.fullmatch(uid):
                 raise LastingError(f"{self.whole} lists it with the {kind} {uid!r}, which is none; correct it there")
         path = f"studies/{study}/series/{series}/instances/{instance}"
-        reply = self._ask("GET", path, headers={"Accept": f"{_DICOM}; transfer-syntax=*"}, accepted=(200, GONE))
+        reply = self._request("GET", path, headers={"Accept": f"{_DICOM}; transfer-syntax=*"}, accepted=(200, GONE))
         if reply.status == GONE:
             raise LastingError(f"is not in {self.whole} any more")
         if reply.kind.partition(";")[0].strip().lower() == "application/dicom":  # in one part, as some servers do
@@ -137,7 +137,7 @@ class Archive:
         part = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
         body = b"".join(part + file.content + b"\r\n" for file in files) + f"--{boundary}--\r\n".encode()
         headers = {"Content-Type": f"{_DICOM}; boundary={boundary}", "Accept": "application/dicom+json"}
-        reply = self._ask("POST", "studies", data=body, headers=headers, accepted=(200, 202, CONFLICT))
+        reply = self._request("POST", "studies", data=body, headers=headers, accepted=(200, 202, CONFLICT))
         try:
             failed = json.loads(reply.content).get(_FAILED, {}).get("Value", [])
             reasons = {int(row[_REASON]["Value"][0]) for row in failed}
@@ -148,7 +148,7 @@ class Archive:
             passing = all(reason & 0xFF00 == OUT_OF_RESOURCES for reason in reasons - {DUPLICATE}) and reasons
             raise (PassingError if passing else LastingError)(f"{self.whole}: did not store the answer, {said}")
 
-    def _ask(self, method: str, path: str, *, accepted: tuple[int, ...] = (200, 204), **arguments: Any) -> _Reply:
+    def _request(self, method: str, path: str, *, accepted: tuple[int, ...] = (200, 204), **arguments: Any) -> _Reply:
         """Return the server's answer to a request if its status is accepted.
 
         No redirection is followed: an X-ray goes to the address that was given, and to no other.
@@ -170,7 +170,8 @@ class Archive:
         status = response.status_code
         if status in accepted:
             return _Reply(status, response.headers.get("Content-Type", ""), bytes(content))
-        raise (LastingError if status in REFUSED else PassingError)(f"{self.whole}: answers {status} to {method}")
+        failure = LastingError if status in LASTING_REFUSALS else PassingError
+        raise failure(f"{self.whole}: answers {status} to {method}")
 
 
 def _uids_of(row: Any) -> list[str]:

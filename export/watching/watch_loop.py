@@ -50,6 +50,7 @@ class Watcher:
         self,
         classifier: Classifier,
         journal: WatchJournal,
+        *,
         source: FolderSource | Archive,
         target: FolderTarget | Archive,
         stop: threading.Event,
