@@ -251,7 +251,10 @@ def _by_reason(failed: Sequence[Row]) -> list[str]:
     for row in failed:
         rows[str(row.error).removeprefix(f"{row.file}: ")].append(row)
     ordered = sorted(rows.items(), key=lambda item: -len(item[1]))
-    return [f"{found[0].file}: {why}" + f" ({len(found)} such)" * (len(found) > 1) for why, found in ordered]
+    return [
+        f"{found[0].file}: {why} ({len(found)} such)" if len(found) > 1 else f"{found[0].file}: {why}"
+        for why, found in ordered
+    ]
 
 
 def _checked_model(command: Predict, *, little: bool = False) -> Classifier:

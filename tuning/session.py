@@ -137,7 +137,7 @@ def _killed_before_it_began(run: RunFolder, folder: SearchFolder) -> bool:
 
 def _announce(console: Console, plan: Plan) -> None:
     search = plan.start.search
-    spans = (f"{p.name} {p.low:g} to {p.high:g}" + " or 0" * (p.scale == "log_or_zero") for p in plan.parameters)
+    spans = [f"{p.name} {p.low:g} to {p.high:g}{' or 0' if p.scale == 'log_or_zero' else ''}" for p in plan.parameters]
     console.out(
         f"Search ({search.tuner}): {counted(search.max_trials, 'trial')} of {counted(search.trial_epochs, 'epoch')}, "
         f"{plan.objective.name} ({plan.objective.direction}), {plan.images}; {', '.join(spans)}",

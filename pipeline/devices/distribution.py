@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pipeline.config import FitConfig
 from pipeline.devices.tf_config import Cluster, read_cluster
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import counted
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _connected(count: int) -> Devices:
         return Devices()
     gpus = tf.config.list_physical_devices("GPU")
     if gpus and count > len(gpus):
-        raise InputError(f"--devices is {count}, but this machine has {len(gpus)} GPU{'s' * (len(gpus) > 1)}")
+        raise InputError(f"--devices is {count}, but this machine has {counted(len(gpus), 'GPU')}")
     if cluster.workers > 1:
         if not gpus and count > 1:
             raise InputError(f"--devices is {count}, but of several machines, each without a GPU is 1 device")

@@ -117,7 +117,9 @@ def as_written(probabilities: Floats) -> Floats:
 
 def write_csv(path: Path, predictions: Mapping[str, Predictions]) -> None:
     """Write the table of all splits, in their order, to `path`; probabilities have 9 significant digits."""
-    further = [FAMILIARITY, *[VIRAL] * any(table.tells_subtypes for table in predictions.values())]
+    further = [FAMILIARITY]
+    if any(table.tells_subtypes for table in predictions.values()):
+        further.append(VIRAL)
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow((*COLUMNS, *further))

@@ -37,7 +37,7 @@ class TrialRow:
     """Fields of `pipeline.run_folder.history.Epoch`, oldest first."""
     reason: str
     deviation: float | None = None
-    """Of the objective over folds, the sample standard deviation; None for a trial without folds or a score."""
+    """Sample standard deviation of the objective over folds; None for a trial without folds or a score."""
 
     @property
     def figure(self) -> str:
@@ -90,7 +90,9 @@ def terminal_table(found: list[TrialRow], objective: Objective) -> Table:
         width = NARROW.get(heading) or max((7, *map(len, heading.split()))) if heading else 0
         drawn.add_column(heading, justify="right" if heading else "left", min_width=width)
     for place, row in enumerate(found[:SHOWN_ROWS], start=1):
-        notes = ["start"] * (row.trial == 1) + [row.status] * (row.status != "finished")
+        notes = ["start"] if row.trial == 1 else []
+        if row.status != "finished":
+            notes.append(row.status)
         drawn.add_row(
             str(place) if row.score is not None else "",
             str(row.trial),
