@@ -1,1 +1,1 @@
-"""The training loop, the training step, and training on frozen features."""
+"""The training loop, its step and the fastest way to compute it, training on frozen features, reference images."""

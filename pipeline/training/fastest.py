@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from pipeline.config import RunConfig
 from pipeline.devices.precision import Execution, candidates
@@ -55,9 +56,10 @@ def fastest(config: RunConfig) -> Execution:
     times = _kept().get(key)
     if times is None or times.keys() != {way.precision for way in ways}:
         with stage(f"Measuring which is faster: {' or '.join(way.precision for way in ways)}"):
-            rounds = _measured(config, ways)
-        times = {way.precision: statistics.median(seconds) for way, seconds in zip(ways, rounds, strict=True)}
-        if not _agree(rounds):
+            seconds = np.asarray(_measured(config, ways))
+        medians = np.median(seconds, axis=1).tolist()
+        times = {way.precision: median for way, median in zip(ways, medians, strict=True)}
+        if not _agree(seconds):
             safe = next(way for way in ways if way.precision == "float32")
             return replace(safe, why="measurements contradict each other on this busy machine; the safe choice")
         with suppress(InputError):  # a home folder that cannot be written; it is measured again at the next start
@@ -88,11 +90,10 @@ def fastest_for(file: Path, config: RunConfig) -> Execution:
     return execution
 
 
-def _agree(rounds: Sequence[Sequence[float]]) -> bool:
-    """Return whether the same way won every round, or all are as fast as each other."""
-    medians = [statistics.median(seconds) for seconds in rounds]
-    winners = {min(range(len(rounds)), key=lambda way: rounds[way][number]) for number in range(ROUNDS)}
-    return len(winners) == 1 or max(medians) < NEAR * min(medians)
+def _agree(seconds: NDArray[np.float64]) -> bool:
+    """Return whether the same way won every round, or all are as fast as each other; `seconds` are [ways, rounds]."""
+    medians, winners = np.median(seconds, axis=1), np.argmin(seconds, axis=0)
+    return len(np.unique(winners)) == 1 or bool(medians.max() < NEAR * medians.min())
 
 
 def _measured(config: RunConfig, ways: Sequence[Execution]) -> list[list[float]]:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
 from sklearn.metrics import log_loss, roc_auc_score
 
-from pipeline.config import RunConfig
+from pipeline.config import RunConfig, Switch
 from pipeline.data.batches import evaluation_batches
 from pipeline.data.split import Split
 from pipeline.devices.distribution import connect
@@ -89,11 +91,7 @@ def fit(
     while not _done(history, until or config.fit.epochs, config.fit.patience):
         number, start = len(history) + 1, time.perf_counter()
         losses, seconds, waiting = training.epoch(number, f"{description} {number}/{config.fit.epochs}")
-        batches = track(
-            evaluation_batches(validation, BATCH, cache=config.data.cache),
-            f"Validation after epoch {number}", -(-validation.count // BATCH),
-        )  # fmt: skip
-        logits = devices.broadcast_from_chief(network.logits(images for images, _ in batches))
+        logits = devices.broadcast_from_chief(_logits(network, validation, config.data.cache, number))
         if not (math.isfinite(float(np.sum(losses))) and np.isfinite(logits).all()):
             raise DivergedError(
                 f"the loss is not finite in epoch {number}; lower --learning-rate (now {config.fit.learning_rate:g})"
@@ -102,7 +100,7 @@ def fit(
             epoch=number,
             loss=float(np.mean(losses)),
             learning_rate=float(training.optimizer.learning_rate),
-            validation_loss=float(log_loss(validation.labels, 1 / (1 + np.exp(-logits)), labels=[0, 1])),
+            validation_loss=float(log_loss(validation.labels, expit(logits), labels=[0, 1])),
             validation_auroc=float(roc_auc_score(validation.labels, logits)),
             validation_accuracy=float(np.mean((logits > 0) == validation.labels)),
             seconds=time.perf_counter() - start,
@@ -118,6 +116,13 @@ def fit(
         if stop:
             break
     return Fitted(part.complete(training.best_network()), tuple(history), config.fit.keep)
+
+
+def _logits(network: LogitsFn, validation: Split, cache: Switch, epoch: int) -> NDArray[np.float64]:
+    """Return the logit of each validation image after an epoch, `[n]`, with a progress bar."""
+    count = -(-validation.count // BATCH)
+    batches = track(evaluation_batches(validation, BATCH, cache=cache), f"Validation after epoch {epoch}", count)
+    return network.logits(images for images, _ in batches)
 
 
 def _done(history: list[Epoch], epochs: int, patience: int) -> bool:

@@ -33,7 +33,7 @@ class WholeNetwork:
     """All of the network that `config` names, trained on images."""
 
     dtype = tf.uint8
-    """Of its inputs, as they are stored."""
+    """Type of its inputs, as they are stored."""
 
     def __init__(self, config: RunConfig, image_size: int) -> None:
         self.config, self.image_size = config.model, image_size

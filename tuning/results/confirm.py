@@ -211,13 +211,15 @@ def _score_of_run(config: RunConfig, folder: Path, folds: Sequence[Fold], descri
         OutOfTimeError: it has not ended, and there is no time for it.
     """
 
-    def check_time(epoch: Epoch | None = None, fold: int = 1) -> None:
-        if time.time() > end and (epoch is None or epoch.epoch < config.fit.epochs * len(folds)):
+    def check_time(epoch: Epoch, fold: int) -> None:
+        is_last = epoch.epoch >= config.fit.epochs * len(folds)
+        if time.time() > end and not is_last:
             raise OutOfTimeError
 
     result = folder / "score.json"
     if not result.exists():
-        check_time()
+        if time.time() > end:
+            raise OutOfTimeError
         value, checkpoint, until = None, folder / CHECKPOINT, config.fit.epochs
         with releasing_memory(), suppress(DivergedError):
             value = fmean(train_in_folds(folds, config, checkpoint, until, check_time, description)[1])
