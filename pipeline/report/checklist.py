@@ -18,7 +18,7 @@ from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, write_text
 from pneumo_tfds.program.html_page import render
 
-STATES = {"yes": "answered", "partly": "in part", "people": "for people"}
+STATES = {"yes": "complete", "partly": "partial", "people": "to be filled in by hand"}
 NOT_KNOWN = {"state": "people", "text": "", "where": "", "add": ""}
 
 
