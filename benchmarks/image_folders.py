@@ -33,7 +33,7 @@ QUALITY = 95
 HEAVY_FILES, QUICK_HEAVY_FILES = 64, 16
 """Number of JPEGs of about 1 MB."""
 HEAVY_SCALE, HEAVY_NOISE, HEAVY_QUALITY = 2, 4, 90
-"""Of phantoms that are enlarged to the size of a detector, with noise of so many grey levels: 0.9 to 1.1 MB."""
+"""Factor that enlarges phantoms to the size of a detector, noise in grey levels, JPEG quality: 0.9 to 1.1 MB."""
 
 Item = TypeVar("Item")
 

@@ -22,7 +22,7 @@ from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
 
 BINS = 10
 BEYOND_CHANCE = 3.0902
-"""Of a standard normal distribution, 0.1 % is larger."""
+"""Quantile of the standard normal distribution: 0.1 % of it is larger."""
 LARGE = 0.25
 """A population stability index from which a shift is called large by convention."""
 FEWEST = 20

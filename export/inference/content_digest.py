@@ -28,7 +28,7 @@ class Content(NamedTuple):
     """What the bytes of a model file say of it."""
 
     sha256: str
-    """Of the whole file, in hexadecimal."""
+    """Digest of the whole file, in hexadecimal."""
     has_digest: bool
     """Whether it ends with its digest, so that damage would have been noticed; files of old do not."""
     is_int8: bool

@@ -32,7 +32,7 @@ FORCED = "made with --force"
 RESIZE = "pneumo_tfds.decode: grey, scaled decode, area average to a square"
 RESEARCH = "research only"
 PAEDIATRIC = f"{RESEARCH}; paediatric; one hospital"
-"""Of models that were trained on the published archive of Kermany et al."""
+"""Intended use of models that were trained on the published archive of Kermany et al."""
 
 
 class ModelFileError(InputError):
@@ -83,7 +83,7 @@ class Metadata:
     reference: Mapping[str, Any] | None = None
     """How its answers to validation images are distributed (`export.inference.answer_reference`), to notice drift."""
     golden_tolerance: Mapping[str, float] | None = None
-    """Of a float16 or int8 file: by how much its outputs may differ from those of `golden.npz`, which are float32's."""
+    """By how much the outputs of a float16 or int8 file may differ from those of `golden.npz`, which are float32's."""
     version: int = 1
     """Version of this format, not of the model."""
 

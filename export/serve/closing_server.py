@@ -8,7 +8,7 @@ import socket
 import uvicorn
 
 CLOSING_SECONDS = 1.0
-"""In which a client that asks over and over on one connection sends its next request, and learns to close it."""
+"""Time in which a client that asks over and over on one connection sends its next request, and learns to close it."""
 
 
 class ClosingServer(uvicorn.Server):

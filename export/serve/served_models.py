@@ -29,7 +29,7 @@ from pneumo_tfds.program.errors import InputError
 GOLDEN_OF = "model.onnx"
 """The file of a run folder whose answers are in the `golden.npz` beside it."""
 VERSION = "1"
-"""Of every model, for protocols that have versions: a name has one file at a time."""
+"""Version of every model, for protocols that have versions: a name has one file at a time."""
 
 Decoded = tuple[np.ndarray, Reasons]
 log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from pneumo_tfds.program.errors import plain
 CLOSE = {"Connection": "close"}
 DRAIN_SECONDS = 1.0  # longest pause of a refused upload that is still read
 MOST_IMAGES = 64
-"""Of one request."""
+"""Images of one request."""
 HOW = (
     "send the bytes of the file (curl --data-binary @FILE), a form (curl -F file=@FILE), or JSON "
     '({"image": "<base64>"})'
@@ -37,7 +37,7 @@ class Upload:
     """An image of a request."""
 
     name: str
-    """By which its sender knows it, in a form that can be printed."""
+    """Name by which its sender knows it, in a form that can be printed."""
     data: bytes
 
 

@@ -14,7 +14,7 @@ from pneumo_tfds.program.wording import quoted
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost", "::1")
-"""Of this machine, in the address of the page."""
+"""Names of this machine in the address of the page."""
 FOLDER = Path(__file__).parent
 PAGE = FOLDER / "page"
 CLONE = Path("export", "web")

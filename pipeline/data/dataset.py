@@ -100,7 +100,7 @@ def require_judgeable(source: Path) -> None:
 def images_to_score(source: Path, options: SourceOptions) -> Source:
     """Open a source for scoring: its test split if it has one, else all of its images, of one class or both.
 
-    Doubts about patients are no reason to stop, because nobody is divided from anybody.
+    Doubts about patients are no reason to stop, because the images are not split.
     """
     opened = understand(source, options)
     remarks = [

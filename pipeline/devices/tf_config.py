@@ -23,7 +23,7 @@ class Cluster:
     workers: int = 1
     """Number of processes, including the chief."""
     index: int = 0
-    """Of this process, from 0."""
+    """Number of this process, from 0."""
 
     @property
     def chief(self) -> bool:

@@ -17,7 +17,7 @@ from pipeline.evaluation.predictions import Floats, Labels
 MOST_BINS = 15
 """Number of bins in Guo et al. (2017)."""
 LEAST_IN_BIN = 20
-"""With fewer images, a bin measures chance rather than calibration. Small splits therefore get fewer bins."""
+"""Images. With fewer, a bin measures chance rather than calibration. Small splits therefore get fewer bins."""
 LARGEST_LOGIT = 36.0
 """Where a float64 sigmoid reaches 1; a probability of exactly 0 or 1 counts as this far out."""
 TEMPERATURES = (0.1, 10.0)

@@ -14,7 +14,7 @@ from pipeline.evaluation.predictions import Floats, Images
 from pipeline.evaluation.shifts import Levels, each
 
 QUALITY = 95
-"""Of the JPEG that images are saved as once more: what cameras and viewers call the best."""
+"""Quality of the JPEG that images are saved as once more: what cameras and viewers call the best."""
 
 
 def tiny_changes(images: Images, seed: int) -> Iterator[tuple[str, Images]]:

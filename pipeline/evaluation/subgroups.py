@@ -20,7 +20,7 @@ from pneumo_tfds.sources.words import BLANK
 
 COMPARED = ("auroc", "sensitivity", "specificity")
 FEWEST_PATIENTS = 10
-"""With which a group's figures are compared with those of the others; of the class in question."""
+"""Patients, of the class in question, that a group needs for its figures to be compared with those of the others."""
 MOST_GROUPS = 20
 UNKNOWN = "not told"
 AGE = re.compile(r"(^|[^A-Za-z])(age|Age|AGE)($|[^a-z])|[a-z]Age($|[^a-z])")

@@ -68,7 +68,7 @@ class Reference(NamedTuple):
     """What an image is compared with."""
 
     layers: tuple[Distance, ...]
-    """Of each layer; they are added."""
+    """Distances of each layer; they are added."""
     levels: NDArray[np.float32] = np.empty(0, np.float32)
     """Ascending distances of validation images at equal steps of rank; empty until they are known."""
 

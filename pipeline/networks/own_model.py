@@ -26,7 +26,7 @@ from pneumo_tfds.program.progress import stage
 
 IMAGE = "image"
 LARGEST_DIFFERENCE = 1e-4
-"""Of a probability of the untrained network between Keras and onnxruntime; once trained, 1e-5 is allowed."""
+"""Difference of a probability of the untrained network between Keras and onnxruntime; once trained, 1e-5 is allowed."""
 PROBES = 4  # images
 NOT_CONFIGURED = (ValueError, TypeError, KeyError, NotImplementedError)
 """What Keras raises where a layer does not tell how it was made."""

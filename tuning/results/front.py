@@ -26,7 +26,7 @@ class Cost:
     milliseconds: float
     """An image by onnxruntime on all cores of this machine, the median of several rounds."""
     megabytes: float
-    """Of its weights in float32."""
+    """Size of its weights in float32."""
 
 
 def costs(plan: Plan, rows: Sequence[TrialRow]) -> dict[int, Cost]:
