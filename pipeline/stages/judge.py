@@ -42,6 +42,7 @@ MADE_FROM = ("pretrained_weights", "software")
 REFUSED = "refused"
 """Key of the fraction of wrong images that is UNSUITABLE, by what is wrong with them, in `metrics.json`."""
 SHOWN = 256  # images scored between two steps of a progress bar
+CUT_EVERY = 6  # batches of training images, of which one is cut too, to learn what cut images look like
 ABSENT = np.empty((0, 1), np.float32)  # in place of an output that a model does not have
 
 
@@ -158,16 +159,19 @@ def uncalibrated(examples: Examples, answers: Answers, reference: familiarity.Re
 
 
 def _reference(ask: OutputsFn, background: bool, train: Split, seed: int) -> familiarity.Reference:
-    """Fit what images are compared with on training images, and on wrong ones for a `background`."""
+    """Fit what images are compared with on training images, on cut ones, and on wrong ones for a `background`."""
     batches = reference_images.reference_images(train, seed)
     count = -(-min(train.count, reference_images.LARGEST) // reference_images.BATCH)
     generator = np.random.default_rng(seed)
-    known, wrong = [], []
-    for batch in track(batches, "Learning what training images look like", count):
+    known, wrong, upper, lower = [], [], [], []
+    for number, batch in enumerate(track(batches, "Learning what training images look like", count)):
         known.append(ask(batch))
         if background:
             wrong.append(ask(reference_images.wrong(batch, generator)))
-    return familiarity.fit(joined(known), joined(wrong) if wrong else None)
+        if number % CUT_EVERY == 0:
+            upper.append(ask(reference_images.cut(batch, generator, "upper")))
+            lower.append(ask(reference_images.cut(batch, generator, "lower")))
+    return familiarity.fit(joined(known), joined(wrong) if wrong else None, [joined(upper), joined(lower)])
 
 
 def _written(output: NDArray[np.float32]) -> NDArray[np.float64]:
