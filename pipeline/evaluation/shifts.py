@@ -101,10 +101,21 @@ SHIFTS: dict[str, Callable[[Images, Generator], Levels]] = {
 """Each change draws its parameter evenly from a range, anew for each image."""
 
 
+def _without(images: Images, rows: slice) -> Images:
+    """Keep some rows of each of `images` uint8 [n, S, S, 1], and enlarge them to its size."""
+    size = images.shape[1]
+    return np.stack([cv2.resize(image, (size, size)) for image in images[:, rows]])[..., None]
+
+
+CUT = 0.4
+"""Part of the height that is cut away."""
+
 WRONG: dict[str, Callable[[Images], Images]] = {
     "turned by 90 degrees": lambda images: np.rot90(images, axes=(1, 2)),
     "upside down": lambda images: images[:, ::-1, ::-1],
     "with black and white exchanged": lambda images: 255 - images,
+    "without the upper 40 %": lambda images: _without(images, slice(round(CUT * images.shape[1]), None)),
+    "without the lower 40 %": lambda images: _without(images, slice(None, -round(CUT * images.shape[1]))),
 }
 """What is done to images uint8 [n, S, S, 1] so that a model should refuse them, to measure whether it does."""
 

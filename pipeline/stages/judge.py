@@ -44,6 +44,7 @@ WRONG_REFUSED = "refused"
 WRONG_IMAGES = 256
 """Largest number of images that are made wrong to compute that fraction."""
 IMAGES_A_STEP = 256  # scored between two steps of a progress bar
+CUT_EVERY = 6  # batches of training images, of which one is cut too, to learn what cut images look like
 ABSENT = np.empty((0, 1), np.float32)  # in place of an output that a model does not have
 
 
@@ -170,16 +171,19 @@ def uncalibrated(examples: Examples, answers: Answers, reference: familiarity.Re
 
 
 def _reference(predict: OutputsFn, background: bool, train: Split, seed: int) -> familiarity.Reference:
-    """Fit what images are compared with on training images, and on wrong ones for a `background`."""
+    """Fit what images are compared with on training images, on cut ones, and on wrong ones for a `background`."""
     batches = reference_images.reference_images(train, seed)
     count = -(-min(train.count, reference_images.LARGEST) // reference_images.BATCH)
     generator = np.random.default_rng(seed)
-    known, wrong = [], []
-    for batch in track(batches, "Learning what training images look like", count):
+    known, wrong, upper, lower = [], [], [], []
+    for number, batch in enumerate(track(batches, "Learning what training images look like", count)):
         known.append(predict(batch))
         if background:
             wrong.append(predict(reference_images.wrong(batch, generator)))
-    return familiarity.fit(joined(known), joined(wrong) if wrong else None)
+        if number % CUT_EVERY == 0:
+            upper.append(predict(reference_images.cut(batch, generator, "upper")))
+            lower.append(predict(reference_images.cut(batch, generator, "lower")))
+    return familiarity.fit(joined(known), joined(wrong) if wrong else None, [joined(upper), joined(lower)])
 
 
 def _written(output: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -2,12 +2,14 @@
 
 Only with changed ones among them are images of another exposure, sharpness or framing not refused. The changes are
 wider than those of training, and add a loss of resolution, of which `pipeline.augmentation` has little. Small networks
-are also shown what is wrong: X-rays turned, inverted, cut to pieces, or only a small part of one.
+are also shown what is wrong: X-rays turned, inverted, cut to pieces, or only a small part of one. All are shown X-rays
+without their upper or lower part.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -71,6 +73,18 @@ def wrong(batch: NDArray[np.uint8], generator: Generator) -> NDArray[np.uint8]:
     """
     kinds = generator.integers(0, len(MISTAKES), len(batch))
     return np.stack([MISTAKES[kind](image, generator) for kind, image in zip(kinds, batch, strict=True)])
+
+
+CUT = (0.25, 0.5)
+"""How much of an image is cut away, a fraction of its height, drawn evenly."""
+
+
+def cut(batch: NDArray[np.uint8], generator: Generator, part: Literal["upper", "lower"]) -> NDArray[np.uint8]:
+    """Return a batch uint8 `[b, S, S, 1]` without the upper or lower part of each image, enlarged to its size."""
+    size = batch.shape[1]
+    gone = np.round(size * generator.uniform(*CUT, len(batch))).astype(int)
+    left = (image[rows:] if part == "upper" else image[:-rows] for image, rows in zip(batch, gone, strict=True))
+    return np.stack([cv2.resize(image, (size, size)) for image in left])[..., None]
 
 
 def _turned(image: NDArray[np.uint8], generator: Generator) -> NDArray[np.uint8]:

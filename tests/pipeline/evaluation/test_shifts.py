@@ -91,6 +91,14 @@ def test_wrong_images_are_turned_or_inverted():
     assert found["with black and white exchanged"] == [[255, 254, 253], [252, 251, 250], [249, 248, 247]]
 
 
+def test_images_without_a_part_are_the_rest_enlarged():
+    rows = np.repeat(np.arange(0, 200, 20, dtype=np.uint8)[:, None], 10, axis=1)[None, ..., None]
+    upper, lower = (WRONG[f"without the {part} 40 %"](rows)[0, ..., 0] for part in ("upper", "lower"))
+    assert upper.shape == lower.shape == (10, 10)
+    assert (upper[0].tolist(), upper[-1].tolist()) == ([80] * 10, [180] * 10)
+    assert (lower[0].tolist(), lower[-1].tolist()) == ([0] * 10, [100] * 10)
+
+
 def test_summary_takes_mean_and_worst_over_the_changes_alone(validation):
     wrong = validation.with_probabilities(np.array([0.9, 0.6, 0.8]))
     half = validation.with_probabilities(np.array([0.7, 0.6, 0.9]))

@@ -11,6 +11,7 @@ from pipeline.networks.forward_pass import OutputsFn
 from pipeline.networks.inference_model import committee, inference_model, scoring_model
 from pipeline.networks.models import build
 from pipeline.run_folder.model_file import load_model, save_model
+from pipeline.training.reference_images import cut as as_cut
 from pipeline.training.reference_images import wrong as as_wrong
 
 SIZE = 48
@@ -37,7 +38,8 @@ def network(request):
 def reference(network, request):
     ask = OutputsFn(scoring_model(network))
     wrong = ask(as_wrong(blobs(300, 8), np.random.default_rng(8))) if request.param else None
-    fitted = familiarity.fit(ask(blobs(300, 0)), wrong)
+    parts = [ask(as_cut(blobs(100, 9), np.random.default_rng(9), part)) for part in ("upper", "lower")]
+    fitted = familiarity.fit(ask(blobs(300, 0)), wrong, parts)
     return fitted.with_levels(fitted.distances(ask(blobs(100, 1))))
 
 
@@ -81,6 +83,18 @@ def test_distance_is_that_of_mahalanobis_less_that_in_the_spread_of_the_backgrou
     np.testing.assert_allclose(relative.distances({"statistics1": new}), expected, rtol=0.1, atol=0.6)
     far = relative.distances({"statistics1": np.array([[2, 2, 2 + 100.0]])})  # where wrong images lie closer together
     assert far > relative.distances({"statistics1": known}).min() - 1
+
+
+def test_what_lies_in_the_direction_of_a_cut_is_moved_away_and_nothing_else():
+    generator = np.random.default_rng(0)
+    known, cut = generator.normal(0, 1, (4000, 3)), generator.normal([2, 0, 0], 1, (4000, 3))
+    plain = familiarity.fit({"statistics1": known})
+    told = familiarity.fit({"statistics1": known}, cut=[{"statistics1": cut}])
+    places = np.array([[2, 0, 0], [2.33 + 1, 0, 0], [2.33 + 2, 0, 0], [-4, 0, 0], [0, 4, 0], [0, 0, -4]])
+    outputs = {"statistics1": places}
+    more = told.distances(outputs) - plain.distances(outputs)
+    weight = plain.distances({"statistics1": known}).std()  # for one deviation beyond 99 % of the known ones
+    np.testing.assert_allclose(more, weight * np.array([0, 1, 4, 0, 0, 0]), atol=0.5)
 
 
 @pytest.mark.parametrize("distances", [np.full(5, 70.0), np.array([-4e5, -4e5, 3e6, 3e6 + 0.1])], ids=["equal", "far"])

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.data.split import Examples, MemorySplit
 from pipeline.training import reference_images as module
-from pipeline.training.reference_images import MISTAKES, reference_images, reference_rows, wrong
+from pipeline.training.reference_images import MISTAKES, cut, reference_images, reference_rows, wrong
 
 
 def pictures(count, size=40):
@@ -66,3 +66,16 @@ def test_wrong_images_are_wrong_in_every_way():
     inverted, upside_down = (found == 255 - image).all(axis=(1, 2, 3)), (found == image[:, ::-1]).all(axis=(1, 2, 3))
     assert 200 / len(MISTAKES) / 2 < inverted.sum() < 200 * 2 / len(MISTAKES)
     assert upside_down.any()
+
+
+@pytest.mark.parametrize("part", ["upper", "lower"])
+def test_a_cut_takes_a_quarter_to_a_half_from_one_end(part):
+    image = np.repeat(np.arange(0, 240, 5, dtype=np.uint8)[:, None], 48, axis=1)[None, ..., None]
+    found = cut(np.repeat(image, 100, axis=0), np.random.default_rng(0), part)
+    assert found.shape == (100, 48, 48, 1)
+    assert found.dtype == np.uint8
+    ends = found[:, [0, -1], 0, 0].astype(int)
+    gone = ends[:, 0] if part == "upper" else 235 - ends[:, 1]
+    kept = 235 - ends[:, 1] if part == "upper" else ends[:, 0]
+    assert (kept == 0).all()
+    assert (gone.min(), gone.max()) == (60, 120)  # 12 to 24 rows of 5 levels
