@@ -44,7 +44,7 @@ import stub_search  # noqa: E402
 
 ROOM = 512  # MB of a job's file system
 FAULTS_A_ROUND = 8  # then a round is left alone, so that it ends
-PATIENCE = 900.0  # seconds after which a process hangs
+PATIENCE = 900.0  # seconds after which a process hangs, beside those in which others had the processor
 SMALL = ("--image-size", "32", "--epochs", "2", "--batch-size", "16", "--resamples", "100", "--deterministic")
 FAILURES = []
 COUNTS = Counter()
@@ -63,6 +63,14 @@ def mount(folder, options):
     """Mount a file system in memory, or change it; say whether that may be."""
     words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     return "STORM_MOUNTS" in os.environ and not subprocess.run(words, check=False, capture_output=True).returncode
+
+
+def starved(process):
+    """Give the seconds for which a process was ready to run and another one had the processor."""
+    waits = []
+    with contextlib.suppress(OSError):  # it has ended, or this is no Linux
+        waits += [int(file.read_text().split()[1]) for file in Path(f"/proc/{process}/task").glob("*/schedstat")]
+    return max(waits, default=0) / 1e9
 
 
 class Job:
@@ -130,7 +138,7 @@ class Job:
                 self.disturbed = time.monotonic()
                 faults += 1
                 COUNTS["faults"] += 1
-            elif self.endless or time.monotonic() > self.disturbed + PATIENCE:
+            elif self.endless or time.monotonic() > self.disturbed + PATIENCE + starved(self.process.pid):
                 break
         self.kill()
         if not (self.endless or self.memory):  # CPython waits for ever for a thread that got no memory to start
