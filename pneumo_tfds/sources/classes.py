@@ -45,6 +45,8 @@ class ClassWords:
     """The names that were asked for and have a meaning, as `plain_name` gives them."""
 
     def __post_init__(self) -> None:
+        if empty := [name for name in (*self.negative, *self.positive) if not plain_name(name)]:
+            raise InputError(f"{empty[0]!r} cannot be the name of a class; give letters or digits")
         both = {plain_name(name) for name in self.negative} & {plain_name(name) for name in self.positive}
         if both:
             raise InputError(

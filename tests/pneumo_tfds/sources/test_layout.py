@@ -528,3 +528,9 @@ def test_classes_of_which_all_images_are_left_out_say_why(tmp_path):
     names = [*files("NORMAL/{}_lateral.png", range(4)), *files("PNEUMONIA/{}_lateral.png", range(4))]
     with pytest.raises(InputError, match="all 8 images in folders of the classes are left out as lateral or oblique"):
         understood(tmp_path, names)
+
+
+@pytest.mark.parametrize("name", ["", " ", "_", "..."])
+def test_an_empty_name_of_a_class_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match="cannot be the name of a class; give letters or digits"):
+        understood(tmp_path, PLAIN, positive=("PNEUMONIA", name))
