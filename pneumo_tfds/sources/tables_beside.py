@@ -11,7 +11,7 @@ from pathlib import Path
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import quoted
 from pneumo_tfds.sources.classes import ClassWords
-from pneumo_tfds.sources.csv_text import decode_text, is_nameless, read_rows
+from pneumo_tfds.sources.csv_text import decode_text, is_nameless, read_head
 from pneumo_tfds.sources.description import OWN_DESCRIPTION
 from pneumo_tfds.sources.file_index import FileIndex
 from pneumo_tfds.sources.image_kinds import MOSTLY
@@ -61,9 +61,7 @@ def read_heads(files: Sequence[File], reader: NamedReader, notes: SurveyNotes) -
     for file in tables[:MAX_TABLES]:
         with suppress(InputError):  # a file of another kind, which is no part of the source
             text = decode_text(reader.read_name(file.name, HEADING_BYTES), file.name, errors="replace")
-            columns, rows = read_rows(text.partition("\n")[0], file.name)
-            with suppress(InputError):  # a row or quotes that end behind the first bytes
-                columns, rows = read_rows(text.rpartition("\n")[0], file.name)
+            columns, rows = read_head(text, file.name)
             heads.append(Head(file, columns, [[row[name] for _, row in rows] for name in columns]))
     return heads
 

@@ -938,3 +938,18 @@ def test_one_image_without_a_split_and_one_patient_in_two_are_told_in_the_singul
     asked = understood(tmp_path, lines, "t.csv").survey.questions
     assert asked[0].startswith("1 image of 10, the first a.png, is in no split, though others are")
     assert asked[1].startswith("1 patient of the test split, such as p0, has images outside it")
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["path;label;Remark (a, b, c)", "path;label;a, b, c, d", "Path;Finding Labels;size (x|y|z, in mm, or px)"],
+)
+def test_the_separator_is_the_one_that_gives_columns_and_not_the_most_frequent_sign(tmp_path, head):
+    lines = table(head, lambda name, i: f"{name}.png;{i % 2};none, or few")
+    assert labels(understood(tmp_path, lines, "t.csv")) == EVEN
+
+
+def test_the_separator_of_unknown_columns_is_the_one_that_divides_all_rows(tmp_path):
+    lines = table("Datei;Befund (a, b, c);Breite", lambda name, i: f"{name}.png;Befund {i}, ohne Zusatz;3,5")
+    with pytest.raises(InputError, match=r"found Datei, Befund \(a, b, c\), Breite; rename Datei "):
+        understood(tmp_path, lines, "t.csv")
