@@ -176,7 +176,9 @@ def understand_files(
             raise InputError(
                 explain_no_classes(images, classes, *tables_beside.explain_tables(files, heads, classes, use))
             )
-        tables_beside.warn_of_tables(heads, FileIndex(images), classes, use, notes)
+        index = FileIndex(images)
+        tables_beside.warn_of_tables(heads, index, classes, use, notes)
+        tables_beside.warn_of_lists(files, index, reader, notes)
         return finish(source, reader, Found(labelled, description, classes), options, notes)
     except InputError as error:
         raise type(error)(f"{path}: {error}") from error
