@@ -212,9 +212,10 @@ def _split(row: Row, rules: Rules, rows: Rows) -> str:
     split = split_of(cell)
     if cell and not split:
         held = Column(column, [other.get(column, "") for _, other in rows])
+        own = f"{split_remedy(held)}, or remove the column"
+        remedy = own if roles else "write train, val and test into it, or take split out of the description"
         raise InputError(
-            f"unknown split {cell!r} in the column {column}, which holds {listed(held.counts, noun='row')}; "
-            f"{split_remedy(held)}, or remove the column"
+            f"unknown split {cell!r} in the column {column}, which holds {listed(held.counts, noun='row')}; {remedy}"
         )
     flags = {role: mark_of(row[roles[role]]) for role in SPLIT_FLAGS if role in roles}
     if unknown := [roles[role] for role, flag in flags.items() if flag not in (0, 1)]:

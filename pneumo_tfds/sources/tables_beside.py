@@ -134,8 +134,10 @@ def explain_tables(
     tables = [head.file for head in heads if head.lists_labels(classes)]
     if len(tables) > 1:
         names = ", ".join(table.name for table in tables[:SHOWN]) + (" and others" if len(tables) > SHOWN else "")
+        alike = len({frozenset(head.columns) for head in heads if head.file in tables}) == 1
+        how = "write their rows below one another in" if alike else "join them in"
         return (
-            f"{names} list images with labels; to use them, join them in one CSV with a column split and pass that as "
+            f"{names} list images with labels; to use them, {how} one CSV with a column split and pass that as "
             "--source, or pass one of them alone"
         ), ""
     if tables:
@@ -151,9 +153,11 @@ def explain_tables(
         if column in other.columns and not is_nameless(column)
     ]
     for one, other, column in shared[:1]:
+        alike = set(one.columns) == set(other.columns)  # joined by a number, those of one would be mixed with others
+        how = "write the rows of both below one another in" if alike else "join them by it to"
         told.append(
-            f"{one} and {other} both have the column {column}: join them by it to one CSV of path,label,patient and "
-            "pass that as --source"
+            f"{one} and {other} both have {'these columns' if alike else f'the column {column}'}: {how} one CSV of "
+            f"path,label,patient{',split' if alike else ''} and pass that as --source"
         )
     told += [
         f"{head} is a table: if it lists the images, name its columns path, label and patient and pass it as --source, "

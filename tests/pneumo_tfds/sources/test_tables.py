@@ -953,3 +953,13 @@ def test_the_separator_of_unknown_columns_is_the_one_that_divides_all_rows(tmp_p
     lines = table("Datei;Befund (a, b, c);Breite", lambda name, i: f"{name}.png;Befund {i}, ohne Zusatz;3,5")
     with pytest.raises(InputError, match=r"found Datei, Befund \(a, b, c\), Breite; rename Datei "):
         understood(tmp_path, lines, "t.csv")
+
+
+@pytest.mark.parametrize("head", ["id,Befund", "path,label"])
+def test_tables_of_the_same_columns_are_to_stand_below_one_another_and_not_to_be_joined(tmp_path, head):
+    tables = {f"{split}.csv": csv_of(head, "0,gesund", "1,krank") for split in ("train", "test")}
+    names = dict.fromkeys(files("{}/{}.png", ["train", "test"], [0, 1]))
+    with pytest.raises(InputError, match=r"write (the|their) rows (of both )?below one another in one CSV ") as told:
+        understood(tmp_path, tables | names)
+    assert "join" not in str(told.value)
+    assert "split" in str(told.value)
