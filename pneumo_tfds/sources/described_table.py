@@ -173,7 +173,7 @@ def _judge_neither(
     held = Counter(row[column] or "empty" for _, row in rows)
     pairs = "0 and 1, no and yes and the like tell the classes only where a column holds nothing but one such pair"
     why = f"the column {column} holds {listed(held, noun='row')}{f'; {pairs}' if marks else ''}"
-    names = flags_for(held, rules.classes)
+    names = flags_for({row[column]: 0 for _, row in rows}, rules.classes)
     problems["label"] += [
         (
             line,

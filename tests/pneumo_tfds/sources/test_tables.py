@@ -206,7 +206,8 @@ def test_the_flags_that_are_proposed_name_all_labels_of_a_class(tmp_path):
     rows = table("path,label", lambda name, i: f"{name}.png,{cells[i % 4]}")
     with pytest.raises(InputError) as refused:
         understood(tmp_path, rows, "t.csv")
-    assert "--negative 'No Finding' --positive Pneumonia 'Infiltration|Pneumonia'; rows of" in str(refused.value)
+    flags = "--negative 'No Finding' --positive Pneumonia (not understood: 'Infiltration|Pneumonia', Effusion); rows of"
+    assert flags in str(refused.value)
     mixed = table("path,label", lambda name, i: f"{name}.png,{['NORMAL', 'pneumonia', 'COPD', 'Pneumonia'][i % 4]}")
     (warning,) = [w for w in understood(tmp_path, mixed, "t.csv").survey.warnings if "COPD" in w]
     assert warning.endswith("name them with --positive pneumonia NAME... or --negative NORMAL NAME...")
@@ -905,8 +906,9 @@ def test_proposed_flags_are_as_a_shell_takes_them(tmp_path):
     content = dict.fromkeys(files("{}.png", range(8))) | {"t.csv": csv_of("path,label", *rows)}
     with pytest.raises(InputError) as refused:
         understood(tmp_path, content, "t.csv")
-    flags = re.search("with (--negative .*?); rows of others", str(refused.value))[1]
-    assert shlex.split(flags) == ["--negative", "sain", "--positive", cell]
+    flags, unknown = re.search(r"with (--negative .*?) \(not understood: (.*)\); rows", str(refused.value)).groups()
+    assert shlex.split(flags) == ["--negative", "sain", "--positive", "NAME"]
+    assert shlex.split(unknown) == [cell]
 
 
 def test_uncertain_marks_of_an_own_table_are_left_out_without_a_flag_that_is_refused(tmp_path):
@@ -963,3 +965,34 @@ def test_tables_of_the_same_columns_are_to_stand_below_one_another_and_not_to_be
         understood(tmp_path, tables | names)
     assert "join" not in str(told.value)
     assert "split" in str(told.value)
+
+
+@pytest.mark.parametrize("head", ["path,label", "path,Befund"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "rule out pneumonia", "resolved pneumonia", "aucune pneumonie", "pneumonia-free", "history of pneumonia",
+        "pneumonia absent", "pneumonia excluded", "unlikely pneumonia", "nessuna polmonite", "ninguna neumonía",
+        "nenhuma pneumonia", "Pneumonie ausgeschlossen", "Pneumonie: nein", "pnömoni yok", "pneumonia=0", "pneumonia?",
+        "viral pneumonia not bacterial", "no viral pneumonia", "0 pneumonia", "nonpneumonia",
+    ],
+)  # fmt: skip
+def test_only_what_is_understood_to_the_last_word_is_proposed_for_a_class(tmp_path, head, cell):
+    cells = ["gesund", "Virale Pneumonie", cell, ""]
+    with pytest.raises(InputError) as refused:
+        understood(tmp_path, table(head, lambda name, i: f"{name}.png,{cells[i % 4]}"), "t.csv")
+    flags = f"--negative gesund --positive 'Virale Pneumonie' (not understood: {shlex.quote(cell)})"
+    assert flags in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("cell", "label"),
+    [
+        ("J18.9", 1), ("Lungenentzündung", 1), ("bilateral interstitial pneumonia", 1), ("bronchopneumonia", 1),
+        ("no pneumonia", 0), ("keine Pneumonie", 0), ("pneumonia negative", 0), ("Z03.8", 0), ("ohne Befund", 0),
+    ],
+)  # fmt: skip
+def test_cells_whose_words_are_all_known_are_proposed(tmp_path, cell, label):
+    with pytest.raises(InputError) as refused:
+        understood(tmp_path, table("path,label", lambda name, i: f"{name}.png,{['x', cell][i % 2]}"), "t.csv")
+    assert f"--{['negative', 'positive'][label]} {shlex.quote(cell)}" in str(refused.value)
