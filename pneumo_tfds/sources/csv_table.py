@@ -18,6 +18,7 @@ from pneumo_tfds.sources.image_kinds import MOSTLY, warn_of_views
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.layout_questions import ask_about_classes_in_names, ask_about_names
 from pneumo_tfds.sources.listing import File, Find
+from pneumo_tfds.sources.merged_cells import ask_about_cells
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, class_columns, roles_of, tell_columns
 from pneumo_tfds.sources.table_paths import (
@@ -62,6 +63,7 @@ def read_table(
         patient=f"{{{chosen['patient']}}}" if "patient" in chosen else "",
         split=chosen.get("split", ""),
     )
+    ask_about_cells(rows, chosen, notes)
     paths = [row[chosen["path"]] for _, row in rows]
     look = find_all(paths, find, everywhere, notes)
     read = read_described(columns, rows, where, Rules(described, classes, roles=chosen), look, notes)

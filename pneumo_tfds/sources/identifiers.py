@@ -43,7 +43,7 @@ _NAMES = (
 _PATTERNS = tuple((re.compile(rf"(?<![A-Za-z0-9]){pattern}", re.IGNORECASE), made) for pattern, made in _NAMES)
 _DAY_FOR_NUMBER = re.compile(rf"(?<![A-Za-z0-9])(?:{words.PERSON})[-_ ]?{numbering.RECENT_DAY}(?![0-9])", re.IGNORECASE)
 
-_PLACEHOLDERS = words.words_for("placeholders")
+_PLACEHOLDERS = words.words_for("placeholders") | words.words_for("ditto")
 """Texts that stand in headers and tables in place of an identifier, in lower case and without punctuation."""
 
 _NEGATIVE = {"-1", "-9", "-99", "-999"}

@@ -996,3 +996,37 @@ def test_cells_whose_words_are_all_known_are_proposed(tmp_path, cell, label):
     with pytest.raises(InputError) as refused:
         understood(tmp_path, table("path,label", lambda name, i: f"{name}.png,{['x', cell][i % 2]}"), "t.csv")
     assert f"--{['negative', 'positive'][label]} {shlex.quote(cell)}" in str(refused.value)
+
+
+@pytest.mark.parametrize("below", ["", "ditto", '"', "see above", "s. idem."])
+@pytest.mark.parametrize("role", ["label", "patient"])
+def test_merged_cells_of_a_spreadsheet_are_asked_about(tmp_path, role, below):
+    below = below.removeprefix("s. ")
+    lines = table("path;label;patient", lambda name, i: ";".join((
+        f"{name}.png", below if role == "label" and i % 2 else "NP"[i % 4 // 2],
+        below if role == "patient" and i % 3 else f"p{i // 3}")).replace('"', '""""'))  # fmt: skip
+    flags = {"negative": ("N",), "positive": ("P",)}
+    (asked,) = [text for text in understood(tmp_path, lines, "t.csv", **flags).survey.questions if "fill each" in text]
+    assert asked.startswith(f"the column {role} ")
+    if role == "label" and not below:
+        (warned,) = [w for w in understood(tmp_path, lines, "t.csv", **flags).survey.warnings if "neither" in w]
+        assert "NAME" not in warned
+        with pytest.raises(InputError, match="as of merged cells; if they were, fill each with what it stands for"):
+            understood(tmp_path, lines, "t.csv")
+
+
+@pytest.mark.parametrize(
+    "cells", ["p0 p1  p3 p4 p5 p6 p7 p8 p9", " p1  p3  p5  p7  p9", "p0 p0 p0 p0     p9 p9", "p0         "]
+)
+def test_other_empty_cells_are_no_merged_ones(tmp_path, cells):
+    cells = cells.split(" ")
+    lines = table("path,label,patient", lambda name, i: f"{name}.png,{i % 2},{cells[i]}")
+    assert not [text for text in understood(tmp_path, lines, "t.csv").survey.questions if "fill each" in text]
+
+
+@pytest.mark.parametrize(("cell", "asked"), [("A12;B7", True), ("B7, A12", True), ("C1;C2", False), ("A12 ", False)])
+def test_a_cell_of_several_patients_is_asked_about_where_one_of_them_is_alone_elsewhere(tmp_path, cell, asked):
+    cells = ["A12", "B8", "A13", "B9", cell]
+    lines = table("path;label;patient", lambda name, i: f'{name}.png;{i % 2};"{cells[i // 2]}"')
+    questions = understood(tmp_path, lines, "t.csv").survey.questions
+    assert any("write one identifier into each cell" in text for text in questions) == asked
