@@ -144,10 +144,8 @@ def _renames(
         told.append(f"rename {' or '.join(map(str, paths))} to path")
     elif "path" in missing and (named := _named_without_suffix(rest, everywhere())):
         paths, first = [column for column, _ in named], named[0][1]
-        told.append(
-            f"rename {' or '.join(map(str, paths))} to path, and write the suffix of the files into its cells: the "
-            f"first of them is that of {first.name}"
-        )
+        suffix = ", and write the suffix of the files into its cells" if names_image(first.name) else ""
+        told.append(f"rename {' or '.join(map(str, paths))} to path{suffix}: the first of them is that of {first.name}")
     elif "path" in missing:
         told.append(
             "no column holds names of image files; join the table with one that has them, by a column that is in both, "

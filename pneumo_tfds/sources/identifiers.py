@@ -55,8 +55,8 @@ _STAND_INS = words.set_of("0 abc abcd abc123 demo demo1 example sample temp test
 }
 """What people type where an identifier is demanded; it may also be a real one."""
 
-_SHORTENED = re.compile(r"[0-9][.,][0-9]+e\+?[0-9]{2,}", re.IGNORECASE)
-"""A long number as spreadsheets write it, such as `1.23457E+11`; its last digits are lost."""
+_SHORTENED = re.compile(r"[0-9]([.,][0-9]+e\+?|e\+)[0-9]{2,}", re.IGNORECASE)
+"""A long number as spreadsheets write it, such as `1.23457E+11`; its last digits are lost. `1e5` may be a code."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
 

@@ -566,3 +566,9 @@ def test_a_text_that_names_images_and_is_not_read_is_told(tmp_path, name, text):
 def test_other_texts_are_not_told(tmp_path, name, text):
     warnings = understood(tmp_path, dict.fromkeys(PLAIN) | {name: text}).survey.warnings
     assert not [text for text in warnings if "names images" in text]
+
+
+@pytest.mark.parametrize(("train", "told"), [("dev", True), ("train", False), ("val", False)])
+def test_a_folder_dev_that_is_read_as_validation_is_told_where_none_is_for_training(tmp_path, train, told):
+    source = understood(tmp_path, files("{}/{}/{}.png", [train, "test"], ["NORMAL", "PNEUMONIA"], FOUR))
+    assert any(text.startswith("a folder dev is read as validation") for text in source.survey.notes) == told

@@ -1030,3 +1030,11 @@ def test_a_cell_of_several_patients_is_asked_about_where_one_of_them_is_alone_el
     lines = table("path;label;patient", lambda name, i: f'{name}.png;{i % 2};"{cells[i // 2]}"')
     questions = understood(tmp_path, lines, "t.csv").survey.questions
     assert any("write one identifier into each cell" in text for text in questions) == asked
+
+
+def test_no_suffix_is_to_be_written_where_the_files_have_none(tmp_path):
+    rows = table("image_id,label", lambda name, i: f"img{i:03d},{i % 2}", [f"imgs/img{i:03d}" for i in range(10)], "")
+    with pytest.raises(InputError, match=r"to path: the first of them is that of imgs/img000$"):
+        understood(tmp_path, rows, "t.csv")
+    rows["t.csv"] = rows["t.csv"].replace("image_id", "path")
+    assert labels(understood(tmp_path, rows, "t.csv")) == EVEN
