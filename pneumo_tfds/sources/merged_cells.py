@@ -32,10 +32,11 @@ def ask_about_cells(rows: Iterable[tuple[int, Row]], chosen: Mapping[str, str], 
         notes.ask_about_patients(f"the column {chosen['patient']} {merged}; --yes takes their patients for unknown")
     whole = set(map(normal_identifier, cells))
     for cell in dict.fromkeys(cells):
-        parts = [*filter(None, map(normal_identifier, re.split(r"[;,|&+]", cell)))]
-        if len(parts) > 1 and (alone := whole.intersection(parts) - {normal_identifier(cell)}):
+        parts = [part.strip() for part in re.split(r"[;,|&+]", cell) if normal_identifier(part)]
+        alone = [part for part in parts if normal_identifier(part) in whole - {normal_identifier(cell)}]
+        if alone and len(parts) > 1:
             notes.ask_about_patients(
-                f"the column {chosen['patient']} holds {cell!r}, and {min(alone)!r} alone in other rows; --yes takes "
+                f"the column {chosen['patient']} holds {cell!r}, and {alone[0]!r} alone in other rows; --yes takes "
                 "these for different people, whose images may end in training and in validation; write one identifier "
                 "into each cell"
             )
