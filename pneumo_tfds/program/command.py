@@ -179,7 +179,7 @@ def _check_outputs(config: Any) -> None:
         if isinstance(path, Path):
             try:
                 if name in OUTPUT_FILES and path.is_dir():
-                    raise InputError(f"cannot write --{name} {path}: it is a folder; name a file")
+                    raise InputError(f"cannot write {path}: it is a folder; name a file")
                 if _gets_standard_output(path):
                     raise InputError(f"cannot write {path}: standard output goes there; name another file")
                 real = Path(os.path.realpath(path))  # which is written, if it is a link

@@ -186,7 +186,7 @@ def test_standard_output_in_a_file_is_not_replaced_by_a_report(xrays, tmp_path):
 
 def test_a_folder_is_no_report(xrays, tmp_path):
     says = run("inspect", "--source", xrays, "--json", ".", code=2).stderr
-    assert "cannot write --json .: it is a folder; name a file" in says
+    assert "cannot write .: it is a folder; name a file" in says
 
 
 def test_a_file_holds_no_list_of_datasets(tmp_path):
