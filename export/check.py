@@ -69,8 +69,8 @@ def check(command: Check) -> int:
     from export.inference.onnx_metadata import metadata_of_run
     from export.parity import comparison, parity_sample
     from pneumo_tfds.prepared import prepare
+    from pneumo_tfds.sources.keeping import keep_source
     from pneumo_tfds.sources.opening import open_source
-    from pneumo_tfds.sources.reading import image_files
 
     if paths.config.exists():
         paths.import_own_network()
@@ -79,7 +79,7 @@ def check(command: Check) -> int:
     metadata = metadata_of_run(paths.read_json(paths.metrics), side, str(folder))
     if command.source is not None:
         source = open_source(command.source, command)
-        refuse_overwriting({"--json": command.json}, image_files(source))
+        keep_source({"--json": command.json}, source, command)
         dataset = prepare(source, side, command.data_dir, framing=metadata.framing)
     else:
         dataset = parity_sample.dataset_folder(folder, paths.read_json(paths.config), command.dataset)

@@ -88,15 +88,15 @@ def recalibrate(command: Recalibrate) -> None:
     from export.inference.classifier import Classifier
     from pipeline.evaluation.intervals import fewest_patients
     from pneumo_tfds.sources.inspection import short_form
+    from pneumo_tfds.sources.keeping import keep_source
     from pneumo_tfds.sources.opening import open_source
-    from pneumo_tfds.sources.reading import image_files
 
     classifier = Classifier(command.model, threads=command.threads)
     refuse_overwriting({"--out": command.out}, (classifier.path, command.source, *command.corrections))
     request = _decision_request(command, classifier.metadata)
     graph = CalibratedGraph(onnx.load(classifier.path), str(command.model))
     source = open_source(command.source, command)
-    refuse_overwriting({"--out": command.out}, image_files(source))
+    keep_source({"--out": command.out}, source, command)
     print("\n".join(short_form(source)), flush=True)
     found = labelled_images.read_images(source, classifier, command.threads)
     _tell_what_is_left_out(found)

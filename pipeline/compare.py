@@ -14,6 +14,7 @@ from annotated_types import Ge, Le
 from pneumo_tfds.program.bounds import Bounded
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.overwriting import refuse_overwriting
 
 if TYPE_CHECKING:
     from pipeline.evaluation.predictions import Predictions
@@ -177,7 +178,9 @@ def main(command: Compare) -> None:
     from pipeline.run_folder.folder import RunFolder
     from pneumo_tfds.program.files import write_json
 
-    runs = [load(RunFolder(path), command.split) for path in command.runs]
+    folders = [RunFolder(path) for path in command.runs]
+    refuse_overwriting({"--json": command.json}, [file for one in folders for file in (one.metrics, one.predictions)])
+    runs = [load(folder, command.split) for folder in folders]
     table = runs[0].table
     content: dict[str, Any] = {
         "split": runs[0].split,

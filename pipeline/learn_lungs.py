@@ -48,7 +48,9 @@ def main(command: LearnLungs) -> None:
 
     from pipeline.networks import lungs
     from pneumo_tfds.program.files import replacing
+    from pneumo_tfds.program.overwriting import refuse_overwriting
 
+    refuse_overwriting({"--out": command.out}, (command.boxes,))
     images, boxes = _read(command.boxes)
     order = np.random.default_rng(command.seed).permutation(len(boxes))
     held, kept = order[: len(order) // 10], order[len(order) // 10 :]

@@ -54,10 +54,12 @@ def show_augmented(command: ShowAugmented) -> None:
     """Draw the two pictures and print their paths."""
     from pneumo_tfds.audit.contact_sheet import readable
     from pneumo_tfds.phantoms.phantom_source import phantom_source
+    from pneumo_tfds.sources.keeping import refuse_inside
     from pneumo_tfds.sources.opening import open_source
 
     if not (command.augment.augment and any(getattr(command.augment, name) for name in CHANGES)):
         raise InputError("every change is 0, so there is nothing to show; give one, such as --rotation 10")
+    refuse_inside("--out", command.out, command.source)
     source = open_source(command.source, command) if command.source else phantom_source()
     quiet_tensorflow()
     chosen = readable(source, source.images, command.seed, command.image_size)

@@ -116,10 +116,12 @@ class PhantomsConfig(Command, Bounded):
 def inspect(config: InspectConfig) -> int:
     """Print what is understood of the source, and return 1 if something needs a decision."""
     from pneumo_tfds.sources.inspection import describe, report
+    from pneumo_tfds.sources.keeping import keep_source
     from pneumo_tfds.sources.opening import require_both_classes, understand
     from pneumo_tfds.splits.assignment import assign
 
     source = understand(config.source, config)
+    keep_source({"--json": config.json}, source, config)
     print("\n".join(describe(source)))
     if config.json:
         write_json(config.json, report(source))
@@ -170,8 +172,10 @@ def audit(config: AuditConfig) -> int:
 def show(config: ShowConfig) -> None:
     """Draw the pictures and print their paths."""
     from pneumo_tfds.audit.contact_sheet import draw
+    from pneumo_tfds.sources.keeping import refuse_inside
 
-    out = config.out or Path(f"show-{config.source.stem if config.source else 'phantoms'}")
+    out = config.out or Path(f"show-{config.source.resolve().stem if config.source else 'phantoms'}")
+    refuse_inside("--out", out, config.source)
     for path in draw(config.source, config, out, SplitOptions(config.validation_fraction), config.seed):
         print(path)
 
@@ -182,6 +186,8 @@ def list_datasets(config: ListConfig) -> None:
     from pneumo_tfds.writing.build_summary import describe_built
 
     data_dir = (config.data_dir or prepared.default_data_dir()).expanduser()
+    if data_dir.exists() and not data_dir.is_dir():
+        raise InputError(f"{data_dir} is no folder; pass the root folder of datasets")
     print("\n".join(describe_built(data_dir)) or f"no datasets in {data_dir}")
 
 

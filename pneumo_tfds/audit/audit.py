@@ -22,6 +22,7 @@ from pneumo_tfds.program.installed import how_to_install
 from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.program.progress import stage, track
 from pneumo_tfds.sources.inventory import Image, Source
+from pneumo_tfds.sources.keeping import keep_source
 from pneumo_tfds.sources.opening import open_source
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.splits.assignment import assign
@@ -106,7 +107,9 @@ def run(
             from pneumo_tfds.audit.audit_page import write_page
         except ModuleNotFoundError as error:
             raise InputError(f"--html needs {error.name}; {how_to_install('train')}") from error
+    source_options = source_options or SourceOptions()
     source = open_source(path, source_options)
+    keep_source({"--json": json_path, "--html": page_path}, source, source_options)
     findings = audit(source, options, workers)
     result = report(findings)
     print("\n".join(summary(result)))

@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar, Union
@@ -42,8 +43,9 @@ EXTRAS = {
 }  # fmt: skip
 """Modules that a plain installation lacks, and the extra that brings them."""
 
-OUTPUTS = ("out", "json", "csv", "html", "plot", "dicom_out")
-"""Flags that name a file or folder to write."""
+OUTPUT_FILES = ("json", "csv", "html", "plot")
+OUTPUTS = (*OUTPUT_FILES, "out", "dicom_out")
+"""Flags that name a file to write, and those that name a file or folder."""
 
 Config = TypeVar("Config")
 
@@ -107,6 +109,7 @@ def run(
     debug = "--debug" in sys.argv[1:]
     config = None
     try:
+        _check_arguments(sys.argv[1:])
         config = _parse(config_type, prog, default())
         _check_outputs(config)
         code = action(config) or DONE
@@ -153,17 +156,46 @@ def _parse(config_type: Any, prog: str, default: Any) -> Any:
         raise
 
 
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Raise InputError for an empty argument, or a flag that is given twice, of which the parser takes the last."""
+    seen: set[str] = set()
+    before = ""
+    for argument in arguments:
+        flag, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+        if not value.strip() and (equals or not flag):
+            behind = f" behind {flag or before}" if flag or before else ""
+            raise InputError(f"an argument{behind} is empty; give a value, or check the variable that it comes from")
+        before = flag or before
+        flag = flag.replace("_", "-")
+        if flag in seen:
+            raise InputError(f"{flag} is given twice; give it once, with all its values behind it if it takes several")
+        seen |= {flag} - {""}
+
+
 def _check_outputs(config: Any) -> None:
     """Raise InputError if what a command is to write may not be created, before its work and not after hours of it."""
-    for path in (getattr(config, name, None) for name in OUTPUTS):
+    for name in OUTPUTS:
+        path = getattr(config, name, None)
         if isinstance(path, Path):
             try:
-                places = path.parents if path.is_file() else (path, *path.parents)
+                if name in OUTPUT_FILES and path.is_dir():
+                    raise InputError(f"cannot write {path}: it is a folder; name a file")
+                if _gets_standard_output(path):
+                    raise InputError(f"cannot write {path}: standard output goes there; name another file")
+                real = Path(os.path.realpath(path))  # which is written, if it is a link
+                places = real.parents if real.is_file() else (real, *real.parents)
                 above = next(place for place in places if place.exists())
                 if above.is_dir():
                     tempfile.TemporaryFile(dir=above).close()
             except OSError as error:
                 raise InputError(f"cannot write {path}: {reason_and_remedy(error)}") from error
+
+
+def _gets_standard_output(path: Path) -> bool:
+    """Return whether a path, such as `/dev/stdout`, leads to the file that standard output is redirected to."""
+    with contextlib.suppress(OSError):
+        return path.is_file() and os.path.samestat(path.stat(), os.fstat(1))
+    return False
 
 
 def _one_line(box: str) -> str:

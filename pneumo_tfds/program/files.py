@@ -36,6 +36,9 @@ _STEM = 50  # characters of the name that are kept, so that a long name still le
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block succeeds, rename its file to `path` in one step.
 
+    Of a symbolic link, the file that it leads to is replaced. A pipe or a device has no old content to keep, so its own
+    path is yielded.
+
     A block that raises leaves the old file untouched and removes the temporary one. What a killed process left behind
     is removed by the next process that writes to the folder. The suffix is kept, as many writers choose a format by it.
 
@@ -59,6 +62,12 @@ def _explained(target: Path) -> Iterator[None]:
 
 @contextmanager
 def _replacing(target: Path) -> Iterator[Path]:
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    if target.exists() and not target.is_file():  # before links are followed: /dev/fd leads to no path
+        yield target
+        return
+    target = Path(os.path.realpath(target))
     target.parent.mkdir(parents=True, exist_ok=True)
     _synchronize_above(os.path.abspath(target.parent))
     with _temporary(target) as temporary:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import quoted
 from pneumo_tfds.sources.inventory import LABELS
+from pneumo_tfds.sources.survey import SHOWN
 from pneumo_tfds.sources.words import (
     BLANK,
     are_of_one_pair,
@@ -24,6 +25,10 @@ from pneumo_tfds.sources.words import (
 
 _NEGATED = words_for("negated")
 _PNEUMONIA = re.compile("p?neumon[ií][ae]|polmonit|lungenentz")
+_PNEUMONIA_ITSELF = re.compile(
+    "(broncho|bronco)?(pneumonia[es]?|pneumonien?|neumon[ií]as?|polmonit[ei])|lungenentzündung(en)?"
+)
+_KINDS_OF_PNEUMONIA = words_for("kinds_of_pneumonia")
 _ICD_PNEUMONIA = re.compile(r"J1[2-8](\.[0-9]+)?", re.IGNORECASE)
 _ICD_HEALTHY = re.compile(r"Z0[0-4](\.[0-9]+)?", re.IGNORECASE)
 """Codes of ICD-10 for pneumonia, and for examinations without a diagnosis."""
@@ -45,6 +50,8 @@ class ClassWords:
     """The names that were asked for and have a meaning, as `plain_name` gives them."""
 
     def __post_init__(self) -> None:
+        if empty := [name for name in (*self.negative, *self.positive) if not plain_name(name)]:
+            raise InputError(f"{empty[0]!r} cannot be the name of a class; give letters or digits")
         both = {plain_name(name) for name in self.negative} & {plain_name(name) for name in self.positive}
         if both:
             raise InputError(
@@ -123,8 +130,29 @@ def class_in_name(name: str, classes: ClassWords) -> str:
     return labels.pop() if len(labels) == 1 else ""
 
 
+def surely_told(text: str, classes: ClassWords) -> str:
+    """Return the label of a cell of which every word is understood, such as `Virale Pneumonie`; else empty.
+
+    Of `rule out pneumonia`, `resolved pneumonia` or `Pneumonie: nein` a person has to say what they are.
+    """
+    if label := classes.label_of(text):
+        return label
+    whole = composed(text).casefold()
+    if whole in _HEALTHY or _ICD_HEALTHY.fullmatch(text):
+        return LABELS[0]
+    found = set(re.split(r"[\s_]+", whole)) - _KINDS_OF_PNEUMONIA
+    if _ICD_PNEUMONIA.fullmatch(text) or (found and all(map(_PNEUMONIA_ITSELF.fullmatch, found))):
+        return LABELS[1]
+    denied = any(map(_PNEUMONIA_ITSELF.fullmatch, found)) and not _NEGATED.isdisjoint(found)
+    rest = {word for word in re.split(r"[\s_]+", whole) if not _PNEUMONIA_ITSELF.fullmatch(word)}
+    return LABELS[0] if denied and rest <= _NEGATED else ""
+
+
 def flags_for(cells: Iterable[str], classes: ClassWords) -> str:
-    """Return the flags that name the classes of cells, with NAME where no cell seems to mean one."""
-    told = [(class_told(cell, classes), cell) for cell in cells]
+    """Return the flags that name the classes of cells, NAME where none surely means one, and what is not understood."""
+    told = [(surely_told(cell, classes), cell) for cell in cells if cell]
     named = [" ".join(quoted(cell) for label, cell in told if label == one) or "NAME" for one in LABELS]
-    return f"--negative {named[0]} --positive {named[1]}"
+    unknown = [quoted(cell) for label, cell in told if not label]
+    more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+    rest = f" (not understood: {', '.join(unknown[:SHOWN])}{more})" if unknown else ""
+    return f"--negative {named[0]} --positive {named[1]}{rest}"

@@ -18,6 +18,7 @@ from pneumo_tfds.sources.image_kinds import MOSTLY, warn_of_views
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.layout_questions import ask_about_classes_in_names, ask_about_names
 from pneumo_tfds.sources.listing import File, Find
+from pneumo_tfds.sources.merged_cells import ask_about_cells
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, class_columns, roles_of, tell_columns
 from pneumo_tfds.sources.table_paths import (
@@ -62,6 +63,7 @@ def read_table(
         patient=f"{{{chosen['patient']}}}" if "patient" in chosen else "",
         split=chosen.get("split", ""),
     )
+    ask_about_cells(rows, chosen, notes)
     paths = [row[chosen["path"]] for _, row in rows]
     look = find_all(paths, find, everywhere, notes)
     read = read_described(columns, rows, where, Rules(described, classes, roles=chosen), look, notes)
@@ -142,10 +144,8 @@ def _renames(
         told.append(f"rename {' or '.join(map(str, paths))} to path")
     elif "path" in missing and (named := _named_without_suffix(rest, everywhere())):
         paths, first = [column for column, _ in named], named[0][1]
-        told.append(
-            f"rename {' or '.join(map(str, paths))} to path, and write the suffix of the files into its cells: the "
-            f"first of them is that of {first.name}"
-        )
+        suffix = ", and write the suffix of the files into its cells" if names_image(first.name) else ""
+        told.append(f"rename {' or '.join(map(str, paths))} to path{suffix}: the first of them is that of {first.name}")
     elif "path" in missing:
         told.append(
             "no column holds names of image files; join the table with one that has them, by a column that is in both, "

@@ -9,15 +9,20 @@ import posixpath
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.listing import IMAGE_SUFFIXES
+from pneumo_tfds.sources.table_columns import ROLES, usual_names
 from pneumo_tfds.sources.words import composed
 
 Row = Mapping[str, str]
 
 SEPARATORS = ",;\t|"
+
+LOOKED_AT = 100
+"""Lines by which the separator is found."""
 
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
@@ -25,7 +30,7 @@ _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 def read_rows(text: str, where: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     """Return the columns of a table, and line number and cells of each row; empty rows are skipped.
 
-    Commas, semicolons, tabs or `|` separate, whichever the first line has most of. A column without a name is called by
+    Commas, semicolons, tabs or `|` separate, whichever `_separator` finds. A column without a name is called by
     its place, such as `column 3`, and left out if it is empty.
 
     Raises:
@@ -36,8 +41,7 @@ def read_rows(text: str, where: str) -> tuple[list[str], list[tuple[int, dict[st
     skipped = 1 if lines and re.fullmatch(r"sep=.\s*", lines[0]) else 0  # written by Excel
     while lines[skipped:] and not lines[skipped].strip(f"{SEPARATORS} \r\n"):
         skipped += 1
-    first = lines[skipped] if lines[skipped:] else ""
-    separator = max(SEPARATORS, key=re.sub('"[^"]*"', "", first).count)
+    separator = _separator(lines[skipped:])
     reader = csv.DictReader(lines[skipped:], delimiter=separator, restval="", strict=True)
     rows: list[tuple[int, dict[str, str]]] = []
     start = skipped + 1
@@ -76,6 +80,37 @@ def read_rows(text: str, where: str) -> tuple[list[str], list[tuple[int, dict[st
         for _, row in rows:
             del row[column]
     return columns, rows
+
+
+def read_head(text: str, where: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Return the columns and rows of a table of which the text is the beginning, without the line that it ends in.
+
+    Raises:
+        InputError: the first line does not name columns.
+    """
+    found = read_rows(text.partition("\n")[0], where)
+    with suppress(InputError):  # a row or quotes that end behind the text
+        found = read_rows(text.rpartition("\n")[0], where)
+    return found
+
+
+def _separator(lines: Sequence[str]) -> str:
+    """Return the sign that divides the first line, a header, into most columns with usual names.
+
+    Of signs that are alike in that, it is the one by which most rows have as many cells as the header; then the one
+    that the header has most of. What is in quotes or brackets does not count.
+    """
+    first = re.sub(r'"[^"]*"|\([^()]*\)', "", lines[0]) if lines else ""
+    found = [sign for sign in SEPARATORS if sign in first] or [SEPARATORS[0]]
+
+    def fits(sign: str) -> tuple[int, int, int]:
+        with suppress(csv.Error):
+            header, *rows = csv.reader(lines[:LOOKED_AT], delimiter=sign)
+            known = sum(map(len, (usual_names(role, header) for role in ROLES)))
+            return known, sum(len(row) == len(header) for row in rows), first.count(sign)
+        return 0, 0, first.count(sign)
+
+    return max(found, key=fits) if len(found) > 1 else found[0]
 
 
 def _by_place(place: int) -> str:

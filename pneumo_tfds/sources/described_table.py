@@ -17,6 +17,7 @@ from pneumo_tfds.sources.identifiers import normal_identifier
 from pneumo_tfds.sources.image_kinds import unfit_row
 from pneumo_tfds.sources.inventory import LABELS, SUBTYPES
 from pneumo_tfds.sources.listing import File, Find, Labelled, is_printable
+from pneumo_tfds.sources.merged_cells import merged_in
 from pneumo_tfds.sources.source_options import Uncertain
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS
@@ -84,8 +85,7 @@ def read_described(
     read, problems, seen = Read(), Problems(list), set[str]()
     first: dict[str, Labelled] = {}
     left_out: dict[str, str] = {}
-    neither: list[tuple[int, Row]] = []
-    disagreeing: set[str] = set()
+    neither, disagreeing = list[tuple[int, Row]](), set[str]()
     for line, row in rows:
         if file := _told(problems, "file", line, _file, row, rules, find, seen if own else ()):
             seen.add(file.name)
@@ -167,18 +167,19 @@ def _judge_neither(
         if cells:
             notes.warn(
                 f"left out, because the column {column} is neither {rules.classes.in_words('nor')}: "
-                f"{listed(cells, noun='row')}; {remedy}"
+                f"{listed(cells, noun='row')}{f'; {remedy}' if cells.keys() - {'empty'} else ''}"
             )
         return
     held = Counter(row[column] or "empty" for _, row in rows)
     pairs = "0 and 1, no and yes and the like tell the classes only where a column holds nothing but one such pair"
-    why = f"the column {column} holds {listed(held, noun='row')}{f'; {pairs}' if marks else ''}"
-    names = flags_for(held, rules.classes)
+    merged = merged_in([row[column] for _, row in rows])
+    more = "".join(f"; {text}" for text in (pairs if marks else "", merged and f"it {merged}") if text)
+    names = flags_for({row[column]: 0 for _, row in rows}, rules.classes)
     problems["label"] += [
         (
             line,
-            f"unknown label {row[column]!r}; {why}; use NORMAL and PNEUMONIA, or name those of each class with "
-            f"{names}; rows of others are left out then",
+            f"unknown label {row[column]!r}; the column {column} holds {listed(held, noun='row')}{more}; use "
+            f"NORMAL and PNEUMONIA, or name those of each class with {names}; rows of others are left out then",
         )
         for line, row in neither
     ]
@@ -212,9 +213,10 @@ def _split(row: Row, rules: Rules, rows: Rows) -> str:
     split = split_of(cell)
     if cell and not split:
         held = Column(column, [other.get(column, "") for _, other in rows])
+        own = f"{split_remedy(held)}, or remove the column"
+        remedy = own if roles else "write train, val and test into it, or take split out of the description"
         raise InputError(
-            f"unknown split {cell!r} in the column {column}, which holds {listed(held.counts, noun='row')}; "
-            f"{split_remedy(held)}, or remove the column"
+            f"unknown split {cell!r} in the column {column}, which holds {listed(held.counts, noun='row')}; {remedy}"
         )
     flags = {role: mark_of(row[roles[role]]) for role in SPLIT_FLAGS if role in roles}
     if unknown := [roles[role] for role, flag in flags.items() if flag not in (0, 1)]:

@@ -43,7 +43,7 @@ _NAMES = (
 _PATTERNS = tuple((re.compile(rf"(?<![A-Za-z0-9]){pattern}", re.IGNORECASE), made) for pattern, made in _NAMES)
 _DAY_FOR_NUMBER = re.compile(rf"(?<![A-Za-z0-9])(?:{words.PERSON})[-_ ]?{numbering.RECENT_DAY}(?![0-9])", re.IGNORECASE)
 
-_PLACEHOLDERS = words.words_for("placeholders")
+_PLACEHOLDERS = words.words_for("placeholders") | words.words_for("ditto")
 """Texts that stand in headers and tables in place of an identifier, in lower case and without punctuation."""
 
 _NEGATIVE = {"-1", "-9", "-99", "-999"}
@@ -55,8 +55,8 @@ _STAND_INS = words.set_of("0 abc abcd abc123 demo demo1 example sample temp test
 }
 """What people type where an identifier is demanded; it may also be a real one."""
 
-_SHORTENED = re.compile(r"[0-9][.,][0-9]+e\+?[0-9]{2,}", re.IGNORECASE)
-"""A long number as spreadsheets write it, such as `1.23457E+11`; its last digits are lost."""
+_SHORTENED = re.compile(r"[0-9]([.,][0-9]+e\+?|e\+)[0-9]{2,}", re.IGNORECASE)
+"""A long number as spreadsheets write it, such as `1.23457E+11`; its last digits are lost. `1e5` may be a code."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
 

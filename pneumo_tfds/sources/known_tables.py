@@ -124,7 +124,7 @@ class KnownTables:
             split = "" if table.split.startswith("=") else table.split
             roles = {"label": table.label, "patient": (COLUMN.findall(table.patient) or [""])[0], "split": split}
             chosen = named | {role: column for role, column in roles.items() if column}
-            ask_about_unread(read.used, chosen, self.classes, self.notes)
+            ask_about_unread(read.used, chosen, self.classes, self.notes, described=True)
         return self._with_split_lists(read.images, table)
 
     def _find(self, name: str, table: TableDescription, rows: Rows) -> Find:

@@ -49,9 +49,16 @@ def read_folders(files: Sequence[File], classes: ClassWords, same: Same, notes: 
             f"all {len(found):,} images in folders of the classes are left out as lateral or oblique views, by names "
             "of folders or files; rename them if they are frontal"
         )
+    if {one.split for one in placed} == {"val", "test"} and _are_called_dev(found):
+        notes.tell("a folder dev is read as validation, and none is for training; if it is, rename it to train")
     layout_questions.ask_about_folders(found, notes)
     layout_questions.ask_about_images(placed, classes, notes)
     return sorted(placed, key=lambda place: place.file.name)
+
+
+def _are_called_dev(found: Sequence[InClass]) -> bool:
+    """Return whether a folder is called `dev`, which may mean development, and so training, too."""
+    return any("dev" in words.words_of(name) for one in found for name in (*one.above, *one.below))
 
 
 def _label_sets(files: Sequence[File], classes: ClassWords) -> set[Folders]:

@@ -17,7 +17,7 @@ from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources import csv_table, tables_beside
 from pneumo_tfds.sources.classes import ClassWords
 from pneumo_tfds.sources.corrections import corrected, decided
-from pneumo_tfds.sources.csv_text import decode_text, read_rows, workbook
+from pneumo_tfds.sources.csv_text import decode_text, read_head, workbook
 from pneumo_tfds.sources.description import (
     FOLDERS,
     TABLE,
@@ -176,7 +176,9 @@ def understand_files(
             raise InputError(
                 explain_no_classes(images, classes, *tables_beside.explain_tables(files, heads, classes, use))
             )
-        tables_beside.warn_of_tables(heads, FileIndex(images), classes, use, notes)
+        index = FileIndex(images)
+        tables_beside.warn_of_tables(heads, index, classes, use, notes)
+        tables_beside.warn_of_lists(files, index, reader, notes)
         return finish(source, reader, Found(labelled, description, classes), options, notes)
     except InputError as error:
         raise type(error)(f"{path}: {error}") from error
@@ -192,7 +194,7 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
     """
     reader, notes = FolderReader(path.parent), SurveyNotes(decided=decided(options.corrections))
     text = decode_text(reader.read_name(path.name), str(path))
-    columns, _ = read_rows(text[: tables_beside.HEADING_BYTES].partition("\n")[0], str(path))
+    columns, _ = read_head(text[: tables_beside.HEADING_BYTES], str(path))
     chosen = [choose_description(options.layout)] if options.layout else known_descriptions().values()
     fitting = ((description, description.table_of(path.name, columns)) for description in chosen)
     description, table = next(((one, table) for one, table in fitting if table), (TABLE, None))

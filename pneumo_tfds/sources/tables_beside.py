@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,9 +10,9 @@ from itertools import combinations
 from pathlib import Path
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.wording import quoted
+from pneumo_tfds.program.wording import agreeing, quoted
 from pneumo_tfds.sources.classes import ClassWords
-from pneumo_tfds.sources.csv_text import decode_text, is_nameless, read_rows
+from pneumo_tfds.sources.csv_text import decode_text, is_nameless, names_image, read_head
 from pneumo_tfds.sources.description import OWN_DESCRIPTION
 from pneumo_tfds.sources.file_index import FileIndex
 from pneumo_tfds.sources.image_kinds import MOSTLY
@@ -21,8 +22,13 @@ from pneumo_tfds.sources.table_columns import class_columns, lists_images, roles
 
 TABLE_SUFFIXES = (".csv", ".tsv")
 
+LIST_SUFFIXES = (".txt", ".lst", ".list", ".json", ".jsonl")
+
 MAX_TABLES, HEADING_BYTES = 20, 4096
-"""How many tables inside a folder are looked at, and how much of each."""
+"""How many tables inside a folder are looked at, and as many lists, and how much of each."""
+
+LEAST_NAMED = 0.25
+"""Share of the lines of a text, or of the strings of JSON, that name images if it is a list of some."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +67,7 @@ def read_heads(files: Sequence[File], reader: NamedReader, notes: SurveyNotes) -
     for file in tables[:MAX_TABLES]:
         with suppress(InputError):  # a file of another kind, which is no part of the source
             text = decode_text(reader.read_name(file.name, HEADING_BYTES), file.name, errors="replace")
-            columns, rows = read_rows(text.partition("\n")[0], file.name)
-            with suppress(InputError):  # a row or quotes that end behind the first bytes
-                columns, rows = read_rows(text.rpartition("\n")[0], file.name)
+            columns, rows = read_head(text, file.name)
             heads.append(Head(file, columns, [[row[name] for _, row in rows] for name in columns]))
     return heads
 
@@ -83,6 +87,39 @@ def warn_of_tables(
             )
 
 
+def warn_of_lists(files: Sequence[File], images: FileIndex, reader: NamedReader, notes: SurveyNotes) -> None:
+    """Warn of text files and JSON in a folder that name images, for a split or to exclude some, as they are not read.
+
+    Those nearest to the top are looked at.
+    """
+    lists = [file for file in files if file.name.lower().endswith(LIST_SUFFIXES) and file.size and not is_hidden(file)]
+    lists.sort(key=lambda file: (len(file.folders), file.name))
+    naming = []
+    for file in lists[:MAX_TABLES]:
+        with suppress(InputError):  # no text
+            text = decode_text(reader.read_name(file.name, HEADING_BYTES), file.name, errors="replace")
+            entries = _entries(text, is_json=".json" in file.name.lower())
+            named = [entry for entry in entries if any(map(images.of_stem, entry))]
+            if named and len(named) >= LEAST_NAMED * len(entries):
+                naming.append(file.name)
+    if naming:
+        more = " and others" if len(naming) > SHOWN else ""
+        notes.warn(
+            f"{', '.join(naming[:SHOWN])}{more} {agreeing(len(naming), 'names', 'name')} images and "
+            f"{agreeing(len(naming), 'is', 'are')} not read; if a split or images to leave out are listed there, "
+            "remove these images, put the splits into folders, or pass a CSV of path,label,patient,split as --source"
+        )
+
+
+def _entries(text: str, *, is_json: bool) -> list[list[str]]:
+    """Return for each line of a text, or each string of JSON that is no key, what may be the name of an image."""
+    if is_json:
+        strings = re.findall(r'"([^"\n]*)"\s*(:?)', text)
+        return [[string] if names_image(string) else [] for string, colon in strings if not colon]
+    lines = filter(None, map(str.strip, text.splitlines()))
+    return [[line, *filter(names_image, re.split(r"[\s,;|]+", line))] for line in lines]
+
+
 def pass_as_source(path: Path, kind: str) -> Callable[[File], str]:
     """Return a function that tells how a table in a source is passed."""
     if kind == "zip":
@@ -97,8 +134,10 @@ def explain_tables(
     tables = [head.file for head in heads if head.lists_labels(classes)]
     if len(tables) > 1:
         names = ", ".join(table.name for table in tables[:SHOWN]) + (" and others" if len(tables) > SHOWN else "")
+        alike = len({frozenset(head.columns) for head in heads if head.file in tables}) == 1
+        how = "write their rows below one another in" if alike else "join them in"
         return (
-            f"{names} list images with labels; to use them, join them in one CSV with a column split and pass that as "
+            f"{names} list images with labels; to use them, {how} one CSV with a column split and pass that as "
             "--source, or pass one of them alone"
         ), ""
     if tables:
@@ -114,9 +153,11 @@ def explain_tables(
         if column in other.columns and not is_nameless(column)
     ]
     for one, other, column in shared[:1]:
+        alike = set(one.columns) == set(other.columns)  # joined by a number, those of one would be mixed with others
+        how = "write the rows of both below one another in" if alike else "join them by it to"
         told.append(
-            f"{one} and {other} both have the column {column}: join them by it to one CSV of path,label,patient and "
-            "pass that as --source"
+            f"{one} and {other} both have {'these columns' if alike else f'the column {column}'}: {how} one CSV of "
+            f"path,label,patient{',split' if alike else ''} and pass that as --source"
         )
     told += [
         f"{head} is a table: if it lists the images, name its columns path, label and patient and pass it as --source, "

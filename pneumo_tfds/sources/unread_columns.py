@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -32,7 +33,12 @@ VARIED = 1000
 
 
 def ask_about_unread(
-    used: Sequence[tuple[Row, Labelled]], chosen: Mapping[str, str], classes: ClassWords, notes: SurveyNotes
+    used: Sequence[tuple[Row, Labelled]],
+    chosen: Mapping[str, str],
+    classes: ClassWords,
+    notes: SurveyNotes,
+    *,
+    described: bool = False,
 ) -> None:
     """Ask about every column that is not read and tells something, once for each, by the first kind that it is of.
 
@@ -43,6 +49,7 @@ def ask_about_unread(
         chosen: role to the column that is read for it.
         classes: the words for the classes.
         notes: the questions are added here.
+        described: the table is read by a description of somebody's own, in which its columns are named.
     """
     if "split" in chosen:
         ask_about_folds(f"cells of {chosen['split']}", (row[chosen["split"]] for row, _ in used), notes)
@@ -50,21 +57,33 @@ def ask_about_unread(
     for name in [name for name in used[0][0] if name not in chosen.values()] if used else []:
         column = Column(name, [row[name] for row, _ in used])
         if is_split(column):
-            text = _split_question(column, used, chosen)
+            text = _split_question(column, used, chosen, described)
         else:
-            text = "" if len(column.counts) > VARIED else _question(column, used, chosen, classes)
+            text = "" if len(column.counts) > VARIED else _question(column, used, chosen, classes, described)
         if text:
             notes.ask(text)
-        elif text := _patient_question(column, used, chosen):
+        elif text := _patient_question(column, used, chosen, described):
             notes.ask_about_patients(text)
 
 
-def _split_question(column: Column, used: Sequence[tuple[Row, Labelled]], chosen: Mapping[str, str]) -> str:
+def _taken_for(role: str, column: str, *, described: bool) -> str:
+    """Return how a column is made that of a role, by its own name or in a description."""
+    if not described:
+        return f"rename it to {role}"
+    key = column if re.fullmatch(r"[A-Za-z0-9_-]+", column) else f'"{column}"'
+    value = {"split": f'"{column}"', "patient": f'"{{{column}}}"'}.get(role, f"{{ {key} = [...] }}")
+    return f"write {role if role in ('split', 'patient') else 'keep'} = {value} into the table of the description"
+
+
+def _split_question(
+    column: Column, used: Sequence[tuple[Row, Labelled]], chosen: Mapping[str, str], described: bool
+) -> str:
     split = " and ".join(chosen[role] for role in ("split", *SPLIT_FLAGS) if role in chosen)
     if not split:
+        remedy = f"{_taken_for('split', column.name, described=True)}, with train, val and test in its cells"
         return (
-            f"no column is named split, but {column} may be one; {split_remedy(column)}, else remove it; --yes does "
-            "not read it"
+            f"no column is named split, but {column} may be one; {remedy if described else split_remedy(column)}, else "
+            "remove it; --yes does not read it"
         )
     differing = sum(_is_other_split(column.name, row[column.name], one.split) for row, one in used)
     if not differing:
@@ -85,7 +104,11 @@ def _is_other_split(column: str, cell: str, own: str) -> bool:
 
 
 def _question(
-    column: Column, used: Sequence[tuple[Row, Labelled]], chosen: Mapping[str, str], classes: ClassWords
+    column: Column,
+    used: Sequence[tuple[Row, Labelled]],
+    chosen: Mapping[str, str],
+    classes: ClassWords,
+    described: bool,
 ) -> str:
     """Return the question about a column that tells fitness, kind of image or label; empty if it does not."""
     name, label, rows = column.name, chosen["label"], counted(len(used), "row")
@@ -101,7 +124,8 @@ def _question(
         )
     if kinds := kinds_of_image(column.cells):
         rename = len(kinds) == 1 and not kinds.keys() & chosen.keys()
-        remedy = f"rename it to {min(kinds)}, which leaves them out" if rename else "remove these rows"
+        taken = _taken_for(min(kinds), name, described=described)
+        remedy = f"{taken}, which leaves them out" if rename else "remove these rows"
         return (
             f"the column {name} is not read and names images that are no frontal chest X-rays: "
             f"{listed(sum(kinds.values(), Counter()), 3, 'row')}; --yes uses them; else {remedy}"
@@ -119,16 +143,19 @@ def _question(
     return ""
 
 
-def _patient_question(column: Column, used: Sequence[tuple[Row, Labelled]], chosen: Mapping[str, str]) -> str:
-    patient = chosen.get("patient", "")
+def _patient_question(
+    column: Column, used: Sequence[tuple[Row, Labelled]], chosen: Mapping[str, str], described: bool
+) -> str:
+    patient, taken = chosen.get("patient", ""), _taken_for("patient", column.name, described=described)
     if not patient and may_be_patient(column):
         return (
-            f"no column is named patient, but {column} may tell who is on an image; rename it to patient if so, else "
-            "remove it; --yes does not read it"
+            f"no column is named patient, but {column} may tell who is on an image; {taken} if so, else remove it; "
+            "--yes does not read it"
         )
     if patient and groups_otherwise(column, [one.patient for _, one in used]):
+        instead = "" if described else f"remove {patient} and "
         return (
             f"the column {column} may tell who is on an image too, and groups the rows otherwise than {patient}; --yes "
-            f"reads {patient}; if {column.name} is right, remove {patient} and rename it to patient; else remove it"
+            f"reads {patient}; if {column.name} is right, {instead}{taken}; else remove it"
         )
     return ""

@@ -199,3 +199,21 @@ def test_a_missing_extra_is_one_line_with_the_command_that_brings_it(call):
     assert ended.returncode == 2
     assert ended.stderr == f"greet: this needs tensorflow; {how_to_install('train')}\n"
     assert "Traceback" in call("--name", "nobody_knows").stderr, "a module that no extra brings is a mistake of ours"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--name", "Ann", "--times", "2", "--name", "Bea"), "--name is given twice; give it once"),
+        (("--name=Ann", "--name", "Bea"), "--name is given twice; give it once"),
+        (("--name", ""), "an argument behind --name is empty; give a value"),
+        (("--name=",), "an argument behind --name is empty; give a value"),
+        (("--times", "2", " "), "an argument behind --times is empty; give a value"),
+        (("",), "an argument is empty; give a value"),
+    ],
+)
+def test_a_flag_given_twice_or_without_a_value_is_refused_and_not_passed_over(call, arguments, line):
+    ended = call(*arguments)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f"greet: {line}")
+    assert ended.stderr.count("\n") == 1

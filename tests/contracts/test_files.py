@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -245,3 +246,34 @@ def test_folder_of_a_file_system_that_cannot_synchronize_folders_is_written(tmp_
     monkeypatch.setattr(os, "fsync", fsync)
     write_text(tmp_path / "a.txt", "content")
     assert (tmp_path / "a.txt").read_text() == "content"
+
+
+def test_the_target_of_a_link_is_replaced_and_the_link_stays(tmp_path):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner/file").write_text("old")
+    for name, target in (("link", "inner/file"), ("dangling", "inner/new")):
+        (tmp_path / name).symlink_to(target)
+        write_text(tmp_path / name, "new")
+        assert (tmp_path / name).is_symlink()
+        assert (tmp_path / target).read_text() == "new"
+    assert sorted(os.listdir(tmp_path / "inner")) == ["file", "new"]
+
+
+def test_a_pipe_is_written_to_and_stays(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    read = []
+    reader = Thread(target=lambda: read.append((tmp_path / "pipe").read_text()), daemon=True)
+    reader.start()
+    write_text(tmp_path / "pipe", "text")
+    reader.join(10)
+    assert read == ["text"]
+    assert (tmp_path / "pipe").is_fifo()
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+@pytest.mark.parametrize("name", [".", "", "folder/.."])
+def test_a_folder_by_a_name_that_ends_in_none_is_one_line(tmp_path, monkeypatch, name):
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"cannot write .*: Is a directory; choose another folder"):
+        write_text(name, "text")

@@ -344,8 +344,8 @@ CASES = (
     # Settings of a run.
     Bad("epochs", f"{TRAIN} --epochs 0", "no epochs", "--epochs is 0; it must be from 1"),
     Bad("rate", f"{TRAIN} --learning-rate nan", "a learning rate that is no number", "--learning-rate is nan"),
-    Bad("size-for-model", f"{TRAIN} --image-size 40 --model study", "images too small for the network",
-        "at least 46 for --model study"),
+    Bad("size-for-model", "pipeline.train --run-dir out --image-size 40 --model study",
+        "images too small for the network", "at least 46 for --model study"),
     Bad("model-unknown", "pipeline.train --model resnet", "a network that does not exist", "--model"),
     Bad("own-no-module", "pipeline.train --run-dir out --model no_such.networks:network", "a module that is not there",
         "there is no module no_such.networks in this environment"),

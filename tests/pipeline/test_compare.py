@@ -164,3 +164,8 @@ def test_impossible_arguments_are_one_line_and_exit_code_2(arguments, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_is_compared_is_not_replaced_by_the_comparison(runs):
+    with pytest.raises(InputError, match=r"metrics\.json is an input"):
+        main(Compare(runs=tuple(run.path for run in runs), json=runs[0].metrics))

@@ -54,3 +54,10 @@ def test_a_table_that_holds_no_boxes_is_refused(tmp_path, text, words):
 def test_a_missing_table_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         main(LearnLungs(boxes=tmp_path / "none.csv", out=tmp_path / "own.npz"))
+
+
+def test_the_table_of_boxes_is_not_replaced_by_the_weights(boxes):
+    before = boxes.read_bytes()
+    with pytest.raises(InputError, match="is an input"):
+        main(LearnLungs(boxes=boxes, out=boxes))
+    assert boxes.read_bytes() == before

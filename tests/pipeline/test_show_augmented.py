@@ -46,3 +46,8 @@ def test_two_pictures_are_drawn(tmp_path, capsys):
 def test_nothing_to_show_is_said(tmp_path):
     with pytest.raises(InputError, match="nothing to show; give one, such as --rotation 10"):
         show_augmented(ShowAugmented(out=tmp_path, augment=AugmentConfig(**dict.fromkeys(vars(AugmentConfig()), 0))))
+
+
+def test_pictures_are_not_drawn_into_the_source(tmp_path):
+    with pytest.raises(InputError, match="of which its pictures would become images"):
+        show_augmented(ShowAugmented(source=tmp_path, out=tmp_path / "NORMAL"))

@@ -130,3 +130,66 @@ def test_bad_input_is_one_line_and_exit_2(arguments, says, tmp_path):
 def test_phantoms(tmp_path):
     assert "60 phantoms (not medical images)" in run("phantoms", "--out", tmp_path / "p", "--count", "60").stdout
     assert len(list((tmp_path / "p").rglob("*.jpeg"))) == 60
+
+
+@pytest.mark.parametrize(
+    ("command", "output"),
+    [
+        ("inspect", "chest_xray/train/NORMAL/IM-0001-0001.jpeg"),
+        ("inspect", "own.toml"),
+        ("inspect", "chest_xray/t.csv"),
+        ("audit", "link"),
+    ],
+)
+def test_a_file_of_the_source_is_no_output(xrays, tmp_path, command, output):
+    (tmp_path / "own.toml").write_text('name = "own"\ntitle = "own"\n')
+    (tmp_path / "link").symlink_to("chest_xray/test/NORMAL/IM-0001-0001.jpeg")
+    (xrays / "t.csv").write_text("patient,age\n1,2\n")
+    before = (tmp_path / output).read_bytes()
+    arguments = ("--source", xrays, "--yes", "--layout", tmp_path / "own.toml", "--json", tmp_path / output)
+    assert "stays as it is; name another file" in run(command, *arguments, code=2).stderr
+    assert (tmp_path / output).read_bytes() == before
+
+
+def test_a_table_or_a_zip_that_is_read_is_no_output(xrays, tmp_path):
+    (xrays / "t.csv").write_text(
+        "path,label\n"
+        + "".join(f"{path.relative_to(xrays)},{path.parent.name}\n" for path in sorted(xrays.rglob("*.jpeg")))
+    )
+    archive = shutil.make_archive(str(tmp_path / "z"), "zip", xrays)
+    for source in (xrays / "t.csv", archive):
+        assert (
+            "is an input, which stays as it is" in run("inspect", "--source", source, "--json", source, code=2).stderr
+        )
+
+
+def test_a_report_beside_the_images_may_be_replaced(xrays):
+    for _ in range(2):
+        run("inspect", "--source", xrays, "--json", xrays / "inspect.json")
+
+
+@pytest.mark.parametrize("source", ["chest_xray", "."])
+def test_pictures_of_a_source_are_not_drawn_into_it(xrays, tmp_path, monkeypatch, source):
+    monkeypatch.chdir(xrays if source == "." else tmp_path)
+    out = () if source == "." else ("--out", "chest_xray/NORMAL")
+    says = run("show", "--source", source, *out, code=2).stderr
+    assert f"{'show-chest_xray' if source == '.' else 'chest_xray/NORMAL'} lies in {source}, of which" in says
+    assert not [*xrays.rglob("examples.png")]
+
+
+def test_standard_output_in_a_file_is_not_replaced_by_a_report(xrays, tmp_path):
+    with (tmp_path / "printed").open("wb") as printed:
+        command = [sys.executable, "-m", "pneumo_tfds", "inspect", "--source", xrays, "--json", tmp_path / "printed"]
+        done = subprocess.run(command, stdout=printed, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, b"standard output goes there; name another file" in done.stderr) == (2, True)
+
+
+def test_a_folder_is_no_report(xrays, tmp_path):
+    says = run("inspect", "--source", xrays, "--json", ".", code=2).stderr
+    assert "cannot write .: it is a folder; name a file" in says
+
+
+def test_a_file_holds_no_list_of_datasets(tmp_path):
+    (tmp_path / "file").write_text("")
+    says = run("list", "--data-dir", tmp_path / "file", code=2).stderr
+    assert "file is no folder; pass the root folder of datasets" in says

@@ -528,3 +528,47 @@ def test_classes_of_which_all_images_are_left_out_say_why(tmp_path):
     names = [*files("NORMAL/{}_lateral.png", range(4)), *files("PNEUMONIA/{}_lateral.png", range(4))]
     with pytest.raises(InputError, match="all 8 images in folders of the classes are left out as lateral or oblique"):
         understood(tmp_path, names)
+
+
+@pytest.mark.parametrize("name", ["", " ", "_", "..."])
+def test_an_empty_name_of_a_class_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match="cannot be the name of a class; give letters or digits"):
+        understood(tmp_path, PLAIN, positive=("PNEUMONIA", name))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("exclude.txt", "NORMAL/1.png\n"),
+        ("test.txt", "1\n2\n3\n"),
+        ("lists/train.lst", "p7 1.png positive rsna\np8 2.png negative rsna\n"),
+        ("splits.json", '{"train": ["PNEUMONIA/1.png", "2.png"], "val": ["0.png"]}'),
+        ("annotations.json", '{"info": {"year": "2020"}, "images": [{"id": 7, "file_name": "0.png", "width": 9}]}'),
+    ],
+)
+def test_a_text_that_names_images_and_is_not_read_is_told(tmp_path, name, text):
+    source = understood(tmp_path, dict.fromkeys(PLAIN) | {name: text})
+    assert labels(source) == EVEN
+    assert [text for text in source.survey.warnings if text.startswith(f"{name} names images and is not read")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("README.txt", "X-rays of a hospital,\nsuch as 1.png,\nunder a licence,\nwith no more\nto be said\n"),
+        ("labels/1.txt", "0 0.5 0.5 0.1 0.1\n"),
+        ("classes.txt", "NORMAL\nPNEUMONIA\n"),
+        ("meta.json", '{"title": "X-rays", "1": 1}'),
+        ("empty.txt", ""),
+        ("book.txt", b"PK\x03\x04 1.png"),
+    ],
+)
+def test_other_texts_are_not_told(tmp_path, name, text):
+    warnings = understood(tmp_path, dict.fromkeys(PLAIN) | {name: text}).survey.warnings
+    assert not [text for text in warnings if "names images" in text]
+
+
+@pytest.mark.parametrize(("train", "told"), [("dev", True), ("train", False), ("val", False)])
+def test_a_folder_dev_that_is_read_as_validation_is_told_where_none_is_for_training(tmp_path, train, told):
+    source = understood(tmp_path, files("{}/{}/{}.png", [train, "test"], ["NORMAL", "PNEUMONIA"], FOUR))
+    assert any(text.startswith("a folder dev is read as validation") for text in source.survey.notes) == told

@@ -156,3 +156,18 @@ def test_several_columns_of_findings_in_any_letter_case(tmp_path):
     assert (labels(found), found.survey.remarks) == ({"NORMAL": 4, "PNEUMONIA": 5}, ())
     found = understand(tmp_path / "s", SourceOptions(layout=layout, positive=("opacity", "opacities")))
     assert [text.split(";")[0] for text in found.survey.questions] == ["no folder or label is named 'opacities'"]
+
+
+def test_the_remedy_for_a_column_is_a_key_of_the_description(tmp_path):
+    toml = FINDINGS.replace('"clear"', '"0"').replace('"opacity", "effusion"', '"1"') + 'label = "ill"\n'
+    rows = [f"{name},p{n},{n % 2},{'seitlich' if n < 2 else 'p.a.'},{'Test' if n > 6 else 'Training'},m{n // 3}"
+            for n, name in enumerate(NAMES)]  # fmt: skip
+    content = {f"x/{name}.png": None for name in NAMES}
+    content |= {"x/reads.csv": csv_of("id,patient,ill,Ebene der Aufnahme,Kohorte,mrn", *rows)}
+    asked = "\n".join(own(tmp_path, content, toml).survey.questions)
+    assert 'write keep = { "Ebene der Aufnahme" = [...] } into the table of the description' in asked
+    assert 'write split = "Kohorte" into the table of the description, with train, val and test in its cells' in asked
+    assert 'if mrn is right, write patient = "{mrn}" into the table of the description' in asked
+    assert "rename" not in asked
+    with pytest.raises(InputError, match=r"unknown split 'p0' .* into it, or take split out of the description"):
+        own(tmp_path, {}, toml + 'split = "patient"\n')

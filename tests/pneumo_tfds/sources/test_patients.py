@@ -89,7 +89,8 @@ def test_one_patient_in_several_spellings(tmp_path, spellings, where):
 
 
 @pytest.mark.parametrize(
-    ("number", "rounded"), [("1.23457E+1{}", True), ("1,23457E+1{}", True), ("12345678901{}", False)]
+    ("number", "rounded"),
+    [("1.23457E+1{}", True), ("1E+1{}", True), ("1e{}", False), ("1,23457E+1{}", True), ("12345678901{}", False)],
 )
 def test_numbers_that_a_spreadsheet_rounded_are_warned_of(tmp_path, number, rounded):
     images = [(label, label + str(n), number.format(n)) for label in ("NORMAL", "PNEUMONIA") for n in range(6)]

@@ -206,7 +206,8 @@ def test_the_flags_that_are_proposed_name_all_labels_of_a_class(tmp_path):
     rows = table("path,label", lambda name, i: f"{name}.png,{cells[i % 4]}")
     with pytest.raises(InputError) as refused:
         understood(tmp_path, rows, "t.csv")
-    assert "--negative 'No Finding' --positive Pneumonia 'Infiltration|Pneumonia'; rows of" in str(refused.value)
+    flags = "--negative 'No Finding' --positive Pneumonia (not understood: 'Infiltration|Pneumonia', Effusion); rows of"
+    assert flags in str(refused.value)
     mixed = table("path,label", lambda name, i: f"{name}.png,{['NORMAL', 'pneumonia', 'COPD', 'Pneumonia'][i % 4]}")
     (warning,) = [w for w in understood(tmp_path, mixed, "t.csv").survey.warnings if "COPD" in w]
     assert warning.endswith("name them with --positive pneumonia NAME... or --negative NORMAL NAME...")
@@ -905,8 +906,9 @@ def test_proposed_flags_are_as_a_shell_takes_them(tmp_path):
     content = dict.fromkeys(files("{}.png", range(8))) | {"t.csv": csv_of("path,label", *rows)}
     with pytest.raises(InputError) as refused:
         understood(tmp_path, content, "t.csv")
-    flags = re.search("with (--negative .*?); rows of others", str(refused.value))[1]
-    assert shlex.split(flags) == ["--negative", "sain", "--positive", cell]
+    flags, unknown = re.search(r"with (--negative .*?) \(not understood: (.*)\); rows", str(refused.value)).groups()
+    assert shlex.split(flags) == ["--negative", "sain", "--positive", "NAME"]
+    assert shlex.split(unknown) == [cell]
 
 
 def test_uncertain_marks_of_an_own_table_are_left_out_without_a_flag_that_is_refused(tmp_path):
@@ -938,3 +940,101 @@ def test_one_image_without_a_split_and_one_patient_in_two_are_told_in_the_singul
     asked = understood(tmp_path, lines, "t.csv").survey.questions
     assert asked[0].startswith("1 image of 10, the first a.png, is in no split, though others are")
     assert asked[1].startswith("1 patient of the test split, such as p0, has images outside it")
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["path;label;Remark (a, b, c)", "path;label;a, b, c, d", "Path;Finding Labels;size (x|y|z, in mm, or px)"],
+)
+def test_the_separator_is_the_one_that_gives_columns_and_not_the_most_frequent_sign(tmp_path, head):
+    lines = table(head, lambda name, i: f"{name}.png;{i % 2};none, or few")
+    assert labels(understood(tmp_path, lines, "t.csv")) == EVEN
+
+
+def test_the_separator_of_unknown_columns_is_the_one_that_divides_all_rows(tmp_path):
+    lines = table("Datei;Befund (a, b, c);Breite", lambda name, i: f"{name}.png;Befund {i}, ohne Zusatz;3,5")
+    with pytest.raises(InputError, match=r"found Datei, Befund \(a, b, c\), Breite; rename Datei "):
+        understood(tmp_path, lines, "t.csv")
+
+
+@pytest.mark.parametrize("head", ["id,Befund", "path,label"])
+def test_tables_of_the_same_columns_are_to_stand_below_one_another_and_not_to_be_joined(tmp_path, head):
+    tables = {f"{split}.csv": csv_of(head, "0,gesund", "1,krank") for split in ("train", "test")}
+    names = dict.fromkeys(files("{}/{}.png", ["train", "test"], [0, 1]))
+    with pytest.raises(InputError, match=r"write (the|their) rows (of both )?below one another in one CSV ") as told:
+        understood(tmp_path, tables | names)
+    assert "join" not in str(told.value)
+    assert "split" in str(told.value)
+
+
+@pytest.mark.parametrize("head", ["path,label", "path,Befund"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "rule out pneumonia", "resolved pneumonia", "aucune pneumonie", "pneumonia-free", "history of pneumonia",
+        "pneumonia absent", "pneumonia excluded", "unlikely pneumonia", "nessuna polmonite", "ninguna neumonía",
+        "nenhuma pneumonia", "Pneumonie ausgeschlossen", "Pneumonie: nein", "pnömoni yok", "pneumonia=0", "pneumonia?",
+        "viral pneumonia not bacterial", "no viral pneumonia", "0 pneumonia", "nonpneumonia",
+    ],
+)  # fmt: skip
+def test_only_what_is_understood_to_the_last_word_is_proposed_for_a_class(tmp_path, head, cell):
+    cells = ["gesund", "Virale Pneumonie", cell, ""]
+    with pytest.raises(InputError) as refused:
+        understood(tmp_path, table(head, lambda name, i: f"{name}.png,{cells[i % 4]}"), "t.csv")
+    flags = f"--negative gesund --positive 'Virale Pneumonie' (not understood: {shlex.quote(cell)})"
+    assert flags in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("cell", "label"),
+    [
+        ("J18.9", 1), ("Lungenentzündung", 1), ("bilateral interstitial pneumonia", 1), ("bronchopneumonia", 1),
+        ("no pneumonia", 0), ("keine Pneumonie", 0), ("pneumonia negative", 0), ("Z03.8", 0), ("ohne Befund", 0),
+    ],
+)  # fmt: skip
+def test_cells_whose_words_are_all_known_are_proposed(tmp_path, cell, label):
+    with pytest.raises(InputError) as refused:
+        understood(tmp_path, table("path,label", lambda name, i: f"{name}.png,{['x', cell][i % 2]}"), "t.csv")
+    assert f"--{['negative', 'positive'][label]} {shlex.quote(cell)}" in str(refused.value)
+
+
+@pytest.mark.parametrize("below", ["", "ditto", '"', "see above", "s. idem."])
+@pytest.mark.parametrize("role", ["label", "patient"])
+def test_merged_cells_of_a_spreadsheet_are_asked_about(tmp_path, role, below):
+    below = below.removeprefix("s. ")
+    lines = table("path;label;patient", lambda name, i: ";".join((
+        f"{name}.png", below if role == "label" and i % 2 else "NP"[i % 4 // 2],
+        below if role == "patient" and i % 3 else f"p{i // 3}")).replace('"', '""""'))  # fmt: skip
+    flags = {"negative": ("N",), "positive": ("P",)}
+    (asked,) = [text for text in understood(tmp_path, lines, "t.csv", **flags).survey.questions if "fill each" in text]
+    assert asked.startswith(f"the column {role} ")
+    if role == "label" and not below:
+        (warned,) = [w for w in understood(tmp_path, lines, "t.csv", **flags).survey.warnings if "neither" in w]
+        assert "NAME" not in warned
+        with pytest.raises(InputError, match="as of merged cells; if they were, fill each with what it stands for"):
+            understood(tmp_path, lines, "t.csv")
+
+
+@pytest.mark.parametrize(
+    "cells", ["p0 p1  p3 p4 p5 p6 p7 p8 p9", " p1  p3  p5  p7  p9", "p0 p0 p0 p0     p9 p9", "p0         "]
+)
+def test_other_empty_cells_are_no_merged_ones(tmp_path, cells):
+    cells = cells.split(" ")
+    lines = table("path,label,patient", lambda name, i: f"{name}.png,{i % 2},{cells[i]}")
+    assert not [text for text in understood(tmp_path, lines, "t.csv").survey.questions if "fill each" in text]
+
+
+@pytest.mark.parametrize(("cell", "asked"), [("A12;B7", True), ("B7, A12", True), ("C1;C2", False), ("A12 ", False)])
+def test_a_cell_of_several_patients_is_asked_about_where_one_of_them_is_alone_elsewhere(tmp_path, cell, asked):
+    cells = ["A12", "B8", "A13", "B9", cell]
+    lines = table("path;label;patient", lambda name, i: f'{name}.png;{i % 2};"{cells[i // 2]}"')
+    questions = understood(tmp_path, lines, "t.csv").survey.questions
+    assert any("write one identifier into each cell" in text for text in questions) == asked
+
+
+def test_no_suffix_is_to_be_written_where_the_files_have_none(tmp_path):
+    rows = table("image_id,label", lambda name, i: f"img{i:03d},{i % 2}", [f"imgs/img{i:03d}" for i in range(10)], "")
+    with pytest.raises(InputError, match=r"to path: the first of them is that of imgs/img000$"):
+        understood(tmp_path, rows, "t.csv")
+    rows["t.csv"] = rows["t.csv"].replace("image_id", "path")
+    assert labels(understood(tmp_path, rows, "t.csv")) == EVEN
