@@ -25,6 +25,7 @@ from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import File, Find, Labelled, NamedReader
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.table_paths import compare_with_paths
 from pneumo_tfds.sources.unread_columns import ask_about_unread
 
 
@@ -78,13 +79,16 @@ class KnownTables:
         return self._found(self._read(name, table))
 
     def _found(self, labelled: Sequence[Labelled]) -> Found:
-        """Return the images; warn of findings that no row marks."""
+        """Return the images, after their paths were asked about; warn of findings that no row marks."""
         unmarked = [
             name for name, count in self.marked.items() if not count and self.classes.label_of(name) == LABELS[1]
         ]
         if unmarked:
             self.notes.warn(f"no image is marked in the column {' and '.join(unmarked)}, which is to mean {LABELS[1]}")
         columns = sorted({name for table in self.description.tables for name in COLUMN.findall(table.patient)})
+        if labelled:
+            has_split = any(one.split for one in labelled)
+            labelled = compare_with_paths(labelled, self.classes, self.notes, has_split=has_split)
         return Found(labelled, self.description, self.classes, f"column {' and '.join(columns)}")
 
     def _outermost(self, name: str) -> list[File]:

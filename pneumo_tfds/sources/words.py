@@ -67,6 +67,8 @@ _SUBTYPES = {
     "virus": "virus", "viral": "virus",
 }  # fmt: skip
 
+UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
+
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
 
 
@@ -124,8 +126,11 @@ def words_of(name: str) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=1 << 17)
 def whole_words(name: str) -> tuple[str, ...]:
-    """Return the words of a name without those inside a longer code, such as `a9lat7b`, where letters are chance."""
-    parts = (part for part in re.split(r"[\W_]+", name) if len(re.findall("[0-9]+|[^0-9]+", part)) <= 3)
+    """Return the words of a name without those inside a longer code, such as `a9lat7b`, where letters are chance.
+
+    So they are in a UUID, as RSNA names its files: `1abd-14fd` is no abdomen.
+    """
+    parts = (part for part in re.split(r"[\W_]+", UUID.sub("", name)) if len(re.findall("[0-9]+|[^0-9]+", part)) <= 3)
     return tuple(word for part in parts for word in words_of(part) if not word.isdecimal())
 
 

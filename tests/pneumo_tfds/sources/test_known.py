@@ -127,6 +127,14 @@ def test_rsna(tmp_path, source):
     assert found.ignored == (beside if source else {"not an image": 1, "listed by no table": 2})
 
 
+def test_letters_in_the_names_of_rsna_are_chance(tmp_path):
+    names = [f"0000000{n}-{'1abd' if n < 4 else '0000'}-4970-a000-0123456789ab" for n in range(8)]
+    content = {f"stage_2_train_images/{name}.dcm": header(name, Modality="CR", ViewPosition="PA") for name in names}
+    rows = [f"{name},,,,,{n % 2}" for n, name in enumerate(names)]
+    content |= {"stage_2_train_labels.csv": csv_of("patientId,x,y,width,height,Target", *rows)}
+    assert not understood(tmp_path, content).survey.questions
+
+
 NIH_COLUMNS = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
     "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y],"
@@ -164,6 +172,11 @@ def test_nih_without_its_lists_or_with_patients_on_both_sides(tmp_path):
     source = understood(tmp_path / "a", content, "Data_Entry_2017.csv")
     assert splits(source) == {"": 12}
     assert "the official split is not there: train_val_list.txt and test_list.txt" in source.survey.questions[0]
+    moved = {
+        name.replace("images_001", "NORMAL").replace("images_002", "PNEUMONIA"): data for name, data in nih().items()
+    }
+    asked = understood(tmp_path / "c", moved).survey.questions
+    assert "lie in a folder of another label than the table says" in asked[0]
     source = understood(tmp_path / "b", nih(lambda n: n % 4))
     assert "patients of the test split, such as 0, have images outside it" in source.survey.questions[0]
 
