@@ -66,7 +66,8 @@ def decide(images: Sequence[Image], told: Sequence[Told], notes: SurveyNotes) ->
     named = {image.name: identify(image.name, image.label)[0] for image in images}
     by_name = {name: "" if is_unknown(patient) else patient for name, patient in named.items()}
     names = Told("file name", _without_days(by_name, patients, notes), by_name=True)
-    for place in (*(place for place in told if not place.certain), names):
+    less_good = [*(place for place in told if not place.certain), names]
+    for place in less_good:
         rest = [image for image in images if image.name not in patients]
         believed = patient_doubts.believed(place, rest, notes)
         told_by = (place if place is names else _joined(place, believed, notes)).patients
@@ -76,7 +77,8 @@ def decide(images: Sequence[Image], told: Sequence[Told], notes: SurveyNotes) ->
             if len(same) == 1:
                 patients[name], rules[name] = min(same), place.rule
         _add_first(first, place, [name for name in believed if name in patients])
-    patient_doubts.ask_about_single_images(images, patients, by_name, notes)
+    for place in less_good:
+        patient_doubts.ask_about_divided(images, patients, rules, place, notes)
     decided = [replace(image, patient=patients.get(image.name) or own(image.name, by_name)) for image in images]
     return decided, {image.name: rules.get(image.name, "unknown") for image in images}
 
