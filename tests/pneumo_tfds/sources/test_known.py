@@ -100,6 +100,19 @@ def test_kermany_divided_anew_by_image_is_asked_about(tmp_path):
     assert "8 patients of the test split, such as person1, have images outside it" in source.survey.questions[0]
 
 
+def test_a_few_test_patients_of_kermany_with_images_in_train_are_asked_about(tmp_path):
+    names = [
+        *files("{}/NORMAL/IM-0{}-0001.jpeg", ["train"], range(300, 330)),
+        *files("train/PNEUMONIA/person{}_bacteria_{}.jpeg", range(1, 40), [1, 2]),
+        *files("train/PNEUMONIA/person{}_virus_9.jpeg", range(40, 90)),  # a number may begin again in each subtype
+        *files("test/NORMAL/IM-0{}-0001.jpeg", range(100, 130)),
+        *files("test/PNEUMONIA/person{}_bacteria_3.jpeg", range(60, 90)),
+    ]
+    assert not understood(tmp_path / "published", names).survey.questions
+    (asked,) = understood(tmp_path / "moved", [*names, "test/PNEUMONIA/person5_bacteria_4.jpeg"]).survey.questions
+    assert "1 patient of the test split, such as person5, has images outside it" in asked
+
+
 def test_images_named_like_kermany_in_folders_of_patients_are_others(tmp_path):
     names = files("{}/{}/IM-0001-000{}.jpg", ["NORMAL", "PNEUMONIA"], range(1000, 1015), [1, 2])
     assert understood(tmp_path, names).survey.layout == "folders"
