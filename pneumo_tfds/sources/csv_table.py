@@ -17,6 +17,7 @@ from pneumo_tfds.sources.file_index import FileIndex
 from pneumo_tfds.sources.image_kinds import MOSTLY, warn_of_views
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import File, Find
+from pneumo_tfds.sources.normal_images import ask_about_normal_images
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, class_columns, roles_of, tell_columns
 from pneumo_tfds.sources.table_paths import compare_with_paths, find_all, leave_out_unlisted
@@ -72,6 +73,7 @@ def read_table(
     if "view" in chosen:
         warn_of_views(chosen["view"], [row[chosen["view"]] for _, row in rows], notes)
     ask_about_unread(read.used, chosen, classes, notes)
+    ask_about_normal_images(read.used, classes, notes)
     has_split = not chosen.keys().isdisjoint({"split", *SPLIT_FLAGS})
     images = compare_with_paths(read.images, classes, notes, has_split=has_split)
     return Found(images, TABLE, classes, f"column {chosen.get('patient', '')}")

@@ -23,6 +23,7 @@ from pneumo_tfds.sources.description import (
 from pneumo_tfds.sources.file_index import FileIndex, differs_in_case
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import File, Find, Labelled, NamedReader
+from pneumo_tfds.sources.normal_images import ask_about_normal_images
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.table_paths import compare_with_paths
@@ -123,7 +124,10 @@ class KnownTables:
         read = read_described(columns, rows, name, rules, find, self.notes)
         if read.missing:
             self._warn_of_missing(name, read.missing, len(rows))
-        if table.label and known_descriptions().get(self.description.name) != self.description:
+        published = known_descriptions().get(self.description.name) == self.description
+        separated = {"label": table.label, "separator": table.separator}
+        ask_about_normal_images(read.used, self.classes, self.notes, **separated, published=published)
+        if table.label and not published:
             named = {f"named {column}": column for column in columns_of_table(table)}
             split = "" if table.split.startswith("=") else table.split
             roles = {"label": table.label, "patient": (COLUMN.findall(table.patient) or [""])[0], "split": split}
