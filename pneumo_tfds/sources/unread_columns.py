@@ -18,9 +18,10 @@ from pneumo_tfds.sources.column_kinds import (
     may_exclude,
     not_photographed,
     split_remedy,
+    tells_by_name,
 )
 from pneumo_tfds.sources.csv_text import Row
-from pneumo_tfds.sources.image_kinds import kinds_of_image
+from pneumo_tfds.sources.image_kinds import kinds_of_image, views_not_understood
 from pneumo_tfds.sources.layout_questions import ask_about_folds
 from pneumo_tfds.sources.listing import Labelled
 from pneumo_tfds.sources.survey import SurveyNotes, listed
@@ -57,6 +58,11 @@ def ask_about_unread(
             notes.ask(text)
         elif text := _patient_question(column, used, chosen):
             notes.ask_about_patients(text)
+        elif len(column.counts) <= VARIED and (unknown := views_not_understood(column.cells)):
+            notes.warn(
+                f"the column {name} is not read and names views; not understood in it: {listed(unknown, 5, 'row')}; "
+                "their images are used"
+            )
 
 
 def _split_question(column: Column, used: Sequence[tuple[Row, Labelled]], chosen: Mapping[str, str]) -> str:
@@ -115,6 +121,12 @@ def _question(
         return (
             f"the columns {column} and {label} could both be the label and contradict each other in {differing:,} of "
             f"{rows}; --yes reads {label}; correct one of them, or remove {name}"
+        )
+    if tells_by_name(column, [one.label for _, one in used], classes):
+        return (
+            f"the column {column} is not read, and its name may say which images are no X-rays of the chest or of the "
+            "other class; its two values are not understood; --yes uses all images; write 0 and 1 in their place, or "
+            "remove it"
         )
     return ""
 
