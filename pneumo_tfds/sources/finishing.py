@@ -26,7 +26,7 @@ from pneumo_tfds.sources.identifiers import (
 from pneumo_tfds.sources.inventory import Image, Source, Validation
 from pneumo_tfds.sources.listing import Labelled, NamedReader
 from pneumo_tfds.sources.patient_doubts import Told, warn_of_both_classes, warn_of_unknown
-from pneumo_tfds.sources.patients import apart_by_site, decide, with_other_identifiers
+from pneumo_tfds.sources.patients import apart_by_site, decide, together_by_name, with_other_identifiers
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.words import plain_name
@@ -54,7 +54,7 @@ def finish(source: Source, reader: NamedReader, found: Found, options: SourceOpt
     of_folders = {name: uid for name, one in folders.items() if (uid := study_uid(one.patient))}
     told = _told(found, {name: "" if name in of_folders else one.patient for name, one in kept.items()}, facts)
     images, rules = decide([_image(one) for _, one in sorted(kept.items())], told, notes)
-    images = apart_by_site(images, folders, notes)
+    images = together_by_name(apart_by_site(images, folders, notes))
     warn_of_both_classes(images, notes, from_table=found.in_table)
     warn_of_unknown(images, notes)
     images = _with_studies(images, of_folders, facts, notes)

@@ -74,6 +74,11 @@ def is_visit(name: str) -> bool:
     )
 
 
+def is_examination(text: str) -> bool:
+    """Return whether a text is what stands beside an identifier for an examination, a view or an image of it."""
+    return re.fullmatch(EXAMINATION, text, re.IGNORECASE) is not None
+
+
 def are_identifiers(names: Collection[str]) -> bool:
     """Return whether the folders of one level are named like patients: by numbers of their own, or by many names.
 

@@ -25,7 +25,7 @@ from pneumo_tfds.sources.identifiers import (
     own,
 )
 from pneumo_tfds.sources.inventory import Image
-from pneumo_tfds.sources.listing import Labelled
+from pneumo_tfds.sources.listing import Labelled, without_suffix
 from pneumo_tfds.sources.numbering import BY_CHANCE, is_site
 from pneumo_tfds.sources.patient_doubts import Told
 from pneumo_tfds.sources.survey import SurveyNotes
@@ -226,6 +226,23 @@ def apart_by_site(images: Sequence[Image], files: Mapping[str, Labelled], notes:
         else image
         for image in images
     ]
+
+
+def together_by_name(images: Sequence[Image]) -> list[Image]:
+    """Return the images; those of no known patient are of that of a file beside it with the same name but for suffix.
+
+    They may be one picture in two formats, which is asked about before.
+    """
+    alike: dict[str, list[Image]] = defaultdict(list)
+    for image in images:
+        alike[without_suffix(image.name)].append(image)
+    one_of = {
+        image.name: min(found, key=lambda other: (is_unknown(other.patient), other.patient)).patient
+        for found in alike.values()
+        for image in found
+        if len(found) > 1 and is_unknown(image.patient)
+    }
+    return [replace(image, patient=one_of.get(image.name, image.patient)) for image in images]
 
 
 def _shown(identifier: str) -> str:

@@ -390,6 +390,18 @@ def test_a_few_people_whom_a_better_place_divides_are_warned_of(tmp_path):
     assert "1 of 25 patients with several images by the file name, such as patient3, is several" in survey.warnings[0]
 
 
+def test_a_picture_in_two_formats_is_of_one_patient(tmp_path):
+    content = {f"{n}.{suffix}": header(f"a{n}") if suffix == "dcm" and n % 2 else None
+               for n in range(10) for suffix in ("dcm", "png", "jpg")}  # fmt: skip
+    rows = [f"{name},{int(name[0]) % 2 if 'dcm' in name else 1}" for name in content]
+    source = understood(tmp_path, {**content, "t.csv": csv_of("path,label", *rows)}, "t.csv")
+    assert patients(source) == [[f"{n}.dcm", f"{n}.jpg", f"{n}.png"] for n in range(10)]
+    assert (
+        "10 pictures may be there in several formats, 5 of them in both classes, such as 0.dcm"
+        in source.survey.questions[0]
+    )
+
+
 def test_numbers_of_people_that_begin_again_at_each_site_contradict_nothing(tmp_path):
     survey = divided(tmp_path, "site{k}/patient{n}/a{k}.png", lambda n, k: f"{'abc'[k]}{n}")
     assert not survey.questions
