@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,9 +25,12 @@ from pneumo_tfds.sources.csv_text import Row
 from pneumo_tfds.sources.image_kinds import kinds_of_image, views_not_understood
 from pneumo_tfds.sources.layout_questions import ask_about_folds
 from pneumo_tfds.sources.listing import Labelled
+from pneumo_tfds.sources.path_columns import columns_in, links
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, usual_names
-from pneumo_tfds.sources.words import mark_of, split_of
+from pneumo_tfds.sources.words import mark_of, split_of, words_for
+
+_REMARKS = words_for("remarks")
 
 VARIED = 1000
 """Different values above which a column is of numbers, names or free text, and tells at most split or patient."""
@@ -58,11 +62,37 @@ def ask_about_unread(
             notes.ask(text)
         elif text := _patient_question(column, used, chosen):
             notes.ask_about_patients(text)
-        elif len(column.counts) <= VARIED and (unknown := views_not_understood(column.cells)):
-            notes.warn(
-                f"the column {name} is not read and names views; not understood in it: {listed(unknown, 5, 'row')}; "
-                "their images are used"
-            )
+        else:
+            _note_words(column, used, notes)
+
+
+def _note_words(column: Column, used: Sequence[tuple[Row, Labelled]], notes: SurveyNotes) -> None:
+    """Ask about names of other images; warn of views that are not understood, and of remarks."""
+    if found := links(column, used):
+        image, other = found[0]
+        notes.ask_about_patients(
+            f"the column {column.name} is not read and names images of other rows in {counted(len(found), 'row')}, such "
+            f"as {other} for {image}; --yes does not take them for those of one patient; if they are, write a column "
+            "patient; if they are copies, remove them"
+        )
+    elif len(column.counts) <= VARIED and (unknown := views_not_understood(column.cells)):
+        notes.warn(
+            f"the column {column.name} is not read and names views; not understood in it: "
+            f"{listed(unknown, 5, 'row')}; their images are used"
+        )
+    elif _is_of_remarks(column):
+        shown = Counter({f"{cell:.60}": count for cell, count in column.counts.items()})
+        notes.warn(
+            f"the column {column.name} is not read, and may say what speaks against an image: "
+            f"{listed(shown, 5, 'row')}; all are used"
+        )
+
+
+def _is_of_remarks(column: Column) -> bool:
+    """Return whether a column is named for remarks, or holds words in a few rows and nothing in the others."""
+    worded = [cell for cell in column.counts if re.search(r"[^\W\d_]{2}", cell) and mark_of(cell) is None]
+    few = 0 < column.counts.total() < len(column.cells) / 2 and not column.is_ordinary
+    return bool(worded) and (bool(column.words & _REMARKS) or (few and len(worded) == len(column.counts)))
 
 
 def _split_question(column: Column, used: Sequence[tuple[Row, Labelled]], chosen: Mapping[str, str]) -> str:
@@ -133,12 +163,14 @@ def _question(
 
 def _patient_question(column: Column, used: Sequence[tuple[Row, Labelled]], chosen: Mapping[str, str]) -> str:
     patient = chosen.get("patient", "")
-    if not patient and may_be_patient(column):
+    parts = columns_in(column)
+    if not patient and any(map(may_be_patient, parts)):
         return (
             f"no column is named patient, but {column} may tell who is on an image; rename it to patient if so, else "
             "remove it; --yes does not read it"
         )
-    if patient and groups_otherwise(column, [one.patient for _, one in used]):
+    told = [one.patient for _, one in used]
+    if patient and any(groups_otherwise(part, told) for part in parts):
         return (
             f"the column {column} may tell who is on an image too, and groups the rows otherwise than {patient}; --yes "
             f"reads {patient}; if {column.name} is right, remove {patient} and rename it to patient; else remove it"

@@ -197,4 +197,7 @@ def test_several_columns_of_findings_in_any_letter_case(tmp_path):
     found = understand(tmp_path / "s", SourceOptions(layout=layout, positive=("EFFUSION", "Opacity")))
     assert (labels(found), found.survey.remarks) == ({"NORMAL": 4, "PNEUMONIA": 5}, ())
     found = understand(tmp_path / "s", SourceOptions(layout=layout, positive=("opacity", "opacities")))
-    assert [text.split(";")[0] for text in found.survey.questions] == ["no folder or label is named 'opacities'"]
+    assert [text.split(";")[0] for text in found.survey.questions] == [
+        "other findings are marked for 1 of 5 NORMAL images: effusion (1 image)",
+        "no folder or label is named 'opacities'",
+    ]

@@ -310,6 +310,44 @@ def test_other_patients_than_those_that_are_read(patient, name, cells):
     assert asked({name: cells}, OTHER_PATIENT, patient=patient)
 
 
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("source_image", lambda i: f"orig_{MIXED[i] // 3:03d}.png"),
+        ("original_path", lambda i: f"raw/person{MIXED[i] // 3}/{i}.dcm"),
+        ("study_folder", lambda i: f"p{MIXED[i] // 3}/s{i}"),
+        ("windows", lambda i: f"x\\p{MIXED[i] // 3}\\{i}.png"),
+    ],
+)
+def test_stems_and_folders_of_paths_that_repeat_like_patients(name, cells):
+    assert asked({name: cells}, PATIENT, patient=None)
+    assert asked({name: cells}, OTHER_PATIENT, patient=lambda i: f"u{i}")
+
+
+@pytest.mark.parametrize("cells", [lambda i: f"{100 + MIXED[i] % 20}/{60 + MIXED[i] % 20}", lambda i: f"raw/{i}.png"])
+def test_pressures_and_paths_of_their_own_tell_no_patient(cells):
+    assert not questions({"x": cells}, patient=None)
+
+
+def test_cells_that_name_images_of_other_rows_are_asked_about():
+    column = {"is_copy_of": lambda i: f"old/{i + 1}.png" if i % 10 == 0 else ""}
+    (text,) = questions(column, patient=None)
+    assert "names images of other rows in 6 rows, such as 1.png for 0.png" in text
+    assert not questions(column), "both are of one patient"
+    assert not questions({"dicom": lambda i: f"{i}.png"})
+
+
+def test_remarks_on_a_few_rows_are_warned_of():
+    said = remarks({"Bemerkung": lambda i: "do not use" if i % 2 else "ok so"}) + remarks(
+        {"x": lambda i: "mislabelled" if i == 7 else ""}
+    )
+    assert [remark.question for remark in said] == [False, False]
+    assert "may say what speaks against an image: ok so (30 rows), do not use (30 rows)" in said[0].text
+    assert "mislabelled (1 row)" in said[1].text
+    for cells in ({"x": ["words", "others"]}, {"n": lambda i: "7" if i == 7 else ""}, {"sex": ["f", "", ""]}):
+        assert not remarks(cells)
+
+
 def number(least, most, scale=1):
     return lambda i: (least + MIXED[i] % (most - least)) * scale
 
