@@ -25,6 +25,9 @@ from pneumo_tfds.sources.survey import SurveyNotes, listed
 LEAST, MANY_OF_ONE = 5, 10
 """So many different folders, and at most so many images in most of them, are patients though no word says so."""
 
+MOSTLY = 0.8
+"""Share of the numbers in identifiers that must stand behind several words if these may be examinations."""
+
 MOST = 0.5
 """Share of all images from which on one identifier is not believed."""
 
@@ -204,8 +207,7 @@ def ask_about_divided(
         told = place.patients.get(image.name, "")
         alone = place.rule == "folder" or files[image.base_name] == 1
         if image.name in patients and alone and words.PATIENT_NUMBER.fullmatch(told):
-            sites = filter(numbering.is_site, image.name.split("/")[:-1])
-            named[told, image.label, image.subtype, *sites].append(image.name)
+            named[told, image.label, image.subtype, *_sites(image)].append(image.name)
     several = [names for names in named.values() if len(names) > 1]
     divided = [names for names in several if len({patients[name] for name in names}) > 1]
     total = sum(map(len, named.values()))
@@ -220,6 +222,29 @@ def ask_about_divided(
         f"{place.patients[first]}, {agreeing(len(divided), 'is', 'are')} several by the {rules[first]}; {done}; if "
         "images or studies and not patients are numbered there, correct it"
     )
+
+
+def ask_about_beginnings(place: Told, images: Sequence[Image], notes: SurveyNotes) -> None:
+    """Ask if nearly all numbers of a class stand behind each of several words: these may name examinations.
+
+    Where each site has a word and numbers its patients, those of one class rarely have the same numbers.
+    """
+    words_of: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for image in images:
+        if found := re.fullmatch(r"([^\W\d_]+)[\W_]*0*([0-9]+)", place.patients.get(image.name, "")):
+            words_of[found[2], image.label, *_sites(image)].add(found[1])
+    shared = {number: found for (number, *_), found in words_of.items() if len(found) > 1}
+    if len(shared) >= ENOUGH and sum(len(found) > 1 for found in words_of.values()) >= MOSTLY * len(words_of):
+        number = min(shared)
+        one, other, *_ = sorted(shared[number])
+        notes.ask_about_patients(
+            f"the {place.rule} has the same numbers behind several words, such as {one} and {other} before {number}; "
+            "--yes takes these for different patients; if they are examinations of one, leave the words out"
+        )
+
+
+def _sites(image: Image) -> list[str]:
+    return [*filter(numbering.is_site, image.name.split("/")[:-1])]
 
 
 def warn_of_both_classes(images: Sequence[Image], notes: SurveyNotes, *, from_table: bool) -> None:

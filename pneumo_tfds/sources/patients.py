@@ -59,6 +59,7 @@ def decide(images: Sequence[Image], told: Sequence[Told], notes: SurveyNotes) ->
             known = place.by_name and bool(patients) and patients.keys() >= believed.keys()
             joined = place if place.only_joins else _joined(place, believed, notes, only_sure=known)
             patients_of = {name: joined.patients[name] for name in believed}
+            patient_doubts.ask_about_beginnings(Told(place.rule, patients_of), images, notes)
             known_as = _known_as(place, patients_of, patients, first)
             _add_certain(patients, rules, known_as, Told(place.rule, patients_of), notes)
             if not place.only_joins:

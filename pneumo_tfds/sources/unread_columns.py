@@ -70,10 +70,11 @@ def _note_words(column: Column, used: Sequence[tuple[Row, Labelled]], notes: Sur
     """Ask about names of other images; warn of views that are not understood, and of remarks."""
     if found := links(column, used):
         image, other = found[0]
+        rows = counted(len(found), "row")
         notes.ask_about_patients(
-            f"the column {column.name} is not read and names images of other rows in {counted(len(found), 'row')}, such "
-            f"as {other} for {image}; --yes does not take them for those of one patient; if they are, write a column "
-            "patient; if they are copies, remove them"
+            f"the column {column.name} is not read and names images of other rows in {rows}, such as {other} for "
+            f"{image}; --yes does not take them for those of one patient; if they are, write a column patient; if they "
+            "are copies, remove them"
         )
     elif len(column.counts) <= VARIED and (unknown := views_not_understood(column.cells)):
         notes.warn(

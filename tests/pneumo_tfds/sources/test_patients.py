@@ -390,6 +390,17 @@ def test_a_few_people_whom_a_better_place_divides_are_warned_of(tmp_path):
     assert "1 of 25 patients with several images by the file name, such as patient3, is several" in survey.warnings[0]
 
 
+def test_numbers_behind_several_words_may_be_of_examinations(tmp_path):
+    survey = divided(tmp_path / "words", "{n}_{k}.png", lambda n, k: f"{'uvw'[k]}-{n:03d}")
+    says = "the column patient has the same numbers behind several words, such as u and v before "
+    assert survey.questions[0].startswith(says)
+    survey = divided(tmp_path / "known", "{n}_{k}.png", lambda n, k: f"{['initial', 'followup', 'pre'][k]}-{n:05d}")
+    assert not survey.questions
+    assert "12 patients by the column patient may have several identifiers" in survey.warnings[0]
+    survey = divided(tmp_path / "own", "{n}_{k}.png", lambda n, k: f"{'uvw'[n % 3]}-{3 * n + k:03d}")
+    assert not survey.questions
+
+
 def test_a_picture_in_two_formats_is_of_one_patient(tmp_path):
     content = {f"{n}.{suffix}": header(f"a{n}") if suffix == "dcm" and n % 2 else None
                for n in range(10) for suffix in ("dcm", "png", "jpg")}  # fmt: skip
