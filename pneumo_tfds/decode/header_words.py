@@ -104,6 +104,12 @@ def other_part(*texts: str) -> str:
     return next((found[0] for text in texts if (found := _OTHER.search(_plain(text)))), "")
 
 
+def part_beside_chest(text: str) -> str:
+    """Return the word for another body part that a text names beside the chest, as in CHEST_ABDOMEN; else empty."""
+    found = _OTHER.search(_plain(text)) if is_chest(text) else None
+    return found[0] if found else ""
+
+
 def tells_no_part(text: str) -> bool:
     """Return whether a body part is not told, such as UNKNOWN, or holds the chest and more, such as TRUNK."""
     plain = _plain(text).strip()

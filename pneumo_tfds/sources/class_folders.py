@@ -163,4 +163,4 @@ def _read(folders: Folders, levels: dict[int, _Level]) -> tuple[str, list[str], 
 
 def _is_examination(name: str) -> bool:
     """Return whether a folder inside that of a patient is named like one of their examinations or series."""
-    return any(map(str.isdecimal, name)) or re.fullmatch(numbering.EXAMINATION, name, re.IGNORECASE) is not None
+    return any(map(str.isdecimal, name)) or numbering.is_examination(name)

@@ -111,9 +111,14 @@ def class_told(text: str, classes: ClassWords) -> str:
         return label
     found = words_of(text)
     if any(_PNEUMONIA.search(word) for word in (*found, *text.casefold().split())) or _ICD_PNEUMONIA.fullmatch(text):
-        return LABELS[0] if not _NEGATED.isdisjoint(found) else LABELS[1]
+        return LABELS[0] if is_negated(text) else LABELS[1]
     whole = composed(text).casefold()
     return LABELS[0] if whole in _HEALTHY or _ICD_HEALTHY.fullmatch(text) else ""
+
+
+def is_negated(text: str) -> bool:
+    """Return whether a text holds a negation, such as `no effusion`."""
+    return not _NEGATED.isdisjoint(words_of(text))
 
 
 def class_in_name(name: str, classes: ClassWords) -> str:

@@ -18,7 +18,7 @@ from pneumo_tfds.decode.header_words import not_human
 from pneumo_tfds.sources import numbering, words
 from pneumo_tfds.sources.classes import ClassWords, class_told, seems_to_mean
 from pneumo_tfds.sources.identifiers import normal_identifier
-from pneumo_tfds.sources.image_kinds import MOSTLY, marked_unfit
+from pneumo_tfds.sources.image_kinds import MOSTLY, marked_unfit, role_in
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.patient_doubts import MANY_IMAGES, MANY_OF_ONE
 from pneumo_tfds.sources.table_columns import usual_names
@@ -28,7 +28,9 @@ _SPLIT = re.compile("(folds?|partition|splits?|subset)$")
 _FOLD = set_of("crossval crossvalidation cv k xval")
 _SHORT_SPLITS, _ORIGINS = set_of("te tr ts va vl"), set_of("private privatetest public publictest")
 _BESIDE_SPLITS = words.FILLERS | set_of("cv exp experiment fold in is iter iteration k rep repeat run seed")
-"""What tells that a column holds splits: ends of its name, its name beside numbers, all of its cells."""
+_RESULTS = set_of("neg negative pos positive")
+"""What tells that a column holds splits: ends of its name, its name beside numbers, all of its cells; and what tells
+that a column `test` holds results of one."""
 
 _EXCLUDED = re.compile(
     "(ausge|aus)?schl[ou]ss|ausschlie|discard|drop|esclu|exclu|invalid|reject|remov|unbrauchbar|ungültig|unusab|"
@@ -120,7 +122,8 @@ def is_split(column: Column) -> bool:
             return True
         rest = [word for word in words_of(column.name) if word not in _BESIDE_SPLITS and not word.isdecimal()]
         names_split = bool(rest) and (all(map(split_of, rest)) or words.may_be_split("".join(rest)))  # `run1_test`
-        if None not in map(mark_of, counts) and len(counts) < counts.total() and names_split:
+        marks = None not in map(mark_of, counts) and plain.isdisjoint(_RESULTS)
+        if marks and len(counts) < counts.total() and names_split:
             return True
     if column.words & _FOLD and counted_alike(Counter(filter(None, column.identifiers)), least=3):
         return True
@@ -162,8 +165,28 @@ def marks_unfit(column: Column) -> int:
     """Return how many rows a column such as `is_lateral` or `frontal` marks as no frontal chest radiographs."""
     if not column.are_marks:
         return 0
-    mark = marked_unfit(" ".join(word for word in words_of(column.name) if word not in _FLAG))
+    mark = _mark_of_unfit(column)
     return sum(mark is not None and mark_of(cell) == mark for cell in column.cells)
+
+
+def _mark_of_unfit(column: Column) -> int | None:
+    return marked_unfit(" ".join(word for word in words_of(column.name) if word not in _FLAG))
+
+
+def tells_by_name(column: Column, labels: Sequence[str], classes: ClassWords) -> bool:
+    """Return whether a column of two values, not both of them understood, is named like a mark.
+
+    One named for a class tells nothing new where each of its values goes with one class.
+    """
+    understood = None not in map(mark_of, column.counts) or any(map(role_in, column.counts))
+    if len(column.counts) != 2 or understood or any(word.startswith("laterali") for word in column.words):
+        return False
+    of_kind = _mark_of_unfit(column) is not None and column.words.isdisjoint(_OPINION)  # `dx` is a diagnosis, too
+    if of_kind or any(map(_MADE.fullmatch, column.words)):
+        return True
+    pairs = {(cell, label) for cell, label in zip(column.cells, labels, strict=True) if cell in column.counts}
+    subtypes = all(map(words.subtype_of, column.counts))
+    return bool(class_of_flag(column, classes)) and len(pairs) > len(column.counts) and not subtypes
 
 
 def class_of_flag(column: Column, classes: ClassWords) -> str:
@@ -200,11 +223,11 @@ def contradicting(column: Column, labels: Sequence[str], classes: ClassWords) ->
     counts, flag = column.counts, class_of_flag(column, classes)
     named = bool(flag or usual_names("label", [column.name]))
     opinion = named or bool(column.words & _OPINION)
+    other = LABELS[0] if flag == LABELS[1] else LABELS[1]
 
     def meaning(cell: str) -> str:
         if flag:
-            mark = mark_of(cell)
-            return flag if mark == 1 else LABELS[0] if (flag, mark) == (LABELS[1], 0) else ""
+            return {1: flag, 0: other, -1: "", None: ""}[mark_of(cell)]
         if mark_of(cell) is None:
             return class_told(cell, classes) if len(words_of(cell)) <= FEW_WORDS else ""
         return seems_to_mean(cell, classes) if opinion else classes.label_of(cell)

@@ -16,18 +16,12 @@ from pneumo_tfds.sources.description import TABLE, Found, TableDescription
 from pneumo_tfds.sources.file_index import FileIndex
 from pneumo_tfds.sources.image_kinds import MOSTLY, warn_of_views
 from pneumo_tfds.sources.inventory import LABELS
-from pneumo_tfds.sources.layout_questions import ask_about_classes_in_names, ask_about_names
 from pneumo_tfds.sources.listing import File, Find
 from pneumo_tfds.sources.merged_cells import ask_about_cells
+from pneumo_tfds.sources.normal_images import ask_about_normal_images
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, class_columns, roles_of, tell_columns
-from pneumo_tfds.sources.table_paths import (
-    ask_about_folders,
-    find_all,
-    leave_out_unlisted,
-    take_folder_splits,
-    without_other_images,
-)
+from pneumo_tfds.sources.table_paths import compare_with_paths, find_all, leave_out_unlisted
 from pneumo_tfds.sources.unread_columns import ask_about_unread
 from pneumo_tfds.sources.words import mark_of, split_of
 
@@ -81,12 +75,9 @@ def read_table(
     if "view" in chosen:
         warn_of_views(chosen["view"], [row[chosen["view"]] for _, row in rows], notes)
     ask_about_unread(read.used, chosen, classes, notes)
-    images = without_other_images(sorted(read.images, key=lambda one: one.file.name), notes)
-    ask_about_folders(images, classes, notes)
-    ask_about_names(images, notes)
-    ask_about_classes_in_names(images, classes, notes)
-    if chosen.keys().isdisjoint({"split", *SPLIT_FLAGS}):
-        images = take_folder_splits(images, classes, notes)
+    ask_about_normal_images(read.used, classes, notes)
+    has_split = not chosen.keys().isdisjoint({"split", *SPLIT_FLAGS})
+    images = compare_with_paths(read.images, classes, notes, has_split=has_split)
     return Found(images, TABLE, classes, f"column {chosen.get('patient', '')}")
 
 

@@ -80,7 +80,7 @@ def read_described(
     """
     table, own = rules.table, rules.roles is not None
     findings = _finding_columns(rules, columns, where)
-    own_names = {name for _, row in rows for name in _names_in(row[table.label], "")} if own and table.label else ()
+    own_names = {name for _, row in rows for name in names_in(row[table.label], "")} if own and table.label else ()
     means = meanings_of(own_names, rules.classes)
     read, problems, seen = Read(), Problems(list), set[str]()
     first: dict[str, Labelled] = {}
@@ -260,7 +260,7 @@ def _finding_columns(rules: Rules, columns: Sequence[str], where: str) -> dict[s
     return findings
 
 
-def _names_in(cell: str, separator: str) -> list[str]:
+def names_in(cell: str, separator: str) -> list[str]:
     """Return the different names in a cell, without the brackets and quotes that programs write around them."""
     return sorted({part.strip(" []'\"") for part in (cell.split(separator) if separator else [cell])})
 
@@ -277,7 +277,7 @@ def _label(row: Row, rules: Rules, findings: Mapping[str, str], means: Mapping[s
     table, classes = rules.table, rules.classes
     if table.label:
         cell = row.get(table.label, "")
-        named = _names_in(cell, table.separator)
+        named = names_in(cell, table.separator)
         meant = ((classes.label_of(name) if rules.roles is None else means.get(name, ""), name) for name in named)
         found = {label: name for label, name in meant if label}
         reason = f"{table.label} names neither class" if table.separator else f"{table.label} is {cell or 'empty'}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from pneumo_tfds.decode.dicom_header import HeaderFacts
 from pneumo_tfds.program.wording import agreeing, counted
 from pneumo_tfds.sources.class_folders import patient_folders
-from pneumo_tfds.sources.description import OWN_DESCRIPTION, Description, Found
+from pneumo_tfds.sources.description import OWN_DESCRIPTION, Description, Found, known_descriptions
 from pneumo_tfds.sources.header_facts import leave_out_unfit, read_headers
 from pneumo_tfds.sources.identifiers import (
     HEADER_PATIENT,
@@ -26,13 +26,14 @@ from pneumo_tfds.sources.identifiers import (
 from pneumo_tfds.sources.inventory import Image, Source, Validation
 from pneumo_tfds.sources.listing import Labelled, NamedReader
 from pneumo_tfds.sources.patient_doubts import Told, warn_of_both_classes, warn_of_unknown
-from pneumo_tfds.sources.patients import apart_by_site, decide, with_other_identifiers
+from pneumo_tfds.sources.patients import apart_by_site, decide, together_by_name, with_other_identifiers
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.words import plain_name
 
 FEW = 0.05
-"""Share of the test patients that may have images outside it by chance, where the test set is said to be of others."""
+"""Share of the test patients that may have images outside it by chance, where an own description says they are others.
+"""
 
 PUBLISHED_VALIDATION, SUBSTANTIAL = 16, 0.02
 """Images of the published archive's validation folder, which is divided anew, and the share of all images up to which
@@ -53,7 +54,7 @@ def finish(source: Source, reader: NamedReader, found: Found, options: SourceOpt
     of_folders = {name: uid for name, one in folders.items() if (uid := study_uid(one.patient))}
     told = _told(found, {name: "" if name in of_folders else one.patient for name, one in kept.items()}, facts)
     images, rules = decide([_image(one) for _, one in sorted(kept.items())], told, notes)
-    images = apart_by_site(images, folders, notes)
+    images = together_by_name(apart_by_site(images, folders, notes))
     warn_of_both_classes(images, notes, from_table=found.in_table)
     warn_of_unknown(images, notes)
     images = _with_studies(images, of_folders, facts, notes)
@@ -137,21 +138,19 @@ def _settle(
         )
     tested = [image for image in images if image.official_split == "test"]
     rest = [image for image in images if image.official_split != "test"]
-    if both := _shared(tested, rest):
-        if description.test_patients == "apart" and not _was_divided_anew(tested, rest):
-            images = _apart(images)
-        else:
-            have = agreeing(len(both), "has", "have")
-            notes.ask_about_patients(
-                f"{counted(len(both), 'patient')} of the test split, {_such_as(both, tested, rest)}, "
-                f"{have} images outside it: the same patient ID, study or the like stands on both sides; if it "
-                "is one person, this leaks; --yes divides all images anew by patient, a test split too; else move all "
-                "images of a patient to one side, or, if the numbers of the test split are other people's, say "
-                f'test_patients = "apart" in a description ({OWN_DESCRIPTION})'
-            )
-            if options.yes:
-                return [replace(image, official_split="") for image in images], "redrawn"
-    elif description.test_patients == "apart":
+    apart = description.test_patients == "apart"
+    if both := _divided_anew(tested, rest, description) if apart else _shared(tested, rest):
+        have = agreeing(len(both), "has", "have")
+        notes.ask_about_patients(
+            f"{counted(len(both), 'patient')} of the test split, {_such_as(both, tested, rest)}, "
+            f"{have} images outside it: the same patient ID, study or the like stands on both sides; if it "
+            "is one person, this leaks; --yes divides all images anew by patient, a test split too; else move all "
+            "images of a patient to one side, or, if the numbers of the test split are other people's, say "
+            f'test_patients = "apart" in a description ({OWN_DESCRIPTION})'
+        )
+        if options.yes:
+            return [replace(image, official_split="") for image in images], "redrawn"
+    elif apart:
         images = _apart(images)
     validating = [image for image in images if image.official_split == "val"]
     few = len(validating) <= max(PUBLISHED_VALIDATION, SUBSTANTIAL * len(images))
@@ -185,18 +184,20 @@ def _shared(some: Iterable[Image], others: Iterable[Image]) -> set[str]:
     return known & {image.patient for image in others}
 
 
-def _was_divided_anew(tested: Sequence[Image], rest: Sequence[Image]) -> bool:
-    """Return whether somebody divided a known data set again, by image.
+def _divided_anew(tested: Sequence[Image], rest: Sequence[Image], description: Description) -> set[str]:
+    """Return the test patients whose images somebody divided by image, where a description says they are others.
 
     Where only numbers begin again, either no patient of one number and subtype is on both sides, as in the published
-    archive, or their file names are there twice.
+    archive, or their file names are there twice. Whoever writes a description says that of numbers that are there by
+    chance, too.
     """
     patients = {(image.patient, image.subtype) for image in rest}
     names = {image.base_name for image in rest}
     divided = {
         image.patient for image in tested if (image.patient, image.subtype) in patients and image.base_name not in names
     }
-    return len(divided) > FEW * len({image.patient for image in tested})
+    by_chance = 0 if description in known_descriptions().values() else FEW * len({image.patient for image in tested})
+    return divided if len(divided) > by_chance else set()
 
 
 def _apart(images: Iterable[Image]) -> list[Image]:

@@ -19,6 +19,7 @@ from typing import Any
 from pneumo_tfds.decode.dicom_file import import_pydicom
 from pneumo_tfds.decode.dicom_header import HeaderFacts, read_facts
 from pneumo_tfds.decode.fitness import ADULT, kinds_of_remarks, unfit
+from pneumo_tfds.decode.header_words import part_beside_chest
 from pneumo_tfds.decode.headers import HEAD_BYTES, DecodeError, format_of
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, cache_folder, read_json, write_text
@@ -155,6 +156,8 @@ def leave_out_unfit(facts: Mapping[str, HeaderFacts], labels: Mapping[str, str],
         else:
             for text, value in kinds_of_remarks(one):
                 doubts[text][value] += 1
+            if part_beside_chest(one.body_part):
+                doubts["body part {} is the chest and another one; used"][one.body_part] += 1
     sizes = Counter(labels.values())
     for label, counts in sorted(parts.items()):
         if counts.total() > MUCH * sizes[label]:
@@ -166,8 +169,24 @@ def leave_out_unfit(facts: Mapping[str, HeaderFacts], labels: Mapping[str, str],
     for text, values in doubts.items():
         shown = listed(values, 5, "file") if any(values) else ""
         notes.warn(f"DICOM headers of {counted(values.total(), 'file')} say: {text.format(shown)}")
+    _warn_of_several([one for name, one in facts.items() if name not in out], notes)
     _tell_ages([one for name, one in facts.items() if name not in out], notes)
     return out
+
+
+def _warn_of_several(facts: Sequence[HeaderFacts], notes: SurveyNotes) -> None:
+    """Warn of images of one study and view with different descriptions: pictures of bones alone are made so."""
+    described: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for one in facts:
+        if one.study and one.series:
+            described[one.study, one.view].append(one.series)
+    several = [series for series in described.values() if len(set(series)) > 1]
+    if several:
+        counts = Counter(name for series in several for name in series)
+        notes.warn(
+            f"{counted(len(several), 'study', 'studies')} with several images of one view that are described "
+            f"differently: {listed(counts, 5)}; some may be made of others, such as those of bones alone; all are used"
+        )
 
 
 def _is_original(facts: HeaderFacts) -> bool:

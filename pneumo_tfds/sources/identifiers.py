@@ -58,8 +58,6 @@ _STAND_INS = words.set_of("0 abc abcd abc123 demo demo1 example sample temp test
 _SHORTENED = re.compile(r"[0-9]([.,][0-9]+e\+?|e\+)[0-9]{2,}", re.IGNORECASE)
 """A long number as spreadsheets write it, such as `1.23457E+11`; its last digits are lost. `1e5` may be a code."""
 
-_UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
-
 _BETWEEN = r"[\s_.\-/]+"
 _DAY_END = rf"(?:{_BETWEEN}{numbering.WHOLE_DAY})"
 _SURE_END = rf"(?:{_DAY_END}|{_BETWEEN}(?:(?:19|20)[0-9]{{2}}|{numbering.EXAMINATION})|{_BETWEEN}?\([0-9]+\))"
@@ -162,7 +160,7 @@ def compact(identifier: str) -> str:
     `mrn-0100` and `MRN 100` give `mrn100`; `1234567-8`, `12.345.678` and `012345678` give `12345678`; `Müller, Jan` and
     `jan_muller` give `janmuller`.
     """
-    if study_uid(identifier) or _UUID.fullmatch(identifier):
+    if study_uid(identifier) or words.UUID.fullmatch(identifier):
         return identifier.replace("-", "")
     plain = "".join(char for char in unicodedata.normalize("NFKD", identifier) if not unicodedata.combining(char))
     parts = re.findall(r"[^\W_]+", plain)
@@ -183,7 +181,7 @@ def without_examination(identifier: str) -> tuple[str, str]:
     Returns:
         What is surely left, and what may be left: of `100-1` all, as 100 may be a site or a family, and `100`.
     """
-    if identifier.isdecimal() or len(identifier) > LONGEST or _UUID.fullmatch(identifier) or study_uid(identifier):
+    if identifier.isdecimal() or len(identifier) > LONGEST or words.UUID.fullmatch(identifier) or study_uid(identifier):
         return compact(identifier), compact(identifier)
     grouped = None if words.PATIENT_NUMBER.search(identifier) else _IN_GROUPS.match(identifier)
     before = None if grouped else _BEFORE.match(identifier)

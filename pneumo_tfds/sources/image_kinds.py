@@ -65,9 +65,12 @@ def kinds_of_image(cells: Sequence[str]) -> dict[str, Counter[str]]:
     if fit:
         told |= {cell: "modality" for cell in counts if cell.casefold() in _OTHER_CODES}
         told |= {cell: "view" for cell in counts if cell.casefold() in _SIDE_VIEWS}
-    if sum(counts[cell] for cell, role in told.items() if role) < MOSTLY * counts.total():
-        told = {cell: role_in(cell) for cell in counts}  # other words stand beside, as in `W Chest Lat.`
-        fit = "fit" in told.values()
+    mostly = sum(counts[cell] for cell, role in told.items() if role) >= MOSTLY * counts.total()
+    loosely = {cell: role_in(cell) for cell in counts}  # other words stand beside, as in `W Chest Lat.`
+    if mostly:
+        told |= {cell: role for cell, role in loosely.items() if not told[cell] and fit}
+    else:
+        told, fit = loosely, "fit" in loosely.values()
         if not fit or sum(counts[cell] for cell, role in told.items() if role) < MOSTLY * counts.total():
             return {}
     kinds: dict[str, Counter[str]] = defaultdict(Counter)
@@ -75,6 +78,14 @@ def kinds_of_image(cells: Sequence[str]) -> dict[str, Counter[str]]:
         if role == "view" or (role in ("modality", "body_part") and (fit or counts.total() == len(cells))):
             kinds[role][cell] = counts[cell]
     return dict(kinds)
+
+
+def views_not_understood(cells: Sequence[str]) -> Counter[str]:
+    """Return the values that are not understood in a column of which nearly all cells name a view."""
+    counts = Counter(cell for cell in cells if cell.casefold() not in BLANK | {""})
+    named = {cell for cell in counts if is_frontal(_plain(cell)) or is_sideways(_plain(cell))}
+    rest = Counter({cell: count for cell, count in counts.items() if cell not in named and not _told(_plain(cell))})
+    return rest if rest.total() <= (1 - MOSTLY) * counts.total() and counts.keys() - rest.keys() <= named else Counter()
 
 
 def marked_unfit(name: str) -> int | None:

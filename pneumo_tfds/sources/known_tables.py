@@ -23,8 +23,11 @@ from pneumo_tfds.sources.description import (
 from pneumo_tfds.sources.file_index import FileIndex, differs_in_case
 from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.listing import File, Find, Labelled, NamedReader
+from pneumo_tfds.sources.merged_cells import ask_about_cells
+from pneumo_tfds.sources.normal_images import ask_about_normal_images
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.table_paths import compare_with_paths
 from pneumo_tfds.sources.unread_columns import ask_about_unread
 
 
@@ -78,13 +81,16 @@ class KnownTables:
         return self._found(self._read(name, table))
 
     def _found(self, labelled: Sequence[Labelled]) -> Found:
-        """Return the images; warn of findings that no row marks."""
+        """Return the images, after their paths were asked about; warn of findings that no row marks."""
         unmarked = [
             name for name, count in self.marked.items() if not count and self.classes.label_of(name) == LABELS[1]
         ]
         if unmarked:
             self.notes.warn(f"no image is marked in the column {' and '.join(unmarked)}, which is to mean {LABELS[1]}")
         columns = sorted({name for table in self.description.tables for name in COLUMN.findall(table.patient)})
+        if labelled:
+            has_split = any(one.split for one in labelled)
+            labelled = compare_with_paths(labelled, self.classes, self.notes, has_split=has_split)
         return Found(labelled, self.description, self.classes, f"column {' and '.join(columns)}")
 
     def _outermost(self, name: str) -> list[File]:
@@ -119,11 +125,15 @@ class KnownTables:
         read = read_described(columns, rows, name, rules, find, self.notes)
         if read.missing:
             self._warn_of_missing(name, read.missing, len(rows))
-        if table.label and known_descriptions().get(self.description.name) != self.description:
+        published = known_descriptions().get(self.description.name) == self.description
+        separated = {"label": table.label, "separator": table.separator}
+        ask_about_normal_images(read.used, self.classes, self.notes, **separated, published=published)
+        if table.label and not published:
             named = {f"named {column}": column for column in columns_of_table(table)}
             split = "" if table.split.startswith("=") else table.split
             roles = {"label": table.label, "patient": (COLUMN.findall(table.patient) or [""])[0], "split": split}
             chosen = named | {role: column for role, column in roles.items() if column}
+            ask_about_cells(rows, chosen, self.notes)
             ask_about_unread(read.used, chosen, self.classes, self.notes, described=True)
         return self._with_split_lists(read.images, table)
 

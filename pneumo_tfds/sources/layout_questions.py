@@ -14,7 +14,7 @@ from pneumo_tfds.sources.class_folders import Folders, InClass
 from pneumo_tfds.sources.classes import ClassWords, class_in_name
 from pneumo_tfds.sources.image_kinds import kinds_of_image, role_in, role_of_name
 from pneumo_tfds.sources.inventory import LABELS
-from pneumo_tfds.sources.listing import File, Labelled
+from pneumo_tfds.sources.listing import File, Labelled, without_suffix
 from pneumo_tfds.sources.survey import SHOWN, SurveyNotes, listed
 
 MUCH = 0.1
@@ -165,6 +165,7 @@ def ask_about_names(images: Sequence[Labelled], notes: SurveyNotes) -> None:
                 f"the names of {counted(len(named), 'file')}, such as {named[0]}, are those of images of another "
                 f"{role.replace('_', ' ')}; --yes takes them for frontal chest X-rays; else take them out"
             )
+    _ask_about_formats(images, notes)
     ends = [next(iter(words.whole_words(one.file.stem)[-1:]), "") for one in images]
     if views := kinds_of_image(ends).get("view"):
         notes.ask(
@@ -173,6 +174,22 @@ def ask_about_names(images: Sequence[Labelled], notes: SurveyNotes) -> None:
         )
     else:
         _ask_about_names_alike({one.file.name.rpartition(".")[0] for one in images}, notes)
+
+
+def _ask_about_formats(images: Sequence[Labelled], notes: SurveyNotes) -> None:
+    """Ask about files of one folder whose names differ in the suffix alone: they may be one picture."""
+    alike: dict[str, list[Labelled]] = defaultdict(list)
+    for one in images:
+        alike[without_suffix(one.file.name)].append(one)
+    several = [found for found in alike.values() if len(found) > 1]
+    if several:
+        differing = sum(len({one.label for one in found}) > 1 for found in several)
+        of_both = f", {differing:,} of them in both classes" if differing else ""
+        notes.ask(
+            f"{counted(len(several), 'picture')} may be there in several formats{of_both}, such as "
+            f"{several[0][0].file.name} and {several[0][1].file.name}; --yes takes all, those of one name for one "
+            "patient; if they are the same, take those of one format out"
+        )
 
 
 def _ask_about_names_alike(paths: Set[str], notes: SurveyNotes) -> None:
@@ -184,8 +201,11 @@ def _ask_about_names_alike(paths: Set[str], notes: SurveyNotes) -> None:
         rests = (folder + slash + base[gap.end() :] for gap in re.finditer(r"[\W_]+", base))
         start = re.match(r"[^\W\d_]{2,}(?=[\W_])", base)
         end = re.search(r"[\W_]+([^\W\d_]{2,}|[lr])$", path, re.IGNORECASE)
+        numbered = re.search(r"[\W_]+([^\W\d_]{2,})[-_ ]?[0-9]{1,3}$", path)  # `_rot90`, but not `_visit2`
         if end and path[: end.start()] in paths and words.without_copy(path) == path and role_in(end[1]) != "fit":
             added[end[1].lower()].append(base)
+        elif numbered and path[: numbered.start()] in paths and not numbering.is_examination(numbered[0].strip("_- ")):
+            added[numbered[1].lower()].append(base)
         elif start and role_in(start[0]) != "fit" and not paths.isdisjoint(rests):
             added[start[0].lower()].append(base)
         elif end and len(end[1]) > len("RL") and path[end.start() - 1].isdecimal() and _tells_nothing(end[1]):

@@ -44,6 +44,12 @@ UNFINISHED = (
 """Ends of the names of downloads that were broken off, and of copies that editors leave."""
 
 
+def without_suffix(name: str) -> str:
+    """Return the name of an image without `.png` or the like; the end of `1.2.840.7` is none."""
+    root, suffix = posixpath.splitext(name)
+    return root if suffix.lower() in IMAGE_SUFFIXES else name
+
+
 @dataclass(frozen=True)
 class File:
     """A file as a folder or an archive lists it."""
@@ -67,9 +73,7 @@ class File:
     @property
     def stem(self) -> str:
         """The name without folders, the suffix of an image and the mark of a copy."""
-        base = self.name.rpartition("/")[2]
-        root, suffix = posixpath.splitext(base)
-        return words.without_copy(root if suffix.lower() in IMAGE_SUFFIXES else base)
+        return words.without_copy(without_suffix(self.name.rpartition("/")[2]))
 
 
 @dataclass(frozen=True)

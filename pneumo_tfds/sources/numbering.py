@@ -11,8 +11,9 @@ from pneumo_tfds.sources.words import PATIENT_NUMBER, may_be_split, words_for, w
 
 _GROUPS, _SITES, _VISITS = map(words_for, ("groups", "sites", "visits"))
 EXAMINATION = (
-    r"(?:(?:acq|after|baseline|before|control|copia|copie|copy|erect|exam|frontal|follow[- ]?up|image|img|kopie|"
-    r"lateral|post|scan|series|ses|sess|session|study|supine|view|vis|visit)[-_ ]?[0-9]{0,3}|"
+    r"(?:(?:acq|admission|after|baseline|before|control|copia|copie|copy|discharge|erect|exam|final|first|frontal|"
+    r"follow[- ]?up|image|img|initial|kopie|lateral|post|scan|series|ses|sess|session|study|supine|view|vis|visit)"
+    r"[-_ ]?[0-9]{0,3}|"
     r"(?:ap|bl|cr|ct|dr|dx|fu|fup|lat|ll|mr|pa|pre|rl|rx|t|tp|v|xr)[-_ ]?[0-9]{0,2})"
 )
 """Expression for what stands beside a patient's identifier, or in their folder, for one of several examinations;
@@ -72,6 +73,11 @@ def is_visit(name: str) -> bool:
     return (is_date(name) and len(name) > len("2019")) or (
         not _VISITS.isdisjoint(words) and all(word in _VISITS or word.isdecimal() for word in words)
     )
+
+
+def is_examination(text: str) -> bool:
+    """Return whether a text is what stands beside an identifier for an examination, a view or an image of it."""
+    return re.fullmatch(EXAMINATION, text, re.IGNORECASE) is not None
 
 
 def are_identifiers(names: Collection[str]) -> bool:

@@ -25,6 +25,9 @@ from pneumo_tfds.sources.survey import SurveyNotes, listed
 LEAST, MANY_OF_ONE = 5, 10
 """So many different folders, and at most so many images in most of them, are patients though no word says so."""
 
+MOSTLY = 0.8
+"""Share of the numbers in identifiers that must stand behind several words if these may be examinations."""
+
 MOST = 0.5
 """Share of all images from which on one identifier is not believed."""
 
@@ -37,6 +40,9 @@ ENOUGH = 8
 
 LOOKED_AT = 2_000
 """Names, in their order, among which some that begin alike are looked for; 100,000 would take 6 seconds."""
+
+FEW = 0.05
+"""Share of the people by a word such as `patient` that a better place may divide by corrections of names."""
 
 MANY_IMAGES = 25
 """Images of each patient on average above which the patients are questioned. NIH, PadChest and CheXpert have 2 to 4."""
@@ -186,28 +192,59 @@ def _only_in_one_class(told: Mapping[str, str], images: Sequence[Image]) -> bool
     return len(with_one) == 1 and any(image.label not in with_one for image in images)
 
 
-def ask_about_single_images(
-    images: Sequence[Image], patients: Mapping[str, str], by_name: Mapping[str, str], notes: SurveyNotes
+def ask_about_divided(
+    images: Sequence[Image], patients: Mapping[str, str], rules: Mapping[str, str], place: Told, notes: SurveyNotes
 ) -> None:
-    """Ask if every image has a patient of its own though file names say otherwise: then the images were numbered.
+    """Ask if better places divide the images of people that `place` names: then images or studies were numbered there.
 
-    Only a name with a word for a person, and that no other file has, speaks against a better place: the numbers of
-    series, as in `IM-0001-0001.dcm`, begin again with each patient.
+    Only a word for a person speaks against a better place, and in the name of a file that no other has: the numbers of
+    series, as in `IM-0001-0001.dcm`, begin again with each patient. Those of people may begin again in each class,
+    subtype and site. A few are warned of.
     """
-    if len(set(patients.values())) < len(patients):
-        return
     files = Counter(image.base_name for image in images if image.name in patients)
-    named = Counter(
-        by_name[image.name]
-        for image in images
-        if files[image.base_name] == 1 and words.PATIENT_NUMBER.fullmatch(by_name[image.name])
+    named: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for image in images:
+        told = place.patients.get(image.name, "")
+        alone = place.rule == "folder" or files[image.base_name] == 1
+        if image.name in patients and alone and words.PATIENT_NUMBER.fullmatch(told):
+            named[told, image.label, image.subtype, *_sites(image)].append(image.name)
+    several = [names for names in named.values() if len(names) > 1]
+    divided = [names for names in several if len({patients[name] for name in names}) > 1]
+    total = sum(map(len, named.values()))
+    if not divided or not ENOUGH <= total <= MANY_IMAGES * len(named):
+        return
+    first = divided[0][0]
+    note, done = notes.warn_about_patients, "that is believed"
+    if len(divided) > FEW * len(several):
+        note, done = notes.ask_about_patients, "--yes believes that"
+    note(
+        f"{len(divided):,} of {counted(len(several), 'patient')} with several images by the {place.rule}, such as "
+        f"{place.patients[first]}, {agreeing(len(divided), 'is', 'are')} several by the {rules[first]}; {done}; if "
+        "images or studies and not patients are numbered there, correct it"
     )
-    several = [patient for patient, count in named.items() if count > 1]
-    if several and ENOUGH <= named.total() <= MANY_IMAGES * len(named):
+
+
+def ask_about_beginnings(place: Told, images: Sequence[Image], notes: SurveyNotes) -> None:
+    """Ask if nearly all numbers of a class stand behind each of several words: these may name examinations.
+
+    Where each site has a word and numbers its patients, those of one class rarely have the same numbers.
+    """
+    words_of: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for image in images:
+        if found := re.fullmatch(r"([^\W\d_]+)[\W_]*0*([0-9]+)", place.patients.get(image.name, "")):
+            words_of[found[2], image.label, *_sites(image)].add(found[1])
+    shared = {number: found for (number, *_), found in words_of.items() if len(found) > 1}
+    if len(shared) >= ENOUGH and sum(len(found) > 1 for found in words_of.values()) >= MOSTLY * len(words_of):
+        number = min(shared)
+        one, other, *_ = sorted(shared[number])
         notes.ask_about_patients(
-            f"every image has a patient of its own, though file names give several images to {len(several):,} of them, "
-            f"such as {min(several)}; --yes believes it; if the images and not the patients were numbered, correct it"
+            f"the {place.rule} has the same numbers behind several words, such as {one} and {other} before {number}; "
+            "--yes takes these for different patients; if they are examinations of one, leave the words out"
         )
+
+
+def _sites(image: Image) -> list[str]:
+    return [*filter(numbering.is_site, image.name.split("/")[:-1])]
 
 
 def warn_of_both_classes(images: Sequence[Image], notes: SurveyNotes, *, from_table: bool) -> None:

@@ -25,7 +25,7 @@ from pneumo_tfds.sources.identifiers import (
     own,
 )
 from pneumo_tfds.sources.inventory import Image
-from pneumo_tfds.sources.listing import Labelled
+from pneumo_tfds.sources.listing import Labelled, without_suffix
 from pneumo_tfds.sources.numbering import BY_CHANCE, is_site
 from pneumo_tfds.sources.patient_doubts import Told
 from pneumo_tfds.sources.survey import SurveyNotes
@@ -59,6 +59,7 @@ def decide(images: Sequence[Image], told: Sequence[Told], notes: SurveyNotes) ->
             known = place.by_name and bool(patients) and patients.keys() >= believed.keys()
             joined = place if place.only_joins else _joined(place, believed, notes, only_sure=known)
             patients_of = {name: joined.patients[name] for name in believed}
+            patient_doubts.ask_about_beginnings(Told(place.rule, patients_of), images, notes)
             known_as = _known_as(place, patients_of, patients, first)
             _add_certain(patients, rules, known_as, Told(place.rule, patients_of), notes)
             if not place.only_joins:
@@ -66,7 +67,8 @@ def decide(images: Sequence[Image], told: Sequence[Told], notes: SurveyNotes) ->
     named = {image.name: identify(image.name, image.label)[0] for image in images}
     by_name = {name: "" if is_unknown(patient) else patient for name, patient in named.items()}
     names = Told("file name", _without_days(by_name, patients, notes), by_name=True)
-    for place in (*(place for place in told if not place.certain), names):
+    less_good = [*(place for place in told if not place.certain), names]
+    for place in less_good:
         rest = [image for image in images if image.name not in patients]
         believed = patient_doubts.believed(place, rest, notes)
         told_by = (place if place is names else _joined(place, believed, notes)).patients
@@ -76,7 +78,8 @@ def decide(images: Sequence[Image], told: Sequence[Told], notes: SurveyNotes) ->
             if len(same) == 1:
                 patients[name], rules[name] = min(same), place.rule
         _add_first(first, place, [name for name in believed if name in patients])
-    patient_doubts.ask_about_single_images(images, patients, by_name, notes)
+    for place in less_good:
+        patient_doubts.ask_about_divided(images, patients, rules, place, notes)
     decided = [replace(image, patient=patients.get(image.name) or own(image.name, by_name)) for image in images]
     return decided, {image.name: rules.get(image.name, "unknown") for image in images}
 
@@ -224,6 +227,23 @@ def apart_by_site(images: Sequence[Image], files: Mapping[str, Labelled], notes:
         else image
         for image in images
     ]
+
+
+def together_by_name(images: Sequence[Image]) -> list[Image]:
+    """Return the images; those of no known patient are of that of a file beside it with the same name but for suffix.
+
+    They may be one picture in two formats, which is asked about before.
+    """
+    alike: dict[str, list[Image]] = defaultdict(list)
+    for image in images:
+        alike[without_suffix(image.name)].append(image)
+    one_of = {
+        image.name: min(found, key=lambda other: (is_unknown(other.patient), other.patient)).patient
+        for found in alike.values()
+        for image in found
+        if len(found) > 1 and is_unknown(image.patient)
+    }
+    return [replace(image, patient=one_of.get(image.name, image.patient)) for image in images]
 
 
 def _shown(identifier: str) -> str:

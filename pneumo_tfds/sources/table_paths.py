@@ -16,10 +16,15 @@ from pneumo_tfds.sources.classes import ClassWords, class_told
 from pneumo_tfds.sources.file_index import FileIndex, differs_in_case
 from pneumo_tfds.sources.image_kinds import role_in
 from pneumo_tfds.sources.inventory import LABELS
-from pneumo_tfds.sources.layout_questions import ask_about_folds, ask_about_split_words_in_files
+from pneumo_tfds.sources.layout_questions import (
+    ask_about_classes_in_names,
+    ask_about_folds,
+    ask_about_names,
+    ask_about_split_words_in_files,
+)
 from pneumo_tfds.sources.listing import IMAGE_SUFFIXES, File, Find, Labelled
 from pneumo_tfds.sources.survey import SurveyNotes, listed
-from pneumo_tfds.sources.words import composed, is_mask, may_be_split, split_of, split_words_in, subtype_of
+from pneumo_tfds.sources.words import composed, is_mask, may_be_split, split_of, split_words_in, subtype_of, words_of
 
 MOST_PARTS = 4
 """Most folders of no known meaning that may be the parts of a split; more are sites, days or people."""
@@ -87,6 +92,20 @@ def leave_out_unlisted(listed_names: Iterable[str], folder: Path, notes: SurveyN
         unlisted += [os.path.join(place, base) for base in images if composed(base) not in named[real]]
     if unlisted:
         notes.leave_out("in a folder of the table's images, but in no row of it", sorted(unlisted))
+
+
+def compare_with_paths(
+    images: Iterable[Labelled], classes: ClassWords, notes: SurveyNotes, *, has_split: bool
+) -> list[Labelled]:
+    """Return the images of a table in order, after what their folders and names say was asked about.
+
+    Where the table tells no split, those that folders name are taken.
+    """
+    fit = without_other_images(sorted(images, key=lambda one: one.file.name), notes)
+    ask_about_folders(fit, classes, notes)
+    ask_about_names(fit, notes)
+    ask_about_classes_in_names(fit, classes, notes)
+    return fit if has_split else take_folder_splits(fit, classes, notes)
 
 
 def take_folder_splits(images: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> list[Labelled]:
@@ -187,16 +206,18 @@ def without_other_images(images: Sequence[Labelled], notes: SurveyNotes) -> list
 def ask_about_folders(images: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> None:
     """Ask if images lie in folders of the other class or of another split than the columns say.
 
-    A folder of `train` may include validation, and one of `virus` in which all images lie tells nothing.
+    A folder of `train` may include validation, and one of `virus` or `Pneumonie` in which all images lie tells nothing.
     """
     unmarked = replace(classes, met=set())  # what a folder is called does not show that a flag was spelled well
     contradicted: dict[str, list[Labelled]] = {"label": [], "split": []}
     paths = _folders(images)
     counts = Counter(chain.from_iterable(map(set, paths)))
-    kinds = {folder for folder, count in counts.items() if count < len(images) and subtype_of(folder)}
+    apart = [folder for folder, count in counts.items() if count < len(images)]
+    kinds = {folder: class_told(folder, unmarked) for folder in apart if len(words_of(folder)) == 1}
+    kinds |= {folder: LABELS[1] for folder in apart if subtype_of(folder)}
     for one, folders in zip(images, paths, strict=True):
         told = (folder for folder in reversed(folders) if not folder.isdecimal())
-        labels = (unmarked.label_of(folder) or (LABELS[1] if folder in kinds else "") for folder in told)
+        labels = (unmarked.label_of(folder) or kinds.get(folder, "") for folder in told)
         if next(filter(None, labels), one.label) != one.label:
             contradicted["label"].append(one)
         splits = {split for folder in folders if (split := split_of(folder))}

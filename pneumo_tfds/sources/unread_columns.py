@@ -19,14 +19,18 @@ from pneumo_tfds.sources.column_kinds import (
     may_exclude,
     not_photographed,
     split_remedy,
+    tells_by_name,
 )
 from pneumo_tfds.sources.csv_text import Row
-from pneumo_tfds.sources.image_kinds import kinds_of_image
+from pneumo_tfds.sources.image_kinds import kinds_of_image, views_not_understood
 from pneumo_tfds.sources.layout_questions import ask_about_folds
 from pneumo_tfds.sources.listing import Labelled
+from pneumo_tfds.sources.path_columns import columns_in, links
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, usual_names
-from pneumo_tfds.sources.words import mark_of, split_of
+from pneumo_tfds.sources.words import mark_of, split_of, words_for
+
+_REMARKS = words_for("remarks")
 
 VARIED = 1000
 """Different values above which a column is of numbers, names or free text, and tells at most split or patient."""
@@ -64,6 +68,38 @@ def ask_about_unread(
             notes.ask(text)
         elif text := _patient_question(column, used, chosen, described):
             notes.ask_about_patients(text)
+        else:
+            _note_words(column, used, notes)
+
+
+def _note_words(column: Column, used: Sequence[tuple[Row, Labelled]], notes: SurveyNotes) -> None:
+    """Ask about names of other images; warn of views that are not understood, and of remarks."""
+    if found := links(column, used):
+        image, other = found[0]
+        rows = counted(len(found), "row")
+        notes.ask_about_patients(
+            f"the column {column.name} is not read and names images of other rows in {rows}, such as {other} for "
+            f"{image}; --yes does not take them for those of one patient; if they are, write a column patient; if they "
+            "are copies, remove them"
+        )
+    elif len(column.counts) <= VARIED and (unknown := views_not_understood(column.cells)):
+        notes.warn(
+            f"the column {column.name} is not read and names views; not understood in it: "
+            f"{listed(unknown, 5, 'row')}; their images are used"
+        )
+    elif _is_of_remarks(column):
+        shown = Counter({f"{cell:.60}": count for cell, count in column.counts.items()})
+        notes.warn(
+            f"the column {column.name} is not read, and may say what speaks against an image: "
+            f"{listed(shown, 5, 'row')}; all are used"
+        )
+
+
+def _is_of_remarks(column: Column) -> bool:
+    """Return whether a column is named for remarks, or holds words in a few rows and nothing in the others."""
+    worded = [cell for cell in column.counts if re.search(r"[^\W\d_]{2}", cell) and mark_of(cell) is None]
+    few = 0 < column.counts.total() < len(column.cells) / 2 and not column.is_ordinary
+    return bool(worded) and (bool(column.words & _REMARKS) or (few and len(worded) == len(column.counts)))
 
 
 def _taken_for(role: str, column: str, *, described: bool) -> str:
@@ -140,6 +176,12 @@ def _question(
             f"the columns {column} and {label} could both be the label and contradict each other in {differing:,} of "
             f"{rows}; --yes reads {label}; correct one of them, or remove {name}"
         )
+    if tells_by_name(column, [one.label for _, one in used], classes):
+        return (
+            f"the column {column} is not read, and its name may say which images are no X-rays of the chest or of the "
+            "other class; its two values are not understood; --yes uses all images; write 0 and 1 in their place, or "
+            "remove it"
+        )
     return ""
 
 
@@ -147,12 +189,14 @@ def _patient_question(
     column: Column, used: Sequence[tuple[Row, Labelled]], chosen: Mapping[str, str], described: bool
 ) -> str:
     patient, taken = chosen.get("patient", ""), _taken_for("patient", column.name, described=described)
-    if not patient and may_be_patient(column):
+    parts = columns_in(column)
+    if not patient and any(map(may_be_patient, parts)):
         return (
             f"no column is named patient, but {column} may tell who is on an image; {taken} if so, else remove it; "
             "--yes does not read it"
         )
-    if patient and groups_otherwise(column, [one.patient for _, one in used]):
+    told = [one.patient for _, one in used]
+    if patient and any(groups_otherwise(part, told) for part in parts):
         instead = "" if described else f"remove {patient} and "
         return (
             f"the column {column} may tell who is on an image too, and groups the rows otherwise than {patient}; --yes "

@@ -41,7 +41,10 @@ _OTHER_USES = set_of("eval evaluation external hold internal valid validate")
 
 _PAIRS = (
     ("0", "1"), ("false", "true"), ("f", "t"), ("no", "yes"), ("n", "y"), ("nein", "ja"), ("non", "oui"), ("no", "si"),
-    ("no", "sí"), ("não", "sim"),
+    ("no", "sí"), ("no", "sì"), ("não", "sim"), ("n", "j"), ("nee", "ja"), ("nej", "ja"), ("nie", "tak"), ("нет", "да"),
+    ("hayır", "evet"), ("hayir", "evet"), ("否", "是"), ("falsch", "wahr"), ("faux", "vrai"), ("falso", "vero"),
+    ("falso", "verdadero"), ("falso", "verdadeiro"), ("onwaar", "waar"), ("ложь", "истина"), ("absent", "present"),
+    ("neg", "pos"), ("negative", "positive"),
 )  # fmt: skip
 """What a cell holds where something is not so, and where it is, in lower case; `1.0` is written as `1` before."""
 YES = {yes for _, yes in _PAIRS} | {"x", "+"}
@@ -66,6 +69,8 @@ _SUBTYPES = {
     "bacteria": "bacteria", "bacterial": "bacteria", "bacterium": "bacteria",
     "virus": "virus", "viral": "virus",
 }  # fmt: skip
+
+UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
 
@@ -102,7 +107,7 @@ def are_of_one_pair(cells: Iterable[str]) -> bool:
     One of a pair alone counts too, unless it is a letter: a column of nothing but `T` may be of anything.
     """
     found = {*map(plain_cell, cells)}
-    return any(found == {*pair} or (found < {*pair} and found.isdisjoint("fnty")) for pair in _PAIRS)
+    return any(found == {*pair} or (found < {*pair} and found.isdisjoint("fjnty")) for pair in _PAIRS)
 
 
 def is_mark_or_number(cell: str) -> bool:
@@ -113,7 +118,7 @@ def is_mark_or_number(cell: str) -> bool:
 
 def plain_cell(cell: str) -> str:
     """Return a cell for comparison: `+1`, `1.0` and `1,0` are 1, and `F` is f."""
-    return re.sub(r"^[+]?(-?[0-9]+)([.,]0*)?$", r"\1", cell.strip().casefold())
+    return re.sub(r"^[+]?(-?[0-9]+)([.,]0*)?$", r"\1", composed(cell).strip().casefold())
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -124,8 +129,11 @@ def words_of(name: str) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=1 << 17)
 def whole_words(name: str) -> tuple[str, ...]:
-    """Return the words of a name without those inside a longer code, such as `a9lat7b`, where letters are chance."""
-    parts = (part for part in re.split(r"[\W_]+", name) if len(re.findall("[0-9]+|[^0-9]+", part)) <= 3)
+    """Return the words of a name without those inside a longer code, such as `a9lat7b`, where letters are chance.
+
+    So they are in a UUID, as RSNA names its files: `1abd-14fd` is no abdomen.
+    """
+    parts = (part for part in re.split(r"[\W_]+", UUID.sub("", name)) if len(re.findall("[0-9]+|[^0-9]+", part)) <= 3)
     return tuple(word for part in parts for word in words_of(part) if not word.isdecimal())
 
 

@@ -56,6 +56,27 @@ def test_a_derived_copy_is_left_out_beside_its_original_only(tmp_path):
     }
 
 
+def test_images_of_one_study_and_view_that_are_described_differently_are_warned_of(tmp_path):
+    names = ["Chest PA", "Chest PA Soft Tissue", "Chest PA Bone"]
+    content = {
+        f"NORMAL/{n}_{k}.dcm": header(f"a{n}", StudyInstanceUID=f"1.2.{n}", SeriesDescription=name)
+        for n in range(2) for k, name in enumerate(names)
+    }  # fmt: skip
+    content |= {f"NORMAL/same{k}.dcm": header("b", StudyInstanceUID="1.2.9", SeriesDescription="Chest") for k in (1, 2)}
+    (text,) = understood(tmp_path, {**GOOD, **content}).survey.warnings
+    says = (
+        "2 studies with several images of one view that are described differently: Chest PA (2 images), Chest PA Soft"
+    )
+    assert text.startswith(says)
+
+
+def test_the_chest_and_another_body_part_are_warned_of(tmp_path):
+    content = {"NORMAL/both.dcm": header("c", BodyPartExamined="CHEST_ABDOMEN"), "NORMAL/x.dcm": header(
+        "d", BodyPartExamined="CHEST")}  # fmt: skip
+    (text,) = understood(tmp_path, {**GOOD, **content}).survey.warnings
+    assert text.startswith("DICOM headers of 1 file say: body part CHEST_ABDOMEN (1 file) is the chest and another one")
+
+
 @pytest.mark.parametrize(
     ("original", "derived", "copies"),
     [

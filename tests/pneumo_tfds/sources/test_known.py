@@ -100,6 +100,19 @@ def test_kermany_divided_anew_by_image_is_asked_about(tmp_path):
     assert "8 patients of the test split, such as person1, have images outside it" in source.survey.questions[0]
 
 
+def test_a_few_test_patients_of_kermany_with_images_in_train_are_asked_about(tmp_path):
+    names = [
+        *files("{}/NORMAL/IM-0{}-0001.jpeg", ["train"], range(300, 330)),
+        *files("train/PNEUMONIA/person{}_bacteria_{}.jpeg", range(1, 40), [1, 2]),
+        *files("train/PNEUMONIA/person{}_virus_9.jpeg", range(40, 90)),  # a number may begin again in each subtype
+        *files("test/NORMAL/IM-0{}-0001.jpeg", range(100, 130)),
+        *files("test/PNEUMONIA/person{}_bacteria_3.jpeg", range(60, 90)),
+    ]
+    assert not understood(tmp_path / "published", names).survey.questions
+    (asked,) = understood(tmp_path / "moved", [*names, "test/PNEUMONIA/person5_bacteria_4.jpeg"]).survey.questions
+    assert "1 patient of the test split, such as person5, has images outside it" in asked
+
+
 def test_images_named_like_kermany_in_folders_of_patients_are_others(tmp_path):
     names = files("{}/{}/IM-0001-000{}.jpg", ["NORMAL", "PNEUMONIA"], range(1000, 1015), [1, 2])
     assert understood(tmp_path, names).survey.layout == "folders"
@@ -125,6 +138,14 @@ def test_rsna(tmp_path, source):
     assert remark.text.startswith("patientId names a picture and no person")
     beside = {"in a folder of the table's images, but in no row of it": 1}
     assert found.ignored == (beside if source else {"not an image": 1, "listed by no table": 2})
+
+
+def test_letters_in_the_names_of_rsna_are_chance(tmp_path):
+    names = [f"0000000{n}-{'1abd' if n < 4 else '0000'}-4970-a000-0123456789ab" for n in range(8)]
+    content = {f"stage_2_train_images/{name}.dcm": header(name, Modality="CR", ViewPosition="PA") for name in names}
+    rows = [f"{name},,,,,{n % 2}" for n, name in enumerate(names)]
+    content |= {"stage_2_train_labels.csv": csv_of("patientId,x,y,width,height,Target", *rows)}
+    assert not understood(tmp_path, content).survey.questions
 
 
 NIH_COLUMNS = (
@@ -164,6 +185,11 @@ def test_nih_without_its_lists_or_with_patients_on_both_sides(tmp_path):
     source = understood(tmp_path / "a", content, "Data_Entry_2017.csv")
     assert splits(source) == {"": 12}
     assert "the official split is not there: train_val_list.txt and test_list.txt" in source.survey.questions[0]
+    moved = {
+        name.replace("images_001", "NORMAL").replace("images_002", "PNEUMONIA"): data for name, data in nih().items()
+    }
+    asked = understood(tmp_path / "c", moved).survey.questions
+    assert "lie in a folder of another label than the table says" in asked[0]
     source = understood(tmp_path / "b", nih(lambda n: n % 4))
     assert "patients of the test split, such as 0, have images outside it" in source.survey.questions[0]
 

@@ -60,6 +60,48 @@ def test_the_split_of_a_whole_table_is_no_column(tmp_path):
     assert splits(own(tmp_path, content, toml + 'split = "=test"\n')) == {"test": 10}
 
 
+LABEL = """
+name = "own"
+title = "Own"
+negative = ["n"]
+positive = ["p"]
+
+[[tables]]
+file = "r.csv"
+image = "{f}"
+label = "dx"
+"""
+
+
+def listed_as(tmp_path, *paths):
+    """What is understood of images that a table lists in turn as n and p."""
+    rows = [f"{path},{'np'[n % 2]}" for n, path in enumerate(paths)]
+    return own(tmp_path, {**dict.fromkeys(paths), "r.csv": csv_of("f,dx", *rows)}, LABEL)
+
+
+def test_folders_in_the_paths_of_a_described_table_tell_the_split(tmp_path):
+    source = listed_as(tmp_path, *(f"{['train', 'test'][n // 6]}/{n}.png" for n in range(12)))
+    assert splits(source) == {"train": 6, "test": 6}
+    assert not source.survey.questions
+
+
+@pytest.mark.parametrize(
+    ("shape", "asks"),
+    [
+        (["masks/{}.png", "img/{}.png"], "named like masks"),
+        (
+            ["normal/{}.png", "normal/{}.png", "pneumonia/{}.png", "pneumonia/{}.png"],
+            "lie in a folder of another label",
+        ),
+        (["hand_{}.png", "pa_{}.png"], "another body part"),
+        (["normal_{}.png", "normal_{}.png", "pneumonia_{}.png", "pneumonia_{}.png"], "say another class"),
+    ],
+)
+def test_paths_of_a_described_table_are_compared_with_it(tmp_path, shape, asks):
+    source = listed_as(tmp_path, *(shape[n % len(shape)].format(n) for n in range(16)))
+    assert asks in "".join(source.survey.questions)
+
+
 @pytest.mark.parametrize(("path", "differs"), [("a/b.png", False), ("./a/b.png", False), ("A/b.PNG", True)])
 def test_letter_case_is_spoken_of_only_where_the_path_as_it_is_leads_nowhere(path, differs):
     assert differs_in_case(path, File("x/a/b.png", 1)) is differs
@@ -155,7 +197,10 @@ def test_several_columns_of_findings_in_any_letter_case(tmp_path):
     found = understand(tmp_path / "s", SourceOptions(layout=layout, positive=("EFFUSION", "Opacity")))
     assert (labels(found), found.survey.remarks) == ({"NORMAL": 4, "PNEUMONIA": 5}, ())
     found = understand(tmp_path / "s", SourceOptions(layout=layout, positive=("opacity", "opacities")))
-    assert [text.split(";")[0] for text in found.survey.questions] == ["no folder or label is named 'opacities'"]
+    assert [text.split(";")[0] for text in found.survey.questions] == [
+        "other findings are marked for 1 of 5 NORMAL images: effusion (1 image)",
+        "no folder or label is named 'opacities'",
+    ]
 
 
 def test_the_remedy_for_a_column_is_a_key_of_the_description(tmp_path):

@@ -349,8 +349,74 @@ def test_images_that_were_numbered_instead_of_patients(tmp_path):
     ]
     rows = [f"{name},{int('virus' in name)},{number}" for number, name in enumerate(names)]
     understood(tmp_path, {**dict.fromkeys(names), "t.csv": csv_of("path,label,subject", *rows)})
-    with pytest.raises(InputError, match="every image has a patient of its own, though file names give several images"):
+    several = "5 of 5 patients with several images by the file name, such as person0, are several by the column subject"
+    with pytest.raises(InputError, match=several):
         open_source(tmp_path / "t.csv")
+
+
+def divided(tmp_path, pattern, patient=lambda n, k: "", head=lambda n, k: None, shared=()):
+    """What is asked about a table of 3 images of each of 12 people by `pattern`, and of the `shared` images."""
+    names = {pattern.format(n=n, k=k): (n, k) for n in range(12) for k in range(3)}
+    rows = [f"{name},{n % 2},{patient(n, k)}" for name, (n, k) in names.items()]
+    content = {name: head(n, k) for name, (n, k) in names.items()} | dict.fromkeys(
+        line.split(",")[0] for line in shared
+    )
+    return understood(tmp_path, {**content, "t.csv": csv_of("path,label,patient", *rows, *shared)}, "t.csv").survey
+
+
+def test_people_by_folders_and_names_whom_a_better_place_divides_are_asked_about(tmp_path):
+    says = "12 of 12 patients with several images by the {}, such as patient0, are several by the {};".format
+    asked = divided(tmp_path / "rows", "patient{n}/{k}.png", lambda n, k: 3 * n + k).questions
+    assert says("folder", "column patient") in asked[0]
+    asked = divided(tmp_path / "headers", "patient{n}/{k}.dcm", head=lambda n, k: header(f"a{3 * n + k}")).questions
+    assert says("folder", "DICOM header") in asked[0]
+    studies = {"pattern": "patient{n}_study{k}_1.png", "patient": lambda n, k: f"ST{3 * n + k}"}
+    shared = [f"patient{n}_study0_2.png,{n % 2},ST{3 * n}" for n in (0, 3)]
+    for number, images in enumerate([[], shared]):  # an image that two share is no reason to be silent
+        asked = divided(tmp_path / str(number), **studies, shared=images).questions
+        assert says("file name", "column patient") in asked[0]
+
+
+def test_folders_that_count_something_else_than_names_do_are_asked_about(tmp_path):
+    people = {label: range(first, first + 10) for label, first in (("NORMAL", 0), ("PNEUMONIA", 10))}
+    names = [f"{label}/run{2 * n + k}/patient{n}_{k}.png" for label in people for n in people[label] for k in (0, 1)]
+    assert "several by the folder" in understood(tmp_path, names).survey.questions[0]
+
+
+def test_a_few_people_whom_a_better_place_divides_are_warned_of(tmp_path):
+    survey = divided(tmp_path, "s{n}/{k}.png", lambda n, k: f"m{n}", shared=[
+        f"patient{n}_{k}.png,{n % 2},{'other' if (n, k) == (3, 0) else f'x{n}'}" for n in range(25) for k in range(2)
+    ])  # fmt: skip
+    assert not survey.questions
+    assert "1 of 25 patients with several images by the file name, such as patient3, is several" in survey.warnings[0]
+
+
+def test_numbers_behind_several_words_may_be_of_examinations(tmp_path):
+    survey = divided(tmp_path / "words", "{n}_{k}.png", lambda n, k: f"{'uvw'[k]}-{n:03d}")
+    says = "the column patient has the same numbers behind several words, such as u and v before "
+    assert survey.questions[0].startswith(says)
+    survey = divided(tmp_path / "known", "{n}_{k}.png", lambda n, k: f"{['initial', 'followup', 'pre'][k]}-{n:05d}")
+    assert not survey.questions
+    assert "12 patients by the column patient may have several identifiers" in survey.warnings[0]
+    survey = divided(tmp_path / "own", "{n}_{k}.png", lambda n, k: f"{'uvw'[n % 3]}-{3 * n + k:03d}")
+    assert not survey.questions
+
+
+def test_a_picture_in_two_formats_is_of_one_patient(tmp_path):
+    content = {f"{n}.{suffix}": header(f"a{n}") if suffix == "dcm" and n % 2 else None
+               for n in range(10) for suffix in ("dcm", "png", "jpg")}  # fmt: skip
+    rows = [f"{name},{int(name[0]) % 2 if 'dcm' in name else 1}" for name in content]
+    source = understood(tmp_path, {**content, "t.csv": csv_of("path,label", *rows)}, "t.csv")
+    assert patients(source) == [[f"{n}.dcm", f"{n}.jpg", f"{n}.png"] for n in range(10)]
+    assert (
+        "10 pictures may be there in several formats, 5 of them in both classes, such as 0.dcm"
+        in source.survey.questions[0]
+    )
+
+
+def test_numbers_of_people_that_begin_again_at_each_site_contradict_nothing(tmp_path):
+    survey = divided(tmp_path, "site{k}/patient{n}/a{k}.png", lambda n, k: f"{'abc'[k]}{n}")
+    assert not survey.questions
 
 
 @pytest.mark.parametrize("other", ["test", "val"])

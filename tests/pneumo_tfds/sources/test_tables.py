@@ -160,7 +160,8 @@ def test_unknown_labels_are_shown_with_what_the_column_holds(tmp_path, cells, sa
 
 
 @pytest.mark.parametrize(
-    "cells", ["0 1 2", "0.0 1.0 2.0", "1 2", "0 1 unclear", "N T", "no true", "0 yes", "nein yes", "no ja nein"]
+    "cells",
+    ["0 1 2", "0.0 1.0 2.0", "1 2", "0 1 unclear", "N T", "no true", "0 yes", "nein yes", "no ja nein", "pos present"],
 )
 def test_marks_tell_no_class_beside_other_values_or_without_their_other_one(tmp_path, cells):
     cells = cells.split()
@@ -172,7 +173,9 @@ def test_marks_tell_no_class_beside_other_values_or_without_their_other_one(tmp_
     assert not named.survey.questions, "numbers that no flag names are left out, as the message says"
 
 
-@pytest.mark.parametrize("cells", ["0 1 -1", "0 1 nan", "no yes -", "1 0 1.0 0.0", "non oui n/a"])
+@pytest.mark.parametrize(
+    "cells", ["0 1 -1", "0 1 nan", "no yes -", "1 0 1.0 0.0", "non oui n/a", "neg pos", "FALSCH WAHR", "нет да"]
+)
 def test_marks_of_one_pair_tell_classes_beside_empty_and_uncertain_cells(tmp_path, cells):
     cells = cells.split()
     rows = table("path,label", lambda name, i: f"{name}.png,{cells[i % len(cells)]}")
@@ -825,7 +828,9 @@ def test_a_folder_of_part_of_one_class_is_asked_about(tmp_path):
     ],
 )
 def test_ordinary_folders_of_a_table_are_not_asked_about(tmp_path, folders):
-    content = with_folders(folders, column="patient", cell=lambda i: f"p{i}")
+    content = with_folders(
+        folders, column="patient", cell=lambda i: f"p{i % len(folders) + 1}" if "p1" in folders[0] else f"p{i}"
+    )
     if len(folders) == 2 and "x/" not in folders[0] and "NORMAL" not in folders:
         content = with_folders(folders, lambda i: i // 2 % 2, "patient", lambda i: f"p{i}")
     assert not understood(tmp_path, content, "t.csv").survey.questions

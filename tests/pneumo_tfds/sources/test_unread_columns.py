@@ -36,6 +36,11 @@ def label(i):
 
 def questions(columns, patient=lambda i: f"p{i // 2}", n=N):
     """What is asked about a table of columns: name to a function of the row's number, or to values in turn."""
+    return [remark.text for remark in remarks(columns, patient, n) if remark.question]
+
+
+def remarks(columns, patient=lambda i: f"p{i // 2}", n=N):
+    """What is asked and warned of, see `questions`."""
     rows = [
         {
             "path": f"{i}.png",
@@ -55,7 +60,7 @@ def questions(columns, patient=lambda i: f"p{i // 2}", n=N):
     chosen = {role: role for role in ("path", "label", "patient") if role in rows[0]}
     notes = SurveyNotes()
     ask_about_unread(used, chosen, ClassWords(), notes)
-    return [remark.text for remark in notes.remarks if remark.question]
+    return notes.remarks
 
 
 def asked(columns, says, **options):
@@ -119,6 +124,8 @@ def test_splits(name, cells):
         ("consensus", ["normal", "viral pneumonia"]),
         ("ground_truth_2", ["0", "1"]),
         ("has_pneumonia", ["0", "1"]),
+        ("rad1", ["0", "1"]),
+        ("diagnosis", ["Pneumonia ruled out", "Pneumonia"]),
         ("pneumonia", ["no", "yes"]),
         ("Lungenentzündung", ["nein", "ja"]),
         ("Pneumonie", ["nein", "ja"]),
@@ -164,6 +171,7 @@ def test_a_column_that_corrects_a_few_labels_is_asked_about():
 @pytest.mark.parametrize("name", ["is_normal", "no_pneumonia", "No Finding", "gesund"])
 def test_a_mark_for_normal_is_no_mark_for_pneumonia(name):
     assert asked({name: label}, LABEL)
+    assert "contradict each other in 1 of 60 rows" in questions({name: lambda i: 0 if i == 4 else 1 - label(i)})[0]
     assert not questions({name: lambda i: 1 - label(i)})
 
 
@@ -205,10 +213,48 @@ def test_other_images(name, cells, says):
         ("thorax", 0),
     ],
 )
-@pytest.mark.parametrize("cells", ["01", ["no", "yes"]])
+@pytest.mark.parametrize("cells", ["01", ["no", "yes"], ["FALSCH", "WAHR"], ["нет", "да"], "NJ", ["absent", "present"]])
 def test_marks_of_other_images(name, unfit, cells):
     says = "the column {} (.*marks images of 7 of 60 rows that are no frontal chest X-rays"
     assert asked({name: lambda i: cells[unfit if i < 7 else 1 - unfit]}, says)
+
+
+@pytest.mark.parametrize(
+    ("no", "yes"),
+    [("FAUX", "VRAI"), ("FALSO", "VERO"), ("falso", "verdadero"), ("Hayır", "Evet"), ("HAYIR", "EVET"), ("否", "是"),
+     ("no", "si\u0300"), ("nee", "ja"), ("neg", "pos"), ("negative", "positive")],
+)  # fmt: skip
+def test_yes_and_no_in_other_languages(no, yes):
+    assert asked({"is_lateral": lambda i: yes if i < 7 else no}, "the column {} (.*marks images of 7 of 60 rows")
+    assert asked({"pneumonia": lambda i: [no, yes][1 if i == 5 else label(i)]}, LABEL)
+    assert not questions({"pneumonia": lambda i: [no, yes][label(i)]})
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("is_lateral", True), ("frontal", True), ("synthetic", True), ("is_normal", True), ("Pneumonie", True),
+     ("laterality", False), ("fever", False)],
+)  # fmt: skip
+def test_two_values_that_are_not_understood_under_the_name_of_a_mark(name, says):
+    cells = {name: lambda i: ["ei", "kyllä"][MIXED[i] % 2]}
+    assert not says or asked(cells, "the column {} (.*its two values are not understood")
+    assert bool(questions(cells)) == says
+    assert len(questions(cells | {name: ["ei", "kyllä", "ehkä"]})) == 0
+
+
+def test_two_values_that_are_the_classes_in_other_words_are_not_asked_about():
+    assert not questions({"pneumonia": lambda i: ["ei", "kyllä"][label(i)]})
+    assert not questions({"pneumonia": ["bacterial", "viral"]})
+
+
+def test_a_few_views_in_many_words_are_asked_about_and_unknown_ones_named():
+    cells = {"aufnahme": lambda i: "left lateral decubitus view" if i < 4 else "PA"}
+    assert asked(cells, VIEW)
+    assert "(4 rows)" in questions(cells)[0]
+    said = remarks({"aufnahme": lambda i: "liegend?" if i < 4 else "PA"})
+    assert [remark.question for remark in said] == [False]
+    assert "names views; not understood in it: liegend? (4 rows)" in said[0].text
+    assert not remarks({"state": ["PA", "CT", "NY"], "beside": lambda i: "liegend?" if i < 40 else "PA"})
 
 
 @pytest.mark.parametrize(
@@ -262,6 +308,44 @@ def test_patients(name, cells):
 )
 def test_other_patients_than_those_that_are_read(patient, name, cells):
     assert asked({name: cells}, OTHER_PATIENT, patient=patient)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("source_image", lambda i: f"orig_{MIXED[i] // 3:03d}.png"),
+        ("original_path", lambda i: f"raw/person{MIXED[i] // 3}/{i}.dcm"),
+        ("study_folder", lambda i: f"p{MIXED[i] // 3}/s{i}"),
+        ("windows", lambda i: f"x\\p{MIXED[i] // 3}\\{i}.png"),
+    ],
+)
+def test_stems_and_folders_of_paths_that_repeat_like_patients(name, cells):
+    assert asked({name: cells}, PATIENT, patient=None)
+    assert asked({name: cells}, OTHER_PATIENT, patient=lambda i: f"u{i}")
+
+
+@pytest.mark.parametrize("cells", [lambda i: f"{100 + MIXED[i] % 20}/{60 + MIXED[i] % 20}", lambda i: f"raw/{i}.png"])
+def test_pressures_and_paths_of_their_own_tell_no_patient(cells):
+    assert not questions({"x": cells}, patient=None)
+
+
+def test_cells_that_name_images_of_other_rows_are_asked_about():
+    column = {"is_copy_of": lambda i: f"old/{i + 1}.png" if i % 10 == 0 else ""}
+    (text,) = questions(column, patient=None)
+    assert "names images of other rows in 6 rows, such as 1.png for 0.png" in text
+    assert not questions(column), "both are of one patient"
+    assert not questions({"dicom": lambda i: f"{i}.png"})
+
+
+def test_remarks_on_a_few_rows_are_warned_of():
+    said = remarks({"Bemerkung": lambda i: "do not use" if i % 2 else "ok so"}) + remarks(
+        {"x": lambda i: "mislabelled" if i == 7 else ""}
+    )
+    assert [remark.question for remark in said] == [False, False]
+    assert "may say what speaks against an image: ok so (30 rows), do not use (30 rows)" in said[0].text
+    assert "mislabelled (1 row)" in said[1].text
+    for cells in ({"x": ["words", "others"]}, {"n": lambda i: "7" if i == 7 else ""}, {"sex": ["f", "", ""]}):
+        assert not remarks(cells)
 
 
 def number(least, most, scale=1):
