@@ -36,6 +36,12 @@ def test_pretrained_weights_are_refused_for_networks_that_have_none():
         ModelConfig(model="compact", pretrained_weights="imagenet")
 
 
+def test_no_lungs_are_looked_for_in_a_network_of_ones_own():
+    with pytest.raises(InputError, match="--crop is lungs; it must be auto or none with a network of your own"):
+        ModelConfig(model="nets:network", crop="lungs")
+    assert not ModelConfig(model="nets:network", crop="auto").crops
+
+
 @pytest.mark.parametrize(
     ("model", "start", "blocks"),
     [("compact", "none", 0), ("study", "none", 0), ("inception_v3", "none", 0), ("efficientnet_lite0", "imagenet", 7)],
