@@ -22,6 +22,7 @@ from pipeline.config import RunConfig
 from pipeline.config.config_json import read, to_dict
 from pneumo_tfds.program.errors import InputError
 from tuning.__main__ import TuneCommand, recorded_settings, tune
+from tuning.settings_check import check_settings
 
 
 @pytest.fixture
@@ -67,6 +68,14 @@ def test_a_search_leaves_leaderboard_page_and_winner(whole):
     page = (whole.folder / "tuner" / "search.html").read_text()
     assert page.count("data:image/png;base64,") == 4
     assert "http" not in page.replace("http-equiv", "")
+
+
+@pytest.mark.parametrize(("top", "refused"), [(None, True), (1, True), (0, False)])
+def test_seeds_that_confirming_lacks_are_refused_before_a_trial(top, refused, tmp_path):
+    settings = stub.start(confirm_top=top, confirm_seeds=3)
+    settings = replace(settings, fit=replace(settings.fit, seed=2**31 - 3))
+    with pytest.raises(InputError, match="at most 2147483644 with --confirm-seeds 3") if refused else nullcontext():
+        check_settings(settings)
 
 
 def test_a_search_that_was_begun_is_not_begun_again_without_resume(whole):

@@ -58,6 +58,13 @@ def test_images_too_small_for_a_network_are_refused(model, least):
     RunConfig(model=ModelConfig(model=model), data=DataConfig(image_size=least))
 
 
+def test_networks_whose_seeds_would_be_too_large_are_refused_before_the_first_is_trained():
+    fit = FitConfig(seed=2**31 - 2, ensemble_size=2)
+    assert RunConfig(fit=fit).fit == fit
+    with pytest.raises(InputError, match="--seed is 2147483646; it must be at most 2147483645 with --ensemble-size 3"):
+        RunConfig(fit=dataclasses.replace(fit, ensemble_size=3))
+
+
 def test_settings_survive_config_json(tmp_path):
     config = RunConfig(data=DataConfig(source=Path("a/b"), image_size=96), fit=FitConfig(learning_rate=0.02, seed=7))
     path = tmp_path / "config.json"
