@@ -41,12 +41,12 @@ class ModelConfig(Bounded):
     module_sha256: Annotated[str, tyro.conf.Suppress] = ""
     """SHA-256 of the source file of a network of your own, set when the run begins."""
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.2
-    """Fraction of the features that a training step drops: those before the last layer, of study those before its hidden
-    layer."""
+    """Fraction of the features that a training step drops: those before the last layer, in study those before its one
+    hidden layer."""
     l1: Fraction = 0.0
-    """L1 penalty (lambda) on every kernel."""
+    """L1 penalty (lambda) on every kernel that is trained."""
     l2: Fraction = 0.0
-    """L2 penalty (lambda) on every kernel."""
+    """L2 penalty (lambda) on every kernel that is trained."""
     width: Annotated[float, Ge(0.25), Le(4)] = 1.0
     """Filters of compact, as a multiple of its own, rounded to multiples of 8."""
     depth: Annotated[int, Ge(1), Le(8)] = 1
