@@ -4,10 +4,11 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.config import AugmentConfig, DataConfig, FitConfig, ModelConfig, RunCommand, RunConfig
-from pipeline.config.config_json import read, to_dict
+from pipeline.config.config_json import checked, read, to_dict
 from pneumo_tfds.program.errors import InputError
 
 
@@ -88,6 +89,13 @@ def test_absent_settings_keep_their_defaults(tmp_path):
         ('{"fit": {"epochs": "many"}}', "fit.epochs"),
         ('{"fit": {"epochs": 0}}', "fit.epochs: .* greater than or equal to 1"),
         ('{"fit": 3}', "fit: expected an object"),
+        ('{"fit": {"epochs": 9}, "fit": {"seed": 1}}', "'fit' stands twice in one object"),
+        ('{"fit": {"epochs": 9, "epochs": 8}}', "'epochs' stands twice in one object"),
+        ('{"fit": {"epochs": true}}', "fit.epochs: .* integer"),
+        ('{"fit": {"epochs": "9"}}', "fit.epochs: .* integer"),
+        ('{"fit": {"learning_rate": true}}', "fit.learning_rate: .* number"),
+        ('{"augment": {"augment": "no"}}', "augment.augment: .* boolean"),
+        ('{"augment": {"augment": 0}}', "augment.augment: .* boolean"),
     ],
 )
 def test_broken_config_file_is_one_line_that_names_the_place(tmp_path, text, complaint):
@@ -97,6 +105,13 @@ def test_broken_config_file_is_one_line_that_names_the_place(tmp_path, text, com
         read(path, RunConfig)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_program_gives_is_read_as_from_a_file():
+    given = {"fit": {"epochs": np.int64(3), "learning_rate": 1}, "data": {"source": Path("a"), "positive": ("b",)}}
+    assert checked(RunConfig, given) == RunConfig(
+        fit=FitConfig(epochs=3, learning_rate=1.0), data=DataConfig(source=Path("a"), positive=("b",))
+    )
 
 
 def test_missing_config_file_is_refused(tmp_path):
