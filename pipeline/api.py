@@ -15,9 +15,9 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,7 +29,7 @@ from pipeline.data.dataset import with_dataset
 from pipeline.evaluate import Evaluate, evaluated
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.history import Epoch, read
-from pipeline.train import Train, check_search, defaults_from, new_run_dir, search, train_and_judge
+from pipeline.train import Train, check_search, defaults_from, new_run_dir, search, tell, train_and_judge
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING
 from pneumo_tfds.program.quiet import quiet_tensorflow
@@ -142,6 +142,7 @@ def train(
     run_dir: PathLike | None = None,
     resume: bool = False,
     config: PathLike | None = None,
+    track: str | Sequence[str] = (),
     progress: bool = False,
     **settings: Any,
 ) -> Run:
@@ -152,6 +153,7 @@ def train(
         run_dir: folder of the run; None for a new one under runs/.
         resume: continue the run in `run_dir`.
         config: file with settings, such as another run's config.json; those given here override it. Not with `resume`.
+        track: what else curves, figures and plots are handed on to, as `--track` has it.
         progress: print each epoch, and how far the work is.
         settings: flags of `python -m pipeline.train`, such as `dataset`, `model`, `epochs`, `image_size` or `tune`
             (docs/reference/settings.md). Size and framing are those of `dataset`, if it is given. `model` may be the
@@ -169,13 +171,15 @@ def train(
     if source is not None or not resume:
         given["source"] = source
     made = _from_keywords(RunConfig, given, {} if start is None else to_dict(start))
-    command = Train(**vars(made), run_dir=folder.path, resume=resume, left_out=started)
+    track = (track,) if isinstance(track, str) else tuple(track)
+    command = Train(**vars(made), run_dir=folder.path, resume=resume, track=track, left_out=started)
     check_search(command)
     with _printing(progress):
         folder.start(resume=resume)
         with folder.locked():
-            train_and_judge(folder, command, search)
-    return Run(folder.path)
+            made, tracking = train_and_judge(folder, command, partial(search, track=command.track))
+            tell(tracking, folder, made, ended=True)
+        return _finished(folder)
 
 
 def evaluate(run: Run | PathLike, source: PathLike | None = None, *, progress: bool = False, **settings: Any) -> Run:
@@ -195,7 +199,7 @@ def evaluate(run: Run | PathLike, source: PathLike | None = None, *, progress: b
     """
     command = _from_keywords(Evaluate, {"run_folder": _folder_of(run), "source": source, **settings})
     with _printing(progress):
-        return Run(evaluated(command).path)
+        return _finished(evaluated(command))
 
 
 def export(run: Run | PathLike, *, progress: bool = False, **settings: Any) -> dict[Path, str]:
@@ -217,6 +221,14 @@ def export(run: Run | PathLike, *, progress: bool = False, **settings: Any) -> d
         from export.export_run import export_run
 
         return dict(export_run(_folder_of(run), options))
+
+
+def _finished(folder: RunFolder) -> Run:
+    """Return a run after printing what its figures warn of, as the commands do."""
+    from pipeline.report.terminal import show_warnings
+
+    show_warnings(folder)
+    return Run(folder.path)
 
 
 def _form_of(dataset: PathLike | None) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def _run_all_stages(folder: RunFolder, command: Train) -> None:
     export_apart = partial(beside, "the export", _export, folder.path, command.export)
     config, tracking = train_and_judge(folder, command, search_apart, export_apart)
     _finish(folder)
-    _tell(tracking, folder, config, ended=True)
+    tell(tracking, folder, config, ended=True)
     _record_end(folder, command)
 
 
@@ -163,7 +163,7 @@ def train_and_judge(
     tracking = Tracking(folder.path, command.track, "training", resume=command.resume)
     if not (folder.config.exists() and folder.read_config() == config):
         folder.write_config(config)
-    after_epoch = partial(_tell, tracking, folder, config)
+    after_epoch = partial(tell, tracking, folder, config)
     try:
         if config.data.folds and not config.data.fold:
             from pipeline.stages.train_folds import fit_and_judge_folds
@@ -180,7 +180,7 @@ def train_and_judge(
     return config, tracking
 
 
-def _tell(tracking: Tracking, folder: RunFolder, config: RunConfig, *, ended: bool = False) -> None:
+def tell(tracking: Tracking, folder: RunFolder, config: RunConfig, *, ended: bool = False) -> None:
     """Tell the trackers, if there are any, what the run folder holds."""
     if tracking.names:
         tracking.tell(training_record(folder, config, ended=ended), last=ended)
