@@ -166,7 +166,7 @@ def train(
     if resume and config is not None:
         raise InputError("resume keeps the settings of the run; leave config out")
     started = folder.read_start() if resume else None
-    start = started if config is None else defaults_from(Path(config)).settings()
+    start = started if config is None else defaults_from(Path(config), with_source=source is not None).settings()
     given = {**_form_of(settings.get("dataset")), **settings}
     if source is not None or not resume:
         given["source"] = source

@@ -63,7 +63,8 @@ class Train(RunCommand):
     Each of the three is an extra. They stay on this machine unless their own variables say otherwise."""
     export: ExportOptions = field(default_factory=ExportOptions)
     left_out: tyro.conf.Suppress[RunConfig | None] = None
-    """Values of what is not given: those of a run that is resumed, or None for the defaults. It is no flag."""
+    """Values of what is not given: those of --config or of a run that is resumed, or None for the defaults. It is no
+    flag."""
 
     def __post_init__(self) -> None:
         if self.resume and self.run_dir is None:
@@ -264,7 +265,7 @@ def defaults() -> Train | None:
     if {"--help", "-h"} & set(sys.argv):
         return None
     if path is not None:
-        return defaults_from(path)
+        return defaults_from(path, with_source=path_before_parsing("--source") is not None)
     if run_dir is None or "--resume" not in sys.argv:
         return None
     try:
@@ -274,14 +275,18 @@ def defaults() -> Train | None:
     return Train(**vars(started), left_out=started)
 
 
-def defaults_from(path: Path) -> Train:
-    """Return the settings of a file as defaults of the command.
+def defaults_from(path: Path, *, with_source: bool) -> Train:
+    """Return the settings of a file as defaults of the command; `with_source` if that is given beside it.
 
-    Without its dataset, whose folder may have moved, and the version of the user's network, as this is another run.
+    Without the version of the user's network, as this is another run, and without its dataset, which is found or built
+    from the source; but where no source is named, the dataset is all that names the images.
     """
     settings = read(path, RunConfig)
-    data, model = replace(settings.data, dataset=None), replace(settings.model, module_sha256="")
-    return Train(**{**vars(settings), "data": data, "model": model})
+    model = replace(settings.model, module_sha256="")
+    if with_source or settings.data.source:
+        settings = replace(settings, data=replace(settings.data, dataset=None))
+    settings = replace(settings, model=model)
+    return Train(**vars(settings), left_out=settings)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import tyro
@@ -106,6 +107,27 @@ def test_a_file_of_settings_is_the_default_of_every_flag_however_it_is_given(wor
     assert module.defaults().fit.epochs == 77
     monkeypatch.setattr("sys.argv", ["pipeline.train", *given, "--help"])
     assert module.defaults() is None
+
+
+@pytest.mark.parametrize("source", [None, Path("xrays")])
+def test_settings_that_name_no_source_name_their_dataset(source, tmp_path, monkeypatch):
+    """What is built from a source is found again by it; without one the dataset is all that names the images."""
+    data = DataConfig(source=source, dataset=tmp_path / "gray_32" / "1.1.0", image_size=32)
+    write_json(tmp_path / "config.json", to_dict(RunConfig(data=data)))
+    given = ["pipeline.train", "--config", str(tmp_path / "config.json")]
+    for flags, expected in (([], None if source else data.dataset), (["--source", "others"], None)):
+        monkeypatch.setattr("sys.argv", given + flags)
+        command = tyro.cli(module.Train, default=module.defaults(), config=(tyro.conf.OmitArgPrefixes,))
+        assert command.data.dataset == expected
+        assert command.data.source == (Path("others") if flags else source)
+
+
+def test_settings_whose_only_dataset_is_gone_are_refused(tmp_path):
+    data = DataConfig(dataset=tmp_path / "gone", image_size=32)
+    write_json(tmp_path / "config.json", to_dict(RunConfig(data=data)))
+    command = module.defaults_from(tmp_path / "config.json", with_source=False)
+    with pytest.raises(InputError, match=r"gone holds no built dataset; .* or name the images by --source"):
+        module.train(replace(command, run_dir=tmp_path / "run"))
 
 
 @pytest.mark.parametrize(
