@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from export import Classifier, Explanation, Prediction, explain
 from export.export_options import ExportOptions
-from pipeline.config import RunConfig
+from pipeline.config import DataConfig, RunConfig
 from pipeline.config.config_json import checked, to_dict
+from pipeline.config.effects import require_effects
 from pipeline.data.dataset import with_dataset
 from pipeline.evaluate import Evaluate, evaluated
 from pipeline.run_folder.folder import RunFolder
@@ -132,6 +133,8 @@ def prepare(source: PathLike | None = None, *, progress: bool = False, **setting
         InputError: nothing can be built from the source, it needs a decision, or a setting cannot be used.
     """
     config = _from_keywords(RunConfig, {"source": source, **settings, "batch_size": 1})
+    for name in settings.keys() - DataConfig.__dataclass_fields__:
+        raise InputError(f"{name} has no effect on prepare, which takes settings of data alone; leave it out")
     with _printing(progress):
         return with_dataset(config).data.built.folder
 
@@ -172,7 +175,8 @@ def train(
         given["source"] = source
     made = _from_keywords(RunConfig, given, {} if start is None else to_dict(start))
     track = (track,) if isinstance(track, str) else tuple(track)
-    command = Train(**vars(made), run_dir=folder.path, resume=resume, track=track, left_out=started)
+    command = Train(**vars(made), run_dir=folder.path, resume=resume, track=track, left_out=start)
+    require_effects(made, start)
     check_search(command)
     with _printing(progress):
         folder.start(resume=resume)

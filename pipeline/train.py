@@ -21,6 +21,7 @@ import tyro
 from export.export_options import ExportOptions
 from pipeline.config import RunCommand, RunConfig
 from pipeline.config.config_json import read, to_dict
+from pipeline.config.effects import require_effects
 from pipeline.data.dataset import with_dataset
 from pipeline.devices.tf_config import read_cluster
 from pipeline.run_folder.finished import is_finished, record_end
@@ -79,6 +80,7 @@ def train(command: Train) -> None:
     folder = RunFolder(command.run_dir or new_run_dir())
     if command.data.corrections and command.data.dataset:
         raise InputError("--corrections changes no built dataset; leave --dataset out, and one is built from --source")
+    require_effects(command.settings(), command.left_out)
     cluster = read_cluster()
     if cluster.workers > 1 and command.run_dir is None:
         raise InputError("TF_CONFIG names several workers: give all of them the same --run-dir, on a shared disk")

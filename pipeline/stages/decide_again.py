@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import DataConfig, EvaluationConfig
+from pipeline.config.guarantee import candidates
 from pipeline.data.dataset import with_images_to_score
 from pipeline.data.group_holdout import splits_of
 from pipeline.data.split import open_splits
@@ -80,6 +81,8 @@ def decide_again(
     last = {"threshold_rule": before.operating_point.rule, **metrics.get(WISH, {})}
     run.import_own_network()
     settings = replace(config.evaluation, **{**last, **wish})
+    if "prevalence" in wish and not candidates(settings.guarantee):
+        raise InputError("--prevalence has no effect with --guarantee none; leave it out, or give a guarantee")
     splits = splits_of(config.data)
     if "validation" not in tables or len(tables["validation"]) != splits["validation"].count:
         remedy = f"score them first: python -m pipeline.evaluate {quoted(run_dir)}"

@@ -115,6 +115,12 @@ def test_trackers_of_a_training_reach_it_and_hear_its_end(track, tmp_path, monke
     assert done == [(names, {"track": names}), ("the trackers", True)]
 
 
+def test_a_setting_without_effect_is_refused(tmp_path):
+    assert refusal(api.train, run_dir=tmp_path / "run", max_trials=9).startswith("--max-trials has no effect without")
+    assert not (tmp_path / "run").exists()
+    assert refusal(api.prepare, "xrays", epochs=3).startswith("epochs has no effect on prepare")
+
+
 def test_a_warning_names_the_line_that_called(monkeypatch):
     def built(config):
         print("note: 3 files were left out")

@@ -11,7 +11,7 @@ import tyro
 
 from export.export_options import ExportOptions
 from pipeline import train as module
-from pipeline.config import DataConfig, FitConfig, RunConfig, SearchConfig
+from pipeline.config import AugmentConfig, DataConfig, FitConfig, RunConfig, SearchConfig
 from pipeline.config.config_json import read, to_dict
 from pipeline.run_folder.finished import record_end
 from pipeline.run_folder.folder import RunFolder
@@ -128,6 +128,64 @@ def test_settings_whose_only_dataset_is_gone_are_refused(tmp_path):
     command = module.defaults_from(tmp_path / "config.json", with_source=False)
     with pytest.raises(InputError, match=r"gone holds no built dataset; .* or name the images by --source"):
         module.train(replace(command, run_dir=tmp_path / "run"))
+
+
+BUILT = "has no effect on a built dataset"
+
+
+@pytest.mark.parametrize(
+    ("flags", "refused"),
+    [
+        ("--dataset D --validation-fraction 0.5", f"--validation-fraction {BUILT}"),
+        ("--dataset D --validation-fraction 0.5 --folds 5 --fold 1", ""),
+        ("--dataset D --layout nih", f"--layout {BUILT}"),
+        ("--dataset D --positive FOO", f"--positive {BUILT}"),
+        ("--dataset D --uncertain positive", f"--uncertain {BUILT}"),
+        ("--dataset D --strict", f"--strict {BUILT}"),
+        ("--dataset D --source xrays", f"--source {BUILT}"),
+        ("--objective nonsense", "--objective has no effect without --tune"),
+        ("--ranges foo=1:2", "--ranges has no effect without --tune"),
+        ("--warm-start none", "--warm-start has no effect without --tune"),
+        ("--trial-folds 3", "--trial-folds has no effect without --tune"),
+        ("--no-median-stopping", "--no-median-stopping has no effect without --tune"),
+        ("--tune --confirm-top 0 --confirm-seeds 9", "--confirm-seeds has no effect with --confirm-top 0"),
+        ("--tune --tuner hyperband --no-median-stopping", "--no-median-stopping has no effect with --tuner hyperband"),
+        ("--tune --max-trials 3 --confirm-seeds 9", ""),
+        ("--tune --no-augment --ranges augmentation", "augmentation has no effect with --no-augment"),
+        ("--subtype-weight 3", "--subtype-weight has no effect without --subtype-head"),
+        ("--prevalence 0.1 --guarantee none", "--prevalence has no effect with --guarantee none"),
+        ("--prevalence 0.1", ""),
+        ("--rotation 90 --no-augment", "--rotation has no effect with --no-augment"),
+        ("--rotation 10 --no-augment", ""),
+        ("--pretrained-weights none --fine-tune-blocks 2", "--fine-tune-blocks has no effect without --pretrained-wei"),
+    ],
+)
+def test_a_flag_without_effect_is_refused_before_a_folder_is_made(flags, refused, stages, tmp_path):
+    command = tyro.cli(module.Train, args=flags.split(), config=(tyro.conf.OmitArgPrefixes,))
+    with pytest.raises(InputError, match=refused) if refused else nullcontext():
+        module.train(replace(command, run_dir=tmp_path / "run"))
+    assert (tmp_path / "run").exists() != bool(refused)
+
+
+def test_images_that_calibrate_no_file_are_refused():
+    with pytest.raises(InputError, match="--calibration-images has no effect without --int8"):
+        ExportOptions(calibration_images=9)
+    assert ExportOptions(calibration_images=9, int8=True).int8
+
+
+def test_settings_of_a_file_need_no_effect(stages, tmp_path, monkeypatch):
+    """A run's config.json has the settings of its search and of its source, also where neither is used again."""
+    began = RunConfig(
+        data=DataConfig(dataset=tmp_path / "gray_32" / "1.1.0", validation_fraction=0.5, positive=("SICK",)),
+        augment=AugmentConfig(augment=False, rotation=90.0),
+        search=SearchConfig(max_trials=50),
+    )
+    write_json(tmp_path / "config.json", to_dict(began))
+    for flags, refused in (([], ""), (["--zoom", "0.1"], "--zoom has no effect with --no-augment")):
+        monkeypatch.setattr("sys.argv", ["pipeline.train", "--config", str(tmp_path / "config.json"), *flags])
+        command = tyro.cli(module.Train, default=module.defaults(), config=(tyro.conf.OmitArgPrefixes,))
+        with pytest.raises(InputError, match=refused) if refused else nullcontext():
+            module.train(replace(command, run_dir=tmp_path / f"run{len(flags)}"))
 
 
 @pytest.mark.parametrize(

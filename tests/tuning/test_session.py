@@ -356,7 +356,7 @@ def test_flags_about_a_source_do_not_change_the_dataset_of_a_run(changed, tmp_pa
     monkeypatch.setattr(sys, "argv", ["tuning", "--run-dir", str(tmp_path)])
     other = replace(began, data=replace(began.data, **changed))
     name = next(iter(changed)).replace("_", "-")
-    with pytest.raises(InputError, match=f"--{name} changes no built dataset, and the run in --run-dir has one"):
+    with pytest.raises(InputError, match=f"--{name} has no effect on a built dataset, which is used as it is"):
         tune(TuneCommand(**vars(other), run_dir=tmp_path))
 
 
