@@ -361,6 +361,22 @@ def test_flags_about_a_source_do_not_change_the_dataset_of_a_run(changed, tmp_pa
 
 
 @pytest.mark.parametrize(
+    ("group", "changed", "message"),
+    [
+        ("search", {"tune": True}, "--tune has no effect on a search alone"),
+        ("search", {"confirm_top": 0, "confirm_seeds": 9}, "--confirm-seeds has no effect with --confirm-top 0"),
+        ("fit", {"subtype_weight": 2.0}, "--subtype-weight has no effect without --subtype-head"),
+    ],
+)
+def test_a_flag_without_effect_on_a_search_is_refused(group, changed, message, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["tuning"])
+    settings = RunConfig()
+    settings = replace(settings, **{group: replace(getattr(settings, group), **changed)})
+    with pytest.raises(InputError, match=message):
+        tune(TuneCommand(**vars(settings)))
+
+
+@pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--ranges", "learning_rate=1:0.1"], "give the smaller number first"),
