@@ -36,6 +36,7 @@ IMAGES, QUICK_IMAGES = 1024, 256
 """Images in one dataset. Files are repeated if there are fewer, so that fixed costs do not dominate."""
 
 LIMIT = "limit: bare OpenCV loop"
+PLAIN_TFDS = "peer: plain TFDS builder, JPEGs kept whole, one thread"  # in every table: it takes no number of threads
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def _measure_table(found: JpegFolder, threads: int, options: BenchmarkOptions) -
         Contender(LIMIT, partial(_repeated, decode_bare, flagged, threads)),
         Contender("ours: build", partial(_repeated, build_ours, source, threads)),
         Contender("ours: build, as by default", partial(_repeated, build_ours, source, threads, by_default=True)),
-        Contender("peer: plain TFDS builder, JPEGs kept whole", partial(_repeated, build_plain_tfds, source)),
+        Contender(PLAIN_TFDS, partial(_repeated, build_plain_tfds, source)),
         Contender(
             "peer: tf.io.decode_jpeg and tf.image.resize", partial(_repeated, decode_by_tensorflow, paths, threads)
         ),

@@ -44,20 +44,27 @@ WAYS = {
 def measure_starts(folder: Path, image_size: int, threads: int, rounds: int) -> list[Record]:
     """Return one record for each way: images per second is one over the seconds; peak memory is a detail.
 
+    A way whose process ended without an answer has a note instead.
+
     Args:
         folder: with `model.keras`, `saved_model`, `model.onnx` and `model.int8.onnx`.
         image_size: of the model, pixels.
         threads: of every way.
         rounds: starts of each way, in turn.
-
-    Raises:
-        CannotRunError: a process ended without an answer.
     """
     case = Case("inference", "made images", image_size, 1, threads, "cold start: process start to first answer")
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
+    failed: dict[str, str] = {}
     for name in track([name for _ in range(rounds + 1) for name in WAYS], "cold starts"):
-        taken[name].append(start_once(code_of(name, folder, image_size, threads), threads))
-    return [_record(case, name, runs[1:]) for name, runs in taken.items()]  # the first start fills the disk cache
+        if name not in failed:
+            try:
+                taken[name].append(start_once(code_of(name, folder, image_size, threads), threads))
+            except CannotRunError as error:
+                failed[name] = str(error)
+    return [  # without the first start, which fills the disk cache
+        Record(case, name, note=failed[name]) if name in failed else _record(case, name, runs[1:])
+        for name, runs in taken.items()
+    ]
 
 
 def code_of(way: str, folder: Path, image_size: int, threads: int) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 from annotated_types import Ge
 
 from pneumo_tfds.program.bounds import Bounded, Count
+from pneumo_tfds.program.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,3 +27,8 @@ class ExportOptions(Bounded):
     """Training images that set the value ranges of the int8 file."""
     threads: Count | None = None
     """Threads of onnxruntime during the comparison. Default: one per core."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.int8 and self.calibration_images != ExportOptions.calibration_images:
+            raise InputError("--calibration-images has no effect without --int8; leave it out")

@@ -15,21 +15,22 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_origin, get_type_hints
 
 from export import Classifier, Explanation, Prediction, explain
 from export.export_options import ExportOptions
-from pipeline.config import RunConfig
+from pipeline.config import DataConfig, RunConfig
 from pipeline.config.config_json import checked, to_dict
+from pipeline.config.effects import require_effects
 from pipeline.data.dataset import with_dataset
 from pipeline.evaluate import Evaluate, evaluated
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.history import Epoch, read
-from pipeline.train import Train, check_search, defaults_from, new_run_dir, search, train_and_judge
+from pipeline.train import Train, check_search, defaults_from, new_run_dir, search, tell, train_and_judge
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING
 from pneumo_tfds.program.quiet import quiet_tensorflow
@@ -132,6 +133,8 @@ def prepare(source: PathLike | None = None, *, progress: bool = False, **setting
         InputError: nothing can be built from the source, it needs a decision, or a setting cannot be used.
     """
     config = _from_keywords(RunConfig, {"source": source, **settings, "batch_size": 1})
+    for name in settings.keys() - DataConfig.__dataclass_fields__:
+        raise InputError(f"{name} has no effect on prepare, which takes settings of data alone; leave it out")
     with _printing(progress):
         return with_dataset(config).data.built.folder
 
@@ -142,6 +145,7 @@ def train(
     run_dir: PathLike | None = None,
     resume: bool = False,
     config: PathLike | None = None,
+    track: str | Sequence[str] = (),
     progress: bool = False,
     **settings: Any,
 ) -> Run:
@@ -152,6 +156,7 @@ def train(
         run_dir: folder of the run; None for a new one under runs/.
         resume: continue the run in `run_dir`.
         config: file with settings, such as another run's config.json; those given here override it. Not with `resume`.
+        track: what else curves, figures and plots are handed on to, as `--track` has it.
         progress: print each epoch, and how far the work is.
         settings: flags of `python -m pipeline.train`, such as `dataset`, `model`, `epochs`, `image_size` or `tune`
             (docs/reference/settings.md). Size and framing are those of `dataset`, if it is given. `model` may be the
@@ -164,18 +169,21 @@ def train(
     if resume and config is not None:
         raise InputError("resume keeps the settings of the run; leave config out")
     started = folder.read_start() if resume else None
-    start = started if config is None else defaults_from(Path(config)).settings()
+    start = started if config is None else defaults_from(Path(config), with_source=source is not None).settings()
     given = {**_form_of(settings.get("dataset")), **settings}
     if source is not None or not resume:
         given["source"] = source
     made = _from_keywords(RunConfig, given, {} if start is None else to_dict(start))
-    command = Train(**vars(made), run_dir=folder.path, resume=resume, left_out=started)
+    track = (track,) if isinstance(track, str) else tuple(track)
+    command = Train(**vars(made), run_dir=folder.path, resume=resume, track=track, left_out=start)
+    require_effects(made, start)
     check_search(command)
     with _printing(progress):
         folder.start(resume=resume)
         with folder.locked():
-            train_and_judge(folder, command, search)
-    return Run(folder.path)
+            made, tracking = train_and_judge(folder, command, partial(search, track=command.track))
+            tell(tracking, folder, made, ended=True)
+        return _finished(folder)
 
 
 def evaluate(run: Run | PathLike, source: PathLike | None = None, *, progress: bool = False, **settings: Any) -> Run:
@@ -195,7 +203,7 @@ def evaluate(run: Run | PathLike, source: PathLike | None = None, *, progress: b
     """
     command = _from_keywords(Evaluate, {"run_folder": _folder_of(run), "source": source, **settings})
     with _printing(progress):
-        return Run(evaluated(command).path)
+        return _finished(evaluated(command))
 
 
 def export(run: Run | PathLike, *, progress: bool = False, **settings: Any) -> dict[Path, str]:
@@ -217,6 +225,14 @@ def export(run: Run | PathLike, *, progress: bool = False, **settings: Any) -> d
         from export.export_run import export_run
 
         return dict(export_run(_folder_of(run), options))
+
+
+def _finished(folder: RunFolder) -> Run:
+    """Return a run after printing what its figures warn of, as the commands do."""
+    from pipeline.report.terminal import show_warnings
+
+    show_warnings(folder)
+    return Run(folder.path)
 
 
 def _form_of(dataset: PathLike | None) -> dict[str, Any]:

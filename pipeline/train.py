@@ -21,6 +21,7 @@ import tyro
 from export.export_options import ExportOptions
 from pipeline.config import RunCommand, RunConfig
 from pipeline.config.config_json import read, to_dict
+from pipeline.config.effects import require_effects
 from pipeline.data.dataset import with_dataset
 from pipeline.devices.tf_config import read_cluster
 from pipeline.run_folder.finished import is_finished, record_end
@@ -63,7 +64,8 @@ class Train(RunCommand):
     Each of the three is an extra. They stay on this machine unless their own variables say otherwise."""
     export: ExportOptions = field(default_factory=ExportOptions)
     left_out: tyro.conf.Suppress[RunConfig | None] = None
-    """Values of what is not given: those of a run that is resumed, or None for the defaults. It is no flag."""
+    """Values of what is not given: those of --config or of a run that is resumed, or None for the defaults. It is no
+    flag."""
 
     def __post_init__(self) -> None:
         if self.resume and self.run_dir is None:
@@ -78,6 +80,7 @@ def train(command: Train) -> None:
     folder = RunFolder(command.run_dir or new_run_dir())
     if command.data.corrections and command.data.dataset:
         raise InputError("--corrections changes no built dataset; leave --dataset out, and one is built from --source")
+    require_effects(command.settings(), command.left_out)
     cluster = read_cluster()
     if cluster.workers > 1 and command.run_dir is None:
         raise InputError("TF_CONFIG names several workers: give all of them the same --run-dir, on a shared disk")
@@ -111,7 +114,7 @@ def _run_all_stages(folder: RunFolder, command: Train) -> None:
     export_apart = partial(beside, "the export", _export, folder.path, command.export)
     config, tracking = train_and_judge(folder, command, search_apart, export_apart)
     _finish(folder)
-    _tell(tracking, folder, config, ended=True)
+    tell(tracking, folder, config, ended=True)
     _record_end(folder, command)
 
 
@@ -163,7 +166,7 @@ def train_and_judge(
     tracking = Tracking(folder.path, command.track, "training", resume=command.resume)
     if not (folder.config.exists() and folder.read_config() == config):
         folder.write_config(config)
-    after_epoch = partial(_tell, tracking, folder, config)
+    after_epoch = partial(tell, tracking, folder, config)
     try:
         if config.data.folds and not config.data.fold:
             from pipeline.stages.train_folds import fit_and_judge_folds
@@ -180,7 +183,7 @@ def train_and_judge(
     return config, tracking
 
 
-def _tell(tracking: Tracking, folder: RunFolder, config: RunConfig, *, ended: bool = False) -> None:
+def tell(tracking: Tracking, folder: RunFolder, config: RunConfig, *, ended: bool = False) -> None:
     """Tell the trackers, if there are any, what the run folder holds."""
     if tracking.names:
         tracking.tell(training_record(folder, config, ended=ended), last=ended)
@@ -264,7 +267,7 @@ def defaults() -> Train | None:
     if {"--help", "-h"} & set(sys.argv):
         return None
     if path is not None:
-        return defaults_from(path)
+        return defaults_from(path, with_source=path_before_parsing("--source") is not None)
     if run_dir is None or "--resume" not in sys.argv:
         return None
     try:
@@ -274,14 +277,18 @@ def defaults() -> Train | None:
     return Train(**vars(started), left_out=started)
 
 
-def defaults_from(path: Path) -> Train:
-    """Return the settings of a file as defaults of the command.
+def defaults_from(path: Path, *, with_source: bool) -> Train:
+    """Return the settings of a file as defaults of the command; `with_source` if that is given beside it.
 
-    Without its dataset, whose folder may have moved, and the version of the user's network, as this is another run.
+    Without the version of the user's network, as this is another run, and without its dataset, which is found or built
+    from the source; but where no source is named, the dataset is all that names the images.
     """
     settings = read(path, RunConfig)
-    data, model = replace(settings.data, dataset=None), replace(settings.model, module_sha256="")
-    return Train(**{**vars(settings), "data": data, "model": model})
+    model = replace(settings.model, module_sha256="")
+    if with_source or settings.data.source:
+        settings = replace(settings, data=replace(settings.data, dataset=None))
+    settings = replace(settings, model=model)
+    return Train(**vars(settings), left_out=settings)
 
 
 if __name__ == "__main__":

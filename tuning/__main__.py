@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from pipeline.config import RunCommand, RunConfig
+from pipeline.config.effects import require_effects
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.command import path_before_parsing, run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.quiet import quiet_tensorflow
 from tuning.search import kerastuner_roles
 from tuning.settings_check import check_settings
-
-ABOUT_SOURCE = (
-    "source", "layout", "positive", "negative", "uncertain", "corrections", "validation_fraction", "framing",
-)  # fmt: skip
-"""Settings of a dataset that is not built yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +45,7 @@ def tune(command: TuneCommand) -> None:
     """Run the search, or a worker of it. Settings are checked before TensorFlow is imported, which takes seconds."""
     settings, role = command.settings(), kerastuner_roles.role()
     check_settings(settings)
-    _check_images(settings)
+    _check_effects(settings)
     if role == "chief":
         kerastuner_roles.check_port()
     elif role == "worker":
@@ -66,18 +62,14 @@ def tune(command: TuneCommand) -> None:
         run_search(settings, run_dir, resume=command.resume, track=command.track)
 
 
-def _check_images(settings: RunConfig) -> None:
-    """Raise InputError if flags say how a source is read and --run-dir has a dataset, which they would not change."""
+def _check_effects(settings: RunConfig) -> None:
+    """Raise InputError if a flag was given that has no effect on a search."""
     recorded = recorded_settings()
-    dataset = settings.data.dataset
-    if recorded is None or dataset is None or recorded.data.dataset != dataset:
-        return
-    for name in ABOUT_SOURCE:
-        if getattr(settings.data, name) != getattr(recorded.data, name):
-            raise InputError(
-                f"--{name.replace('_', '-')} changes no built dataset, and the run in --run-dir has one, {dataset}; "
-                "leave it out, or give another --run-dir or --dataset"
-            )
+    before = recorded.settings() if recorded else RunConfig()
+    if settings.search.tune and not before.search.tune:
+        raise InputError("--tune has no effect on a search alone; leave it out, or use python -m pipeline.train")
+    searching = replace(settings, search=replace(settings.search, tune=True))
+    require_effects(searching, replace(before, search=replace(before.search, tune=True)))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ def check_settings(settings: RunConfig) -> None:
     """Check the settings of a search.
 
     Raises:
-        InputError: a range or the objective is not valid, or TF_CONFIG describes several machines.
+        InputError: a range or the objective is not valid, `--confirm-seeds` lack seeds, or TF_CONFIG describes several
+            machines.
     """
     if read_cluster().workers > 1:
         raise InputError(
@@ -21,3 +22,6 @@ def check_settings(settings: RunConfig) -> None:
         )
     build_space(settings.search.ranges, settings.search.space, settings)
     parse_objective(settings.search.objective)
+    if settings.search.confirm_top != 0:
+        count = settings.search.confirm_seeds
+        settings.require_seeds(count, f"--confirm-seeds {count}")

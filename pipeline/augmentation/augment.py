@@ -106,7 +106,7 @@ def blend(images: Any, targets: Any, uniform: Any, largest: float) -> tuple[Any,
 
     Args:
         images: float32 `[B, S, S, 1]`.
-        targets: float32 `[B, 1]`.
+        targets: float32 `[B, K]`.
         uniform: `[B, DRAWS]`, from `draw`.
         largest: largest weight of the other image, 0 to 0.5; each image draws its own, evenly from 0.
     """

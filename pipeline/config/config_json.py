@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,18 +53,25 @@ def read(path: Path, kind: type[AnyConfig]) -> AnyConfig:
 def checked(kind: type[AnyConfig], settings: Any, origin: str = "") -> AnyConfig:
     """Return settings as a config dataclass; texts become paths, and lists tuples, where a field asks for them.
 
+    Nothing else becomes something else: 1 is no switch, and "no" is no False.
+
     Raises:
         InputError: a field has an unknown name or a value that is not allowed; the message begins with `origin`.
     """
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        return TypeAdapter(kind).validate_python(settings, extra="forbid")
+        return TypeAdapter(kind).validate_json(json.dumps(settings, default=_plain), strict=True, extra="forbid")
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         what = PLAINER.get(first["type"], first["msg"].removeprefix("Value error, "))  # pydantic's own prefix
         raise InputError(f"{origin}{where}: {what}" if where else f"{origin}{what}") from error
+
+
+def _plain(value: Any) -> Any:
+    """Return what a program gave as JSON has it: a number of NumPy as a number, a path as text."""
+    return value.item() if hasattr(value, "item") else str(value)
 
 
 def with_current_names(settings: Any) -> Any:

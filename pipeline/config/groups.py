@@ -16,7 +16,7 @@ from pipeline.config.data_settings import DataConfig, Switch
 from pipeline.config.guarantee import candidates
 from pipeline.config.model_settings import SMALLEST_IMAGE, ModelConfig
 from pipeline.config.threshold_rule import Rule
-from pneumo_tfds.program.bounds import Bounded, Count, Fraction, Seed
+from pneumo_tfds.program.bounds import LAST_SEED, Bounded, Count, Fraction, Seed
 from pneumo_tfds.program.command import Command
 from pneumo_tfds.program.errors import InputError, require
 
@@ -204,6 +204,13 @@ class RunConfig(Bounded):
         folds, allowed = self.search.trial_folds, "1 with --tuner hyperband and with --data-service"
         alone = self.search.tuner == "hyperband" or self.data.data_service is not None
         require(folds == 1 or not alone, "trial-folds", folds, allowed)
+        size = self.fit.ensemble_size
+        self.require_seeds(size - 1, f"--ensemble-size {size}")
+
+    def require_seeds(self, more: int, why: str) -> None:
+        """Raise InputError unless so many seeds follow that of the training, which the flags in `why` need."""
+        last = LAST_SEED - more
+        require(self.fit.seed <= last, "seed", self.fit.seed, f"at most {last} with {why}, for consecutive seeds")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,11 +41,12 @@ class ModelConfig(Bounded):
     module_sha256: Annotated[str, tyro.conf.Suppress] = ""
     """SHA-256 of the source file of a network of your own, set when the run begins."""
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.2
-    """Fraction of the features before the last layer that a training step drops."""
+    """Fraction of the features that a training step drops: those before the last layer, in study those before its one
+    hidden layer."""
     l1: Fraction = 0.0
-    """L1 penalty (lambda) on every kernel."""
+    """L1 penalty (lambda) on every kernel that is trained."""
     l2: Fraction = 0.0
-    """L2 penalty (lambda) on every kernel."""
+    """L2 penalty (lambda) on every kernel that is trained."""
     width: Annotated[float, Ge(0.25), Le(4)] = 1.0
     """Filters of compact, as a multiple of its own, rounded to multiples of 8."""
     depth: Annotated[int, Ge(1), Le(8)] = 1
@@ -82,6 +83,8 @@ class ModelConfig(Bounded):
         allowed = f"from 0 to {blocks} for --model {self.model}"
         require(0 <= self.free_blocks <= blocks, "fine-tune-blocks", self.fine_tune_blocks, allowed)
         require(not (own and self.subtype_head), "subtype-head", "given", "left out with a network of your own")
+        allowed = "auto or none with a network of your own"  # of which `pipeline.networks.lungs` is no part
+        require(not (own and self.crop == "lungs"), "crop", self.crop, allowed)
         for name in ("width", "depth"):
             value = getattr(self, name)
             require(value == 1 or self.model == "compact", name, value, "1 unless --model is compact")

@@ -37,7 +37,8 @@ def with_dataset(config: RunConfig) -> RunConfig:
     if data.dataset is not None:
         if not is_built(data.dataset):
             raise InputError(
-                f"--dataset {data.dataset} holds no built dataset; make one with python -m pneumo_tfds build"
+                f"--dataset {data.dataset} holds no built dataset; make one with python -m pneumo_tfds build, or name "
+                "the images by --source"
             )
         _check_training_images(config, data.dataset)
         return config

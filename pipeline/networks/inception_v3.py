@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 from urllib.error import URLError
 
@@ -15,13 +16,16 @@ from pneumo_tfds.program.errors import InputError
 BLOCKS = 11  # mixed0 to mixed10
 
 
-def feature_map(x: Any, weights: str, free_blocks: int) -> Any:
+def feature_map(
+    x: Any, weights: str, free_blocks: int, penalty: Callable[[], keras.Regularizer | None] = lambda: None
+) -> Any:
     """Apply the backbone; without weights all of it is trained, else its last `free_blocks` and never normalization.
 
     Args:
         x: Keras tensor `[N, S, S, 3]`, around -1 to 1. S is at least 75.
         weights: `none`, `imagenet` or the path of a file.
         free_blocks: 0 to 11.
+        penalty: makes the regularizer of each kernel; that of a kernel which is not trained counts for nothing.
 
     Raises:
         InputError: the file is missing or of another network, or (`WeightsError`) the weights cannot be downloaded.
@@ -34,6 +38,9 @@ def feature_map(x: Any, weights: str, free_blocks: int) -> Any:
         for layer in network.layers:
             layer.trainable = learning and not isinstance(layer, layers.BatchNormalization)
             learning = learning or layer.name == last_frozen
+    for layer in network.layers:
+        if isinstance(layer, layers.Conv2D):  # Keras makes them without one
+            layer.kernel_regularizer = layer.kernel.regularizer = penalty()
     return network(x)
 
 

@@ -176,7 +176,8 @@ def _inception_v3(x: Any, config: ModelConfig) -> Any:
     colour = layers.Concatenate(name="grey_to_rgb")([x, x, x])
     if not config.normalize:
         colour = layers.Rescaling(2.0, offset=-1.0, name="to_signed")(colour)  # its ImageNet weights expect -1 to 1
-    return _pooled(inception_v3.feature_map(colour, config.start, config.free_blocks), config)
+    features = inception_v3.feature_map(colour, config.start, config.free_blocks, lambda: _penalty(config))
+    return _pooled(features, config)
 
 
 def _efficientnet_lite(

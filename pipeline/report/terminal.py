@@ -37,10 +37,7 @@ def show(folder: RunFolder) -> None:
     if gaps := drops(own, metrics["splits"][main]):
         parts = [f"{NAMES[name]} {gap['difference']:+.3f} ({signed(gap['interval'])})" for name, gap in gaps.items()]
         print(f"difference from its own {own['split']} images: {', '.join(parts)}")
-    for text in warnings(metrics, main):
-        print(f"warning: {text}")
-    if (lock := verify(folder)) and not lock.kept:
-        print(f"warning: evaluation lock: {lock.summary}")
+    show_warnings(folder)
     beside = {"own " + own["split"]: own["figures"]} if own.get("split") else {}
     for split, figures in (metrics["splits"] | beside).items():
         if given := figures.get("answered"):
@@ -55,6 +52,15 @@ def show(folder: RunFolder) -> None:
         print(f"guarantee of certain answers{where}: {doubt.guarantee}")
     point = metrics["operating_point"]
     print(f"threshold {point['threshold']:.4f}, by {point['rule']} on {point['chosen_on']}; report: {folder.report}")
+
+
+def show_warnings(folder: RunFolder) -> None:
+    """Print what to know before relying on the figures, a line each."""
+    metrics = folder.read_json(folder.metrics)
+    for text in warnings(metrics, by_interest(metrics["splits"])[0]):
+        print(f"warning: {text}")
+    if (lock := verify(folder)) and not lock.kept:
+        print(f"warning: evaluation lock: {lock.summary}")
 
 
 def about_reliance(found: Mapping[str, Any]) -> str:

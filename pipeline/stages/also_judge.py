@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pipeline.run_folder.folder import RunFolder
 from pipeline.stages.evaluate_run import evaluate_elsewhere
 from pipeline.stages.examine import extend
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.wording import counted
 
 ELSEWHERE = "elsewhere"
 """Its rows in `robustness.json`."""
@@ -47,5 +48,17 @@ def also_judge(run: RunFolder, sources: Sequence[Path], *, show_names: bool = Fa
         said = ", ".join(f"{name} {number(figures[name])}{in_brackets(figures['intervals'][name])}" for name in FIGURES)
         print(f"also judged {source} ({figures['n']:,} images): {said}; report: {other.report}", flush=True)
     if rows:
+        if left := _left_out(run.read_json_if_there(run.robustness).get(ELSEWHERE, ()), rows):
+            print(
+                f"note: the report has these in place of {counted(left, 'source')} judged before; to have all of them "
+                "there, name all of them with one --also-judge",
+                flush=True,
+            )
         extend(run.robustness, **{ELSEWHERE: rows})
         write_report(run, show_names=show_names)
+
+
+def _left_out(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> int:
+    """Return how many sources with figures are no longer among the rows, which name none."""
+    known = [{**row, "source": None} for row in now]
+    return sum("not_scored" not in row and {**row, "source": None} not in known for row in before)

@@ -129,6 +129,8 @@ def _decided_run(folder: RunFolder, requested: Mapping[str, Any]) -> _DecidedRun
     last = {"threshold_rule": decision.operating_point.rule, **metrics.get(REQUESTED, {})}
     folder.import_own_network()
     settings = replace(config.evaluation, **{**last, **requested})
+    if "prevalence" in requested and not candidates(settings.guarantee):
+        raise InputError("--prevalence has no effect with --guarantee none; leave it out, or give a guarantee")
     splits = splits_of(config.data)
     if "validation" not in tables or len(tables["validation"]) != splits["validation"].count:
         remedy = f"score them first: python -m pipeline.evaluate {quoted(folder.path)}"

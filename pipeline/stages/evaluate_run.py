@@ -67,7 +67,7 @@ def evaluate_run(run_dir: Path, split: str = "all", *, show_names: bool = False)
         raise InputError(f"--split {split} is not in {config.data.dataset}; it has {', '.join(splits)}")
     with run.locked():
         predict = OutputsFn(model, expected=sum(splits[name].count for name in names) + passes(splits))
-        tables = read_csv(run.predictions) if run.predictions.exists() else {}
+        tables = _tables_to_keep(run, metrics, names)
         for name in names:
             tables[name] = answers_of(splits[name].examples, score(predict, splits[name]))
         beside = {key: metrics[key] for key in (DECIDED_ON, REQUESTED, WRONG_REFUSED, *ORIGIN_KEYS) if key in metrics}
@@ -75,6 +75,20 @@ def evaluate_run(run_dir: Path, split: str = "all", *, show_names: bool = False)
         examine(run, predict, splits, config)
         illustrate(run, predict, splits, config.evaluation.evaluation_seed, show_names=show_names)
     return run
+
+
+def _tables_to_keep(run: RunFolder, metrics: Mapping[str, Any], names: Sequence[str]) -> dict[str, Predictions]:
+    """Return what `predictions.csv` has: it is to be the file of `metrics`, unless all of it is scored again."""
+    tables = read_csv(run.predictions) if run.predictions.exists() else {}
+    if left := [name for name in tables if name not in names]:
+        try:
+            read_csv(run.predictions, metrics)
+        except InputError as error:
+            raise InputError(
+                f"{run.predictions} has changed since metrics.json was made from it, and its rows of "
+                f"{', '.join(left)} would stay; restore it, or remove it and leave --split out"
+            ) from error
+    return tables
 
 
 def evaluate_elsewhere(
@@ -103,6 +117,7 @@ def evaluate_elsewhere(
     run, source = RunFolder(run_dir), source.expanduser().resolve()
     own, metrics = run.read_config(), run.read_json(run.metrics)
     decision = Decision.from_json(metrics, run.metrics)
+    known = read_csv(run.predictions, metrics) if run.predictions.exists() else {}
     run.import_own_network()
     model = load_model(run.model)
     other = open_other_source(own, source, options or SourceOptions(), EXTERNAL)
@@ -125,22 +140,26 @@ def evaluate_elsewhere(
         target.write_config(config)
         predict = OutputsFn(model, expected=split.count)
         tables = {EXTERNAL: answers_of(split.examples, score(predict, split))}
-        external |= compared(run, tables[EXTERNAL], split.examples.images, columns, decision)
+        external |= compared(run, known, tables[EXTERNAL], split.examples.images, columns, decision)
         write_scores(target, config, tables, decision, {"external": external})
         illustrate(target, predict, {EXTERNAL: split}, config.evaluation.evaluation_seed, show_names=show_names)
     return target
 
 
 def compared(
-    run: RunFolder, table: Predictions, images: Images, columns: Mapping[str, Sequence[str]], decision: Decision
+    run: RunFolder,
+    own: Mapping[str, Predictions],
+    table: Predictions,
+    images: Images,
+    columns: Mapping[str, Sequence[str]],
+    decision: Decision,
 ) -> dict[str, Any]:
-    """Return what images of another source have against the run's own, and what their groups have against each other.
+    """Return what images of another source have against the run's `own`, and their groups against each other.
 
     `familiarity` of both (quartiles), `resembles` (see `pipeline.evaluation.resemblance`; None if it is not known) and
     `groups` (see `pipeline.evaluation.subgroups`).
     """
     config = run.read_config()
-    own = read_csv(run.predictions) if run.predictions.exists() else {}
     tables = {"here": table} | ({"own": own[by_interest(own)[0]]} if own else {})
     known = {name: part.familiarity for name, part in tables.items() if not np.isnan(part.familiarity).any()}
     validation = splits_of(config.data).get("validation") if is_built(config.data.built.folder) else None

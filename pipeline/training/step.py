@@ -173,8 +173,11 @@ class Training:
         weights = tf.stack([tf.gather(self._weights[head], known[:, head] + 1) for head in range(heads)], axis=1)
         targets = tf.where(known < 0, 0.5, tf.cast(known, tf.float32))
         targets = targets * (1 - fit.label_smoothing) + 0.5 * fit.label_smoothing
-        if fit.mixup:
-            images, targets = augment.blend(images, targets, uniform, fit.mixup)
+        if fit.mixup:  # each image brings its own weight for and against a class: none where its target is not known
+            both = tf.concat([weights * targets, weights], axis=1)
+            images, both = augment.blend(images, both, uniform, fit.mixup)
+            weighted, weights = tf.split(both, 2, axis=1)
+            targets = tf.math.divide_no_nan(weighted, weights)
         logits = self.network(images, training=True)
         # Not Keras's BinaryCrossentropy: it would smooth the labels after they are blended.
         entropy = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)

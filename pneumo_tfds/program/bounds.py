@@ -21,7 +21,8 @@ WORDS = {Ge: "from {}", Gt: "above {}", Le: "to {}", Lt: "to below {}"}
 Count = Annotated[int, Ge(1), Le(1024)]
 """Threads, worker processes, devices: `Count | None = None` means one per core."""
 Fraction = Annotated[float, Ge(0), Le(1)]
-Seed = Annotated[int, Ge(0), Le(2**31 - 1)]
+LAST_SEED = 2**31 - 1
+Seed = Annotated[int, Ge(0), Le(LAST_SEED)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -178,12 +178,27 @@ def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
     """Read JSON.
 
     Raises:
-        InputError: the file is missing, cannot be read, or is not JSON. The message ends with `remedy`.
+        InputError: the file is missing, cannot be read, is not JSON, or has a name twice in one object. The message
+            ends with `remedy`.
     """
     try:
-        return json.loads(try_again(lambda: Path(path).read_text(encoding="utf-8")))
+        text = try_again(lambda: Path(path).read_text(encoding="utf-8"))
+        return json.loads(text, object_pairs_hook=each_name_once)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"cannot read {path} ({reason_of(error)}); {remedy}") from error
+
+
+def each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, as `object_pairs_hook` of `json.loads`, which would keep the last of several values.
+
+    Raises:
+        ValueError: two pairs have one name.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands twice in one object")
+    return found
 
 
 @contextmanager

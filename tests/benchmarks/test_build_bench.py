@@ -55,6 +55,16 @@ def test_only_the_build_as_by_default_looks_at_pictures_for_copies(found, monkey
     assert asked == [False, BuildOptions().look_for_near_identical] == [False, True]
 
 
+def test_a_builder_that_takes_no_number_of_threads_says_how_many_it_has(found, monkeypatch):
+    named = []
+    monkeypatch.setattr(
+        build_speed, "measure", lambda case, contenders, pace: named.append([each.name for each in contenders]) or []
+    )
+    build_speed._measure_table(found, 2, BenchmarkOptions(quick=True, threads=2))
+    (plain,) = [name for name in named[0] if "TFDS" in name]
+    assert plain.endswith("one thread")
+
+
 def test_the_limit_decodes_at_the_scale_that_we_do(found):
     files = [(found.folder / image.name, 0) for image in open_source(found.folder).images[:3]]
     for path, _ in files:

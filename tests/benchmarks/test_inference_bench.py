@@ -192,3 +192,20 @@ def test_starts_take_turns_and_the_first_of_each_is_left_out(tmp_path, monkeypat
     assert records[0].details == {"seconds": 7.0, "peak MB": 90}
     assert records[0].runs == (1 / 5, 1 / 9)
     assert (records[0].case.image_size, records[0].case.threads) == (32, 2)
+
+
+def test_a_way_that_gives_no_answer_is_a_row_with_a_note_beside_the_others(tmp_path, monkeypatch):
+    other, *rest = cold_start.WAYS
+    started = []
+
+    def start(code, threads):
+        started.append(code)
+        if code == cold_start.code_of(other, tmp_path, 32, 2) and len(started) > len(cold_start.WAYS):
+            raise CannotRunError("the process ended without an answer")
+        return 2.0, 10.0
+
+    monkeypatch.setattr(cold_start, "start_once", start)
+    failed, *records = cold_start.measure_starts(tmp_path, 32, 2, 2)
+    assert (failed.contender, failed.runs, failed.note) == (other, (), "the process ended without an answer")
+    assert [(record.contender, record.runs) for record in records] == [(name, (0.5, 0.5)) for name in rest]
+    assert len(started) == 3 * len(cold_start.WAYS) - 1  # what failed is not started again

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from evaluated_run import evaluated_run
 from pipeline import api
 from pipeline.config import DataConfig, RunConfig
 from pipeline.evaluate import Evaluate
+from pipeline.evaluation.evaluation_lock import LockCheck
+from pipeline.report.terminal import show
 from pneumo_tfds.program.errors import InputError
 
 
@@ -87,6 +90,45 @@ def test_what_was_noted_before_a_failure_is_a_warning_too():
 
     with pytest.warns(UserWarning, match="note: 3 files"):
         assert refusal(refused) == "no X-ray is left"
+
+
+def test_what_the_command_warns_of_is_a_warning_here(tmp_path, monkeypatch, capsys):
+    """Of the figures, and of a lock that no longer fits them."""
+    folder = evaluated_run(tmp_path)
+    metrics = folder.read_json(folder.metrics)
+    show(folder)
+    printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
+    assert printed
+    assert metrics["splits"]["test"]["n"] == 120
+    monkeypatch.setattr(api, "evaluated", lambda command: folder)
+    monkeypatch.setattr("pipeline.report.terminal.verify", lambda run: LockCheck(False, "broken."))
+    with warnings.catch_warnings(record=True) as warned:
+        api.evaluate(tmp_path)
+    assert [str(one.message) for one in warned] == [*printed, "warning: evaluation lock: broken."]
+    api.evaluate(tmp_path, progress=True)
+    assert capsys.readouterr().out.splitlines() == [*printed, "warning: evaluation lock: broken."]
+
+
+@pytest.mark.parametrize("track", ["package.module:Class", ("package.module:Class",)])
+def test_trackers_of_a_training_reach_it_and_hear_its_end(track, tmp_path, monkeypatch):
+    done = []
+
+    def train_and_judge(folder, command, search):
+        done.append((command.track, search.keywords))
+        return command.settings(), "the trackers"
+
+    monkeypatch.setattr(api, "train_and_judge", train_and_judge)
+    monkeypatch.setattr(api, "tell", lambda tracking, folder, config, ended: done.append((tracking, ended)))
+    monkeypatch.setattr(api, "_finished", lambda folder: folder)
+    api.train(run_dir=tmp_path / "run", track=track)
+    names = ("package.module:Class",)
+    assert done == [(names, {"track": names}), ("the trackers", True)]
+
+
+def test_a_setting_without_effect_is_refused(tmp_path):
+    assert refusal(api.train, run_dir=tmp_path / "run", max_trials=9).startswith("--max-trials has no effect without")
+    assert not (tmp_path / "run").exists()
+    assert refusal(api.prepare, "xrays", epochs=3).startswith("epochs has no effect on prepare")
 
 
 def test_a_warning_names_the_line_that_called(monkeypatch):

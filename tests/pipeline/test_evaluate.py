@@ -132,6 +132,27 @@ def test_one_split_is_scored_and_the_others_stay(world):
     assert {name: len(table) for name, table in read_csv(world.run.predictions).items()}["train"] == 60
 
 
+def test_rows_that_stay_are_those_of_the_figures_or_nothing_is_scored(world):
+    evaluate(Evaluate(run_folder=world.run.path))
+    world.run.predictions.write_text(world.run.predictions.read_text().replace("0.75", "0.25"))  # of train
+    before = world.run.metrics.read_bytes(), world.run.predictions.read_bytes()
+    for split in ("all", "test", "train"):
+        with pytest.raises(
+            InputError, match=r"predictions\.csv has changed since metrics\.json .* would stay; restore"
+        ):
+            evaluate(Evaluate(run_folder=world.run.path, split=split))
+    assert (world.run.metrics.read_bytes(), world.run.predictions.read_bytes()) == before
+
+
+def test_a_changed_table_whose_rows_are_all_scored_again_is_replaced(world):
+    world.run.predictions.unlink()
+    evaluate(Evaluate(run_folder=world.run.path))
+    good = world.run.predictions.read_bytes()
+    world.run.predictions.write_bytes(good.replace(b"PNEUMONIA", b"NORMAL"))
+    evaluate(Evaluate(run_folder=world.run.path))
+    assert world.run.predictions.read_bytes() == good
+
+
 def test_without_a_table_of_predictions_one_is_made(world):
     world.run.predictions.unlink()
     evaluate(Evaluate(run_folder=world.run.path))

@@ -136,6 +136,16 @@ def test_another_place_that_is_gone_at_the_end_costs_the_run_nothing(run, tmp_pa
     assert "not scored: it could not be read any more" in text_of(run)
 
 
+def test_sources_that_leave_the_report_are_counted(run, tmp_path, capsys):
+    first, second = (write(tmp_path / name, both("x", 2), seed) for name, seed in (("a", 12), ("b", 13)))
+    also_judge(run, (first, tmp_path / "gone"))
+    also_judge(run, (first,))  # again, with the same figures
+    also_judge(run, (second, first))
+    assert "in place of" not in capsys.readouterr().out
+    also_judge(run, (first,))
+    assert "note: the report has these in place of 1 source judged before; " in capsys.readouterr().out
+
+
 def test_sources_of_one_last_name_do_not_overwrite_each_other(run, tmp_path):
     first, second = (write(tmp_path / name / "test", both("x", 2), seed) for name, seed in (("a", 2), ("b", 3)))
     folders = [score(run, first), score(run, second)]

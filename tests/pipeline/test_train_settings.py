@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import tyro
 
 from export.export_options import ExportOptions
 from pipeline import train as module
-from pipeline.config import DataConfig, FitConfig, RunConfig, SearchConfig
+from pipeline.config import AugmentConfig, DataConfig, FitConfig, RunConfig, SearchConfig
 from pipeline.config.config_json import read, to_dict
 from pipeline.run_folder.finished import record_end
 from pipeline.run_folder.folder import RunFolder
@@ -106,6 +107,85 @@ def test_a_file_of_settings_is_the_default_of_every_flag_however_it_is_given(wor
     assert module.defaults().fit.epochs == 77
     monkeypatch.setattr("sys.argv", ["pipeline.train", *given, "--help"])
     assert module.defaults() is None
+
+
+@pytest.mark.parametrize("source", [None, Path("xrays")])
+def test_settings_that_name_no_source_name_their_dataset(source, tmp_path, monkeypatch):
+    """What is built from a source is found again by it; without one the dataset is all that names the images."""
+    data = DataConfig(source=source, dataset=tmp_path / "gray_32" / "1.1.0", image_size=32)
+    write_json(tmp_path / "config.json", to_dict(RunConfig(data=data)))
+    given = ["pipeline.train", "--config", str(tmp_path / "config.json")]
+    for flags, expected in (([], None if source else data.dataset), (["--source", "others"], None)):
+        monkeypatch.setattr("sys.argv", given + flags)
+        command = tyro.cli(module.Train, default=module.defaults(), config=(tyro.conf.OmitArgPrefixes,))
+        assert command.data.dataset == expected
+        assert command.data.source == (Path("others") if flags else source)
+
+
+def test_settings_whose_only_dataset_is_gone_are_refused(tmp_path):
+    data = DataConfig(dataset=tmp_path / "gone", image_size=32)
+    write_json(tmp_path / "config.json", to_dict(RunConfig(data=data)))
+    command = module.defaults_from(tmp_path / "config.json", with_source=False)
+    with pytest.raises(InputError, match=r"gone holds no built dataset; .* or name the images by --source"):
+        module.train(replace(command, run_dir=tmp_path / "run"))
+
+
+BUILT = "has no effect on a built dataset"
+
+
+@pytest.mark.parametrize(
+    ("flags", "refused"),
+    [
+        ("--dataset D --validation-fraction 0.5", f"--validation-fraction {BUILT}"),
+        ("--dataset D --validation-fraction 0.5 --folds 5 --fold 1", ""),
+        ("--dataset D --layout nih", f"--layout {BUILT}"),
+        ("--dataset D --positive FOO", f"--positive {BUILT}"),
+        ("--dataset D --uncertain positive", f"--uncertain {BUILT}"),
+        ("--dataset D --strict", f"--strict {BUILT}"),
+        ("--dataset D --source xrays", f"--source {BUILT}"),
+        ("--objective nonsense", "--objective has no effect without --tune"),
+        ("--ranges foo=1:2", "--ranges has no effect without --tune"),
+        ("--warm-start none", "--warm-start has no effect without --tune"),
+        ("--trial-folds 3", "--trial-folds has no effect without --tune"),
+        ("--no-median-stopping", "--no-median-stopping has no effect without --tune"),
+        ("--tune --confirm-top 0 --confirm-seeds 9", "--confirm-seeds has no effect with --confirm-top 0"),
+        ("--tune --tuner hyperband --no-median-stopping", "--no-median-stopping has no effect with --tuner hyperband"),
+        ("--tune --max-trials 3 --confirm-seeds 9", ""),
+        ("--tune --no-augment --ranges augmentation", "augmentation has no effect with --no-augment"),
+        ("--subtype-weight 3", "--subtype-weight has no effect without --subtype-head"),
+        ("--prevalence 0.1 --guarantee none", "--prevalence has no effect with --guarantee none"),
+        ("--prevalence 0.1", ""),
+        ("--rotation 90 --no-augment", "--rotation has no effect with --no-augment"),
+        ("--rotation 10 --no-augment", ""),
+        ("--pretrained-weights none --fine-tune-blocks 2", "--fine-tune-blocks has no effect without --pretrained-wei"),
+    ],
+)
+def test_a_flag_without_effect_is_refused_before_a_folder_is_made(flags, refused, stages, tmp_path):
+    command = tyro.cli(module.Train, args=flags.split(), config=(tyro.conf.OmitArgPrefixes,))
+    with pytest.raises(InputError, match=refused) if refused else nullcontext():
+        module.train(replace(command, run_dir=tmp_path / "run"))
+    assert (tmp_path / "run").exists() != bool(refused)
+
+
+def test_images_that_calibrate_no_file_are_refused():
+    with pytest.raises(InputError, match="--calibration-images has no effect without --int8"):
+        ExportOptions(calibration_images=9)
+    assert ExportOptions(calibration_images=9, int8=True).int8
+
+
+def test_settings_of_a_file_need_no_effect(stages, tmp_path, monkeypatch):
+    """A run's config.json has the settings of its search and of its source, also where neither is used again."""
+    began = RunConfig(
+        data=DataConfig(dataset=tmp_path / "gray_32" / "1.1.0", validation_fraction=0.5, positive=("SICK",)),
+        augment=AugmentConfig(augment=False, rotation=90.0),
+        search=SearchConfig(max_trials=50),
+    )
+    write_json(tmp_path / "config.json", to_dict(began))
+    for flags, refused in (([], ""), (["--zoom", "0.1"], "--zoom has no effect with --no-augment")):
+        monkeypatch.setattr("sys.argv", ["pipeline.train", "--config", str(tmp_path / "config.json"), *flags])
+        command = tyro.cli(module.Train, default=module.defaults(), config=(tyro.conf.OmitArgPrefixes,))
+        with pytest.raises(InputError, match=refused) if refused else nullcontext():
+            module.train(replace(command, run_dir=tmp_path / f"run{len(flags)}"))
 
 
 @pytest.mark.parametrize(

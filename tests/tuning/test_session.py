@@ -22,6 +22,7 @@ from pipeline.config import RunConfig
 from pipeline.config.config_json import read, to_dict
 from pneumo_tfds.program.errors import InputError
 from tuning.__main__ import TuneCommand, recorded_settings, tune
+from tuning.settings_check import check_settings
 
 
 @pytest.fixture
@@ -67,6 +68,14 @@ def test_a_search_leaves_leaderboard_page_and_winner(whole):
     page = (whole.folder / "tuner" / "search.html").read_text()
     assert page.count("data:image/png;base64,") == 4
     assert "http" not in page.replace("http-equiv", "")
+
+
+@pytest.mark.parametrize(("top", "refused"), [(None, True), (1, True), (0, False)])
+def test_seeds_that_confirming_lacks_are_refused_before_a_trial(top, refused, tmp_path):
+    settings = stub.start(confirm_top=top, confirm_seeds=3)
+    settings = replace(settings, fit=replace(settings.fit, seed=2**31 - 3))
+    with pytest.raises(InputError, match="at most 2147483644 with --confirm-seeds 3") if refused else nullcontext():
+        check_settings(settings)
 
 
 def test_a_search_that_was_begun_is_not_begun_again_without_resume(whole):
@@ -347,8 +356,24 @@ def test_flags_about_a_source_do_not_change_the_dataset_of_a_run(changed, tmp_pa
     monkeypatch.setattr(sys, "argv", ["tuning", "--run-dir", str(tmp_path)])
     other = replace(began, data=replace(began.data, **changed))
     name = next(iter(changed)).replace("_", "-")
-    with pytest.raises(InputError, match=f"--{name} changes no built dataset, and the run in --run-dir has one"):
+    with pytest.raises(InputError, match=f"--{name} has no effect on a built dataset, which is used as it is"):
         tune(TuneCommand(**vars(other), run_dir=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("group", "changed", "message"),
+    [
+        ("search", {"tune": True}, "--tune has no effect on a search alone"),
+        ("search", {"confirm_top": 0, "confirm_seeds": 9}, "--confirm-seeds has no effect with --confirm-top 0"),
+        ("fit", {"subtype_weight": 2.0}, "--subtype-weight has no effect without --subtype-head"),
+    ],
+)
+def test_a_flag_without_effect_on_a_search_is_refused(group, changed, message, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["tuning"])
+    settings = RunConfig()
+    settings = replace(settings, **{group: replace(getattr(settings, group), **changed)})
+    with pytest.raises(InputError, match=message):
+        tune(TuneCommand(**vars(settings)))
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.config import RunConfig
+from pipeline.config.effects import lacking
 from pipeline.config.own_network import read_argument
 from pneumo_tfds.program.errors import InputError, reason_of
+from pneumo_tfds.program.files import each_name_once
 
 if TYPE_CHECKING:
     import keras_tuner
@@ -156,8 +158,8 @@ def build_space(ranges: Iterable[str], file: Path | None, start: RunConfig) -> t
             is obeyed.
 
     Raises:
-        InputError: a name is unknown, a value is not a number, a range is reversed or out of bounds, or no parameter is
-            left to search.
+        InputError: a name is unknown or has no effect on the run, a value is not a number, a range is reversed or out
+            of bounds, or no parameter is left to search.
     """
     known = {parameter.name: parameter for parameter in known_parameters(start)}
     chosen = {name: parameter for name, parameter in known.items() if parameter.default}
@@ -166,6 +168,9 @@ def build_space(ranges: Iterable[str], file: Path | None, start: RunConfig) -> t
     for where, name, numbers in [*map(_from_flag, declared), *_from_file(file), *map(_from_flag, ranges)]:
         if name not in known:
             raise InputError(f"{where}: {name!r} cannot be searched; choose from {', '.join(known)}")
+        named = next(iter(MAGNITUDES)) if name == "augmentation" else name
+        if why := lacking(start, known[name].section, named):
+            raise InputError(f"{where}: {name} has no effect {why}; leave it out")
         if len(numbers) == 1:
             chosen.pop(name, None)
             start = known[name].write(start, numbers[0])
@@ -298,7 +303,7 @@ def _from_file(file: Path | None) -> list[Request]:
         return []
     where = f"--space {file}"
     try:
-        content = json.loads(file.read_text(encoding="utf-8"), parse_int=float)
+        content = json.loads(file.read_text(encoding="utf-8"), parse_int=float, object_pairs_hook=each_name_once)
     except OSError as error:
         raise InputError(f"{where}: {reason_of(error)}; give a JSON file") from error
     except (RecursionError, ValueError) as error:

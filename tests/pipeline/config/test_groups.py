@@ -4,10 +4,11 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.config import AugmentConfig, DataConfig, FitConfig, ModelConfig, RunCommand, RunConfig
-from pipeline.config.config_json import read, to_dict
+from pipeline.config.config_json import checked, read, to_dict
 from pneumo_tfds.program.errors import InputError
 
 
@@ -36,6 +37,12 @@ def test_pretrained_weights_are_refused_for_networks_that_have_none():
         ModelConfig(model="compact", pretrained_weights="imagenet")
 
 
+def test_no_lungs_are_looked_for_in_a_network_of_ones_own():
+    with pytest.raises(InputError, match="--crop is lungs; it must be auto or none with a network of your own"):
+        ModelConfig(model="nets:network", crop="lungs")
+    assert not ModelConfig(model="nets:network", crop="auto").crops
+
+
 @pytest.mark.parametrize(
     ("model", "start", "blocks"),
     [("compact", "none", 0), ("study", "none", 0), ("inception_v3", "none", 0), ("efficientnet_lite0", "imagenet", 7)],
@@ -50,6 +57,13 @@ def test_images_too_small_for_a_network_are_refused(model, least):
     with pytest.raises(InputError, match=f"at least {least} for --model {model}"):
         RunConfig(model=ModelConfig(model=model), data=DataConfig(image_size=least - 1))
     RunConfig(model=ModelConfig(model=model), data=DataConfig(image_size=least))
+
+
+def test_networks_whose_seeds_would_be_too_large_are_refused_before_the_first_is_trained():
+    fit = FitConfig(seed=2**31 - 2, ensemble_size=2)
+    assert RunConfig(fit=fit).fit == fit
+    with pytest.raises(InputError, match="--seed is 2147483646; it must be at most 2147483645 with --ensemble-size 3"):
+        RunConfig(fit=dataclasses.replace(fit, ensemble_size=3))
 
 
 def test_settings_survive_config_json(tmp_path):
@@ -75,6 +89,13 @@ def test_absent_settings_keep_their_defaults(tmp_path):
         ('{"fit": {"epochs": "many"}}', "fit.epochs"),
         ('{"fit": {"epochs": 0}}', "fit.epochs: .* greater than or equal to 1"),
         ('{"fit": 3}', "fit: expected an object"),
+        ('{"fit": {"epochs": 9}, "fit": {"seed": 1}}', "'fit' stands twice in one object"),
+        ('{"fit": {"epochs": 9, "epochs": 8}}', "'epochs' stands twice in one object"),
+        ('{"fit": {"epochs": true}}', "fit.epochs: .* integer"),
+        ('{"fit": {"epochs": "9"}}', "fit.epochs: .* integer"),
+        ('{"fit": {"learning_rate": true}}', "fit.learning_rate: .* number"),
+        ('{"augment": {"augment": "no"}}', "augment.augment: .* boolean"),
+        ('{"augment": {"augment": 0}}', "augment.augment: .* boolean"),
     ],
 )
 def test_broken_config_file_is_one_line_that_names_the_place(tmp_path, text, complaint):
@@ -84,6 +105,13 @@ def test_broken_config_file_is_one_line_that_names_the_place(tmp_path, text, com
         read(path, RunConfig)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_program_gives_is_read_as_from_a_file():
+    given = {"fit": {"epochs": np.int64(3), "learning_rate": 1}, "data": {"source": Path("a"), "positive": ("b",)}}
+    assert checked(RunConfig, given) == RunConfig(
+        fit=FitConfig(epochs=3, learning_rate=1.0), data=DataConfig(source=Path("a"), positive=("b",))
+    )
 
 
 def test_missing_config_file_is_refused(tmp_path):

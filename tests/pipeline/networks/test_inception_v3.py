@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.error import URLError
 
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
@@ -49,6 +50,19 @@ def test_the_last_blocks_learn_and_pretrained_normalization_never(monkeypatch, f
 def test_from_random_weights_everything_learns(monkeypatch):
     every = {f"{kind}{block}" for kind in ("conv", "norm") for block in range(11)}
     assert learning(monkeypatch, pretrained_weights="none") == every
+
+
+@pytest.mark.parametrize(("free", "penalized"), [(0, 0), (3, 3), (11, 11)])
+def test_every_kernel_that_learns_is_penalized(monkeypatch, free, penalized):
+    monkeypatch.setattr(inception_v3, "backbone", small_backbone)
+    given = {"pretrained_weights": "imagenet", "fine_tune_blocks": free}
+    network = models.build(ModelConfig(model="inception_v3", l2=0.5, **given), SIDE)
+    kernels = [weight.numpy() for weight in network.trainable_variables if weight.name == "kernel"]
+    assert len(kernels) == 1 + penalized  # and the last layer
+    expected = sum(0.5 * np.sum(np.square(kernel)) for kernel in kernels)
+    assert float(sum(network.losses)) == pytest.approx(expected, rel=1e-5)
+    plain = models.build(ModelConfig(model="inception_v3", **given), SIDE)
+    assert not plain.losses
 
 
 @pytest.mark.parametrize("normalize", [False, True])

@@ -82,6 +82,15 @@ def read(path):
     return json.loads(path.read_text())
 
 
+def test_a_prevalence_of_no_guarantee_is_refused_and_nothing_changes(run):
+    """That of the run is none."""
+    before = read(run.metrics)
+    with pytest.raises(InputError, match="--prevalence has no effect with --guarantee none"):
+        decide_again(run.path, {"prevalence": 0.1}, carry)
+    assert read(run.metrics) == before
+    decide_again(run.path, {"prevalence": 0.1, "guarantee": "auto"}, carry)
+
+
 def test_the_decision_is_that_of_validation_and_in_every_file(run):
     before, predictions = read(run.metrics), run.predictions.read_bytes()
     decide_again(run.path, {"threshold_rule": "specificity>=0.95"}, carry)

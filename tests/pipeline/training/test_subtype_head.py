@@ -28,7 +28,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 1), dtype=np.
 def training(model, **fit):
     names = np.array(["a", "b", "c", "d"])
     split = MemorySplit("train", Examples(IMAGES, LABELS, names, KINDS, names))
-    settings = FitConfig(batch_size=4, class_weights=False, precision="float32", **fit)
+    settings = FitConfig(**{"batch_size": 4, "class_weights": False, "precision": "float32", **fit})
     config = RunConfig(model=model, fit=settings, augment=AugmentConfig(augment=False))
     keras.utils.set_random_seed(0)
     return Training(config, split, Execution("CPU", "float32", xla=False))
@@ -60,10 +60,22 @@ def test_mixing_in_an_image_of_unknown_kind_says_nothing_for_or_against():
     uniform = tf.ones((4, 32))  # half of each image is the one before it
     mixed = (IMAGES.astype(np.float32) + np.roll(IMAGES, 1, axis=0)) / 2
     logits = trained.network(mixed).numpy()
-    classes, kinds = (LABELS + np.roll(LABELS, 1)) / 2, np.array([(0 + 0.5) / 2, (1 + 0) / 2])
-    expected = entropy(logits[:, 0], classes).sum() + 0.3 * entropy(logits[1:3, 1], kinds).sum()
+    classes, kinds = (LABELS + np.roll(LABELS, 1)) / 2, np.array([0, (1 + 0) / 2, 1])
+    shares = np.array([0.5, 1, 0.5])  # of bacteria beside NORMAL, virus beside bacteria, unknown beside virus
+    expected = entropy(logits[:, 0], classes).sum() + 0.3 * (shares * entropy(logits[1:, 1], kinds)).sum()
     found = trained._loss(IMAGES, trained.train.examples.targets, uniform)
     assert float(found) == pytest.approx(expected / 4, rel=1e-4)
+
+
+def test_mixed_images_bring_the_weight_of_their_own_class():
+    trained = training(WITHOUT, mixup=0.5, class_weights=True)
+    uniform = tf.ones((4, 32))
+    mixed = (IMAGES.astype(np.float32) + np.roll(IMAGES, 1, axis=0)) / 2
+    logits = trained.network(mixed).numpy()[:, 0]
+    weights = np.where(LABELS, 4 / (2 * 3), 4 / 2)
+    own, other = weights * entropy(logits, LABELS), np.roll(weights, 1) * entropy(logits, np.roll(LABELS, 1))
+    found = trained._loss(IMAGES, trained.train.examples.targets, uniform)
+    assert float(found) == pytest.approx(float((own + other).mean() / 2), rel=1e-4)
 
 
 def test_inference_model_gives_the_second_head_beside_what_it_gave():

@@ -191,6 +191,27 @@ def test_a_bad_file_is_named(tmp_path, content):
         build_space([], tmp_path / "none.json", START)
 
 
+def test_a_name_that_stands_twice_in_a_file_is_refused(tmp_path):
+    file = tmp_path / "space.json"
+    file.write_text('{"dropout": [0.1, 0.2], "dropout": [0.3, 0.4]}')
+    with pytest.raises(InputError, match=r"space\.json .*'dropout' stands twice in one object"):
+        build_space([], file, START)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "changed"),
+    [
+        ("augmentation", {"augment": AugmentConfig(augment=False)}),
+        ("augmentation=1.5", {"augment": AugmentConfig(augment=False)}),
+        ("fine_tune_blocks=1:3", {"model": ModelConfig(pretrained_weights="none")}),
+    ],
+)
+def test_what_has_no_effect_on_the_run_is_not_searched(ranges, changed):
+    with pytest.raises(InputError, match=r"--ranges: .* has no effect with"):
+        build_space([ranges], None, replace(START, **{"model": ModelConfig(), **changed}))
+    build_space([ranges], None, replace(START, model=ModelConfig()))
+
+
 def test_a_grid_has_the_start_zero_and_both_ends():
     parameters, base = build_space([], None, START)
     declared = {hp.name: hp for hp in hyperparameters(parameters, base, grid=True).space}
