@@ -18,7 +18,7 @@ from pipeline.evaluation.calibration import (
     probabilities_at,
 )
 from pipeline.evaluation.doubt import Doubt, answered, answers
-from pipeline.evaluation.intervals import LEVEL, Interval, intervals, percentile
+from pipeline.evaluation.intervals import LEVEL, Interval, intervals, patients_by_class, percentile
 from pipeline.evaluation.metrics import PREVALENCES, by_subtype, decisions, figures, predictive_values
 from pipeline.evaluation.operating_point import OperatingPoint, choose_operating_point
 from pipeline.evaluation.predictions import CLASSES, POSITIVE, Floats, Predictions, as_written
@@ -143,9 +143,10 @@ def score_split(table: Predictions, threshold: float, seed: int, resamples: int)
     """Compute the figures of one split at a given threshold, with their intervals.
 
     Returns:
-        The figures of `pipeline.evaluation.metrics.figures`, `patients`, `patients_unknown` (images that tell no
-        patient), `intervals` (figure to [low, high] or None), `by_subtype` (kind to `n`, `sensitivity`, `interval`) and
-        `predictive_values` (for each prevalence `precision`, `npv` and their `intervals`).
+        The figures of `pipeline.evaluation.metrics.figures`, `patients`, `patients_by_class` (those with an image of
+        it), `patients_unknown` (images that tell no patient), `intervals` (figure to [low, high] or None), `by_subtype`
+        (kind to `n`, `sensitivity`, `interval`) and `predictive_values` (for each prevalence `precision`, `npv` and
+        their `intervals`).
     """
     found = figures(table.labels, table.probabilities, threshold)
     if found["auroc"] is None:
@@ -161,6 +162,7 @@ def score_split(table: Predictions, threshold: float, seed: int, resamples: int)
     return {
         **found,
         "patients": len(np.unique(table.patients)),
+        "patients_by_class": patients_by_class(table.labels, table.patients),
         "patients_unknown": sum(map(is_unknown, table.patients.tolist())),
         "intervals": limits,
         "by_subtype": kinds,

@@ -12,8 +12,9 @@ import numpy as np
 from scipy.stats import norm
 
 from pipeline.config import EvaluationConfig
+from pipeline.evaluation.intervals import at_least_wilson
 from pipeline.evaluation.paired_tests import holm
-from pipeline.evaluation.predictions import Names, Predictions
+from pipeline.evaluation.predictions import CLASSES, POSITIVE, Names, Predictions
 from pipeline.evaluation.scoring import Decision, score_split
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.sources.words import BLANK
@@ -28,13 +29,16 @@ AGE = re.compile(r"(^|[^A-Za-z])(age|Age|AGE)($|[^a-z])|[a-z]Age($|[^a-z])")
 
 
 def difference(first: Mapping[str, Any], second: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    """Return first minus second of a figure of two sets of other patients; None where it is undefined.
+    """Return first minus second of a figure of two sets of other patients; None where it, or an interval, is undefined.
 
-    The interval follows from those of both ("square and add", Zou and Donner, Statistics in Medicine 2008). It is too
-    wide if both sets share patients who are alike.
+    The interval follows from those of both ("square and add", Zou and Donner, Statistics in Medicine 2008), each taken
+    at least as wide as Wilson's, as Newcombe does (Statistics in Medicine 1998, method 10). Otherwise a small group
+    without an error would be taken for one that is known exactly. It is too wide if both sets share patients who are
+    alike.
 
     Args:
-        first: figures and `intervals` as of `score_split`.
+        first: figures, `patients_by_class` and `intervals` as of `score_split`. Runs of earlier versions have no
+            `patients_by_class`; their interval is taken as it is, unless it has no width.
         second: likewise.
         name: of the figure.
 
@@ -44,13 +48,21 @@ def difference(first: Mapping[str, Any], second: Mapping[str, Any], name: str) -
     values, limits = (first[name], second[name]), (first["intervals"].get(name), second["intervals"].get(name))
     if None in values or None in limits:
         return None
-    (low, high), (other_low, other_high) = limits
+    (low, high), (other_low, other_high) = (_widened(one, name) for one in (first, second))
+    if low == high or other_low == other_high:
+        return None
     gap = values[0] - values[1]
     below = math.hypot(values[0] - low, other_high - values[1])
     above = math.hypot(high - values[0], values[1] - other_low)
     towards_zero = below if gap > 0 else above
     z = norm.isf(0.025) * abs(gap) / towards_zero if towards_zero else 0.0
     return {"difference": gap, "interval": [gap - below, gap + above], "p_value": float(2 * norm.sf(z))}
+
+
+def _widened(figures: Mapping[str, Any], name: str) -> list[float]:
+    interval: list[float] = figures["intervals"][name]
+    counts = figures.get("patients_by_class")
+    return at_least_wilson(figures[name], _patients(counts, name), interval) if counts else interval
 
 
 def bands(column: str, cells: Sequence[str]) -> Names:
@@ -96,10 +108,10 @@ def by_groups(
         settings: seed and resamples of the bootstrap.
 
     Returns:
-        Column to rows of `group`, `n`, `patients`, `prevalence`, `mean_probability`, `refused` (a fraction or None),
-        `auroc`, `sensitivity`, `specificity`, `intervals`, and `gaps`: figure to `difference` of the group from the
-        others with `interval` and `p_value`, which is Holm's over all gaps of all columns. A gap is left out where
-        the group or the others have fewer than 10 patients of a class that the figure is about.
+        Column to rows of `group`, `n`, `patients`, `patients_by_class`, `prevalence`, `mean_probability`, `refused` (a
+        fraction or None), `auroc`, `sensitivity`, `specificity`, `intervals`, and `gaps`: figure to `difference` of the
+        group from the others with `interval` and `p_value`, which is Holm's over all gaps of all columns. A gap is
+        left out where the group or the others have fewer than 10 patients of a class that the figure is about.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     gaps: list[dict[str, Any]] = []
@@ -116,7 +128,7 @@ def by_groups(
             others = table.take(groups != name)
             rest = _figures(others, decision, settings)
             for figure in COMPARED:
-                enough = min(_patients(mine, figure), _patients(others, figure)) >= FEWEST_PATIENTS
+                enough = min(_patients(one["patients_by_class"], figure) for one in (row, rest)) >= FEWEST_PATIENTS
                 if enough and (gap := difference(row, rest, figure)):
                     row["gaps"][figure] = gap
                     gaps.append(gap)
@@ -128,14 +140,14 @@ def by_groups(
 def _figures(table: Predictions, decision: Decision, settings: EvaluationConfig) -> dict[str, Any]:
     threshold, refused_below = decision.operating_point.threshold, decision.refused_below
     figures = score_split(table, threshold, settings.evaluation_seed, settings.resamples)
-    kept = {name: figures[name] for name in ("n", "patients", "prevalence", *COMPARED)}
+    kept = {name: figures[name] for name in ("n", "patients", "patients_by_class", "prevalence", *COMPARED)}
     kept["intervals"] = {name: figures["intervals"][name] for name in COMPARED}
     kept["mean_probability"] = float(table.probabilities.mean())
     kept["refused"] = None if refused_below is None else float(np.mean(table.familiarity < refused_below))
     return kept
 
 
-def _patients(table: Predictions, figure: str) -> int:
+def _patients(counts: Mapping[str, int], figure: str) -> int:
     """Return the number of patients of the class that a figure is about, the smaller one if of both."""
-    counts = [len(np.unique(table.patients[table.labels == label])) for label in (0, 1)]
-    return {"auroc": min(counts), "sensitivity": counts[1], "specificity": counts[0]}[figure]
+    normal, pneumonia = counts[CLASSES[1 - POSITIVE]], counts[CLASSES[POSITIVE]]
+    return {"auroc": min(normal, pneumonia), "sensitivity": pneumonia, "specificity": normal}[figure]
