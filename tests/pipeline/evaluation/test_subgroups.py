@@ -106,13 +106,13 @@ def test_a_difference_is_squared_and_added_and_agrees_with_its_p_value():
 
 
 def test_a_small_group_near_one_is_not_taken_as_known_exactly():
-    """A group of 12 + 12 patients and 100 + 100 of the same distribution, with an AUROC of 0.97 or so."""
+    """A group of 12 + 12 patients and 100 + 100 of the same distribution, with an AUROC of 0.99 or so."""
     generator = np.random.default_rng(0)
     false_alarms, perfect = 0, 0
     for _ in range(20):
         labels = np.concatenate([np.repeat([0, 1], 12), np.repeat([0, 1], 100)])
         names = np.arange(len(labels)).astype(str)
-        scores = 1 / (1 + np.exp(-generator.normal(2.7 * labels - 1.35)))
+        scores = 1 / (1 + np.exp(-generator.normal(3.3 * labels - 1.65)))
         table = Predictions(names, names, np.where(labels, "unknown", "normal"), labels, scores)
         (rows,) = by_groups(
             table, {"site": ["a"] * 24 + ["b"] * 200}, replace(DECISION, doubt=None), EvaluationConfig(resamples=100)
