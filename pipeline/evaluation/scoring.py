@@ -27,6 +27,7 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
 from pneumo_tfds.program.progress import track
 from pneumo_tfds.sources.identifiers import is_unknown
+from pneumo_tfds.splits.fold_sides import HELD_OUT
 
 CHOSEN_ON = "validation"
 OTHER_IMAGES = "other images"
@@ -87,8 +88,9 @@ class Decision:
 
 
 def by_interest(splits: Iterable[str]) -> list[str]:
-    """Return splits in the order in which a reader wants them: that of another source, test, validation, others."""
-    return sorted(splits, key=lambda name: ({EXTERNAL: 0, "test": 1, "validation": 2}.get(name, 3), name))
+    """Return splits in the order in which a reader wants them: first those that nothing was chosen on."""
+    order = (EXTERNAL, "test", HELD_OUT, CHOSEN_ON)
+    return sorted(splits, key=lambda name: (order.index(name) if name in order else len(order), name))
 
 
 def decide(

@@ -27,6 +27,10 @@ UNKNOWN = "not told"
 AGE = re.compile(r"(^|[^A-Za-z])(age|Age|AGE)($|[^a-z])|[a-z]Age($|[^a-z])")
 """In the name of a column, `age`, `Patient Age` or `PatientAge`, but not `stage`."""
 
+NO_YEARS = re.compile(r"month|week|day|hour|(^|[^A-Za-z])mo($|[^A-Za-z])", re.IGNORECASE)
+"""In the name of a column, another unit of an age, as in `age_months`."""
+OLDEST = 120
+
 
 def difference(first: Mapping[str, Any], second: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     """Return first minus second of a figure of two sets of other patients; None where it, or an interval, is undefined.
@@ -68,6 +72,8 @@ def _widened(figures: Mapping[str, Any], name: str) -> list[float]:
 def bands(column: str, cells: Sequence[str]) -> Names:
     """Return the group of each cell: ages in decades, other numbers of many values in quarters, else the text.
 
+    An age in a unit that is not years, by the name of the column, is another number. Nobody is over 120 years old.
+
     A cell that says that nothing is known, such as `NA`, is as an empty one.
 
     Raises:
@@ -77,8 +83,8 @@ def bands(column: str, cells: Sequence[str]) -> Names:
     numbers = [_number(cell) for cell in cells]
     known = [number for number in numbers if number is not None]
     numeric = bool(known) and all(number is not None for number, cell in zip(numbers, cells, strict=True) if cell)
-    if numeric and AGE.search(column):
-        groups = ["" if n is None else f"{int(n) // 10 * 10} to {int(n) // 10 * 10 + 9} years" for n in numbers]
+    if numeric and AGE.search(column) and not NO_YEARS.search(column):
+        groups = ["" if n is None else _decade(n) for n in numbers]
     elif numeric and len(set(known)) > MOST_GROUPS // 2:
         ends = np.quantile(known, (0, 0.25, 0.5, 0.75, 1))
         names = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(ends)]
@@ -88,6 +94,11 @@ def bands(column: str, cells: Sequence[str]) -> Names:
     if len(set(groups)) > MOST_GROUPS:
         raise InputError(f"--by {column}: it has {len(set(groups))} values, over {MOST_GROUPS}; name another column")
     return np.array([group or UNKNOWN for group in groups])
+
+
+def _decade(years: float) -> str:
+    decade = int(years) // 10 * 10
+    return f"{decade} to {decade + 9} years" if years <= OLDEST else f"over {OLDEST}, so hardly years"
 
 
 def _number(cell: str) -> float | None:

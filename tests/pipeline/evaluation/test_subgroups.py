@@ -150,6 +150,9 @@ def test_the_bootstrap_of_few_patients_is_widened_to_wilsons():
         ("age", ["7", "12", "", "71"], ["0 to 9 years", "10 to 19 years", "not told", "70 to 79 years"]),
         ("PatientAge", ["008M", "047Y"], ["0 to 9 years", "40 to 49 years"]),
         ("stage", ["1", "2"], ["1", "2"]),
+        ("age_months", ["24", "7"], ["24", "7"]),
+        ("Age (days)", ["24", "7"], ["24", "7"]),
+        ("age", ["411", "7", "119"], ["over 120, so hardly years", "0 to 9 years", "110 to 119 years"]),
         ("sex", ["F", "M", ""], ["F", "M", "not told"]),
         ("age", ["old", "7"], ["old", "7"]),
         (

@@ -64,7 +64,7 @@ def test_each_count_of_a_confusion_matrix_is_in_the_cell_of_its_label_and_decisi
 
 def test_the_operating_point_is_at_one_minus_specificity_and_sensitivity(axes, table, tmp_path):
     figures = score_split(table, 0.5, 0, 20)
-    plots.roc(tmp_path / "r.png", table, {**figures, "auroc": 0.95}, "title")
+    plots.roc(tmp_path / "r.png", table, {**figures, "auroc": 0.95}, "title", 20)
     (axis,) = axes
     expected = pytest.approx((1 - SPECIFICITY, SENSITIVITY))
     assert [points(each) for each in (axis, *axis.child_axes)] == [[expected], [expected]]
