@@ -27,9 +27,10 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS
 from pneumo_tfds.program.progress import track
 from pneumo_tfds.sources.identifiers import is_unknown
-from pneumo_tfds.splits.fold_sides import HELD_OUT
 
 CHOSEN_ON = "validation"
+HELD_OUT = "held_out"
+"""The split of `--hold-out` and of a fold, on which nothing is chosen."""
 OTHER_IMAGES = "other images"
 """What an operating point may be chosen on as well, after training: labelled images of another source."""
 

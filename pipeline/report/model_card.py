@@ -11,13 +11,12 @@ from typing import Any
 
 from pipeline.config.config_json import with_current_names
 from pipeline.evaluation.evaluation_lock import verify
-from pipeline.evaluation.scoring import CHOSEN_ON, by_interest
+from pipeline.evaluation.scoring import CHOSEN_ON, HELD_OUT, by_interest
 from pipeline.report import report_tables
 from pipeline.report.reader_warnings import search_warnings, shortcut_warnings, warnings
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.files import write_text
 from pneumo_tfds.program.html_page import render
-from pneumo_tfds.splits.fold_sides import HELD_OUT
 
 OF_ADULTS = (
     " (of 268 X-rays of another hospital, mostly of adults, the default network called 84 % UNSUITABLE and 12 %"

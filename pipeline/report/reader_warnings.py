@@ -8,13 +8,12 @@ from typing import Any
 
 from pipeline.evaluation.resemblance import LIKE
 from pipeline.evaluation.robustness import UNCHANGED
-from pipeline.evaluation.scoring import CHOSEN_ON
+from pipeline.evaluation.scoring import CHOSEN_ON, HELD_OUT
 from pipeline.evaluation.shortcuts import WITHOUT_LUNGS
 from pipeline.evaluation.subgroups import difference
 from pipeline.report.report_tables import in_brackets, number, percent, signed
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.wording import counted
-from pneumo_tfds.splits.fold_sides import HELD_OUT
 
 NAMES = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
 """Figures that are compared."""
