@@ -53,10 +53,10 @@ def test_each_count_of_a_confusion_matrix_is_in_the_cell_of_its_label_and_decisi
         column, row = text.get_position()
         said.setdefault((labels[round(row)], decisions[round(column)]), []).append(text.get_text())
     assert said == {
-        ("NORMAL", "NORMAL"): ["90", "cleared, 90.0%"],
-        ("NORMAL", "PNEUMONIA"): ["10", "false alarms, 10.0%"],
-        ("PNEUMONIA", "NORMAL"): ["40", "missed, 3.3%"],
-        ("PNEUMONIA", "PNEUMONIA"): ["1,160", "found, 96.7%"],
+        ("NORMAL", "NORMAL"): ["90", "cleared, 90.0 %"],
+        ("NORMAL", "PNEUMONIA"): ["10", "false alarms, 10.0 %"],
+        ("PNEUMONIA", "NORMAL"): ["40", "missed, 3.3 %"],
+        ("PNEUMONIA", "PNEUMONIA"): ["1,160", "found, 96.7 %"],
     }
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("Decision of the model", "Label")
     np.testing.assert_allclose(axis.images[0].get_array(), [[0.9, 0.1], [1 / 30, 29 / 30]])
