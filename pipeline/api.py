@@ -117,7 +117,10 @@ class Run:
         return render(
             "pipeline.report", "run_table.html",
             folder=str(self.folder), headline=headline(metrics, split), rows=figure_rows(metrics),
-            warnings=reader_warnings.warnings(metrics, split),
+            warnings=[
+                *reader_warnings.warnings(metrics, split),
+                *reader_warnings.search_warnings(self._files, metrics["splits"]),
+            ],
         )  # fmt: skip
 
 

@@ -151,6 +151,8 @@ def _print_table(pairs: list[dict[str, Any]], split: str, images: int, patients:
     from rich.markup import escape
     from rich.table import Table
 
+    from pipeline.report.report_tables import number
+
     console = Console(highlight=False)
     console.print(f"[bold]{images:,} {split} images of {patients:,} patients[/bold]")
     for pair in pairs:
@@ -161,7 +163,7 @@ def _print_table(pairs: list[dict[str, Any]], split: str, images: int, patients:
         for name, test, label in (("auroc", "delong", "AUROC, DeLong"), ("accuracy", "mcnemar", "accuracy, McNemar")):
             figure, p_values = pair[name], (pair[test]["p_value"], pair[test]["p_holm"])
             limits = "{:+.3f} to {:+.3f}".format(*figure["interval"]) if figure["interval"] else ""
-            cells = [f"{value:.4f}" for value in figure["values"]] + [f"{figure['difference']:+.4f}", limits]
+            cells = [number(value, 4) for value in figure["values"]] + [f"{figure['difference']:+.4f}", limits]
             table.add_row(label, *cells, *("<0.0001" if p < 0.0001 else f"{p:.4f}" for p in p_values))
         console.print(f"\n[bold]{first}[/bold] (first) and [bold]{second}[/bold] (second)")
         console.print(table)

@@ -197,9 +197,15 @@ def _line(command: Ladder, name: str, outcome: Outcome, split: str) -> list[str]
     return cells
 
 
-def _mean_and_spread(values: Sequence[float]) -> str:
-    spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.3f}{spread}" if values else ""
+def _mean_and_spread(values: Sequence[float | None]) -> str:
+    """Return the mean and the sample standard deviation as text; a dash if a seed has no such figure."""
+    from pipeline.report.report_tables import DASH, number
+
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return DASH
+    spread = f" ± {statistics.stdev(known):.3f}" if len(known) > 1 else ""
+    return f"{number(statistics.fmean(known))}{spread}" if known else ""
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from export.recalibration.labelled_images import Scores
 from pipeline.config.guarantee import Guarantee
 from pipeline.evaluation.calibration import fit_temperature_and_bias, probabilities_at
 from pipeline.evaluation.doubt import Doubt, familiarity_threshold, four_answers, limits, patients_in_words
-from pipeline.evaluation.intervals import Interval, intervals, percentile, weights
+from pipeline.evaluation.intervals import Interval, intervals, percentile, weights, without_errors
 from pipeline.evaluation.metrics import decisions, figures
 from pipeline.evaluation.operating_point import OperatingPoint, choose_operating_point
 from pipeline.evaluation.predictions import Mask, Predictions, as_written
@@ -183,4 +183,6 @@ def _with_values(
 
 def _share(mask: Mask, table: Predictions, resamples: int, seed: int) -> Figure:
     blocks = weights(table.patients, resamples, seed)
-    return float(mask.mean()), percentile(np.concatenate([block @ mask / block.sum(axis=1) for block in blocks]))
+    share, patients = float(mask.mean()), len(np.unique(table.patients))
+    spread = percentile(np.concatenate([block @ mask / block.sum(axis=1) for block in blocks]))
+    return share, without_errors(share, patients, spread)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from pipeline.config import DataConfig
 from pipeline.data.split import Examples, MemorySplit, Split
 from pneumo_tfds.prepared import read_metadata
+from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.inventory import LABELS, Image
 from pneumo_tfds.splits.fold_sides import HELD_OUT, sides_of_fold
+
+FEW_PATIENTS = 10
+"""Of a class in the validation of a fold; with fewer there is a warning."""
 
 
 def pooled(splits: Mapping[str, Split]) -> dict[str, Split]:
@@ -34,6 +38,24 @@ def halves_of_fold(pool: Split, data: DataConfig) -> tuple[Split, Split]:
     """Return the images outside of fold `data.fold`, as `train`, and those in it; raise InputError as above."""
     splits = pooled(splits_of_fold(pool, data))
     return splits["train"], splits[HELD_OUT]
+
+
+def few_in_validation(examples: Examples, of_folds: Sequence[np.ndarray]) -> str:
+    """Return what to say if the validation of a fold, as row numbers, has few patients of a class; empty if none has.
+
+    What is chosen on a handful of patients is a matter of luck.
+    """
+    labels, patients = examples.labels, examples.patients
+    counts = [
+        min(len(np.unique(patients[rows][labels[rows] == label])) for label in range(len(LABELS))) for rows in of_folds
+    ]
+    if (least := min(counts)) >= FEW_PATIENTS:
+        return ""
+    return (
+        f"validation of fold {counts.index(least) + 1} has {counted(least, 'patient')} of a class, fewer than "
+        f"{FEW_PATIENTS}, and epoch, calibration and threshold of its network are chosen on them; raise "
+        "--validation-fraction, or add patients"
+    )
 
 
 def rows_of_fold(pool: Split, data: DataConfig) -> dict[str, np.ndarray]:

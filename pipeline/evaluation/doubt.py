@@ -120,7 +120,12 @@ def limits(
     low, high, best = sides.best()
     if rule != "auto":
         raise InputError(f"--guarantee {rule} cannot be shown {evidence}: the best is {best}; {_remedy(best)}")
-    said = f"none: the best that can be shown {evidence} is {best}, at these limits"
+    said = f"none: the best that can be shown {evidence} is {best}"
+    silent = [name for name, unused in zip(CLASSES, (low == 0.0, high == 1.0), strict=True) if unused]
+    if len(silent) < len(CLASSES):
+        said += ", at these limits"
+    if silent:
+        said += f"; what is no better than guessing is not answered, so no image is {' or '.join(silent)}"
     return Doubt(low, high, refused_below, guarantee=said)
 
 

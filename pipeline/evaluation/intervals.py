@@ -6,13 +6,15 @@ image counts, so one sort of the scores serves all resamples.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.stats import norm
 
 from pipeline.evaluation.calibration import assign_bins
-from pipeline.evaluation.metrics import decisions
-from pipeline.evaluation.predictions import POSITIVE, Floats, Labels, Mask, Names, Predictions
+from pipeline.evaluation.metrics import decisions, f1_at
+from pipeline.evaluation.predictions import CLASSES, POSITIVE, Floats, Labels, Mask, Names, Predictions
 
 Interval = list[float] | None
 
@@ -102,17 +104,25 @@ def replicates(table: Predictions, threshold: float, resamples: int, seed: int) 
 
 
 def percentile(values: Floats) -> Interval:
-    """Return [low, high] around the middle 95 % of the resamples that define the figure; None if none does."""
+    """Return [low, high] around the middle 95 % of the resamples that define the figure.
+
+    None if none defines it, and if they all agree: an interval without width would claim certainty, and nobody has it.
+    """
     defined = values[~np.isnan(values)]
     if not defined.size:
         return None
     low, high = np.percentile(defined, ENDS)
-    return [float(low), float(high)]
+    return [float(low), float(high)] if low < high else None
+
+
+def patients_by_class(labels: Labels, patients: Names) -> dict[str, int]:
+    """Return how many patients have an image of each class, by its name."""
+    return {name: len(np.unique(patients[labels == label])) for label, name in enumerate(CLASSES)}
 
 
 def fewest_patients(labels: Labels, patients: Names) -> int:
     """Return how many patients have an image of the smaller class; resamples of one do not tell how others differ."""
-    return min(len(np.unique(patients[labels == label])) for label in (1 - POSITIVE, POSITIVE))
+    return min(patients_by_class(labels, patients).values())
 
 
 def without_errors(proportion: float | None, patients: int, interval: Interval) -> Interval:
@@ -120,11 +130,28 @@ def without_errors(proportion: float | None, patients: int, interval: Interval) 
 
     It is Clopper and Pearson's (Biometrika 1934), with the number of patients as the number of trials: if no error was
     seen in m patients, the proportion may still be as low as 0.025^(1/m). Other intervals are returned unchanged.
+
+    An AUROC is the proportion of pairs of a PNEUMONIA and a NORMAL image that are ranked rightly. With m patients of
+    the smaller class there are m pairs of which no two share a patient, so m independent trials: with these, the
+    interval of an AUROC of 0 or 1 covers at least as often as it says.
     """
-    if proportion not in (0.0, 1.0) or interval is None or not patients:
+    if proportion not in (0.0, 1.0) or not patients:
         return interval
     edge = ((1 - LEVEL) / 2) ** (1 / patients)
     return [edge, 1.0] if proportion == 1.0 else [0.0, 1 - edge]
+
+
+def at_least_wilson(proportion: float, patients: int, interval: list[float]) -> list[float]:
+    """Return an interval whose ends lie at least as far out as Wilson's (JASA 1927), with patients as trials.
+
+    The bootstrap of few patients is too short near 0 and 1, where it hardly sees an error. An AUROC counts as a
+    proportion of as many trials as the smaller class has patients, which is the most that its variance can be
+    (Birnbaum and Klose, Ann. Math. Statist. 1957: A (1 - A) / min(m, n)).
+    """
+    z2 = float(norm.isf((1 - LEVEL) / 2)) ** 2
+    middle = (proportion + z2 / (2 * patients)) / (1 + z2 / patients)
+    spread = math.sqrt(z2 * (proportion * (1 - proportion) + z2 / (4 * patients)) / patients) / (1 + z2 / patients)
+    return [min(interval[0], middle - spread), max(interval[1], middle + spread)]
 
 
 def intervals(
@@ -133,7 +160,9 @@ def intervals(
     """Return the 95 % interval of every figure, and the resampled values behind it.
 
     A figure that rests on one patient has no interval, because a bootstrap over patients needs two or more; those of
-    both classes rest on the patients of each. A proportion of 0 or 1 has the exact one also then.
+    both classes rest on the patients of each. A proportion of 0 or 1 has the exact one also then, and so has an AUROC.
+    Where sensitivity or specificity is 0 or 1, the ends of balanced accuracy and F1 follow from the exact ends of both.
+    A figure on which all resamples agree otherwise, such as an average precision of 1, has no interval.
 
     Args:
         table: one split.
@@ -160,7 +189,16 @@ def intervals(
         found[name] = without_errors(point.get(name), patients, found[name])
         if patients == 1 and point.get(name) not in (0.0, 1.0):
             found[name] = None
-    if fewest_patients(table.labels, table.patients) == 1:
+    fewest = fewest_patients(table.labels, table.patients)
+    found["auroc"] = without_errors(point.get("auroc"), fewest, found["auroc"])
+    sensitivity, specificity = found["sensitivity"], found["specificity"]
+    if sensitivity and specificity and {point["sensitivity"], point["specificity"]} & {0.0, 1.0}:
+        # Both figures rise with sensitivity and with specificity, so the intervals are rather too wide.
+        ends = np.array(sensitivity), np.array(specificity)
+        prevalence = float(np.mean(positive))
+        found["balanced_accuracy"] = np.mean(ends, axis=0).tolist()
+        found["f1"] = f1_at(*ends, prevalence).tolist()
+    if fewest == 1:
         found |= dict.fromkeys(_OF_EACH_CLASS)
     return found, values
 

@@ -78,6 +78,13 @@ def predictive_values(sensitivity: Floats, specificity: Floats, prevalence: floa
         return hits / (hits + alarms), clears / (clears + misses)
 
 
+def f1_at(sensitivity: Floats, specificity: Floats, prevalence: float) -> Floats:
+    """Compute F1 at a prevalence over 0: 2 hits / (hits + alarms + ill), each as a fraction of all images."""
+    hits, alarms = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
+    f1: Floats = 2 * hits / (hits + alarms + prevalence)
+    return f1
+
+
 def most_confident_errors(labels: Labels, probabilities: Floats, threshold: float, most: int) -> Labels:
     """Return the most confident errors as indices int64 [k], k at most `most`: missed pneumonias, then false alarms.
 

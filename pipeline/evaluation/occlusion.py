@@ -48,8 +48,8 @@ def occlusion_check(
 
     Returns:
         `images`, `side`, `drop_at_peak`, `drop_elsewhere` (means of P before minus P after, in probability), their
-        `difference` with its 95 % `interval`, `log_odds_difference` with its `log_odds_interval` (the same in logits),
-        and `peak_wins`, the fraction of images that the peak wins.
+        `difference` with its 95 % `interval` (None if all resamples agree), `log_odds_difference` with its
+        `log_odds_interval` (the same in logits), and `peak_wins`, the fraction of images that the peak wins.
     """
     size = images.shape[1]
     square = max(1, round(SIDE * size))

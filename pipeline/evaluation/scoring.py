@@ -18,7 +18,7 @@ from pipeline.evaluation.calibration import (
     probabilities_at,
 )
 from pipeline.evaluation.doubt import Doubt, answer_figures, four_answers
-from pipeline.evaluation.intervals import LEVEL, Interval, intervals, percentile
+from pipeline.evaluation.intervals import LEVEL, Interval, intervals, patients_by_class, percentile
 from pipeline.evaluation.metrics import PREVALENCES, by_subtype, decisions, figures, predictive_values
 from pipeline.evaluation.operating_point import OperatingPoint, choose_operating_point
 from pipeline.evaluation.predictions import CLASSES, POSITIVE, Floats, Predictions, as_written
@@ -29,6 +29,8 @@ from pneumo_tfds.program.progress import track
 from pneumo_tfds.sources.identifiers import is_unknown
 
 CHOSEN_ON = "validation"
+HELD_OUT = "held_out"
+"""The split of `--hold-out` and of a fold, on which nothing is chosen."""
 OTHER_IMAGES = "other images"
 """What an operating point may be chosen on as well, after training: labelled images of another source."""
 
@@ -87,8 +89,9 @@ class Decision:
 
 
 def by_interest(splits: Iterable[str]) -> list[str]:
-    """Return splits in the order in which a reader wants them: that of another source, test, validation, others."""
-    return sorted(splits, key=lambda name: ({EXTERNAL: 0, "test": 1, "validation": 2}.get(name, 3), name))
+    """Return splits in the order in which a reader wants them: first those that nothing was chosen on."""
+    order = (EXTERNAL, "test", HELD_OUT, CHOSEN_ON)
+    return sorted(splits, key=lambda name: (order.index(name) if name in order else len(order), name))
 
 
 def decide(
@@ -143,9 +146,10 @@ def score_split(table: Predictions, threshold: float, seed: int, resamples: int)
     """Compute the figures of one split at a given threshold, with their intervals.
 
     Returns:
-        The figures of `pipeline.evaluation.metrics.figures`, `patients`, `patients_unknown` (images that tell no
-        patient), `intervals` (figure to [low, high] or None), `by_subtype` (kind to `n`, `sensitivity`, `interval`) and
-        `predictive_values` (for each prevalence `precision`, `npv` and their `intervals`).
+        The figures of `pipeline.evaluation.metrics.figures`, `patients`, `patients_by_class` (those with an image of
+        it), `patients_unknown` (images that tell no patient), `intervals` (figure to [low, high] or None), `by_subtype`
+        (kind to `n`, `sensitivity`, `interval`) and `predictive_values` (for each prevalence `precision`, `npv` and
+        their `intervals`).
     """
     found = figures(table.labels, table.probabilities, threshold)
     if found["auroc"] is None:
@@ -161,6 +165,7 @@ def score_split(table: Predictions, threshold: float, seed: int, resamples: int)
     return {
         **found,
         "patients": len(np.unique(table.patients)),
+        "patients_by_class": patients_by_class(table.labels, table.patients),
         "patients_unknown": sum(map(is_unknown, table.patients.tolist())),
         "intervals": limits,
         "by_subtype": kinds,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from pipeline.evaluation.intervals import fewest_patients, percentile, ranking_figures, weights
+from pipeline.evaluation.intervals import fewest_patients, percentile, ranking_figures, weights, without_errors
 from pipeline.evaluation.metrics import decisions
 from pipeline.evaluation.predictions import POSITIVE, Mask, Predictions
 from pneumo_tfds.sources.inventory import KINDS, VIRUS_FROM
@@ -37,7 +37,8 @@ def subtype_figures(table: Predictions, answered: Mask, seed: int, resamples: in
         auroc = float(roc_auc_score(virus, viral))
         blocks = weights(patients, resamples, seed)
         values = np.concatenate([ranking_figures(virus, viral, block)[0] for block in blocks])
-        interval = percentile(values) if fewest_patients(virus, patients) > 1 else None
+        fewest = fewest_patients(virus, patients)
+        interval = without_errors(auroc, fewest, percentile(values)) if fewest > 1 else None
     called = decisions(table.viral, VIRUS_FROM)
     return {
         "images": {

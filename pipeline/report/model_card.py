@@ -11,9 +11,9 @@ from typing import Any
 
 from pipeline.config.config_json import with_current_names
 from pipeline.evaluation.evaluation_lock import verify
-from pipeline.evaluation.scoring import by_interest
+from pipeline.evaluation.scoring import CHOSEN_ON, HELD_OUT, by_interest
 from pipeline.report import report_tables
-from pipeline.report.reader_warnings import shortcut_warnings, warnings
+from pipeline.report.reader_warnings import search_warnings, shortcut_warnings, warnings
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.files import write_text
 from pneumo_tfds.program.html_page import render
@@ -131,7 +131,14 @@ def facts(folder: RunFolder) -> dict[str, Any]:
         "config": config,
         "files": {path.name: path.name for path in folder.path.iterdir() if path.is_file()},
         "elsewhere": _elsewhere(folder, metrics),
-        "warnings": warnings(metrics, split) + shortcut_warnings(known.get("shortcuts", {})),
+        "warnings": [
+            *warnings(metrics, split),
+            *search_warnings(folder, splits),
+            *shortcut_warnings(known.get("shortcuts", {})),
+        ],
+        "searched": folder.search_winner.exists(),
+        "images": _of_each_part(dataset.get("images"), _each(splits, "n"), config.get("data", {})),
+        "patients": _of_each_part(dataset.get("patients"), _each(splits, "patients"), config.get("data", {})),
         "statements": statements(dataset, metrics),
         "lock": verify(folder),
         "hub_metrics": HUB_METRICS,
@@ -159,6 +166,34 @@ def _elsewhere(folder: RunFolder, metrics: Mapping[str, Any]) -> list[dict[str, 
         for other in others
         if other.get("external") and all(other.get(key) == metrics.get(key) for key in ("operating_point", "doubt"))
     ]
+
+
+def _each(splits: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, int]:
+    return {split: figures[name] for split, figures in splits.items() if name in figures}
+
+
+def _of_each_part(
+    built: Mapping[str, int] | None, scored: Mapping[str, int], data: Mapping[str, Any]
+) -> Mapping[str, int] | None:
+    """Return how many images, or patients, are in each part of the data as the run divided them; None if not known.
+
+    Args:
+        built: of each split of the dataset.
+        scored: of each split that the run scored.
+        data: the settings of the data. With folds or `hold_out` the run divides train and validation anew.
+    """
+    folds, fold = data.get("folds", 0), data.get("fold", 0)
+    if not built or (not folds and data.get("hold_out", "none") == "none"):
+        return built
+    pool = built["train"] + built["validation"]
+    if folds and not fold:
+        test = {"test": built["test"]} if "test" in built else {}
+        return {f"train and validation, in {folds} folds": pool} | test
+    if {CHOSEN_ON, HELD_OUT} - scored.keys():
+        return None
+    aside = {"test, set aside": built["test"]} if "test" in built else {}
+    parts = {name: scored[name] for name in (CHOSEN_ON, HELD_OUT)}
+    return {"train": pool - sum(parts.values()), **parts, **aside}
 
 
 def _answer_share(figures: Mapping[str, Any], answer: str) -> float:

@@ -16,10 +16,9 @@ from pipeline.evaluation.calibration import reliability
 from pipeline.evaluation.intervals import roc_band
 from pipeline.evaluation.predictions import CLASSES, POSITIVE, Labels, Names, Predictions
 from pipeline.report.plot_style import BY_CLASS, BY_KIND, GREEN, GREY, INK, PNEUMONIA, canvas
-from pipeline.report.report_tables import in_brackets, number
+from pipeline.report.report_tables import in_brackets, number, percent
 from pipeline.run_folder.history import Epoch
 
-BAND_RESAMPLES = 1000
 BAND_GRID = np.linspace(0, 1, 201)
 SQUARE = (5.6, 5.2)
 CHANCE = {"color": GREY, "linestyle": "--", "linewidth": 1}
@@ -62,7 +61,7 @@ def confusion_matrix(path: Path, counts: Mapping[str, int], title: str) -> None:
         for (row, column), part in np.ndenumerate(parts):
             style = {"ha": "center", "va": "center", "color": "white" if part > 0.75 else INK}
             axis.text(column, row - 0.1, f"{cells[row, column]:,.0f}", fontsize=22, weight="bold", **style)
-            axis.text(column, row + 0.18, f"{names[row][column]}, {part:.1%}", **style)
+            axis.text(column, row + 0.18, f"{names[row][column]}, {percent(part)}", **style)
         axis.set_xticks((0, 1), CLASSES)
         axis.set_yticks((0, 1), CLASSES, rotation=90, va="center")
         axis.set(xlabel="Decision of the model", ylabel="Label", title=title)
@@ -71,7 +70,7 @@ def confusion_matrix(path: Path, counts: Mapping[str, int], title: str) -> None:
         axis.tick_params(length=0)
 
 
-def roc(path: Path, table: Predictions, figures: Mapping[str, Any], title: str) -> None:
+def roc(path: Path, table: Predictions, figures: Mapping[str, Any], title: str, resamples: int) -> None:
     """Draw the ROC curve with its pointwise 95 % band over patients, and the operating point.
 
     Args:
@@ -79,9 +78,10 @@ def roc(path: Path, table: Predictions, figures: Mapping[str, Any], title: str) 
         table: one split with both classes.
         figures: the part of `metrics.json` about the split.
         title: of the plot.
+        resamples: of the band.
     """
     false_alarms, hits, _ = roc_curve(table.labels, table.probabilities)
-    low, high = roc_band(table, BAND_GRID, BAND_RESAMPLES, seed=0)
+    low, high = roc_band(table, BAND_GRID, resamples, seed=0)
     point = (1 - figures["specificity"], figures["sensitivity"])
     with canvas(path, *SQUARE) as axis:
         axis.plot((0, 1), (0, 1), label="chance", **CHANCE)
@@ -174,7 +174,9 @@ def class_distribution(path: Path, counts: Mapping[str, Mapping[str, int]]) -> N
         axis.legend(loc="lower right")
 
 
-def draw_split(folder: Path, split: str, table: Predictions, figures: Mapping[str, Any], threshold: float) -> None:
+def draw_split(
+    folder: Path, split: str, table: Predictions, figures: Mapping[str, Any], threshold: float, resamples: int
+) -> None:
     """Draw every plot of one split into `folder` as `KIND_SPLIT.png`; curves need both classes."""
     confusion_matrix(folder / f"confusion_matrix_{split}.png", figures["confusion_matrix"], f"Decisions, {split}")
     scores(folder / f"scores_{split}.png", table, threshold, f"Predicted probabilities, {split}")
@@ -182,7 +184,7 @@ def draw_split(folder: Path, split: str, table: Predictions, figures: Mapping[st
         for kind in ("roc", "precision_recall", "calibration"):  # those of an earlier evaluation
             (folder / f"{kind}_{split}.png").unlink(missing_ok=True)
         return
-    roc(folder / f"roc_{split}.png", table, figures, f"ROC, {split}")
+    roc(folder / f"roc_{split}.png", table, figures, f"ROC, {split}", resamples)
     precision_recall(folder / f"precision_recall_{split}.png", table, figures, f"Precision and recall, {split}")
     calibration(folder / f"calibration_{split}.png", table, figures, f"Calibration, {split}")
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pipeline.evaluation.resemblance import LIKE
 from pipeline.evaluation.robustness import UNCHANGED
+from pipeline.evaluation.scoring import CHOSEN_ON, HELD_OUT
 from pipeline.evaluation.shortcuts import WITHOUT_LUNGS
 from pipeline.evaluation.subgroups import difference
 from pipeline.report.report_tables import in_brackets, number, percent, signed
+from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.wording import counted
 
 NAMES = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
@@ -47,6 +50,10 @@ def warnings(metrics: Mapping[str, Any], split: str) -> list[str]:
         found.append(
             f"There is no test split. The threshold was chosen on {chosen_on}, so these figures are too optimistic."
         )
+    if split == HELD_OUT:
+        found.append("These images were held out of training, and nothing was chosen on them.")
+        if (dataset.get("images") or {}).get("test"):
+            found.append("The test split is set aside in such a run, and was not scored.")
     if split == "test" and dataset.get("test_origin") == "carved":
         found.append(
             "The test images were split off from the training images by patient. They are easier than images from "
@@ -96,6 +103,20 @@ def shortcut_warnings(shortcuts: Mapping[str, Any]) -> list[str]:
         f"The classes can be told apart without the lungs, on {shortcuts['split']} images with AUROC "
         f"{', '.join(strong)}. The figures may come from that in part, and it need not hold elsewhere."
     ]
+
+
+def search_warnings(folder: RunFolder, splits: Collection[str]) -> list[str]:
+    """Return what a search of hyperparameters in the run, `tuner/best.json`, says against the figures of these splits.
+
+    It precedes the folds and has seen validation, of which each fold holds out a part.
+    """
+    in_fold = re.fullmatch(r"fold-\d+", folder.path.name) is not None
+    run = RunFolder(folder.path.parent) if in_fold else folder
+    if CHOSEN_ON not in splits or not run.search_winner.exists():
+        return []
+    names = [name for name in splits if name == CHOSEN_ON or (in_fold and name == HELD_OUT)]
+    seen = " and ".join(names) + (", out of fold too," if folder.folds.exists() else "")
+    return [f"The settings won a search by their score on {CHOSEN_ON}, so the figures on {seen} are too optimistic."]
 
 
 def drops(own: Mapping[str, Any], figures: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

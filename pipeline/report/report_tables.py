@@ -45,8 +45,13 @@ def in_brackets(limits: list[float] | None) -> str:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """Return a fraction as text, such as `12.5 %`; a dash for None."""
-    return DASH if value is None else f"{100 * value:.{digits}f} %"
+    """Return a fraction as text, such as `12.5 %`: rounded, but never up to 100 if it is below; a dash for None."""
+    return DASH if value is None else f"{_hundredths(value, digits)} %"
+
+
+def _hundredths(value: float, digits: int = 1) -> str:
+    text = f"{100 * value:.{digits}f}"
+    return f">{100 - 10**-digits:.{digits}f}" if float(text) == 100.0 and value < 1.0 else text
 
 
 FOR_TEMPLATES = {"number": number, "span": span, "percent": percent, "counted": counted}
@@ -98,12 +103,12 @@ def headline(metrics: Mapping[str, Any], split: str) -> str:
     for name, verb, images in (("sensitivity", "finds", "pneumonias"), ("specificity", "clears", "normal images")):
         if figures[name] is not None:
             ends = limits[name]
-            interval = f" (95\u00a0% interval {100 * ends[0]:.1f} to {100 * ends[1]:.1f})" if ends else ""
-            parts.append(f"{verb} {100 * figures[name]:.1f}\u00a0%{interval} of {images}")
+            interval = f" (95\u00a0% interval {_hundredths(ends[0])} to {_hundredths(ends[1])})" if ends else ""
+            parts.append(f"{verb} {_hundredths(figures[name])}\u00a0%{interval} of {images}")
     auroc = ""
     if figures["auroc"] is not None:
         auroc = f"; AUROC {number(figures['auroc'])}{in_brackets(limits['auroc'])}"
-    images = counted(figures["n"], f"{split} image")
+    images = counted(figures["n"], f"{split.replace('_', '-')} image")
     found = f"On {images}{_of_patients(figures)}, the model {' and '.join(parts)}{auroc}."
     return found + _without_lungs(metrics.get("reliance"))
 
@@ -124,13 +129,26 @@ def _of_patients(figures: Mapping[str, Any]) -> str:
 
 
 def classification_rows(table: Predictions, threshold: float) -> list[dict[str, Any]]:
-    """Return scikit-learn's classification report as rows, with PNEUMONIA, the positive class, first."""
+    """Return scikit-learn's classification report as rows, with PNEUMONIA, the positive class, first.
+
+    None where a figure is undefined, or an average is of one that is. With images of one class there is its recall
+    alone, as in the figures of `score_split`.
+    """
     called = decisions(table.probabilities, threshold).astype(np.int64)
     report: dict[str, Any] = classification_report(
-        table.labels, called, labels=[0, POSITIVE], target_names=CLASSES, output_dict=True, zero_division=0.0
+        table.labels, called, labels=[0, POSITIVE], target_names=CLASSES, output_dict=True, zero_division=np.nan
     )
-    names = (CLASSES[POSITIVE], CLASSES[1 - POSITIVE], "macro avg", "weighted avg")
-    return [{"name": name, **{key.replace("-", "_"): value for key, value in report[name].items()}} for name in names]
+    names = (CLASSES[POSITIVE], CLASSES[1 - POSITIVE])
+    rows = [{key.replace("-", "_"): None if np.isnan(v) else v for key, v in report[name].items()} for name in names]
+    if one_class := not all(row["support"] for row in rows):
+        rows = [row | {"precision": None, "f1_score": None} for row in rows]
+        rows = [row | ({} if row["support"] else {"recall": None}) for row in rows]
+    found = [{"name": name, **row} for name, row in zip(names, rows, strict=True)]
+    for average in () if one_class else ("macro avg", "weighted avg"):
+        of_both = {key.replace("-", "_"): value for key, value in report[average].items()}
+        undefined = {key for row in rows for key, value in row.items() if value is None}
+        found.append({"name": average, **of_both, **dict.fromkeys(undefined)})
+    return found
 
 
 def error_rows(

@@ -11,8 +11,8 @@ from rich.table import Table
 from pipeline.evaluation.doubt import Doubt
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.scoring import by_interest
-from pipeline.report.reader_warnings import NAMES, drops, warnings
-from pipeline.report.report_tables import fold_summary, percent, signed
+from pipeline.report.reader_warnings import NAMES, drops, search_warnings, warnings
+from pipeline.report.report_tables import fold_summary, number, percent, signed
 from pipeline.run_folder.folder import RunFolder
 
 FIGURES = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision", "brier", "ece")
@@ -57,7 +57,8 @@ def show(folder: RunFolder) -> None:
 def show_warnings(folder: RunFolder) -> None:
     """Print what to know before relying on the figures, a line each."""
     metrics = folder.read_json(folder.metrics)
-    for text in warnings(metrics, by_interest(metrics["splits"])[0]):
+    main = by_interest(metrics["splits"])[0]
+    for text in warnings(metrics, main) + search_warnings(folder, metrics["splits"]):
         print(f"warning: {text}")
     if (lock := verify(folder)) and not lock.kept:
         print(f"warning: evaluation lock: {lock.summary}")
@@ -108,5 +109,5 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], title: str) -> Ta
 
 def _cell(figures: Mapping[str, Any], name: str) -> str:
     value, limits = figures[name], figures["intervals"].get(name)
-    interval = f"  [{limits[0]:.3f}, {limits[1]:.3f}]" if limits else ""
-    return "undefined" if value is None else f"{value:.3f}{interval}"
+    interval = f"  [{number(limits[0])}, {number(limits[1])}]" if limits else ""
+    return "undefined" if value is None else f"{number(value)}{interval}"

@@ -37,8 +37,8 @@ COMPARED_IMAGES = 300
 """How many validation images at most other images are compared with in exposure and sharpness."""
 
 OWN_FIGURES = (
-    "n", "patients", "prevalence", "auroc", "average_precision", "sensitivity", "specificity", "precision", "npv",
-    "accuracy", "balanced_accuracy", "f1", "brier", "ece", "intervals", "answered",
+    "n", "patients", "patients_by_class", "prevalence", "auroc", "average_precision", "sensitivity", "specificity",
+    "precision", "npv", "accuracy", "balanced_accuracy", "f1", "brier", "ece", "intervals", "answered",
 )  # fmt: skip
 """Figures of the run itself that are shown beside those of another source."""
 

@@ -31,7 +31,7 @@ def illustrate(
         show_names: show files and folders in the report.
     """
     metrics = folder.read_json(folder.metrics)
-    threshold = metrics["operating_point"]["threshold"]
+    threshold, resamples = metrics["operating_point"]["threshold"], metrics["bootstrap"]["resamples"]
     tables = read_csv(folder.predictions, metrics)
     with stage("Drawing plots"):
         if epochs := history.read(folder.history):
@@ -42,7 +42,7 @@ def illustrate(
         shown = first.take(xray_grids.some_of_each(first.labels, seed))
         xray_grids.examples(folder.plots / "examples.png", shown.images, shown.labels)
         for name, table in tables.items():
-            plots.draw_split(folder.plots, name, table, metrics["splits"][name], threshold)
+            plots.draw_split(folder.plots, name, table, metrics["splits"][name], threshold, resamples)
             worst = most_confident_errors(table.labels, table.probabilities, threshold, ERRORS_SHOWN)
             picture = folder.plots / f"mistakes_{name}.png"
             if len(worst):

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from pipeline.config import RunConfig
-from pipeline.data.fold_splits import rows_of_fold, splits_of_fold
+from pipeline.data.fold_splits import few_in_validation, rows_of_fold, splits_of_fold
 from pipeline.data.group_holdout import splits_of
 from pipeline.data.split import Split
 from pipeline.evaluation.doubt import patients_in_words
@@ -55,7 +55,10 @@ def fit_and_judge_folds(
     rest = ", ".join(f"{name} {split.count}" for name, split in splits.items() if name != "train") or "no test split"
     print(f"{count} folds of train and validation together: {pool.count} images of {patients}; beside them {rest}")
     of_folds = [_of_fold(config, number) for number in range(1, count + 1)]
-    held = [rows_of_fold(pool, own.data)[HELD_OUT] for own in of_folds]  # refuses too many folds before one is trained
+    rows = [rows_of_fold(pool, own.data) for own in of_folds]  # refuses too many folds before one is trained
+    held = [of_fold[HELD_OUT] for of_fold in rows]
+    if few := few_in_validation(pool.examples, [of_fold["validation"] for of_fold in rows]):
+        print(f"warning: {few}")
     fastest_for(folder.execution, config)
     for number, own in enumerate(of_folds, start=1):
         fold = folder.fold(number)

@@ -101,16 +101,24 @@ def group_by_patient(images: Sequence[Image], identical: Iterable[Sequence[Image
     return dict(sorted(groups.items()))
 
 
-def held_out(groups: Groups, purpose: str, fraction: float) -> set[str]:
-    """Return the names of the groups that are held out: about `fraction` of them, on both sides of every stratum."""
+def held_out(groups: Groups, purpose: str, fraction: float, *, dealt: bool = False) -> set[str]:
+    """Return the names of the groups that are held out: about `fraction` of them, on both sides of every stratum.
+
+    With `dealt`, the hash does not decide but ranks the groups of each stratum, and the first ones are held out: as
+    near to `fraction` of each stratum as can be, but no longer the same groups when others are added.
+    """
     place = {name: place_of(purpose, name) for name in groups}
+    if dealt:
+        *strata, _, _ = strata_of(groups)
+        ranked = [sorted(stratum, key=place.__getitem__) for stratum in strata]
+        place = {name: (rank + 0.5) / len(stratum) for stratum in ranked for rank, name in enumerate(stratum)}
     held = {name for name in groups if place[name] < fraction}
     for stratum in strata_of(groups):
-        ranked = sorted(stratum, key=place.__getitem__)
-        if len(ranked) > 1 and held.issuperset(ranked):
-            held.remove(ranked[-1])
-        elif len(ranked) > 1 and held.isdisjoint(ranked):
-            held.add(ranked[0])
+        in_order = sorted(stratum, key=place.__getitem__)
+        if len(in_order) > 1 and held.issuperset(in_order):
+            held.remove(in_order[-1])
+        elif len(in_order) > 1 and held.isdisjoint(in_order):
+            held.add(in_order[0])
     return held
 
 

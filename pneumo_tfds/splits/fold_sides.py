@@ -18,7 +18,8 @@ def sides_of_fold(
     """Return the side of each image in one fold: `held_out`, or of the rest `validation` or `train`.
 
     The patients of each stratum are dealt in turn to the folds, in the order of a hash of their names, so that folds
-    are alike in size and classes. Each image is held out in one fold. Validation is drawn anew for each fold.
+    are alike in size and classes. Each image is held out in one fold. Validation is dealt anew for each fold, in each
+    stratum, because a coin for each patient would leave a fold of few patients with hardly any.
 
     Args:
         images: of train and validation together.
@@ -50,7 +51,7 @@ def sides_of_fold(
     ]
     held = set(dealt[number - 1 :: folds])
     rest = {name: members for name, members in groups.items() if name not in held}
-    validating = held_out(rest, f"validation of fold {number}", validation_fraction)
+    validating = held_out(rest, f"validation of fold {number}", validation_fraction, dealt=True)
     return {
         image.name: HELD_OUT if name in held else "validation" if name in validating else "train"
         for name, members in groups.items()

@@ -140,13 +140,17 @@ def seconds_to_confirm(plan: Plan, trials: Path) -> float:
     return min(runs * longest, search.minutes * 60 / 2)
 
 
-def interval(scores: Sequence[float]) -> tuple[float, float, float]:
-    """Return mean, low and high of the 95 % interval of the mean (Student's t); -inf to inf for fewer than two."""
+def interval(scores: Sequence[float], candidates: int = 1) -> tuple[float, float, float]:
+    """Return mean, low and high of the 95 % interval of the mean (Student's t); -inf to inf for fewer than two.
+
+    With several `candidates`, of which the best is looked at, all of their intervals hold together in 95 % of the
+    cases: each is one of 1 - 0.05 / `candidates` (Bonferroni).
+    """
     mean = float(np.mean(scores)) if scores else np.nan
     if len(scores) < 2:
         return mean, -np.inf, np.inf
     scale = max(sem(scores), np.finfo(float).tiny)  # of equal scores SciPy would return NaN
-    low, high = t.interval(LEVEL, len(scores) - 1, loc=mean, scale=scale)
+    low, high = t.interval(1 - (1 - LEVEL) / candidates, len(scores) - 1, loc=mean, scale=scale)
     return mean, float(low), float(high)
 
 
@@ -161,8 +165,11 @@ def conclusion(found: list[Candidate], objective: Objective) -> str:
     # Differences by seed, where both trained: a seed gives both the same data order and augmentation.
     other, theirs = found[1] if best is start else best, dict(zip(start.seeds, start.scores, strict=True))
     pairs = [mine - theirs[seed] for seed, mine in zip(other.seeds, other.scores, strict=True) if seed in theirs]
-    mean, low, high = interval(pairs)
-    beside = f"trial {other.trial} has {mean:+.4f} (95 % interval {low:+.4f} to {high:+.4f} over {len(pairs)} seeds)"
+    tried = len(found) - 1  # the same seeds say which of them is the best
+    mean, low, high = interval(pairs, tried)
+    corrected = f", corrected for {tried} candidates" if tried > 1 else ""
+    over = f"over {len(pairs)} seeds{corrected}"
+    beside = f"trial {other.trial} has {mean:+.4f} (95 % interval {low:+.4f} to {high:+.4f} {over})"
     if not pairs:
         beside = f"trial {other.trial} and they have no seed in common that trained"
     if best is start:

@@ -84,6 +84,8 @@ def test_few_patients_get_a_lower_guarantee_or_none():
     assert "NPV at least 0.9 " in said or "NPV at least 0.8 " in said
     said = limits(cohort(8, 0), 0.3, candidates("auto"), 0.5).guarantee
     assert said.startswith("none: the best that can be shown on 8 validation patients")
+    assert said.endswith("; what is no better than guessing is not answered, so no image is NORMAL or PNEUMONIA")
+    assert "at these limits" not in said
 
 
 def test_nothing_is_answered_where_it_may_be_no_better_than_guessing():

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from pipeline.evaluation.calibration import assign_bins
 from pipeline.evaluation.intervals import (
+    at_least_wilson,
     intervals,
     percentile,
     ranking_figures,
@@ -120,7 +122,7 @@ def test_percentiles_are_the_middle_95_percent_of_what_is_defined():
     values = np.concatenate([np.arange(1001.0), np.full(500, np.nan)])
     assert percentile(np.random.default_rng(0).permutation(values)) == pytest.approx([25, 975])
     assert percentile(np.full(3, np.nan)) is None
-    assert percentile(np.array([np.nan, 0.25])) == [0.25, 0.25]
+    assert percentile(np.array([np.nan, 0.25, 0.25])) is None  # they agree, which is no certainty
 
 
 def test_ranking_figures_are_scikit_learns_with_weights():
@@ -204,10 +206,15 @@ def test_a_split_without_errors_does_not_claim_certainty():
     assert found["sensitivity"] == pytest.approx([0.025 ** (1 / 30), 1.0])
     assert found["sensitivity:virus"] == found["sensitivity"]
     assert found["accuracy"] == pytest.approx([0.025 ** (1 / 60), 1.0])
+    assert found["auroc"] == found["sensitivity"]
+    assert found["average_precision"] is None
+    edge = 0.025 ** (1 / 30)
+    assert found["balanced_accuracy"] == pytest.approx([edge, 1.0])
+    assert found["f1"] == pytest.approx([2 * edge / (edge + (1 - edge) + 1), 1.0])  # at half the images PNEUMONIA
     assert without_errors(0.0, 30, [0.0, 0.0]) == pytest.approx([0.0, 1 - 0.025 ** (1 / 30)])
     assert without_errors(0.5, 30, [0.4, 0.6]) == [0.4, 0.6]
     assert without_errors(1.0, 0, [1.0, 1.0]) == [1.0, 1.0]
-    assert without_errors(1.0, 1, None) is None
+    assert without_errors(1.0, 1, None) == pytest.approx([0.025, 1.0])
     assert without_errors(None, 5, None) is None
 
 
@@ -226,7 +233,33 @@ def test_each_proportion_counts_the_patients_it_is_about(right):
     for name, patients in (among | {"sensitivity:bacteria": 6, "sensitivity:virus": 14}).items():
         edge = 0.025 ** (1 / patients)
         assert found[name] == pytest.approx([edge, 1.0] if right else [0.0, 1 - edge]), name
-    assert found["auroc"] == ([1.0, 1.0] if right else [0.0, 0.0])  # no proportion of patients
+    edge = 0.025 ** (1 / 20)  # of the smaller class: 20 pairs that share no patient
+    assert found["auroc"] == pytest.approx([edge, 1.0] if right else [0.0, 1 - edge])
+
+
+@pytest.mark.parametrize("threshold", [0.0, 2.0])
+def test_figures_of_one_answer_to_all_are_not_certain(threshold):
+    """10 + 10 patients, all called one class: balanced accuracy is 0.5 in every resample, and known only roughly."""
+    labels = np.repeat([0, 1], 10)
+    names = np.arange(20).astype(str)
+    scores = np.random.default_rng(0).random(20)
+    table = Predictions(names, names, np.where(labels, "virus", "normal"), labels, scores)
+    point = figures(labels, scores, threshold)
+    found, _ = intervals(table, threshold, point, 200, seed=0)
+    assert point["balanced_accuracy"] == 0.5
+    edge = 0.025 ** (1 / 10)
+    assert found["balanced_accuracy"] == pytest.approx([edge / 2, 1 - edge / 2])
+    low, high = found["f1"]
+    assert low <= point["f1"] <= high
+    assert high - low > 0.1
+    assert all(ends is None or ends[0] < ends[1] for ends in found.values())
+
+
+def test_an_interval_is_widened_to_wilsons_and_never_narrowed():
+    for right in (3, 11):
+        exact = binomtest(right, 12).proportion_ci(method="wilson")
+        assert at_least_wilson(right / 12, 12, [0.5, 0.5]) == pytest.approx([min(exact.low, 0.5), max(exact.high, 0.5)])
+    assert at_least_wilson(0.9, 12, [0.1, 1.0]) == [0.1, 1.0]
 
 
 def test_precision_without_false_alarms_counts_the_patients_called():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from pipeline.config import EvaluationConfig
 from pipeline.evaluation.doubt import Doubt
@@ -103,12 +105,54 @@ def test_a_difference_is_squared_and_added_and_agrees_with_its_p_value():
     assert difference(first, {"auroc": None, "intervals": {"auroc": None}}, "auroc") is None
 
 
+def test_a_small_group_near_one_is_not_taken_as_known_exactly():
+    """A group of 12 + 12 patients and 100 + 100 of the same distribution, with an AUROC of 0.99 or so."""
+    generator = np.random.default_rng(0)
+    false_alarms, perfect = 0, 0
+    for _ in range(20):
+        labels = np.concatenate([np.repeat([0, 1], 12), np.repeat([0, 1], 100)])
+        names = np.arange(len(labels)).astype(str)
+        scores = 1 / (1 + np.exp(-generator.normal(3.3 * labels - 1.65)))
+        table = Predictions(names, names, np.where(labels, "unknown", "normal"), labels, scores)
+        (rows,) = by_groups(
+            table, {"site": ["a"] * 24 + ["b"] * 200}, replace(DECISION, doubt=None), EvaluationConfig(resamples=100)
+        ).values()
+        false_alarms += any(gap["p_value"] < 0.05 for gap in rows[0]["gaps"].values())
+        perfect += rows[0]["auroc"] == 1
+    assert perfect > 2
+    assert false_alarms <= 1  # an interval of [1, 1] named each perfect group
+
+
+def test_a_figure_without_width_claims_no_difference():
+    """As a run of an earlier version recorded an AUROC of 1."""
+    second = {"auroc": 0.9, "intervals": {"auroc": [0.85, 0.94]}}
+    assert difference({"auroc": 1.0, "intervals": {"auroc": [1.0, 1.0]}}, second, "auroc") is None
+    counts = {"patients_by_class": {"NORMAL": 12, "PNEUMONIA": 40}}
+    known = difference(counts | {"auroc": 1.0, "intervals": {"auroc": [0.735, 1.0]}}, second, "auroc")
+    assert known["p_value"] > 0.1
+
+
+def test_the_bootstrap_of_few_patients_is_widened_to_wilsons():
+    """One of 144 pairs is ranked wrongly: the resamples of 12 patients hardly see it."""
+    first = {"auroc": 143 / 144, "intervals": {"auroc": [0.97, 1.0]}}
+    second = {"auroc": 0.95, "intervals": {"auroc": [0.93, 0.96]}}
+    assert difference(first, second, "auroc")["p_value"] < 0.05
+    counts = {"patients_by_class": {"NORMAL": 12, "PNEUMONIA": 40}}
+    wide = difference(counts | first, second, "auroc")
+    low = binomtest(12, 12).proportion_ci(method="wilson").low  # of 12 rightly in 12, a little above that of 143 in 144
+    assert wide["interval"][0] <= first["auroc"] - second["auroc"] - (first["auroc"] - low)
+    assert wide["p_value"] > 0.3
+
+
 @pytest.mark.parametrize(
     ("column", "cells", "groups"),
     [
         ("age", ["7", "12", "", "71"], ["0 to 9 years", "10 to 19 years", "not told", "70 to 79 years"]),
         ("PatientAge", ["008M", "047Y"], ["0 to 9 years", "40 to 49 years"]),
         ("stage", ["1", "2"], ["1", "2"]),
+        ("age_months", ["24", "7"], ["24", "7"]),
+        ("Age (days)", ["24", "7"], ["24", "7"]),
+        ("age", ["411", "7", "119"], ["over 120, so hardly years", "0 to 9 years", "110 to 119 years"]),
         ("sex", ["F", "M", ""], ["F", "M", "not told"]),
         ("age", ["old", "7"], ["old", "7"]),
         (

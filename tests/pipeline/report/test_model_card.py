@@ -199,3 +199,47 @@ def test_the_guidelines_have_all_of_their_items_once_and_no_evidence_is_unused(r
         item[2] for guideline in TABLE["guideline"] for section in guideline["section"] for item in section["items"]
     }
     assert used - {""} == set(TABLE["evidence"])
+
+
+def of_the_run(run, data=None, fit=None, held=30):
+    """What the checklist says of a run with other settings, whose dataset has 300, 90 and 120 images."""
+    metrics = json.loads(run.metrics.read_text())
+    counts = {"train": 300, "validation": 90, "test": 120}
+    metrics["dataset"] |= {"images": counts, "patients": counts, "split_rule": "by patient", "dropped": 0}
+    if data:
+        metrics["splits"] = {"validation": metrics["splits"]["validation"]}
+        if held:
+            metrics["splits"]["held_out"] = metrics["splits"]["validation"] | {"n": held, "patients": held}
+    run.metrics.write_text(json.dumps(metrics))
+    run.config.write_text(json.dumps({"data": data or {}, "fit": {"ensemble_size": 1, "keep": "best"} | (fit or {})}))
+    known = facts(run) | {"split": "validation"}
+    claim = filled_in(TABLE, known)[0]
+    return {item["number"]: item["text"] for section in claim["section"] for item in section["items"]}
+
+
+@pytest.mark.parametrize("data", [{"hold_out": "im"}, {"folds": 5, "fold": 2}])
+def test_images_that_were_held_out_are_not_counted_as_training_images(run, data):
+    said = of_the_run(run, data)
+    assert "train 270, validation 90, held_out 30, test, set aside 120" in said["19"]
+    assert "train 315, validation 45, held_out 30, test, set aside 120" in said["20"]
+    assert "train: 270 images" in said["35"]
+
+
+def test_a_committee_of_folds_is_described_as_one(run):
+    said = of_the_run(run, {"folds": 2}, {"ensemble_size": 2, "keep": "last"}, held=0)
+    assert "train and validation, in 2 folds 390, test 120" in said["19"]
+    assert "4 networks that differ by the patients that they were trained on and their seeds" in said["27"]
+    assert said["26"].startswith("The last epoch.")
+    said = of_the_run(run, {"folds": 5}, held=0)
+    assert "5 networks that differ by the patients that they were trained on; their" in said["27"]
+
+
+def test_one_network_and_a_search_are_described_as_such(run):
+    said = of_the_run(run)
+    assert "train 300, validation 90, test 120" in said["19"]
+    assert "None: one network." in said["27"]
+    assert "search" not in said["26"]
+    run.search_winner.parent.mkdir()
+    run.search_winner.write_text("{}")
+    said = of_the_run(run)
+    assert said["26"].startswith("The epoch with the best validation AUROC, with the settings that won a search")

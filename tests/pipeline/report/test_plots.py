@@ -38,7 +38,7 @@ EPOCHS = [Epoch(1, 0.5, 1e-3, 0.6, 0.8, 0.7, 9.0, 50.0, 0.1), Epoch(2, 0.3, 5e-4
 def test_a_split_gets_all_its_plots_and_matplotlib_keeps_its_settings(tmp_path):
     before = dict(matplotlib.rcParams)
     split = table()
-    plots.draw_split(tmp_path, "test", split, score_split(split, 0.5, 0, 50), 0.5)
+    plots.draw_split(tmp_path, "test", split, score_split(split, 0.5, 0, 50), 0.5, 50)
     kinds = ("calibration", "confusion_matrix", "precision_recall", "roc", "scores")
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{kind}_test.png" for kind in kinds]
     assert all(looks_drawn(path) for path in tmp_path.iterdir())
@@ -49,7 +49,7 @@ def test_a_strong_models_roc_curve_has_its_corner_enlarged(tmp_path):
     split = table()
     strong = split.with_probabilities(np.clip(0.8 * split.labels + 0.3 * split.probabilities, 0, 1))
     for name, which in (("weak", split), ("strong", strong)):
-        plots.roc(tmp_path / f"{name}.png", which, score_split(which, 0.5, 0, 50), "ROC")
+        plots.roc(tmp_path / f"{name}.png", which, score_split(which, 0.5, 0, 50), "ROC", 50)
     weak_ink, strong_ink = (
         np.sum(cv2.imread(str(tmp_path / f"{name}.png"))[250:500, 420:800] < 100) for name in ("weak", "strong")
     )
@@ -58,7 +58,7 @@ def test_a_strong_models_roc_curve_has_its_corner_enlarged(tmp_path):
 
 def test_a_split_of_one_class_gets_the_plots_that_make_sense(tmp_path):
     split = table(one_class=True)
-    plots.draw_split(tmp_path, "test", split, score_split(split, 0.5, 0, 20), 0.5)
+    plots.draw_split(tmp_path, "test", split, score_split(split, 0.5, 0, 20), 0.5, 20)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["confusion_matrix_test.png", "scores_test.png"]
 
 

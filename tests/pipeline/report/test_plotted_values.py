@@ -53,10 +53,10 @@ def test_each_count_of_a_confusion_matrix_is_in_the_cell_of_its_label_and_decisi
         column, row = text.get_position()
         said.setdefault((labels[round(row)], decisions[round(column)]), []).append(text.get_text())
     assert said == {
-        ("NORMAL", "NORMAL"): ["90", "cleared, 90.0%"],
-        ("NORMAL", "PNEUMONIA"): ["10", "false alarms, 10.0%"],
-        ("PNEUMONIA", "NORMAL"): ["40", "missed, 3.3%"],
-        ("PNEUMONIA", "PNEUMONIA"): ["1,160", "found, 96.7%"],
+        ("NORMAL", "NORMAL"): ["90", "cleared, 90.0 %"],
+        ("NORMAL", "PNEUMONIA"): ["10", "false alarms, 10.0 %"],
+        ("PNEUMONIA", "NORMAL"): ["40", "missed, 3.3 %"],
+        ("PNEUMONIA", "PNEUMONIA"): ["1,160", "found, 96.7 %"],
     }
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("Decision of the model", "Label")
     np.testing.assert_allclose(axis.images[0].get_array(), [[0.9, 0.1], [1 / 30, 29 / 30]])
@@ -64,7 +64,7 @@ def test_each_count_of_a_confusion_matrix_is_in_the_cell_of_its_label_and_decisi
 
 def test_the_operating_point_is_at_one_minus_specificity_and_sensitivity(axes, table, tmp_path):
     figures = score_split(table, 0.5, 0, 20)
-    plots.roc(tmp_path / "r.png", table, {**figures, "auroc": 0.95}, "title")
+    plots.roc(tmp_path / "r.png", table, {**figures, "auroc": 0.95}, "title", 20)
     (axis,) = axes
     expected = pytest.approx((1 - SPECIFICITY, SENSITIVITY))
     assert [points(each) for each in (axis, *axis.child_axes)] == [[expected], [expected]]

@@ -308,3 +308,27 @@ def test_a_run_that_was_not_evaluated_is_one_clear_error(run, tmp_path):
     run.metrics.write_text("{half")
     with pytest.raises(InputError, match=r"metrics\.json"):
         write_report(run)
+
+
+@pytest.mark.parametrize(
+    ("chosen_on", "said"),
+    [
+        ("validation", "at the threshold that was chosen on all of these views together."),
+        ("other images", "at the threshold of this run, which was chosen on other images."),
+    ],
+)
+def test_robustness_says_where_its_threshold_was_chosen(run, chosen_on, said):
+    metrics = json.loads(run.metrics.read_text())
+    metrics["operating_point"]["chosen_on"] = chosen_on
+    run.metrics.write_text(json.dumps(metrics))
+    names = ("auroc", "balanced_accuracy", "sensitivity", "specificity", "auroc_normal_changed")
+    row = dict.fromkeys((*names, "auroc_pneumonia_changed"), 0.9)
+    run.robustness.write_text(json.dumps({"views": {"darker": row}, "mean": row, "worst": row}))
+    assert said in text_of(page(run))
+
+
+def test_intervals_name_the_resamples_that_were_used_and_no_others(run):
+    run.shortcuts.write_text(json.dumps({"split": "validation", "rows": []}))
+    text = text_of(page(run))
+    assert "from 50 bootstrap resamples" in text
+    assert "1,000 in the checks" not in text

@@ -67,6 +67,17 @@ def test_order_of_the_images_does_not_matter_and_validation_differs_between_fold
     }
 
 
+@pytest.mark.parametrize("folds", [2, 5])
+def test_validation_has_its_fraction_of_the_patients_of_each_kind_in_every_fold(folds):
+    """A coin for each patient gave a fold of 56 patients a validation of 5."""
+    found = images(normal=30, bacteria=45, virus=38)
+    for number, side in enumerate(all_sides(found, folds), start=1):
+        for kind in KINDS:
+            of_kind = {i.patient for i in found if i.subtype == kind and side[i.name] != "held_out"}
+            validating = {i.patient for i in found if i.subtype == kind and side[i.name] == "validation"}
+            assert abs(len(validating) - 0.2 * len(of_kind)) <= 1, (number, kind)
+
+
 def test_more_folds_than_patients_of_a_class_are_refused_with_what_to_do():
     with pytest.raises(InputError, match=r"5 folds need 5 NORMAL patients.* there are 3; lower --folds.* or add 2"):
         all_sides(images(normal=3), 5)
