@@ -94,9 +94,12 @@ class ModelMetrics:
                 if name in known:
                     gauge.labels(model, name).set(0)
 
-    def record(self, found: Prediction, brightness: float) -> None:
-        """Count an answer. Without familiarity in the model there is none in the metrics."""
-        self._metrics.decisions.labels(self._model, found.decision).inc()
+    def record(self, found: Prediction, brightness: float, given: str) -> None:
+        """Count an answer by the decision that was given, and keep the model's own to notice drift.
+
+        Without familiarity in the model there is none in the metrics.
+        """
+        self._metrics.decisions.labels(self._model, given).inc()
         self._decisions.append(found.decision)
         seen = {"probability": found.probability, "familiarity": found.familiarity, "brightness": brightness}
         for name, value in seen.items():

@@ -69,7 +69,8 @@ class FolderSource:
             files = [file for file in listed if not is_hidden(file) and not self._is_own(file)]
         except InputError as error:
             raise PassingError(str(error)) from error
-        reasons = [str(error) for name, error in unread.items() if name != "lost+found" and not is_hidden(File(name, 0))]
+        passed = {name for name in unread if name == "lost+found" or is_hidden(File(name, 0))}
+        reasons = [str(error) for name, error in unread.items() if name not in passed]
         more = f" (and {len(reasons) - 1} such)" if len(reasons) > 1 else ""
         self.unlisted = f"{reasons[0]}{more}" if reasons else ""
         return {

@@ -143,8 +143,9 @@ def named(table: Predictions, kind: str) -> str:
 class _Sides:
     """For each possible limit, bounds of what lies on either side of it.
 
-    A predictive value is of all certain answers together. Where these are many and easy, a limit alone by it would slide
-    into images of which most are of the other kind; so no NORMAL lies above `most`, and no PNEUMONIA below `least`.
+    A predictive value is of all certain answers together. Where these are many and easy, a limit by it alone would
+    slide into images of which most are of the other kind; so no NORMAL lies above `most`, and no PNEUMONIA below
+    `least`.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from pneumo_tfds.decode.headers import format_of, read_header
 from pneumo_tfds.decode.pixels import Grey
 
 NARROWEST, WIDEST = 0.5, 4.0
-"""Width by height of a picture that may be an X-ray of a chest. The 1,572 originals of Kermany et al. have 0.84 to 3.18."""
+"""Width by height of a picture that may be an X-ray of a chest. 1,572 originals of Kermany et al. have 0.84 to 3.18."""
 
 
 class Reasons(NamedTuple):
