@@ -162,6 +162,22 @@ def test_bad_input(model, tmp_path):
         drift(Drift(answers=good, model=damaged))
 
 
+@pytest.mark.parametrize("where", [0, 1])
+def test_only_what_is_checked_is_compared(model, where, capsys):
+    command = written(model, *answers(40, seed=9))
+    rows = [json.loads(line) for line in command.answers.read_text().splitlines()]
+    rows[where]["brightness"] = "dark"
+    command.answers.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert drift(command) == 0
+    assert "brightness" not in capsys.readouterr().out
+
+
+def test_an_answer_near_a_limit_is_one_of_the_four_too(model):
+    for decision in ("PERHAPS", None, ["NORMAL"]):
+        with pytest.raises(InputError, match="line 1: "):
+            drift(written(model, [0.1] * 40, [0.5] * 40, decision=decision))
+
+
 def test_answers_say_which_file_gave_them(model):
     mine = Classifier(model).identity
     assert drift(written(model, *answers(40, seed=9), model=mine)) == 0
