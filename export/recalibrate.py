@@ -86,17 +86,22 @@ def recalibrate(command: Recalibrate) -> None:
         missing = str(error.name).partition(".")[0]
         raise InputError(f"recalibration needs {missing}; {how_to_install('recalibrate')}") from error
     from export.inference.classifier import Classifier
+    from export.inference.content_digest import tell_if_unchecked
     from pipeline.evaluation.intervals import fewest_patients
+    from pneumo_tfds.program.files import try_to_write
     from pneumo_tfds.sources.inspection import short_form
     from pneumo_tfds.sources.opening import open_source
     from pneumo_tfds.sources.reading import image_files
 
     classifier = Classifier(command.model, threads=command.threads)
+    if not classifier.content.has_digest:
+        tell_if_unchecked(classifier.path)
     refuse_overwriting({"--out": command.out}, (classifier.path, command.source, *command.corrections))
     wish = _wish(command, classifier.metadata)
     graph = CalibratedGraph(onnx.load(classifier.path), str(command.model))
     source = open_source(command.source, command)
     refuse_overwriting({"--out": command.out}, image_files(source))
+    try_to_write(command.out)
     print("\n".join(short_form(source)), flush=True)
     found = labelled_images.read_images(source, classifier, command.threads)
     _tell_what_is_left_out(found)
@@ -118,6 +123,8 @@ def recalibrate(command: Recalibrate) -> None:
     print("\n".join(_rows(before, after)))
     print("recalibrated: each fifth of the patients by what the other four decide; the file is decided on all of them")
     print("note: this holds for images that the model was not trained on; the file cannot tell whether these are new")
+    if found.sha256 in [entry.get("images_sha256") for entry in classifier.metadata.recalibrated]:
+        print("note: these images decided the file before, so its figures as it is are not those of other images")
     for note in _notes(command, decision, before, after, fewest, same):
         print(f"note: {note}")
     here = decision.apply(found.table, scores)
