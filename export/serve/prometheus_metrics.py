@@ -39,7 +39,9 @@ class Metrics:
         self.exchanges = Counter(
             "pneumo_model_exchanges", "Files read again on SIGHUP.", ["model", "result"], registry=registry
         )
-        self.decisions = Counter("pneumo_decisions", "Decisions by answer.", ["model", "decision"], registry=registry)
+        self.decisions = Counter(
+            "pneumo_decisions", "Decisions that were given, by answer.", ["model", "decision"], registry=registry
+        )
         self.values = {
             name: Histogram(f"pneumo_{name}", words, ["model"], registry=registry, buckets=SHARES)
             for name, words in WORDS.items()
