@@ -19,7 +19,7 @@ from export.inference.signature import SUFFIX
 from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import BAD_INPUT, OUTPUT_CLOSED, Command, run
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.overwriting import refuse_overwriting
+from pneumo_tfds.program.overwriting import STANDARD_OUTPUT, refuse_overwriting
 from pneumo_tfds.program.wording import counted
 
 if TYPE_CHECKING:
@@ -218,7 +218,8 @@ def _write_rows(rows: Iterable[Row], command: Predict, classifier: Classifier, d
     done = Done()
     outputs = {"json_path": command.json, "csv_path": command.csv, "heatmap": command.heatmap}
     writers = Writers(**outputs, subtype=classifier.has_subtype, others=dicom is not None)
-    before = [str(path) for path in (command.json, command.csv) if path is not None and path.is_file()]
+    files = {str(path) for path in (command.json, command.csv) if path is not None} - {STANDARD_OUTPUT}
+    before = sorted(path for path in files if Path(path).is_file())
     with suppress(_NothingAnsweredError), writers:
         for row in rows:
             writers.write({**row.to_json(), "model": classifier.identity, "engine": classifier.engine})

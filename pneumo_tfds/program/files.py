@@ -53,6 +53,8 @@ def try_to_write(path: str | os.PathLike[str]) -> None:
     with _explained(target):
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if target.exists() and not target.is_file():  # a device
+            return
         target.parent.mkdir(parents=True, exist_ok=True)
         with _temporary(target):
             pass
