@@ -59,8 +59,6 @@ def drift(command: Drift) -> int:
     if command.plot is not None:
         import matplotlib  # noqa: F401 (missing, it is said before anything is done)
     classifier = Classifier(command.model)
-    if not classifier.content.has_digest:
-        tell_if_unchecked(classifier.path)
     refuse_overwriting({"--plot": command.plot}, (command.answers, classifier.path))
     metadata = classifier.metadata
     reference = metadata.reference
@@ -72,6 +70,8 @@ def drift(command: Drift) -> int:
             f"{command.answers} has {counted(len(rows), 'answer')}, too few to tell drift from chance; "
             f"give {FEWEST} or more"
         )
+    if not classifier.content.has_digest:
+        tell_if_unchecked(classifier.path)
     given = Counter(row["decision"] for row in rows)
     checked = [name for name in QUANTITIES if name in _shares(metadata)]
     values = {name: [row[name] for row in rows] for name in checked}

@@ -94,14 +94,14 @@ def recalibrate(command: Recalibrate) -> None:
     from pneumo_tfds.sources.reading import image_files
 
     classifier = Classifier(command.model, threads=command.threads)
-    if not classifier.content.has_digest:
-        tell_if_unchecked(classifier.path)
     refuse_overwriting({"--out": command.out}, (classifier.path, command.source, *command.corrections))
     wish = _wish(command, classifier.metadata)
     graph = CalibratedGraph(onnx.load(classifier.path), str(command.model))
     source = open_source(command.source, command)
     refuse_overwriting({"--out": command.out}, image_files(source))
     try_to_write(command.out)
+    if not classifier.content.has_digest:
+        tell_if_unchecked(classifier.path)
     print("\n".join(short_form(source)), flush=True)
     found = labelled_images.read_images(source, classifier, command.threads)
     _tell_what_is_left_out(found)
