@@ -100,8 +100,6 @@ def recalibrate(command: Recalibrate) -> None:
     source = open_source(command.source, command)
     refuse_overwriting({"--out": command.out}, image_files(source))
     try_to_write(command.out)
-    if not classifier.content.has_digest:
-        tell_if_unchecked(classifier.path)
     print("\n".join(short_form(source)), flush=True)
     found = labelled_images.read_images(source, classifier, command.threads)
     _tell_what_is_left_out(found)
@@ -120,6 +118,8 @@ def recalibrate(command: Recalibrate) -> None:
     decision = replace(decision, doubt=replace(decision.doubt, guarantee=decision.doubt.guarantee + forced))
     answered, same = local_decision.cross_fit(found.table, scores, wish, decision, command.seed)
     after = figures_of(answered) | {"auroc": before["auroc"]}  # the order of the images stays
+    if not classifier.content.has_digest:
+        tell_if_unchecked(classifier.path)
     print("\n".join(_rows(before, after)))
     print("recalibrated: each fifth of the patients by what the other four decide; the file is decided on all of them")
     print("note: this holds for images that the model was not trained on; the file cannot tell whether these are new")
