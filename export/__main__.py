@@ -35,9 +35,11 @@ def export(command: Export) -> None:
     quiet_tensorflow()
     from export.export_run import export_run
 
+    written = set()
     for file, summary in export_run(command.run_folder, command, dataset=command.dataset):
         print(f"{file}: {summary}")
-    if command.sbom:
+        written.add(file)
+    if command.sbom and folder.bill_of_materials not in written:
         from export.bill_of_materials import write_bill_of_materials
 
         print(f"{write_bill_of_materials(folder)}: the bill of materials")

@@ -6,6 +6,8 @@ vulnerabilities read. Equal runs in equal environments give equal bytes: there i
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping
 from importlib.metadata import distributions
@@ -17,7 +19,7 @@ from export.inference.classifier import Classifier
 from export.inference.onnx_metadata import Metadata
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.files import sha256_of, write_json
+from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, sha256_of, write_json
 from pneumo_tfds.program.wording import quoted
 
 LONGEST_NAME = 80  # characters; some packages have the whole text of a licence where its name belongs
@@ -55,6 +57,22 @@ def write_bill_of_materials(run: RunFolder) -> Path:
         },
     )
     return run.bill_of_materials
+
+
+def with_hashes(run: RunFolder, contents: Mapping[Path, bytes]) -> bytes:
+    """Return the bill of materials that is there, with the hashes of other contents of its files.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    bill = run.read_json(run.bill_of_materials)
+    new = {path.name: _hashes(hashlib.sha256(content).hexdigest()) for path, content in contents.items()}
+    try:
+        for part in (bill["metadata"]["component"], *bill["components"]):
+            part.update({"hashes": new[part["bom-ref"]]} if part["bom-ref"] in new else {})
+    except JSON_SHAPE_ERRORS as error:
+        raise InputError(f"{run.bill_of_materials} is damaged; remove it, or export again with --sbom") from error
+    return (json.dumps(bill, indent=2, allow_nan=False) + "\n").encode()
 
 
 def _exported(path: Path) -> dict[str, Any]:

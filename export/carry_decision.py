@@ -14,11 +14,13 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
+from export.bill_of_materials import with_hashes
 from export.inference import golden
 from export.inference.content_digest import sealed
 from export.inference.decision import decide
 from export.inference.onnx_metadata import Metadata, of_smaller_file
 from export.inference.picture_input import of_any_size_file
+from export.inference.signature import tell_if_unsigned
 from export.run_metadata import run_metadata, with_brightness
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
@@ -32,7 +34,8 @@ def with_decision(run: RunFolder, metrics: Mapping[str, Any]) -> dict[Path, byte
     """Return the new content of a run's exported files, none of which is written, for other limits of the answers.
 
     The graphs, and calibration and familiarity in them, stay. `model.onnx` becomes what `python -m export` would write,
-    byte for byte. `golden.npz` gets other decisions, and `parity.json` loses its counts of changed decisions.
+    byte for byte. `golden.npz` gets other decisions, `parity.json` loses its counts of changed decisions, and
+    `bom.cdx.json` gets other hashes. Signatures stay, and it is said that they no longer fit.
 
     Args:
         run: its folder; files that were not exported are left out.
@@ -65,6 +68,8 @@ def with_decision(run: RunFolder, metrics: Mapping[str, Any]) -> dict[Path, byte
             props = of_any_size_file(props, parent) if any_size else of_smaller_file(props, parent, earlier)
         onnx.helper.set_model_props(model, dict(sorted(props.items())))
         contents[path] = sealed(model)
+        if contents[path] != path.read_bytes():
+            tell_if_unsigned(path)
         if path == run.onnx and run.golden.exists():
             arrays = golden.read(run.golden)
             decisions = np.array([decide(new.limits, *row)[0] for row in golden.rows(arrays)])
@@ -76,4 +81,6 @@ def with_decision(run: RunFolder, metrics: Mapping[str, Any]) -> dict[Path, byte
         for report in parity.get("files", {}).values():
             report.update({count: None for count in COUNTED_AT_THE_LIMITS if count in report})
         contents[run.parity] = (json.dumps(parity, indent=2, allow_nan=False) + "\n").encode()
+    if contents and run.bill_of_materials.exists():
+        contents[run.bill_of_materials] = with_hashes(run, contents)
     return contents

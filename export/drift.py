@@ -27,6 +27,7 @@ ALARM = 1
 """Exit code if the answers have drifted."""
 ROUNDING = 1e-6
 """Rounding of the values in the file. An answer whose value is this close to a limit is not checked."""
+ANSWERS = ("NORMAL", "PNEUMONIA", "UNCERTAIN", "UNSUITABLE")
 MEANINGS = {
     "familiarity": "the images look otherwise than the reference images",
     "probability": "the model finds pneumonia more or less often, or is less sure: other images, or other patients",
@@ -53,6 +54,7 @@ def drift(command: Drift) -> int:
     """Print the comparison and return the exit code."""
     from export.inference.answer_reference import FEWEST, QUANTITIES, answer_counts, compare
     from export.inference.classifier import Classifier
+    from export.inference.content_digest import tell_if_unchecked
     from export.inference.onnx_metadata import ModelFileError
 
     if command.plot is not None:
@@ -69,15 +71,18 @@ def drift(command: Drift) -> int:
             f"{command.answers} has {counted(len(rows), 'answer')}, too few to tell drift from chance; "
             f"give {FEWEST} or more"
         )
+    if not classifier.content.has_digest:
+        tell_if_unchecked(classifier.path)
     given = Counter(row["decision"] for row in rows)
-    values = {name: [row[name] for row in rows] for name in QUANTITIES if rows[0].get(name) is not None}
+    checked = [name for name in QUANTITIES if name in _shares(metadata)]
+    values = {name: [row[name] for row in rows] for name in checked}
     try:
         found, usual = compare(reference, values, given), answer_counts(reference)
     except ValueError as error:
         raise ModelFileError(f"{command.model} has a damaged reference; export the run again") from error
     unreadable = f"; {counted(unread, 'image')} could not be read" if unread else ""
     print(f"{counted(len(rows), 'answer')}, beside {usual.total():,} to reference images{unreadable}")
-    for name in ("NORMAL", "PNEUMONIA", "UNCERTAIN", "UNSUITABLE"):
+    for name in ANSWERS:
         print(f"{name:<12}{given[name] / len(rows):>7.1%}  (reference {usual[name] / usual.total():.1%})")
     alarms = [name for name, one in found.items() if one.drifted]
     for name, one in found.items():
@@ -89,6 +94,11 @@ def drift(command: Drift) -> int:
     if command.plot is not None:
         _draw(command.plot, {name: (one.expected, one.seen) for name, one in found.items() if name in values})
     return ALARM if alarms else 0
+
+
+def _shares(metadata: Metadata) -> list[str]:
+    """Return what each line must have, from 0 to 1."""
+    return ["probability", "threshold", *(["familiarity"] if metadata.familiarity_threshold is not None else [])]
 
 
 def _read(command: Drift, metadata: Metadata, identity: str) -> tuple[list[Mapping[str, Any]], int]:
@@ -103,10 +113,7 @@ def _read(command: Drift, metadata: Metadata, identity: str) -> tuple[list[Mappi
         lines = command.answers.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{command.answers} cannot be read: {reason_of(error)}") from error
-    rows, shares = list[Mapping[str, Any]](), ["probability", "threshold"]
-    if metadata.familiarity_threshold is not None:
-        shares.append("familiarity")
-    unread = 0
+    rows, unread = list[Mapping[str, Any]](), 0
     for number, line in enumerate(lines, start=1):
         where = f"{command.answers}, line {number}"
         if not line.strip():
@@ -123,14 +130,14 @@ def _read(command: Drift, metadata: Metadata, identity: str) -> tuple[list[Mappi
             raise InputError(
                 f"{where}: by the model {row['model']!r:.20}, and {command.model} is {identity}; give that one"
             )
-        for name in shares:
+        for name in _shares(metadata):
             value = row.get(name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise InputError(f"{where}: no {name}; give a file of export.predict --json, by the same model")
         given = row["probability"], row.get("familiarity")
         answer = decide(metadata.limits, *given)[0]
         other = row.get("decision") not in (answer, UNSUITABLE) and not metadata.limits.near(*given, ROUNDING)
-        if other or row["threshold"] != metadata.threshold:
+        if other or row.get("decision") not in ANSWERS or row["threshold"] != metadata.threshold:
             why = f"{command.model} answers {answer} at such values, and threshold {metadata.threshold:g}"
             raise InputError(
                 f"{where}: {row.get('decision')!r:.20} at threshold {row['threshold']:g}, but {why}; "

@@ -7,6 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,11 +22,12 @@ from export.inference.answer_reference import brightness_of, distribution
 from export.inference.classifier import Classifier
 from export.inference.content_digest import sealed
 from export.inference.onnx_metadata import Metadata
+from export.inference.signature import tell_if_unsigned
 from export.parity import comparison, parity_sample
 from export.run_metadata import SPLIT, made_with, run_metadata, with_brightness
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.run_folder.folder import RunFolder
-from pneumo_tfds.program.files import remove, replacing, write_json
+from pneumo_tfds.program.files import remove, replacing, sha256_of, write_json
 from pneumo_tfds.program.progress import stage
 
 FLOAT32_CONVOLUTIONS = (1, 4)
@@ -39,7 +41,8 @@ def export_run(folder: Path, options: ExportOptions, *, dataset: Path | None = N
     """Export a finished run and yield each file with a summary of its comparison, as soon as it is done.
 
     `model.onnx` comes first, with `parity.json` and `golden.npz`. The smaller variants are made from it; one that is
-    over its budget is not kept.
+    over its budget is not kept. A bill of materials that is there is written again, and it is said which signatures no
+    longer fit.
 
     Args:
         folder: the run folder, with `model.keras`, `metrics.json` and `config.json`.
@@ -52,8 +55,24 @@ def export_run(folder: Path, options: ExportOptions, *, dataset: Path | None = N
     """
     run = RunFolder(folder)
     run.require_folder()
-    with run.locked("export"):
+    with run.locked("export"), _told_if_unsigned(run):
         yield from _export(run, options, dataset)
+        if run.bill_of_materials.exists():
+            from export.bill_of_materials import write_bill_of_materials
+
+            yield write_bill_of_materials(run), "the bill of materials, of these files"
+
+
+@contextmanager
+def _told_if_unsigned(run: RunFolder) -> Iterator[None]:
+    """Say afterwards which signatures no longer fit."""
+    before = {path: sha256_of(path) for path in run.path.glob("*.onnx")}
+    try:
+        yield
+    finally:
+        for path, digest in before.items():
+            if not path.exists() or sha256_of(path) != digest:
+                tell_if_unsigned(path)
 
 
 def _export(run: RunFolder, options: ExportOptions, dataset: Path | None) -> Iterator[tuple[Path, str]]:

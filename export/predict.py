@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,7 @@ from export.inference.signature import SUFFIX
 from pneumo_tfds.program.bounds import Bounded, Count
 from pneumo_tfds.program.command import BAD_INPUT, OUTPUT_CLOSED, Command, run
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.overwriting import refuse_overwriting
+from pneumo_tfds.program.overwriting import STANDARD_OUTPUT, refuse_overwriting
 from pneumo_tfds.program.wording import counted
 
 if TYPE_CHECKING:
@@ -84,6 +85,10 @@ class Row:
             "reasons": list(answer.reasons),
             **answer.subtype_fields(),
         }
+
+
+class _NothingAnsweredError(Exception):
+    """No image got an answer, so outputs of an earlier call stay."""
 
 
 @dataclass
@@ -203,6 +208,8 @@ def _keep_inputs(command: Predict, model: Path, images: Sequence[Image]) -> None
 def _write_rows(rows: Iterable[Row], command: Predict, classifier: Classifier, dicom: DicomFolder | None) -> Done:
     """Write rows as they come, to every output that was asked for.
 
+    Where no image gets an answer, files of an earlier call are not replaced by its errors.
+
     Raises:
         BrokenPipeError: the reader of standard output has ended, and there is no other output.
     """
@@ -210,7 +217,10 @@ def _write_rows(rows: Iterable[Row], command: Predict, classifier: Classifier, d
 
     done = Done()
     outputs = {"json_path": command.json, "csv_path": command.csv, "heatmap": command.heatmap}
-    with Writers(**outputs, subtype=classifier.has_subtype, others=dicom is not None) as writers:
+    writers = Writers(**outputs, subtype=classifier.has_subtype, others=dicom is not None)
+    files = {str(path) for path in (command.json, command.csv) if path is not None} - {STANDARD_OUTPUT}
+    before = sorted(path for path in files if Path(path).is_file())
+    with suppress(_NothingAnsweredError), writers:
         for row in rows:
             writers.write({**row.to_json(), "model": classifier.identity, "engine": classifier.engine})
             if row.prediction is None:
@@ -226,6 +236,9 @@ def _write_rows(rows: Iterable[Row], command: Predict, classifier: Classifier, d
             else:
                 writers.overlay(row.file, row.picture, row.prediction.heatmap, classifier.metadata.framing)
         writers.standard_output.flush()
+        if before and done.failed and not done.answers:
+            print(f"kept as before: {', '.join(before)}", file=sys.stderr)
+            raise _NothingAnsweredError
     done.output_closed = writers.standard_output.is_closed
     return done
 

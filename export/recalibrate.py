@@ -86,7 +86,9 @@ def recalibrate(command: Recalibrate) -> None:
         missing = str(error.name).partition(".")[0]
         raise InputError(f"recalibration needs {missing}; {how_to_install('recalibrate')}") from error
     from export.inference.classifier import Classifier
+    from export.inference.content_digest import tell_if_unchecked
     from pipeline.evaluation.intervals import fewest_patients
+    from pneumo_tfds.program.files import try_to_write
     from pneumo_tfds.sources.inspection import short_form
     from pneumo_tfds.sources.keeping import keep_source
     from pneumo_tfds.sources.opening import open_source
@@ -97,6 +99,7 @@ def recalibrate(command: Recalibrate) -> None:
     graph = CalibratedGraph(onnx.load(classifier.path), str(command.model))
     source = open_source(command.source, command)
     keep_source({"--out": command.out}, source, command)
+    try_to_write(command.out)
     print("\n".join(short_form(source)), flush=True)
     found = labelled_images.read_images(source, classifier, command.threads)
     _tell_what_is_left_out(found)
@@ -115,9 +118,13 @@ def recalibrate(command: Recalibrate) -> None:
     decision = replace(decision, doubt=replace(decision.doubt, guarantee=decision.doubt.guarantee + forced))
     answered, same = local_decision.cross_fit(found.table, scores, request, decision, command.seed)
     after = figures_of(answered) | {"auroc": before["auroc"]}  # the order of the images stays
+    if not classifier.content.has_digest:
+        tell_if_unchecked(classifier.path)
     print("\n".join(_rows(before, after)))
     print("recalibrated: each fifth of the patients by what the other four decide; the file is decided on all of them")
     print("note: this holds for images that the model was not trained on; the file cannot tell whether these are new")
+    if found.sha256 in [entry.get("images_sha256") for entry in classifier.metadata.recalibrated]:
+        print("note: these images decided the file before, so its figures as it is are not those of other images")
     for note in _notes(command, decision, before=before, after=after, fewest=fewest, same=same):
         print(f"note: {note}")
     here = decision.apply(found.table, scores)

@@ -32,6 +32,8 @@ class Verify(SignatureOption, Command):
 
     model: Annotated[Path, tyro.conf.Positional]
     """The .onnx file."""
+    allow_no_digest: bool = False
+    """Accept a file without a digest, which cannot be checked: one of an earlier version."""
     parent: tuple[Path, ...] = ()
     """Files that it must have been made from, such as the float32 file of an int8 one, if they lie elsewhere."""
 
@@ -40,7 +42,8 @@ def verify(command: Verify) -> None:
     """Print a block of lines for the file, and for every file it was made from as far as they are here.
 
     Raises:
-        InputError: a file is damaged, its signature is not the one required, or it was not made from a `parent`.
+        InputError: a file is damaged, its signature is not the one required, it was not made from a `parent`, or it has
+            neither digest nor required signature and was not allowed to.
     """
     command.check_signature(command.model)
     candidates = {**dict(_beside(command.model)), **{_sha256(path): path for path in command.parent}}
@@ -51,6 +54,12 @@ def verify(command: Verify) -> None:
         signed = f"right, by {command.require_signature}" if command.require_signature and not seen else None
         told = lines(place, metadata, content, signed)
         print(f"{place}\n" + "\n".join(f"  {name:<14}{text}" for name, text in told))
+        checked = content.has_digest or bool(seen or signed)  # a parent by its SHA-256
+        if not checked and not command.allow_no_digest:
+            raise InputError(
+                f"{place} was not checked: it has no digest; give --allow-no-digest if it is of an earlier version, "
+                "or --require-signature"
+            )
         seen.add(content.sha256)
         parent = metadata.parent_sha256
         unused.discard(place)

@@ -61,11 +61,13 @@ def watch(command: Watch) -> int:
     from export.watching.watch_loop import Watcher
     from export.watching.watched_places import PassingError
 
+    if (asked := command.dead_letters or command.retry) and not command.journal.is_file():
+        raise InputError(f"{command.journal} is not there, so it lists no dead letters; give the watcher's --journal")
     classifier = command.opened(command.model, threads=command.threads)
     model = DicomAnswers(classifier).model.sha256
     source, target = _places(command)
     journal = WatchJournal(command.journal, model, source.whole)
-    if command.dead_letters or command.retry:
+    if asked:
         return _dead_letters(journal, source, command.retry)
     with journal.locked(), _ended_by_sigterm() as stop:
         journal.hurry()
@@ -75,6 +77,7 @@ def watch(command: Watch) -> int:
         if command.once:
             try:
                 watcher.look()
+                problem = source.unlisted and f"{source.unlisted}; "
             except PassingError as error:
                 problem = f"{error}; "
             watcher.work()
@@ -133,8 +136,10 @@ def _dead_letters(journal: WatchJournal, source: FolderSource | Archive, retry: 
     if retry:
         print(f"{counted(journal.retry(), 'dead letter')} taken up again")
         return 0
-    for entry in journal.entries(DEAD):
+    for entry in (dead := journal.entries(DEAD)):
         print(f"{source.name(entry.key)}: {entry.reason}")
+    if not dead:
+        print("no dead letters")
     return 0
 
 

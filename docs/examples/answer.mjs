@@ -19,6 +19,20 @@ export function answerOf(metadata, outputs) {
   return probability >= Number(metadata.certain_pneumonia_from ?? metadata.threshold) ? pneumonia : "UNCERTAIN";
 }
 
+/** Return why a picture of this size is UNSUITABLE, whatever the model finds; empty if it is not. */
+export function whyUnfit(metadata, width, height) {
+  if (!("certain_normal_below" in metadata)) return "";  // two answers
+  if (2 * Math.min(width, height) < Number(metadata.image_size)) return `only ${width} x ${height} pixels, fewer than X-ray detectors have`;
+  return width < height / 2 || width > 4 * height ? `${width} x ${height} pixels are not the shape of a chest X-ray` : "";
+}
+
+/** Return probability, answer and name of a picture, and why it is unfit. */
+export function lineOf(metadata, outputs, width, height, name = "") {
+  const why = whyUnfit(metadata, width, height);
+  const words = [outputs.probability.data[0].toFixed(6), why ? "UNSUITABLE" : answerOf(metadata, outputs), name, why && `(${why})`];
+  return words.filter(Boolean).join(" ");
+}
+
 /** Give number and bytes of each field of a protobuf message that has bytes. */
 function* fields(bytes) {
   let at = 0;

@@ -1,6 +1,7 @@
 // Answers an X-ray with the file that takes pictures of any size, in C++ with OpenVINO (pip install openvino brings the
 // headers and libraries). Reads a binary PGM, upright, which any decoder writes: djpeg -grayscale -pnm chest.jpeg > chest.pgm
 //   ./predict model.any_size.onnx chest.pgm jpeg      (or: png, if the picture was no JPEG)
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
@@ -41,10 +42,16 @@ int main(int count, char** words) try {
   std::string normal, pneumonia, between;
   for (auto part : {&between, &normal, &between, &pneumonia}) std::getline(classes, *part, '"');
   const double probability = first("probability");
-  const std::string answer = has("familiarity_threshold") && first("familiarity") < limit("familiarity_threshold") ? "UNSUITABLE"
+  const std::string size = std::to_string(width) + " x " + std::to_string(height) + " pixels";
+  std::string why;
+  if (!has("certain_normal_below")) why = "";  // two answers
+  else if (2 * std::min(width, height) < std::stoul(text("image_size"))) why = " (only " + size + ", fewer than X-ray detectors have)";
+  else if (2 * width < height || width > 4 * height) why = " (" + size + " are not the shape of a chest X-ray)";
+  const std::string answer = !why.empty() ? "UNSUITABLE"
+      : has("familiarity_threshold") && first("familiarity") < limit("familiarity_threshold") ? "UNSUITABLE"
       : probability < limit("certain_normal_below") ? normal
       : probability >= limit("certain_pneumonia_from") ? pneumonia : "UNCERTAIN";
-  std::printf("%.6f %s %s\n", probability, answer.c_str(), words[2]);
+  std::printf("%.6f %s %s%s\n", probability, answer.c_str(), words[2], why.c_str());
 } catch (const std::exception& error) {
   return refuse(std::string(words[1]) + ": " + error.what());
 }

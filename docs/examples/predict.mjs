@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import * as ort from "onnxruntime-web";
 import sharp from "sharp";
-import { answerOf, metadataOf } from "./answer.mjs";
+import { lineOf, metadataOf } from "./answer.mjs";
 
 const [file, ...paths] = process.argv.slice(2);
 const model = new Uint8Array(await readFile(file)), metadata = metadataOf(model);
@@ -18,5 +18,5 @@ for (const path of paths) {
   const { data, info } = await upright.raw().toBuffer({ resolveWithObject: true });
   const image = new ort.Tensor("uint8", new Uint8Array(data), [1, info.height, info.width, info.channels]);
   const outputs = await session.run({ image, jpeg: new ort.Tensor("bool", [format === "jpeg"], [1]) });
-  console.log(outputs.probability.data[0].toFixed(6), answerOf(metadata, outputs), path);
+  console.log(lineOf(metadata, outputs, info.width, info.height, path));
 }

@@ -33,6 +33,22 @@ def answer_of(metadata: Mapping[str, str], outputs: Mapping[str, np.ndarray]) ->
     return pneumonia if probability >= float(metadata.get("certain_pneumonia_from", threshold)) else "UNCERTAIN"
 
 
+def why_unfit(metadata: Mapping[str, str], height: int, width: int) -> str:
+    """Return why a picture of this size is UNSUITABLE, whatever the model finds; empty if it is not."""
+    if "certain_normal_below" not in metadata:  # two answers
+        return ""
+    if 2 * min(height, width) < int(metadata["image_size"]):
+        return f"only {width} x {height} pixels, fewer than X-ray detectors have"
+    return "" if 0.5 <= width / height <= 4 else f"{width} x {height} pixels are not the shape of a chest X-ray"
+
+
+def line_of(metadata: Mapping[str, str], outputs: Mapping[str, np.ndarray], grey: np.ndarray, path: str) -> str:
+    """Return probability, answer and name of a picture, and why it is unfit."""
+    why = why_unfit(metadata, *grey.shape)
+    answer = f"UNSUITABLE {path} ({why})" if why else f"{answer_of(metadata, outputs)} {path}"
+    return f"{outputs['probability'][0, 0]:.6f} {answer}"
+
+
 if __name__ == "__main__":
     import onnxruntime
 
@@ -42,4 +58,4 @@ if __name__ == "__main__":
         grey, jpeg = grey_of(path)
         values = session.run(names, {"image": grey[None, :, :, None], "jpeg": np.array([jpeg])})
         outputs = dict(zip(names, values, strict=True))
-        print(f"{outputs['probability'][0, 0]:.6f}", answer_of(metadata, outputs), path)
+        print(line_of(metadata, outputs, grey, path))

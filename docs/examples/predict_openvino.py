@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import openvino
-from predict import answer_of, grey_of
+from predict import grey_of, line_of
 
 model = openvino.Core().read_model(sys.argv[1])
 metadata = {key: value.astype(str) for key, value in model.get_rt_info()["framework"].items()}
@@ -13,4 +13,4 @@ for path in sys.argv[2:]:
     grey, jpeg = grey_of(path)
     found = compiled({"image": grey[None, :, :, None], "jpeg": np.array([jpeg])})
     outputs = {output.any_name: value for output, value in found.items()}
-    print(f"{outputs['probability'][0, 0]:.6f}", answer_of(metadata, outputs), path)
+    print(line_of(metadata, outputs, grey, path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ class Classifier:
     Raises:
         ModelFileError: the file is missing, damaged, not as it was exported, of another project, newer than this
             program, or the engine cannot compute it.
-        InputError: the threshold is outside [0, 1], `threads` is below 1, or the engine is not installed.
+        InputError: the threshold is no number in [0, 1], `threads` is none from 1 on, a provider cannot be used here,
+            or the engine is not known or not installed.
     """
 
     def __init__(
@@ -126,8 +128,9 @@ class Classifier:
         self._outputs = [name for name, kind in outputs.items() if name in OUTPUTS and kind == "tensor(float)"]
         self.metadata = Metadata.from_props(props, str(path))
         self.threshold = self.metadata.threshold if threshold is None else threshold
-        if not 0.0 <= self.threshold <= 1.0:
-            raise InputError(f"threshold {threshold} is not in 0 to 1; give a probability")
+        given: Any = self.threshold
+        if not isinstance(given, Real) or not 0.0 <= self.threshold <= 1.0:
+            raise InputError(f"threshold {threshold!r} is not in 0 to 1; give a probability")
         self.two_way = two_way or threshold is not None or not self.metadata.four_way
         self._limits = self.metadata.limits
         side, needs = self.image_size, {"probability"}
@@ -228,18 +231,24 @@ class Classifier:
         return found
 
     def predict(self, images: np.ndarray, reasons: Sequence[Reasons] | None = None) -> list[Prediction]:
-        """Return one `Prediction` for each image of a uint8 batch `[N, S, S, 1]`; raises like `predict_batch`.
+        """Return one `Prediction` for each image of a uint8 batch `[N, S, S, 1]`.
 
         Args:
             images: as `decode` returns them.
             reasons: of each image what `reasons` returned; None for pixels of which no file is known.
+
+        Raises:
+            InputError: as `predict_batch`, or there are more or fewer reasons than images.
+            ModelFileError: as `predict_batch`.
         """
+        if reasons is not None and len(reasons) != len(images):
+            raise InputError(f"reasons are {len(reasons)}, and images {len(images)}; give one Reasons for each image")
         outputs, none = self.predict_batch(images), [None] * len(images)
         found = zip(
             outputs["probability"][:, 0].tolist(),
             *(outputs[name][:, 0].tolist() if name in outputs else none for name in ("familiarity", "subtype")),
             outputs.get("heatmap", none),
-            reasons or [Reasons()] * len(images),
+            [Reasons()] * len(images) if reasons is None else reasons,
             strict=True,
         )
         return [self._prediction(*each) for each in found]

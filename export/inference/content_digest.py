@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +46,16 @@ def sealed(model: Any) -> bytes:
     model.metadata_props.extend(kept)
     content = bytes(model.SerializeToString(deterministic=True))
     return content + _HEAD + hashlib.sha256(content).hexdigest().encode()
+
+
+@cache  # once for each file
+def tell_if_unchecked(path: Path) -> None:
+    """Say on standard error that a file has no digest: it was not exported by this version, or was changed since."""
+    print(
+        f"{path}: not checked, as it has no digest; an earlier version exported it, or it was changed since "
+        "(python -m export.verify tells more)",
+        file=sys.stderr,
+    )
 
 
 def check_place(props: Mapping[str, str], path: Path, *, is_last: bool) -> None:

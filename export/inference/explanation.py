@@ -44,8 +44,10 @@ def explain(classifier: Classifier, path: str | os.PathLike[str], side: int = OV
         side: longer side of the drawn picture, pixels.
 
     Raises:
-        InputError: the model has no heat map, or the file cannot be read or decoded.
+        InputError: the model has no heat map, the file cannot be read or decoded, or `side` is below 1.
     """
+    if side < 1:
+        raise InputError(f"side is {side}; it must be 1 pixel or more")
     if not classifier.has_heatmap:
         raise InputError(f"{classifier.path} has no heat map, as its network does not end in global average pooling")
     data = read_image(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,13 @@ def open_session(
 
     Raises:
         ModelFileError: the engine cannot read the file.
-        InputError: `threads` is below 1, or the engine is not installed.
+        InputError: `threads` is no number from 1 on, a provider cannot be used here, or the engine is not installed.
     """
-    if threads is not None and threads < 1:
+    if threads is not None and (not isinstance(threads, Integral) or threads < 1):
         raise InputError(f"threads is {threads}; it must be 1 or more, or None for one per core")
     content_digest.require_file(path)
+    names = [one if isinstance(one, str) else one[0] for one in providers]
+    _require_providers(names, ort.get_available_providers())
     options, computes = ort.SessionOptions(), engine == "onnxruntime"  # it describes the file in any case
     # 0: one per physical core, each bound to a core, also to one that this process may not use.
     count = threads or (available_cores() if cores_are_limited() else 0)
@@ -59,11 +62,17 @@ def open_session(
     except (*ORT_ERRORS, ValueError) as error:
         reason = reason_of(error)
         raise ModelFileError(f"{path} is not a readable ONNX file ({reason:.120}); export or copy it again") from error
+    _require_providers(names, session.get_providers())  # one that cannot start is left out without an error
     if computes:
         return session
     from export.inference.openvino_session import OpenVinoSession
 
     return OpenVinoSession(path, session, count)
+
+
+def _require_providers(names: Sequence[str], there: Sequence[str]) -> None:
+    if missing := [name for name in names if name not in there]:
+        raise InputError(f"onnxruntime cannot compute with {missing[0]} here; there is {', '.join(there)}")
 
 
 def version_of_engine(engine: str) -> str:

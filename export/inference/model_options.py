@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from export.inference.content_digest import tell_if_unchecked
 from export.inference.engine import Engine, has_vnni
 from export.inference.signature import SignatureOption
 
@@ -28,14 +29,16 @@ class ModelOptions(SignatureOption):
     def opened(self, model: Path, *, little: bool = False, **options: Any) -> Classifier:
         """Return a model, opened with the options of `Classifier` after its signature was checked.
 
-        For `little` work auto is onnxruntime. Say so on standard error if OpenVINO was chosen, or if it is an int8 file
-        and this processor is slow with those.
+        For `little` work auto is onnxruntime. Say so on standard error if the file has no digest, if OpenVINO was
+        chosen, or if it is an int8 file and this processor is slow with those.
         """
         from export.inference.classifier import Classifier
 
         self.check_signature(model)
         engine: Engine = "onnxruntime" if little and self.engine == "auto" else self.engine
         found = Classifier(model, engine=engine, **options)
+        if not found.content.has_digest:
+            tell_if_unchecked(found.path)
         if self.engine == "auto" and not found.engine.startswith("onnxruntime"):
             print(f"{found.path}: computed by {found.engine}; --engine onnxruntime changes that", file=sys.stderr)
         if found.content.is_int8 and has_vnni() is False:

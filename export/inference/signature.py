@@ -17,6 +17,13 @@ MEANINGS = {"Key mismatch": "another key signed it", "Signature mismatch": "it w
 """How the messages of `model-signing` begin, and what they mean."""
 
 
+def tell_if_unsigned(path: Path) -> None:
+    """Say of a file that gets another content that the signature beside it, if there is one, no longer fits."""
+    signature = path.with_name(path.name + SUFFIX)
+    if signature.exists():
+        print(f"note: {signature} is of the file before, and no longer fits; sign {path.name} again")
+
+
 @dataclass(frozen=True, kw_only=True)
 class SignatureOption:
     """The flag of every command that opens a model file."""

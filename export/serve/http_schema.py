@@ -39,6 +39,8 @@ class Answer(BaseModel):
     )
     subtype_probability: float | None = Field(None, description="Probability of the subtype, 0.5 to 1; not calibrated")
     intended_use: str
+    model: str = Field(description="First 12 digits of the SHA-256 of the model file that gave it")
+    engine: str = Field(description="What computed it, such as onnxruntime and its version")
     heatmap: list[list[float]] | None = Field(None, description="[h][w], logit units; only if asked for")
 
 
@@ -61,10 +63,18 @@ class Answers(BaseModel):
     answers: list[NamedAnswer | Unanswered]
 
 
-class Problem(BaseModel):
-    """The reason why there is no answer."""
+class NoAnswers(BaseModel):
+    """The reasons why none of several images has an answer."""
 
     detail: str
+    answers: list[Unanswered]
+
+
+class Problem(BaseModel):
+    """The reason why there is no answer; of several images with all of theirs."""
+
+    detail: str
+    answers: list[Unanswered] | None = None
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {

@@ -2,8 +2,8 @@
 
 A model has two inputs, of which a request gives one: `file`, BYTES `[n, 1]`, encoded images as they are (base64 where
 the tensor is JSON); or `image`, UINT8 `[n, S, S, 1]`, pixels as the model takes them, of which no file is known. The
-outputs are those of the ONNX file (`probability` and, if it has them, `familiarity` and `heatmap`), `decision` and
-`reasons`, BYTES `[n, 1]`; the latter are JSON lists. docs/how-to/predict-and-serve.md has an example.
+outputs are those of the ONNX file (`probability` and, if it has them, `familiarity`, `subtype` and `heatmap`), and
+`decision` and `reasons`, BYTES `[n, 1]`; the latter are JSON lists. docs/how-to/predict-and-serve.md has an example.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from export.inference.classifier import Classifier, Prediction
 from export.serve.batching import OverloadedError
@@ -32,30 +32,56 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 READY_SECONDS = 5.0
 
 
-class Tensor(BaseModel):
+class _Known(BaseModel):
+    """Something in a request, which has nothing that would be ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class TensorParameters(_Known):
+    """The parameters of an input."""
+
+    binary_data_size: int | None = None
+
+
+class OutputParameters(_Known):
+    """The parameters of an output."""
+
+    binary_data: bool | None = None
+
+
+class Parameters(_Known):
+    """The parameters of a request: those of the protocol, and of `/v1/predict`."""
+
+    binary_data_output: bool = False
+    two_way: bool = False
+    threshold: float | None = Field(default=None, ge=0, le=1)
+
+
+class Tensor(_Known):
     """An input."""
 
     name: Literal["file", "image"]
     shape: list[int]
     datatype: Literal["BYTES", "UINT8"]
-    parameters: dict[str, Any] = {}
+    parameters: TensorParameters = TensorParameters()
     data: list[Any] | None = None
 
 
-class Output(BaseModel):
+class Output(_Known):
     """An output that is asked for."""
 
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: OutputParameters = OutputParameters()
 
 
-class Inference(BaseModel):
+class Inference(_Known):
     """A request."""
 
     id: str | None = None
     inputs: list[Tensor] = Field(min_length=1, max_length=1)
     outputs: list[Output] = []
-    parameters: dict[str, Any] = {}
+    parameters: Parameters = Parameters()
 
 
 def open_inference_routes(models: Models, most_bytes: int, seconds: float) -> APIRouter:
@@ -102,11 +128,12 @@ def open_inference_routes(models: Models, most_bytes: int, seconds: float) -> AP
             unknown = {output.name for output in asked.outputs} - {*outputs_of(loaded.classifier)}
             if unknown:
                 raise HTTPException(400, f"the model has no output {plain(sorted(unknown)[0]):.40}")
+            wish = asked.parameters.two_way, asked.parameters.threshold
             if isinstance(inputs, np.ndarray):
-                answers = [loaded.answer_pixels(pixels, Reasons()) for pixels in inputs]
+                answers = [loaded.answer_pixels(pixels, Reasons(), *wish) for pixels in inputs]
             else:
-                answers = [_answer_file(loaded, place, data) for place, data in enumerate(inputs, 1)]
-            return _answered(name, asked, await asyncio.gather(*answers), loaded.classifier.heatmap_shape)
+                answers = [_answer_file(loaded, place, data, *wish) for place, data in enumerate(inputs, 1)]
+            return _answered(name, asked, await asyncio.gather(*answers), loaded.classifier)
 
     return routes
 
@@ -142,7 +169,8 @@ def loaded_model(models: Models, name: str | None, version: str = VERSION) -> Lo
 def outputs_of(classifier: Classifier) -> dict[str, tuple[str, list[int]]]:
     """Return datatype and shape of each output by name."""
     found = {"probability": ("FP32", [-1, 1]), "decision": ("BYTES", [-1, 1]), "reasons": ("BYTES", [-1, 1])}
-    found |= {"familiarity": ("FP32", [-1, 1])} if classifier.has_familiarity else {}
+    known = {"familiarity": classifier.has_familiarity, "subtype": classifier.has_subtype}
+    found |= {name: ("FP32", [-1, 1]) for name, has in known.items() if has}
     shape = classifier.heatmap_shape
     return found | ({} if shape is None else {"heatmap": ("FP32", [-1, *shape])})
 
@@ -151,10 +179,10 @@ def _described(name: str, datatype: str, shape: list[int]) -> dict[str, Any]:
     return {"name": name, "datatype": datatype, "shape": shape}
 
 
-async def _answer_file(loaded: Loaded, place: int, data: bytes) -> Prediction:
+async def _answer_file(loaded: Loaded, place: int, data: bytes, two_way: bool, threshold: float | None) -> Prediction:
     try:
         check_kind(data)
-        return await loaded.answer_file(data)
+        return await loaded.answer_file(data, two_way, threshold)
     except DecodeError as error:
         raise HTTPException(422, f"file {place}: {error}") from error
 
@@ -167,7 +195,7 @@ def _read(body: bytes, header_length: str | None, classifier: Classifier) -> tup
             raise ValueError(f"{HEADER_LENGTH} is {header_length:.20}, and the body has {len(body)} bytes")
         asked = Inference.model_validate_json(body[:length])
         (tensor,) = asked.inputs
-        size = tensor.parameters.get("binary_data_size")
+        size = tensor.parameters.binary_data_size
         binary = None if size is None else body[length:]
         if binary is not None and size != len(binary):
             raise ValueError(f"binary_data_size is {size!r:.20}, and {len(binary)} bytes follow the header")
@@ -199,8 +227,7 @@ def _files(tensor: Tensor, binary: bytes | None) -> list[bytes]:
         wanted = f"BYTES [n, 1] with n from 1 to {MOST_IMAGES}"
         raise ValueError(f"file is {tensor.datatype} {tensor.shape!s:.40}, not {wanted}")
     if binary is None:
-        rows = [row[0] if isinstance(row, list) and row else row for row in tensor.data or ()]
-        found = [from_base64(row) for row in rows]
+        found = [from_base64(text) for text in _flat(tensor.data or [])]
     else:
         found, start = [], 0
         while start + 4 <= len(binary):
@@ -214,13 +241,14 @@ def _files(tensor: Tensor, binary: bytes | None) -> list[bytes]:
     return found
 
 
-def _answered(
-    name: str, asked: Inference, found: Sequence[Prediction], heatmap_shape: tuple[int, int] | None
-) -> Response:
-    """Return the answer to a request; `heatmap_shape` is `[h, w]` of the model's heat maps, None if it has none.
+def _flat(data: list[Any]) -> list[Any]:
+    """Return the elements of a tensor, whose rows may be lists or not."""
+    return [one for row in data for one in (_flat(row) if isinstance(row, list) else [row])]
 
-    The heat map of an image that is UNSUITABLE, which has none, is zeros.
-    """
+
+def _answered(name: str, asked: Inference, found: Sequence[Prediction], classifier: Classifier) -> Response:
+    """Return the answer to a request. The heat map of an image that is UNSUITABLE, which has none, is zeros."""
+    heatmap_shape = classifier.heatmap_shape
     texts = {
         "decision": [one.decision.encode() for one in found],
         "reasons": [json.dumps(one.reasons).encode() for one in found],
@@ -228,11 +256,14 @@ def _answered(
     numbers = {"probability": np.array([[one.probability] for one in found], np.float32)}
     if found[0].familiarity is not None:
         numbers["familiarity"] = np.array([[one.familiarity] for one in found], np.float32)
+    if found[0].viral is not None:
+        numbers["subtype"] = np.array([[one.viral] for one in found], np.float32)
     if heatmap_shape is not None:
         none = np.zeros(heatmap_shape, np.float32)
         numbers["heatmap"] = np.array([none if one.heatmap is None else one.heatmap for one in found], np.float32)
-    whole = bool(asked.parameters.get("binary_data_output"))
-    wanted = {output.name: bool(output.parameters.get("binary_data", whole)) for output in asked.outputs}
+    whole = asked.parameters.binary_data_output
+    own = {output.name: output.parameters.binary_data for output in asked.outputs}
+    wanted = {output: whole if binary is None else binary for output, binary in own.items()}
     outputs, parts = [], []
     for tensor, binary in (wanted or dict.fromkeys((*numbers, *texts), whole)).items():
         values = numbers.get(tensor)
@@ -245,7 +276,8 @@ def _answered(
             raw, data = values.tobytes(), values.ravel().tolist()
         parts.append(raw if binary else b"")
         outputs.append({**one, "parameters": {"binary_data_size": len(raw)}} if binary else {**one, "data": data})
-    answer = {"model_name": name, "model_version": VERSION, "outputs": outputs}
+    by = {"model": classifier.identity, "engine": classifier.engine}
+    answer = {"model_name": name, "model_version": VERSION, "parameters": by, "outputs": outputs}
     header = json.dumps(answer | ({} if asked.id is None else {"id": asked.id})).encode()
     if not any(parts):
         return Response(header, media_type="application/json")

@@ -39,7 +39,9 @@ class Metrics:
         self.exchanges = Counter(
             "pneumo_model_exchanges", "Files read again on SIGHUP.", ["model", "result"], registry=registry
         )
-        self.decisions = Counter("pneumo_decisions", "Decisions by answer.", ["model", "decision"], registry=registry)
+        self.decisions = Counter(
+            "pneumo_decisions", "Decisions that were given, by answer.", ["model", "decision"], registry=registry
+        )
         self.values = {
             name: Histogram(f"pneumo_{name}", words, ["model"], registry=registry, buckets=SHARES)
             for name, words in WORDS.items()
@@ -94,9 +96,12 @@ class ModelMetrics:
                 if name in known:
                     gauge.labels(model, name).set(0)
 
-    def record(self, found: Prediction, brightness: float) -> None:
-        """Count an answer. Without familiarity in the model there is none in the metrics."""
-        self._metrics.decisions.labels(self._model, found.decision).inc()
+    def record(self, found: Prediction, brightness: float, given: str) -> None:
+        """Count an answer by the decision that was given, and keep the model's own to notice drift.
+
+        Without familiarity in the model there is none in the metrics.
+        """
+        self._metrics.decisions.labels(self._model, given).inc()
         self._decisions.append(found.decision)
         seen = {"probability": found.probability, "familiarity": found.familiarity, "brightness": brightness}
         for name, value in seen.items():

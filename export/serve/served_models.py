@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,8 @@ class Loaded:
         """Number of images in the queue."""
         return self._batcher.waiting
 
-    async def answer_file(self, data: bytes) -> Prediction:
-        """Decode an image file and answer it.
+    async def answer_file(self, data: bytes, two_way: bool = False, threshold: float | None = None) -> Prediction:
+        """Decode an image file and answer it, as `answer_pixels`.
 
         Raises:
             DecodeError: it cannot be decoded.
@@ -99,13 +100,22 @@ class Loaded:
             decoded = await asyncio.get_running_loop().run_in_executor(self._decoding, self._decode, data)
         finally:
             self._undecoded -= 1
-        return await self.answer_pixels(*decoded)
+        return await self.answer_pixels(*decoded, two_way, threshold)
 
-    async def answer_pixels(self, pixels: np.ndarray, reasons: Reasons) -> Prediction:
-        """Answer an image, uint8 `[S, S, 1]`, and record the answer; raises OverloadedError."""
-        found = await self.ask(pixels, reasons)
-        self.metrics.record(found, brightness_of(pixels[np.newaxis])[0])
-        return found
+    async def answer_pixels(
+        self, pixels: np.ndarray, reasons: Reasons, two_way: bool = False, threshold: float | None = None
+    ) -> Prediction:
+        """Answer an image, uint8 `[S, S, 1]`, and record the answer; raises OverloadedError.
+
+        With `two_way` or a `threshold` it is decided by that, or by the model's own threshold, alone.
+        """
+        found = given = await self.ask(pixels, reasons)
+        if two_way or threshold is not None:
+            threshold = found.threshold if threshold is None else threshold
+            decision = self.classifier.metadata.classes[found.probability >= threshold]
+            given = replace(found, decision=decision, threshold=threshold, heatmap=found.computed_heatmap)
+        self.metrics.record(found, brightness_of(pixels[np.newaxis])[0], given.decision)
+        return given
 
     async def ask(self, pixels: np.ndarray, reasons: Reasons) -> Prediction:
         """Answer an image without a record of it; raises OverloadedError."""
@@ -203,7 +213,7 @@ class Models:
             for name, old in tuple(self._loaded.items()):
                 path = old.classifier.path
                 try:
-                    new = await self._load(name, await asyncio.to_thread(self._open_checked, path))
+                    new = await self._load(name, await asyncio.to_thread(self._open_checked, path), old)
                 except InputError as error:
                     self._metrics.exchanges.labels(name, "refused").inc()
                     log.error("model %s goes on with the old file: %s", name, error)
@@ -220,8 +230,9 @@ class Models:
             raise ModelFileError(f"{path} does not answer as {beside} says: {wrong[0]}; export the run again")
         return found
 
-    async def _load(self, name: str, classifier: Classifier) -> Loaded:
-        metrics = self._metrics_of(name, classifier)
+    async def _load(self, name: str, classifier: Classifier, old: Loaded | None = None) -> Loaded:
+        same = old is not None and old.classifier.content.sha256 == classifier.content.sha256
+        metrics = old.metrics if old and same else self._metrics_of(name, classifier)  # the last answers stay its own
         return await Loaded(classifier, self._limits, self._decoding, metrics).__aenter__()
 
     def _metrics_of(self, name: str, classifier: Classifier) -> ModelMetrics:

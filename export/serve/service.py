@@ -20,10 +20,9 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from export.inference.classifier import Classifier, Prediction
-from export.inference.decision import by_threshold
 from export.serve.batching import BatchLimits, OverloadedError
 from export.serve.help_page import POLICY, help_page
-from export.serve.http_schema import BODY, PROBLEMS, Answer, Answers, NamedAnswer, Options, Unanswered, Which
+from export.serve.http_schema import BODY, PROBLEMS, Answer, Answers, NamedAnswer, NoAnswers, Options, Unanswered, Which
 from export.serve.open_inference import loaded_model, not_ready, open_inference_routes
 from export.serve.prometheus_metrics import Metrics
 from export.serve.served_models import Loaded, Models
@@ -32,6 +31,9 @@ from export.serve.uploads import HOW, check_kind, damage, media_type, read_uploa
 from pneumo_tfds.decode import DecodeError
 from pneumo_tfds.program.cores_and_memory import available_cores
 from pneumo_tfds.program.errors import plain
+
+TAKE_SOME = ("/v1/predict", "/v1/model")
+"""Addresses with parameters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +119,8 @@ class _Service:
             async def answer(data: bytes) -> dict[str, Any] | HTTPException:
                 try:
                     check_kind(data)
-                    return _fields(loaded.classifier, await loaded.answer_file(data), options)
+                    given = await loaded.answer_file(data, options.two_way, options.threshold)
+                    return _fields(loaded.classifier, given, options)
                 except DecodeError as error:
                     return damage(error, data, kind)
                 except HTTPException as error:
@@ -125,15 +128,19 @@ class _Service:
 
             found = await asyncio.gather(*(answer(upload.data) for upload in uploads.images))
         first = found[0]
-        if isinstance(first, HTTPException) and all(isinstance(one, HTTPException) for one in found):
-            raise first
         if not uploads.several:
+            if isinstance(first, HTTPException):
+                raise first
             return _json(Answer(**first))
         rows = zip((upload.name for upload in uploads.images), found, strict=True)
         answers = [
             NamedAnswer(file=name, **one) if isinstance(one, dict) else Unanswered(file=name, error=str(one.detail))
             for name, one in rows
         ]
+        unanswered = [one for one in answers if isinstance(one, Unanswered)]
+        if isinstance(first, HTTPException) and len(unanswered) == len(answers):
+            detail = f"none of {len(answers)} images could be answered; the first: {first.detail}"
+            return _json(NoAnswers(detail=detail, answers=unanswered), first.status_code)
         return _json(Answers(answers=answers))
 
     async def names(self) -> dict[str, tuple[str, ...]]:
@@ -164,32 +171,34 @@ class _Service:
 
 
 def _fields(classifier: Classifier, found: Prediction, options: Options) -> dict[str, Any]:
-    threshold, decision, heatmap = found.threshold, found.decision, found.heatmap
-    if options.two_way or options.threshold is not None:
-        threshold = threshold if options.threshold is None else options.threshold
-        decision = by_threshold(classifier.metadata.classes, found.probability, threshold)
-        heatmap = found.computed_heatmap
     fields = {
         "probability": found.probability,
-        "decision": decision,
-        "threshold": threshold,
+        "decision": found.decision,
+        "threshold": found.threshold,
         "familiarity": found.familiarity,
         "reasons": list(found.reasons),
-        **replace(found, decision=decision).subtype_fields(),
+        **found.subtype_fields(),
         "intended_use": classifier.metadata.intended_use,
+        "model": classifier.identity,
+        "engine": classifier.engine,
     }
     if options.heatmap:
-        fields["heatmap"] = None if heatmap is None else heatmap.tolist()
+        fields["heatmap"] = None if found.heatmap is None else found.heatmap.tolist()
     return fields
 
 
-def _json(answer: BaseModel) -> Response:
-    return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
+def _json(answer: BaseModel, status: int = 200) -> Response:
+    return Response(answer.model_dump_json(exclude_unset=True), status, media_type="application/json")
 
 
 async def _each_parameter_once(request: Request) -> None:
+    """Refuse a parameter given twice, or to an address that takes none; FastAPI checks those of `TAKE_SOME`."""
     names = [name for name, _ in request.query_params.multi_items()]
+    path = request.scope["path"]
     for name in names:
+        if path not in TAKE_SOME:
+            text = f"unknown parameter {plain(name):.40}; this address takes none"
+            raise HTTPException(400 if path.startswith("/v2") else 422, text)
         if names.count(name) > 1:
             raise HTTPException(422, f"parameter {plain(name):.40} is given {names.count(name)} times; give it once")
 

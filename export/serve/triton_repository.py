@@ -2,7 +2,7 @@
 
 The configuration is text in the schema of Triton's `model_config.proto`. Triton serves the tensors of the file alone:
 pixels in, and `probability`, `familiarity`, `heatmap` out. The limits that make a decision of them are in the
-configuration's parameters (docs/reference/onnx-file.md has the rule).
+configuration's parameters (docs/reference/onnx-file.md has the rule); for two answers that is the threshold alone.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ def configuration(name: str, classifier: Classifier, batch: BatchLimits) -> str:
     """Return the text of a model's `config.pbtxt`."""
     session, metadata = classifier.session, classifier.metadata
     told = {key: getattr(metadata, key) for key in TOLD if getattr(metadata, key) is not None}
+    told["threshold"] = classifier.threshold
+    if classifier.two_way:
+        told = {key: value for key, value in told.items() if key not in LIMITS}
     return "\n".join([
         f"name: {json.dumps(name)}",
         'backend: "onnxruntime"',

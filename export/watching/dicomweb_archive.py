@@ -63,6 +63,9 @@ class Archive:
         PassingError: the file holds no token.
     """
 
+    unlisted = ""
+    """Nothing: a search finds all or fails."""
+
     def __init__(self, url: str, days: int, token_file: Path | None = None) -> None:
         self.whole, self._days = url.rstrip("/"), days
         self._session = requests.Session()

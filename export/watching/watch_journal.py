@@ -74,6 +74,8 @@ class WatchJournal:
         self._path = path
         with self._explained():
             path.touch(0o600)  # answers that are not sent yet name their patients
+            if not path.stat().st_size:  # it was there, empty
+                path.chmod(0o600)
             synchronize(path.parent)
             self._database = sqlite3.connect(path, timeout=30, isolation_level=None)
             self._database.execute("PRAGMA journal_mode = WAL")

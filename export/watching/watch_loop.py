@@ -64,11 +64,14 @@ class Watcher:
 
     def follow(self, every: float) -> None:
         """Look into the source every so many seconds until `stop` is set."""
-        failures = 0
+        failures, told = 0, ""
         while not self._stop.is_set():
             try:
                 self.look()
                 failures, pause = 0, every
+                if self._source.unlisted not in ("", told):
+                    _say(f"{self._source.unlisted}; the other folders are watched")
+                told = self._source.unlisted
             except PassingError as error:
                 failures += 1
                 pause = max(every, backing_off(failures))

@@ -13,6 +13,7 @@ from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.files import write_bytes
 from pneumo_tfds.program.limits import MAX_FILE_BYTES
 from pneumo_tfds.sources.listing import UNFINISHED, File, is_hidden, walk
+from pneumo_tfds.sources.reading import ReadError
 
 SETTLE = 5.0
 """Seconds in which a file that is being written grows, or gets a new time."""
@@ -44,6 +45,8 @@ class FolderSource:
         self._own = {f"{os.path.realpath(journal)}{ending}" for ending in BESIDE_A_JOURNAL} if journal else set()
         self._names = {os.path.basename(path) for path in self._own}
         self._before: set[str] | None = None
+        self.unlisted = ""
+        """Why a folder inside could not be listed at the last look, so that its images wait; empty if all could."""
 
     def found(self) -> list[str]:
         """Return a key, as JSON text, for each file that has not changed since the last look.
@@ -60,10 +63,16 @@ class FolderSource:
         return sorted(before & self._before)
 
     def _look(self) -> set[str]:
+        unread: dict[str, ReadError] = {}
         try:
-            files = [file for file in walk(self._folder) if not is_hidden(file) and not self._is_own(file)]
+            listed = walk(self._folder, unread)
+            files = [file for file in listed if not is_hidden(file) and not self._is_own(file)]
         except InputError as error:
             raise PassingError(str(error)) from error
+        passed = {name for name in unread if name == "lost+found" or is_hidden(File(name, 0))}
+        reasons = [str(error) for name, error in unread.items() if name not in passed]
+        more = f" (and {len(reasons) - 1} such)" if len(reasons) > 1 else ""
+        self.unlisted = f"{reasons[0]}{more}" if reasons else ""
         return {
             json.dumps([file.name, file.size, file.modified])
             for file in files

@@ -32,10 +32,13 @@ class Web(Bounded, Command):
 def serve(command: Web) -> None:
     """Serve until interrupted."""
     from export.inference.classifier import Classifier
+    from export.inference.content_digest import tell_if_unchecked
     from export.inference.golden import read
     from export.web.server import make_server, site
 
     classifier = Classifier(command.model)  # raises an error for a file that the page could not use
+    if not classifier.content.has_digest:
+        tell_if_unchecked(classifier.path)
     golden, model = command.golden, classifier.path
     if golden is not None:
         read(golden)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, rel_entr
+from scipy.special import logit as log_odds
 
 from pipeline.config.guarantee import Guarantee
 from pipeline.evaluation.metrics import figures
@@ -91,7 +92,8 @@ def limits(
 
     Args:
         views: the images, calibrated, as they are and through each change, if any; row i is the same image.
-        threshold: of the operating point. No limit lies on its other side: NORMAL stays below it, PNEUMONIA above.
+        threshold: of the operating point. No limit lies on its other side: NORMAL stays below it, PNEUMONIA above. Nor
+            does one lie on the other side of one half, be it of the probability as it is or as it is at `prevalence`.
         wanted: guarantees to try in turn; the first that can be had is taken.
         prevalence: fraction of the patients who have pneumonia where the model is used; over 0 and below 1.
         rule: what the user asked for: `none` gives the threshold for both limits, `auto` does without a guarantee
@@ -146,13 +148,19 @@ def patients_in_words(table: Predictions, kind: str) -> str:
 
 
 class _Sides:
-    """For each possible limit, bounds of what lies on either side of it."""
+    """For each possible limit, bounds of what lies on either side of it.
+
+    A predictive value is of all certain answers together. Where these are many and easy, a limit by it alone would
+    slide into images of which most are of the other kind; so no NORMAL lies above `most`, and no PNEUMONIA below
+    `least`.
+    """
 
     def __init__(
         self, views: Sequence[Predictions], prevalence: float, threshold: float, refused_below: float | None
     ) -> None:
-        self.threshold = threshold
         labels, patients = views[0].labels, views[0].patients
+        half = float(expit(log_odds(np.mean(labels == POSITIVE)) - log_odds(prevalence)))  # is one half at `prevalence`
+        self.most, self.least = min(threshold, 0.5, half), max(threshold, 0.5, half)
         probabilities = np.stack([view.probabilities for view in views], axis=1)
         given = np.ones(probabilities.shape, bool)
         if refused_below is not None:
@@ -172,22 +180,22 @@ class _Sides:
         self.ppv = _predictive_values(above[::-1], counts[::-1], prevalence)
 
     def lower(self, npv: float) -> float | None:
-        """Return the largest limit, at most the threshold, below which NORMAL answers reach `npv`, or None."""
-        limit = _last(LIMITS, self.npv >= npv, self.cuts <= self.threshold)
-        return None if limit is None else min(limit, self.threshold)
+        """Return the largest limit, at most `most`, below which NORMAL answers reach `npv`, or None."""
+        limit = _last(LIMITS, self.npv >= npv, self.cuts <= self.most)
+        return None if limit is None else min(limit, self.most)
 
     def upper(self, ppv: float) -> float | None:
-        """Return the smallest limit, at least the threshold, from which PNEUMONIA answers reach `ppv`, or None."""
-        limit = _last(LIMITS[::-1], (self.ppv >= ppv)[::-1], (self.cuts >= self.threshold)[::-1])
-        return None if limit is None else max(limit, self.threshold)
+        """Return the smallest limit, at least `least`, from which PNEUMONIA answers reach `ppv`, or None."""
+        limit = _last(LIMITS[::-1], (self.ppv >= ppv)[::-1], (self.cuts >= self.least)[::-1])
+        return None if limit is None else max(limit, self.least)
 
     def best(self) -> tuple[float, float, Guarantee]:
         """Return the limits at which the predictive values that can be shown are largest, and these, rounded down."""
-        low, npv = _largest(self.npv, self.cuts, self.cuts <= self.threshold)
-        high, ppv = _largest(self.ppv[::-1], self.cuts[::-1], (self.cuts >= self.threshold)[::-1])
+        low, npv = _largest(self.npv, self.cuts, self.cuts <= self.most)
+        high, ppv = _largest(self.ppv[::-1], self.cuts[::-1], (self.cuts >= self.least)[::-1])
         shown = Guarantee(np.floor(1000 * npv) / 1000, np.floor(1000 * ppv) / 1000)
-        low = min(low, self.threshold) if npv > NO_BETTER_THAN_GUESSING else 0.0
-        high = max(high, self.threshold) if ppv > NO_BETTER_THAN_GUESSING else 1.0
+        low = min(low, self.most) if npv > NO_BETTER_THAN_GUESSING else 0.0
+        high = max(high, self.least) if ppv > NO_BETTER_THAN_GUESSING else 1.0
         return low, high, shown
 
 

@@ -12,6 +12,9 @@ from pneumo_tfds.decode.fitness import ADULT, remarks, unfit
 from pneumo_tfds.decode.headers import format_of, read_header
 from pneumo_tfds.decode.pixels import Grey
 
+NARROWEST, WIDEST = 0.5, 4.0
+"""Width by height of a picture that may be an X-ray of a chest. 1,572 originals of Kermany et al. have 0.84 to 3.18."""
+
 
 class Reasons(NamedTuple):
     """Short texts about what is unusual for a frontal chest X-ray; none for most images."""
@@ -38,9 +41,9 @@ def reasons_to_doubt(
         grey: its picture, uint8 of any shape.
         name: the image's name in error messages.
         doubts: what `decode` added to its argument of this name.
-        model_side: side in pixels of the input of the model that the image is for. Then a picture in colour, or with a
-            side below half of that, is unfit; None for images that are for no model yet. Of a DICOM file `doubts` tell
-            the colour, and its header the sides.
+        model_side: side in pixels of the input of the model that the image is for. Then a picture in colour, with a
+            side below half of that, or of no X-ray's shape is unfit; None for images that are for no model yet. Of a
+            DICOM file `doubts` tell the colour, and its header the sides.
         paediatric: the image is for a model of children, so that an adult is unfit.
     """
     against: list[str] = []
@@ -59,7 +62,11 @@ def reasons_to_doubt(
         header = read_header(data, name)
         (found if model_side is None else against).append(colour_of_file(data, header, name))
         width, height = header.width, header.height
+        if header.turned:  # perhaps on its side
+            width, height = max(width, height), min(width, height)
     if model_side is not None and 0 < 2 * min(width, height) < model_side:
         against.append(f"only {width} x {height} pixels, fewer than X-ray detectors have")
+    if model_side is not None and height and not NARROWEST <= width / height <= WIDEST:
+        against.append(f"{width} x {height} pixels are not the shape of a chest X-ray")
     found += [exposure_remark(grey), *doubts]
     return Reasons(tuple(filter(None, against)), tuple(filter(None, found)))

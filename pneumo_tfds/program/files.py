@@ -50,6 +50,19 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
 
 
+def try_to_write(path: str | os.PathLike[str]) -> None:
+    """Raise InputError if `replacing` could not write a file now, before the work that it is to hold; write nothing."""
+    target = Path(path)
+    with _explained(target):
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if target.exists() and not target.is_file():  # a device
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _temporary(target):
+            pass
+
+
 @contextmanager
 def _explained(target: Path) -> Iterator[None]:
     try:

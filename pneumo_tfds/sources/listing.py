@@ -17,7 +17,7 @@ from pneumo_tfds.decode.headers import HEAD_BYTES, format_of
 from pneumo_tfds.decode.other_files import ARCHIVES, other_kind
 from pneumo_tfds.sources import words
 from pneumo_tfds.sources.inventory import Reader
-from pneumo_tfds.sources.reading import read_patiently
+from pneumo_tfds.sources.reading import ReadError, read_patiently
 from pneumo_tfds.sources.survey import SurveyNotes
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
@@ -107,21 +107,29 @@ class NamedReader(Reader, Protocol):
         """Return the bytes of a file, or its `first` bytes; raise InputError with a message that starts with `name`."""
 
 
-def walk(root: Path) -> Iterator[File]:
+def walk(root: Path, unread: dict[str, ReadError] | None = None) -> Iterator[File]:
     """Yield the files below `root`. Symbolic links are followed, but no folder is entered twice.
 
     Folders are entered by their own place first and through links, in order of names, only where they have none below
     `root`; so what a link is called never names what lies elsewhere. A further way into a folder is yielded as a file
     of the size `READ_ALREADY`.
 
+    A folder below `root` that cannot be listed is noted in `unread` by its name there, if that is given.
+
     Raises:
-        ReadError: a folder cannot be listed.
+        ReadError: a folder cannot be listed, and is not noted.
     """
     entered: dict[tuple[int, int], str] = {}
     folders, links = [("", os.fspath(root))], list[tuple[str, str]]()
     while folders or links:
         prefix, folder = folders.pop() if folders else heapq.heappop(links)
-        status, inner, linked, files = read_patiently(functools.partial(_list, folder, prefix), folder, folder)
+        try:
+            status, inner, linked, files = read_patiently(functools.partial(_list, folder, prefix), folder, folder)
+        except ReadError as error:
+            if unread is None or not prefix:
+                raise
+            unread[prefix.rstrip("/")] = error
+            continue
         first = entered.setdefault((status.st_dev, status.st_ino), prefix)
         if first != prefix:
             yield File(prefix.rstrip("/"), READ_ALREADY, leads_to=first.rstrip("/"))

@@ -19,6 +19,7 @@ from PIL import Image
 from export import Classifier
 from export.graph.any_size import to_any_size
 from export.inference import golden
+from pneumo_tfds.decode.reasons import reasons_to_doubt
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -102,6 +103,29 @@ def unusual_answers(paths, run):
     return found
 
 
+@pytest.fixture(scope="module")
+def unfit(tmp_path_factory):
+    """Two pictures that no answer is given to, and why."""
+    folder, found = tmp_path_factory.mktemp("unfit"), {}
+    for name, shape in (("small.png", (40, 23)), ("stretched.png", (100, 401)), ("narrow.png", (201, 100))):
+        Image.fromarray(np.full(shape, 90, np.uint8)).save(folder / name)
+        [found[folder / name]] = reasons_to_doubt(
+            (folder / name).read_bytes(), np.zeros((4, 4), np.uint8), model_side=48
+        ).unfit
+    return found
+
+
+def check_unfit(lines, unfit):
+    """Every picture is UNSUITABLE by what its file says, in the words of the command."""
+    wanted = [f"UNSUITABLE {path} ({why})" for path, why in unfit.items()]
+    assert [line.partition(" ")[2] for line in lines] == wanted
+
+
+def lines_of(*command):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True, timeout=120)
+    return done.stdout.splitlines()
+
+
 def half_a_jpeg(files, folder):
     data = next(files.glob("*.jpeg")).read_bytes()
     (folder / "half.jpeg").write_bytes(data[: len(data) // 2])
@@ -169,13 +193,14 @@ def test_the_answer_of_the_page_is_that_of_the_classifier(files, expected, unusu
         outputs_of(str(files / "model.any_size.onnx"), str(files / "wide-16-bit.png"))
 
 
-def test_python_with_onnxruntime(files, expected, unusual, four_way):
+def test_python_with_onnxruntime(files, expected, unusual, unfit, four_way):
     command = [sys.executable, EXAMPLES / "predict.py", files / "model.any_size.onnx"]
     wanted = expected | unusual_answers(unusual, four_way)
     found = printed(*command, *(files / name for name in expected), *unusual)
     check(found, wanted)
     assert all(len(row) == 2 for row in found.values())  # the answer too
     assert "has 16 bits" in refused(*command, files / "wide-16-bit.png")
+    check_unfit(lines_of(*command, *unfit), unfit)
 
 
 def test_opencv_alone(files, expected, unusual, four_way):
@@ -194,7 +219,7 @@ def test_python_with_openvino(files, expected):
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
-def test_cpp_with_openvino(files, expected, four_way, tmp_path):
+def test_cpp_with_openvino(files, expected, unfit, four_way, tmp_path):
     pytest.importorskip("openvino", reason="needs openvino (pip install openvino)")
     [lines] = re.findall(r"```bash\n(OV=[^\n]*\ng\+\+[^\n]*)\n", PAGE.read_text(encoding="utf-8"))
     lines = lines.replace("(python ", f"({sys.executable} ").replace("docs/examples", str(EXAMPLES))
@@ -206,6 +231,10 @@ def test_cpp_with_openvino(files, expected, four_way, tmp_path):
         found[name] = printed(program, model, picture, "jpeg" if name.endswith("jpeg") else "png")[picture.name]
     check(found, expected)
     assert all(len(row) == 2 for row in found.values())  # the answer too
+    for path, why in unfit.items():
+        Image.open(path).save(picture)
+        [line] = lines_of(program, model, picture, "png")
+        assert line.endswith(f"UNSUITABLE {picture} ({why})")
     small = shutil.copy(picture, tmp_path / "small.pgm")
     picture.write_bytes(picture.read_bytes()[:1000])
     assert "is cut off" in refused(program, model, picture, "png")
@@ -216,7 +245,7 @@ def test_cpp_with_openvino(files, expected, four_way, tmp_path):
 @pytest.mark.skipif(
     not (shutil.which("node") and (PACKAGES / "sharp").is_dir()), reason="needs node, and npm ci --prefix export/web"
 )
-def test_node(files, expected, unusual, four_way, tmp_path):
+def test_node(files, expected, unusual, unfit, four_way, tmp_path):
     for name in ("predict.mjs", "answer.mjs"):
         shutil.copy(EXAMPLES / name, tmp_path)
     (tmp_path / "node_modules").symlink_to(PACKAGES)
@@ -225,13 +254,14 @@ def test_node(files, expected, unusual, four_way, tmp_path):
     check(found, expected | unusual_answers(unusual, four_way))
     assert all(len(row) == 2 for row in found.values())  # the answer too
     assert "has 16 bits" in refused(*command, files / "wide-16-bit.png")
+    check_unfit(lines_of(*command, *unfit), unfit)
     assert refused(*command, half_a_jpeg(files, tmp_path))
 
 
 @pytest.mark.skipif(
     not (CHROMIUM and (PACKAGES / "playwright-core").is_dir()), reason="needs chromium, and npm ci --prefix export/web"
 )
-def test_browser(files, expected, unusual, four_way, tmp_path, monkeypatch):
+def test_browser(files, expected, unusual, unfit, four_way, tmp_path, monkeypatch):
     shutil.copy(EXAMPLES / "predict.html", tmp_path / "index.html")
     shutil.copy(EXAMPLES / "answer.mjs", tmp_path)
     shutil.copy(files / "model.any_size.onnx", tmp_path)
@@ -249,6 +279,9 @@ def test_browser(files, expected, unusual, four_way, tmp_path, monkeypatch):
         command = ["node", script, address, CHROMIUM, files / "wide-16-bit.png"]
         said = subprocess.run([str(x) for x in command], capture_output=True, text=True, check=True).stdout
         assert said.startswith("16 bits")
+        for path, why in unfit.items():
+            [line] = lines_of("node", script, address, CHROMIUM, path)
+            assert line.endswith(f"UNSUITABLE ({why}) {path}")
     finally:
         server.shutdown()
         server.server_close()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import numpy as np
 import onnx
 import pytest
 
+from export.bill_of_materials import write_bill_of_materials
 from export.carry_decision import with_decision
 from export.export_options import ExportOptions
 from export.export_run import export_run
@@ -48,6 +50,38 @@ def decided(run):
     metrics["operating_point"] |= {"threshold": 0.25, "rule": "sensitivity>=0.99", "chosen_on": "other images"}
     limits = {"certain_normal_below": 0.0, "certain_pneumonia_from": 1.0, "guarantee": "none"}
     return metrics | {"doubt": DOUBT | limits}
+
+
+def test_the_bill_of_materials_follows_and_a_signature_that_no_longer_fits_is_told(run, decided, capsys):
+    write_bill_of_materials(run)
+    signature = run.onnx.with_name("model.onnx.sig")
+    signature.write_text("of the file before")
+    capsys.readouterr()
+    contents = with_decision(run, decided)
+    assert capsys.readouterr().out == (
+        f"note: {signature} is of the file before, and no longer fits; sign model.onnx again\n"
+    )
+    for path, content in contents.items():
+        path.write_bytes(content)
+    assert signature.read_text() == "of the file before"
+    carried = run.bill_of_materials.read_text()
+    assert hashlib.sha256(run.onnx_fp16.read_bytes()).hexdigest() in carried
+    assert carried == write_bill_of_materials(run).read_text()
+    run.bill_of_materials.write_text('{"components": 3}')
+    with pytest.raises(InputError, match=r"bom\.cdx\.json is damaged; remove it, or export again with --sbom"):
+        with_decision(run, decided)
+
+
+def test_a_later_export_writes_the_bill_of_materials_again_and_tells_of_the_signature(
+    run, decided, sample_images, capsys
+):
+    write_bill_of_materials(run)
+    run.onnx.with_name("model.onnx.sig").write_text("of the file before")
+    run.metrics.write_text(json.dumps(decided))
+    list(export_run(run.path, ExportOptions(parity_images=8)))
+    assert hashlib.sha256(run.onnx.read_bytes()).hexdigest() in run.bill_of_materials.read_text()
+    assert "fp16" not in run.bill_of_materials.read_text()
+    assert "and no longer fits; sign model.onnx again\n" in capsys.readouterr().out
 
 
 def test_the_file_is_that_of_a_new_export_byte_for_byte(run, decided, sample_images):

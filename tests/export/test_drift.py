@@ -53,7 +53,9 @@ def test_answers_to_such_images_raise_no_alarm(model, count, capsys):
 
 def test_images_that_look_otherwise_raise_an_alarm(model, capsys):
     assert drift(written(model, *answers(400, seed=3, darker=2))) == ALARM
-    printed = capsys.readouterr().out
+    said = capsys.readouterr()
+    assert said.err.startswith(f"{model}: not checked, as it has no digest; ")
+    printed = said.out
     assert printed.startswith("400 answers, beside 800 to reference images\nNORMAL        ")
     assert "Alarm: the images look otherwise than the reference images." in printed
     assert printed.count("Alarm") == 2, "the probabilities are as they were, and more is refused"
@@ -160,6 +162,22 @@ def test_bad_input(model, tmp_path):
     good = written(model, [0.5] * 40, [0.5] * 40, threshold=0.5).answers
     with pytest.raises(InputError, match="has a damaged reference"):
         drift(Drift(answers=good, model=damaged))
+
+
+@pytest.mark.parametrize("where", [0, 1])
+def test_only_what_is_checked_is_compared(model, where, capsys):
+    command = written(model, *answers(40, seed=9))
+    rows = [json.loads(line) for line in command.answers.read_text().splitlines()]
+    rows[where]["brightness"] = "dark"
+    command.answers.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert drift(command) == 0
+    assert "brightness" not in capsys.readouterr().out
+
+
+def test_an_answer_near_a_limit_is_one_of_the_four_too(model):
+    for decision in ("PERHAPS", None, ["NORMAL"]):
+        with pytest.raises(InputError, match="line 1: "):
+            drift(written(model, [0.1] * 40, [0.5] * 40, decision=decision))
 
 
 def test_answers_say_which_file_gave_them(model):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -23,6 +24,7 @@ from export.inference.content_digest import sealed
 from export.predict import Predict, predict
 from image_files import dicom, png
 from pneumo_tfds.decode import decode, decode_whole, resize
+from pneumo_tfds.decode.reasons import Reasons
 from pneumo_tfds.program.errors import InputError
 
 BLOCKER = """
@@ -119,6 +121,27 @@ def test_an_unreadable_image_is_reported_in_one_line(exported, tmp_path, capsys,
     assert reason in row["error"]
     assert "\n" not in row["error"]
     assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["json", "csv"])
+def test_a_table_of_before_is_kept_where_nothing_is_answered(exported, jpegs, tmp_path, capsys, kind):
+    (tmp_path / "empty.jpeg").touch()
+    assert run(exported / "model.onnx", next(jpegs.rglob("*.jpeg")), **{kind: tmp_path / "out"}) == 0
+    before = (tmp_path / "out").read_bytes()
+    assert run(exported / "model.onnx", tmp_path / "empty.jpeg", **{kind: tmp_path / "out"}) == 2
+    assert (tmp_path / "out").read_bytes() == before
+    assert f"kept as before: {tmp_path / 'out'}\n" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"empty.jpeg", "out"}
+
+
+def test_a_model_without_a_digest_is_told(exported, jpegs, tmp_path, capsys):
+    model = tmp_path / "m.onnx"
+    model.write_bytes((exported / "model.onnx").read_bytes()[:-84])
+    for _ in range(2):
+        assert run(model, next(jpegs.rglob("*.jpeg"))) == 0
+    assert capsys.readouterr().err.count(f"{model}: not checked, as it has no digest; ") == 1
+    assert run(exported / "model.onnx", next(jpegs.rglob("*.jpeg"))) == 0
+    assert "digest" not in capsys.readouterr().err
 
 
 def test_untrustworthy_archives_are_refused_as_a_whole(exported, tmp_path):
@@ -352,6 +375,45 @@ def test_command_reports_bad_input_in_one_line_with_exit_code_2(exported, tmp_pa
 def test_wrong_arrays_through_the_api(exported, images, reason):
     with pytest.raises(InputError, match=reason):
         Classifier(exported / "model.onnx").predict(images)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"engine": "foo"}, "engine 'foo' is not one of auto, onnxruntime, openvino"),
+        ({"providers": ["Foo"]}, "onnxruntime cannot compute with Foo here; there is .*CPUExecutionProvider"),
+        ({"threshold": "0.5"}, "threshold '0.5' is not in 0 to 1"),
+        ({"threads": 1.5}, "threads is 1.5; it must be 1 or more"),
+        ({"threads": "2"}, "threads is 2; it must be 1 or more"),
+    ],
+)
+def test_wrong_options_through_the_api(exported, options, says):
+    with pytest.raises(InputError, match=says):
+        Classifier(exported / "model.onnx", **options)
+
+
+def test_a_provider_that_cannot_start_is_no_silent_change_to_another(exported, monkeypatch):
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["Foo", "CPUExecutionProvider"])
+    monkeypatch.setattr(
+        onnxruntime,
+        "InferenceSession",
+        lambda *_, **__: SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"]),
+    )
+    with pytest.raises(InputError, match="cannot compute with Foo here; there is CPUExecutionProvider"):
+        Classifier(exported / "model.onnx", providers=["Foo", "CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_reasons_are_one_for_each_image(exported, pictures, count):
+    with pytest.raises(InputError, match=f"reasons are {count}, and images 2; give one Reasons for each image"):
+        Classifier(exported / "model.onnx").predict(pictures(2), [Reasons()] * count)
+
+
+def test_a_picture_of_an_explanation_has_a_side(exported, jpegs):
+    with pytest.raises(InputError, match="side is 0; it must be 1 pixel or more"):
+        explain(Classifier(exported / "model.onnx"), next(jpegs.rglob("*.jpeg")), side=0)
 
 
 def test_answers_do_not_depend_on_batch_or_threads(exported, pictures):

@@ -80,11 +80,13 @@ def test_a_run_folder_stands_for_its_model(local):
     assert Classifier(model.with_name("new.onnx")).metadata.recalibrated
 
 
-def test_the_origin_is_kept_as_a_list_without_a_name_of_a_patient_or_file(local):
+def test_the_origin_is_kept_as_a_list_without_a_name_of_a_patient_or_file(local, capsys):
     model, source = local
     first = command(model, source)
     recalibrate(first)
+    assert "these images decided the file before" not in capsys.readouterr().out
     recalibrate(command(first.out, source, "again.onnx"))
+    assert "note: these images decided the file before, so its figures as it is are not" in capsys.readouterr().out
     parents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (model, first.out)]
     again = Classifier(model.with_name("again.onnx"))
     lineage = again.metadata.recalibrated
@@ -95,6 +97,16 @@ def test_the_origin_is_kept_as_a_list_without_a_name_of_a_patient_or_file(local)
     assert lineage[0]["images_sha256"] == hashlib.sha256("\n".join(hashes).encode()).hexdigest()
     assert lineage[0]["temperature"] == pytest.approx(lineage[1]["temperature"]), "both are of the network's own logit"
     assert "N1-0" not in json.dumps(lineage)
+
+
+@pytest.mark.parametrize("out", ["folder", "file/new.onnx"])
+def test_a_place_that_cannot_be_written_is_told_before_the_images_are_read(local, tmp_path, monkeypatch, out):
+    model, source = local
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(labelled_images, "read_images", lambda *_: pytest.fail("the images were read"))
+    with pytest.raises(InputError, match=f"cannot write {tmp_path / out}: "):
+        recalibrate(replace(command(model, source), out=tmp_path / out))
 
 
 def test_equal_inputs_give_equal_bytes(local):

@@ -88,7 +88,7 @@ def test_what_else_lies_beside_a_file_does_not_matter(tmp_path, capsys):
 
 
 def test_a_file_of_an_earlier_version_is_said_to_have_no_digest(tmp_path, capsys):
-    verify(Verify(model=write_model(tmp_path / "m.onnx")))
+    verify(Verify(model=write_model(tmp_path / "m.onnx"), allow_no_digest=True))
     (found,) = blocks(capsys).values()
     assert found["content"].startswith("not checked: it has no digest")
     assert found["made from"] == "a run, in float32"
@@ -98,7 +98,8 @@ def test_a_file_of_an_earlier_version_is_said_to_have_no_digest(tmp_path, capsys
 def test_a_file_whose_digest_is_cut_off_is_said_to_have_none(tmp_path, capsys):
     model = write(tmp_path / "m.onnx")
     model.write_bytes(model.read_bytes()[:-84])
-    verify(Verify(model=model))
+    with pytest.raises(InputError, match=r"m\.onnx was not checked: it has no digest; give --allow-no-digest if it is"):
+        verify(Verify(model=model))
     (found,) = blocks(capsys).values()
     assert found["content"].startswith("not checked: it has no digest")
 

@@ -391,7 +391,7 @@ def test_the_page_calls_a_pneumonia_viral_from_where_python_does():
 
 
 @needs_node
-def test_the_page_finds_the_same_pictures_in_colour_or_too_small_as_python():
+def test_the_page_finds_the_same_pictures_in_colour_too_small_or_misshapen_as_python():
     from pneumo_tfds.decode.reasons import reasons_to_doubt
 
     grey = cv2.resize(np.random.default_rng(1).integers(0, 256, (6, 8), np.uint8), (60, 40))
@@ -404,7 +404,12 @@ def test_the_page_finds_the_same_pictures_in_colour_or_too_small_as_python():
         cases.append({"rgba": base64_of(rgba.tobytes()), "width": 60, "height": 40, "side": side})
         png = cv2.imencode(".png", bgr)[1].tobytes()
         expected.append(list(reasons_to_doubt(png, grey, model_side=side).unfit))
-    assert [len(reasons) for reasons in expected] == [0, 1, 0, 2, 0]
+    for width, height in ((50, 100), (49, 100), (200, 50), (201, 50)):
+        flat = np.full((height, width), 90, np.uint8)
+        rgba = cv2.cvtColor(flat, cv2.COLOR_GRAY2RGBA)
+        cases.append({"rgba": base64_of(rgba.tobytes()), "width": width, "height": height, "side": 48})
+        expected.append(list(reasons_to_doubt(cv2.imencode(".png", flat)[1].tobytes(), flat, model_side=48).unfit))
+    assert [len(reasons) for reasons in expected] == [0, 1, 0, 2, 0, 0, 1, 0, 1]
     assert page(cases) == expected
 
 

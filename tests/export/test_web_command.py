@@ -65,7 +65,8 @@ def test_a_recalibrated_file_is_not_checked_by_the_golden_images_of_the_one_befo
 ):
     metadata = SimpleNamespace(recalibrated=({"source": "here"},))
     monkeypatch.setattr(
-        "export.inference.classifier.Classifier", lambda path: SimpleNamespace(metadata=metadata, path=path)
+        "export.inference.classifier.Classifier",
+        lambda path: SimpleNamespace(metadata=metadata, path=path, content=SimpleNamespace(has_digest=True)),
     )
     serve(Web(model=exported / "local.onnx"))
     assert served.golden is None

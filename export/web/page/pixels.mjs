@@ -11,6 +11,7 @@ import { storedPixels } from "./png.mjs";
 
 const RED = 0.299, GREEN = 0.587, BLUE = 0.114;
 const APART = 16, COLOURFUL = 0.1;  // as in pneumo_tfds/decode/colour.py
+const NARROWEST = 0.5, WIDEST = 4;  // as in pneumo_tfds/decode/reasons.py
 const FILLER = 128, BLOCK = 8;  // grey level and height of the blocks that a browser shows for missing data of a JPEG
 
 /** Decode a File or Blob in the browser to the model's input, Uint8Array [side * side]; throws as `readPicture` does. */
@@ -90,6 +91,7 @@ export function unfitFor({ coloured, width, height }, side) {
   const unfit = [];
   if (coloured > COLOURFUL) unfit.push(`in colour: ${(100 * coloured).toFixed(0)} % of the picture`);
   if (2 * Math.min(width, height) < side) unfit.push(`only ${width} x ${height} pixels, fewer than X-ray detectors have`);
+  if (width < NARROWEST * height || width > WIDEST * height) unfit.push(`${width} x ${height} pixels are not the shape of a chest X-ray`);
   return unfit;
 }
 

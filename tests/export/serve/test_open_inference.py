@@ -5,6 +5,7 @@ import base64
 import numpy as np
 import pytest
 
+from brightness_model import write_model
 from export import Classifier
 
 pytest.importorskip("fastapi", reason="needs the serve extra")
@@ -85,6 +86,32 @@ def test_json_alone_has_files_in_base64(client, classifier, files):
     assert found["probability"] == [pytest.approx(expected.probability, abs=1e-6)]
     assert found["decision"] == [expected.decision]
     assert answer["model_name"] == "model"
+    assert answer["parameters"] == {"model": classifier.identity, "engine": classifier.engine}
+
+
+@pytest.mark.parametrize("wish", [{"two_way": True}, {"threshold": 0.0}, {"threshold": 1.0}])
+def test_a_request_may_ask_for_two_answers_and_bring_its_threshold(client, classifier, wish):
+    noise = np.random.default_rng(0).integers(0, 256, (1, 48, 48, 1), dtype=np.uint8)
+    asked = one(data=noise.ravel().tolist()) | {"parameters": wish}
+    found = {tensor["name"]: tensor["data"] for tensor in client.post(INFER, json=asked).json()["outputs"]}
+    expected = Classifier(classifier.path, **wish).predict(noise)[0]
+    assert found["decision"] == [expected.decision]
+    np.testing.assert_allclose(found["heatmap"], expected.heatmap.ravel(), atol=1e-4)
+
+
+def test_the_output_of_a_model_that_tells_the_subtype_is_among_those_of_the_protocol(tmp_path):
+    from http_service import served
+
+    classifier = Classifier(write_model(tmp_path / "model.onnx", subtype=True), threads=1)
+    side = classifier.image_size
+    image = np.full((1, side, side, 1), 180, np.uint8)
+    with served(classifier) as found:
+        outputs = found.get("/v2/models/model").json()["outputs"]
+        answer = found.post(INFER, json=one(shape=image.shape, data=image.ravel().tolist())).json()
+    assert {"name": "subtype", "datatype": "FP32", "shape": [-1, 1]} in outputs
+    assert [each["name"] for each in answer["outputs"]].count("subtype") == 1
+    (told,) = [each["data"] for each in answer["outputs"] if each["name"] == "subtype"]
+    assert told == [pytest.approx(classifier.predict(image)[0].viral, abs=1e-6)]
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0), (1,)])
@@ -122,13 +149,25 @@ def one(name="image", datatype="UINT8", shape=(1, 48, 48, 1), **more):
         (one("file", "BYTES", [1], data=["R0lGODlh"]), 415, "not a JPEG, PNG or DICOM file"),
         (one("file", "BYTES", [1], data=["/9j/4AAA"]), 422, "file 1: "),
         (one("file", "BYTES", [65], data=["R0lG"] * 65), 400, "with n from 1 to 64"),
+        (one("file", "BYTES", [1, 1], data=[["R0lG", "AAAA"]]), 400, "file has 2 elements, not 1"),
+        (one("file", "BYTES", [1], data=[[]]), 400, "file has 0 elements, not 1"),
         (one("file", "BYTES", [1], parameters={"binary_data_size": 4}), 400, "0 bytes follow the header"),
+        (one(data=[0] * 2304, parameters={"x": 1}), 400, "inputs.0.parameters.x: Extra inputs are not permitted"),
+        (one(data=[0] * 2304) | {"parameters": {"two_ways": True}}, 400, "parameters.two_ways: Extra inputs"),
+        (one(data=[0] * 2304) | {"parameters": {"threshold": 2}}, 400, "parameters.threshold: "),
+        (one(data=[0] * 2304) | {"threshold": 0.3}, 400, "threshold: Extra inputs are not permitted"),
+        (one(data=[0] * 2304) | {"outputs": [{"name": "decision", "parameters": {"classification": 1}}]}, 400, "Extra"),
         (one(data=[0] * 2304) | {"outputs": [{"name": "odds"}]}, 400, "no output odds"),
     ],
 )
 def test_a_bad_request_is_told_what_is_wrong(client, body, status, says):
     answer = client.post(INFER, json=body)
     assert (answer.status_code, says in answer.json()["error"]) == (status, True), answer.text
+
+
+def test_parameters_of_the_address_are_refused(client):
+    for answer in (client.post(f"{INFER}?two_way=true", json={}), client.get("/v2/models/model?x=b")):
+        assert (answer.status_code, "; this address takes none" in answer.json()["error"]) == (400, True)
 
 
 def test_unknown_models_versions_and_headers_are_refused(client):

@@ -222,3 +222,14 @@ def test_a_folder_for_triton_is_written_instead_of_serving(exported, four_way, t
     assert found.parameters["certain_normal_below"].string_value == "0.35"
     again = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (again.returncode, "exists already; remove it" in again.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(("options", "threshold"), [({"two_way": True}, "0.49996"), ({"threshold": 0.1}, "0.1")])
+def test_a_folder_for_triton_tells_the_threshold_alone_where_two_answers_are_asked_for(four_way, options, threshold):
+    from export.serve.batching import BatchLimits
+    from export.serve.triton_repository import configuration
+
+    text = configuration("a", Classifier(four_way, **options), BatchLimits())
+    assert f'key: "threshold" value {{ string_value: "{threshold}" }}' in text
+    assert "certain_" not in text
+    assert "familiarity_threshold" not in text

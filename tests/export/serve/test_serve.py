@@ -39,6 +39,7 @@ def test_answer_equals_the_classifiers(service, exported, jpegs):
         assert answer.json()["probability"] == pytest.approx(expected.probability, abs=1e-6)
         assert answer.json()["decision"] == expected.decision
         assert "heatmap" not in answer.json(), "only where asked for"
+        assert (answer.json()["model"], answer.json()["engine"]) == (classifier.identity, classifier.engine)
         assert answer.headers["cache-control"] == "no-store"
 
 

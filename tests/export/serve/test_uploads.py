@@ -55,7 +55,11 @@ def test_one_bad_file_does_not_stop_the_others(service, bodies, expected):
     assert "not a JPEG, PNG or DICOM file" in answers[1]["error"]
     assert answers[1]["file"].isprintable()
     assert "damaged or truncated" in answers[2]["error"]
-    assert service.post("/v1/predict", files={"b": b"hello", "d": b"x"}).status_code == 415, "none can be answered"
+    none = service.post("/v1/predict", files={"b": ("b.txt", b"hello"), "c": ("c.jpeg", bodies[1][:300])})
+    assert none.status_code == 415
+    assert none.json()["detail"].startswith("none of 2 images could be answered; the first: the body is not a JPEG")
+    assert [one["file"] for one in none.json()["answers"]] == ["b.txt", "c.jpeg"]
+    assert "damaged or truncated" in none.json()["answers"][1]["error"]
 
 
 def test_json_has_one_image_or_several_in_base64(service, bodies, expected):
@@ -118,6 +122,10 @@ def test_unknown_parameters_of_the_address_are_refused(service, bodies):
         answer = service.post(f"/v1/predict?{query}", content=bodies[0])
         assert (answer.status_code, answer.json()["detail"].startswith(says)) == (422, True)
     assert service.get("/v1/model?heatmap=true").status_code == 422
+    for address in ("/v1/models", "/metrics", "/healthz", "/readyz", "/docs"):
+        refused = service.get(f"{address}?x=b")
+        assert refused.status_code == 422
+        assert refused.json()["detail"] == "unknown parameter x; this address takes none"
     assert service.post("/v1/predict?model=other", content=bodies[0]).json()["detail"] == (
         "no model is named other; there is model"
     )
@@ -140,6 +148,10 @@ def test_one_request_may_ask_for_two_answers_only(four_way):
     with served(Classifier(four_way / "model.onnx", threads=1)) as client:
         queries = ("?heatmap=true", "?heatmap=true&two_way=true", "?heatmap=true&threshold=0.5")
         four, two, own = (client.post(f"/v1/predict{query}", content=body).json() for query in queries)
+        counted = client.get("/metrics").text
+    for decision in ("NORMAL", "PNEUMONIA", "UNSUITABLE"):
+        given = [answer["decision"] for answer in (four, two, own)].count(decision)
+        assert f'pneumo_decisions_total{{decision="{decision}",model="model"}} {given}.0' in counted
     assert (four["decision"], two["decision"] in ("NORMAL", "PNEUMONIA")) == ("UNSUITABLE", True)
     assert four["reasons"] == two["reasons"]
     heat = Classifier(four_way / "model.onnx", two_way=True).predict_bytes(body).heatmap

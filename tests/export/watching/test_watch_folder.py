@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sqlite3
+import threading
 import time
 
 import pytest
@@ -135,6 +136,69 @@ def test_what_cannot_be_answered_is_a_dead_letter_that_can_be_tried_again(watch,
     (source / "other").unlink()
     assert "3 dead letters taken up again" in watch(source, out, retry=True)[1]
     assert watch(source, out)[1].endswith("2 dead, 1 sent; 0 to be tried again, 2 dead letters\n")
+
+
+@pytest.mark.parametrize("flag", ["dead_letters", "retry"])
+def test_dead_letters_are_those_of_a_journal_that_is_there(watch, places, tmp_path, flag):
+    code, said = watch(*places, **{flag: True})
+    assert (code, said) == (
+        2, f"{tmp_path / 'journal'} is not there, so it lists no dead letters; give the watcher's --journal",
+    )  # fmt: skip
+    assert not (tmp_path / "journal").exists()
+    watch(*places)
+    assert watch(*places, dead_letters=True) == (0, "no dead letters\n")
+
+
+@pytest.fixture
+def locked_folders(monkeypatch):
+    """Folders named `locked` and `lost+found` cannot be listed, as for a user without the right."""
+    listed = os.scandir
+
+    def scandir(path):
+        if os.path.basename(path) in ("locked", "lost+found"):
+            raise PermissionError(13, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
+def test_a_folder_that_cannot_be_listed_is_said_and_the_others_are_answered(watch, places, locked_folders):
+    source, out = places
+    (source / "lost+found").mkdir()
+    (source / "a").write_bytes(radiograph(1))
+    assert watch(source, out)[0] == 0
+    (source / "deep" / "locked").mkdir(parents=True)
+    (source / "deep" / "b").write_bytes(radiograph(2))
+    code, said = watch(source, out)
+    assert (code, len(answered(out))) == (2, 2)
+    assert f"{source / 'deep' / 'locked'}: cannot be read (Permission denied); check its permissions; 1 sent" in said
+
+
+def test_a_folder_that_cannot_be_listed_is_said_once_by_a_watcher_that_goes_on(
+    bright, places, tmp_path, locked_folders, capfd
+):
+    from export.inference.classifier import Classifier
+    from export.watching.watch_journal import WatchJournal
+    from export.watching.watch_loop import Watcher
+    from export.watching.watched_places import FolderSource, FolderTarget
+
+    source, out = places
+    (source / "locked").mkdir()
+    stop = threading.Event()
+    journal = WatchJournal(tmp_path / "journal", "model", str(source))
+    folder = FolderSource(source, 0.0)
+    watcher = Watcher(Classifier(bright), journal, folder, FolderTarget(out), stop)
+    looks = []
+
+    def work():
+        looks.append(folder.unlisted)
+        if len(looks) == 3:
+            stop.set()
+
+    watcher.work = work
+    watcher.follow(0.001)
+    assert all("Permission denied" in each for each in looks)
+    assert capfd.readouterr().err.count("the other folders are watched") == 1
 
 
 @pytest.mark.parametrize("name", ["IM1", "IM2"])
@@ -303,6 +367,12 @@ def test_journal_is_its_owners_and_names_no_patient_after_its_answers_are_sent(w
     watch(source, out)
     kept = [path for path in tmp_path.iterdir() if path.name.startswith("journal")]
     assert not any(b"Huber^Eva" in path.read_bytes() for path in kept)
+
+
+def test_a_journal_in_an_empty_file_that_was_there_is_its_owners(watch, places, tmp_path):
+    (tmp_path / "journal").touch(0o644)
+    watch(*places)
+    assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o600
 
 
 def test_journal_belongs_to_one_model_and_one_source(watch, places, tmp_path):

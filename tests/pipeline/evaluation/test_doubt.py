@@ -74,9 +74,26 @@ def test_more_patients_leave_less_uncertain():
     assert widths[1] < widths[0]
 
 
-def test_where_both_guarantees_hold_everywhere_nothing_is_uncertain():
+def test_where_both_guarantees_hold_everywhere_the_limits_are_the_threshold_and_one_half():
     found = limits(cohort(2000, 0, apart=14.0), 0.4, WANTED, 0.5)
-    assert found.certain_normal_below == found.certain_pneumonia_from == 0.4
+    assert found.certain_normal_below == 0.4
+    assert found.certain_pneumonia_from == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize(("threshold", "prevalence", "low", "high"), [
+    (0.9, 0.5, 0.5, 0.9), (0.1, 0.5, 0.1, 0.5), (0.5, 0.2, 0.5, 0.8), (0.5, 0.8, 0.2, 0.5),
+])  # fmt: skip
+def test_no_answer_is_certain_where_most_such_patients_are_of_the_other_kind(threshold, prevalence, low, high):
+    """Half of the patients here have pneumonia: what is 0.8 for them is one half where one patient in five has it."""
+    found = limits(cohort(2000, 0, apart=14.0), threshold, candidates("npv>=0.6,ppv>=0.6"), prevalence)
+    assert found.guaranteed
+    assert (found.certain_normal_below, found.certain_pneumonia_from) == pytest.approx((low, high), abs=0.01)
+
+
+def test_the_best_that_can_be_shown_without_a_guarantee_is_on_the_right_side_of_one_half_too():
+    found = limits(cohort(60, 0, apart=3.0), 0.9, candidates("npv>=0.999,ppv>=0.999"), 0.5)
+    assert not found.guaranteed
+    assert found.certain_normal_below <= 0.5
 
 
 def test_few_patients_get_a_lower_guarantee_or_none():

@@ -1,5 +1,6 @@
 """What a file says of itself: what makes it unfit for a model, and what is only remarked."""
 
+import io
 import re
 import struct
 import zlib
@@ -7,6 +8,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from image_files import dicom, jpeg, partly_coloured, picture, png_chunk
 from pneumo_tfds.decode import decode
@@ -58,26 +60,52 @@ def png_of_palette(palette):
 
 
 def test_colour_and_size_make_unfit_for_a_model_only():
-    small = cv2.resize(TINTED, (95, 200))
+    small = cv2.resize(TINTED, (95, 190))
     found = reasons_to_doubt(png(small), small[..., 0], model_side=192)
     assert [text.partition(":")[0] for text in found.unfit] == [
-        "in colour", "only 95 x 200 pixels, fewer than X-ray detectors have",
+        "in colour", "only 95 x 190 pixels, fewer than X-ray detectors have",
     ]  # fmt: skip
     assert reasons_to_doubt(png(small), small[..., 0], model_side=190).unfit[1:] == ()
     assert reasons_to_doubt(png(small), small[..., 0]) == Reasons((), found.unfit[:1])
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "unfit"),
+    [(100, 200, False), (99, 200, True), (400, 100, False), (401, 100, True), (100, 3000, True)],
+)
+def test_a_picture_of_no_x_rays_shape_is_unfit_for_a_model_only(width, height, unfit):
+    stretched = cv2.resize(GREY, (width, height))
+    said = (f"{width} x {height} pixels are not the shape of a chest X-ray",) * unfit
+    assert reasons_to_doubt(png(stretched), stretched, model_side=64).unfit == said
+    assert reasons_to_doubt(png(stretched), stretched).unfit == ()
+
+
+def test_a_picture_on_its_side_may_be_a_wide_one():
+    file = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(cv2.resize(GREY, (100, 300))).save(file, "JPEG", exif=exif)
+    assert reasons_to_doubt(file.getvalue(), GREY, model_side=64).unfit == ()
+
+
+def test_the_header_of_a_dicom_file_tells_its_shape():
+    pytest.importorskip("pydicom", reason="needs the dicom extra")
+    data = dicom(cv2.resize(GREY, (500, 100)), Modality="DX")
+    found = reasons_to_doubt(data, GREY, model_side=64).unfit
+    assert found == ("500 x 100 pixels are not the shape of a chest X-ray",)
+
+
 @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL"])
 def test_colour_and_size_of_a_dicom_file_make_it_unfit_as_those_of_a_png(photometric):
     pytest.importorskip("pydicom", reason="needs the dicom extra")
-    rgb = cv2.resize(TINTED, (95, 200))[..., ::-1]
+    rgb = cv2.resize(TINTED, (95, 190))[..., ::-1]
     stored = rgb if photometric == "RGB" else cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]]
     tags = {"SamplesPerPixel": 3, "PhotometricInterpretation": photometric, "PlanarConfiguration": 0}
     data, doubts = dicom(np.ascontiguousarray(stored), **tags), []
     grey = decode(data, 64, doubts=doubts)
     found = reasons_to_doubt(data, grey, doubts=doubts, model_side=192)
     assert [text.partition(":")[0] for text in found.unfit] == [
-        "in colour", "only 95 x 200 pixels, fewer than X-ray detectors have",
+        "in colour", "only 95 x 190 pixels, fewer than X-ray detectors have",
     ]  # fmt: skip
     assert not any("colour" in text for text in found.remarks)
     assert reasons_to_doubt(data, grey, doubts=doubts, model_side=190).unfit == found.unfit[:1]
