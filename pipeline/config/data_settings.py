@@ -13,8 +13,10 @@ from pneumo_tfds.program.bounds import Bounded
 from pneumo_tfds.program.command import own_flags_first
 from pneumo_tfds.program.errors import InputError, require
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing
+from pneumo_tfds.sources.inventory import PHANTOMS
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.splits.options import SplitOptions
+from pneumo_tfds.writing.build_summary import read_metadata
 
 Switch = Literal["auto", "on", "off"]
 HoldOut = Literal["none", "im", "normal2-im", "low-numbers", "bright"]
@@ -42,7 +44,7 @@ class BuiltDataset:
     @property
     def phantom(self) -> bool:
         """True if its images are drawn phantoms, not X-rays."""
-        return self.name.startswith("phantom")
+        return self.name.startswith("phantom") or read_metadata(self.folder).get("layout") == PHANTOMS
 
 
 @own_flags_first

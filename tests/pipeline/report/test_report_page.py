@@ -53,7 +53,7 @@ def test_the_headline_comes_first_with_numbers_intervals_and_the_origin_of_the_t
     assert text.index(said) < text.index("Figures") < text.index("Model card")
     assert f"if its probability is {metrics['operating_point']['threshold']} or higher" in text
     assert "sensitivity>=0.9 chose this threshold on validation".replace(">", "&gt;") in text
-    assert "official test folder" in text
+    assert "test split that the data set itself has" in text
 
 
 def test_what_the_model_is_not_for_stands_above_the_figures(run):
@@ -67,15 +67,26 @@ def test_what_the_model_is_not_for_stands_above_the_figures(run):
     ("known", "says"),
     [
         ({"layout": "rsna-pneumonia", "title": "RSNA <2018>"}, "trained on RSNA &lt;2018&gt;."),
-        ({"layout": "table", "title": "a table of images"}, "trained on X-rays whose people are not described."),
-        ({}, "trained on X-rays whose people are not described."),
+        ({"layout": "table", "title": "a table of images"}, "Nobody recorded who the patients on its training images were."),
+        ({}, "Nobody recorded who the patients on its training images were."),
     ],
 )
 def test_children_are_named_only_where_the_model_was_trained_on_them(run, known, says):
     change(run, lambda metrics: metrics["dataset"].update(known))
     text = text_of(page(run))
-    assert text.index(says) < text.index("not for other people than those") < text.index("Figures")
+    assert text.index(says) < text.index("another hospital without a new evaluation") < text.index("Figures")
     for wrong in ("children", "child", "aediatric", "adults", "one hospital", "Kermany"):
+        assert wrong not in text, wrong
+
+
+def test_a_model_of_phantoms_is_of_nobody(run):
+    change(run, lambda metrics: metrics["dataset"].update(phantom=True, layout="phantoms", title="Phantoms"))
+    text = text_of(page(run))
+    assert "Pneumonia on phantoms" in text
+    assert "It was trained on phantoms, drawn by a program, and is for no X-rays." in text
+    assert "The program that drew the images." in run.checklist.read_text(encoding="utf-8")
+    assert "phantoms, drawn by a program" in run.model_card.read_text(encoding="utf-8")
+    for wrong in ("children", "paediatric", "Kermany", "readers of the images"):
         assert wrong not in text, wrong
 
 
