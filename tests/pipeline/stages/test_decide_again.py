@@ -156,8 +156,8 @@ def test_that_test_had_been_scored_before_is_said_on_page_and_terminal(run, caps
     first = read(run.evaluation_lock)
     decide_again(run.path, {"threshold_rule": "sensitivity>=0.9"}, carry)
     show(run)
-    said = "decided again, after test had been scored. No image of test was used for it, but the earlier figures could"
-    named = f"The first threshold was {first['locked']['threshold']}, by youden, locked at {first['locked_at']}."
+    said = "Threshold or limits were changed after the test figures were known"
+    named = f"the first threshold was {first['locked']['threshold']}, by youden, locked at {first['locked_at']}"
     printed = capsys.readouterr().out
     for words in (said, named):
         assert words in run.report.read_text()
