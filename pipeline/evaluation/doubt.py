@@ -118,7 +118,8 @@ def limits(
     low, high, best = sides.best()
     if rule != "auto":
         raise InputError(f"--guarantee {rule} cannot be shown {shown_on}: the best is {best}; {_remedy(best)}")
-    said = f"none: the best that can be shown {shown_on} is {best}, at these limits"
+    least = f"NPV {wanted[-1].npv:g} and PPV {wanted[-1].ppv:g} are the least that count"
+    said = f"none: the best that can be shown {shown_on} is NPV {best.npv:g} and PPV {best.ppv:g}; {least}"
     return Doubt(low, high, refused_below, guarantee=said)
 
 
