@@ -11,8 +11,8 @@ from rich.table import Table
 from pipeline.evaluation.doubt import Doubt
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.scoring import by_interest
-from pipeline.report.reader_warnings import NAMES, drops, warnings
-from pipeline.report.report_tables import fold_summary, percent, signed
+from pipeline.report.reader_warnings import NAMES, drops, shortcut_warnings, warnings
+from pipeline.report.report_tables import DASH, about_left, fold_summary, percent, signed, with_interval
 from pipeline.run_folder.folder import RunFolder
 
 FIGURES = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision", "brier", "ece")
@@ -37,7 +37,7 @@ def show(folder: RunFolder) -> None:
     if gaps := drops(own, metrics["splits"][main]):
         parts = [f"{NAMES[name]} {gap['difference']:+.3f} ({signed(gap['interval'])})" for name, gap in gaps.items()]
         print(f"difference from its own {own['split']} images: {', '.join(parts)}")
-    for text in warnings(metrics, main):
+    for text in warnings(metrics, main) + shortcut_warnings(folder.read_json_if_there(folder.shortcuts)):
         print(f"warning: {text}")
     if (lock := verify(folder)) and not lock.kept:
         print(f"warning: evaluation lock: {lock.summary}")
@@ -52,7 +52,8 @@ def show(folder: RunFolder) -> None:
     if metrics.get("doubt"):
         doubt = Doubt.from_json(metrics["doubt"])
         where = " (it does not hold for images of another source)" if own and doubt.guaranteed else ""
-        print(f"guarantee of certain answers{where}: {doubt.guarantee}")
+        what = "guarantee" if doubt.guaranteed else "no guarantee"
+        print(f"{what} of certain answers{where}: {doubt.guarantee.removeprefix('none: ')}")
     point = metrics["operating_point"]
     print(f"threshold {point['threshold']:.4f}, by {point['rule']} on {point['chosen_on']}; report: {folder.report}")
 
@@ -61,6 +62,8 @@ def about_reliance(found: Mapping[str, Any]) -> str:
     """Return what the row `left without lungs` means, and whether its interval tells anything."""
     means = "the part of AUROC's lead over 0.5 that stays with the lungs blacked out: the nearer to 0, the better"
     limits = found["interval"]
+    if said := about_left(found["left"]):
+        means += f". {said.rstrip('.')}"
     return means + ("; too uncertain here to tell anything" if limits and limits[1] - limits[0] > 1 else "")
 
 
@@ -101,6 +104,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], title: str) -> Ta
 
 
 def _cell(figures: Mapping[str, Any], name: str) -> str:
-    value, limits = figures[name], figures["intervals"].get(name)
+    value, limits = with_interval(figures, name)
+    if name == "ece" and value is None:
+        return DASH
     interval = f"  [{limits[0]:.3f}, {limits[1]:.3f}]" if limits else ""
     return "undefined" if value is None else f"{value:.3f}{interval}"

@@ -67,7 +67,10 @@ def test_what_the_model_is_not_for_stands_above_the_figures(run):
     ("known", "says"),
     [
         ({"layout": "rsna-pneumonia", "title": "RSNA <2018>"}, "trained on RSNA &lt;2018&gt;."),
-        ({"layout": "table", "title": "a table of images"}, "Nobody recorded who the patients on its training images were."),
+        (
+            {"layout": "table", "title": "a table of images"},
+            "Nobody recorded who the patients on its training images were.",
+        ),
         ({}, "Nobody recorded who the patients on its training images were."),
     ],
 )
@@ -225,7 +228,7 @@ def test_a_shift_between_validation_and_test_is_warned_of(run):
         change(run, edit)
 
     specificity(0.9, 0.5, 1.0)
-    assert "may yours" not in page(run)
+    assert "looks better than test" not in page(run)
     specificity(0.5, 0.4, 0.6)
     assert "specificity 0.500 on test" in text_of(page(run))
 
