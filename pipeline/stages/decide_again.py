@@ -32,7 +32,7 @@ from pipeline.stages.training_overlap import training_overlap
 from pneumo_tfds.prepared import inspect
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_bytes, write_json
-from pneumo_tfds.program.wording import quoted
+from pneumo_tfds.program.wording import agreeing, quoted
 from pneumo_tfds.sources.source_options import SourceOptions
 
 WISHES = ("threshold_rule", "guarantee", "prevalence")
@@ -121,9 +121,21 @@ def decide_again(
         old = before.operating_point
         print(f"threshold {old.threshold} (by {old.rule} on {old.chosen_on}) is now {point.threshold}")
         print(f"carried into {', '.join(path.name for path in (run.evaluation_lock, *exported, run.metrics))}")
+        _note_earlier_evaluations(run, metrics, new)
         examine(run, ask, splits, config)
         illustrate(run, ask, splits, settings.evaluation_seed, show_names=show_names)
     return run
+
+
+def _note_earlier_evaluations(run: RunFolder, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Say which evaluations of other sources in the run folder still show the earlier decision."""
+    found = sorted(path.name for path in run.path.glob("evaluation-*") if RunFolder(path).metrics.exists())
+    if found and any(before.get(key) != now.get(key) for key in ("operating_point", "doubt")):
+        print(
+            f"note: {', '.join(found)} {agreeing(len(found), 'shows', 'show')} figures of the earlier decision; score "
+            f"{agreeing(len(found), 'that source', 'those sources')} again: python -m pipeline.evaluate "
+            f"{quoted(run.path)} --source PATH"
+        )
 
 
 def _decision(before: Decision, views: list[Predictions], settings: EvaluationConfig, chosen_on: str) -> Decision:

@@ -63,7 +63,7 @@ def _ask_about_places(found: Sequence[InClass], notes: SurveyNotes) -> None:
     sites = True
     for one in found:
         names = [name for name in one.place if not words.is_filler(name)]
-        places["/".join(names) or "outside of them"] += 1
+        places["/".join(names) or "/".join(one.above) or "the folder itself"] += 1
         sites = sites and bool(names) and all(numbering.is_date(name) or numbering.is_site(name) for name in names)
     if len(places) < 2:
         return
@@ -82,7 +82,9 @@ def _ask_about_places(found: Sequence[InClass], notes: SurveyNotes) -> None:
         )
 
 
-def ask_about_splits_left_out(files: Sequence[File], found: Sequence[InClass], notes: SurveyNotes) -> None:
+def ask_about_splits_left_out(
+    files: Sequence[File], found: Sequence[InClass], classes: ClassWords, notes: SurveyNotes
+) -> None:
     """Ask about splits of which no image is used, and about splits without one class that have folders of no class."""
     used = {folders[:depth] for one in found for folders in [one.file.folders] for depth in range(len(folders) + 1)}
     labels: dict[Folders, set[str]] = defaultdict(set)
@@ -99,9 +101,9 @@ def ask_about_splits_left_out(files: Sequence[File], found: Sequence[InClass], n
             unused["/".join(folders)] += 1
     if unused:
         notes.ask(
-            f"all images of a split, or of one class in it, are left out: {listed(unused)}; --yes goes on without "
-            "them; name the folders of the classes in it as in the others, or with --positive NAME... and --negative "
-            "NAME..."
+            f"no folder {classes.in_words('or')} holds the images of a split, or of one class in it: {listed(unused)}; "
+            "--yes leaves them out; name the folders of the classes in it as in the others, or with --positive NAME... "
+            "and --negative NAME..."
         )
 
 
@@ -143,7 +145,7 @@ def _ask_about_versions(found: Sequence[InClass], notes: SurveyNotes) -> None:
     alike: dict[tuple[object, ...], Counter[str]] = defaultdict(Counter)
     for one in found:
         folders = [name for name in (*one.above, *one.below) if not words.split_of(name)]
-        version = "/".join(name for name in folders if plain(name) != name) or "outside of them"
+        version = "/".join(name for name in folders if plain(name) != name) or "in no such folder"
         stem = one.file.name.rpartition("/")[2].rpartition(".")[0]
         alike[one.label, tuple(filter(None, map(plain, folders))), stem][version] += 1
     several = [versions for versions in alike.values() if len(versions) > 1]

@@ -123,6 +123,17 @@ def test_figures_on_other_sources_at_the_earlier_threshold_leave_the_report(run,
     )
 
 
+def test_evaluations_of_other_sources_that_show_the_earlier_decision_are_named(run, capsys):
+    other = run.path / "evaluation-clinic"
+    other.mkdir()
+    (other / "metrics.json").write_text("{}")
+    said = "note: evaluation-clinic shows figures of the earlier decision"
+    decide_again(run.path, {"threshold_rule": "sensitivity>=0.9"}, carry)
+    assert said in capsys.readouterr().out
+    decide_again(run.path, {"threshold_rule": "sensitivity>=0.9"}, carry)  # nothing changes
+    assert said not in capsys.readouterr().out
+
+
 def test_what_is_not_asked_for_stays_and_the_same_wish_twice_changes_nothing(run):
     decide_again(run.path, {"threshold_rule": "sensitivity>=0.9"}, carry)
     first, lock = read(run.metrics), run.evaluation_lock.read_bytes()
