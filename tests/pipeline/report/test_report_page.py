@@ -157,6 +157,24 @@ def test_pneumonia_is_the_positive_class_in_the_classification_report(run):
     assert f"Called NORMAL: {counts['fn']} of 80 PNEUMONIA images" in text_of(page(run))
 
 
+def test_smoothness_above_what_is_aimed_at_is_bold(run):
+    rows = {
+        "one grey level": {"images": 60, "p99_change": 0.031, "turned": 0.001},
+        "two grey levels": {"images": 60, "p99_change": 0.019, "turned": 0.017},
+    }
+    run.robustness.write_text(json.dumps({"smoothness": rows}))
+    html = page(run)
+    for above, below in (("0.031", "0.1 %"), ("1.7 %", "0.019")):
+        assert f"<strong>{above}</strong>" in html
+        assert f'<td class="num">{below}</td>' in html
+
+
+def test_tiles_of_the_checklist_say_what_is_left_to_people(run):
+    page(run)
+    tiles = run.checklist.read_text(encoding="utf-8")
+    assert re.search(r'<b>\d+ answered</b><span class="soft">\d+ in part, \d+ for you</span>', tiles)
+
+
 def test_errors_are_identified_by_their_row_of_the_table(run):
     lines = run.predictions.read_text().splitlines()
     text = text_of(page(run))
