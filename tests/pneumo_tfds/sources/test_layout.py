@@ -445,6 +445,17 @@ def test_images_that_are_all_named_like_no_xrays_are_asked_about(tmp_path, folde
     assert any(re.search("takes them for (chest )?X-rays", text) for text in source.survey.questions)
 
 
+def test_the_place_beside_one_that_is_not_understood_is_named(tmp_path):
+    names = files("chest_xray/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR)
+    more = files("other/{}/x{}.png", ["NORMAL", "PNEUMONIA"], FOUR)
+    (question,) = understood(tmp_path, [*names, *more]).survey.questions
+    assert "chest_xray (8 images), other (8 images)" in question
+    (question,) = understood(
+        tmp_path / "flat", [name.removeprefix("chest_xray/") for name in names] + more
+    ).survey.questions
+    assert "the top folder (8 images), other (8 images)" in question
+
+
 @pytest.mark.parametrize(
     ("patterns", "named"),
     [
