@@ -197,7 +197,7 @@ def reasons(table: Predictions, chosen: Labels, threshold: float, doubt: Doubt |
         side = "at or above" if probability >= threshold else "below"
         text = f"{probability:.5g} is {side} the threshold {threshold:.5g}"
         if doubt:
-            text += f"; in use {answer}"
+            text += f"; answer in practice: {answer}"
             if answer == UNCERTAIN:
                 text += f": {why_uncertain(doubt.certain_normal_below, doubt.certain_pneumonia_from)}"
             elif answer == UNSUITABLE and doubt.familiarity_threshold is not None:

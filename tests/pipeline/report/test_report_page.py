@@ -192,7 +192,9 @@ def test_errors_say_why_they_were_called_what_they_were(run):
     doubt = {"familiarity_threshold": None, "certain_normal_below": 0.01, "certain_pneumonia_from": 0.995}
     change(run, lambda metrics: metrics.update(doubt=doubt | {"guarantee": "none"}))
     threshold = json.loads(run.metrics.read_text())["operating_point"]["threshold"]
-    found = re.findall(r"([\d.]+) is (below|at or above) the threshold ([\d.]+); in use (\w+)(:| )", text_of(page(run)))
+    found = re.findall(
+        r"([\d.]+) is (below|at or above) the threshold ([\d.]+); answer in practice: (\w+)(:| )", text_of(page(run))
+    )
     assert found
     for probability, side, named, answer, more in found:
         assert float(named) == pytest.approx(threshold, rel=1e-4)
