@@ -203,7 +203,7 @@ def test_a_decision_that_was_interrupted_is_marked_and_completed_by_the_same_cal
     assert not found.kept
     assert found.summary.startswith("unfinished. At 20")
     decide_again(run.path, {"threshold_rule": "sensitivity>=0.9"}, carry)
-    assert verify(run).summary.startswith("kept.")
+    assert verify(run).summary.startswith("decided again.")
     assert len(read(run.evaluation_lock)["earlier"]) == 1
 
 
