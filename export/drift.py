@@ -37,9 +37,10 @@ MEANINGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Drift(Command):
-    """Compare the answers of `export.predict --json` with those to the images on which the file was decided.
+    """Tell whether today's images still look like those on which the model was tuned.
 
-    The exit code is 1 on alarm.
+    Compares the answers of `export.predict --json` with those to the images on which the file was decided. The exit
+    code is 1 on alarm.
     """
 
     answers: Annotated[Path, tyro.conf.Positional]

@@ -29,6 +29,7 @@ from pipeline.evaluation.evaluation_lock import verify
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.files import remove, replacing, sha256_of, write_json
 from pneumo_tfds.program.progress import stage
+from pneumo_tfds.program.wording import counted
 
 FLOAT32_CONVOLUTIONS = (1, 4)
 """Convolutions that int8 leaves in float32, fewest first: see `export.graph.quantize.to_int8`."""
@@ -189,7 +190,7 @@ def _write_any_size(run: RunFolder, metadata: Metadata, reports: dict[str, Any])
             raise comparison.ParityError(f"{run.onnx_any_size} was not written: {report['differences'][0]}")
     return (
         f"{run.onnx_any_size.stat().st_size / 1e6:.2f} MB; on {report['files']} golden files pixels differ by up to "
-        f"{report['max_levels']} grey levels and a probability by {report['max_abs_probability']:.2g}"
+        f"{counted(report['max_levels'], 'grey level')} and a probability by {report['max_abs_probability']:.2g}"
     )
 
 

@@ -44,9 +44,10 @@ ROWS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Recalibrate(SourceOptions, Bounded, Command):
-    """Decide calibration, threshold, limits and familiarity of an ONNX file anew on some hundred labelled local X-rays.
+    """Adapt a model to another hospital with some hundred labelled X-rays of it.
 
-    Needs no TensorFlow. Refuses with exit code 2 where the model cannot tell the classes apart.
+    Calibration, threshold, limits and familiarity of an ONNX file are decided anew; the network stays. Needs no
+    TensorFlow. Refuses with exit code 2 where the model cannot tell the classes apart.
     """
 
     model: Annotated[Path, tyro.conf.Positional]

@@ -29,7 +29,7 @@ from pipeline.run_folder.folder import RunFolder
 from pipeline.tracking.run_record import training_record
 from pipeline.tracking.tracking import Tracking
 from pneumo_tfds.program.child_process import Beside, beside, run_in_child_process
-from pneumo_tfds.program.command import path_before_parsing, run
+from pneumo_tfds.program.command import call_of, path_before_parsing, run
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_json
 from pneumo_tfds.program.installed import require_installed
@@ -245,7 +245,8 @@ def _show(folder: RunFolder) -> None:
     from pipeline.report.terminal import show
 
     show(folder)
-    print(f"ONNX file: {folder.onnx}; use it: python -m export.predict {quoted(folder.onnx)} IMAGE_OR_FOLDER")
+    predict = call_of("predict", "export.predict")
+    print(f"ONNX file: {folder.onnx}; use it: {predict} {quoted(folder.onnx)} IMAGE_OR_FOLDER")
     if folder.read_json(folder.metrics).get("dataset", {}).get("phantom"):
         print(PHANTOMS)
 

@@ -57,11 +57,14 @@ GROUPS = {
 """Group to command to `module:dataclass of its flags`. The first sentence of the dataclass is the command's help."""
 
 COMMANDS = {name: target for group in GROUPS.values() for name, target in group.items()}
+ALIASES = {"tune": "tuning"}
+"""Another word that people try first."""
 
 
 def main() -> None:
     """Run the command that `sys.argv` names."""
     name = next(iter(sys.argv[1:]), "")
+    name = ALIASES.get(name, name)
     if name in ("", "--help", "-h"):
         print(overview())
         sys.exit(command.DONE if name else command.BAD_INPUT)

@@ -223,7 +223,8 @@ def _compare_decisions(
     if budget.flips == 0:  # within the probability budget of the threshold, rounding alone may flip a decision
         flipped &= np.abs(precise - threshold) > budget.probability
     if flipped.sum() > budget.flips * len(expected):
-        report.differences.append(f"{flips} of {len(expected)} decisions change at threshold {threshold:g}")
+        allowed = f"allowed: {int(budget.flips * len(expected))}"
+        report.differences.append(f"{flips} of {len(expected)} decisions change at threshold {threshold:g} ({allowed})")
     if labels is None or len(np.unique(labels)) < 2:
         return
     report.auroc_keras = float(roc_auc_score(labels, expected))

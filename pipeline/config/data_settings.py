@@ -13,8 +13,10 @@ from pneumo_tfds.program.bounds import Bounded
 from pneumo_tfds.program.command import own_flags_first
 from pneumo_tfds.program.errors import InputError, require
 from pneumo_tfds.program.framing_names import DEFAULT_FRAMING, Framing
+from pneumo_tfds.sources.inventory import PHANTOMS
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.splits.options import SplitOptions
+from pneumo_tfds.writing.build_summary import read_metadata
 
 Switch = Literal["auto", "on", "off"]
 HoldOut = Literal["none", "im", "normal2-im", "low-numbers", "bright"]
@@ -42,7 +44,7 @@ class BuiltDataset:
     @property
     def phantom(self) -> bool:
         """True if its images are drawn phantoms, not X-rays."""
-        return self.name.startswith("phantom")
+        return self.name.startswith("phantom") or read_metadata(self.folder).get("layout") == PHANTOMS
 
 
 @own_flags_first
@@ -65,8 +67,9 @@ class DataConfig(SourceOptions, Bounded):
     validation_fraction: Annotated[float, Gt(0), Lt(1)] = SplitOptions.validation_fraction
     """Fraction of the training patients held out for validation."""
     hold_out: HoldOut = "none"
-    """Keep a group of images out of training and score it as the split held_out: NORMAL images named IM- or NORMAL2-IM-
-    (with some of the PNEUMONIA patients), the lowest numbers in names, or the brightest images of each kind."""
+    """To see how a model does on images unlike those it learned from: keep a group of them out of training and score it
+    as the split held_out. NORMAL images named IM- or NORMAL2-IM- (with some of the PNEUMONIA patients), the lowest
+    numbers in names, or the brightest images of each kind."""
     folds: Annotated[int, Ge(0), Le(20)] = 0
     """Cross-validate: divide the patients of train and validation into so many folds, 2 to 20, hold out each in turn,
     and make one committee of all networks. 0 trains once."""

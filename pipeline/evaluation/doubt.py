@@ -122,11 +122,9 @@ def limits(
     low, high, best = sides.best()
     if rule != "auto":
         raise InputError(f"--guarantee {rule} cannot be shown {evidence}: the best is {best}; {_remedy(best)}")
-    said = f"none: the best that can be shown {evidence} is {best}"
-    silent = [name for name, unused in zip(CLASSES, (low == 0.0, high == 1.0), strict=True) if unused]
-    if len(silent) < len(CLASSES):
-        said += ", at these limits"
-    if silent:
+    least = f"NPV {wanted[-1].npv:g} and PPV {wanted[-1].ppv:g} are the least that count"
+    said = f"none: the best that can be shown {evidence} is NPV {best.npv:g} and PPV {best.ppv:g}; {least}"
+    if silent := [name for name, unused in zip(CLASSES, (low == 0.0, high == 1.0), strict=True) if unused]:
         said += f"; what is no better than guessing is not answered, so no image is {' or '.join(silent)}"
     return Doubt(low, high, refused_below, guarantee=said)
 

@@ -70,7 +70,7 @@ def verify(folder: RunFolder) -> LockCheck | None:
         locked_at, times = lock["locked_at"], len(lock["earlier"])
         too_late = metrics.stat().st_mtime < datetime.fromisoformat(locked_at).timestamp()
         seen = [name for name in lock.get("scored_before", ()) if name not in DECIDING_SPLITS]
-        again = _after(seen, lock["earlier"]) if seen and times else ""
+        again = _after(seen, lock) if seen and times else ""
     except JSON_SHAPE_ERRORS as error:
         raise InputError(f"{path} is not complete ({error}); evaluate the run again") from error
     if names and too_late:
@@ -83,7 +83,7 @@ def verify(folder: RunFolder) -> LockCheck | None:
         return LockCheck(False, f"too late. It was written at {locked_at}, after the figures of this report.")
     text = f"kept. Weights, configuration, temperature and threshold are those locked at {locked_at}"
     if again:
-        return LockCheck(False, f"{text}, but that was decided again, {again}")
+        return LockCheck(False, again)
     if times:
         return LockCheck(False, f"{text}, but this run was locked {counted(times, 'time')} before with others.")
     untested = "test" not in scored.get("splits", ("test",))
@@ -91,13 +91,13 @@ def verify(folder: RunFolder) -> LockCheck | None:
     return LockCheck(True, f"{text}, {before}.")
 
 
-def _after(seen: Sequence[str], earlier: Sequence[Mapping[str, Any]]) -> str:
+def _after(seen: Sequence[str], lock: Mapping[str, Any]) -> str:
     """Say what was known when a decision was made again, and which was the first."""
-    first, scored = earlier[0]["locked"], " and ".join(seen)
+    first, scored = lock["earlier"][0]["locked"], " and ".join(seen)
     return (
-        f"after {scored} had been scored. No image of {scored} was used for it, but the earlier figures could be seen: "
-        f"whoever chose this rule may have chosen it by them, so the figures of {scored} may be too good. The first "
-        f"threshold was {first['threshold']}, by {first['rule']}, locked at {earlier[0]['locked_at']}."
+        f"decided again. Threshold or limits were changed after the {scored} figures were known (the first threshold "
+        f"was {first['threshold']}, by {first['rule']}, locked at {lock['earlier'][0]['locked_at']}). No {scored} "
+        f"image was used, but the {scored} figures may look too good."
     )
 
 

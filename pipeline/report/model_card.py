@@ -13,7 +13,7 @@ from pipeline.config.config_json import with_current_names
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.scoring import CHOSEN_ON, HELD_OUT, by_interest
 from pipeline.report import report_tables
-from pipeline.report.reader_warnings import search_warnings, shortcut_warnings, warnings
+from pipeline.report.reader_warnings import EXPECTED, search_warnings, shortcut_warnings, warnings
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.files import write_text
 from pneumo_tfds.program.html_page import render
@@ -51,8 +51,13 @@ def statements(trained: Mapping[str, Any], metrics: Mapping[str, Any], *, groups
         "which is meaningless."
     )
     if (metrics.get("doubt") or {}).get("familiarity_threshold") is not None:
+        measured = (metrics.get("refused") or {}).values()
+        refuses = "perhaps refused as UNSUITABLE, which was not measured"
+        if measured:
+            mostly, not_all = "mostly refused as UNSUITABLE", "often answered all the same: do not rely on UNSUITABLE"
+            refuses = mostly if min(measured) >= EXPECTED else not_all
         others = (
-            "Pictures that are no chest X-ray are mostly refused as UNSUITABLE. X-rays with another finding, lateral "
+            f"Pictures that are no chest X-ray are {refuses}. X-rays with another finding, lateral "
             f"views and {people} are often answered all the same, and then often wrongly"
         )
         others += f"{OF_ADULTS}." if kermany else "."
@@ -94,8 +99,7 @@ def statements(trained: Mapping[str, Any], metrics: Mapping[str, Any], *, groups
         "Training data": data,
         "Limits": (
             f"{limits} Performance by age, sex, device or severity is unknown, because {whose} not record them{above}. "
-            "Several images of one patient are common: intervals count patients, as far as the file names identify "
-            "them."
+            "Several images of one patient are common: intervals count patients, as far as these are known."
         ),
         "Known risk": (
             f"{'on this data set' if kermany else 'in many data sets'} a network can distinguish the classes by "

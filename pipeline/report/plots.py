@@ -21,6 +21,8 @@ from pipeline.run_folder.history import Epoch
 
 BAND_GRID = np.linspace(0, 1, 201)
 SQUARE = (5.6, 5.2)
+MANY = 200
+"""Images from which on counts are drawn on a logarithmic scale."""
 CHANCE = {"color": GREY, "linestyle": "--", "linewidth": 1}
 POINT = {"marker": "o", "linestyle": "none", "color": INK, "zorder": 5}
 ZOOM_ABOVE, ZOOM = 0.9, 0.2
@@ -135,11 +137,11 @@ def calibration(path: Path, table: Predictions, figures: Mapping[str, Any], titl
         axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="Fraction that is PNEUMONIA", title=title)
         axis.legend(loc="best")
         below.hist(table.probabilities, bins=np.linspace(0, 1, 41), color=GREY)
-        below.set(yscale="log", xlabel="Predicted P(PNEUMONIA)", ylabel="Images")
+        below.set(yscale=_scale(table), xlabel="Predicted P(PNEUMONIA)", ylabel="Images")
 
 
 def scores(path: Path, table: Predictions, threshold: float, title: str) -> None:
-    """Draw the histogram of P(PNEUMONIA) for each class (counts on a logarithmic scale), and the threshold."""
+    """Draw the histogram of P(PNEUMONIA) for each class (of many images on a logarithmic scale), and the threshold."""
     edges = np.linspace(0, 1, 41)
     with canvas(path, 6.4, 4.2) as axis:
         for label, (name, colour) in enumerate(zip(CLASSES, BY_CLASS, strict=True)):
@@ -147,9 +149,15 @@ def scores(path: Path, table: Predictions, threshold: float, title: str) -> None
             style = {"histtype": "stepfilled", "alpha": 0.4, "edgecolor": colour, "facecolor": colour, "linewidth": 1.6}
             axis.hist(chosen, bins=edges, label=f"{name} ({len(chosen):,})", hatch=("", "///")[label], **style)
         axis.axvline(threshold, color=INK, linewidth=1.6, linestyle=":", label=f"threshold {threshold:g}")
-        axis.set(yscale="log", ylim=(0.8, None), xlim=(-0.01, 1.01), title=title)
-        axis.set(xlabel="Predicted P(PNEUMONIA)", ylabel="Images (log scale)")
+        log = _scale(table) == "log"
+        axis.set(yscale=_scale(table), ylim=(0.8 if log else 0, None), xlim=(-0.01, 1.01), title=title)
+        axis.set(xlabel="Predicted P(PNEUMONIA)", ylabel="Images (log scale)" if log else "Images")
         axis.legend(loc="upper center", ncols=1)
+
+
+def _scale(table: Predictions) -> str:
+    """Return the scale of counts: a logarithm would make one image of few as high as half of them."""
+    return "log" if len(table) >= MANY else "linear"
 
 
 def class_distribution(path: Path, counts: Mapping[str, Mapping[str, int]]) -> None:

@@ -11,7 +11,7 @@ from pipeline.evaluation.robustness import UNCHANGED
 from pipeline.evaluation.scoring import CHOSEN_ON, HELD_OUT
 from pipeline.evaluation.shortcuts import WITHOUT_LUNGS
 from pipeline.evaluation.subgroups import difference
-from pipeline.report.report_tables import in_brackets, number, percent, signed
+from pipeline.report.report_tables import in_brackets, never_given, number, percent, signed
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.wording import counted
 
@@ -33,7 +33,7 @@ SPLITS_LEARNT_FROM = ("train", "validation")
 
 def warnings(metrics: Mapping[str, Any], split: str) -> list[str]:
     """Return what a reader must know before relying on the headline."""
-    found: list[str] = []
+    found = _about_never_given(metrics)
     dataset, splits, external = metrics.get("dataset") or {}, metrics["splits"], metrics.get("external")
     figures, chosen_on = splits[split], metrics["operating_point"]["chosen_on"]
     if external and overlaps(external["overlap"]):
@@ -67,10 +67,13 @@ def warnings(metrics: Mapping[str, Any], split: str) -> list[str]:
             if figures["intervals"][name] and chosen[name] is not None and chosen[name] > figures["intervals"][name][1]
         ]
         if fallen:
-            found.append(
-                "The test images differ from those that the model was trained on, and so may yours. "
-                f"{chosen_on.capitalize()} lies above the 95 % interval of test: {'; '.join(fallen)}."
-            )
+            why = f"Epoch and threshold were chosen on {chosen_on}, so believe test."
+            if dataset.get("test_origin") != "carved":
+                why = (
+                    f"In part because epoch and threshold were chosen on {chosen_on}; the test images may also differ "
+                    "from those that the model was trained on, and so may yours. Believe test."
+                )
+            found.append(f"{chosen_on.capitalize()} looks better than test: {'; '.join(fallen)}. {why}")
     found += _about_patients(figures)
     auroc, limits = figures["auroc"], figures["intervals"].get("auroc")
     if auroc is not None and (limits[0] if limits else auroc) <= CHANCE:
@@ -130,12 +133,14 @@ def _elsewhere(external: Mapping[str, Any]) -> list[str]:
     found = []
     if like := external.get("resembles"):
         changed = like["nearest"] != UNCHANGED
-        far = f"{like['distance']:.2f} standard deviations away; more than {LIKE} is unlike"
-        far += f"; validation as it is: {like['unchanged']:.2f}" if changed else ""
-        known = f"validation images {'through the change ' if changed else ''}{like['nearest']}"
-        unlike = f"are unlike validation images, as they are and through known changes; nearest are {known}"
-        said = f"are like {known}" if like["alike"] else unlike
-        found.append(f"In exposure and sharpness these images {said} ({far}).")
+        far = f"{like['unchanged']:.2f} standard deviations away; up to {LIKE} counts as alike"
+        said = f"differ from the validation images ({far})"
+        if like["alike"]:
+            said = f"are like the validation images ({far})"
+        if changed:
+            nearer = "they are like these through the change" if like["alike"] else "nearest is the change"
+            said = f"differ from the validation images ({far}); {nearer} {like['nearest']} ({like['distance']:.2f})"
+        found.append(f"In exposure and sharpness these images {said}.")
     for column, rows in external.get("groups", {}).items():
         for row in rows:
             for name, gap in row["gaps"].items():
@@ -186,6 +191,32 @@ def overlap_sentences(overlap: Mapping[str, Any], images: int) -> list[str]:
 
 def _by_split(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} in {split}" for split, count in counts.items() if count)
+
+
+def _about_never_given(metrics: Mapping[str, Any]) -> list[str]:
+    """Return that limits leave out NORMAL, PNEUMONIA or both, why, and what can be done."""
+    never, point, decided = never_given(metrics.get("doubt")), metrics["operating_point"], metrics.get("decided_on")
+    if not never:
+        return []
+    patients = (metrics["splits"].get(point["chosen_on"]) or {}).get("patients")
+    whose = f"the {point['chosen_on']} images"
+    if decided:
+        whose = f"the {counted(decided['images'], 'image')} that the limits were chosen on"
+    elif patients:
+        whose = f"{counted(patients, point['chosen_on'] + ' patient')}"
+    few = f"{whose} are too few, or too many of them are judged wrongly, to show"
+    if len(never) > 1:
+        return [
+            f"This model answers UNCERTAIN to every image that it does not refuse: {few} limits. Add "
+            "patients; or decide by the threshold alone, with --guarantee none of train or evaluate, or --two-way of "
+            "predict."
+        ]
+    side, other = ("below", "sensitivity") if never == ["NORMAL"] else ("above", "specificity")
+    return [
+        f"This model never answers {never[0]}: such an answer must lie {side} the threshold, "
+        f"{number(point['threshold'])}, and {few} that it is mostly right there. Add patients, or choose a threshold "
+        f"rule that asks for less {other}."
+    ]
 
 
 def _about_doubt(metrics: Mapping[str, Any]) -> list[str]:

@@ -29,6 +29,7 @@ from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, write_text
 from pneumo_tfds.program.html_page import data_uri, render
 
 ERRORS_LISTED = 12
+"""Errors of each split in the table, and in the picture above it."""
 OF_LATER_STAGES = ("parity", "robustness", "shortcuts", "explanation", "folds")
 """Files of the run folder that are shown if they exist."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.metrics import classification_report
 
 from pipeline.config.path_settings import PATHS, is_path
+from pipeline.evaluation.calibration import LEAST_IN_BIN
 from pipeline.evaluation.doubt import Doubt, four_answers
 from pipeline.evaluation.metrics import decisions
 from pipeline.evaluation.predictions import CLASSES, POSITIVE, Labels, Predictions
@@ -54,7 +55,38 @@ def _hundredths(value: float, digits: int = 1) -> str:
     return f">{100 - 10**-digits:.{digits}f}" if float(text) == 100.0 and value < 1.0 else text
 
 
-FOR_TEMPLATES = {"number": number, "span": span, "percent": percent, "counted": counted}
+def with_interval(figures: Mapping[str, Any], name: str) -> tuple[float | None, list[float] | None]:
+    """Return a figure and its interval, if it is to be shown.
+
+    ECE has no interval: a resample raises it, so that an interval may lie above the figure. With too few images for
+    two of its bins it is not shown.
+    """
+    if name == "ece":
+        return (figures[name] if figures["n"] >= 2 * LEAST_IN_BIN else None), None
+    return figures[name], figures["intervals"].get(name)
+
+
+def about_left(left: float | None) -> str:
+    """Return what a value of `left without lungs` outside 0 to 1 means; empty for others."""
+    if left is None:
+        return "Undefined here, because AUROC with the lungs is not above 0.5."
+    if left < 0:
+        return "Below 0 here: without the lungs the model ranks worse than chance."
+    return "Above 1 here: the model ranks better without the lungs." if left > 1 else ""
+
+
+def never_given(doubt: Mapping[str, Any] | None) -> list[str]:
+    """Return which of NORMAL and PNEUMONIA a model with these limits answers to no image."""
+    if not doubt:
+        return []
+    never = {"NORMAL": doubt["certain_normal_below"] <= 0, "PNEUMONIA": doubt["certain_pneumonia_from"] >= 1}
+    return [answer for answer, is_never in never.items() if is_never]
+
+
+FOR_TEMPLATES = {
+    "number": number, "span": span, "percent": percent, "counted": counted, "with_interval": with_interval,
+    "about_left": about_left,
+}  # fmt: skip
 """Functions that every template of a page or card may call."""
 
 FOLD_FIGURES = {
@@ -87,7 +119,8 @@ def fold_summary(folds: Mapping[str, Any]) -> list[list[str]]:
     reached = {name: [one[name] for one in folds["folds"] if one[name] is not None] for name in FOLD_FIGURES}
     ends = [span([min(values), max(values)]) if values else DASH for values in reached.values()]
     pooled = folds["pooled"]
-    whole = [f"{number(pooled[name])}{in_brackets(pooled['intervals'].get(name))}" for name in FOLD_FIGURES]
+    shown = (with_interval(pooled, name) for name in FOLD_FIGURES)
+    whole = [f"{number(value)}{in_brackets(limits)}" for value, limits in shown]
     return [
         ["", "images", "patients", *FOLD_FIGURES.values()],
         ["mean ± deviation", "", "", *spread],
@@ -109,7 +142,8 @@ def headline(metrics: Mapping[str, Any], split: str) -> str:
     if figures["auroc"] is not None:
         auroc = f"; AUROC {number(figures['auroc'])}{in_brackets(limits['auroc'])}"
     images = counted(figures["n"], f"{split.replace('_', '-')} image")
-    found = f"On {images}{_of_patients(figures)}, the model {' and '.join(parts)}{auroc}."
+    alone = ", by its threshold alone" if len(never_given(metrics.get("doubt"))) == len(CLASSES) else ""
+    found = f"On {images}{_of_patients(figures)}, the model{alone} {' and '.join(parts)}{auroc}."
     return found + _without_lungs(metrics.get("reliance"))
 
 
@@ -181,7 +215,7 @@ def reasons(table: Predictions, chosen: Labels, threshold: float, doubt: Doubt |
         side = "at or above" if probability >= threshold else "below"
         text = f"{probability:.5g} is {side} the threshold {threshold:.5g}"
         if doubt:
-            text += f"; in use {answer}"
+            text += f"; answer in practice: {answer}"
             if answer == UNCERTAIN:
                 text += f": {why_uncertain(doubt.certain_normal_below, doubt.certain_pneumonia_from)}"
             elif answer == UNSUITABLE and doubt.familiarity_threshold is not None:

@@ -19,6 +19,8 @@ MOST = 300
 COPIES = 3
 """Near-identical images that are shown of each."""
 QUALITY = 85
+USABLE = 0.7
+"""AUROC out of fold below which the networks are no guide to labels: fair discrimination by convention."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +69,7 @@ def write_page(run: RunFolder, suspects: Sequence[Suspect], images: int, auroc: 
         count=len(suspects),
         images=images,
         auroc=number(auroc),
+        useless=auroc < USABLE,
         table=run.suspects.name,
         **FOR_TEMPLATES,
     )

@@ -11,8 +11,8 @@ from rich.table import Table
 from pipeline.evaluation.doubt import Doubt
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.scoring import by_interest
-from pipeline.report.reader_warnings import NAMES, drops, search_warnings, warnings
-from pipeline.report.report_tables import fold_summary, number, percent, signed
+from pipeline.report.reader_warnings import NAMES, drops, search_warnings, shortcut_warnings, warnings
+from pipeline.report.report_tables import DASH, about_left, fold_summary, number, percent, signed, with_interval
 from pipeline.run_folder.folder import RunFolder
 
 FIGURES = ("auroc", "accuracy", "sensitivity", "specificity", "average_precision", "brier", "ece")
@@ -49,7 +49,8 @@ def show(folder: RunFolder) -> None:
     if metrics.get("doubt"):
         doubt = Doubt.from_json(metrics["doubt"])
         where = " (it does not hold for images of another source)" if own and doubt.guaranteed else ""
-        print(f"guarantee of certain answers{where}: {doubt.guarantee}")
+        what = "guarantee" if doubt.guaranteed else "no guarantee"
+        print(f"{what} of certain answers{where}: {doubt.guarantee.removeprefix('none: ')}")
     point = metrics["operating_point"]
     print(f"threshold {point['threshold']:.4f}, by {point['rule']} on {point['chosen_on']}; report: {folder.report}")
 
@@ -58,7 +59,8 @@ def show_warnings(folder: RunFolder) -> None:
     """Print what to know before relying on the figures, a line each."""
     metrics = folder.read_json(folder.metrics)
     main = by_interest(metrics["splits"])[0]
-    for text in warnings(metrics, main) + search_warnings(folder, metrics["splits"]):
+    shortcuts = shortcut_warnings(folder.read_json_if_there(folder.shortcuts))
+    for text in warnings(metrics, main) + search_warnings(folder, metrics["splits"]) + shortcuts:
         print(f"warning: {text}")
     if (lock := verify(folder)) and not lock.kept:
         print(f"warning: evaluation lock: {lock.summary}")
@@ -68,6 +70,8 @@ def about_reliance(found: Mapping[str, Any]) -> str:
     """Return what the row `left without lungs` means, and whether its interval tells anything."""
     means = "the part of AUROC's lead over 0.5 that stays with the lungs blacked out: the nearer to 0, the better"
     limits = found["interval"]
+    if said := about_left(found["left"]):
+        means += f". {said.rstrip('.')}"
     return means + ("; too uncertain here to tell anything" if limits and limits[1] - limits[0] > 1 else "")
 
 
@@ -108,6 +112,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], title: str) -> Ta
 
 
 def _cell(figures: Mapping[str, Any], name: str) -> str:
-    value, limits = figures[name], figures["intervals"].get(name)
+    value, limits = with_interval(figures, name)
+    if name == "ece" and value is None:
+        return DASH
     interval = f"  [{number(limits[0])}, {number(limits[1])}]" if limits else ""
     return "undefined" if value is None else f"{number(value)}{interval}"

@@ -31,7 +31,7 @@ from pipeline.stages.judge import answers_of, score
 from pipeline.stages.other_source import open_other_source, print_overlap
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_bytes, write_json
-from pneumo_tfds.program.wording import quoted
+from pneumo_tfds.program.wording import agreeing, quoted
 from pneumo_tfds.sources.source_options import SourceOptions
 
 REQUESTABLE = ("threshold_rule", "guarantee", "prevalence")
@@ -108,6 +108,7 @@ def decide_again(
         old, new = run.decision.operating_point, decision.operating_point
         print(f"threshold {old.threshold} (by {old.rule} on {old.chosen_on}) is now {new.threshold}")
         print(f"carried into {', '.join(path.name for path in (folder.evaluation_lock, *exported, folder.metrics))}")
+        _note_earlier_evaluations(folder, run.metrics, metrics)
         examine(folder, predict, run.splits, run.config)
         illustrate(folder, predict, run.splits, settings.evaluation_seed, show_names=show_names)
     return folder
@@ -161,6 +162,17 @@ def _replace_files(
     if run.settings.threshold_under_shift or folder.robustness.exists():
         write_json(folder.robustness, robustness)
     write_json(folder.metrics, metrics)
+
+
+def _note_earlier_evaluations(run: RunFolder, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Say which evaluations of other sources in the run folder still show the earlier decision."""
+    found = sorted(path.name for path in run.path.glob("evaluation-*") if RunFolder(path).metrics.exists())
+    if found and any(before.get(key) != now.get(key) for key in ("operating_point", "doubt")):
+        print(
+            f"note: {', '.join(found)} {agreeing(len(found), 'shows', 'show')} figures of the earlier decision; score "
+            f"{agreeing(len(found), 'that source', 'those sources')} again: python -m pipeline.evaluate "
+            f"{quoted(run.path)} --source PATH"
+        )
 
 
 def _new_decision(run: _DecidedRun, views: list[Predictions], chosen_on: str) -> Decision:

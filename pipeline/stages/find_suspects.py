@@ -19,7 +19,7 @@ from pipeline.evaluation.predictions import CLASSES, joined, read_csv
 from pipeline.networks.familiarity import whitening_layers
 from pipeline.networks.forward_pass import OutputsFn
 from pipeline.report.report_tables import number
-from pipeline.report.suspects_page import Neighbour, Suspect, write_page
+from pipeline.report.suspects_page import USABLE, Neighbour, Suspect, write_page
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
 from pipeline.stages.judge import score
@@ -85,7 +85,11 @@ def find_suspects(run_dir: Path) -> list[str]:
     auroc = run.read_json(run.folds)["pooled"]["auroc"]
     write_page(run, found, len(table), auroc)
     share = f"{counted(len(found), 'image')} of {len(table):,} ({len(found) / len(table):.1%})"
+    useless = (
+        f"warning: the networks hardly tell the classes apart (AUROC under {USABLE}), so this list is of little use"
+    )
     return [
+        *([useless] if auroc < USABLE else []),
         f"{share} may have the wrong label, {len(copies)} of them nearly identical to one of the other label",
         f"AUROC out of fold {number(auroc)}: the lower it is, the more of them have a right label and are only hard",
         f"look at them: {run.suspects_page}",

@@ -9,13 +9,11 @@ from pipeline.evaluation.metrics import most_confident_errors
 from pipeline.evaluation.predictions import read_csv
 from pipeline.networks.forward_pass import OutputsFn
 from pipeline.report import plots, xray_grids
-from pipeline.report.report_page import write_report
+from pipeline.report.report_page import ERRORS_LISTED, write_report
 from pipeline.report.report_tables import error_rows
 from pipeline.run_folder import history
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.progress import stage
-
-ERRORS_SHOWN = 9  # of each split
 
 
 def illustrate(
@@ -43,7 +41,7 @@ def illustrate(
         xray_grids.examples(folder.plots / "examples.png", shown.images, shown.labels)
         for name, table in tables.items():
             plots.draw_split(folder.plots, name, table, metrics["splits"][name], threshold, resamples)
-            worst = most_confident_errors(table.labels, table.probabilities, threshold, ERRORS_SHOWN)
+            worst = most_confident_errors(table.labels, table.probabilities, threshold, ERRORS_LISTED)
             picture = folder.plots / f"mistakes_{name}.png"
             if len(worst):
                 images = splits[name if name in splits else "train"].take(worst).images  # train: out of fold

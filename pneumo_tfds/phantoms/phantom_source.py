@@ -15,8 +15,9 @@ from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.locks import filled
 from pneumo_tfds.program.parallel import ordered_map
 from pneumo_tfds.program.progress import track
+from pneumo_tfds.sources.description import known_descriptions
 from pneumo_tfds.sources.identifiers import TEST_PATIENT, identify
-from pneumo_tfds.sources.inventory import Image, Source
+from pneumo_tfds.sources.inventory import PHANTOMS, Image, Source
 
 DEFAULT_COUNT = 1000
 
@@ -30,6 +31,11 @@ _FIRST = {"train": 0, "val": 50_000, "test": 60_000}
 subtype: its training folder leaves out the bacteria numbers 78 to 252 and the virus numbers up to 79."""
 
 _MIN_COUNT = 60
+
+MARKER = """These are phantoms: images that a program drew, named like X-rays. They are no medical images.
+
+pneumo recognises them by this file, and says in reports and models that they are drawn. Keep it beside them.
+"""
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,8 @@ def _divide(count: int, shares: dict[str, float]) -> dict[str, int]:
 def write_phantoms(folder: Path, count: int, seed: int = 0) -> list[Path]:
     """Write phantoms as JPEG files in Kaggle's layout below `folder` and return their paths.
 
+    A file PHANTOMS.txt in the folder, and in those of its splits, says that they are drawn.
+
     Raises:
         InputError: the folder is not empty or cannot be written.
     """
@@ -106,4 +114,6 @@ def write_phantoms(folder: Path, count: int, seed: int = 0) -> list[Path]:
         for path, data in zip(paths, track(drawn, "Drawing phantoms", len(paths)), strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
+        for place in (folder, *(folder / split for split in _FOLDERS)):
+            (place / known_descriptions()[PHANTOMS].marker).write_text(MARKER, encoding="utf-8")
     return paths

@@ -53,6 +53,11 @@ called_as = ""
 """How the command `pneumo` calls what runs in this process, such as `pneumo train`; empty under `python -m`."""
 
 
+def call_of(name: str, module: str) -> str:
+    """Return how to call another command: `pneumo NAME` in a process that was called so, else `python -m MODULE`."""
+    return f"pneumo {name}" if called_as else f"python -m {module}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Command:
     """The flags that every command has."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -63,10 +64,20 @@ def track(items: Iterable[Item], description: str, total: int | None = None) -> 
 
 @contextmanager
 def stage(description: str) -> Iterator[None]:
-    """Show what is done in the block, once it takes more than two seconds, like `track`: for work without parts."""
+    """Show what is done in the block, once it takes more than two seconds, like `track`: for work without parts.
+
+    In a pipe or a log it is one line at the end, with the seconds, and one after 30 s if it is not done by then.
+    """
     start = time.monotonic()
     if not sys.stderr.isatty():
-        yield
+        said = f"{description}: not done after {LOG_SECONDS:.0f} s"
+        reminder = threading.Timer(min(LOG_SECONDS, threading.TIMEOUT_MAX), _say, (said,))
+        reminder.daemon = True
+        reminder.start()
+        try:
+            yield
+        finally:
+            reminder.cancel()
         _say_if_long(description, start)
         return
     with _Display(SpinnerColumn(), TimeElapsedColumn()) as display:

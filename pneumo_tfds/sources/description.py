@@ -30,6 +30,9 @@ COLUMN = re.compile(r"\{(.*?)\}")
 
 Made = TypeVar("Made")
 
+Named = tuple[str, Sequence[str]]
+"""The file name of a table, and its columns."""
+
 
 @dataclass(frozen=True)
 class TableDescription:
@@ -75,6 +78,8 @@ class Description:
     recognised_by_names: str = ""
     """Regular expression that nearly all images in folders of the classes match, as `FOLDER/name.jpeg`; a data set with
     tables is recognised by their names and columns."""
+    marker: str = ""
+    """Name of a file among the images that says what they are, whatever they are called."""
     negative: tuple[str, ...] = ("NORMAL",)
     """Labels, in folders or cells, that mean NORMAL."""
     positive: tuple[str, ...] = ("PNEUMONIA",)
@@ -219,8 +224,19 @@ def choose_description(layout: str) -> Description:
     raise InputError(f"--layout {layout}: no such layout; use {', '.join(known)} or a .toml file")
 
 
-def recognise(images: Sequence[File], tables: Sequence[tuple[str, Sequence[str]]]) -> list[Description]:
-    """Return the known data sets that the images, or the tables with their names and columns, look like."""
+def is_marker(file: File) -> bool:
+    """Return whether a file only says which known data set the images around it are of."""
+    return any(file.name.rpartition("/")[2] == one.marker for one in known_descriptions().values())
+
+
+def recognise(files: Sequence[File], images: Sequence[File], tables: Sequence[Named]) -> list[Description]:
+    """Return the known data sets that the images, or the tables with their names and columns, look like.
+
+    A marker among `files` decides alone.
+    """
+    names = {file.name.rpartition("/")[2] for file in files}
+    if marked := [one for one in known_descriptions().values() if one.marker in names]:
+        return marked
     return [
         one
         for one in known_descriptions().values()

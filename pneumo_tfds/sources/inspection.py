@@ -33,7 +33,7 @@ def _understood(source: Source, *, show_path: bool) -> list[str]:
     unknown = sum(is_unknown(image.patient) for image in source.images)
     return [
         f"{source.where if show_path else Path(source.where).name}: {counted(len(source.images), 'image')} ({counts})",
-        f"read as: {survey.title} ({survey.layout}, {source.kind})",
+        f"read as: {survey.title} (layout {survey.layout})",
         f"patients: {len(known):,} known; {counted(unknown, 'image')} of unknown patients",
         f"splits: {_splits(source)}",
         *(f"needs a decision: {text}" for text in survey.questions),

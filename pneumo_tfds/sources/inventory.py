@@ -15,6 +15,9 @@ LABELS = ("NORMAL", "PNEUMONIA")
 Validation = Literal["redrawn", "given"]
 """Whether the images of `train` and `val` are divided anew, see `Source.validation`."""
 
+PHANTOMS = "phantoms"
+"""Layout of drawn images in files, which are no X-rays."""
+
 SUBTYPES = ("normal", "bacteria", "virus", "unknown")
 KINDS = SUBTYPES[1:3]
 """Kinds of pneumonia that a network can tell apart; the second is the one whose probability it gives."""
@@ -86,7 +89,7 @@ class Source:
         Datasets are found by it, so the hashed text must never change; `options` is `SplitOptions.as_text()`.
         """
         # Phantoms have no files to tell drawings and seeds apart; a folder may move and stay the same source.
-        made = self.where if self.kind == "phantom" else ""
+        made = self.where if self.kind == "phantom" else PHANTOMS if self.survey.layout == PHANTOMS else ""
         options += ", given" if self.validation == "given" else ""
         digest = hashlib.sha256(f"({self.kind!r}, {made!r}, ({options},))".encode())
         for image in self.images:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import takewhile
 
 from pneumo_tfds.program.errors import InputError
-from pneumo_tfds.program.wording import counted
+from pneumo_tfds.program.wording import agreeing, counted
 from pneumo_tfds.sources import layout_questions, words
 from pneumo_tfds.sources.class_folders import Folders, InClass, read_class_folders
 from pneumo_tfds.sources.classes import ClassWords
@@ -38,7 +38,7 @@ def read_folders(files: Sequence[File], classes: ClassWords, same: Same, notes: 
     """
     sets = _label_sets(files, classes)
     found = _below_labels(files, sets, classes, notes)
-    layout_questions.ask_about_splits_left_out(files, found, notes)
+    layout_questions.ask_about_splits_left_out(files, found, classes, notes)
     found = _without_masks(found, notes)
     splits = _splits_above(found)
     copies = nested_copies(((one.file, (one.label, *splits(one))) for one in found), same, notes)
@@ -176,9 +176,10 @@ def explain_no_classes(files: Sequence[File], classes: ClassWords, table: str, o
             "them, or pass a CSV of path,label,patient"
         )
     if not any(file.folders for file in files):
+        lie = agreeing(len(files), "lies", "lie")
         return (
-            f"{beside}; the {counted(len(files), 'image')} lie directly in it; {others}give the folder above if it has "
-            "one of each class, or pass a CSV of path,label,patient"
+            f"{beside}; the {counted(len(files), 'image')} {lie} directly in it; {others}give the folder above if it "
+            "has one of each class, or pass a CSV of path,label,patient"
         )
     telling = _telling_folders(files)
     if all(map(words.split_of, telling)):

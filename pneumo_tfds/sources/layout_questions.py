@@ -40,6 +40,10 @@ def ask_about_folders(found: Sequence[InClass], notes: SurveyNotes) -> None:
             notes.tell(f"{listed(alike)} are taken for one folder, as only the spelling differs")
 
 
+NO_PLACE = "the top folder"
+"""What is shown for images whose folders name nothing but classes, splits and the like."""
+
+
 def ask_about_images(placed: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> None:
     """Ask about what the names of files say and no folder does; warn of files that are not read."""
     ask_about_split_words_in_files(placed, notes)
@@ -60,29 +64,34 @@ def ask_about_images(placed: Sequence[Labelled], classes: ClassWords, notes: Sur
 def _ask_about_places(found: Sequence[InClass], notes: SurveyNotes) -> None:
     """Tell of years and hospitals that hold the classes each; ask about other places: they may be splits, patients."""
     places: Counter[str] = Counter()
-    sites = True
+    sites, outside = True, set[str]()
     for one in found:
         names = [name for name in one.place if not words.is_filler(name)]
-        places["/".join(names) or "outside of them"] += 1
+        places["/".join(names) or NO_PLACE] += 1
+        outside |= set() if names else {"/".join(one.place)}
         sites = sites and bool(names) and all(numbering.is_date(name) or numbering.is_site(name) for name in names)
     if len(places) < 2:
         return
+    only = next(iter(outside), "") if len(outside) == 1 else ""
+    shown = listed(Counter({only if name == NO_PLACE and only else name: n for name, n in places.items()}))
     if sites:
-        notes.tell(f"the classes lie in {len(places)} years or sites, which are read as one source: {listed(places)}")
+        notes.tell(f"the classes lie in {len(places)} years or sites, which are read as one source: {shown}")
     elif numbering.are_identifiers(places) and len(numbering.are_counted(places)) == len(places):
         notes.ask(
-            f"the classes lie in {len(places)} places, which may be patients: {listed(places)}; --yes takes them "
+            f"the classes lie in {len(places)} places, which may be patients: {shown}; --yes takes them "
             "together and none of them for a patient; if they are, put each patient's folder inside the folders of the "
             "classes, or pass a CSV of path,label,patient"
         )
     else:
         notes.ask(
-            f"the classes lie in {len(places)} places whose names are not understood: {listed(places)}; --yes takes "
+            f"the classes lie in {len(places)} places whose names are not understood: {shown}; --yes takes "
             "them together; if they are splits, name them train, val and test; else pass one of them as --source"
         )
 
 
-def ask_about_splits_left_out(files: Sequence[File], found: Sequence[InClass], notes: SurveyNotes) -> None:
+def ask_about_splits_left_out(
+    files: Sequence[File], found: Sequence[InClass], classes: ClassWords, notes: SurveyNotes
+) -> None:
     """Ask about splits of which no image is used, and about splits without one class that have folders of no class."""
     used = {folders[:depth] for one in found for folders in [one.file.folders] for depth in range(len(folders) + 1)}
     labels: dict[Folders, set[str]] = defaultdict(set)
@@ -99,9 +108,9 @@ def ask_about_splits_left_out(files: Sequence[File], found: Sequence[InClass], n
             unused["/".join(folders)] += 1
     if unused:
         notes.ask(
-            f"all images of a split, or of one class in it, are left out: {listed(unused)}; --yes goes on without "
-            "them; name the folders of the classes in it as in the others, or with --positive NAME... and --negative "
-            "NAME..."
+            f"no folder {classes.in_words('or')} holds the images of a split, or of one class in it: {listed(unused)}; "
+            "--yes leaves them out; name the folders of the classes in it as in the others, or with --positive NAME... "
+            "and --negative NAME..."
         )
 
 
@@ -143,7 +152,7 @@ def _ask_about_versions(found: Sequence[InClass], notes: SurveyNotes) -> None:
     alike: dict[tuple[object, ...], Counter[str]] = defaultdict(Counter)
     for one in found:
         folders = [name for name in (*one.above, *one.below) if not words.split_of(name)]
-        version = "/".join(name for name in folders if plain(name) != name) or "outside of them"
+        version = "/".join(name for name in folders if plain(name) != name) or "in no such folder"
         stem = one.file.name.rpartition("/")[2].rpartition(".")[0]
         alike[one.label, tuple(filter(None, map(plain, folders))), stem][version] += 1
     several = [versions for versions in alike.values() if len(versions) > 1]

@@ -24,6 +24,7 @@ from pneumo_tfds.sources.description import (
     Description,
     Found,
     choose_description,
+    is_marker,
     known_descriptions,
     recognise,
 )
@@ -145,13 +146,13 @@ def understand_files(
         InputError: there is no image, or none that can be given a class.
     """
     notes = SurveyNotes(decided=decided(options.corrections))
-    images = images_among(files, reader, notes)
+    images = images_among([file for file in files if not is_marker(file)], reader, notes)
     if not images:
         found = ", ".join(f"{len(names)} {reason}" for reason, names in notes.left_out.items()) or "it is empty"
         doubts = "".join(f"; {remark.text}" for remark in notes.remarks)
         raise InputError(f"{path}: no images found ({found}); expected JPEG, PNG or DICOM files{doubts}")
     heads = tables_beside.read_heads(files, reader, notes)
-    like = recognise(images, [(head.file.name.rpartition("/")[2], head.columns) for head in heads])
+    like = recognise(files, images, [(head.file.name.rpartition("/")[2], head.columns) for head in heads])
     if options.layout:
         description = choose_description(options.layout)
     elif len(like) > 1:

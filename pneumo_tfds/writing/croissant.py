@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.inventory import PHANTOMS
 from pneumo_tfds.writing.shard_files import ShardInfo
 
 TERMS = (
@@ -66,7 +67,8 @@ def croissant(
         metadata: content of `metadata.json`.
         shards: split to its files of records.
     """
-    kind = "phantom" if metadata["source_kind"] == "phantom" else metadata["layout"]
+    drawn = metadata["source_kind"] == "phantom" or metadata["layout"] == PHANTOMS
+    kind = "phantom" if drawn else metadata["layout"]
     images = counted(sum(shard.count for files in shards.values() for shard in files), "image")
     what = "drawn, not medical ones" if kind == "phantom" else f"frontal chest X-rays, from {metadata['title']}"
     records = f"application/x-{file_format}"

@@ -16,7 +16,7 @@ MAY_USE = {
     "pneumo_tfds.writing": "program decode sources splits",
     "pneumo_tfds": "program sources phantoms splits audit writing",
     # Training and evaluation.
-    "pipeline.config": "pneumo_tfds.program pneumo_tfds.sources pneumo_tfds.splits",
+    "pipeline.config": "pneumo_tfds.program pneumo_tfds.sources pneumo_tfds.splits pneumo_tfds.writing",
     "pipeline.run_folder": "pneumo_tfds.program config",
     "pipeline.devices": "pneumo_tfds.program config",
     "pipeline.augmentation": "config",

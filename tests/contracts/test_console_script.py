@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pneumo_tfds.console_script import COMMANDS, GROUPS, first_sentence
+from pneumo_tfds.program.command import call_of
 from test_architecture import COMMANDS as MODULES
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +72,7 @@ def test_version_is_that_of_the_package(pneumo):
     ("given", "line"),
     [
         ("trian", "pneumo: 'trian' is no command; did you mean train? pneumo --help lists all\n"),
-        ("tune", "pneumo: 'tune' is no command; did you mean tuning? pneumo --help lists all\n"),
+        ("tunin", "pneumo: 'tunin' is no command; did you mean tuning? pneumo --help lists all\n"),
         ("--xyz", "pneumo: '--xyz' is no command; pneumo --help lists all\n"),
     ],
 )
@@ -145,3 +146,15 @@ def test_bash_completes_commands_flags_and_choices(pneumo, tmp_path):
     script.write_text(made.stdout + asked)
     answers = subprocess.run(["bash", str(script)], capture_output=True, text=True, check=True).stdout.splitlines()
     assert answers == ["train", "--framing", "squeeze crop pad", "--data-dir"]
+
+
+def test_tune_is_another_word_for_tuning(pneumo):
+    ended = pneumo("tune", "--help")
+    assert ended.returncode == 0
+    assert ended.stdout == pneumo("tuning", "--help").stdout
+
+
+@pytest.mark.parametrize(("called", "says"), [("pneumo train", "pneumo predict"), ("", "python -m export.predict")])
+def test_other_commands_are_named_as_this_one_was_called(monkeypatch, called, says):
+    monkeypatch.setattr("pneumo_tfds.program.command.called_as", called)
+    assert call_of("predict", "export.predict") == says

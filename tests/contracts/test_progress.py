@@ -3,6 +3,8 @@
 import io
 import re
 import sys
+import threading
+from unittest.mock import Mock
 
 import pytest
 
@@ -83,3 +85,22 @@ def test_a_stage_without_parts_is_shown_on_a_terminal_while_it_lasts(at_once, mo
     monkeypatch.setattr(sys, "stderr", screen)
     with stage("Converting"):
         assert "Converting" in screen.getvalue()
+
+
+def test_long_work_without_parts_says_in_a_log_that_it_goes_on(monkeypatch):
+    said, lines = threading.Event(), []
+    monkeypatch.setattr("pneumo_tfds.program.progress.LOG_SECONDS", 0.0)
+    monkeypatch.setattr("pneumo_tfds.program.progress._say", lambda line: (lines.append(line), said.set()))
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with stage("Waiting for the export"):
+        assert said.wait(60)
+    assert lines[0] == "Waiting for the export: not done after 0 s"
+
+
+def test_short_work_without_parts_leaves_no_line_behind(monkeypatch):
+    timers = []
+    monkeypatch.setattr("threading.Timer", lambda *arguments: timers.append(Mock()) or timers[-1])
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with stage("Work"):
+        pass
+    timers[0].cancel.assert_called_once_with()

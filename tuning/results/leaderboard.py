@@ -11,6 +11,7 @@ from rich.table import Table
 
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import JSON_SHAPE_ERRORS, read_json, write_csv_rows
+from pneumo_tfds.program.wording import counted
 from tuning.search.journal import REMEDY, Journal
 from tuning.search.objective import Objective
 
@@ -115,7 +116,9 @@ def line(found: list[TrialRow], objective: Objective, trial: int) -> str:
     result = f"failed: {last.reason}" if last.score is None else f"{objective.name} {last.figure}"
     note = f" ({last.status})" if last.status not in ("finished", "failed") else ""
     so_far = "" if best.score is None else f"; best so far {best.score:.4f} (trial {best.trial})"
-    return f"trial {last.trial}: {result}{note}, {last.epochs} epochs, {last.seconds:.0f} s; {values}{so_far}"
+    return (
+        f"trial {last.trial}: {result}{note}, {counted(last.epochs, 'epoch')}, {last.seconds:.0f} s; {values}{so_far}"
+    )
 
 
 def write_csv(found: list[TrialRow], objective: Objective, path: Path) -> None:

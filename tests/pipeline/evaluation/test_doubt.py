@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from pipeline.evaluation.doubt import (
     MOST_REFUSED,
     MOST_REFUSED_CHANGED,
     Doubt,
+    _predictive_values,
     answer_figures,
     familiarity_threshold,
     four_answers,
@@ -286,3 +288,24 @@ def test_guarantee_tells_patients_from_images_of_unknown_patients():
     assert re.fullmatch(
         r"\d+ local patients and \d+ images of unknown.*", patients_in_words(replace(table, patients=half), "local")
     )
+
+
+def test_the_documentation_says_how_many_patients_a_guarantee_needs():
+    """The table of `Is my data enough?`: the fewest patients of each class at which the bound reaches the value."""
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "bring-your-own-xrays.md"
+    rows = re.findall(r"^\| (\d+) %.*?\|(.*)\|$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [row[0] for row in rows] == ["80", "90", "95"]
+    answered = ((1.0, 0.0), (0.5, 0.0), (0.98, 0.02), (0.95, 0.05))
+    for percent, cells in rows:
+        for cell, (right, wrong) in zip(cells.split("|"), answered, strict=True):
+            rates = [np.array([right]), np.array([wrong])]
+
+            def enough(count, rates=rates, least=int(percent) / 100):
+                return bool(_predictive_values(rates, [count, count], 0.5)[0] >= least)
+
+            if cell.strip().isdecimal():
+                assert enough(int(cell))
+                assert not enough(int(cell) - 1)
+            else:
+                assert cell.strip() == "cannot be shown"
+                assert not enough(10**6)

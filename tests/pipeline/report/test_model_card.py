@@ -137,6 +137,10 @@ def test_what_is_refused_is_not_claimed_beyond_what_was_measured(run):
     assert "views and people unlike those of the training data are often answered all the same" in text
     assert "made wrong on purpose it refuses 91.3 % of those upside down." in text
     assert "Who the people on its images are is not recorded" in text
+    change(run, refused={"upside down": 0.0})
+    assert "Pictures that are no chest X-ray are often answered all the same: do not rely on UNSUITABLE" in card(run)
+    assert "mostly refused" not in card(run)
+    assert "as far as these are known" in card(run)
     change(run, doubt=limits | {"familiarity_threshold": None}, refused={})
     assert "get a probability too, which is meaningless" in card(run)
     words = statements({"layout": "kermany"}, {"doubt": {"familiarity_threshold": 0.01}})

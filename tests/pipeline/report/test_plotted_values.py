@@ -103,6 +103,16 @@ def test_each_histogram_is_of_the_class_that_it_names(axes, table, tmp_path):
     assert [line.get_xdata()[0] for line in axis.lines] == [0.4]
 
 
+@pytest.mark.parametrize(("images", "scale"), [(199, "linear"), (200, "log")])
+def test_counts_of_few_images_are_not_drawn_as_logarithms(axes, tmp_path, images, scale):
+    labels = np.arange(images) % 2
+    names = np.array([str(number) for number in range(images)])
+    found = Predictions(names, names, names, labels, np.linspace(0, 1, images))
+    plots.scores(tmp_path / "s.png", found, 0.4, "title")
+    assert axes[0].get_yscale() == scale
+    assert ("log" in axes[0].get_ylabel()) == (scale == "log")
+
+
 def test_example_x_rays_stand_under_their_class(axes, tmp_path):
     labels = np.array([1, 0, 1, 0, 1])
     images = np.stack([np.full((8, 8, 1), number, np.uint8) for number in range(5)])

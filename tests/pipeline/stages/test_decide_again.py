@@ -132,6 +132,17 @@ def test_figures_on_other_sources_at_the_earlier_threshold_leave_the_report(run,
     )
 
 
+def test_evaluations_of_other_sources_that_show_the_earlier_decision_are_named(run, capsys):
+    other = run.path / "evaluation-clinic"
+    other.mkdir()
+    (other / "metrics.json").write_text("{}")
+    said = "note: evaluation-clinic shows figures of the earlier decision"
+    decide_again(run.path, {"threshold_rule": "sensitivity>=0.9"}, carry)
+    assert said in capsys.readouterr().out
+    decide_again(run.path, {"threshold_rule": "sensitivity>=0.9"}, carry)  # nothing changes
+    assert said not in capsys.readouterr().out
+
+
 def test_what_is_not_asked_for_stays_and_the_same_wish_twice_changes_nothing(run):
     decide_again(run.path, {"threshold_rule": "sensitivity>=0.9"}, carry)
     first, lock = read(run.metrics), run.evaluation_lock.read_bytes()
@@ -165,8 +176,8 @@ def test_that_test_had_been_scored_before_is_said_on_page_and_terminal(run, caps
     first = read(run.evaluation_lock)
     decide_again(run.path, {"threshold_rule": "sensitivity>=0.9"}, carry)
     show(run)
-    said = "decided again, after test had been scored. No image of test was used for it, but the earlier figures could"
-    named = f"The first threshold was {first['locked']['threshold']}, by youden, locked at {first['locked_at']}."
+    said = "Threshold or limits were changed after the test figures were known"
+    named = f"the first threshold was {first['locked']['threshold']}, by youden, locked at {first['locked_at']}"
     printed = capsys.readouterr().out
     for words in (said, named):
         assert words in run.report.read_text()
@@ -201,7 +212,7 @@ def test_a_decision_that_was_interrupted_is_marked_and_completed_by_the_same_cal
     assert not found.kept
     assert found.summary.startswith("unfinished. At 20")
     decide_again(run.path, {"threshold_rule": "sensitivity>=0.9"}, carry)
-    assert verify(run).summary.startswith("kept.")
+    assert verify(run).summary.startswith("decided again.")
     assert len(read(run.evaluation_lock)["earlier"]) == 1
 
 

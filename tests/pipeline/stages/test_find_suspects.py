@@ -69,3 +69,11 @@ def test_the_command_to_go_on_with_accepts_what_the_run_accepted_of_its_source(r
     assert "--source SAME --folds 2 --corrections" in module.find_suspects(run.path)[-1]
     run.write_config(RunConfig(data=DataConfig(dataset=run.path.parent, folds=2, yes=True)))
     assert "--source SAME --yes --folds 2 --corrections" in module.find_suspects(run.path)[-1]
+
+
+@pytest.mark.parametrize(("auroc", "warned"), [(0.52, True), (0.9, False)])
+def test_a_list_of_networks_that_tell_nothing_apart_is_called_useless_first(run, auroc, warned):
+    run.folds.write_text(json.dumps({"pooled": {"auroc": auroc}}))
+    said = module.find_suspects(run.path)
+    assert said[0].startswith("warning: the networks hardly tell the classes apart") == warned
+    assert ("this list is of little use" in run.suspects_page.read_text()) == warned

@@ -65,6 +65,20 @@ def test_written_files_are_the_source(tmp_path):
         write_phantoms(tmp_path / "p", 60)
 
 
+@pytest.mark.parametrize("inside", ["", "test"])
+def test_written_phantoms_are_known_to_be_drawn(tmp_path, inside):
+    """They have the names of Kermany's X-rays, and are no children of his hospital."""
+    write_phantoms(tmp_path / "p", 60)
+    found = open_source(tmp_path / "p" / inside)
+    assert found.survey.layout == "phantoms"
+    assert not found.survey.left_out
+    for marker in (tmp_path / "p").rglob("PHANTOMS.txt"):
+        marker.unlink()
+    named = open_source(tmp_path / "p" / inside)
+    assert named.survey.layout == "kermany"
+    assert named.fingerprint("") != found.fingerprint("")  # one dataset is not taken for the other
+
+
 @pytest.mark.slow
 def test_brightness_and_linear_models_do_not_tell_the_class():
     """A logistic regression on pixels stays under 0.80 AUROC, mean grey alone near chance."""

@@ -16,7 +16,7 @@ def test_folders(tmp_path):
     lines = [line.replace(str(tmp_path), "SOURCE") for line in describe(source)]
     assert lines == [
         "SOURCE: 16 images (8 NORMAL, 8 PNEUMONIA)",
-        "read as: folders named like the classes (folders, folder)",
+        "read as: folders named like the classes (layout folders)",
         "patients: 4 known; 0 images of unknown patients",
         "splits: train 8, test 8; taken as they are; a build draws validation from train by patient",
         "warning: left out, because they are neither NORMAL nor PNEUMONIA: train/COVID (1 image); to use them, "

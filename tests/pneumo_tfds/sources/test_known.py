@@ -40,6 +40,13 @@ def test_every_known_data_set_is_tested_here():
     assert all(f'"{name}"' in here for name in known_descriptions())
 
 
+def test_phantoms_are_known_by_the_file_beside_them(tmp_path):
+    folder = write(tmp_path / "drawn", KERMANY)
+    (folder / "PHANTOMS.txt").write_text("drawn")
+    survey = understand(folder).survey
+    assert (survey.layout, survey.left_out) == ("phantoms", ())
+
+
 def test_kermany_as_a_zip_of_kaggle(tmp_path):
     folder = write(tmp_path / "tree", [f"chest_xray/{name}" for name in KERMANY])
     with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
@@ -398,7 +405,7 @@ def test_a_description_of_ones_own(tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (("title", "titel"), "unknown key 'titel'; use homepage, name"),
+        (("title", "titel"), "unknown key 'titel'; use homepage, marker, name"),
         (('name = "ours"', ""), "the key name is missing; add it"),
         (('image = "{year}/{accession}.png"', ""), "the key image is missing; add it"),
         (('["clear"]', '"clear"'), r"negative is 'clear'; it must be \[\"text\", \"text\"\]"),

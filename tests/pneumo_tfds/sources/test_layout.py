@@ -279,11 +279,11 @@ SPLIT = files("{}/{}/{}.png", ["train", "test"], ["NORMAL", "PNEUMONIA"], FOUR)
     ("names", "says"),
     [
         ([*files("train/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR), *files("test/{}/{}.png", ["well", "ill"], FOUR)],
-         r"all images of a split, or of one class in it, are left out: test/ill \(4 images\)"),
+         r"no folder NORMAL or PNEUMONIA holds the images of a split, or of one class in it: test/ill \(4 images\)"),
         ([*files("train/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR), *files("test/{}/1.png", ["PNEUMONIA", "well"])],
-         r"or of one class in it, are left out: test/well \(1 image\)"),
+         r"or of one class in it: test/well \(1 image\)"),
         ([*files("d/train/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR), *files("d/val/{}.png", FOUR)],
-         r"all images of a split, or of one class in it, are left out: d/val \(4 images\)"),
+         r"no folder NORMAL or PNEUMONIA holds the images of a split, or of one class in it: d/val \(4 images\)"),
         (files("{}/{}_{}.png", ["NORMAL", "PNEUMONIA"], ["train", "val"], FOUR),
          "names of files hold words for splits, which are not read there: train, val"),
         ([*SPLIT, *files("test - Copy/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR)],
@@ -454,6 +454,17 @@ def test_images_that_are_all_named_like_no_xrays_are_asked_about(tmp_path, folde
     assert any(re.search("takes them for (chest )?X-rays", text) for text in source.survey.questions)
 
 
+def test_the_place_beside_one_that_is_not_understood_is_named(tmp_path):
+    names = files("chest_xray/{}/{}.png", ["NORMAL", "PNEUMONIA"], FOUR)
+    more = files("other/{}/x{}.png", ["NORMAL", "PNEUMONIA"], FOUR)
+    (question,) = understood(tmp_path, [*names, *more]).survey.questions
+    assert "chest_xray (8 images), other (8 images)" in question
+    (question,) = understood(
+        tmp_path / "flat", [name.removeprefix("chest_xray/") for name in names] + more
+    ).survey.questions
+    assert "the top folder (8 images), other (8 images)" in question
+
+
 @pytest.mark.parametrize(
     ("patterns", "named"),
     [
@@ -462,7 +473,7 @@ def test_images_that_are_all_named_like_no_xrays_are_asked_about(tmp_path, folde
         (["raw/{}/{}.png", "images/{}/{}.jpg"], "raw (8 images)"),
         (["{}/png/{}.png", "{}/jpg/{}.jpg"], "jpg (8 images), png (8 images)"),
         (["split1/train/{}/{}.png", "split2/test/{}/{}.png"], "split1 (8 images), split2"),
-        (["{}/{}.png", "{}/lungs/{}.png"], "outside of them (8 images), lungs"),
+        (["{}/{}.png", "{}/lungs/{}.png"], "in no such folder (8 images), lungs"),
     ],
 )
 def test_files_of_one_name_in_folders_that_may_be_versions_are_asked_about(tmp_path, patterns, named):

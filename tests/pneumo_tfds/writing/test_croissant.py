@@ -9,7 +9,7 @@ from pneumo_tfds.phantoms.phantom_source import phantom_source
 from pneumo_tfds.prepared import build
 from pneumo_tfds.program.files import sha256_of
 from pneumo_tfds.sources.opening import open_source
-from pneumo_tfds.writing.croissant import CC_BY
+from pneumo_tfds.writing.croissant import CC_BY, croissant
 
 mlcroissant = pytest.importorskip("mlcroissant", reason="needs mlcroissant (the dev extra)")
 
@@ -58,3 +58,10 @@ def test_licence_and_citation_are_those_of_the_published_archive_and_of_no_other
     assert "that of the source" in own["license"]
     assert "citeAs" not in own
     assert "not medical" in json.loads((drawn / "croissant.json").read_text())["description"]
+
+
+def test_phantoms_in_files_are_called_drawn():
+    metadata = {"source_kind": "folder", "layout": "phantoms", "title": "Phantoms", "framing": "squeeze"}
+    card = croissant("gray_32", "1.1.0", "tfrecord", metadata | {"split_rule": "by patient"}, {})
+    assert "drawn, not medical ones" in card["description"]
+    assert "Apache" in card["license"] or "apache" in card["license"]
