@@ -229,15 +229,18 @@ def is_marker(file: File) -> bool:
     return any(file.name.rpartition("/")[2] == one.marker for one in known_descriptions().values())
 
 
+def _is_marked(marker: str, files: Sequence[File], images: Sequence[File]) -> bool:
+    places = tuple(file.name.removesuffix(marker) for file in files if f"/{file.name}".endswith(f"/{marker}"))
+    return bool(places) and all(image.name.startswith(places) for image in images)
+
+
 def recognise(files: Sequence[File], images: Sequence[File], tables: Sequence[Named]) -> list[Description]:
     """Return the known data sets that the images, or the tables with their names and columns, look like.
 
-    A marker among `files` decides alone.
+    A marker among `files` decides alone, if it lies above all images.
     """
-    names = {file.name.rpartition("/")[2] for file in files}
-    if marked := [one for one in known_descriptions().values() if one.marker in names]:
-        return marked
-    return [
+    marked = [one for one in known_descriptions().values() if one.marker and _is_marked(one.marker, files, images)]
+    return marked or [
         one
         for one in known_descriptions().values()
         if any(one.table_of(name, columns) for name, columns in tables)

@@ -160,6 +160,12 @@ def understand_files(
         raise InputError(f"{path}: looks like several known data sets; say which with --layout {names}")
     else:
         description = like[0] if like else FOLDERS
+    markers = [file.name for file in files if is_marker(file)]
+    if markers and not description.marker:
+        notes.ask(
+            f"{markers[0]} says that the images beside it are no X-rays but drawn phantoms; --yes takes them for "
+            "X-rays; else pass them or the others alone"
+        )
     classes = _classes(description, options)
     ask_about_links(files, classes, notes)
     source, same = Source(str(path), kind, (), reader), partial(_same, reader)

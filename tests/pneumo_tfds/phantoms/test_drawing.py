@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from pneumo_tfds.phantoms import drawing
 from pneumo_tfds.phantoms.phantom_source import phantom_source, write_phantoms
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.parallel import ordered_map
-from pneumo_tfds.sources.opening import open_source
+from pneumo_tfds.sources.opening import open_source, understand
 
 
 def test_same_seed_same_picture_another_seed_another():
@@ -77,6 +79,15 @@ def test_written_phantoms_are_known_to_be_drawn(tmp_path, inside):
     named = open_source(tmp_path / "p" / inside)
     assert named.survey.layout == "kermany"
     assert named.fingerprint("") != found.fingerprint("")  # one dataset is not taken for the other
+
+
+def test_phantoms_among_x_rays_are_asked_about(tmp_path):
+    write_phantoms(tmp_path / "drawn", 60)
+    for label in ("NORMAL", "PNEUMONIA"):
+        shutil.copytree(tmp_path / "drawn" / "train" / label, tmp_path / "train" / label)
+    found = understand(tmp_path).survey
+    assert found.layout != "phantoms"
+    assert "drawn/PHANTOMS.txt says that the images beside it are no X-rays" in "\n".join(found.questions)
 
 
 @pytest.mark.slow
