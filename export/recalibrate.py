@@ -165,9 +165,9 @@ def _tell_what_is_left_out(found: LabelledImages) -> None:
 def _require_ranking(auroc: Figure, command: Recalibrate) -> str:
     """Refuse images that the model may not tell apart, without --force; return what the guarantee then says of them."""
     value, interval = auroc
-    if value is None or interval is None or interval[0] > 0.5:
+    if value is None or (interval[0] if interval else value) > 0.5:
         return ""
-    shown = f"AUROC {value:.3f}, 95 % interval {interval[0]:.3f} to {interval[1]:.3f}"
+    shown = f"AUROC {value:.3f}" + (f", 95 % interval {interval[0]:.3f} to {interval[1]:.3f}" if interval else "")
     if not command.force:
         raise InputError(
             f"{command.model} may not tell NORMAL from PNEUMONIA on {command.source} at all ({shown}), and no "

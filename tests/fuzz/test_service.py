@@ -26,7 +26,7 @@ class _Constant:
 
     image_size, threshold, has_heatmap, has_familiarity = SIDE, 0.5, True, False
     answers, path = ("PNEUMONIA", "NORMAL"), "none.onnx"
-    heatmap_shape, engine = (2, 2), "onnxruntime 1"
+    heatmap_shape, engine, has_subtype, identity = (2, 2), "onnxruntime 1", False, "0123456789ab"
 
     def __init__(self):
         from export.inference.onnx_metadata import Metadata

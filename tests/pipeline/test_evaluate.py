@@ -203,7 +203,7 @@ def test_the_table_has_every_figure_of_every_split_with_its_interval(tmp_path, c
         ["specificity", "0.530  [0.330, 0.630]", "undefined"],
         ["average precision", "0.540  [0.340, 0.640]", "undefined"],
         ["brier", "0.550  [0.350, 0.650]", "undefined"],
-        ["ece", "0.560", "undefined"],
+        ["ece", "0.560", "–"],
     ):
         assert row in rows
     assert text.splitlines()[-1] == f"threshold 0.4322, by youden on validation; report: {folder.report}"

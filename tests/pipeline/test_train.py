@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.evaluation.shifts import WRONG
 from pneumo_tfds.phantoms.phantom_source import write_phantoms
 from pneumo_tfds.prepared import prepare
 
@@ -70,7 +71,7 @@ def test_one_command_leaves_a_whole_run(finished):
     metrics = json.loads((run / "metrics.json").read_text())
     assert set(metrics["splits"]) == {"validation", "test"}
     assert metrics["operating_point"]["chosen_on"] == "validation"
-    assert set(metrics["refused"]) == {"turned by 90 degrees", "upside down", "with black and white exchanged"}
+    assert set(metrics["refused"]) == set(WRONG)
     assert json.loads((run / "parity.json").read_text())["files"]["model.onnx"]["max_abs_probability"] <= 1e-5
 
 
@@ -210,8 +211,9 @@ def test_settings_file_gives_the_defaults_and_flags_beside_it_win(tmp_path):
 
     path = tmp_path / "config.json"
     path.write_text('{"fit": {"epochs": 3}, "data": {"dataset": "of/another/machine", "image_size": 96}}')
-    settings = defaults_from(path)
+    settings = defaults_from(path, with_source=True)
     assert (settings.fit.epochs, settings.data.image_size, settings.data.dataset) == (3, 96, None)
+    assert defaults_from(path, with_source=False).data.dataset == Path("of/another/machine")
     refused(command("--config", path, "--image-size", "5", "--run-dir", tmp_path / "run"), "--image-size is 5")
 
 

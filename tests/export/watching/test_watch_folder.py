@@ -187,7 +187,7 @@ def test_a_folder_that_cannot_be_listed_is_said_once_by_a_watcher_that_goes_on(
     stop = threading.Event()
     journal = WatchJournal(tmp_path / "journal", "model", str(source))
     folder = FolderSource(source, 0.0)
-    watcher = Watcher(Classifier(bright), journal, folder, FolderTarget(out), stop)
+    watcher = Watcher(Classifier(bright), journal, source=folder, target=FolderTarget(out), stop=stop)
     looks = []
 
     def work():
