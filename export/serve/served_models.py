@@ -21,6 +21,7 @@ import numpy as np
 from export.inference import golden
 from export.inference.answer_reference import brightness_of
 from export.inference.classifier import Classifier, Prediction
+from export.inference.decision import by_threshold
 from export.inference.onnx_metadata import ModelFileError
 from export.serve.batching import Batcher, BatchLimits
 from export.serve.prometheus_metrics import Metrics, ModelMetrics
@@ -112,7 +113,7 @@ class Loaded:
         found = given = await self.ask(pixels, reasons)
         if two_way or threshold is not None:
             threshold = found.threshold if threshold is None else threshold
-            decision = self.classifier.metadata.classes[found.probability >= threshold]
+            decision = by_threshold(self.classifier.metadata.classes, found.probability, threshold)
             given = replace(found, decision=decision, threshold=threshold, heatmap=found.computed_heatmap)
         self.metrics.record(found, brightness_of(pixels[np.newaxis])[0], given.decision)
         return given
