@@ -145,12 +145,11 @@ def surely_told(text: str, classes: ClassWords) -> str:
     whole = composed(text).casefold()
     if whole in _HEALTHY or _ICD_HEALTHY.fullmatch(text):
         return LABELS[0]
-    found = set(re.split(r"[\s_]+", whole)) - _KINDS_OF_PNEUMONIA
-    if _ICD_PNEUMONIA.fullmatch(text) or (found and all(map(_PNEUMONIA_ITSELF.fullmatch, found))):
+    found = set(re.split(r"[\s_]+", whole))
+    others = {word for word in found if not _PNEUMONIA_ITSELF.fullmatch(word)}
+    if _ICD_PNEUMONIA.fullmatch(text) or (others < found and others <= _KINDS_OF_PNEUMONIA):
         return LABELS[1]
-    denied = any(map(_PNEUMONIA_ITSELF.fullmatch, found)) and not _NEGATED.isdisjoint(found)
-    rest = {word for word in re.split(r"[\s_]+", whole) if not _PNEUMONIA_ITSELF.fullmatch(word)}
-    return LABELS[0] if denied and rest <= _NEGATED else ""
+    return LABELS[0] if others < found and others <= _NEGATED else ""
 
 
 def flags_for(cells: Iterable[str], classes: ClassWords) -> str:

@@ -32,8 +32,7 @@ from pneumo_tfds.sources.survey import SurveyNotes
 from pneumo_tfds.sources.words import plain_name
 
 FEW = 0.05
-"""Share of the test patients that may have images outside it by chance, where an own description says they are others.
-"""
+"""Share of the test patients that may have images outside it by chance, if an own description says they are others."""
 
 PUBLISHED_VALIDATION, SUBSTANTIAL = 16, 0.02
 """Images of the published archive's validation folder, which is divided anew, and the share of all images up to which

@@ -94,6 +94,8 @@ def warn_of_lists(files: Sequence[File], images: FileIndex, reader: NamedReader,
     """
     lists = [file for file in files if file.name.lower().endswith(LIST_SUFFIXES) and file.size and not is_hidden(file)]
     lists.sort(key=lambda file: (len(file.folders), file.name))
+    if len(lists) > MAX_TABLES:
+        notes.tell(f"only {MAX_TABLES} of {len(lists):,} text files were searched for names of images")
     naming = []
     for file in lists[:MAX_TABLES]:
         with suppress(InputError):  # no text

@@ -588,6 +588,11 @@ def test_other_texts_are_not_told(tmp_path, name, text):
     assert not [text for text in warnings if "names images" in text]
 
 
+def test_how_many_texts_are_searched_is_told_where_there_are_more(tmp_path):
+    told = understood(tmp_path, dict.fromkeys(PLAIN) | {f"labels/{n}.txt": "0 0.5" for n in range(21)}).survey.notes
+    assert "only 20 of 21 text files were searched for names of images" in told
+
+
 @pytest.mark.parametrize(("train", "told"), [("dev", True), ("train", False), ("val", False)])
 def test_a_folder_dev_that_is_read_as_validation_is_told_where_none_is_for_training(tmp_path, train, told):
     source = understood(tmp_path, files("{}/{}/{}.png", [train, "test"], ["NORMAL", "PNEUMONIA"], FOUR))
