@@ -107,7 +107,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         from pipeline.evaluation.scoring import by_interest
-        from pipeline.report import reader_warnings
+        from pipeline.report.reader_warnings import warnings_of
         from pipeline.report.report_tables import headline
         from pipeline.report.terminal import figure_rows
         from pneumo_tfds.program.html_page import render
@@ -117,10 +117,7 @@ class Run:
         return render(
             "pipeline.report", "run_table.html",
             folder=str(self.folder), headline=headline(metrics, split), rows=figure_rows(metrics),
-            warnings=[
-                *reader_warnings.warnings(metrics, split),
-                *reader_warnings.search_warnings(self._files, metrics["splits"]),
-            ],
+            warnings=warnings_of(self._files, split),
         )  # fmt: skip
 
 

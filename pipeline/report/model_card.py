@@ -13,7 +13,7 @@ from pipeline.config.config_json import with_current_names
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.scoring import CHOSEN_ON, HELD_OUT, by_interest
 from pipeline.report import report_tables
-from pipeline.report.reader_warnings import EXPECTED, search_warnings, shortcut_warnings, warnings
+from pipeline.report.reader_warnings import EXPECTED, warnings_of
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.files import write_text
 from pneumo_tfds.program.html_page import render
@@ -135,11 +135,7 @@ def facts(folder: RunFolder) -> dict[str, Any]:
         "config": config,
         "files": {path.name: path.name for path in folder.path.iterdir() if path.is_file()},
         "elsewhere": _elsewhere(folder, metrics),
-        "warnings": [
-            *warnings(metrics, split),
-            *search_warnings(folder, splits),
-            *shortcut_warnings(known.get("shortcuts", {})),
-        ],
+        "warnings": warnings_of(folder, split),
         "searched": folder.search_winner.exists(),
         "images": _of_each_part(dataset.get("images"), _each(splits, "n"), config.get("data", {})),
         "patients": _of_each_part(dataset.get("patients"), _each(splits, "patients"), config.get("data", {})),

@@ -31,6 +31,16 @@ SPLITS_LEARNT_FROM = ("train", "validation")
 """Splits of a run's dataset that its model was made from."""
 
 
+def warnings_of(folder: RunFolder, split: str) -> list[str]:
+    """Return what a reader must know of a run before relying on the figures of a split, from all files of the run."""
+    metrics = folder.read_json(folder.metrics)
+    return [
+        *warnings(metrics, split),
+        *search_warnings(folder, metrics["splits"]),
+        *shortcut_warnings(folder.read_json_if_there(folder.shortcuts)),
+    ]
+
+
 def warnings(metrics: Mapping[str, Any], split: str) -> list[str]:
     """Return what a reader must know before relying on the headline."""
     found = _about_never_given(metrics)

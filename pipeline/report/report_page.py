@@ -21,7 +21,7 @@ from pipeline.evaluation.shifts import SHIFTS
 from pipeline.report import report_tables
 from pipeline.report.checklist import write_checklist
 from pipeline.report.model_card import statements, write_model_card
-from pipeline.report.reader_warnings import drops, search_warnings, shortcut_warnings, warnings
+from pipeline.report.reader_warnings import drops, warnings_of
 from pipeline.run_folder import history
 from pipeline.run_folder.folder import RunFolder
 from pneumo_tfds.program.errors import InputError
@@ -134,11 +134,7 @@ def _evaluation(
     )
     return {
         "headline": report_tables.headline(metrics, shown[0]),
-        "warnings": [
-            *warnings(metrics, shown[0]),
-            *search_warnings(folder, metrics["splits"]),
-            *shortcut_warnings(later["shortcuts"]),
-        ],
+        "warnings": warnings_of(folder, shown[0]),
         "drops": drops(external.get("own", {}), metrics["splits"][shown[0]]),
         "metrics": metrics,
         "dataset": dataset,

@@ -11,7 +11,7 @@ from rich.table import Table
 from pipeline.evaluation.doubt import Doubt
 from pipeline.evaluation.evaluation_lock import verify
 from pipeline.evaluation.scoring import by_interest
-from pipeline.report.reader_warnings import NAMES, drops, search_warnings, shortcut_warnings, warnings
+from pipeline.report.reader_warnings import NAMES, drops, warnings_of
 from pipeline.report.report_tables import DASH, about_left, fold_summary, number, percent, signed, with_interval
 from pipeline.run_folder.folder import RunFolder
 
@@ -57,10 +57,8 @@ def show(folder: RunFolder) -> None:
 
 def show_warnings(folder: RunFolder) -> None:
     """Print what to know before relying on the figures, a line each."""
-    metrics = folder.read_json(folder.metrics)
-    main = by_interest(metrics["splits"])[0]
-    shortcuts = shortcut_warnings(folder.read_json_if_there(folder.shortcuts))
-    for text in warnings(metrics, main) + search_warnings(folder, metrics["splits"]) + shortcuts:
+    splits = folder.read_json(folder.metrics)["splits"]
+    for text in warnings_of(folder, by_interest(splits)[0]):
         print(f"warning: {text}")
     if (lock := verify(folder)) and not lock.kept:
         print(f"warning: evaluation lock: {lock.summary}")
