@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from pneumo_tfds.program.answers import UNCERTAIN, UNSUITABLE
 from pneumo_tfds.program.command import Command, run
 from pneumo_tfds.program.errors import InputError, reason_of
 from pneumo_tfds.program.installed import require_installed
 from pneumo_tfds.program.overwriting import refuse_overwriting
 from pneumo_tfds.program.wording import counted
+from pneumo_tfds.sources.inventory import LABELS
 
 if TYPE_CHECKING:
     from export.inference.onnx_metadata import Metadata
@@ -27,7 +29,7 @@ ALARM = 1
 """Exit code if the answers have drifted."""
 ROUNDING = 1e-6
 """Rounding of the values in the file. An answer whose value is this close to a limit is not checked."""
-ANSWERS = ("NORMAL", "PNEUMONIA", "UNCERTAIN", "UNSUITABLE")
+ANSWERS = (*LABELS, UNCERTAIN, UNSUITABLE)
 MEANINGS = {
     "familiarity": "the images look otherwise than the reference images",
     "probability": "the model finds pneumonia more or less often, or is less sure: other images, or other patients",

@@ -128,11 +128,11 @@ def open_inference_routes(models: Models, most_bytes: int, seconds: float) -> AP
             unknown = {output.name for output in asked.outputs} - {*outputs_of(loaded.classifier)}
             if unknown:
                 raise HTTPException(400, f"the model has no output {plain(sorted(unknown)[0]):.40}")
-            wish = asked.parameters.two_way, asked.parameters.threshold
+            decided_by = asked.parameters.two_way, asked.parameters.threshold
             if isinstance(inputs, np.ndarray):
-                answers = [loaded.answer_pixels(pixels, Reasons(), *wish) for pixels in inputs]
+                answers = [loaded.answer_pixels(pixels, Reasons(), *decided_by) for pixels in inputs]
             else:
-                answers = [_answer_file(loaded, place, data, *wish) for place, data in enumerate(inputs, 1)]
+                answers = [_answer_file(loaded, place, data, *decided_by) for place, data in enumerate(inputs, 1)]
             return _answered(name, asked, await asyncio.gather(*answers), loaded.classifier)
 
     return routes

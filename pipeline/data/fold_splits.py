@@ -14,7 +14,7 @@ from pneumo_tfds.sources.inventory import LABELS, Image
 from pneumo_tfds.splits.fold_sides import HELD_OUT, sides_of_fold
 
 FEW_PATIENTS = 10
-"""Of a class in the validation of a fold; with fewer there is a warning."""
+"""Patients of a class in the validation of a fold; with fewer there is a warning."""
 
 
 def pooled(splits: Mapping[str, Split]) -> dict[str, Split]:

@@ -123,8 +123,8 @@ def _decided_run(folder: RunFolder, requested: Mapping[str, Any]) -> _DecidedRun
     config, metrics = folder.read_config(), folder.read_json(folder.metrics)
     if config.data.folds and not config.data.fold:
         raise InputError(
-            f"{folder.path} was decided out of fold, which its committee cannot repeat; give the wish to "
-            "pipeline.train, or decide by your own X-rays with export.recalibrate"
+            f"{folder.path} was decided out of fold, which its committee cannot repeat; give the rule or "
+            "guarantee to pipeline.train, or decide by your own X-rays with export.recalibrate"
         )
     decision, tables = Decision.from_json(metrics, folder.metrics), read_csv(folder.predictions, metrics)
     last = {"threshold_rule": decision.operating_point.rule, **metrics.get(REQUESTED, {})}
