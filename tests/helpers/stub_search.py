@@ -37,7 +37,10 @@ def auroc(config, epoch):
 
 
 def training(seconds=0.0):
-    """Return a stand-in for `pipeline.training.fit.fit` with its checkpoint, which notes every epoch it trains."""
+    """Return a stand-in for `pipeline.training.fit.fit` with its checkpoint.
+
+    It notes every epoch that it trains, and then sleeps for `seconds`.
+    """
     from pipeline.run_folder.history import Epoch
     from pipeline.training.fit import DivergedError, Fitted
     from pneumo_tfds.program.files import write_text
@@ -48,7 +51,6 @@ def training(seconds=0.0):
         history = [Epoch(**row) for row in json.loads(state.read_text())] if state.exists() else []
         while len(history) < until:
             number = len(history) + 1
-            time.sleep(seconds)
             if config.fit.learning_rate > 0.5:
                 raise DivergedError("the loss is no longer finite in epoch 1; lower --learning-rate")
             value = auroc(config, number)
@@ -58,6 +60,7 @@ def training(seconds=0.0):
                 log.write(f"{number} {os.getpid()}\n")
             if on_epoch(history[-1]):
                 break
+            time.sleep(seconds)
         return Fitted(None, tuple(history))
 
     return train

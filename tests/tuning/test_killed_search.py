@@ -42,7 +42,7 @@ def wait_for(condition, seconds=120):
 
 @pytest.mark.slow
 def test_a_search_killed_in_its_second_trial_goes_on_from_that_trials_last_epoch(tmp_path):
-    process = begin(tmp_path, "--seconds", "0.3")
+    process = begin(tmp_path, "--seconds", "1")
     wait_for(lambda: len(trained(tmp_path).get("trial_1", [])) == 2)
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -60,7 +60,7 @@ def test_a_search_killed_in_its_second_trial_goes_on_from_that_trials_last_epoch
 
 @pytest.mark.slow
 def test_a_killed_workers_trial_is_given_out_again_and_no_process_is_left(tmp_path):
-    process = begin(tmp_path, "--seconds", "0.4", "--workers", "2")
+    process = begin(tmp_path, "--seconds", "1", "--workers", "2")
     wait_for(lambda: len(trained(tmp_path).get("trial_0", [])) == 2)
     victim = trained(tmp_path)["trial_0"][0][1]
     os.kill(victim, signal.SIGKILL)
@@ -83,7 +83,7 @@ def test_a_killed_workers_trial_is_given_out_again_and_no_process_is_left(tmp_pa
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_workers_do_not_outlive_their_chief(tmp_path, how):
     process = begin(tmp_path, "--seconds", "0.4", "--workers", "2")
-    wait_for(lambda: len(trained(tmp_path)) == 2)
+    wait_for(lambda: len(trained(tmp_path)) >= 2)
     workers = psutil.Process(process.pid).children()
     assert len(workers) == 2
     process.send_signal(how)
@@ -118,9 +118,10 @@ def clustered(tmp_path):
 @pytest.mark.slow
 def test_a_cluster_gives_the_trial_of_a_worker_that_never_comes_back_to_another(clustered, tmp_path):
     chief = clustered("chief")
-    members = [clustered(f"worker{number}", "--seconds", "0.3") for number in (1, 2)]
-    wait_for(lambda: len(trained(tmp_path)) == 2 and all(map(len, trained(tmp_path).values())))
-    victim, survivor = members
+    victim = clustered("worker1", "--seconds", "600")  # after its first epoch it waits to be killed
+    wait_for(lambda: any(trained(tmp_path).values()))
+    survivor = clustered("worker2")
+    wait_for(lambda: len(trained(tmp_path)) >= 2)
     victim.send_signal(signal.SIGKILL)
     assert survivor.wait(timeout=240) == 0
     output, _ = chief.communicate(timeout=60)
@@ -140,7 +141,7 @@ def test_a_cluster_gives_the_trial_of_a_worker_that_never_comes_back_to_another(
 def test_workers_go_on_with_their_trials_when_a_killed_chief_is_started_again(clustered, tmp_path):
     chief = clustered("chief")
     members = [clustered(f"worker{number}", "--seconds", "0.3") for number in (1, 2)]
-    wait_for(lambda: len(trained(tmp_path)) == 2 and all(map(len, trained(tmp_path).values())))
+    wait_for(lambda: len(trained(tmp_path)) >= 2)
     chief.send_signal(signal.SIGKILL)
     chief.communicate()
     chief = clustered("chief")
