@@ -25,6 +25,7 @@ FILTERS = (16, 24, 32, 48)  # of the convolutions, each followed by 2 x 2 max po
 HIDDEN = 64  # units of the dense layer above them
 MARGIN = 0.1  # added to each side of the box, as a fraction of its width or height
 SMALLEST = 0.3  # least width and height of the box, as a fraction of the image's side
+REACH = 1.5  # how far away a pixel counts, in pixels of what is seen; 1, linear interpolation, is less smooth
 PART = 4 / 7  # side of what is seen, of the image's; with 5/7 answers are no better (docs/explanation/results.md)
 
 
@@ -50,7 +51,7 @@ def find(image: Any) -> Any:
 def thumbnail(image: Any) -> Any:
     """Return standardized thumbnails `[N, 64, 64, 1]` of images float32 `[N, S, S, 1]`."""
     left = 0 * image[:, :1, 0, 0]
-    return standardized(crop(image, ops.concatenate([left, left, left + 1, left + 1], axis=1), THUMBNAIL))
+    return standardized(crop(image, ops.concatenate([left, left, left + 1, left + 1], axis=1), THUMBNAIL, reach=1))
 
 
 def read_off(x: Any, *, trainable: bool) -> tuple[Any, list[layers.Layer]]:
@@ -84,25 +85,29 @@ def with_margin(box: Any, margin: float = MARGIN) -> Any:
     return ops.concatenate([middle - reach, middle + reach], axis=1)
 
 
-def crop(image: Any, box: Any, side: int) -> Any:
+def crop(image: Any, box: Any, side: int, reach: float = REACH) -> Any:
     """Return what lies in the boxes, `[N, side, side, 1]`, by means of the pixels near each place.
+
+    A mean of more pixels moves less where each of them changes by what nobody sees, such as another decoder's rounding.
 
     Args:
         image: float32 `[N, S, S, 1]`.
         box: `[N, 4]`, left, top, right, bottom; beyond the image its edge is repeated.
         side: of the result, pixels.
+        reach: from how far away a pixel counts, in pixels of the result, or of the image where those are larger.
     """
     size = image.shape[1]
-    rows, columns = _weights(box[:, 1], box[:, 3], side, size), _weights(box[:, 0], box[:, 2], side, size)
+    rows = _weights(box[:, 1], box[:, 3], side, size, reach)
+    columns = _weights(box[:, 0], box[:, 2], side, size, reach)
     return ops.matmul(ops.matmul(rows, image[..., 0]), ops.transpose(columns, (0, 2, 1)))[..., None]
 
 
-def _weights(low: Any, high: Any, count: int, size: int) -> Any:
+def _weights(low: Any, high: Any, count: int, size: int, reach: float) -> Any:
     """Return the weight of each of `size` pixels at `count` places between `low` and `high`, `[N, count, size]`."""
     width = (high - low)[:, None, None] * size / count
     steps = (np.arange(count, dtype=np.float32) + 0.5)[None, :, None]
     places = ops.clip(low[:, None, None] * size + width * steps - 0.5, 0, size - 1)
-    weights = ops.relu(1 - ops.abs(places - np.arange(size, dtype=np.float32)) / ops.maximum(width, 1))
+    weights = ops.relu(1 - ops.abs(places - np.arange(size, dtype=np.float32)) / (reach * ops.maximum(width, 1)))
     return weights / ops.sum(weights, axis=2, keepdims=True)
 
 

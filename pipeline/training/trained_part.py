@@ -73,7 +73,9 @@ class LungCrops(WholeNetwork):
         image, box = self.network.input, self.network.get_layer(lungs.BOX).output
         side = round(ROOM * self.image_size) if room else self.image_size
         box = lungs.with_margin(box, (side / self.image_size - 1) / 2) if room else box
-        crop = keras.Model(image, keras.ops.cast(keras.ops.round(lungs.crop(image, box, side)), "uint8"))
+        # Framing at random interpolates once more, so what is framed is not to be smoothed twice.
+        seen = lungs.crop(image, box, side, reach=1 if room else lungs.REACH)
+        crop = keras.Model(image, keras.ops.cast(keras.ops.round(seen), "uint8"))
         crops = _computed(crop, split, f"Finding lungs, {split.name}")
         return MemorySplit(split.name, dataclasses.replace(split.examples, images=crops))
 

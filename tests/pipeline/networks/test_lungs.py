@@ -37,9 +37,9 @@ def test_lungs_are_found_where_they_are_drawn_and_follow_a_shift():
 def test_a_crop_of_the_whole_image_is_the_image_and_a_crop_of_a_part_is_that_part():
     image = np.random.default_rng(0).uniform(0, 255, (1, 40, 40, 1)).astype(np.float32)
     whole = np.array([[0, 0, 1, 1]], np.float32)
-    np.testing.assert_allclose(lungs.crop(image, whole, 40), image, atol=1e-3)
+    np.testing.assert_allclose(lungs.crop(image, whole, 40, reach=1), image, atol=1e-3)
     part = np.array([[0.25, 0.5, 0.75, 1.0]], np.float32)
-    np.testing.assert_allclose(lungs.crop(image, part, 20), image[:, 20:40, 10:30], atol=1e-3)
+    np.testing.assert_allclose(lungs.crop(image, part, 20, reach=1), image[:, 20:40, 10:30], atol=1e-3)
 
 
 def test_a_smaller_crop_averages_and_does_not_skip():
@@ -47,6 +47,20 @@ def test_a_smaller_crop_averages_and_does_not_skip():
     stripes[:, ::2] = 255
     small = np.asarray(lungs.crop(stripes, np.array([[0, 0, 1, 1]], np.float32), 16))
     np.testing.assert_allclose(small[:, 2:-2], 127.5, atol=5)
+
+
+def test_what_the_classifier_sees_moves_by_less_than_half_of_an_invisible_change():
+    rng = np.random.default_rng(0)
+    image = rng.uniform(0, 255, (1, SIDE, SIDE, 1)).astype(np.float32)
+    other = image + rng.choice((-1, 1), image.shape).astype(np.float32)
+    box = np.array([[0.1, 0.1, 0.9, 0.9]], np.float32)
+    side = lungs.side_of(SIDE)
+
+    def moved(**options):
+        return float(np.std(lungs.crop(other, box, side, **options) - lungs.crop(image, box, side, **options)))
+
+    assert moved() < 0.5
+    assert moved() < 0.75 * moved(reach=1)
 
 
 def test_a_heat_map_lies_where_its_box_is_and_keeps_its_mean():

@@ -102,6 +102,13 @@ def test_crops_for_random_framing_have_room_around_the_same_middle(splits):
     assert np.abs(middle - plain).mean() < 0.5 * np.abs(plain - plain.mean()).mean()
 
 
+def test_crops_for_random_framing_keep_the_detail_that_framing_smooths(splits):
+    part = network_part(CROPPED, SIDE)
+    plain, wide = (part.inputs(splits[0], room=room).examples.images.astype(float) for room in (False, True))
+    detail = [np.abs(np.diff(images, axis=2)).mean() for images in (plain, wide)]
+    assert detail[1] > 1.2 * detail[0]
+
+
 def test_the_trained_part_ends_in_the_whole_network(splits):
     part = network_part(CROPPED, SIDE)
     trained = part.build(Execution("CPU", "float32", False))
