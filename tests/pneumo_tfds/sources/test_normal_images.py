@@ -71,3 +71,7 @@ def test_what_authors_of_a_known_data_set_marked_is_warned_of(tmp_path):
 def test_normal_images_with_a_subtype_of_pneumonia_are_asked_about(tmp_path):
     says = "4 NORMAL images, the first 0.png, have the subtype virus or another one of PNEUMONIA"
     assert says in asked(tmp_path, "path,label,subtype", "NORMAL,virus", "PNEUMONIA,virus", "NORMAL,")
+
+
+def test_subtypes_that_are_no_kind_of_pneumonia_are_not_asked_about(tmp_path):
+    assert not asked(tmp_path, "path,label,subtype", "NORMAL,normal", "PNEUMONIA,virus", "NORMAL,unknown")
