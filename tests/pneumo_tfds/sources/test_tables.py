@@ -441,8 +441,12 @@ def test_folders_that_tell_some_or_two_splits_of_a_table(tmp_path):
         "4 images of 12, the first more/1.png, are in no split, though others are in train, val or test; --yes takes "
         "them for training; else give them one, by a folder, a column or a list"
     ]
-    with pytest.raises(InputError, match=r"train/val/0\.png: its folders name two splits, train and val; add a column"):
-        understood(tmp_path / "two", with_folders(["train/val"]), "t.csv")
+    two = understood(tmp_path / "two", with_folders(["train/val", "train"]), "t.csv")
+    assert two.survey.questions == [
+        "train/val/0.png: its folders name two splits, train and val; --yes takes no split from paths and divides the "
+        "images anew; else rename one of these folders, there and in the table"
+    ]
+    assert splits(two) == {"": 12}
 
 
 def test_a_patient_in_two_folders_of_splits_is_asked_about_as_in_folders(tmp_path):
@@ -1030,9 +1034,11 @@ def test_other_empty_cells_are_no_merged_ones(tmp_path, cells):
     assert not [text for text in understood(tmp_path, lines, "t.csv").survey.questions if "fill each" in text]
 
 
-@pytest.mark.parametrize(("cell", "asked"), [("A12;B7", True), ("B7, A12", True), ("C1;C2", False), ("A12 ", False)])
+@pytest.mark.parametrize(
+    ("cell", "asked"), [("A12;B7", True), ("B7, A12", True), ("C1;C2", False), ("A12 ", False), ("8,0", False), ("8,000", False)]
+)
 def test_a_cell_of_several_patients_is_asked_about_where_one_of_them_is_alone_elsewhere(tmp_path, cell, asked):
-    cells = ["A12", "B8", "A13", "B9", cell]
+    cells = ["A12", "8", "A13", "0", cell]
     lines = table("path;label;patient", lambda name, i: f'{name}.png;{i % 2};"{cells[i // 2]}"')
     questions = understood(tmp_path, lines, "t.csv").survey.questions
     assert any("write one identifier into each cell" in text for text in questions) == asked
