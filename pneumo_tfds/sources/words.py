@@ -6,7 +6,6 @@ import functools
 import re
 import tomllib
 import unicodedata
-from collections import defaultdict
 from collections.abc import Iterable
 from importlib.resources import files as resource_files
 
@@ -154,19 +153,6 @@ def split_of(name: str) -> str:
     words = [word for word in words_of(name) if word not in FILLERS and not word.isdecimal()]
     splits = {SPLIT_WORDS.get(word, "") for word in words}
     return splits.pop() if len(splits) == 1 else ""
-
-
-def folds_among(names: Iterable[str]) -> list[str]:
-    """Return the names of splits that are numbered like folds, such as `train_0`, `val_0`, `train_1` and `val_1`.
-
-    They are if two splits have the same two numbers.
-    """
-    named = {name: (split_of(name), tuple(filter(str.isdecimal, words_of(name)))) for name in names}
-    splits: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    for split, numbers in named.values():
-        splits[numbers].add(split)
-    shared = [numbers for numbers, found in splits.items() if numbers and len(found - {""}) > 1]
-    return sorted(name for name, (split, numbers) in named.items() if split and numbers) if len(shared) > 1 else []
 
 
 @functools.lru_cache(maxsize=1 << 16)

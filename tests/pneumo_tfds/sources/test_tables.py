@@ -113,6 +113,12 @@ def test_splits_numbered_like_folds_are_asked_about(tmp_path, last, asked, in_pa
     assert sum("as those of folds have: train_0, train_1, val_0" in text for text in questions) == asked
 
 
+def test_years_beside_splits_are_no_folds(tmp_path):
+    cells = ["train 2018", "test 2018", "train 2019", "test 2019"]
+    rows = table("path,label,patient,split", lambda name, i: f"{name}.png,{i // 4 % 2},p{i},{cells[i % 4]}")
+    assert not understood(tmp_path, rows, "t.csv").survey.questions
+
+
 def test_splits_that_are_not_understood_stop_the_build(tmp_path):
     folds = table("path,label,fold", lambda name, i: f"{name}.png,{i % 2},{i // 2}")
     with pytest.raises(
