@@ -90,7 +90,7 @@ def leave_out_unlisted(listed_names: Iterable[str], folder: Path, notes: SurveyN
             reason = reason_of(error)
             notes.warn(f"{real} cannot be listed ({reason}), so images in it that no row names are not counted")
             continue
-        images = (base for base in there if base.lower().endswith(tuple(IMAGE_SUFFIXES)))
+        images = (base for base in there if base.lower().endswith(tuple(IMAGE_SUFFIXES)) and not base.startswith("."))
         unlisted += [os.path.join(place, base) for base in images if composed(base) not in named[real]]
     if unlisted:
         notes.leave_out("in a folder of the table's images, but in no row of it", sorted(unlisted))

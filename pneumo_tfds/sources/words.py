@@ -50,8 +50,11 @@ YES = {yes for _, yes in _PAIRS} | {"x", "+"}
 NO = {no for no, _ in _PAIRS} | {""}
 """Either of these, with what stands in no pair."""
 
-BLANK = set_of("na n/a nan none null -")
+BLANK = set_of("#n/a na n/a nan none null -")
 """What programs write into a cell without a value."""
+
+UNKNOWN = set_of("? ?? missing unclear unknown unbekannt unklar")
+"""What people write into a cell whose value they do not know."""
 
 FILLERS = words_for("fillers")
 
@@ -107,6 +110,11 @@ def are_of_one_pair(cells: Iterable[str]) -> bool:
     """
     found = {*map(plain_cell, cells)}
     return any(found == {*pair} or (found < {*pair} and found.isdisjoint("fjnty")) for pair in _PAIRS)
+
+
+def opposite_of(cell: str) -> str:
+    """Return what a cell such as `yes` would hold if it were not so; empty if it is in no pair."""
+    return next((no for no, yes in _PAIRS if yes == plain_cell(cell)), "")
 
 
 def is_mark_or_number(cell: str) -> bool:
