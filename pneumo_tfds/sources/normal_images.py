@@ -19,6 +19,9 @@ _FINDINGS = words_for("findings")
 _BESIDE_FINDINGS = FILLERS | set_of("acute chronic enlarged flag has is label lobar other pleural present pulmonary")
 """Words, in names of columns, for findings of a chest radiograph, and what may stand beside them."""
 
+_REMARKS = {"unchanged"}
+"""What stands among the findings of PadChest and is none."""
+
 
 def ask_about_normal_images(
     used: Sequence[tuple[Row, Labelled]],
@@ -47,7 +50,9 @@ def ask_about_normal_images(
         others = {column for column in named if mark_of(row[column]) == 1}
         if separator:
             others.update(filter(None, names_in(row[label], separator)))
-        others = {name for name in others if class_told(name, unmarked) != LABELS[0] and not is_negated(name)}
+        others = {
+            name for name in others if class_told(name, unmarked) != LABELS[0] and not is_negated(name)
+        } - _REMARKS
         found.update(others)
         images += bool(others)
     if found:
