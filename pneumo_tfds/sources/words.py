@@ -53,7 +53,7 @@ NO = {no for no, _ in _PAIRS} | {""}
 BLANK = set_of("#n/a na n/a nan none null -")
 """What programs write into a cell without a value."""
 
-UNKNOWN = set_of("? ?? missing unclear unknown unbekannt unklar")
+UNKNOWN = set_of("? ?? missing unbekannt unknown")
 """What people write into a cell whose value they do not know."""
 
 FILLERS = words_for("fillers")
