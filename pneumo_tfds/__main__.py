@@ -152,7 +152,7 @@ def build(config: BuildConfig) -> None:
         raise InputError("--corrections needs --source, the images that it corrects")
     data_dir = (config.data_dir or prepared.default_data_dir()).expanduser()
     path = None if phantom else config.source or prepared.manual_source(data_dir)
-    config.require_a_source("--source", named=path is not None)
+    config.require_a_source("--source", named=path is not None, drawn=phantom)
     opened = open_source(path, config) if path else None
     if opened:
         print("\n".join(short_form(opened)), flush=True)

@@ -12,9 +12,11 @@ from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.survey import SHOWN
 from pneumo_tfds.sources.words import (
     BLANK,
+    UNKNOWN,
     are_of_one_pair,
     composed,
     mark_of,
+    plain_cell,
     plain_name,
     set_of,
     subtype_of,
@@ -155,6 +157,9 @@ def surely_told(text: str, classes: ClassWords) -> str:
 def flags_for(cells: Iterable[str], classes: ClassWords) -> str:
     """Return the flags that name the classes of cells, NAME where none surely means one, and what is not understood."""
     told = [(surely_told(cell, classes), cell) for cell in cells if cell]
+    marks = {cell for _, cell in told if plain_cell(cell) not in UNKNOWN}
+    if are_of_one_pair(marks) and {*map(mark_of, marks)} == {0, 1}:
+        told = [(LABELS[mark_of(cell) or 0] if cell in marks else "", cell) for _, cell in told]
     named = [" ".join(quoted(cell) for label, cell in told if label == one) or "NAME" for one in LABELS]
     unknown = [quoted(cell) for label, cell in told if not label]
     more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""

@@ -113,8 +113,7 @@ def _choose_columns(
         problems.insert(0, f"needs a first line with the columns path,label[,patient][,split]; found {found}")
         if columns and is_nameless(columns[-1]):
             problems.append("if line 1 is a title and no header, remove it")
-        rest = [column for name, column in judged.items() if not any(name in named for named in roles.values())]
-        problems += _renames(missing, roles, rest, classes, everywhere)
+        problems += _renames(missing, roles, [*judged.values()], classes, everywhere)
     if problems:
         raise InputError(f"{where}: {'; '.join(problems)}")
     chosen = {role: found[0] for role, found in roles.items() if found}
@@ -124,16 +123,20 @@ def _choose_columns(
 def _renames(
     missing: Sequence[str],
     roles: Mapping[str, Sequence[str]],
-    rest: Sequence[Column],
+    columns: Sequence[Column],
     classes: ClassWords,
     everywhere: Callable[[], FileIndex],
 ) -> list[str]:
-    """Return what to rename, by what the cells of columns that are nothing by their names hold."""
+    """Return what to rename, by what the cells of columns that are nothing by their names hold.
+
+    Any column may name the files by their stems, as `patientId` of RSNA does.
+    """
     told = []
+    rest = [column for column in columns if not any(column.name in named for named in roles.values())]
     paths = [column for column in rest if _holds_images(column)] if "path" in missing else []
     if paths:
         told.append(f"rename {' or '.join(map(str, paths))} to path")
-    elif "path" in missing and (named := _named_without_suffix(rest, everywhere())):
+    elif "path" in missing and (named := _named_without_suffix(columns, everywhere())):
         paths, first = [column for column, _ in named], named[0][1]
         suffix = ", and write the suffix of the files into its cells" if names_image(first.name) else ""
         told.append(f"rename {' or '.join(map(str, paths))} to path{suffix}: the first of them is that of {first.name}")

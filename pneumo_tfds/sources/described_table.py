@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from pneumo_tfds.sources.merged_cells import merged_in
 from pneumo_tfds.sources.source_options import Uncertain
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS
-from pneumo_tfds.sources.words import is_mark_or_number, mark_of, plain_name, split_of
+from pneumo_tfds.sources.words import is_mark_or_number, mark_of, opposite_of, plain_name, split_of
 
 Value = TypeVar("Value")
 
@@ -174,15 +174,31 @@ def _judge_neither(
     pairs = "0 and 1, no and yes and the like tell the classes only where a column holds nothing but one such pair"
     merged = merged_in([row[column] for _, row in rows])
     more = "".join(f"; {text}" for text in (pairs if marks else "", merged and f"it {merged}") if text)
-    names = flags_for({row[column]: 0 for _, row in rows}, rules.classes)
+    different = {row[column]: 0 for _, row in rows}
+    remedy = _remedy_for_empty(set(different), means) or (
+        f"use NORMAL and PNEUMONIA, or name those of each class with {flags_for(different, rules.classes)}; rows of "
+        "others are left out then"
+    )
     problems["label"] += [
         (
             line,
-            f"unknown label {row[column]!r}; the column {column} holds {listed(held, noun='row')}{more}; use "
-            f"NORMAL and PNEUMONIA, or name those of each class with {names}; rows of others are left out then",
+            f"unknown label {row[column]!r}; the column {column} holds {listed(held, noun='row')}{more}; {remedy}",
         )
         for line, row in neither
     ]
+
+
+def _remedy_for_empty(cells: Set[str], means: Mapping[str, str]) -> str:
+    """Return what to write into empty cells beside one that means PNEUMONIA; empty if the cells are others."""
+    filled = cells - {""}
+    if len(filled) != 1 or filled == cells:
+        return ""
+    (cell,) = filled
+    if mark_of(cell) != 1 and means.get(cell) != LABELS[1]:
+        return ""
+    opposite = opposite_of(cell)
+    flag = "" if opposite or means.get(cell) else f" and pass --positive {quoted(cell)}"
+    return f"write {opposite or LABELS[0]} into the empty cells{flag}, if they mean {LABELS[0]}"
 
 
 def _of_label(label: str, means: Mapping[str, str]) -> list[str]:

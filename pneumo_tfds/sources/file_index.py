@@ -26,6 +26,9 @@ class FileIndex:
         for name, file in self._by_name.items():
             self._by_base_name[name.rpartition("/")[2]].append(file)
 
+    def __len__(self) -> int:
+        return len(self._by_name)
+
     def named(self, pattern: str) -> list[File]:
         """Return the files with a base name that matches, in which `*` stands for any text, the outermost first."""
         names = fnmatch.filter(self._by_base_name, composed(pattern))

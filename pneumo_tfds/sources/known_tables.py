@@ -27,7 +27,7 @@ from pneumo_tfds.sources.merged_cells import ask_about_cells
 from pneumo_tfds.sources.normal_images import ask_about_normal_images
 from pneumo_tfds.sources.source_options import SourceOptions
 from pneumo_tfds.sources.survey import SurveyNotes
-from pneumo_tfds.sources.table_paths import compare_with_paths
+from pneumo_tfds.sources.table_paths import compare_with_paths, splits_in_folders
 from pneumo_tfds.sources.unread_columns import ask_about_unread
 
 
@@ -193,7 +193,9 @@ class KnownTables:
             for file in files[pattern]
         }
         if missing := " and ".join(pattern for pattern, found in files.items() if not found):
-            without = "takes images in no list for training" if names else "divides the images anew"
+            by_folders = max(map(len, splits_in_folders(rows)), default=0) == 1
+            anew = "takes the splits that folders name" if by_folders else "divides the images anew"
+            without = "takes images in no list for training" if names else anew
             self.notes.ask(f"the official split is not there: {missing}; --yes {without}; add the list")
         if not names:
             return rows

@@ -133,8 +133,8 @@ def _below_labels(files: Iterable[File], sets: set[Folders], classes: ClassWords
         )
     if found and alone:
         notes.warn(
-            f"left out, because no folder of the other class is beside them: {listed(alone)}; to use them, put one "
-            "there, or pass a CSV of path,label,patient"
+            f"left out, because no folder of the other class is beside them: {listed(alone)}; they may be of "
+            "another organ; to use them, put one there, or pass a CSV of path,label,patient"
         )
     ordered = sorted(elsewhere.items(), key=lambda item: -len(item[1]))
     for place, (reason, names) in enumerate(ordered):

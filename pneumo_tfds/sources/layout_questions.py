@@ -266,7 +266,7 @@ def ask_about_split_words_in_files(placed: Sequence[Labelled], notes: SurveyNote
 
 def ask_about_folds(what: str, names: Iterable[str], notes: SurveyNotes) -> None:
     """Ask about names of splits that are numbered like folds, each of which divides all images in another way."""
-    if folds := words.folds_among({*names}):
+    if folds := numbering.folds_among({*names}):
         notes.ask(
             f"{what} name splits with numbers, as those of folds have: {', '.join(folds[:SHOWN])}; --yes takes all of "
             "them together; if they are folds, leave only those of one"

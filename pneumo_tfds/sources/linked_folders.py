@@ -8,7 +8,7 @@ from dataclasses import replace
 from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords, class_told
 from pneumo_tfds.sources.listing import READ_ALREADY, File
-from pneumo_tfds.sources.survey import SurveyNotes
+from pneumo_tfds.sources.survey import SHOWN, SurveyNotes
 from pneumo_tfds.sources.words import split_of
 
 
@@ -28,6 +28,15 @@ def ask_about_links(files: Sequence[File], classes: ClassWords, notes: SurveyNot
                 f"{role}, the first {first.name}, which leads to {first.leads_to}; --yes reads these images once, as "
                 f"those of {first.leads_to}; remove the link, or put the images in its place that belong there"
             )
+
+
+def links_named_for_classes(files: Sequence[File], classes: ClassWords) -> str:
+    """Return where links lead that are named like classes, for a message; empty if there is none."""
+    links = [file for file in files if file.size == READ_ALREADY and not _is_circle(file)]
+    named = sorted(
+        f"{file.name} to {file.leads_to}" for file in links if classes.label_of(file.name.rpartition("/")[2])
+    )
+    return f"; links are not read beside the folders that they lead to: {', '.join(named[:SHOWN])}" if named else ""
 
 
 def _told(path: str, told: Callable[[str], str]) -> set[str]:

@@ -15,6 +15,9 @@ from pneumo_tfds.sources.words import words_for
 
 _DITTO = words_for("ditto")
 
+_WHOLE_NUMBER = re.compile("[0-9]+,0+|[1-9][0-9]{0,2}(,[0-9]{3})+")
+"""A whole number as some programs write it: `1,0` is 1, and `1,000` a thousand."""
+
 MOST_ROWS = 20
 """Most rows of one merged cell; where more follow a filled one, most rows have no value."""
 
@@ -31,7 +34,7 @@ def ask_about_cells(rows: Iterable[tuple[int, Row]], chosen: Mapping[str, str], 
     if merged := merged_in(cells):
         notes.ask_about_patients(f"the column {chosen['patient']} {merged}; --yes takes their patients for unknown")
     whole = set(map(normal_identifier, cells))
-    for cell in dict.fromkeys(cells):
+    for cell in itertools.filterfalse(_WHOLE_NUMBER.fullmatch, dict.fromkeys(cells)):
         parts = [part.strip() for part in re.split(r"[;,|&+]", cell) if normal_identifier(part)]
         alone = [part for part in parts if normal_identifier(part) in whole - {normal_identifier(cell)}]
         if alone and len(parts) > 1:

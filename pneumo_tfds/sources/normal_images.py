@@ -10,7 +10,7 @@ from pneumo_tfds.program.wording import counted
 from pneumo_tfds.sources.classes import ClassWords, class_told, is_negated
 from pneumo_tfds.sources.csv_text import Row
 from pneumo_tfds.sources.described_table import names_in
-from pneumo_tfds.sources.inventory import LABELS
+from pneumo_tfds.sources.inventory import KINDS, LABELS
 from pneumo_tfds.sources.listing import Labelled
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.words import FILLERS, mark_of, set_of, words_for, words_of
@@ -18,6 +18,9 @@ from pneumo_tfds.sources.words import FILLERS, mark_of, set_of, words_for, words
 _FINDINGS = words_for("findings")
 _BESIDE_FINDINGS = FILLERS | set_of("acute chronic enlarged flag has is label lobar other pleural present pulmonary")
 """Words, in names of columns, for findings of a chest radiograph, and what may stand beside them."""
+
+_REMARKS = {"unchanged"}
+"""What stands among the findings of PadChest and is none."""
 
 
 def ask_about_normal_images(
@@ -47,7 +50,9 @@ def ask_about_normal_images(
         others = {column for column in named if mark_of(row[column]) == 1}
         if separator:
             others.update(filter(None, names_in(row[label], separator)))
-        others = {name for name in others if class_told(name, unmarked) != LABELS[0] and not is_negated(name)}
+        others = {
+            name for name in others if class_told(name, unmarked) != LABELS[0] and not is_negated(name)
+        } - _REMARKS
         found.update(others)
         images += bool(others)
     if found:
@@ -56,7 +61,7 @@ def ask_about_normal_images(
             f"other findings are marked for {images:,} of {counted(len(normal), f'{LABELS[0]} image')}: "
             f"{listed(found)}; {done} for {LABELS[0]}; if they are not, correct or remove their rows"
         )
-    if typed := [one for _, one in used if one.label == LABELS[0] and one.subtype]:
+    if typed := [one for _, one in used if one.label == LABELS[0] and one.subtype in KINDS]:
         notes.ask(
             f"{counted(len(typed), f'{LABELS[0]} image')}, the first {typed[0].file.name}, "
             f"have the subtype {typed[0].subtype} or another one of {LABELS[1]}; --yes takes them for {LABELS[0]}; "

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import re
-from collections import Counter
-from collections.abc import Collection
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
 
-from pneumo_tfds.sources.words import PATIENT_NUMBER, may_be_split, words_for, words_of
+from pneumo_tfds.sources.words import PATIENT_NUMBER, may_be_split, split_of, words_for, words_of
 
 _GROUPS, _SITES, _VISITS = map(words_for, ("groups", "sites", "visits"))
 EXAMINATION = (
@@ -122,6 +122,20 @@ def are_counted(names: Collection[str]) -> set[str]:
     counts = Counter(shapes.values())
     alone = {name for name, shape in shapes.items() if counts[shape] == 1}
     return set(names) if len(alone) >= MANY_NAMES else set(names) - alone
+
+
+def folds_among(names: Iterable[str]) -> list[str]:
+    """Return the names of splits that are numbered like folds, such as `train_0`, `val_0`, `train_1` and `val_1`.
+
+    They are if two splits have the same two numbers, years and days aside.
+    """
+    counts = {name: tuple(word for word in words_of(name) if word.isdecimal() and not is_date(word)) for name in names}
+    named = {name: (split_of(name), numbers) for name, numbers in counts.items()}
+    splits: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for split, numbers in named.values():
+        splits[numbers].add(split)
+    shared = [numbers for numbers, found in splits.items() if numbers and len(found - {""}) > 1]
+    return sorted(name for name, (split, numbers) in named.items() if split and numbers) if len(shared) > 1 else []
 
 
 BY_CHANCE = 0.1

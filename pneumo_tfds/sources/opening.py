@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from pneumo_tfds.sources.finishing import finish
 from pneumo_tfds.sources.inventory import LABELS, Source
 from pneumo_tfds.sources.known_tables import KnownTables
 from pneumo_tfds.sources.layout import explain_no_classes, read_folders
-from pneumo_tfds.sources.linked_folders import ask_about_links
+from pneumo_tfds.sources.linked_folders import ask_about_links, links_named_for_classes
 from pneumo_tfds.sources.listing import WORKBOOK_SUFFIXES, File, NamedReader, images_among, nested_copies, walk
 from pneumo_tfds.sources.reading import FolderReader, ReadError
 from pneumo_tfds.sources.source_options import SourceOptions
@@ -162,15 +162,13 @@ def understand_files(
         description = like[0] if like else FOLDERS
     markers = [file.name for file in files if is_marker(file)]
     if markers and not description.marker:
-        notes.ask(
-            f"{markers[0]} says that the images beside it are no X-rays but drawn phantoms; --yes takes them for "
-            "X-rays; else pass them or the others alone"
-        )
+        alone = any(one.marker for one in like)
+        _ask_about_marker(markers[0], "leave --layout out" if alone else "pass them or the others alone", notes)
     classes = _classes(description, options)
     ask_about_links(files, classes, notes)
     source, same = Source(str(path), kind, (), reader), partial(_same, reader)
     try:
-        _check_options(description, like, options, notes)
+        _check_options(description, (description,) if markers else like, options, notes)
         if description.tables:
             if any(table.anywhere for table in description.tables):
                 copies = nested_copies(((file, ()) for file in images), same, notes)
@@ -182,6 +180,7 @@ def understand_files(
         if not labelled:
             raise InputError(
                 explain_no_classes(images, classes, *tables_beside.explain_tables(files, heads, classes, use))
+                + links_named_for_classes(files, classes)
             )
         index = FileIndex(images)
         tables_beside.warn_of_tables(heads, index, classes, use, notes)
@@ -219,6 +218,8 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
         _check_options(TABLE, (), options, notes)
         everywhere = partial(_below, path.parent)
         found = csv_table.read_table(text, str(path), file_on_disk(path.parent), everywhere, classes, notes)
+    if marker := _marker_above([path.parent / one.file.name for one in found.labelled]):
+        _ask_about_marker(str(marker), "remove their rows, or pass their folder", notes)
     doubts = "".join(f"; {remark.text}" for remark in notes.remarks[:3])
     if not found.labelled and notes.left_out:
         reasons = ", ".join(f"{len(names):,} {reason}" for reason, names in notes.left_out.items())
@@ -226,12 +227,27 @@ def understand_table(path: Path, options: SourceOptions) -> Source:
             f"{path}: all images of its rows are left out ({reasons}); correct the columns that say so{doubts}"
         )
     if not found.labelled:
-        expected = "" if table else "; expected lines of path,label,patient"
+        above = "; if its images are in a folder above it, pass that folder"
+        expected = above if table else "; expected lines of path,label,patient"
         raise InputError(f"{path}: no images found in its rows{expected}{doubts}")
     try:
         return finish(Source(str(path), "csv", (), reader), reader, found, options, notes)
     except InputError as error:
         raise type(error)(f"{path}: {error}") from error
+
+
+def _ask_about_marker(marker: str, remedy: str, notes: SurveyNotes) -> None:
+    notes.ask(
+        f"{marker} says that the images beside it are no X-rays but drawn phantoms; --yes takes them for X-rays; else "
+        f"{remedy}"
+    )
+
+
+def _marker_above(images: Iterable[Path]) -> Path | None:
+    """Return the first file above images on a disk that says what they are; None if there is none."""
+    folders = {folder for place in {image.parent for image in images} for folder in (place, *place.parents)}
+    names = [one.marker for one in known_descriptions().values() if one.marker]
+    return next((folder / name for folder in sorted(folders) for name in names if (folder / name).is_file()), None)
 
 
 def _has_zip_signature(path: Path) -> bool:

@@ -37,9 +37,13 @@ class SourceOptions:
         """Return these options by name, without what a class that inherits them has beside."""
         return {field.name: getattr(self, field.name) for field in fields(SourceOptions)}
 
-    def require_a_source(self, flags: str, *, named: bool) -> None:
-        """Raise InputError if one of these options is given, but none of the flags that name a source."""
+    def require_a_source(self, flags: str, *, named: bool, drawn: bool = False) -> None:
+        """Raise InputError if one of these options is given, but none of the flags that name a source.
+
+        Where the images are `drawn`, no source can be named.
+        """
         given = [f"--{name}" for name, value in self.source_options().items() if value]
         if given and not named:
-            verb = agreeing(len(given), "is", "are")
-            raise InputError(f"{' and '.join(given)} {verb} about {flags}; name the images")
+            verb, what = agreeing(len(given), "is", "are"), agreeing(len(given), "it", "them")
+            other = "" if drawn else ", or name the images"
+            raise InputError(f"{' and '.join(given)} {verb} about {flags}; leave {what} out{other}")

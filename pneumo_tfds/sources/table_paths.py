@@ -29,6 +29,8 @@ from pneumo_tfds.sources.words import composed, is_mask, may_be_split, split_of,
 MOST_PARTS = 4
 """Most folders of no known meaning that may be the parts of a split; more are sites, days or people."""
 
+_TELL_SPLITS = "rename them train, val and test, or add a column split, which a description must name"
+
 
 def find_all(paths: Iterable[str], find: Find, everywhere: Callable[[], FileIndex], notes: SurveyNotes) -> Find:
     """Return a function that finds the file of each path.
@@ -88,7 +90,7 @@ def leave_out_unlisted(listed_names: Iterable[str], folder: Path, notes: SurveyN
             reason = reason_of(error)
             notes.warn(f"{real} cannot be listed ({reason}), so images in it that no row names are not counted")
             continue
-        images = (base for base in there if base.lower().endswith(tuple(IMAGE_SUFFIXES)))
+        images = (base for base in there if base.lower().endswith(tuple(IMAGE_SUFFIXES)) and not base.startswith("."))
         unlisted += [os.path.join(place, base) for base in images if composed(base) not in named[real]]
     if unlisted:
         notes.leave_out("in a folder of the table's images, but in no row of it", sorted(unlisted))
@@ -111,17 +113,17 @@ def compare_with_paths(
 def take_folder_splits(images: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> list[Labelled]:
     """Return the images of a table without a column for the split, with the splits that their folders name.
 
-    Raises:
-        InputError: the folders of a file name two splits.
+    Where the folders of a file name two splits, none is taken.
     """
-    taken = []
-    for one, folders in zip(images, _folders(images), strict=True):
-        named = sorted({split for folder in folders if (split := split_of(folder))})
-        if len(named) > 1:
-            raise InputError(
-                f"{one.file.name}: its folders name two splits, {' and '.join(named)}; add a column split to the table"
-            )
-        taken.append(replace(one, split=named[0] if named else ""))
+    named = splits_in_folders(images)
+    if doubtful := next(((one, found) for one, found in zip(images, named, strict=True) if len(found) > 1), None):
+        one, found = doubtful
+        notes.ask(
+            f"{one.file.name}: its folders name two splits, {' and '.join(found)}; --yes takes no split from paths and "
+            "divides the images anew; else rename one of these folders, there and in the table"
+        )
+        return list(images)
+    taken = [replace(one, split="".join(found)) for one, found in zip(images, named, strict=True)]
     without = [one.file.name for one in taken if not one.split]
     if len(without) == len(taken):
         parts = [folder for folders in _folders(images) for folder in set(folders)]
@@ -129,7 +131,7 @@ def take_folder_splits(images: Sequence[Labelled], classes: ClassWords, notes: S
         if apart := Counter({folder: count for folder, count in like.items() if count < len(images)}):
             notes.ask(
                 f"the table has no column split, but folders in its paths may be splits: {listed(apart)}; --yes "
-                "divides the images anew; else add a column split"
+                f"divides the images anew; else {_TELL_SPLITS}"
             )
         else:
             _ask_about_unknown_folders(images, classes, notes)
@@ -139,6 +141,11 @@ def take_folder_splits(images: Sequence[Labelled], classes: ClassWords, notes: S
     counts = Counter(one.split for one in taken if one.split)
     notes.tell(f"the table has no column split; folders in its paths tell it: {listed(counts, len(counts))}")
     return taken
+
+
+def splits_in_folders(images: Sequence[Labelled]) -> list[list[str]]:
+    """Return the splits that the folders of each image name."""
+    return [sorted({split for folder in folders if (split := split_of(folder))}) for folders in _folders(images)]
 
 
 def _ask_about_unknown_folders(images: Sequence[Labelled], classes: ClassWords, notes: SurveyNotes) -> None:
@@ -162,7 +169,7 @@ def _ask_about_unknown_folders(images: Sequence[Labelled], classes: ClassWords, 
     if 0 < len(unknown) <= MOST_PARTS:
         notes.ask_about_patients(
             f"the table has no column split, and folders in its paths are not understood: {listed(unknown)}; --yes "
-            "takes them together; if they are splits, add a column split; if they are no frontal chest X-rays, remove "
+            f"takes them together; if they are splits, {_TELL_SPLITS}; if they are no frontal chest X-rays, remove "
             "their rows"
         )
 

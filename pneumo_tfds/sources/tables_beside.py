@@ -102,6 +102,9 @@ def warn_of_lists(files: Sequence[File], images: FileIndex, reader: NamedReader,
             text = decode_text(reader.read_name(file.name, HEADING_BYTES), file.name, errors="replace")
             entries = _entries(text, is_json=".json" in file.name.lower())
             named = [entry for entry in entries if any(map(images.of_stem, entry))]
+            numbers = {entry[0] for entry in named if entry[0].isdecimal()}
+            if len(numbers) < LEAST_NAMED * len(images):  # of classes, or of a list in prose
+                named = [entry for entry in named if entry[0] not in numbers]
             if named and len(named) >= LEAST_NAMED * len(entries):
                 naming.append(file.name)
     if naming:

@@ -23,12 +23,13 @@ from pneumo_tfds.sources.column_kinds import (
 )
 from pneumo_tfds.sources.csv_text import Row
 from pneumo_tfds.sources.image_kinds import kinds_of_image, views_not_understood
+from pneumo_tfds.sources.inventory import LABELS
 from pneumo_tfds.sources.layout_questions import ask_about_folds
 from pneumo_tfds.sources.listing import Labelled
 from pneumo_tfds.sources.path_columns import columns_in, links
 from pneumo_tfds.sources.survey import SurveyNotes, listed
 from pneumo_tfds.sources.table_columns import SPLIT_FLAGS, usual_names
-from pneumo_tfds.sources.words import mark_of, split_of, words_for
+from pneumo_tfds.sources.words import mark_of, split_of, subtype_of, words_for
 
 _REMARKS = words_for("remarks")
 
@@ -69,11 +70,15 @@ def ask_about_unread(
         elif text := _patient_question(column, used, chosen, described):
             notes.ask_about_patients(text)
         else:
-            _note_words(column, used, notes)
+            _note_words(column, used, notes, renamed=not described and "subtype" not in chosen)
 
 
-def _note_words(column: Column, used: Sequence[tuple[Row, Labelled]], notes: SurveyNotes) -> None:
-    """Ask about names of other images; warn of views that are not understood, and of remarks."""
+def _note_words(column: Column, used: Sequence[tuple[Row, Labelled]], notes: SurveyNotes, *, renamed: bool) -> None:
+    """Ask about names of other images; warn of views that are not understood, and of remarks; tell kinds of pneumonia.
+
+    These can be read if the column may be `renamed`.
+    """
+    of_pneumonia = _is_of_pneumonia(column, used)
     if found := links(column, used):
         image, other = found[0]
         rows = counted(len(found), "row")
@@ -87,12 +92,24 @@ def _note_words(column: Column, used: Sequence[tuple[Row, Labelled]], notes: Sur
             f"the column {column.name} is not read and names views; not understood in it: "
             f"{listed(unknown, 5, 'row')}; their images are used"
         )
-    elif _is_of_remarks(column):
+    elif of_pneumonia and any(map(subtype_of, column.counts)):
+        if renamed:
+            notes.tell(
+                f"the column {column.name} is not read and names kinds of pneumonia; to use them, rename it to "
+                "subtype, with bacteria, virus or unknown in its cells"
+            )
+    elif _is_of_remarks(column) and (not of_pneumonia or column.words & _REMARKS):
         shown = Counter({f"{cell:.60}": count for cell, count in column.counts.items()})
         notes.warn(
             f"the column {column.name} is not read, and may say what speaks against an image: "
             f"{listed(shown, 5, 'row')}; all are used"
         )
+
+
+def _is_of_pneumonia(column: Column, used: Sequence[tuple[Row, Labelled]]) -> bool:
+    """Return whether a column is filled for PNEUMONIA alone, and for half of it; filled for a few it is of remarks."""
+    filled = [one.label for row, one in used if row[column.name] in column.counts]
+    return LABELS[0] not in filled and 2 * len(filled) >= sum(one.label == LABELS[1] for _, one in used)
 
 
 def _is_of_remarks(column: Column) -> bool:

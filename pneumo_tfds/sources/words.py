@@ -6,7 +6,6 @@ import functools
 import re
 import tomllib
 import unicodedata
-from collections import defaultdict
 from collections.abc import Iterable
 from importlib.resources import files as resource_files
 
@@ -51,8 +50,11 @@ YES = {yes for _, yes in _PAIRS} | {"x", "+"}
 NO = {no for no, _ in _PAIRS} | {""}
 """Either of these, with what stands in no pair."""
 
-BLANK = set_of("na n/a nan none null -")
+BLANK = set_of("#n/a na n/a nan none null -")
 """What programs write into a cell without a value."""
+
+UNKNOWN = set_of("? ?? missing unbekannt unknown")
+"""What people write into a cell whose value they do not know."""
 
 FILLERS = words_for("fillers")
 
@@ -110,6 +112,11 @@ def are_of_one_pair(cells: Iterable[str]) -> bool:
     return any(found == {*pair} or (found < {*pair} and found.isdisjoint("fjnty")) for pair in _PAIRS)
 
 
+def opposite_of(cell: str) -> str:
+    """Return what a cell such as `yes` would hold if it were not so; empty if it is in no pair."""
+    return next((no for no, yes in _PAIRS if yes == plain_cell(cell)), "")
+
+
 def is_mark_or_number(cell: str) -> bool:
     """Return whether a cell is of a pair such as no and yes, or a whole number from 0 on."""
     plain = plain_cell(cell)
@@ -154,19 +161,6 @@ def split_of(name: str) -> str:
     words = [word for word in words_of(name) if word not in FILLERS and not word.isdecimal()]
     splits = {SPLIT_WORDS.get(word, "") for word in words}
     return splits.pop() if len(splits) == 1 else ""
-
-
-def folds_among(names: Iterable[str]) -> list[str]:
-    """Return the names of splits that are numbered like folds, such as `train_0`, `val_0`, `train_1` and `val_1`.
-
-    They are if two splits have the same two numbers.
-    """
-    named = {name: (split_of(name), tuple(filter(str.isdecimal, words_of(name)))) for name in names}
-    splits: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    for split, numbers in named.values():
-        splits[numbers].add(split)
-    shared = [numbers for numbers, found in splits.items() if numbers and len(found - {""}) > 1]
-    return sorted(name for name, (split, numbers) in named.items() if split and numbers) if len(shared) > 1 else []
 
 
 @functools.lru_cache(maxsize=1 << 16)

@@ -114,7 +114,7 @@ def test_bad_input(tmp_path):
         Check(run_folder=tmp_path, source=tmp_path, dataset=tmp_path)
     with pytest.raises(InputError, match="--threads is 0"):
         Check(run_folder=tmp_path, threads=0)
-    with pytest.raises(InputError, match="--yes is about --source; name the images"):
+    with pytest.raises(InputError, match="--yes is about --source; leave it out, or name"):
         Check(run_folder=tmp_path, dataset=tmp_path, yes=True)
 
 

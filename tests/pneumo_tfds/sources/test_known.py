@@ -34,6 +34,8 @@ MENDELEY = [
     "chest_xray/test/PNEUMONIA/BACTERIA-40699-0001.jpeg",
 ]
 
+PLAIN_FOLDERS = files("{}/{}.jpeg", ["NORMAL", "PNEUMONIA"], range(3))
+
 
 def test_every_known_data_set_is_tested_here():
     here = Path(__file__).read_text(encoding="utf-8")
@@ -45,6 +47,15 @@ def test_phantoms_are_known_by_the_file_beside_them(tmp_path):
     (folder / "PHANTOMS.txt").write_text("drawn")
     survey = understand(folder).survey
     assert (survey.layout, survey.left_out) == ("phantoms", ())
+
+
+def test_phantoms_under_another_layout_or_in_a_table_are_asked_about_once(tmp_path):
+    folder = write(tmp_path / "drawn", [*PLAIN_FOLDERS, "PHANTOMS.txt"])
+    (asked,) = understand(folder, SourceOptions(layout="kermany")).survey.questions
+    assert asked.endswith("drawn phantoms; --yes takes them for X-rays; else leave --layout out")
+    rows = [f"drawn/{name},{name.split('/')[0]}" for name in PLAIN_FOLDERS]
+    (asked,) = understood(tmp_path, {"t.csv": csv_of("path,label", *rows)}, "t.csv").survey.questions
+    assert "drawn/PHANTOMS.txt says that the images beside it are no X-rays but drawn phantoms" in asked
 
 
 def test_kermany_as_a_zip_of_kaggle(tmp_path):

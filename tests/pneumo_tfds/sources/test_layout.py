@@ -89,7 +89,9 @@ def test_a_class_without_its_counterpart_beside_it_is_another_data_set(tmp_path,
     assert sum(source.ignored.values()) == 12
     assert source.ignored[f"in {place}/NORMAL, which has no folder of the other class beside it"] == 4
     (text,) = [text for text in source.survey.warnings if "beside them" in text]
-    assert text.startswith(f"left out, because no folder of the other class is beside them: {place}/NORMAL (4 images);")
+    assert text.startswith(
+        f"left out, because no folder of the other class is beside them: {place}/NORMAL (4 images); they may"
+    )
     assert "to use them, put one there, or pass a CSV" in text
     assert f"{place}/NORMAL" not in "".join(text for text in source.survey.warnings if "tells their class" in text)
 
@@ -570,6 +572,11 @@ def test_a_text_that_names_images_and_is_not_read_is_told(tmp_path, name, text):
     source = understood(tmp_path, dict.fromkeys(PLAIN) | {name: text})
     assert labels(source) == EVEN
     assert [text for text in source.survey.warnings if text.startswith(f"{name} names images and is not read")]
+
+
+def test_a_few_bare_numbers_in_a_text_name_no_images(tmp_path):
+    source = understood(tmp_path, dict.fromkeys(PLAIN) | {"classes.txt": "1\n77\n"})
+    assert not [text for text in source.survey.warnings if "classes.txt" in text]
 
 
 @pytest.mark.parametrize(

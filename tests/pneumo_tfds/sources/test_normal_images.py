@@ -60,7 +60,10 @@ def test_findings_of_a_description_without_a_column_of_labels(tmp_path):
 
 def test_what_authors_of_a_known_data_set_marked_is_warned_of(tmp_path):
     assert "padchest" in known_descriptions()
-    rows = [f"{n}.png,PA,{n // 2},\"['{cell}']\"" for n, cell in enumerate(["normal', 'tuberculosis", "pneumonia"] * 4)]
+    rows = [
+        f"{n}.png,PA,{n // 2},\"['{cell}']\""
+        for n, cell in enumerate(["normal', 'tuberculosis', 'unchanged", "pneumonia"] * 4)
+    ]
     content = dict.fromkeys(f"{n}.png" for n in range(8))
     content["PADCHEST_chest_x_ray_images_labels_1.csv"] = csv_of("ImageID,Projection,PatientID,Labels", *rows)
     survey = understood(tmp_path, content).survey
@@ -71,3 +74,7 @@ def test_what_authors_of_a_known_data_set_marked_is_warned_of(tmp_path):
 def test_normal_images_with_a_subtype_of_pneumonia_are_asked_about(tmp_path):
     says = "4 NORMAL images, the first 0.png, have the subtype virus or another one of PNEUMONIA"
     assert says in asked(tmp_path, "path,label,subtype", "NORMAL,virus", "PNEUMONIA,virus", "NORMAL,")
+
+
+def test_subtypes_that_are_no_kind_of_pneumonia_are_not_asked_about(tmp_path):
+    assert not asked(tmp_path, "path,label,subtype", "NORMAL,normal", "PNEUMONIA,virus", "NORMAL,unknown")

@@ -327,3 +327,12 @@ def test_every_suffix_that_prediction_reads_is_read(tmp_path, suffix):
     assert [image.name for image in open_source(tmp_path).images] == [
         f"{n}/1{suffix.upper()}" for n in ("NORMAL", "PNEUMONIA")
     ]
+
+
+def test_folders_of_classes_that_are_links_within_the_source_are_named(tmp_path):
+    for folder in ("healthy", "ill"):
+        (tmp_path / "raw" / folder).mkdir(parents=True)
+        (tmp_path / "raw" / folder / "1.png").write_bytes(folder.encode())
+    (tmp_path / "NORMAL").symlink_to(tmp_path / "raw" / "healthy")
+    with pytest.raises(InputError, match="links are not read beside the folders that they lead to: NORMAL to raw/heal"):
+        understand(tmp_path)

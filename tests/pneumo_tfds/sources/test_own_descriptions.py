@@ -85,6 +85,22 @@ def test_folders_in_the_paths_of_a_described_table_tell_the_split(tmp_path):
     assert not source.survey.questions
 
 
+def test_a_described_table_whose_images_are_not_below_it(tmp_path):
+    (tmp_path / "own.toml").write_text(LABEL)
+    with pytest.raises(InputError, match="if its images are in a folder above it, pass that folder"):
+        understood(
+            tmp_path, {"x/0.png": None, "t/r.csv": "f,dx\nx/0.png,n\n"}, "t/r.csv", layout=str(tmp_path / "own.toml")
+        )
+
+
+def test_folders_that_tell_the_split_where_its_lists_are_missing(tmp_path):
+    paths = [f"{['train', 'test'][n // 6]}/{n}.png" for n in range(12)]
+    rows = [f"{path},{'np'[n % 2]}" for n, path in enumerate(paths)]
+    source = own(tmp_path, {**dict.fromkeys(paths), "r.csv": csv_of("f,dx", *rows)}, LABEL + LISTS)
+    assert splits(source) == {"train": 6, "test": 6}
+    assert "--yes takes the splits that folders name; add the list" in "".join(source.survey.questions)
+
+
 @pytest.mark.parametrize(
     ("shape", "asks"),
     [

@@ -113,6 +113,12 @@ def test_splits_numbered_like_folds_are_asked_about(tmp_path, last, asked, in_pa
     assert sum("as those of folds have: train_0, train_1, val_0" in text for text in questions) == asked
 
 
+def test_years_beside_splits_are_no_folds(tmp_path):
+    cells = ["train 2018", "test 2018", "train 2019", "test 2019"]
+    rows = table("path,label,patient,split", lambda name, i: f"{name}.png,{i // 4 % 2},p{i},{cells[i % 4]}")
+    assert not understood(tmp_path, rows, "t.csv").survey.questions
+
+
 def test_splits_that_are_not_understood_stop_the_build(tmp_path):
     folds = table("path,label,fold", lambda name, i: f"{name}.png,{i % 2},{i // 2}")
     with pytest.raises(
@@ -441,8 +447,12 @@ def test_folders_that_tell_some_or_two_splits_of_a_table(tmp_path):
         "4 images of 12, the first more/1.png, are in no split, though others are in train, val or test; --yes takes "
         "them for training; else give them one, by a folder, a column or a list"
     ]
-    with pytest.raises(InputError, match=r"train/val/0\.png: its folders name two splits, train and val; add a column"):
-        understood(tmp_path / "two", with_folders(["train/val"]), "t.csv")
+    two = understood(tmp_path / "two", with_folders(["train/val", "train"]), "t.csv")
+    assert two.survey.questions == [
+        "train/val/0.png: its folders name two splits, train and val; --yes takes no split from paths and divides the "
+        "images anew; else rename one of these folders, there and in the table"
+    ]
+    assert splits(two) == {"": 12}
 
 
 def test_a_patient_in_two_folders_of_splits_is_asked_about_as_in_folders(tmp_path):
@@ -1004,6 +1014,38 @@ def test_cells_whose_words_are_all_known_are_proposed(tmp_path, cell, label):
     assert f"--{['negative', 'positive'][label]} {shlex.quote(cell)}" in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("cells", "remedy"),
+    [
+        (["", "yes"], "; write no into the empty cells, if they mean NORMAL"),
+        (["", "x"], "; write NORMAL into the empty cells and pass --positive x, if they mean NORMAL"),
+        (["0", "1", "unknown", "?"], "with --negative 0 --positive 1 (not understood: unknown, '?')"),
+        (["0", "1", "2"], "with --negative NAME --positive NAME"),
+    ],
+)
+def test_cells_beside_marks_have_a_remedy_that_works(tmp_path, cells, remedy):
+    rows = table("path,label,patient", lambda name, i: f"{name}.png,{cells[i % len(cells)]},{i}")
+    with pytest.raises(InputError, match=re.escape(remedy)):
+        understood(tmp_path, rows, "t.csv")
+    if flags := re.search("--positive ([1x])", remedy):
+        rows["t.csv"] = rows["t.csv"].replace(",,", ",NORMAL,")
+        negative = ("0",) if "0" in cells else ()
+        assert set(labels(understood(tmp_path, rows, "t.csv", positive=(flags[1],), negative=negative))) == set(EVEN)
+    else:
+        rows["t.csv"] = rows["t.csv"].replace(",,", ",no,").replace(",2,", ",1,")
+        assert set(labels(understood(tmp_path, rows, "t.csv"))) == set(EVEN)
+
+
+def test_na_of_excel_is_an_empty_cell(tmp_path):
+    rows = table("path,label", lambda name, i: f"{name}.png,{['0', '1', '#N/A'][i % 3]}")
+    assert labels(understood(tmp_path, rows, "t.csv")) == {"NORMAL": 4, "PNEUMONIA": 3}
+
+
+def test_hidden_files_beside_the_images_of_a_table_are_no_images(tmp_path):
+    rows = table("path,label", lambda name, i: f"{name}.png,{i % 2}") | {"._a.png": "x"}
+    assert UNLISTED not in understood(tmp_path, rows, "t.csv").ignored
+
+
 @pytest.mark.parametrize("below", ["", "ditto", '"', "see above", "s. idem."])
 @pytest.mark.parametrize("role", ["label", "patient"])
 def test_merged_cells_of_a_spreadsheet_are_asked_about(tmp_path, role, below):
@@ -1030,12 +1072,24 @@ def test_other_empty_cells_are_no_merged_ones(tmp_path, cells):
     assert not [text for text in understood(tmp_path, lines, "t.csv").survey.questions if "fill each" in text]
 
 
-@pytest.mark.parametrize(("cell", "asked"), [("A12;B7", True), ("B7, A12", True), ("C1;C2", False), ("A12 ", False)])
+@pytest.mark.parametrize(
+    ("cell", "asked"),
+    [("A12;B7", True), ("B7, A12", True), ("C1;C2", False), ("A12 ", False), ("8,0", False), ("8,000", False)],
+)
 def test_a_cell_of_several_patients_is_asked_about_where_one_of_them_is_alone_elsewhere(tmp_path, cell, asked):
-    cells = ["A12", "B8", "A13", "B9", cell]
+    cells = ["A12", "8", "A13", "0", cell]
     lines = table("path;label;patient", lambda name, i: f'{name}.png;{i % 2};"{cells[i // 2]}"')
     questions = understood(tmp_path, lines, "t.csv").survey.questions
     assert any("write one identifier into each cell" in text for text in questions) == asked
+
+
+def test_a_column_of_patients_that_names_the_files_is_proposed_for_the_path(tmp_path):
+    rows = table("patientId,Target", lambda name, i: f"{name}0,{i % 2}", [f"{name}0" for name in NAMES])
+    rows["t.csv"] = rows["t.csv"].replace("00,", "0,")
+    with pytest.raises(
+        InputError, match=r"rename patientId \(.*\) to path, and write the suffix of the files into its"
+    ):
+        understood(tmp_path, rows, "t.csv")
 
 
 def test_no_suffix_is_to_be_written_where_the_files_have_none(tmp_path):

@@ -337,6 +337,15 @@ def test_cells_that_name_images_of_other_rows_are_asked_about():
     assert not questions({"dicom": lambda i: f"{i}.png"})
 
 
+def test_kinds_of_pneumonia_are_no_remarks_and_may_be_read_as_subtype(tmp_path):
+    assert not remarks({"etiology": lambda i: ["", "viral", "", "Klebsiella"][i // 10 % 2 * 2 + label(i)]})
+    rows = [f"{i}.png,{LABELS[i % 3 == 0]},{'' if i % 3 else ['viral', 'bacterial'][i % 2]}" for i in range(30)]
+    content = {"t.csv": csv_of("path,label,etiology", *rows), **dict.fromkeys(f"{i}.png" for i in range(30))}
+    survey = understood(tmp_path, content, "t.csv").survey
+    assert any("the column etiology is not read and names kinds of pneumonia" in note for note in survey.notes)
+    assert not any("etiology" in text for text in survey.warnings)
+
+
 def test_remarks_on_a_few_rows_are_warned_of():
     said = remarks({"Bemerkung": lambda i: "do not use" if i % 2 else "ok so"}) + remarks(
         {"x": lambda i: "mislabelled" if i == 7 else ""}
