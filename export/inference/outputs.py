@@ -37,8 +37,9 @@ class Writers(ExitStack):
     """Writers of all outputs that were asked for; a table on standard output if neither JSON nor CSV was.
 
     Use as a context manager: files get their names when the block ends without an error, so that an interrupted
-    command leaves no incomplete file. Those in `kept` by then stay as they were. A path of `-` is standard output; `heatmap` is the folder of overlays. With
-    `subtype` the table has the columns for that; `others` says that the caller writes something else besides.
+    command leaves no incomplete file. Those in `kept` by then stay as they were. A path of `-` is standard output;
+    `heatmap` is the folder of overlays. With `subtype` the table has the columns for that; `others` says that the
+    caller writes something else besides.
     """
 
     def __init__(
