@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -85,10 +84,6 @@ class Row:
             "reasons": list(answer.reasons),
             **answer.subtype_fields(),
         }
-
-
-class _NothingAnsweredError(Exception):
-    """No image got an answer, so outputs of an earlier call stay."""
 
 
 @dataclass
@@ -218,9 +213,9 @@ def _write_rows(rows: Iterable[Row], command: Predict, classifier: Classifier, d
     done = Done()
     outputs = {"json_path": command.json, "csv_path": command.csv, "heatmap": command.heatmap}
     writers = Writers(**outputs, subtype=classifier.has_subtype, others=dicom is not None)
-    files = {str(path) for path in (command.json, command.csv) if path is not None} - {STANDARD_OUTPUT}
-    before = sorted(path for path in files if Path(path).is_file())
-    with suppress(_NothingAnsweredError), writers:
+    files = {path for path in (command.json, command.csv) if path is not None and str(path) != STANDARD_OUTPUT}
+    before = sorted(path for path in files if path.is_file())
+    with writers:
         for row in rows:
             writers.write({**row.to_json(), "model": classifier.identity, "engine": classifier.engine})
             if row.prediction is None:
@@ -237,8 +232,8 @@ def _write_rows(rows: Iterable[Row], command: Predict, classifier: Classifier, d
                 writers.overlay(row.file, row.picture, row.prediction.heatmap, classifier.metadata.framing)
         writers.standard_output.flush()
         if before and done.failed and not done.answers:
-            print(f"kept as before: {', '.join(before)}", file=sys.stderr)
-            raise _NothingAnsweredError
+            print(f"kept as before: {', '.join(map(str, before))}", file=sys.stderr)
+            writers.kept.update(before)
     done.output_closed = writers.standard_output.is_closed
     return done
 

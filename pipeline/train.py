@@ -78,7 +78,7 @@ def train(command: Train) -> None:
     """Run all stages that are not done yet."""
     require_installed("tensorflow")
     folder = RunFolder(command.run_dir or new_run_dir())
-    if command.data.corrections and command.data.dataset:
+    if command.data.corrections and command.data.dataset and not command.resume:  # a run keeps both
         raise InputError("--corrections changes no built dataset; leave --dataset out, and one is built from --source")
     require_effects(command.settings(), command.left_out)
     cluster = read_cluster()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -29,12 +29,17 @@ UNSEEN = 0.5  # brightness of what `crop` cut off
 OVERLAY_STRENGTH = 0.45  # opacity of the colour where the evidence is strongest
 
 
+class _KeptError(Exception):
+    """What was to replace a file is not wanted."""
+
+
 class Writers(ExitStack):
     """Writers of all outputs that were asked for; a table on standard output if neither JSON nor CSV was.
 
     Use as a context manager: files get their names when the block ends without an error, so that an interrupted
-    command leaves no incomplete file. A path of `-` is standard output; `heatmap` is the folder of overlays. With
-    `subtype` the table has the columns for that; `others` says that the caller writes something else besides.
+    command leaves no incomplete file. Those in `kept` by then stay as they were. A path of `-` is standard output;
+    `heatmap` is the folder of overlays. With `subtype` the table has the columns for that; `others` says that the
+    caller writes something else besides.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class Writers(ExitStack):
         self._json_path, self._csv_path, self._heatmap = json_path, csv_path, heatmap
         self._columns = COLUMNS + SUBTYPE_COLUMNS if subtype else COLUMNS
         super().__init__()
+        self.kept: set[Path] = set()
         self._overlays: set[str] = set()
 
     def __enter__(self) -> Writers:
@@ -100,8 +106,15 @@ class Writers(ExitStack):
             return None
         if str(path) == "-":
             return self.standard_output
-        temporary = self.enter_context(replacing(path))
+        temporary = self.enter_context(self._replacing_unless_kept(path))
         return self.enter_context(temporary.open("w", encoding="utf-8", newline=""))
+
+    @contextmanager
+    def _replacing_unless_kept(self, path: Path) -> Iterator[Path]:
+        with suppress(_KeptError), replacing(path) as temporary:
+            yield temporary
+            if path in self.kept:
+                raise _KeptError
 
 
 def overlay(

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from export.inference.classifier import Classifier, Prediction
 from export.serve.batching import OverloadedError
@@ -33,15 +33,22 @@ READY_SECONDS = 5.0
 
 
 class _Known(BaseModel):
-    """Something in a request, which has nothing that would be ignored."""
+    """Something in a request, which has nothing that would be ignored. What is null is as if it were not there."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, given: Any) -> Any:
+        return {name: value for name, value in given.items() if value is not None} if isinstance(given, dict) else given
 
 
 class TensorParameters(_Known):
     """The parameters of an input."""
 
     binary_data_size: int | None = None
+    content_type: str | None = None
+    """What MLServer's clients say of the data. It changes nothing, because datatype and name say all."""
 
 
 class OutputParameters(_Known):
@@ -79,6 +86,8 @@ class Inference(_Known):
     """A request."""
 
     id: str | None = None
+    model_name: str | None = None
+    """What KServe's client repeats of the address."""
     inputs: list[Tensor] = Field(min_length=1, max_length=1)
     outputs: list[Output] = []
     parameters: Parameters = Parameters()
@@ -125,6 +134,9 @@ def open_inference_routes(models: Models, most_bytes: int, seconds: float) -> AP
         with loaded_model(models, name, version).used() as loaded:
             body = await read_body(request, most_bytes, seconds)
             asked, inputs = await asyncio.to_thread(_read, body, request.headers.get(HEADER_LENGTH), loaded.classifier)
+            if asked.model_name not in (None, name):
+                named = plain(f"model_name is {asked.model_name:.40}, and the address names {name:.40}")
+                raise HTTPException(400, f"{named}; send it to the address of its model, or leave model_name out")
             unknown = {output.name for output in asked.outputs} - {*outputs_of(loaded.classifier)}
             if unknown:
                 raise HTTPException(400, f"the model has no output {plain(sorted(unknown)[0]):.40}")

@@ -60,8 +60,11 @@ def checked(kind: type[AnyConfig], settings: Any, origin: str = "") -> AnyConfig
     """
     from pydantic import TypeAdapter, ValidationError
 
+    text, adapter = json.dumps(settings, default=_plain, ensure_ascii=False), TypeAdapter(kind)
     try:
-        return TypeAdapter(kind).validate_json(json.dumps(settings, default=_plain), strict=True, extra="forbid")
+        # JSON of pydantic has no paths that are not UTF-8. So it judges the values, and Python's own gives them.
+        adapter.validate_json(text.encode(errors="replace"), strict=True, extra="forbid")
+        return adapter.validate_python(json.loads(text), extra="forbid")
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -70,8 +73,8 @@ def checked(kind: type[AnyConfig], settings: Any, origin: str = "") -> AnyConfig
 
 
 def _plain(value: Any) -> Any:
-    """Return what a program gave as JSON has it: a number of NumPy as a number, a path as text."""
-    return value.item() if hasattr(value, "item") else str(value)
+    """Return what a program gave as JSON has it: numbers and arrays of NumPy as numbers and lists, a path as text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def with_current_names(settings: Any) -> Any:

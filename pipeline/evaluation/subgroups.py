@@ -27,8 +27,10 @@ UNKNOWN = "not told"
 AGE = re.compile(r"(^|[^A-Za-z])(age|Age|AGE)($|[^a-z])|[a-z]Age($|[^a-z])")
 """In the name of a column, `age`, `Patient Age` or `PatientAge`, but not `stage`."""
 
-NO_YEARS = re.compile(r"month|week|day|hour|(^|[^A-Za-z])mo($|[^A-Za-z])", re.IGNORECASE)
-"""In the name of a column, another unit of an age, as in `age_months`."""
+NO_YEARS = re.compile(
+    r"age[^a-z]*(in[^a-z]*)?(month|week|day|hour|mo($|[^a-z]))|(month|week|day|hour)s[^a-z]*$", re.IGNORECASE
+)
+"""In the name of a column, another unit of an age, as in `age_months` or `Age at exam (days)`, but not `today_age`."""
 OLDEST = 120
 
 

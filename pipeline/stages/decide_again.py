@@ -29,6 +29,7 @@ from pipeline.stages.examine import examine, passes
 from pipeline.stages.illustrate import illustrate
 from pipeline.stages.judge import answers_of, score
 from pipeline.stages.other_source import open_other_source, print_overlap
+from pipeline.stages.same_images import require_same_images
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.files import write_bytes, write_json
 from pneumo_tfds.program.wording import agreeing, quoted
@@ -118,7 +119,8 @@ def _decided_run(folder: RunFolder, requested: Mapping[str, Any]) -> _DecidedRun
     """Read a finished run that can be decided again by what its model says of validation.
 
     Raises:
-        InputError: it is not finished, was decided out of fold, or its validation images are not all scored.
+        InputError: it is not finished, was decided out of fold, its validation images are not scored, or its images are
+            not those that it was trained with.
     """
     config, metrics = folder.read_config(), folder.read_json(folder.metrics)
     if config.data.folds and not config.data.fold:
@@ -133,7 +135,8 @@ def _decided_run(folder: RunFolder, requested: Mapping[str, Any]) -> _DecidedRun
     if "prevalence" in requested and not candidates(settings.guarantee):
         raise InputError("--prevalence has no effect with --guarantee none; leave it out, or give a guarantee")
     splits = splits_of(config.data)
-    if "validation" not in tables or len(tables["validation"]) != splits["validation"].count:
+    require_same_images(folder, splits)
+    if "validation" not in tables:
         remedy = f"score them first: python -m pipeline.evaluate {quoted(folder.path)}"
         raise InputError(f"{folder.predictions} lacks images of validation; {remedy}")
     return _DecidedRun(folder, config, settings, metrics, decision, tables, splits)

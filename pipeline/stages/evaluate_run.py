@@ -21,6 +21,7 @@ from pipeline.stages.examine import examine, passes
 from pipeline.stages.illustrate import illustrate
 from pipeline.stages.judge import ORIGIN_KEYS, WRONG_REFUSED, answers_of, score, write_scores
 from pipeline.stages.other_source import open_other_source, print_overlap
+from pipeline.stages.same_images import require_same_images
 from pneumo_tfds.prepared import is_built
 from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.progress import stage
@@ -55,7 +56,8 @@ def evaluate_run(run_dir: Path, split: str = "all", *, show_names: bool = False)
         The folder of the run.
 
     Raises:
-        InputError: the run is not finished, or there is nothing to score.
+        InputError: the run is not finished, its images are not those that it was trained with, or there is nothing to
+            score.
     """
     run = RunFolder(run_dir)
     config, metrics = run.read_config(), run.read_json(run.metrics)
@@ -65,6 +67,7 @@ def evaluate_run(run_dir: Path, split: str = "all", *, show_names: bool = False)
     names = [name for name in splits if split == name or (split == "all" and name != "train")]
     if not names:
         raise InputError(f"--split {split} is not in {config.data.dataset}; it has {', '.join(splits)}")
+    require_same_images(run, splits)
     with run.locked():
         predict = OutputsFn(model, expected=sum(splits[name].count for name in names) + passes(splits))
         tables = _tables_to_keep(run, metrics, names)

@@ -23,6 +23,7 @@ from pipeline.stages.also_judge import also_judge
 from pipeline.stages.examine import examine, passes
 from pipeline.stages.illustrate import illustrate
 from pipeline.stages.judge import judge
+from pipeline.stages.same_images import require_same_images
 from pipeline.training.fastest import fastest_for
 from pipeline.training.fit import fit
 from pneumo_tfds.program.child_process import Beside
@@ -45,7 +46,9 @@ def fit_and_judge(
     """
     devices = connect(config.fit)
     splits = splits or splits_to_train_on(config.data)
-    if not folder.metrics.exists():
+    if folder.metrics.exists():
+        require_same_images(folder, splits)
+    else:
         check_own(config.model, splits["train"].image_size)
     execution = fastest_for(folder.execution, config)
     counts = ", ".join(f"{name} {split.count}" for name, split in splits.items())

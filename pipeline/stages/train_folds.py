@@ -28,6 +28,7 @@ from pipeline.stages.also_judge import also_judge
 from pipeline.stages.fit_and_judge import fit_and_judge
 from pipeline.stages.illustrate import illustrate
 from pipeline.stages.judge import judge_by, score, uncalibrated
+from pipeline.stages.same_images import require_same_images
 from pipeline.training.fastest import fastest_for
 from pneumo_tfds.program.child_process import Beside
 from pneumo_tfds.program.files import write_bytes, write_json
@@ -61,15 +62,7 @@ def fit_and_judge_folds(
         print(f"warning: {few}")
     fastest_for(folder.execution, config)
     for number, own in enumerate(of_folds, start=1):
-        fold = folder.fold(number)
-        if fold.report.exists():  # its last file
-            continue
-        print(f"fold {number}/{count}", flush=True)
-        with fold.locked():
-            fold.write_config(own)
-            write_bytes(fold.execution, folder.execution.read_bytes())
-            fit_and_judge(fold, own, splits_of_fold(pool, own.data), after_epoch)
-        keras.backend.clear_session()
+        _train_fold(folder, number, own, splits_of_fold(pool, own.data), after_epoch)
     _write_out_of_fold(folder, config)
     if not folder.metrics.exists():
         with errors_only("tensorflow"):  # it warns that each network is traced anew, which is intended
@@ -77,6 +70,22 @@ def fit_and_judge_folds(
     with when_judged():
         illustrate(folder, OutputsFn(load_model(folder.model)), splits, config.evaluation.evaluation_seed)
         also_judge(folder, config.evaluation.also_judge)
+
+
+def _train_fold(
+    folder: RunFolder, number: int, own: RunConfig, splits: dict[str, Split], after_epoch: Callable[[], None]
+) -> None:
+    """Train and judge a run in fold `number`, counted from 1, unless that is done."""
+    fold = folder.fold(number)
+    require_same_images(fold, splits, whole=folder)
+    if fold.report.exists():  # its last file
+        return
+    print(f"fold {number}/{own.data.folds}", flush=True)
+    with fold.locked():
+        fold.write_config(own)
+        write_bytes(fold.execution, folder.execution.read_bytes())
+        fit_and_judge(fold, own, splits, after_epoch)
+    keras.backend.clear_session()
 
 
 def _of_fold(config: RunConfig, number: int) -> RunConfig:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from pipeline.devices.replicated_layers import finite_for_all, replicated
 from pipeline.run_folder import checkpoint
 from pipeline.run_folder.history import Epoch
 from pipeline.training.trained_part import WholeNetwork
+from pneumo_tfds.program.errors import InputError
 from pneumo_tfds.program.parallel import one_thread_per_opencv_call
 from pneumo_tfds.program.progress import track
 
@@ -72,19 +75,32 @@ class Training:
         }
 
     def save(self, folder: Path, history: Sequence[Epoch]) -> None:
-        """Write a checkpoint: every variable, and the epochs that led to it."""
-        state = {"history": [vars(epoch) for epoch in history], "iterations": self.iterations}
+        """Write a checkpoint: every variable, the epochs that led to it, and on which images."""
+        epochs = [vars(epoch) for epoch in history]
+        state = {"history": epochs, "iterations": self.iterations, "images": self._images}
         checkpoint.save(folder, self.variables(), state)
 
     def restore(self, folder: Path) -> list[Epoch]:
         """Restore the checkpoint in `folder` and return its epochs; none if there is no checkpoint.
 
         Raises:
-            InputError: the checkpoint is damaged, or of another network or optimizer.
+            InputError: the checkpoint is damaged, of another network or optimizer, or of other training images. Earlier
+                versions did not record these, and divided them into folds in another way.
         """
         saved = checkpoint.load(folder, self.variables()) or {}
+        unknown = "" if self.config.data.fold else self._images
+        if saved and saved.get("images", unknown) != self._images:
+            raise InputError(
+                f"{folder / checkpoint.FILE}: the images to train on are no longer those that this run was trained "
+                "with; train it again, with another --run-dir"
+            )
         self.iterations = saved.get("iterations", 0)
         return [Epoch(**row) for row in saved.get("history", ())]
+
+    @cached_property
+    def _images(self) -> str:
+        """A digest of the names of the training images, in any order."""
+        return hashlib.sha256("\n".join(sorted(self.train.names_and_patients[0])).encode()).hexdigest()
 
     def remember_best(self) -> None:
         """Copy the average into the best weights so far."""

@@ -134,6 +134,17 @@ def test_a_table_of_before_is_kept_where_nothing_is_answered(exported, jpegs, tm
     assert {path.name for path in tmp_path.iterdir()} == {"empty.jpeg", "out"}
 
 
+def test_an_output_that_was_not_there_is_written_beside_one_that_is_kept(exported, tmp_path, capsys):
+    (tmp_path / "empty.jpeg").touch()
+    (tmp_path / "old").write_text("of before")
+    outputs = {"csv": tmp_path / "old", "json": tmp_path / "new"}
+    assert run(exported / "model.onnx", tmp_path / "empty.jpeg", **outputs) == 2
+    assert (tmp_path / "old").read_text() == "of before"
+    (row,) = rows(tmp_path / "new")
+    assert "the file is empty" in row["error"]
+    assert f"kept as before: {tmp_path / 'old'}\n" in capsys.readouterr().err
+
+
 def test_a_model_without_a_digest_is_told(exported, jpegs, tmp_path, capsys):
     model = tmp_path / "m.onnx"
     model.write_bytes((exported / "model.onnx").read_bytes()[:-84])

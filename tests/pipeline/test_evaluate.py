@@ -16,7 +16,7 @@ from mean_grey import OutputsFn
 from pipeline.config import DataConfig, EvaluationConfig, RunConfig
 from pipeline.data.split import Examples, MemorySplit
 from pipeline.evaluate import Evaluate, evaluate
-from pipeline.evaluation.predictions import Predictions, read_csv, write_csv
+from pipeline.evaluation.predictions import read_csv, write_csv
 from pipeline.evaluation.scoring import decide
 from pipeline.report.terminal import show
 from pipeline.run_folder.folder import RunFolder
@@ -25,6 +25,8 @@ from pneumo_tfds.program.errors import InputError
 
 SIDE = 4
 SEED = 3
+OLD = 0.75
+"""What was answered on the earlier day."""
 ORIGIN = {"pretrained_weights": {"name": "made"}, "software": {"pneumo": "0.0.1"}}
 
 
@@ -63,9 +65,9 @@ def world(tmp_path, monkeypatch):
     calibration = {"fitted_on": "validation", **decision.calibration}
     made.run.metrics.write_text(json.dumps({**point, **ORIGIN, "calibration": calibration, "splits": {}}))
     made.point = point
-    old = [np.array([name]) for name in ("old.jpeg", "old", "virus")]
-    names = ("train", "validation", "test")
-    write_csv(made.run.predictions, {name: Predictions(*old, np.array([1]), np.array([0.75])) for name in names})
+    parts = {name: split.examples for name, split in made.splits.items()}
+    earlier = {name: judge.predictions_of(part, np.full(len(part), OLD)) for name, part in parts.items()}
+    write_csv(made.run.predictions, earlier)
 
     stand_ins = {
         "load_model": lambda path: "the model" if path == made.run.model else None,
@@ -94,13 +96,13 @@ def test_the_runs_own_splits_are_scored_again_by_the_runs_own_choice(world, caps
     assert {name: found[name] for name in ORIGIN} == ORIGIN  # of training, and not of today
     assert found["bootstrap"]["seed"] == SEED
     assert found["bootstrap"]["resamples"] == 100
-    assert {name: split["n"] for name, split in found["splits"].items()} == {"train": 1, "validation": 40, "test": 30}
+    assert {name: split["n"] for name, split in found["splits"].items()} == {"train": 60, "validation": 40, "test": 30}
     tables = read_csv(world.run.predictions)
     for name in ("validation", "test"):
         part = world.splits[name].examples
         assert tables[name].filenames.tolist() == part.filenames.tolist()
         assert tables[name].probabilities == pytest.approx(told(part), abs=1e-7)
-    assert tables["train"].filenames.tolist() == ["old.jpeg"]  # not asked for, and kept
+    assert set(tables["train"].probabilities) == {OLD}  # not asked for, and kept
     ((folder, ask, splits, seed, how),) = world.drawn
     assert (folder.path, type(ask), seed, how) == (world.run.path, OutputsFn, SEED, {"show_names": False})
     assert splits is world.splits
@@ -126,10 +128,25 @@ def test_names_are_shown_only_if_asked_for(world):
 
 def test_one_split_is_scored_and_the_others_stay(world):
     evaluate(Evaluate(run_folder=world.run.path, split="test"))
-    tables = read_csv(world.run.predictions)
-    assert {name: len(table) for name, table in tables.items()} == {"train": 1, "validation": 1, "test": 30}
+    assert kept(world) == {"train", "validation"}
     evaluate(Evaluate(run_folder=world.run.path, split="train"))
-    assert {name: len(table) for name, table in read_csv(world.run.predictions).items()}["train"] == 60
+    assert kept(world) == {"validation"}
+
+
+def kept(world):
+    """The splits whose answers are those of the earlier day."""
+    return {name for name, table in read_csv(world.run.predictions).items() if set(table.probabilities) == {OLD}}
+
+
+def test_images_that_are_not_those_of_the_training_are_not_scored(world):
+    """As if folds were dealt in another way now."""
+    train, validation = world.splits["train"].examples, world.splits["validation"].examples
+    world.splits["validation"] = MemorySplit("validation", train.take(np.arange(len(validation))))
+    before = world.run.metrics.read_bytes(), world.run.predictions.read_bytes()
+    for split in ("all", "test"):
+        with pytest.raises(InputError, match=r"images of validation are no longer .* train it again: python"):
+            evaluate(Evaluate(run_folder=world.run.path, split=split))
+    assert (world.run.metrics.read_bytes(), world.run.predictions.read_bytes()) == before
 
 
 def test_rows_that_stay_are_those_of_the_figures_or_nothing_is_scored(world):

@@ -14,7 +14,7 @@ import pytest
 from pipeline.config import DataConfig, EvaluationConfig, FitConfig, ModelConfig, RunConfig
 from pipeline.data.fold_splits import splits_of_fold
 from pipeline.data.group_holdout import splits_of
-from pipeline.evaluation.predictions import read_csv
+from pipeline.evaluation.predictions import read_csv, write_csv
 from pipeline.networks.forward_pass import OutputsFn
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
@@ -149,6 +149,19 @@ def test_a_run_that_was_killed_in_its_second_fold_goes_on_there_to_the_same_end(
     assert said.count("also judged") == 1
     for path in (run.out_of_fold, run.predictions, run.folds, run.model):
         assert (again.path / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_run_whose_folds_had_other_images_is_not_gone_on_with(run, config, tmp_path):
+    """As of a version that dealt validation in another way."""
+    old = RunFolder(tmp_path / "old")
+    shutil.copytree(run.path, old.path)
+    tables = read_csv(old.fold(2).predictions)
+    some = tables["validation"]
+    write_csv(old.fold(2).predictions, {**tables, "validation": some.take(np.arange(1, len(some)))})
+    for path in (old.metrics, old.fold(2).report):  # one that is killed at various times
+        path.unlink()
+        with pytest.raises(InputError, match=f"of validation are no longer .* --config {old.config}"):
+            train_folds.fit_and_judge_folds(old, config)
 
 
 def test_the_committee_is_not_asked_again_about_images_that_it_was_trained_on(run, monkeypatch):

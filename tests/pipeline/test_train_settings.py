@@ -93,6 +93,16 @@ def test_a_run_that_cannot_be_resumed_keeps_its_settings(stages, tmp_path, monke
     assert RunFolder(tmp_path / "run").config.read_bytes() == before
 
 
+def test_a_run_with_corrections_is_resumed_although_it_has_a_dataset_by_now(stages, tmp_path):
+    data = DataConfig(source=tmp_path / "xrays", corrections=(tmp_path / "suspects.csv",))
+    module.train(module.Train(run_dir=tmp_path / "run", data=data))
+    started = RunFolder(tmp_path / "run").read_start()
+    assert started.data.dataset is not None
+    module.train(module.Train(**vars(started), left_out=started, run_dir=tmp_path / "run", resume=True))
+    with pytest.raises(InputError, match="--corrections changes no built dataset"):
+        module.train(module.Train(data=started.data, run_dir=tmp_path / "other"))
+
+
 def test_a_source_that_cannot_be_read_leaves_a_folder_in_which_a_run_may_start(tmp_path):
     with pytest.raises(InputError, match="no such file or folder"):
         module.train(module.Train(run_dir=tmp_path / "run", data=DataConfig(source=tmp_path / "none")))

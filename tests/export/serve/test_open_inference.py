@@ -114,6 +114,18 @@ def test_the_output_of_a_model_that_tells_the_subtype_is_among_those_of_the_prot
     assert told == [pytest.approx(classifier.predict(image)[0].viral, abs=1e-6)]
 
 
+def test_what_the_clients_of_kserve_and_mlserver_send_besides_is_accepted(client, files):
+    tensor = {"name": "file", "datatype": "BYTES", "shape": [1], "data": [base64.b64encode(files[0]).decode()]}
+    nulls = {"parameters": None, "outputs": None}
+    said = {"content_type": "base64", "headers": None}
+    for asked in (
+        {"id": "1", "model_name": "model", "inputs": [tensor | {"parameters": None}], **nulls},
+        {"id": None, "model_name": None, "inputs": [tensor | {"parameters": said}], **nulls},
+    ):
+        answer = client.post(INFER, json=asked)
+        assert answer.status_code == 200, answer.text
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0), (1,)])
 def test_an_image_that_is_unsuitable_has_a_heat_map_of_zeros_beside_those_of_others(
     client, classifier, pictures, order
@@ -155,6 +167,7 @@ def one(name="image", datatype="UINT8", shape=(1, 48, 48, 1), **more):
         (one(data=[0] * 2304, parameters={"x": 1}), 400, "inputs.0.parameters.x: Extra inputs are not permitted"),
         (one(data=[0] * 2304) | {"parameters": {"two_ways": True}}, 400, "parameters.two_ways: Extra inputs"),
         (one(data=[0] * 2304) | {"parameters": {"threshold": 2}}, 400, "parameters.threshold: "),
+        (one(data=[0] * 2304) | {"model_name": "other"}, 400, "model_name is other, and the address names model; "),
         (one(data=[0] * 2304) | {"threshold": 0.3}, 400, "threshold: Extra inputs are not permitted"),
         (one(data=[0] * 2304) | {"outputs": [{"name": "decision", "parameters": {"classification": 1}}]}, 400, "Extra"),
         (one(data=[0] * 2304) | {"outputs": [{"name": "odds"}]}, 400, "no output odds"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from pipeline.config import AugmentConfig, DataConfig, FitConfig, ModelConfig, RunCommand, RunConfig
 from pipeline.config.config_json import checked, read, to_dict
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import write_json
 
 
 @pytest.mark.parametrize(
@@ -112,6 +114,21 @@ def test_what_a_program_gives_is_read_as_from_a_file():
     assert checked(RunConfig, given) == RunConfig(
         fit=FitConfig(epochs=3, learning_rate=1.0), data=DataConfig(source=Path("a"), positive=("b",))
     )
+
+
+def test_an_array_is_a_list_or_the_error_of_its_field():
+    assert checked(RunConfig, {"data": {"positive": np.array(["a", "b"])}}).data.positive == ("a", "b")
+    for group, name in (("fit", "seed"), ("data", "source")):
+        with pytest.raises(InputError, match=f"^{group}.{name}: Input "):
+            checked(RunConfig, {group: {name: np.array(["a", "b"])}})
+
+
+def test_a_path_that_is_not_utf_8_is_read_as_it_was_written(tmp_path):
+    config = RunConfig(data=DataConfig(source=Path(os.fsdecode(b"/caf\xe9/\xf0\x9f\xab\x81"))))
+    write_json(tmp_path / "config.json", to_dict(config))
+    assert read(tmp_path / "config.json", RunConfig) == config
+    with pytest.raises(InputError, match=r"fit\.epochs: "):
+        checked(RunConfig, {**to_dict(config), "fit": {"epochs": "9"}})
 
 
 def test_missing_config_file_is_refused(tmp_path):

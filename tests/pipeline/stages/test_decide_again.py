@@ -5,6 +5,7 @@ The model is a stand-in that says an image's mean grey level; `export.carry_deci
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -64,7 +65,7 @@ def run(tmp_path, monkeypatch, request):
     write_lock(folder, first)
     content = {"dataset": {"name": "a dataset"}, **score_splits(tables, first, 0, 100)}
     folder.metrics.write_text(json.dumps(content))
-    monkeypatch.setattr(module, "splits_of", lambda data: splits)
+    monkeypatch.setattr(module, "splits_of", lambda data: {**splits})
     monkeypatch.setattr(module, "load_model", lambda path: "the model")
     monkeypatch.setattr(module, "OutputsFn", OutputsFn)
     monkeypatch.setattr(module, "examine", lambda *what: None)
@@ -89,6 +90,18 @@ def test_a_prevalence_of_no_guarantee_is_refused_and_nothing_changes(run):
         decide_again(run.path, {"prevalence": 0.1}, carry)
     assert read(run.metrics) == before
     decide_again(run.path, {"prevalence": 0.1, "guarantee": "auto"}, carry)
+
+
+def test_nothing_is_decided_on_images_that_the_network_may_have_been_trained_on(run, monkeypatch):
+    """As many as before, but others."""
+    before, splits = read(run.metrics), module.splits_of(None)
+    names = np.array([f"train{i}.jpeg" for i in range(200)])
+    others = dataclasses.replace(splits["validation"].examples, filenames=names)
+    splits["validation"] = MemorySplit("validation", others)
+    monkeypatch.setattr(module, "splits_of", lambda data: splits)
+    with pytest.raises(InputError, match="images of validation are no longer those"):
+        decide_again(run.path, {"threshold_rule": "youden"}, carry)
+    assert read(run.metrics) == before
 
 
 def test_the_decision_is_that_of_validation_and_in_every_file(run):

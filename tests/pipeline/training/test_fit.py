@@ -1,16 +1,18 @@
 """Training: it learns, it resumes, it stops when it should, and it reads nothing but its two splits."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
-from pipeline.config import AugmentConfig, FitConfig, ModelConfig, RunConfig
+from pipeline.config import AugmentConfig, DataConfig, FitConfig, ModelConfig, RunConfig
 from pipeline.data.split import Examples, MemorySplit
 from pipeline.run_folder import checkpoint
 from pipeline.run_folder.folder import RunFolder
 from pipeline.stages.fit_and_judge import train_as_worker
 from pipeline.training.fit import DivergedError, fit
+from pneumo_tfds.program.errors import InputError
 
 SIZE = 48
 SETTINGS = RunConfig(
@@ -72,6 +74,27 @@ def test_resumed_training_equals_the_uninterrupted_one(splits, tmp_path):
     assert resumed.history[-1].loss == pytest.approx(whole.history[-1].loss, rel=1e-4)
     for one, other in zip(whole.network.get_weights(), resumed.network.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_training_goes_on_with_its_own_images_or_not_at_all(splits, tmp_path):
+    train, validation = splits
+    one = dataclasses.replace(SETTINGS, fit=dataclasses.replace(SETTINGS.fit, epochs=1))
+    fold = dataclasses.replace(one, data=DataConfig(folds=2, fold=1))
+    fit(fold, train, validation, folder=tmp_path)
+    fit(fold, train, validation, folder=tmp_path)
+    others = dataclasses.replace(train.examples, filenames=np.char.add("other", train.examples.filenames))
+    with pytest.raises(InputError, match="no longer those that this run was trained with; train it again"):
+        fit(fold, MemorySplit("train", others), validation, folder=tmp_path)
+
+    path = tmp_path / checkpoint.FILE  # as of a version that did not record them, and dealt folds in another way
+    arrays = dict(np.load(path))
+    state = json.loads(str(arrays.pop("state")))
+    del state["images"]
+    np.savez(path, state=np.array(json.dumps(state)), **arrays)
+    with pytest.raises(InputError, match="no longer those that this run was trained with; train it again"):
+        fit(fold, train, validation, folder=tmp_path)
+    fit(one, train, validation, folder=tmp_path)
 
 
 @pytest.mark.slow
