@@ -67,8 +67,8 @@ def evaluate_run(run_dir: Path, split: str = "all", *, show_names: bool = False)
     names = [name for name in splits if split == name or (split == "all" and name != "train")]
     if not names:
         raise InputError(f"--split {split} is not in {config.data.dataset}; it has {', '.join(splits)}")
-    require_same_images(run, splits)
     with run.locked():
+        require_same_images(run, splits)
         predict = OutputsFn(model, expected=sum(splits[name].count for name in names) + passes(splits))
         tables = _tables_to_keep(run, metrics, names)
         for name in names:

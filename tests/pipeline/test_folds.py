@@ -14,7 +14,7 @@ import pytest
 from pipeline.config import DataConfig, EvaluationConfig, FitConfig, ModelConfig, RunConfig
 from pipeline.data.fold_splits import splits_of_fold
 from pipeline.data.group_holdout import splits_of
-from pipeline.evaluation.predictions import read_csv, write_csv
+from pipeline.evaluation.predictions import DIGEST, read_csv, write_csv
 from pipeline.networks.forward_pass import OutputsFn
 from pipeline.run_folder.folder import RunFolder
 from pipeline.run_folder.model_file import load_model
@@ -25,6 +25,7 @@ from pipeline.stages.find_suspects import find_suspects
 from pneumo_tfds.phantoms.phantom_source import write_phantoms
 from pneumo_tfds.prepared import prepare
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import sha256_of, write_json
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -155,10 +156,12 @@ def test_a_run_whose_folds_had_other_images_is_not_gone_on_with(run, config, tmp
     """As of a version that dealt validation in another way."""
     old = RunFolder(tmp_path / "old")
     shutil.copytree(run.path, old.path)
-    tables = read_csv(old.fold(2).predictions)
+    fold = old.fold(2)
+    tables = read_csv(fold.predictions)
     some = tables["validation"]
-    write_csv(old.fold(2).predictions, {**tables, "validation": some.take(np.arange(1, len(some)))})
-    for path in (old.metrics, old.fold(2).report):  # one that is killed at various times
+    write_csv(fold.predictions, {**tables, "validation": some.take(np.arange(1, len(some)))})
+    write_json(fold.metrics, {**fold.read_json(fold.metrics), DIGEST: sha256_of(fold.predictions)})
+    for path in (old.metrics, fold.report):  # one that is killed at various times
         path.unlink()
         with pytest.raises(InputError, match=f"of validation are no longer .* --config {old.config}"):
             train_folds.fit_and_judge_folds(old, config)

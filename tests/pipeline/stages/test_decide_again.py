@@ -20,7 +20,7 @@ from pipeline.data.split import Examples, MemorySplit
 from pipeline.evaluate import Evaluate
 from pipeline.evaluation.doubt import Doubt
 from pipeline.evaluation.evaluation_lock import verify, write_lock
-from pipeline.evaluation.predictions import read_csv, write_csv
+from pipeline.evaluation.predictions import DIGEST, read_csv, write_csv
 from pipeline.evaluation.robustness import UNCHANGED, pooled, through_changes
 from pipeline.evaluation.scoring import Decision, decide, score_splits
 from pipeline.report.report_page import write_report
@@ -29,7 +29,9 @@ from pipeline.run_folder.folder import RunFolder
 from pipeline.stages import decide_again as module
 from pipeline.stages.decide_again import decide_again
 from pipeline.stages.judge import answers_of
+from pipeline.stages.same_images import require_same_images
 from pneumo_tfds.program.errors import InputError
+from pneumo_tfds.program.files import sha256_of, write_json
 
 SIDE = 32
 DOUBT = Doubt(0.3, 0.7, guarantee="none: none was asked for")
@@ -102,6 +104,14 @@ def test_nothing_is_decided_on_images_that_the_network_may_have_been_trained_on(
     with pytest.raises(InputError, match="images of validation are no longer those"):
         decide_again(run.path, {"threshold_rule": "youden"}, carry)
     assert read(run.metrics) == before
+
+
+def test_a_table_that_was_changed_tells_nothing_of_the_images_of_a_run(run):
+    """Scoring the run again is the remedy then, and not to train it again."""
+    write_json(run.metrics, {**read(run.metrics), DIGEST: sha256_of(run.predictions)})
+    rows = run.predictions.read_text().splitlines(keepends=True)
+    run.predictions.write_text("".join(rows[:-1]))
+    require_same_images(run, {"test": module.splits_of(None)["test"]})
 
 
 def test_the_decision_is_that_of_validation_and_in_every_file(run):
