@@ -1,7 +1,7 @@
 """Whether the images of a run are still those that it was trained with.
 
-They are not where its dataset was replaced by another, or where another version of this program divides them into folds
-in another way. Its figures would then be of images that its network was trained on.
+They differ where its dataset was replaced by another, or where another version of this program divided the images into
+folds in another way. Its figures would then be of images that its network was trained on.
 """
 
 from __future__ import annotations
